@@ -1,0 +1,1 @@
+//! The replicated state: znodes, sessions, ACLs, bindings and their event queues.

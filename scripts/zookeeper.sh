@@ -1,0 +1,100 @@
+#!/bin/sh
+# Runs a command beside a real ZooKeeper, for tests that compare with it:
+#
+#     scripts/zookeeper.sh fetch           # only fetch it, from Maven Central
+#     scripts/zookeeper.sh run COMMAND...  # with ZOOKEEPER_ADDRESS=127.0.0.1:PORT
+#
+# The server's jars are kept in target/zookeeper; its data is a temporary folder
+# that goes when the command ends. The super user is super:super.
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+version=3.9.5
+home=$target_dir/zookeeper/$version
+
+fetch() {
+    [ -f "$home/fetched" ] && return
+    command -v java >/dev/null 2>&1 || need_packages "a real ZooKeeper runs on Java" default-jre-headless
+    command -v mvn >/dev/null 2>&1 || need_packages "ZooKeeper is fetched with Maven" maven
+    say "fetching ZooKeeper $version"
+    mkdir -p "$home"
+    # ZooKeeper marks as "provided" what its own tarball carries beside it: the
+    # server does not start without metrics-core, so it is named here.
+    cat >"$home/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>innkeeper</groupId>
+  <artifactId>golden-check</artifactId>
+  <version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.zookeeper</groupId><artifactId>zookeeper</artifactId><version>$version</version></dependency>
+    <dependency><groupId>io.dropwizard.metrics</groupId><artifactId>metrics-core</artifactId><version>4.1.12.1</version></dependency>
+    <dependency><groupId>org.xerial.snappy</groupId><artifactId>snappy-java</artifactId><version>1.1.10.5</version></dependency>
+  </dependencies>
+</project>
+POM
+    mvn --batch-mode --quiet -f "$home/pom.xml" \
+        dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$home/lib" >&2 ||
+        fail "Maven could not fetch ZooKeeper $version. Is the network there?"
+    : >"$home/fetched"
+}
+
+free_port() {
+    # The kernel's own pick: an ephemeral port that was free a moment ago.
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+run() {
+    [ $# -gt 0 ] || fail "usage: scripts/zookeeper.sh run COMMAND..."
+    command -v python3 >/dev/null 2>&1 || need_packages "a free port is found with Python" python3
+    folder=$(mktemp -d)
+    java_pid=
+    trap 'if [ -n "$java_pid" ]; then kill "$java_pid" 2>/dev/null || :; wait "$java_pid" 2>/dev/null || :; fi; rm -rf "$folder"' EXIT
+    trap 'exit 130' INT TERM
+    port=$(free_port)
+    cat >"$folder/zoo.cfg" <<CFG
+tickTime=500
+dataDir=$folder/data
+clientPort=$port
+clientPortAddress=127.0.0.1
+maxClientCnxns=0
+admin.enableServer=false
+4lw.commands.whitelist=srvr,ruok
+CFG
+    # super:super, as DigestAuthenticationProvider.generateDigest prints it.
+    java -cp "$home/lib/*" \
+        -Dzookeeper.DigestAuthenticationProvider.superDigest='super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss=' \
+        org.apache.zookeeper.server.quorum.QuorumPeerMain "$folder/zoo.cfg" >"$folder/log" 2>&1 &
+    java_pid=$!
+    # Ready is what the server says of itself, asked for at most 30 s.
+    if ! python3 - "$port" <<'PY'
+import socket, sys, time
+end = time.monotonic() + 30
+while time.monotonic() < end:
+    try:
+        with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1) as s:
+            s.sendall(b"ruok")
+            if s.recv(4) == b"imok":
+                sys.exit(0)
+    except OSError:
+        pass
+    time.sleep(0.1)
+sys.exit(1)
+PY
+    then
+        tail -n 30 "$folder/log" >&2
+        fail "ZooKeeper did not start within 30 s; the end of its log stands above."
+    fi
+    ZOOKEEPER_ADDRESS=127.0.0.1:$port
+    export ZOOKEEPER_ADDRESS
+    say "ZooKeeper $version listens on $ZOOKEEPER_ADDRESS"
+    "$@"
+}
+
+action=${1:-}
+[ $# -gt 0 ] && shift
+case $action in
+fetch) fetch ;;
+run) fetch && run "$@" ;;
+*) fail "usage: scripts/zookeeper.sh fetch | run COMMAND..." ;;
+esac
