@@ -1,0 +1,114 @@
+# `make` alone says what there is. Every target installs what it needs, or names
+# the command that does where that takes root.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+# Two cargo builds at once only fight for one lock and one memory.
+.NOTPARALLEL:
+
+# rustup's folder is not yet on the PATH of the shell that installed it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# One target folder for the demo, the tests and CI; an inherited one is honoured.
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
+export CARGO_TARGET_DIR
+
+# The host's build script embeds every module in this folder (scripts/guests.sh
+# fills it). Without the variable, plain `cargo build` makes a binary without guests.
+export INNKEEPER_GUEST_MODULES := $(CARGO_TARGET_DIR)/guest-modules
+
+# auto, rustup or debian: see scripts/guests.sh.
+GUEST_TOOLCHAIN ?= auto
+
+CARGO ?= cargo
+GUESTS := --manifest-path guests/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/guests
+INNKEEPER := $(CARGO_TARGET_DIR)/debug/innkeeper
+PYTHON := $(CARGO_TARGET_DIR)/venv/bin/python
+
+.PHONY: help
+help:
+	@echo 'make demo      see it work: one node, four consumers, guests swapped under them (ARGS=--help)'
+	@echo 'make test      every test: ours, the guests'"'"', and the Python client against a running node'
+	@echo 'make build     the binary, guests inside: $(INNKEEPER)'
+	@echo 'make check     formatting, clippy and rustdoc, warnings denied'
+	@echo 'make bench     measure it (release build)'
+	@echo 'make release   the optimised binary'
+	@echo 'make guests    only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
+	@echo 'make golden-check   replay the golden scripts against a real ZooKeeper'
+	@echo 'make clean     remove $(CARGO_TARGET_DIR)'
+
+.PHONY: demo
+demo: build
+	@$(INNKEEPER) demo $(ARGS)
+
+.PHONY: build
+build: guests
+	$(CARGO) build --workspace --bins
+
+.PHONY: guests
+guests: toolchain
+	@scripts/guests.sh $(GUEST_TOOLCHAIN)
+
+.PHONY: toolchain
+toolchain:
+	@scripts/toolchain.sh
+
+# A guest that is missing from the binary is a failure here, and only here: see
+# INNKEEPER_GUEST_MODULES.
+.PHONY: test
+test: test-host test-guests test-clients
+
+.PHONY: test-host
+test-host: guests
+	INNKEEPER_REQUIRE_GUESTS=1 $(CARGO) test --workspace
+
+# The guests' own logic, natively: what runs as WebAssembly is tested by the host.
+.PHONY: test-guests
+test-guests: toolchain
+	$(CARGO) test $(GUESTS) --workspace
+
+# PYTEST_ARGS="-k lock -x" narrows it.
+.PHONY: test-clients
+test-clients: build
+	@scripts/python.sh
+	INNKEEPER=$(INNKEEPER) $(PYTHON) -m pytest tests/kazoo $(PYTEST_ARGS)
+
+.PHONY: check
+check: check-format check-clippy check-doc
+
+.PHONY: check-tools
+check-tools:
+	@scripts/toolchain.sh checks
+
+.PHONY: check-format
+check-format: check-tools
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --all --check --manifest-path guests/Cargo.toml
+
+.PHONY: check-clippy
+check-clippy: check-tools guests
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(GUESTS) --workspace --all-targets -- -D warnings
+
+.PHONY: check-doc
+check-doc: check-tools guests
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(GUESTS) --workspace --no-deps
+
+.PHONY: release
+release: guests
+	$(CARGO) build --release --workspace --bins
+	@echo 'the binary is $(CARGO_TARGET_DIR)/release/innkeeper'
+
+.PHONY: bench
+bench: release
+	$(CARGO_TARGET_DIR)/release/innkeeper-bench --server $(CARGO_TARGET_DIR)/release/innkeeper $(ARGS)
+
+.PHONY: golden-check
+golden-check: toolchain
+	@scripts/zookeeper.sh run $(CARGO) test -p innkeeper-tree --test golden -- --nocapture $(ARGS)
+
+.PHONY: clean
+clean:
+	rm -rf $(CARGO_TARGET_DIR)
