@@ -1,1 +1,42 @@
-//! runtime
+//! The outside world, handed in: clock, randomness, sockets, threads and files.
+//!
+//! Every other crate of the host is generic over [`Runtime`] and [`Disk`] and touches the world
+//! through nothing else, so that a whole node runs unchanged either on real threads and sockets
+//! (`Real`) or, single-threaded, on a virtual clock with a disk that forgets (`Simulated`).
+//!
+//! How one durable write of a client passes through this crate:
+//!
+//! 1. [`Runtime::listen_tcp`] gave the server a [`Listener`]; each accepted [`Stream`] becomes a
+//!    task of [`Role::Client`] by [`Runtime::spawn`].
+//! 2. The task decodes a request and sends a command to the door, which lives with openraft on
+//!    the thread of [`Role::Raft`]; openraft's own timers and channels come from
+//!    [`Runtime::Raft`].
+//! 3. The log hands the batch to its task of [`Role::Fsync`], which writes through a [`File`] of
+//!    the node's [`Disk`] and calls [`File::sync`]: the one blocking call on the path, on a
+//!    thread that does nothing else.
+//! 4. Recipes that react run as tasks of [`Role::Guest`], at a lower priority.
+//! 5. Session time advances by an [`Interval`], in which a late tick counts as one.
+//!
+//! Randomness is [`Runtime::fill_random`], waiting for the first of several things is
+//! [`select2`] and its like (always polled in the order written), telling many tasks something
+//! once is a [`Signal`], and showing them a changing value is a [`Latest`].
+
+mod clock;
+mod disk;
+mod latest;
+mod net;
+mod role;
+mod runtime;
+mod select;
+mod signal;
+mod task;
+
+pub use clock::{Elapsed, Instant, Interval};
+pub use disk::{Disk, File, Open};
+pub use latest::{Latest, LatestReader};
+pub use net::{Listener, Stream};
+pub use role::Role;
+pub use runtime::Runtime;
+pub use select::{Select2, Select3, Select4, select2, select3, select4};
+pub use signal::Signal;
+pub use task::{AbortOnDrop, Task, TaskError, TaskPanic};

@@ -1,0 +1,136 @@
+//! A value that changes and that many tasks follow, seeing its newest state.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// The newest value of something: the applied index, who leads, what a disk holds.
+///
+/// It stands in for tokio's `watch`, whose wake order is random. Clones are the same value; it
+/// keeps no history, so it needs no bound. Readers that fall behind skip what they missed.
+#[derive(Debug)]
+pub struct Latest<T> {
+    shared: Arc<Shared<T>>,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    current: Mutex<Versioned<T>>,
+    waiters: Notify,
+}
+
+#[derive(Debug)]
+struct Versioned<T> {
+    value: T,
+    version: u64,
+}
+
+impl<T> Clone for Latest<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<T: Clone> Latest<T> {
+    /// Starts with `value`.
+    pub fn new(value: T) -> Self {
+        let current = Mutex::new(Versioned { value, version: 0 });
+        Self {
+            shared: Arc::new(Shared {
+                current,
+                waiters: Notify::new(),
+            }),
+        }
+    }
+
+    /// A copy of the newest value.
+    pub fn get(&self) -> T {
+        self.shared.current.lock().value.clone()
+    }
+
+    /// Replaces the value and wakes the readers.
+    pub fn set(&self, value: T) {
+        self.update(|current| {
+            *current = value;
+            true
+        });
+    }
+
+    /// Changes the value in place under its lock; the readers wake if `change` returns true,
+    /// which is also what this returns.
+    pub fn update(&self, change: impl FnOnce(&mut T) -> bool) -> bool {
+        let changed = {
+            let mut current = self.shared.current.lock();
+            let changed = change(&mut current.value);
+            if changed {
+                current.version += 1;
+            }
+            changed
+        };
+        if changed {
+            self.shared.waiters.notify_waiters();
+        }
+        changed
+    }
+
+    /// A reader that has seen the value as it is now.
+    pub fn reader(&self) -> LatestReader<T> {
+        LatestReader {
+            seen: self.shared.current.lock().version,
+            latest: self.clone(),
+        }
+    }
+
+    /// Waits until `accept` is true of the newest value and returns that value.
+    pub async fn wait_for(&self, mut accept: impl FnMut(&T) -> bool) -> T {
+        loop {
+            let mut changed = pin!(self.shared.waiters.notified());
+            // Registered before the value is read: a change in between finds this waiter.
+            changed.as_mut().enable();
+            {
+                let current = self.shared.current.lock();
+                if accept(&current.value) {
+                    return current.value.clone();
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+/// One follower of a [`Latest`], with its own memory of what it has seen.
+#[derive(Debug, Clone)]
+pub struct LatestReader<T> {
+    latest: Latest<T>,
+    seen: u64,
+}
+
+impl<T: Clone> LatestReader<T> {
+    /// Waits for a value that this reader has not seen, and returns the newest. Dropping the
+    /// future loses nothing.
+    pub async fn changed(&mut self) -> T {
+        loop {
+            let mut changed = pin!(self.latest.shared.waiters.notified());
+            changed.as_mut().enable();
+            {
+                let current = self.latest.shared.current.lock();
+                if current.version != self.seen {
+                    self.seen = current.version;
+                    return current.value.clone();
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// The newest value, which then counts as seen.
+    pub fn get(&mut self) -> T {
+        let current = self.latest.shared.current.lock();
+        self.seen = current.version;
+        current.value.clone()
+    }
+}

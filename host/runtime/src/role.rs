@@ -1,0 +1,69 @@
+//! Which thread a task runs on.
+
+use std::fmt;
+
+/// The closed list of what tasks are for, and with it of the threads a node has.
+///
+/// Invariants:
+/// - A future of a role that [may block](Role::may_block) holds up only tasks of its own role.
+/// - A future of any other role never blocks: it awaits.
+/// - In simulation every role is a task of the one executor, so nothing may wait for another
+///   task by blocking, whatever its role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// openraft, its network and the door: one current-thread runtime on a thread of its own.
+    /// What runs here may use the static functions of [`Runtime::Raft`](crate::Runtime::Raft).
+    Raft,
+    /// The log's writes and syncs: one thread that does nothing else.
+    Fsync,
+    /// redb commits, checkpoints, module storage: one thread, so that their syncs never stand in
+    /// the way of the log's.
+    Checkpoint,
+    /// Client connections: a pool of workers. An authorizer runs inside its connection's task.
+    Client,
+    /// Admin HTTP and the admin socket. They share the workers of [`Role::Client`].
+    Admin,
+    /// Recipes, assignors and procedures: threads of lower priority.
+    Guest,
+    /// Compilation of modules: one thread of the lowest priority.
+    Compile,
+}
+
+impl Role {
+    /// Whether a future of this role may block its thread (a sync, a compilation, a guest that
+    /// computes for long).
+    pub fn may_block(self) -> bool {
+        match self {
+            Role::Fsync | Role::Checkpoint | Role::Guest | Role::Compile => true,
+            Role::Raft | Role::Client | Role::Admin => false,
+        }
+    }
+
+    /// Whether the node cannot go on without a task of this role: if one that nobody awaits
+    /// panics, the process ends, since a node with a dead core would keep its clients waiting.
+    pub fn is_core(self) -> bool {
+        match self {
+            Role::Raft | Role::Fsync | Role::Checkpoint => true,
+            Role::Client | Role::Admin | Role::Guest | Role::Compile => false,
+        }
+    }
+
+    /// The role in one lower-case word; also the name of its threads.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Raft => "raft",
+            Role::Fsync => "fsync",
+            Role::Checkpoint => "checkpoint",
+            Role::Client => "client",
+            Role::Admin => "admin",
+            Role::Guest => "guest",
+            Role::Compile => "compile",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
