@@ -1,0 +1,1 @@
+//! The body of the fuzz target, here so that the ordinary tests run it too.

@@ -1,0 +1,365 @@
+//! What a client asks for, after the handshake.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
+
+use crate::wire::{DecodeError, Reader, put_bool, put_buffer, put_list, put_string, put_strings};
+use crate::{Acl, CreateMode, ErrorCode, OpCode, WatcherType, frame};
+
+mod multi;
+pub(crate) use multi::MultiHeader;
+pub use multi::{Multi, MultiOp};
+
+/// What every request begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestHeader {
+    /// The client's count; the reply repeats it.
+    pub xid: i32,
+    /// The operation, as sent: it need not be one that exists.
+    pub op: i32,
+}
+
+impl RequestHeader {
+    /// Reads the header.
+    pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            xid: reader.i32()?,
+            op: reader.i32()?,
+        })
+    }
+
+    /// Appends the header.
+    pub fn encode(&self, buf: &mut BytesMut) {
+        buf.put_i32(self.xid);
+        buf.put_i32(self.op);
+    }
+}
+
+/// create and create2: they differ only in their answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Create {
+    /// The path, or what a counter is appended to.
+    pub path: ByteString,
+    /// The data; null is not empty.
+    pub data: Option<Bytes>,
+    /// The ACL.
+    pub acl: Vec<Acl>,
+    /// The mode as sent; [`Create::mode`] reads it.
+    pub flags: i32,
+}
+
+impl Create {
+    /// The mode, or BadArguments.
+    pub const fn mode(&self) -> Result<CreateMode, ErrorCode> {
+        CreateMode::from_flags(self.flags)
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            path: reader.string()?,
+            data: reader.buffer()?,
+            acl: reader.list(Acl::MIN_WIRE_LEN, Acl::decode)?,
+            flags: reader.i32()?,
+        })
+    }
+
+    fn encode(&self, buf: &mut BytesMut) {
+        put_string(buf, &self.path);
+        put_buffer(buf, self.data.as_deref());
+        put_list(buf, &self.acl, |buf, acl| acl.encode(buf));
+        buf.put_i32(self.flags);
+    }
+}
+
+/// A path and the version that the client expects; -1 is any. The body of delete and of check.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PathVersion {
+    /// The znode.
+    pub path: ByteString,
+    /// The expected version, or -1.
+    pub version: i32,
+}
+
+impl PathVersion {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            path: reader.string()?,
+            version: reader.i32()?,
+        })
+    }
+
+    fn encode(&self, buf: &mut BytesMut) {
+        put_string(buf, &self.path);
+        buf.put_i32(self.version);
+    }
+}
+
+/// A path and whether to watch it. The body of exists, getData, getChildren and getChildren2.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PathWatch {
+    /// The znode.
+    pub path: ByteString,
+    /// Leave a watch?
+    pub watch: bool,
+}
+
+impl PathWatch {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            path: reader.string()?,
+            watch: reader.bool()?,
+        })
+    }
+
+    fn encode(&self, buf: &mut BytesMut) {
+        put_string(buf, &self.path);
+        put_bool(buf, self.watch);
+    }
+}
+
+/// setData.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetData {
+    /// The znode.
+    pub path: ByteString,
+    /// The new data; null is not empty.
+    pub data: Option<Bytes>,
+    /// The expected version, or -1.
+    pub version: i32,
+}
+
+impl SetData {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            path: reader.string()?,
+            data: reader.buffer()?,
+            version: reader.i32()?,
+        })
+    }
+
+    fn encode(&self, buf: &mut BytesMut) {
+        put_string(buf, &self.path);
+        put_buffer(buf, self.data.as_deref());
+        buf.put_i32(self.version);
+    }
+}
+
+/// setACL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetAcl {
+    /// The znode.
+    pub path: ByteString,
+    /// The new ACL.
+    pub acl: Vec<Acl>,
+    /// The expected version of the ACL, or -1.
+    pub version: i32,
+}
+
+/// auth: credentials for this connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Auth {
+    /// Always 0.
+    pub auth_type: i32,
+    /// How to read the credentials: `digest`, `ip`, …
+    pub scheme: ByteString,
+    /// The credentials; null is read as empty.
+    pub auth: Bytes,
+}
+
+/// setWatches: the watches that a client had on its last connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetWatches {
+    /// The last zxid that the client saw: what changed since then fires at once.
+    pub relative_zxid: i64,
+    /// Watches left by getData, and by exists on znodes that existed.
+    pub data: Vec<ByteString>,
+    /// Watches left by exists on znodes that did not exist.
+    pub exist: Vec<ByteString>,
+    /// Watches left by getChildren.
+    pub child: Vec<ByteString>,
+}
+
+/// removeWatches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RemoveWatches {
+    /// The znode.
+    pub path: ByteString,
+    /// The kind of watches as sent; [`RemoveWatches::watcher_type`] reads it.
+    pub kind: i32,
+}
+
+impl RemoveWatches {
+    /// The kind of watches. ZooKeeper answers MarshallingError to a number that it does not know.
+    pub const fn watcher_type(&self) -> Result<WatcherType, ErrorCode> {
+        match WatcherType::from_i32(self.kind) {
+            Some(kind) => Ok(kind),
+            None => Err(ErrorCode::MarshallingError),
+        }
+    }
+}
+
+/// Every request that can be decoded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// Create a znode; answers its path.
+    Create(Create),
+    /// Create a znode; answers its path and stat.
+    Create2(Create),
+    /// Delete a znode.
+    Delete(PathVersion),
+    /// A znode's stat, if it exists.
+    Exists(PathWatch),
+    /// A znode's data and stat.
+    GetData(PathWatch),
+    /// Replace a znode's data.
+    SetData(SetData),
+    /// A znode's ACL and stat.
+    GetAcl(ByteString),
+    /// Replace a znode's ACL.
+    SetAcl(SetAcl),
+    /// The names of a znode's children.
+    GetChildren(PathWatch),
+    /// The names of a znode's children, and its stat.
+    GetChildren2(PathWatch),
+    /// Catch up with the leader.
+    Sync(ByteString),
+    /// Keep the session alive.
+    Ping,
+    /// Several writes, all or none.
+    Multi(Multi),
+    /// Credentials for this connection.
+    Auth(Auth),
+    /// Watches of the last connection.
+    SetWatches(SetWatches),
+    /// Remove watches.
+    RemoveWatches(RemoveWatches),
+    /// Close the session.
+    CloseSession,
+}
+
+impl Request {
+    /// Reads the body of a frame: header and request.
+    ///
+    /// The header is there even if the rest cannot be decoded, so that the refusal can carry the client's xid.
+    pub fn decode(frame: Bytes) -> Result<(RequestHeader, Result<Self, DecodeError>), DecodeError> {
+        let mut reader = Reader::new(frame);
+        let header = RequestHeader::decode(&mut reader)?;
+        Ok((header, Self::decode_body(header.op, &mut reader)))
+    }
+
+    /// Reads what follows the header.
+    ///
+    /// Operations that are not served, and check outside a multi, are [`DecodeError::Unimplemented`].
+    /// (test: `unknown_operations_and_check_alone_are_unimplemented`)
+    pub fn decode_body(op: i32, reader: &mut Reader) -> Result<Self, DecodeError> {
+        let unimplemented = DecodeError::unimplemented(op);
+        Ok(match OpCode::from_i32(op).ok_or(unimplemented)? {
+            OpCode::Create => Self::Create(Create::decode(reader)?),
+            OpCode::Create2 => Self::Create2(Create::decode(reader)?),
+            OpCode::Delete => Self::Delete(PathVersion::decode(reader)?),
+            OpCode::Exists => Self::Exists(PathWatch::decode(reader)?),
+            OpCode::GetData => Self::GetData(PathWatch::decode(reader)?),
+            OpCode::SetData => Self::SetData(SetData::decode(reader)?),
+            OpCode::GetAcl => Self::GetAcl(reader.string()?),
+            OpCode::SetAcl => Self::SetAcl(SetAcl {
+                path: reader.string()?,
+                acl: reader.list(Acl::MIN_WIRE_LEN, Acl::decode)?,
+                version: reader.i32()?,
+            }),
+            OpCode::GetChildren => Self::GetChildren(PathWatch::decode(reader)?),
+            OpCode::GetChildren2 => Self::GetChildren2(PathWatch::decode(reader)?),
+            OpCode::Sync => Self::Sync(reader.string()?),
+            OpCode::Ping => Self::Ping,
+            OpCode::Multi => Self::Multi(Multi::decode(reader)?),
+            OpCode::Auth => Self::Auth(Auth {
+                auth_type: reader.i32()?,
+                scheme: reader.string()?,
+                auth: reader.buffer()?.unwrap_or_default(),
+            }),
+            OpCode::SetWatches => Self::SetWatches(SetWatches {
+                relative_zxid: reader.i64()?,
+                data: reader.strings()?,
+                exist: reader.strings()?,
+                child: reader.strings()?,
+            }),
+            OpCode::RemoveWatches => Self::RemoveWatches(RemoveWatches {
+                path: reader.string()?,
+                kind: reader.i32()?,
+            }),
+            OpCode::CloseSession => Self::CloseSession,
+            _ => return Err(unimplemented),
+        })
+    }
+
+    /// The operation.
+    pub const fn op_code(&self) -> OpCode {
+        match self {
+            Self::Create(_) => OpCode::Create,
+            Self::Create2(_) => OpCode::Create2,
+            Self::Delete(_) => OpCode::Delete,
+            Self::Exists(_) => OpCode::Exists,
+            Self::GetData(_) => OpCode::GetData,
+            Self::SetData(_) => OpCode::SetData,
+            Self::GetAcl(_) => OpCode::GetAcl,
+            Self::SetAcl(_) => OpCode::SetAcl,
+            Self::GetChildren(_) => OpCode::GetChildren,
+            Self::GetChildren2(_) => OpCode::GetChildren2,
+            Self::Sync(_) => OpCode::Sync,
+            Self::Ping => OpCode::Ping,
+            Self::Multi(_) => OpCode::Multi,
+            Self::Auth(_) => OpCode::Auth,
+            Self::SetWatches(_) => OpCode::SetWatches,
+            Self::RemoveWatches(_) => OpCode::RemoveWatches,
+            Self::CloseSession => OpCode::CloseSession,
+        }
+    }
+
+    /// Appends a whole frame: length, header, body.
+    pub fn encode(&self, buf: &mut BytesMut, xid: i32) {
+        let start = frame::start(buf);
+        RequestHeader {
+            xid,
+            op: self.op_code().as_i32(),
+        }
+        .encode(buf);
+        self.encode_body(buf);
+        frame::finish(buf, start);
+    }
+
+    fn encode_body(&self, buf: &mut BytesMut) {
+        match self {
+            Self::Create(create) | Self::Create2(create) => create.encode(buf),
+            Self::Delete(delete) => delete.encode(buf),
+            Self::Exists(read)
+            | Self::GetData(read)
+            | Self::GetChildren(read)
+            | Self::GetChildren2(read) => {
+                read.encode(buf);
+            }
+            Self::SetData(set) => set.encode(buf),
+            Self::GetAcl(path) | Self::Sync(path) => put_string(buf, path),
+            Self::SetAcl(set) => {
+                put_string(buf, &set.path);
+                put_list(buf, &set.acl, |buf, acl| acl.encode(buf));
+                buf.put_i32(set.version);
+            }
+            Self::Multi(multi) => multi.encode(buf),
+            Self::Auth(auth) => {
+                buf.put_i32(auth.auth_type);
+                put_string(buf, &auth.scheme);
+                put_buffer(buf, Some(&auth.auth));
+            }
+            Self::SetWatches(set) => {
+                buf.put_i64(set.relative_zxid);
+                put_strings(buf, &set.data);
+                put_strings(buf, &set.exist);
+                put_strings(buf, &set.child);
+            }
+            Self::RemoveWatches(remove) => {
+                put_string(buf, &remove.path);
+                buf.put_i32(remove.kind);
+            }
+            Self::Ping | Self::CloseSession => {}
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The primitives of ZooKeeper's record format ("jute"): big-endian integers, one byte for a boolean, and buffers,
+//! strings and lists with a length in front.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
+
+use crate::{ErrorCode, OpCode};
+
+/// Why bytes are not a message of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The frame ends before the message does.
+    #[error(
+        "the message ends {missing} bytes too early; the peer does not speak ZooKeeper's protocol"
+    )]
+    Truncated {
+        /// How many bytes the next field lacks.
+        missing: usize,
+    },
+    /// A string or buffer with a negative length other than -1.
+    #[error("a field has the length {length}; the peer does not speak ZooKeeper's protocol")]
+    BadLength {
+        /// The length as sent.
+        length: i32,
+    },
+    /// A list that cannot fit into the rest of the frame.
+    #[error("a list claims {count} elements, more than the message has room for")]
+    BadCount {
+        /// The number of elements as sent.
+        count: i32,
+    },
+    /// An operation that this server does not serve: the answer is Unimplemented, then the connection is closed.
+    #[error("operation {op} is not implemented; use one that the README lists")]
+    Unimplemented {
+        /// The opcode as sent.
+        op: i32,
+    },
+    /// An operation that may not stand inside a multi.
+    #[error("operation {op} may not be part of a multi; send it by itself")]
+    NotInMulti {
+        /// The opcode as sent.
+        op: i32,
+    },
+    /// A number that names nothing, in a message that only a server sends.
+    #[error("{number} is not a {what} of ZooKeeper's protocol")]
+    UnknownNumber {
+        /// What the number was to be.
+        what: &'static str,
+        /// The number as sent.
+        number: i32,
+    },
+}
+
+impl DecodeError {
+    /// What the client is told before its connection is closed.
+    pub const fn error_code(self) -> ErrorCode {
+        match self {
+            Self::Unimplemented { .. } => ErrorCode::Unimplemented,
+            _ => ErrorCode::MarshallingError,
+        }
+    }
+
+    /// Only an unknown operation is answered as ZooKeeper answers it.
+    pub(crate) const fn unimplemented(op: i32) -> Self {
+        Self::Unimplemented { op }
+    }
+
+    /// Names the operation, where it has a name.
+    pub fn op_code(self) -> Option<OpCode> {
+        match self {
+            Self::Unimplemented { op } | Self::NotInMulti { op } => OpCode::from_i32(op),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the fields of one frame from its front to its end.
+///
+/// Bytes behind the last field are ignored, as ZooKeeper ignores them: newer clients may append fields.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    frame: Bytes,
+    at: usize,
+}
+
+impl Reader {
+    /// A reader at the front of `frame`.
+    pub fn new(frame: Bytes) -> Self {
+        Self { frame, at: 0 }
+    }
+
+    /// How many bytes are left.
+    pub fn remaining(&self) -> usize {
+        self.frame.len() - self.at
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        match self.frame[self.at..].first_chunk::<N>() {
+            Some(chunk) => {
+                self.at += N;
+                Ok(*chunk)
+            }
+            None => Err(DecodeError::Truncated {
+                missing: N - self.remaining(),
+            }),
+        }
+    }
+
+    /// A 32-bit integer.
+    pub fn i32(&mut self) -> Result<i32, DecodeError> {
+        self.take().map(i32::from_be_bytes)
+    }
+
+    /// A 64-bit integer.
+    pub fn i64(&mut self) -> Result<i64, DecodeError> {
+        self.take().map(i64::from_be_bytes)
+    }
+
+    /// A boolean: any byte but 0 is true, as in Java.
+    pub fn bool(&mut self) -> Result<bool, DecodeError> {
+        self.take::<1>().map(|[byte]| byte != 0)
+    }
+
+    /// A buffer, as a slice of the frame. Length -1 is null, which is not the empty buffer.
+    /// (test: `null_data_is_not_empty_data`)
+    pub fn buffer(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        let length = self.i32()?;
+        if length == -1 {
+            return Ok(None);
+        }
+        let count = usize::try_from(length).map_err(|_| DecodeError::BadLength { length })?;
+        if count > self.remaining() {
+            return Err(DecodeError::Truncated {
+                missing: count - self.remaining(),
+            });
+        }
+        let slice = self.frame.slice(self.at..self.at + count);
+        self.at += count;
+        Ok(Some(slice))
+    }
+
+    /// A string, as a slice of the frame.
+    ///
+    /// - Null is read as the empty string: kazoo sends null for every empty string, and no operation tells them
+    ///   apart. (test: `requests_match_kazoos_bytes`)
+    /// - Malformed UTF-8 becomes U+FFFD, as in Java; such a path is then refused by its characters, and the
+    ///   connection lives on. (test: `malformed_utf8_is_replaced_as_in_java`)
+    pub fn string(&mut self) -> Result<ByteString, DecodeError> {
+        let Some(bytes) = self.buffer()? else {
+            return Ok(ByteString::new());
+        };
+        match std::str::from_utf8(&bytes) {
+            // The conversion checks a second time; for paths that costs less than the allocation of a copy.
+            Ok(_) => Ok(ByteString::try_from(bytes).unwrap_or_default()),
+            Err(_) => Ok(ByteString::from(
+                String::from_utf8_lossy(&bytes).into_owned(),
+            )),
+        }
+    }
+
+    /// A list. A null list is an empty one; so is every negative count, as in ZooKeeper.
+    ///
+    /// `min_element_len` is the fewest bytes that an element takes: a count that cannot fit is refused before
+    /// anything is reserved. (test: `a_list_longer_than_its_frame_is_refused_before_reserving`)
+    pub fn list<T>(
+        &mut self,
+        min_element_len: usize,
+        mut element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let count = self.i32()?;
+        let wanted = usize::try_from(count).unwrap_or(0);
+        if wanted > self.remaining() / min_element_len.max(1) {
+            return Err(DecodeError::BadCount { count });
+        }
+        let mut list = Vec::with_capacity(wanted);
+        for _ in 0..wanted {
+            list.push(element(self)?);
+        }
+        Ok(list)
+    }
+
+    /// A list of strings.
+    pub fn strings(&mut self) -> Result<Vec<ByteString>, DecodeError> {
+        self.list(4, Self::string)
+    }
+}
+
+/// Appends a boolean.
+pub fn put_bool(buf: &mut BytesMut, value: bool) {
+    buf.put_u8(u8::from(value));
+}
+
+/// Appends a buffer; `None` is null, length -1.
+pub fn put_buffer(buf: &mut BytesMut, value: Option<&[u8]>) {
+    match value {
+        None => buf.put_i32(-1),
+        Some(bytes) => {
+            buf.reserve(4 + bytes.len());
+            buf.put_i32(wire_len(bytes.len()));
+            buf.put_slice(bytes);
+        }
+    }
+}
+
+/// Appends a string.
+pub fn put_string(buf: &mut BytesMut, value: &str) {
+    put_buffer(buf, Some(value.as_bytes()));
+}
+
+/// Appends a list of strings, counting while it writes.
+pub fn put_strings<S: AsRef<str>>(buf: &mut BytesMut, values: impl IntoIterator<Item = S>) {
+    put_list(buf, values, |buf, value| put_string(buf, value.as_ref()));
+}
+
+/// Appends a list, counting while it writes.
+pub fn put_list<T>(
+    buf: &mut BytesMut,
+    values: impl IntoIterator<Item = T>,
+    mut element: impl FnMut(&mut BytesMut, T),
+) {
+    let at = buf.len();
+    buf.put_i32(0);
+    let mut count = 0usize;
+    for value in values {
+        element(buf, value);
+        count += 1;
+    }
+    buf[at..at + 4].copy_from_slice(&wire_len(count).to_be_bytes());
+}
+
+/// A length as the wire has it. Frames are bounded far below 2 GiB by whoever fills them, and
+/// [`crate::frame::finish`] refuses the rest, so saturating here never reaches a peer.
+fn wire_len(len: usize) -> i32 {
+    i32::try_from(len).unwrap_or(i32::MAX)
+}
