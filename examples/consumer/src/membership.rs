@@ -1,0 +1,61 @@
+//! Being a member: one ephemeral znode.
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use zookeeper_client as zk;
+
+use crate::Args;
+
+/// What a member's znode holds.
+#[derive(Serialize)]
+struct Member<'a> {
+    topics: &'a [String],
+}
+
+/// Creates `<group>/members/<member>`, held by this session.
+///
+/// 1. The folder `members` is made on the way if nobody has made it yet.
+/// 2. A znode of the same name that another session holds (this consumer's last
+///    life, most likely) is waited for: it goes when that session does.
+/// 3. After a lost connection the create may or may not have happened, so the
+///    znode's owner decides.
+pub(crate) async fn register(client: &zk::Client, args: &Args) -> anyhow::Result<()> {
+    let folder = format!("{}/members", args.group);
+    let path = format!("{folder}/{}", args.member);
+    let data = serde_json::to_vec(&Member {
+        topics: &args.topics,
+    })?;
+    let ephemeral = zk::CreateMode::Ephemeral.with_acls(zk::Acls::anyone_all());
+    loop {
+        match client.create(&path, &data, &ephemeral).await {
+            Ok(_) => return Ok(()),
+            Err(zk::Error::NoNode) => {
+                let persistent = zk::CreateMode::Persistent.with_acls(zk::Acls::anyone_all());
+                client
+                    .mkdir(&folder, &persistent)
+                    .await
+                    .with_context(|| format!("{folder} cannot be created"))?;
+            }
+            Err(zk::Error::NodeExists) => {
+                let (stat, watcher) = client
+                    .check_and_watch_stat(&path)
+                    .await
+                    .with_context(|| format!("{path} cannot be read"))?;
+                match stat {
+                    Some(stat) if stat.ephemeral_owner == client.session_id().0 => return Ok(()),
+                    Some(stat) if stat.ephemeral_owner == 0 => {
+                        bail!(
+                            "{path} exists and is no member's: remove it or take another --member"
+                        )
+                    }
+                    Some(_) => {
+                        watcher.changed().await;
+                    }
+                    None => {}
+                }
+            }
+            Err(error @ zk::Error::ConnectionLoss) => crate::survive(client, error.into()).await?,
+            Err(error) => return Err(error).with_context(|| format!("{path} cannot be created")),
+        }
+    }
+}
