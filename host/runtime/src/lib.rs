@@ -2,7 +2,7 @@
 //!
 //! Every other crate of the host is generic over [`Runtime`] and [`Disk`] and touches the world
 //! through nothing else, so that a whole node runs unchanged either on real threads and sockets
-//! (`Real`) or, single-threaded, on a virtual clock with a disk that forgets (`Simulated`).
+//! ([`Real`]) or, single-threaded, on a virtual clock with a disk that forgets (`Simulated`).
 //!
 //! How one durable write of a client passes through this crate:
 //!
@@ -25,6 +25,7 @@ mod clock;
 mod disk;
 mod latest;
 mod net;
+pub mod real;
 mod role;
 mod runtime;
 mod select;
@@ -35,6 +36,7 @@ pub use clock::{Elapsed, Instant, Interval};
 pub use disk::{Disk, File, Open};
 pub use latest::{Latest, LatestReader};
 pub use net::{Listener, Stream};
+pub use real::{Real, RealConfig, Threads};
 pub use role::Role;
 pub use runtime::Runtime;
 pub use select::{Select2, Select3, Select4, select2, select3, select4};

@@ -1,0 +1,276 @@
+//! A folder of the real file system.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::FallocateFlags;
+
+use crate::disk::{check_path, in_context};
+use crate::{Disk, File, Open};
+
+/// The file whose lock is the disk's lock. It holds the process id of who has it.
+const LOCK_FILE: &str = "LOCK";
+
+/// Zeros are written in pieces of this size where the file system cannot preallocate.
+const ZEROS_LEN: usize = 64 * 1024;
+
+/// A folder of the real file system.
+#[derive(Clone)]
+pub struct RealDisk {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    root: PathBuf,
+    syncs: AtomicU64,
+}
+
+/// An open file of a [`RealDisk`].
+pub struct RealFile {
+    file: fs::File,
+    path: String,
+    disk: Arc<Inner>,
+}
+
+/// The lock on a data folder. The kernel gives it back when the process ends, however it ends.
+#[derive(Debug)]
+pub struct RealLock {
+    _file: fs::File,
+}
+
+impl RealDisk {
+    /// The disk whose root is `root`, which is made, with its parents, if it does not exist.
+    pub(super) fn at(root: &Path) -> io::Result<Self> {
+        create_durably(root).map_err(|error| in_context(error, "use", &root.to_string_lossy()))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                root: root.to_owned(),
+                syncs: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    fn full(&self, path: &str) -> io::Result<PathBuf> {
+        check_path(path)?;
+        Ok(self.inner.root.join(path))
+    }
+}
+
+/// Makes a folder and its parents, each durable in the one above before the next is made.
+fn create_durably(folder: &Path) -> io::Result<()> {
+    if fs::metadata(folder).is_ok_and(|metadata| metadata.is_dir()) {
+        return Ok(());
+    }
+    let parent = match folder.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(io::ErrorKind::NotFound.into()),
+    };
+    create_durably(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => {
+            return Err(error);
+        }
+        _ => {}
+    }
+    fs::File::open(parent)?.sync_all()
+}
+
+impl Disk for RealDisk {
+    type File = RealFile;
+    type Lock = RealLock;
+
+    fn open(&self, path: &str, how: Open) -> io::Result<RealFile> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match how {
+            Open::Read => {}
+            Open::Write => _ = options.write(true),
+            Open::Create => _ = options.write(true).create(true),
+            Open::CreateNew => _ = options.write(true).create_new(true),
+        }
+        let file = self
+            .full(path)
+            .and_then(|full| options.open(full))
+            .map_err(|error| in_context(error, "open", path))?;
+        Ok(RealFile {
+            file,
+            path: path.to_owned(),
+            disk: self.inner.clone(),
+        })
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let list = || {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(self.full(folder)?)? {
+                // A name that is not UTF-8 is none of ours.
+                if let Ok(name) = entry?.file_name().into_string() {
+                    names.push(name);
+                }
+            }
+            names.sort_unstable();
+            Ok(names)
+        };
+        list().map_err(|error| in_context(error, "list", folder))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let rename = || fs::rename(self.full(from)?, self.full(to)?);
+        rename().map_err(|error| in_context(error, &format!("rename {from} to"), to))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.full(path)
+            .and_then(fs::remove_file)
+            .map_err(|error| in_context(error, "remove", path))
+    }
+
+    fn create_folder(&self, folder: &str) -> io::Result<()> {
+        let create = || {
+            let full = self.full(folder)?;
+            match fs::create_dir(&full) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && full.is_dir() => {
+                    Ok(())
+                }
+                created => created,
+            }
+        };
+        create().map_err(|error| in_context(error, "make the folder", folder))
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        let sync = || fs::File::open(self.full(folder)?)?.sync_all();
+        sync().map_err(|error| in_context(error, "sync the folder", folder))?;
+        self.inner.syncs.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn lock(&self) -> io::Result<RealLock> {
+        let path = self.inner.root.join(LOCK_FILE);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| in_context(error, "open", &path.to_string_lossy()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(&path).unwrap_or_default();
+                let holder = match holder.trim() {
+                    "" => String::new(),
+                    id => format!(" ({id})"),
+                };
+                return Err(io::Error::new(
+                    io::ErrorKind::ResourceBusy,
+                    format!(
+                        "the data folder {} is in use by another process{holder}: stop it, or use another folder",
+                        self.inner.root.display()
+                    ),
+                ));
+            }
+            Err(fs::TryLockError::Error(error)) => {
+                return Err(in_context(error, "lock", &path.to_string_lossy()));
+            }
+        }
+        // Only for the sentence above; nothing depends on it, so it needs no sync.
+        file.set_len(0)?;
+        file.write_all(format!("process {}", std::process::id()).as_bytes())?;
+        Ok(RealLock { _file: file })
+    }
+
+    fn sync_count(&self) -> u64 {
+        self.inner.syncs.load(Ordering::Relaxed)
+    }
+}
+
+impl RealFile {
+    fn error(&self, error: io::Error, doing: &str) -> io::Error {
+        in_context(error, doing, &self.path)
+    }
+
+    /// Lengthens the file with zeros that are written, which reserves their room.
+    fn write_zeros_up_to(&self, end: u64) -> io::Result<()> {
+        let zeros = vec![0; ZEROS_LEN];
+        let mut at = self.file.metadata()?.len();
+        while at < end {
+            let piece = (end - at).min(ZEROS_LEN as u64);
+            self.file.write_all_at(&zeros[..piece as usize], at)?;
+            at += piece;
+        }
+        Ok(())
+    }
+}
+
+impl File for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.file.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error(error, "read")),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.file
+            .write_all_at(data, offset)
+            .map_err(|error| self.error(error, "write"))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let metadata = self.file.metadata();
+        Ok(metadata
+            .map_err(|error| self.error(error, "look at"))?
+            .len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file
+            .set_len(len)
+            .map_err(|error| self.error(error, "set the length of"))
+    }
+
+    fn preallocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        let preallocated =
+            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), offset, len) {
+                // Some file systems cannot, and some kernels of containers do not know the call.
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                    self.write_zeros_up_to(offset + len)
+                }
+                done => done.map_err(io::Error::from),
+            };
+        preallocated.map_err(|error| self.error(error, "preallocate"))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file
+            .sync_data()
+            .map_err(|error| self.error(error, "sync"))?;
+        self.disk.syncs.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RealDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RealDisk({})", self.inner.root.display())
+    }
+}
+
+impl fmt::Debug for RealFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}

@@ -1,0 +1,323 @@
+//! The runtime of a running node: real threads, clock, sockets and files.
+//!
+//! [`Threads::start`] starts the threads of every [`Role`]; [`Real`] is the handle to them that
+//! everything is generic over. Who holds [`Threads`] holds the process: dropping it stops and
+//! waits for them.
+
+// This module is the one place that may: everyone else goes through the trait it implements.
+#![allow(clippy::disallowed_methods)]
+
+mod disk;
+mod net;
+mod pool;
+mod timer;
+
+use std::fmt;
+use std::future::{Future, pending};
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use openraft_rt_tokio::TokioRuntime;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use disk::{RealDisk, RealFile, RealLock};
+pub use net::{RealListener, RealReader, RealStream, RealWriter};
+pub use timer::RealSleep;
+
+use crate::task::OnLostPanic;
+use crate::{Instant, Role, Runtime, Signal, Task, TaskPanic, select2};
+use pool::Pool;
+
+/// Guests yield to everything that serves clients.
+const GUEST_NICE: i32 = 5;
+/// Compilation yields to guests, too.
+const COMPILE_NICE: i32 = 15;
+/// How long a stopping runtime waits for a thread that is in the middle of something.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How many threads the roles get that have more than one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RealConfig {
+    /// Workers for clients and admin HTTP.
+    pub client_threads: NonZeroUsize,
+    /// Threads for recipes, assignors and procedures.
+    pub guest_threads: NonZeroUsize,
+}
+
+impl Default for RealConfig {
+    /// As many client threads as there are cores, and two for guests.
+    fn default() -> Self {
+        Self {
+            client_threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            guest_threads: const { NonZeroUsize::new(2).unwrap() },
+        }
+    }
+}
+
+/// The handle to a running process's threads, clock, sockets and files.
+#[derive(Clone)]
+pub struct Real {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    started: std::time::Instant,
+    config: RealConfig,
+    client: Handle,
+    raft: Handle,
+    fsync: Pool,
+    checkpoint: Pool,
+    guest: Pool,
+    compile: Pool,
+    on_lost_panic: OnLostPanic,
+}
+
+/// The threads themselves. Dropping this stops them, waits for what they are in the middle of,
+/// and drops every task.
+pub struct Threads {
+    runtime: Real,
+    client: Option<tokio::runtime::Runtime>,
+    raft_stop: Signal,
+    raft: Option<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// Starts them.
+    pub fn start(config: RealConfig) -> io::Result<Self> {
+        let client = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.client_threads.get())
+            .thread_name(Role::Client.name())
+            .enable_all()
+            .build()?;
+        let raft = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let pool = |role: Role, threads, nice| Pool::start(role.name(), threads, nice);
+        let inner = Inner {
+            started: std::time::Instant::now(),
+            config,
+            client: client.handle().clone(),
+            raft: raft.handle().clone(),
+            fsync: pool(Role::Fsync, 1, 0)?,
+            checkpoint: pool(Role::Checkpoint, 1, 0)?,
+            guest: pool(Role::Guest, config.guest_threads.get(), GUEST_NICE)?,
+            compile: pool(Role::Compile, 1, COMPILE_NICE)?,
+            on_lost_panic: Arc::new(end_or_log),
+        };
+        let raft_stop = Signal::new();
+        let stop = raft_stop.clone();
+        let raft = std::thread::Builder::new()
+            .name(Role::Raft.name().to_owned())
+            .spawn(move || {
+                raft.block_on(stop.wait());
+                raft.shutdown_background();
+            })?;
+        Ok(Self {
+            runtime: Real {
+                inner: Arc::new(inner),
+            },
+            client: Some(client),
+            raft_stop,
+            raft: Some(raft),
+        })
+    }
+
+    /// The handle to pass on.
+    pub fn runtime(&self) -> Real {
+        self.runtime.clone()
+    }
+
+    /// Runs `main` on the calling thread until it is done, while the other threads work.
+    pub fn block_on<F: Future>(&self, main: F) -> F::Output {
+        self.runtime.inner.client.block_on(main)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // From the sockets inwards, so that nothing is cut off from what it still waits for.
+        if let Some(client) = self.client.take() {
+            if Handle::try_current().is_ok() {
+                client.shutdown_background(); // Waiting is not allowed inside a tokio runtime.
+            } else {
+                client.shutdown_timeout(STOP_GRACE);
+            }
+        }
+        let inner = &self.runtime.inner;
+        let pools = [
+            &inner.guest,
+            &inner.compile,
+            &inner.checkpoint,
+            &inner.fsync,
+        ];
+        self.raft_stop.raise();
+        if let Some(raft) = self.raft.take()
+            && raft.join().is_err()
+        {
+            tracing::error!("the raft thread panicked while it stopped");
+        }
+        for pool in pools {
+            pool.close();
+        }
+        for pool in pools {
+            if !pool.wait_ended(STOP_GRACE) {
+                tracing::warn!("a thread is still busy at shutdown and is left behind");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads").finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a panic that nobody awaits.
+fn end_or_log(panic: &TaskPanic) {
+    if panic.role.is_core() {
+        eprintln!("innkeeper: {panic}; the node stops, since it cannot go on without this task");
+        std::process::abort();
+    }
+    tracing::error!("{panic}");
+}
+
+impl Real {
+    /// Starts the threads, runs `main` with a handle to them, and stops them when it is done.
+    pub fn run<F, Fut>(config: RealConfig, main: F) -> io::Result<Fut::Output>
+    where
+        F: FnOnce(Real) -> Fut,
+        Fut: Future,
+    {
+        let threads = Threads::start(config)?;
+        let runtime = threads.runtime();
+        Ok(threads.block_on(main(runtime)))
+    }
+
+    /// The tokio runtime that drives what is made on this thread: the raft thread's own there,
+    /// so that a peer's bytes and openraft's timers need no other thread, else the clients'.
+    fn driver(&self) -> Handle {
+        match Handle::try_current() {
+            Ok(current) if current.id() == self.inner.raft.id() => current,
+            _ => self.inner.client.clone(),
+        }
+    }
+}
+
+impl Runtime for Real {
+    type Raft = TokioRuntime;
+    type Disk = RealDisk;
+    type Stream = RealStream;
+    type Listener = RealListener;
+    type Sleep = RealSleep;
+
+    fn now(&self) -> Instant {
+        let nanos = self.inner.started.elapsed().as_nanos();
+        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    fn wall_ms(&self) -> u64 {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        let ms = since_1970.unwrap_or_default().as_millis();
+        u64::try_from(ms).unwrap_or(u64::MAX)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> RealSleep {
+        // A deadline beyond what the clock can hold is as good as a year from now.
+        let started = self.inner.started;
+        let deadline = started
+            .checked_add(deadline.since_start())
+            .unwrap_or(started + Duration::from_secs(365 * 86_400));
+        RealSleep::until(&self.driver(), deadline)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the kernel gives random bytes");
+    }
+
+    #[track_caller]
+    fn spawn<F>(&self, role: Role, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let inner = &self.inner;
+        let (task, run) = Task::wrap(role, future, inner.on_lost_panic.clone());
+        match role {
+            Role::Raft => _ = inner.raft.spawn(run),
+            Role::Client | Role::Admin => _ = inner.client.spawn(run),
+            Role::Fsync => inner.fsync.spawn(run),
+            Role::Checkpoint => inner.checkpoint.spawn(run),
+            Role::Guest => inner.guest.spawn(run),
+            Role::Compile => inner.compile.spawn(run),
+        }
+        task
+    }
+
+    fn threads(&self, role: Role) -> usize {
+        match role {
+            Role::Raft => 1,
+            Role::Client | Role::Admin => self.inner.config.client_threads.get(),
+            Role::Fsync => self.inner.fsync.threads(),
+            Role::Checkpoint => self.inner.checkpoint.threads(),
+            Role::Guest => self.inner.guest.threads(),
+            Role::Compile => self.inner.compile.threads(),
+        }
+    }
+
+    fn listen_tcp(
+        &self,
+        addr: SocketAddr,
+    ) -> impl Future<Output = io::Result<RealListener>> + Send {
+        net::inside(self.driver(), async move { net::listen_tcp(addr) })
+    }
+
+    fn connect_tcp(&self, addr: SocketAddr) -> impl Future<Output = io::Result<RealStream>> + Send {
+        net::inside(self.driver(), net::connect_tcp(addr))
+    }
+
+    fn listen_unix(&self, path: &Path) -> impl Future<Output = io::Result<RealListener>> + Send {
+        let path: PathBuf = path.to_owned();
+        net::inside(self.driver(), async move { net::listen_unix(&path) })
+    }
+
+    fn connect_unix(&self, path: &Path) -> impl Future<Output = io::Result<RealStream>> + Send {
+        let path: PathBuf = path.to_owned();
+        net::inside(self.driver(), async move { net::connect_unix(&path).await })
+    }
+
+    fn terminated(&self) -> impl Future<Output = ()> + Send + 'static {
+        let _entered = self.inner.client.enter();
+        let signals = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        );
+        async move {
+            match signals {
+                (Ok(mut terminate), Ok(mut interrupt)) => {
+                    select2(terminate.recv(), interrupt.recv()).await;
+                }
+                (Err(error), _) | (_, Err(error)) => {
+                    tracing::warn!(%error, "cannot wait for SIGTERM and SIGINT; they end the process at once");
+                    pending().await
+                }
+            }
+        }
+    }
+
+    fn disk(&self, root: &Path) -> io::Result<RealDisk> {
+        RealDisk::at(root)
+    }
+}
+
+impl fmt::Debug for Real {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Real")
+    }
+}

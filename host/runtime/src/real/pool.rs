@@ -1,0 +1,255 @@
+//! Threads whose tasks may block: the log's syncs, checkpoints, guests, compilation.
+//!
+//! 1. [`Pool::spawn`] puts a job on the queue.
+//! 2. Any free thread of the pool takes the oldest job and polls it; it may block there for as
+//!    long as it likes, and the others go on.
+//! 3. A job that waits lies nowhere but in the pool's list of live jobs; its waker puts it back
+//!    on the queue.
+//!
+//! It is not a tokio runtime because tokio keeps a woken task for the worker that woke it, where
+//! it would wait behind a guest that computes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+type BoxedJob = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A set of threads and the jobs they run.
+///
+/// Invariants:
+/// - A job stands in the queue at most once, so the queue is bounded by the number of live jobs.
+/// - A job is polled by one thread at a time; a wake during its poll makes it run again.
+/// - After [`Pool::close`] no job is polled any more, and each is dropped: by `close`, or, if it
+///   was just then being polled, by the thread that polled it.
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    threads: usize,
+}
+
+struct Shared {
+    name: &'static str,
+    state: Mutex<State>,
+    work_came: Condvar,
+    thread_ended: Condvar,
+}
+
+struct State {
+    queue: VecDeque<Arc<Job>>,
+    live: BTreeMap<u64, Arc<Job>>,
+    next_id: u64,
+    closed: bool,
+    threads_running: usize,
+}
+
+struct Job {
+    id: u64,
+    pool: Weak<Shared>,
+    phase: Mutex<Phase>,
+    future: Mutex<Option<BoxedJob>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Queued,
+    Running,
+    WokenWhileRunning,
+    Done,
+}
+
+impl Pool {
+    /// Starts `threads` threads with the given nice value (0 is normal, 19 the most modest).
+    pub(super) fn start(name: &'static str, threads: usize, nice: i32) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            name,
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                live: BTreeMap::new(),
+                next_id: 0,
+                closed: false,
+                threads_running: 0,
+            }),
+            work_came: Condvar::new(),
+            thread_ended: Condvar::new(),
+        });
+        let pool = Self {
+            shared: shared.clone(),
+            threads,
+        };
+        for _ in 0..threads {
+            let shared = shared.clone();
+            shared.state.lock().threads_running += 1;
+            let started = std::thread::Builder::new().name(name.to_owned()).spawn({
+                let shared = shared.clone();
+                move || shared.work(nice)
+            });
+            if let Err(error) = started {
+                shared.state.lock().threads_running -= 1;
+                pool.close();
+                return Err(error);
+            }
+        }
+        Ok(pool)
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Adds a job. In a closed pool it is dropped at once.
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let mut state = self.shared.state.lock();
+        if state.closed {
+            drop(state);
+            return;
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        let job = Arc::new(Job {
+            id,
+            pool: Arc::downgrade(&self.shared),
+            phase: Mutex::new(Phase::Queued),
+            future: Mutex::new(Some(Box::pin(future))),
+        });
+        state.live.insert(id, job.clone());
+        state.queue.push_back(job);
+        drop(state);
+        self.shared.work_came.notify_one();
+    }
+
+    /// Ends the threads after what they do now, and drops all jobs.
+    pub(super) fn close(&self) {
+        let live = {
+            let mut state = self.shared.state.lock();
+            state.closed = true;
+            state.queue.clear();
+            std::mem::take(&mut state.live)
+        };
+        self.shared.work_came.notify_all();
+        for job in live.into_values() {
+            job.discard();
+        }
+    }
+
+    /// Waits until the threads have ended, but no longer than `grace`; returns whether they have.
+    pub(super) fn wait_ended(&self, grace: Duration) -> bool {
+        let mut state = self.shared.state.lock();
+        let timed_out = self
+            .shared
+            .thread_ended
+            .wait_while_for(&mut state, |state| state.threads_running > 0, grace)
+            .timed_out();
+        !timed_out
+    }
+}
+
+impl Shared {
+    fn work(&self, nice: i32) {
+        if nice != 0 {
+            // On Linux "this process" (None) is the calling thread alone.
+            if let Err(error) = rustix::process::setpriority_process(None, nice) {
+                tracing::warn!(thread = self.name, %error, "cannot lower a thread's priority");
+            }
+        }
+        while let Some(job) = self.next_job() {
+            self.poll(&job);
+        }
+        self.state.lock().threads_running -= 1;
+        self.thread_ended.notify_all();
+    }
+
+    fn next_job(&self) -> Option<Arc<Job>> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(job) = state.queue.pop_front() {
+                return Some(job);
+            }
+            self.work_came.wait(&mut state);
+        }
+    }
+
+    fn poll(&self, job: &Arc<Job>) {
+        *job.phase.lock() = Phase::Running;
+        let Some(mut future) = job.future.lock().take() else {
+            return;
+        };
+        let waker = Waker::from(job.clone());
+        // The task's wrapper hands panics of its code on; this catches what panics while it is
+        // dropped, so that the thread survives.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            future.as_mut().poll(&mut Context::from_waker(&waker))
+        }));
+        if matches!(polled, Ok(Poll::Pending)) {
+            *job.future.lock() = Some(future);
+            let mut phase = job.phase.lock();
+            if *phase == Phase::WokenWhileRunning {
+                *phase = Phase::Queued;
+                drop(phase);
+                self.enqueue(job.clone());
+            } else {
+                *phase = Phase::Waiting;
+            }
+        } else {
+            *job.phase.lock() = Phase::Done;
+            self.state.lock().live.remove(&job.id);
+            if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
+                tracing::error!(thread = self.name, "a task panicked while it was dropped");
+            }
+        }
+        if self.state.lock().closed {
+            job.discard();
+        }
+    }
+
+    fn enqueue(&self, job: Arc<Job>) {
+        {
+            let mut state = self.state.lock();
+            if state.closed {
+                return;
+            }
+            state.queue.push_back(job);
+        }
+        self.work_came.notify_one();
+    }
+}
+
+impl Job {
+    fn discard(&self) {
+        *self.phase.lock() = Phase::Done;
+        let future = self.future.lock().take();
+        drop(future);
+    }
+}
+
+impl Wake for Job {
+    fn wake(self: Arc<Self>) {
+        let must_queue = {
+            let mut phase = self.phase.lock();
+            match *phase {
+                Phase::Waiting => {
+                    *phase = Phase::Queued;
+                    true
+                }
+                Phase::Running => {
+                    *phase = Phase::WokenWhileRunning;
+                    false
+                }
+                Phase::Queued | Phase::WokenWhileRunning | Phase::Done => false,
+            }
+        };
+        if must_queue && let Some(pool) = self.pool.upgrade() {
+            pool.enqueue(self);
+        }
+    }
+}
