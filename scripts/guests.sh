@@ -89,8 +89,8 @@ fi
 
 # A guest is a crate of the workspace that makes a cdylib.
 names=
-for manifest in "$root_dir"/guests/*/Cargo.toml; do
-    grep -q '^crate-type.*"cdylib"' "$manifest" || continue
+for manifest in "$root_dir"/guests/*/Cargo.toml "$root_dir"/guests/*/*/Cargo.toml; do
+    [ -f "$manifest" ] && grep -q '^crate-type.*"cdylib"' "$manifest" || continue
     name=$(sed -n 's/^name = "\(.*\)"/\1/p' "$manifest" | head -n 1)
     names="$names $name"
     built=$CARGO_TARGET_DIR/$triple/release/$(printf %s "$name" | tr - _).wasm
