@@ -49,7 +49,8 @@ pub struct Create {
 }
 
 impl Create {
-    /// The mode, or BadArguments.
+    /// The mode, or BadArguments. (Inside a multi, ZooKeeper cannot even decode an unknown mode, and answers the whole
+    /// multi with a header that says MarshallingError.)
     pub const fn mode(&self) -> Result<CreateMode, ErrorCode> {
         CreateMode::from_flags(self.flags)
     }
