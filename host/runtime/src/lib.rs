@@ -2,7 +2,7 @@
 //!
 //! Every other crate of the host is generic over [`Runtime`] and [`Disk`] and touches the world
 //! through nothing else, so that a whole node runs unchanged either on real threads and sockets
-//! ([`Real`]) or, single-threaded, on a virtual clock with a disk that forgets (`Simulated`).
+//! ([`Real`]) or, single-threaded, on a virtual clock with a disk that forgets ([`Simulated`]).
 //!
 //! How one durable write of a client passes through this crate:
 //!
@@ -30,6 +30,7 @@ mod role;
 mod runtime;
 mod select;
 mod signal;
+pub mod sim;
 mod task;
 
 pub use clock::{Elapsed, Instant, Interval};
@@ -41,4 +42,5 @@ pub use role::Role;
 pub use runtime::Runtime;
 pub use select::{Select2, Select3, Select4, select2, select3, select4};
 pub use signal::Signal;
+pub use sim::{Sim, SimDisk, Simulated};
 pub use task::{AbortOnDrop, Task, TaskError, TaskPanic};

@@ -1,0 +1,129 @@
+//! What a simulated file holds, and which of it survives a power cut.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore;
+
+use super::pages::Pages;
+
+/// The disk writes whole sectors; a cut may fall between two of one write.
+const SECTOR: u64 = 512;
+
+/// One change of a file that no sync has made durable yet.
+#[derive(Debug, Clone)]
+enum Change {
+    Write { offset: u64, data: Vec<u8> },
+    SetLen(u64),
+}
+
+impl Change {
+    fn apply(&self, pages: &mut Pages) {
+        match self {
+            Change::Write { offset, data } => pages.write(data, *offset),
+            Change::SetLen(len) => pages.set_len(*len),
+        }
+    }
+}
+
+/// What becomes of unsynced changes in a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsynced {
+    /// All are lost.
+    Lost,
+    /// All are kept, as if the disk had just happened to write them.
+    Kept,
+    /// For each the seed decides; a write may also be torn, some sectors kept and some lost.
+    Seeded,
+}
+
+/// A file's bytes, as the process sees them and as the disk holds them.
+///
+/// Invariant: without a failed sync, `durable` with `unsynced` applied in order is `current`.
+/// What a failed sync covered never becomes durable, whatever later syncs say: that is what
+/// Linux does.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Content {
+    current: Pages,
+    durable: Pages,
+    unsynced: Vec<Change>,
+}
+
+impl Content {
+    pub(super) fn len(&self) -> u64 {
+        self.current.len()
+    }
+
+    pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
+        self.current.read(buffer, offset)
+    }
+
+    pub(super) fn write(&mut self, data: &[u8], offset: u64) {
+        self.change(Change::Write {
+            offset,
+            data: data.to_vec(),
+        });
+    }
+
+    pub(super) fn set_len(&mut self, len: u64) {
+        self.change(Change::SetLen(len));
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.current);
+        self.unsynced.push(change);
+    }
+
+    pub(super) fn sync(&mut self) {
+        for change in self.unsynced.drain(..) {
+            change.apply(&mut self.durable);
+        }
+    }
+
+    /// A sync that failed: the process goes on seeing its writes, the disk never will.
+    pub(super) fn fail_sync(&mut self) {
+        self.unsynced.clear();
+    }
+
+    /// Flips bits of one byte, on the disk and for the process.
+    pub(super) fn corrupt(&mut self, offset: u64, mask: u8) {
+        for pages in [&mut self.current, &mut self.durable] {
+            let mut byte = [0];
+            if pages.read(&mut byte, offset) == 1 {
+                pages.write(&[byte[0] ^ mask], offset);
+            }
+        }
+    }
+
+    /// Leaves what a power cut leaves.
+    pub(super) fn cut(&mut self, unsynced: Unsynced, rng: &mut ChaCha8Rng) {
+        for change in std::mem::take(&mut self.unsynced) {
+            match (unsynced, &change) {
+                (Unsynced::Lost, _) => {}
+                (Unsynced::Kept, _) => change.apply(&mut self.durable),
+                (Unsynced::Seeded, Change::SetLen(_)) => {
+                    if rng.next_u32().is_multiple_of(2) {
+                        change.apply(&mut self.durable);
+                    }
+                }
+                (Unsynced::Seeded, Change::Write { offset, data }) => match rng.next_u32() % 3 {
+                    0 => {}
+                    1 => change.apply(&mut self.durable),
+                    _ => tear(&mut self.durable, *offset, data, rng),
+                },
+            }
+        }
+        self.current = self.durable.clone();
+    }
+}
+
+/// Writes some of the sectors that a write touches.
+fn tear(pages: &mut Pages, offset: u64, data: &[u8], rng: &mut ChaCha8Rng) {
+    let mut done = 0;
+    while done < data.len() {
+        let at = offset + done as u64;
+        let len = ((SECTOR - at % SECTOR) as usize).min(data.len() - done);
+        if rng.next_u32().is_multiple_of(2) {
+            pages.write(&data[done..done + len], at);
+        }
+        done += len;
+    }
+}

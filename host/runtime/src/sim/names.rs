@@ -1,0 +1,166 @@
+//! The names on a simulated disk, and which of them survive a power cut.
+
+use std::collections::BTreeMap;
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Node {
+    File(u64),
+    Folder,
+}
+
+/// One change of names that no folder sync has made durable yet.
+#[derive(Debug, Clone)]
+enum Change {
+    Put { path: String, node: Node },
+    Remove { path: String },
+    Rename { from: String, to: String },
+}
+
+impl Change {
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let (first, second) = match self {
+            Change::Put { path, .. } | Change::Remove { path } => (path, None),
+            Change::Rename { from, to } => (from, Some(to)),
+        };
+        std::iter::once(first.as_str()).chain(second.map(String::as_str))
+    }
+
+    fn touches_folder(&self, folder: &str) -> bool {
+        self.paths().any(|path| parent(path) == folder)
+    }
+
+    /// Whether this change presupposes `earlier`: they speak of the same name.
+    fn builds_on(&self, earlier: &Change) -> bool {
+        self.paths()
+            .any(|mine| earlier.paths().any(|theirs| theirs == mine))
+    }
+
+    fn apply(&self, names: &mut BTreeMap<String, Node>) {
+        match self {
+            Change::Put { path, node } => _ = names.insert(path.clone(), *node),
+            Change::Remove { path } => _ = names.remove(path),
+            Change::Rename { from, to } => {
+                if let Some(node) = names.remove(from) {
+                    names.insert(to.clone(), node);
+                }
+            }
+        }
+    }
+}
+
+/// All names by full path, as the process sees them and as the disk holds them.
+///
+/// Invariants:
+/// - `durable` with `unsynced` applied in order is `current`.
+/// - A change reaches `durable` whole (a rename never leaves a file without a name) and never
+///   before a change that it builds on.
+/// - `durable` may hold names in a folder whose own name is not durable; a power cut takes those
+///   with the folder.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    current: BTreeMap<String, Node>,
+    durable: BTreeMap<String, Node>,
+    unsynced: Vec<Change>,
+}
+
+impl Names {
+    pub(super) fn get(&self, path: &str) -> Option<Node> {
+        if path.is_empty() {
+            return Some(Node::Folder);
+        }
+        self.current.get(path).copied()
+    }
+
+    pub(super) fn put(&mut self, path: &str, node: Node) {
+        let path = path.to_owned();
+        self.change(Change::Put { path, node });
+    }
+
+    pub(super) fn remove(&mut self, path: &str) {
+        let path = path.to_owned();
+        self.change(Change::Remove { path });
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.change(Change::Rename { from, to });
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.current);
+        self.unsynced.push(change);
+    }
+
+    pub(super) fn list(&self, folder: &str) -> Vec<String> {
+        let in_folder = self.current.keys().filter(|path| parent(path) == folder);
+        in_folder.map(|path| name(path).to_owned()).collect()
+    }
+
+    /// The files that have a name, as the process sees them.
+    pub(super) fn files(&self) -> impl Iterator<Item = u64> {
+        self.current.values().filter_map(|node| match node {
+            Node::File(id) => Some(*id),
+            Node::Folder => None,
+        })
+    }
+
+    /// Makes durable every change in `folder`, with what those changes build on.
+    pub(super) fn sync(&mut self, folder: &str) {
+        let mut wanted: Vec<bool> = self
+            .unsynced
+            .iter()
+            .map(|change| change.touches_folder(folder))
+            .collect();
+        for late in (0..wanted.len()).rev() {
+            let (earlier, from_late) = wanted.split_at_mut(late);
+            if from_late[0] {
+                for (earlier, change) in earlier.iter_mut().zip(&self.unsynced) {
+                    *earlier |= self.unsynced[late].builds_on(change);
+                }
+            }
+        }
+        let mut left = Vec::new();
+        for (change, wanted) in self.unsynced.drain(..).zip(wanted) {
+            if wanted {
+                change.apply(&mut self.durable);
+            } else {
+                left.push(change);
+            }
+        }
+        self.unsynced = left;
+    }
+
+    /// Leaves what a power cut leaves: of the unsynced changes, those for which `keep` is true
+    /// and which build on no lost one.
+    pub(super) fn cut(&mut self, mut keep: impl FnMut() -> bool) {
+        let mut lost: Vec<Change> = Vec::new();
+        for change in self.unsynced.drain(..) {
+            let wished = keep();
+            if wished && !lost.iter().any(|earlier| change.builds_on(earlier)) {
+                change.apply(&mut self.durable);
+            } else {
+                lost.push(change);
+            }
+        }
+        // In order, so that a lost folder takes the folders in it along, and they what is in them.
+        let mut survivors: BTreeMap<String, Node> = BTreeMap::new();
+        for (path, node) in std::mem::take(&mut self.durable) {
+            let folder = parent(&path);
+            if folder.is_empty() || survivors.get(folder) == Some(&Node::Folder) {
+                survivors.insert(path, node);
+            }
+        }
+        self.current = survivors.clone();
+        self.durable = survivors;
+    }
+}
+
+/// The folder that a path stands in; `""` is the root.
+pub(super) fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
