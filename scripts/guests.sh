@@ -6,9 +6,9 @@
 #
 # 1. A route to the target is chosen: rustup's own target (also where a
 #    distribution's Rust has it installed), or Debian's rustc with the standard
-#    library built from its sources. `auto` takes the first that works and
-#    remembers it in target/guests.route, so that a machine on which rustup
-#    cannot fetch is not asked again at every build.
+#    library built from its sources. `auto` takes the first that works. The
+#    choice, forced or found, is remembered in target/guests.route: `auto` does
+#    not ask a rustup that cannot fetch again at every build.
 # 2. Cargo builds the guests' workspace in a target folder of the route's own,
 #    so that the two never invalidate each other; unchanged guests cost a
 #    fraction of a second.
@@ -61,7 +61,6 @@ auto)
         debian_route
         route=debian
     fi
-    printf '%s\n' "$route" >"$stamp"
     ;;
 rustup)
     rustup_route || fail "rustup could not add $triple; try: make guests GUEST_TOOLCHAIN=debian"
@@ -73,6 +72,7 @@ debian)
     ;;
 *) fail "GUEST_TOOLCHAIN is auto, rustup or debian, not $wanted." ;;
 esac
+printf '%s\n' "$route" >"$stamp"
 
 cd "$root_dir/guests"
 # Flags meant for the host's build (or a sanitizer, or coverage) do not belong
