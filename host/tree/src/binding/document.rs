@@ -1,0 +1,339 @@
+//! Documents to definitions, and back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::definition::{Definition, OnFailure};
+use super::limits::Limits;
+use crate::names::{NameError, shorten};
+use crate::pattern::{PathPattern, PatternError};
+use crate::{World, path};
+
+/// The longest document, in bytes.
+pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+/// The longest `config`, in bytes of its canonical form.
+pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
+/// The most patterns of one field.
+pub const MAX_PATTERNS: usize = 256;
+
+/// A field of a document that holds patterns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PatternField {
+    /// `watch`
+    Watch,
+    /// `read`
+    Read,
+    /// `write`
+    Write,
+    /// `policy`
+    Policy,
+}
+
+impl fmt::Display for PatternField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PatternField::Watch => "watch",
+            PatternField::Read => "read",
+            PatternField::Write => "write",
+            PatternField::Policy => "policy",
+        })
+    }
+}
+
+/// Why a document is no binding. Each is one sentence that says what is wrong and what to do.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BindingError {
+    /// The znode's name cannot be a binding's.
+    #[error(
+        "`{0}` cannot name a binding; use 1 to {max} lower-case letters, digits, `-`, `_` and `.`",
+        max = super::MAX_NAME_BYTES
+    )]
+    Name(String),
+    /// No data.
+    #[error(
+        "the binding is empty; write a JSON document with at least `world` and `module` into it"
+    )]
+    Empty,
+    /// Too much data.
+    #[error("the binding's document has {0} bytes; shorten it to {MAX_DOCUMENT_BYTES} at most")]
+    TooLong(usize),
+    /// Not JSON, an unknown field, a field missing or of the wrong type.
+    #[error(
+        "the binding's document cannot be read: {0}; see `innkeeper help binding` for its fields"
+    )]
+    Syntax(String),
+    /// `world` names no world.
+    #[error("`world`: {0}")]
+    World(NameError),
+    /// `module` names no module.
+    #[error(
+        "`module`: `{0}` is no module's name; write `sha256:` and 64 hexadecimal digits, as the module's push answered"
+    )]
+    Module(String),
+    /// A pattern is wrong.
+    #[error("`{field}`: {error}")]
+    Pattern {
+        /// Where.
+        field: PatternField,
+        /// How.
+        error: PatternError,
+    },
+    /// Too many patterns.
+    #[error("`{field}` has {count} patterns; use at most {MAX_PATTERNS}, or wider ones")]
+    TooManyPatterns {
+        /// Where.
+        field: PatternField,
+        /// How many.
+        count: usize,
+    },
+    /// Patterns that mean nothing for the world.
+    #[error("`{field}` means nothing for world `{world}`; remove it")]
+    PatternsOfOtherWorld {
+        /// Where.
+        field: PatternField,
+        /// The document's world.
+        world: World,
+    },
+    /// A recipe without events, an authorizer without requests.
+    #[error("`watch` is empty, so the {0} would never be called; name at least one path pattern")]
+    NothingWatched(World),
+    /// A guest reaches for the system's own paths.
+    #[error(
+        "`{field}`: `{pattern}` lies within /innkeeper or /zookeeper, which no guest may {field}; remove it"
+    )]
+    SystemPath {
+        /// Where.
+        field: PatternField,
+        /// Which.
+        pattern: PathPattern,
+    },
+    /// `config` is too long.
+    #[error(
+        "`config` has {0} bytes; shorten it to {MAX_CONFIG_BYTES} at most, or put it into a znode that the guest reads"
+    )]
+    ConfigTooLong(usize),
+    /// No such limit.
+    #[error(
+        "`limits` has no `{0}`; its fields are fuel, memory_bytes, queue, transaction_ops, transaction_bytes, output_bytes, host_calls and calls_per_second"
+    )]
+    UnknownLimit(String),
+    /// The limit means nothing for the world.
+    #[error("`limits.{limit}` means nothing for world `{world}`; remove it")]
+    LimitOfOtherWorld {
+        /// Which.
+        limit: &'static str,
+        /// The document's world.
+        world: World,
+    },
+    /// The limit is too low or too high.
+    #[error("`limits.{limit}` is {value}; choose a number from {least} to {most}")]
+    LimitOutOfRange {
+        /// Which.
+        limit: &'static str,
+        /// As the document has it.
+        value: u64,
+        /// The least allowed.
+        least: u64,
+        /// The most allowed.
+        most: u64,
+    },
+    /// `on_failure` is neither.
+    #[error("`on_failure` is `{0}`; write `deny` or `allow`")]
+    OnFailure(String),
+    /// `on_failure` for another world.
+    #[error("`on_failure` means nothing for world `{0}`; remove it")]
+    OnFailureOfOtherWorld(World),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    world: String,
+    module: String,
+    #[serde(default)]
+    watch: Vec<String>,
+    #[serde(default)]
+    read: Vec<String>,
+    #[serde(default)]
+    write: Vec<String>,
+    #[serde(default)]
+    policy: Vec<String>,
+    #[serde(default)]
+    config: Value,
+    #[serde(default)]
+    limits: BTreeMap<String, u64>,
+    on_failure: Option<String>,
+}
+
+impl Definition {
+    /// Reads and checks a document.
+    pub fn parse(document: &[u8]) -> Result<Self, BindingError> {
+        if document.is_empty() {
+            return Err(BindingError::Empty);
+        }
+        if document.len() > MAX_DOCUMENT_BYTES {
+            return Err(BindingError::TooLong(document.len()));
+        }
+        let document: Document = serde_json::from_slice(document)
+            .map_err(|error| BindingError::Syntax(shorten_sentence(&error.to_string())))?;
+        let world: World = document.world.parse().map_err(BindingError::World)?;
+        let module = document
+            .module
+            .parse()
+            .map_err(|_| BindingError::Module(shorten(&document.module)))?;
+        let mut config = String::new();
+        write_canonical(&document.config, &mut config);
+        if config.len() > MAX_CONFIG_BYTES {
+            return Err(BindingError::ConfigTooLong(config.len()));
+        }
+        let mut limits = Limits::of(world);
+        for (name, value) in &document.limits {
+            limits.set(world, name, *value)?;
+        }
+        let on_failure = match document.on_failure.as_deref() {
+            None => OnFailure::default(),
+            Some(_) if world != World::Authorizer => {
+                return Err(BindingError::OnFailureOfOtherWorld(world));
+            }
+            Some("deny") => OnFailure::Deny,
+            Some("allow") => OnFailure::Allow,
+            Some(other) => return Err(BindingError::OnFailure(shorten(other))),
+        };
+        let definition = Definition {
+            world,
+            module,
+            watch: patterns(world, PatternField::Watch, &document.watch)?,
+            read: patterns(world, PatternField::Read, &document.read)?,
+            write: patterns(world, PatternField::Write, &document.write)?,
+            policy: patterns(world, PatternField::Policy, &document.policy)?,
+            config: config.into(),
+            limits,
+            on_failure,
+        };
+        if world != World::Assignor && definition.watch.is_empty() {
+            return Err(BindingError::NothingWatched(world));
+        }
+        Ok(definition)
+    }
+
+    /// The definition as a document in canonical form, every default written out.
+    pub fn to_document(&self) -> String {
+        let mut document = serde_json::Map::new();
+        let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
+        put("world", self.world.name().into());
+        put("module", self.module.to_string().into());
+        for (name, patterns) in [
+            ("watch", &self.watch),
+            ("read", &self.read),
+            ("write", &self.write),
+            ("policy", &self.policy),
+        ] {
+            if !patterns.is_empty() {
+                put(name, patterns.iter().map(PathPattern::as_str).collect());
+            }
+        }
+        // What was canonical JSON is still JSON; a value that is not would be a mistake of
+        // whoever built the definition by hand, and shows as null.
+        put(
+            "config",
+            serde_json::from_str(&self.config).unwrap_or(Value::Null),
+        );
+        let limits: serde_json::Map<String, Value> = self
+            .limits
+            .named(self.world)
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        put("limits", limits.into());
+        if self.world == World::Authorizer {
+            put("on_failure", self.on_failure.name().into());
+        }
+        let mut text = String::new();
+        write_canonical(&document.into(), &mut text);
+        text
+    }
+}
+
+fn patterns(
+    world: World,
+    field: PatternField,
+    texts: &[String],
+) -> Result<Vec<PathPattern>, BindingError> {
+    let fits = match field {
+        PatternField::Watch => world != World::Assignor,
+        PatternField::Read | PatternField::Write => world == World::Recipe,
+        PatternField::Policy => world == World::Authorizer,
+    };
+    if !fits && !texts.is_empty() {
+        return Err(BindingError::PatternsOfOtherWorld { field, world });
+    }
+    if texts.len() > MAX_PATTERNS {
+        return Err(BindingError::TooManyPatterns {
+            field,
+            count: texts.len(),
+        });
+    }
+    let mut patterns = texts
+        .iter()
+        .map(|text| PathPattern::parse(text))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| BindingError::Pattern { field, error })?;
+    patterns.sort_unstable();
+    patterns.dedup();
+    // An authorizer may watch the system's paths: requests to them are requests like others.
+    let keeps_out =
+        field == PatternField::Write || (field == PatternField::Watch && world == World::Recipe);
+    if keeps_out
+        && let Some(pattern) = patterns.iter().find(|pattern| {
+            path::is_at_or_below(pattern.as_str(), path::INNKEEPER)
+                || path::is_at_or_below(pattern.as_str(), path::ZOOKEEPER)
+        })
+    {
+        return Err(BindingError::SystemPath {
+            field,
+            pattern: pattern.clone(),
+        });
+    }
+    Ok(patterns)
+}
+
+/// serde_json quotes what it does not understand, however long it is.
+fn shorten_sentence(sentence: &str) -> String {
+    const MOST_CHARS: usize = 300;
+    sentence.chars().take(MOST_CHARS).collect()
+}
+
+/// Writes JSON with sorted keys and without spaces. serde_json keeps the order of the
+/// document if any crate of the build asks it to, so sorting is not left to it. The depth is
+/// bounded by what serde_json reads (128).
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| *name);
+            out.push('{');
+            for (i, (name, field)) in fields.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(name.clone()).to_string());
+                out.push(':');
+                write_canonical(field, out);
+            }
+            out.push('}');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}

@@ -1,0 +1,137 @@
+//! What a guest may use up.
+
+use super::document::BindingError;
+use crate::World;
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident: $least:literal ..= $most:literal, $($world:ident $default:literal),+;)*) => {
+        /// The bounds of one binding. A document may set each between its least and its most;
+        /// otherwise it has the default of the world.
+        ///
+        /// Invariant: a limit that means nothing for the world is zero.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub struct Limits {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Limits {
+            /// Every limit, in the order of the declaration.
+            pub const FIELDS: &'static [LimitField] = &[$(LimitField {
+                name: stringify!($name),
+                least: $least,
+                most: $most,
+                defaults: &[$((World::$world, $default)),+],
+                get: |limits| limits.$name,
+                get_mut: |limits| &mut limits.$name,
+            },)*];
+
+            const NONE: Limits = Limits { $($name: 0,)* };
+        }
+    };
+}
+
+limits! {
+    /// Units of fuel (about one Wasm instruction each) of one invocation: for an authorizer
+    /// of one `load` or one `decide`. Passing it is a trap.
+    fuel: 10_000 ..= 100_000_000_000,
+        Recipe 500_000_000, Assignor 500_000_000, Authorizer 100_000_000;
+    /// Linear memory of one instance, in bytes. Growing past it is a trap.
+    memory_bytes: 65_536 ..= 268_435_456,
+        Recipe 67_108_864, Assignor 67_108_864, Authorizer 33_554_432;
+    /// Distinct paths that wait in the queue; one more turns all of them into one resync.
+    queue: 1 ..= 1_000_000, Recipe 10_000;
+    /// Reads, writes and acknowledgements of one transaction, together.
+    transaction_ops: 1 ..= 1_000_000, Recipe 100_000;
+    /// Bytes of the paths, data and ACLs of one transaction, together.
+    transaction_bytes: 1_024 ..= 67_108_864, Recipe 8_388_608;
+    /// Bytes that one invocation may hand to the host: arguments of host calls, log
+    /// messages, its answer.
+    output_bytes: 1_024 ..= 268_435_456,
+        Recipe 16_777_216, Assignor 16_777_216, Authorizer 1_048_576;
+    /// Host calls of one invocation (an entry of a bulk call counts as one).
+    host_calls: 1 ..= 10_000_000,
+        Recipe 1_000_000, Assignor 10_000, Authorizer 100_000;
+    /// Invocations per second on one node; what comes above it waits.
+    calls_per_second: 1 ..= 1_000_000,
+        Recipe 1_000, Assignor 10_000, Authorizer 1_000_000;
+}
+
+/// What is known of one limit.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitField {
+    /// As documents write it.
+    pub name: &'static str,
+    /// The least value that a document may set.
+    pub least: u64,
+    /// The greatest value that a document may set.
+    pub most: u64,
+    /// The worlds for which it means something, each with its default.
+    pub defaults: &'static [(World, u64)],
+    get: fn(&Limits) -> u64,
+    get_mut: fn(&mut Limits) -> &mut u64,
+}
+
+impl LimitField {
+    /// The default for a world, if the limit means something for it.
+    pub fn default_of(&self, world: World) -> Option<u64> {
+        self.defaults
+            .iter()
+            .find(|(of, _)| *of == world)
+            .map(|(_, default)| *default)
+    }
+
+    /// Its value.
+    pub fn get(&self, limits: &Limits) -> u64 {
+        (self.get)(limits)
+    }
+
+    pub(crate) fn put(&self, limits: &mut Limits, value: u64) {
+        *(self.get_mut)(limits) = value;
+    }
+}
+
+impl Limits {
+    pub(crate) const fn zero() -> Self {
+        Self::NONE
+    }
+
+    /// The defaults of a world.
+    pub fn of(world: World) -> Self {
+        let mut limits = Self::NONE;
+        for field in Self::FIELDS {
+            field.put(&mut limits, field.default_of(world).unwrap_or(0));
+        }
+        limits
+    }
+
+    /// Sets one limit as a document does.
+    pub(crate) fn set(&mut self, world: World, name: &str, value: u64) -> Result<(), BindingError> {
+        let Some(field) = Self::FIELDS.iter().find(|field| field.name == name) else {
+            return Err(BindingError::UnknownLimit(crate::names::shorten(name)));
+        };
+        if field.default_of(world).is_none() {
+            return Err(BindingError::LimitOfOtherWorld {
+                limit: field.name,
+                world,
+            });
+        }
+        if !(field.least..=field.most).contains(&value) {
+            return Err(BindingError::LimitOutOfRange {
+                limit: field.name,
+                value,
+                least: field.least,
+                most: field.most,
+            });
+        }
+        field.put(self, value);
+        Ok(())
+    }
+
+    /// The limits that mean something for a world, by name.
+    pub fn named(&self, world: World) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Self::FIELDS
+            .iter()
+            .filter(move |field| field.default_of(world).is_some())
+            .map(|field| (field.name, field.get(self)))
+    }
+}

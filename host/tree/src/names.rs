@@ -1,0 +1,166 @@
+//! The text forms of names: worlds (`recipe`) and module digests (`sha256:…`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::ids::Digest;
+
+/// What kind of guest a module is: the WIT world that it exports.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum World {
+    /// Reacts to changes of the tree with transactions.
+    Recipe,
+    /// A pure function from members and resources to owners.
+    Assignor,
+    /// Allows or denies clients' requests.
+    Authorizer,
+}
+
+impl World {
+    /// All of them, in the order of the declaration.
+    pub const ALL: [World; 3] = [World::Recipe, World::Assignor, World::Authorizer];
+
+    /// The name that documents and WIT use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            World::Recipe => "recipe",
+            World::Assignor => "assignor",
+            World::Authorizer => "authorizer",
+        }
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for World {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        World::ALL
+            .into_iter()
+            .find(|world| world.name() == text)
+            .ok_or_else(|| NameError::World(shorten(text)))
+    }
+}
+
+/// Why a text names nothing.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NameError {
+    /// Not one of the worlds.
+    #[error("`{0}` is no world; it is one of recipe, assignor and authorizer")]
+    World(String),
+    /// Not a module's name.
+    #[error(
+        "`{0}` is no module's name; it is `sha256:` and 64 hexadecimal digits, as the module's push answered"
+    )]
+    Digest(String),
+}
+
+/// At most 80 characters of a text that somebody else wrote, for an error's sentence.
+pub(crate) fn shorten(text: &str) -> String {
+    const MOST_CHARS: usize = 80;
+    match text.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+const DIGEST_PREFIX: &str = "sha256:";
+
+impl Digest {
+    /// The 64 lower-case digits, without the prefix.
+    pub fn hex(&self) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.0
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 0xf])
+            .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+            .collect()
+    }
+}
+
+/// `sha256:` and 64 lower-case digits; `{:.12}` shows 12 of the digits and no prefix, for
+/// tables.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = self.hex();
+        match f.precision() {
+            Some(digits) => f.write_str(&hex[..digits.min(hex.len())]),
+            None => write!(f, "{DIGEST_PREFIX}{hex}"),
+        }
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Takes digits of either case; the prefix is required, so that another hash can come later.
+impl FromStr for Digest {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let wrong = || NameError::Digest(shorten(text));
+        let hex = text.strip_prefix(DIGEST_PREFIX).ok_or_else(wrong)?;
+        let mut digest = [0; 32];
+        if hex.len() != 2 * digest.len() {
+            return Err(wrong());
+        }
+        for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            let nibble = |digit: u8| char::from(digit).to_digit(16);
+            match (nibble(pair[0]), nibble(pair[1])) {
+                (Some(high), Some(low)) => *byte = (high << 4 | low) as u8,
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(Digest(digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worlds_read_what_they_write() {
+        for world in World::ALL {
+            assert_eq!(world.to_string().parse(), Ok(world));
+        }
+    }
+
+    #[test]
+    fn digests_read_what_they_write() {
+        let digest = Digest(std::array::from_fn(|i| (i * 7) as u8));
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(
+            digest.to_string(),
+            "sha256:00070e151c232a31383f464d545b626970777e858c939aa1a8afb6bdc4cbd2d9"
+        );
+        assert_eq!(format!("{digest:.12}"), "00070e151c23");
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_a_sentence() {
+        let error = "Recipe".parse::<World>().unwrap_err();
+        assert!(error.to_string().starts_with("`Recipe` is no world"));
+        for text in [
+            "",
+            "sha256:",
+            "00070e",
+            "sha256:0007",
+            &format!("sha256:{}", "g".repeat(64)),
+            &format!("sha256:{}", "é".repeat(32)),
+            &format!("SHA256:{}", "0".repeat(64)),
+        ] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+        let long = "x".repeat(10_000).parse::<World>().unwrap_err();
+        assert!(long.to_string().len() < 200);
+    }
+}
