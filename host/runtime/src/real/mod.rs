@@ -17,7 +17,7 @@ use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -271,25 +271,20 @@ impl Runtime for Real {
         }
     }
 
-    fn listen_tcp(
-        &self,
-        addr: SocketAddr,
-    ) -> impl Future<Output = io::Result<RealListener>> + Send {
-        net::inside(self.driver(), async move { net::listen_tcp(addr) })
+    async fn listen_tcp(&self, addr: SocketAddr) -> io::Result<RealListener> {
+        net::listen_tcp(self.driver(), addr)
     }
 
     fn connect_tcp(&self, addr: SocketAddr) -> impl Future<Output = io::Result<RealStream>> + Send {
         net::inside(self.driver(), net::connect_tcp(addr))
     }
 
-    fn listen_unix(&self, path: &Path) -> impl Future<Output = io::Result<RealListener>> + Send {
-        let path: PathBuf = path.to_owned();
-        net::inside(self.driver(), async move { net::listen_unix(&path) })
+    async fn listen_unix(&self, path: &Path) -> io::Result<RealListener> {
+        net::listen_unix(self.driver(), path)
     }
 
-    fn connect_unix(&self, path: &Path) -> impl Future<Output = io::Result<RealStream>> + Send {
-        let path: PathBuf = path.to_owned();
-        net::inside(self.driver(), async move { net::connect_unix(&path).await })
+    async fn connect_unix(&self, path: &Path) -> io::Result<RealStream> {
+        net::inside(self.driver(), net::connect_unix(path)).await
     }
 
     fn terminated(&self) -> impl Future<Output = ()> + Send + 'static {

@@ -51,12 +51,16 @@ pub enum RealWriter {
     Unix(unix::OwnedWriteHalf),
 }
 
-/// A real listening socket.
+/// A real listening socket, and the runtime that drives what it accepts.
 #[derive(Debug)]
-pub enum RealListener {
-    /// For TCP, with the bound address.
+pub struct RealListener {
+    driver: Handle,
+    socket: ListeningSocket,
+}
+
+#[derive(Debug)]
+enum ListeningSocket {
     Tcp(TcpListener, SocketAddr),
-    /// On a Unix socket.
     Unix(UnixListener),
 }
 
@@ -70,7 +74,8 @@ pub(super) async fn inside<F: Future>(driver: Handle, future: F) -> F::Output {
     .await
 }
 
-pub(super) fn listen_tcp(addr: SocketAddr) -> io::Result<RealListener> {
+pub(super) fn listen_tcp(driver: Handle, addr: SocketAddr) -> io::Result<RealListener> {
+    let entered = driver.enter();
     let bind = || {
         let socket = match addr {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -81,9 +86,9 @@ pub(super) fn listen_tcp(addr: SocketAddr) -> io::Result<RealListener> {
         socket.bind(addr)?;
         let listener = socket.listen(BACKLOG)?;
         let bound = listener.local_addr()?;
-        Ok(RealListener::Tcp(listener, bound))
+        Ok(ListeningSocket::Tcp(listener, bound))
     };
-    bind().map_err(|error: io::Error| {
+    let socket = bind().map_err(|error: io::Error| {
         let message = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
                 "{addr} is in use by another process: stop it, or listen on another port (0 picks a free one)"
@@ -97,7 +102,9 @@ pub(super) fn listen_tcp(addr: SocketAddr) -> io::Result<RealListener> {
             _ => format!("cannot listen on {addr}: {error}"),
         };
         io::Error::new(error.kind(), message)
-    })
+    })?;
+    drop(entered);
+    Ok(RealListener { driver, socket })
 }
 
 pub(super) async fn connect_tcp(addr: SocketAddr) -> io::Result<RealStream> {
@@ -105,7 +112,8 @@ pub(super) async fn connect_tcp(addr: SocketAddr) -> io::Result<RealStream> {
     RealStream::tcp(socket)
 }
 
-pub(super) fn listen_unix(path: &Path) -> io::Result<RealListener> {
+pub(super) fn listen_unix(driver: Handle, path: &Path) -> io::Result<RealListener> {
+    let entered = driver.enter();
     // Bound under another name, closed to others, then renamed: nobody can connect in between,
     // and what a dead process left under the name is replaced in the same step.
     let fresh = path.with_extension("new");
@@ -117,15 +125,17 @@ pub(super) fn listen_unix(path: &Path) -> io::Result<RealListener> {
         let listener = UnixListener::bind(&fresh)?;
         std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
         std::fs::rename(&fresh, path)?;
-        Ok(RealListener::Unix(listener))
+        Ok(ListeningSocket::Unix(listener))
     };
-    bind().map_err(|error: io::Error| {
+    let socket = bind().map_err(|error: io::Error| {
         let shown = path.display();
         io::Error::new(
             error.kind(),
             format!("cannot listen on the socket {shown}: {error}"),
         )
-    })
+    })?;
+    drop(entered);
+    Ok(RealListener { driver, socket })
 }
 
 pub(super) async fn connect_unix(path: &Path) -> io::Result<RealStream> {
@@ -181,22 +191,25 @@ impl Listener for RealListener {
     type Stream = RealStream;
 
     async fn accept(&self) -> io::Result<RealStream> {
-        match self {
-            Self::Tcp(listener, _) => {
-                let (socket, _) = listener.accept().await?;
-                RealStream::tcp(socket)
+        let accept = async {
+            match &self.socket {
+                ListeningSocket::Tcp(listener, _) => {
+                    let (socket, _) = listener.accept().await?;
+                    RealStream::tcp(socket)
+                }
+                ListeningSocket::Unix(listener) => {
+                    let (socket, _) = listener.accept().await?;
+                    Ok(RealStream::Unix(socket))
+                }
             }
-            Self::Unix(listener) => {
-                let (socket, _) = listener.accept().await?;
-                Ok(RealStream::Unix(socket))
-            }
-        }
+        };
+        inside(self.driver.clone(), accept).await
     }
 
     fn local_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(_, bound) => Some(*bound),
-            Self::Unix(_) => None,
+        match &self.socket {
+            ListeningSocket::Tcp(_, bound) => Some(*bound),
+            ListeningSocket::Unix(_) => None,
         }
     }
 }

@@ -1,0 +1,596 @@
+//! What holds of every runtime, checked on the real one and on a simulated one.
+
+#![allow(clippy::disallowed_methods)] // A test may wait on the real clock.
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_runtime::{
+    Elapsed, Latest, Listener, Real, RealConfig, Role, Runtime, Select2, Signal, Sim, Stream,
+    TaskError, select2, select3,
+};
+use openraft_rt::AsyncRuntime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Notify, mpsc};
+
+const ROLES: [Role; 7] = [
+    Role::Raft,
+    Role::Fsync,
+    Role::Checkpoint,
+    Role::Client,
+    Role::Admin,
+    Role::Guest,
+    Role::Compile,
+];
+
+/// Runs one property on both runtimes.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod real { $(#[test] fn $name() { super::on_real(super::$name); })* }
+        mod simulated { $(#[test] fn $name() { super::on_simulated(super::$name); })* }
+    };
+}
+
+fn on_real<Fut: Future>(property: impl FnOnce(Real) -> Fut) {
+    Real::run(RealConfig::default(), property).expect("the threads start");
+}
+
+fn on_simulated<Fut: Future>(property: impl Fn(innkeeper_runtime::Simulated) -> Fut) {
+    for seed in 0..20 {
+        Sim::run(seed, &property);
+    }
+}
+
+on_both! {
+    tasks_of_every_role_run_and_return
+    a_panic_reaches_who_awaits
+    an_aborted_task_ends
+    a_guard_aborts_its_task
+    timers_work_in_every_role
+    openraft_runtime_works_in_the_raft_role
+    a_result_beats_the_time_limit
+    a_late_tick_counts_as_one
+    an_early_tick_loses_nothing
+    select_prefers_the_first
+    a_signal_wakes_all_who_wait
+    latest_shows_the_newest
+    bytes_come_back
+    half_closed_connections_still_answer
+    a_gone_peer_is_noticed
+    input_left_unread_is_a_reset
+    a_slow_reader_stops_its_writer
+    a_taken_port_is_refused_in_one_sentence
+    a_closed_port_refuses
+    a_unix_socket_carries_bytes
+    randomness_differs
+}
+
+async fn tasks_of_every_role_run_and_return<R: Runtime>(rt: R) {
+    for role in ROLES {
+        let task = rt.spawn(role, async move { role.name().to_owned() });
+        assert_eq!(task.await, Ok(role.name().to_owned()));
+        assert!(rt.threads(role) >= 1);
+    }
+}
+
+async fn a_panic_reaches_who_awaits<R: Runtime>(rt: R) {
+    for role in ROLES {
+        let beds = 0_u32;
+        let task = rt.spawn(role, async move { assert!(beds > 0, "no more beds") });
+        let Err(TaskError::Panicked(panic)) = task.await else {
+            panic!("a {role} task that panics gives an error");
+        };
+        assert_eq!(panic.role, role);
+        assert_eq!(panic.message, "no more beds");
+        assert!(panic.spawned_at.file().ends_with("both.rs"));
+    }
+}
+
+async fn an_aborted_task_ends<R: Runtime>(rt: R) {
+    for role in ROLES {
+        let alive = Arc::new(());
+        let seen = alive.clone();
+        let task = rt.spawn(role, async move {
+            std::future::pending::<()>().await;
+            drop(seen);
+        });
+        task.abort();
+        assert_eq!(task.await, Err(TaskError::Aborted));
+        // What it held is dropped with it, on its own thread.
+        while Arc::strong_count(&alive) > 1 {
+            rt.sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+async fn a_guard_aborts_its_task<R: Runtime>(rt: R) {
+    let (sender, mut receiver) = mpsc::channel::<()>(1);
+    let guard = rt
+        .spawn(Role::Client, async move {
+            std::future::pending::<()>().await;
+            drop(sender);
+        })
+        .abort_on_drop();
+    rt.sleep(Duration::from_millis(5)).await;
+    assert!(receiver.try_recv() == Err(mpsc::error::TryRecvError::Empty));
+    drop(guard);
+    assert_eq!(receiver.recv().await, None);
+}
+
+async fn timers_work_in_every_role<R: Runtime>(rt: R) {
+    for role in ROLES {
+        let inner = rt.clone();
+        let task = rt.spawn(role, async move {
+            let before = inner.now();
+            inner.sleep(Duration::from_millis(10)).await;
+            inner.now() - before
+        });
+        let slept = task.await.expect("no panic");
+        assert!(slept >= Duration::from_millis(10), "{role}: {slept:?}");
+    }
+}
+
+async fn openraft_runtime_works_in_the_raft_role<R: Runtime>(rt: R) {
+    let task = rt.spawn(Role::Raft, async {
+        let joined = R::Raft::spawn(async {
+            R::Raft::sleep(Duration::from_millis(2)).await;
+            21
+        });
+        joined.await.expect("no panic") * 2
+    });
+    assert_eq!(task.await, Ok(42));
+}
+
+async fn a_result_beats_the_time_limit<R: Runtime>(rt: R) {
+    let limit = Duration::from_millis(5);
+    assert_eq!(rt.timeout(limit, async { 7 }).await, Ok(7));
+    assert_eq!(rt.timeout(Duration::ZERO, async { 7 }).await, Ok(7));
+    let never = std::future::pending::<()>();
+    assert_eq!(rt.timeout(limit, never).await, Err(Elapsed));
+}
+
+async fn a_late_tick_counts_as_one<R: Runtime>(rt: R) {
+    let period = Duration::from_millis(20);
+    let mut interval = rt.interval(period);
+    // The process was stopped, as it were: seven periods go by without anyone looking.
+    rt.sleep(period * 7).await;
+    let resumed = rt.now();
+    let late = interval.tick().await;
+    assert!(late >= period * 6, "{late:?}");
+    assert!(rt.now() - resumed < period, "the late tick comes at once");
+    let first = rt.now();
+    let late = interval.tick().await;
+    assert!(rt.now() - first >= period, "the next one takes a period");
+    assert!(late < period * 6);
+}
+
+async fn an_early_tick_loses_nothing<R: Runtime>(rt: R) {
+    let period = Duration::from_millis(20);
+    let started = rt.now();
+    let mut interval = rt.interval(period);
+    // Giving up on a tick and asking again gives the same tick.
+    for _ in 0..3 {
+        let short = Duration::from_millis(5);
+        if rt.timeout(short, interval.tick()).await.is_ok() {
+            break; // A busy machine was late here.
+        }
+    }
+    interval.tick().await;
+    assert!(rt.now() - started >= period);
+}
+
+async fn select_prefers_the_first<R: Runtime>(rt: R) {
+    for _ in 0..100 {
+        let both = select2(async { 1 }, async { 2 }).await;
+        assert_eq!(both, Select2::First(1));
+    }
+    let slow = rt.sleep(Duration::from_secs(3600));
+    let never = std::future::pending::<()>();
+    let quick = async { "quick" };
+    let selected = select3(slow, never, quick).await;
+    assert_eq!(selected, innkeeper_runtime::Select3::Third("quick"));
+}
+
+async fn a_signal_wakes_all_who_wait<R: Runtime>(rt: R) {
+    let signal = Signal::new();
+    let waiting: Vec<_> = ROLES
+        .iter()
+        .map(|role| {
+            let signal = signal.clone();
+            rt.spawn(*role, async move { signal.wait().await })
+        })
+        .collect();
+    rt.sleep(Duration::from_millis(5)).await;
+    assert!(!signal.is_raised());
+    signal.raise();
+    signal.raise();
+    for task in waiting {
+        assert_eq!(task.await, Ok(()));
+    }
+    signal.wait().await;
+}
+
+async fn latest_shows_the_newest<R: Runtime>(rt: R) {
+    let latest = Latest::new(0_u32);
+    let mut reader = latest.reader();
+    let writer = latest.clone();
+    let clock = rt.clone();
+    let task = rt.spawn(Role::Guest, async move {
+        for value in 1..=50 {
+            writer.set(value);
+            if value % 10 == 0 {
+                clock.sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    let mut seen = 0;
+    while seen < 50 {
+        let value = reader.changed().await;
+        assert!(value > seen, "values only go on");
+        seen = value;
+    }
+    assert_eq!(task.await, Ok(()));
+    assert_eq!(latest.wait_for(|value| *value == 50).await, 50);
+    assert!(!latest.update(|_| false));
+    let quiet = rt.timeout(Duration::from_millis(5), reader.changed()).await;
+    assert_eq!(quiet, Err(Elapsed), "what was seen does not wake again");
+}
+
+fn anywhere() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// A connected pair of streams: the client's and the server's.
+async fn pair<R: Runtime>(rt: &R) -> (R::Stream, R::Stream) {
+    let listener = rt.listen_tcp(anywhere()).await.expect("a free port");
+    let addr = listener.local_addr().expect("TCP has an address");
+    assert_ne!(addr.port(), 0);
+    let clock = rt.clone();
+    let client = rt.spawn(Role::Client, async move { clock.connect_tcp(addr).await });
+    let server = listener.accept().await.expect("a client came");
+    let client = client.await.expect("no panic").expect("connected");
+    assert_eq!(client.peer_addr(), Some(addr));
+    assert_eq!(server.local_addr(), Some(addr));
+    assert_eq!(server.peer_addr(), client.local_addr());
+    (client, server)
+}
+
+async fn bytes_come_back<R: Runtime>(rt: R) {
+    for role in [Role::Client, Role::Raft, Role::Guest] {
+        let inner = rt.clone();
+        // Sockets made and used on the threads of every role.
+        let task = rt.spawn(role, async move {
+            let (mut client, server) = pair(&inner).await;
+            let (mut reader, mut writer) = server.split();
+            let echo = inner.spawn(Role::Client, async move {
+                tokio::io::copy(&mut reader, &mut writer).await
+            });
+            let sent: Vec<u8> = (0..100_000_u32).map(|i| (i * 7) as u8).collect();
+            let mut received = vec![0; sent.len()];
+            let mut at = 0;
+            for piece in sent.chunks(1_000) {
+                client.write_all(piece).await.expect("the echo reads");
+                let end = at + piece.len();
+                client
+                    .read_exact(&mut received[at..end])
+                    .await
+                    .expect("the echo writes");
+                at = end;
+            }
+            assert_eq!(received, sent);
+            drop(client);
+            assert_eq!(echo.await.expect("no panic").expect("closed"), 100_000);
+        });
+        assert_eq!(task.await, Ok(()), "{role}");
+    }
+}
+
+async fn half_closed_connections_still_answer<R: Runtime>(rt: R) {
+    let (mut client, mut server) = pair(&rt).await;
+    client.write_all(b"question").await.expect("open");
+    client.shutdown().await.expect("open");
+    let mut question = Vec::new();
+    server.read_to_end(&mut question).await.expect("open");
+    assert_eq!(question, b"question");
+    server.write_all(b"answer").await.expect("still open");
+    drop(server);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.expect("an end");
+    assert_eq!(answer, b"answer");
+    assert!(client.write_all(b"late").await.is_err());
+}
+
+async fn a_gone_peer_is_noticed<R: Runtime>(rt: R) {
+    let (client, mut server) = pair(&rt).await;
+    drop(client);
+    let mut nothing = [0; 16];
+    assert_eq!(server.read(&mut nothing).await.expect("an end"), 0);
+    // The kernel may take the first bytes before it hears that nobody is there.
+    let mut failed = None;
+    for _ in 0..100 {
+        if let Err(error) = server.write_all(b"anyone?").await {
+            failed = Some(error.kind());
+            break;
+        }
+        rt.sleep(Duration::from_millis(2)).await;
+    }
+    let failed = failed.expect("writing to nobody fails");
+    assert!(matches!(
+        failed,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    ));
+}
+
+async fn input_left_unread_is_a_reset<R: Runtime>(rt: R) {
+    let (mut client, mut server) = pair(&rt).await;
+    client.write_all(b"ignored").await.expect("open");
+    let mut first = [0; 1];
+    server.read_exact(&mut first).await.expect("it arrives");
+    drop(server);
+    let error = client.read(&mut first).await.expect_err("a reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+async fn a_slow_reader_stops_its_writer<R: Runtime>(rt: R) {
+    const TOTAL: usize = 64 * 1024 * 1024;
+    let (mut client, server) = pair(&rt).await;
+    let (mut reader, _writer) = server.split();
+    let progress = Latest::new(0_usize);
+    let told = progress.clone();
+    let writer = rt.spawn(Role::Client, async move {
+        let piece = vec![7; 256 * 1024];
+        for sent in 1..=TOTAL / piece.len() {
+            client.write_all(&piece).await.expect("open");
+            told.set(sent * piece.len());
+        }
+    });
+    rt.sleep(Duration::from_millis(200)).await;
+    let sent = progress.get();
+    assert!(sent < TOTAL / 2, "{sent} bytes went to nobody");
+    let mut buffer = vec![0; 1024 * 1024];
+    let mut received = 0;
+    while received < TOTAL {
+        received += reader.read(&mut buffer).await.expect("open");
+    }
+    assert_eq!(writer.await, Ok(()));
+}
+
+async fn a_taken_port_is_refused_in_one_sentence<R: Runtime>(rt: R) {
+    let listener = rt.listen_tcp(anywhere()).await.expect("a free port");
+    let addr = listener.local_addr().expect("TCP has an address");
+    let error = rt.listen_tcp(addr).await.err().expect("taken");
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{addr} is in use by another process: stop it, or listen on another port (0 picks a free one)"
+        )
+    );
+    drop(listener);
+    rt.listen_tcp(addr).await.expect("free again");
+}
+
+async fn a_closed_port_refuses<R: Runtime>(rt: R) {
+    let listener = rt.listen_tcp(anywhere()).await.expect("a free port");
+    let addr = listener.local_addr().expect("TCP has an address");
+    drop(listener);
+    let error = rt.connect_tcp(addr).await.err().expect("nobody listens");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+async fn a_unix_socket_carries_bytes<R: Runtime>(rt: R) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path: PathBuf = folder.path().join("admin.sock");
+    // Twice: the second finds the file that the first left behind.
+    for _ in 0..2 {
+        let listener = rt.listen_unix(&path).await.expect("a socket");
+        assert_eq!(listener.local_addr(), None);
+        let (inner, to) = (rt.clone(), path.clone());
+        let client = rt.spawn(Role::Admin, async move {
+            let mut stream = inner.connect_unix(&to).await.expect("it listens");
+            stream.write_all(b"open up").await.expect("open");
+        });
+        let mut stream = listener.accept().await.expect("a client came");
+        assert_eq!(stream.peer_addr(), None);
+        let mut words = String::new();
+        stream.read_to_string(&mut words).await.expect("an end");
+        assert_eq!(words, "open up");
+        assert_eq!(client.await, Ok(()));
+    }
+}
+
+async fn randomness_differs<R: Runtime>(rt: R) {
+    let mut bytes = [[0; 16]; 2];
+    rt.fill_random(&mut bytes[0]);
+    rt.fill_random(&mut bytes[1]);
+    assert_ne!(bytes[0], bytes[1]);
+    assert_ne!(rt.random_u64(), rt.random_u64());
+    assert!(rt.wall_ms() > 1_700_000_000_000);
+}
+
+/// Roles that may block hold up nobody else, and several guests run side by side.
+#[test]
+fn blocking_roles_hold_up_only_themselves() {
+    on_real(|rt| async move {
+        let blocked: Vec<_> = [Role::Fsync, Role::Checkpoint, Role::Guest, Role::Compile]
+            .into_iter()
+            .map(|role| {
+                let stuck = Arc::new(std::sync::Barrier::new(2));
+                let until = stuck.clone();
+                (rt.spawn(role, async move { _ = until.wait() }), stuck)
+            })
+            .collect();
+        // One of two guest threads is stuck; the other one goes on.
+        let wake = Arc::new(Notify::new());
+        let woken = wake.clone();
+        let second = rt.spawn(Role::Guest, async move { woken.notified().await });
+        rt.sleep(Duration::from_millis(20)).await;
+        wake.notify_one();
+        for role in [Role::Raft, Role::Client, Role::Admin, Role::Guest] {
+            let limit = Duration::from_secs(5);
+            let task = rt.spawn(role, async {});
+            let done = rt.timeout(limit, task).await;
+            assert_eq!(done, Ok(Ok(())), "{role} is held up");
+        }
+        assert_eq!(rt.timeout(Duration::from_secs(5), second).await, Ok(Ok(())));
+        for (task, stuck) in blocked {
+            stuck.wait();
+            assert_eq!(task.await, Ok(()));
+        }
+    });
+}
+
+/// Every role's task runs on a thread of its name, at its priority.
+#[test]
+fn threads_have_the_name_and_priority_of_their_role() {
+    on_real(|rt| async move {
+        let expected = [
+            (Role::Raft, "raft", 0),
+            (Role::Fsync, "fsync", 0),
+            (Role::Checkpoint, "checkpoint", 0),
+            (Role::Client, "client", 0),
+            (Role::Admin, "client", 0),
+            (Role::Guest, "guest", 5),
+            (Role::Compile, "compile", 15),
+        ];
+        let base = rustix::process::getpriority_process(None).expect("a priority");
+        for (role, name, nice) in expected {
+            let task = rt.spawn(role, async {
+                let nice = rustix::process::getpriority_process(None).expect("a priority");
+                (std::thread::current().name().map(str::to_owned), nice)
+            });
+            let (thread, found) = task.await.expect("no panic");
+            assert_eq!(thread.as_deref(), Some(name));
+            let wanted = if nice == 0 { base } else { nice };
+            assert_eq!(found, wanted, "{role}");
+        }
+    });
+}
+
+/// A panic of a core task that nobody awaits ends a simulation, as it ends a process.
+#[test]
+#[should_panic(expected = "a fsync task")]
+fn a_lost_core_panic_ends_the_simulation() {
+    Sim::run(1, |rt| async move {
+        rt.spawn(Role::Fsync, async { panic!("the disk is gone") })
+            .detach();
+        rt.sleep(Duration::from_secs(1)).await;
+    });
+}
+
+/// A panic that came while the task was held, and dropped unseen, is not lost either.
+#[test]
+#[should_panic(expected = "the disk is gone")]
+fn an_unseen_core_panic_ends_the_simulation() {
+    Sim::run(1, |rt| async move {
+        let task = rt.spawn(Role::Raft, async { panic!("the disk is gone") });
+        rt.sleep(Duration::from_secs(1)).await;
+        drop(task);
+        rt.sleep(Duration::from_secs(1)).await;
+    });
+}
+
+#[test]
+fn a_lost_client_panic_is_survived() {
+    Sim::run(1, |rt| async move {
+        rt.spawn(Role::Client, async { panic!("bad client") })
+            .detach();
+        rt.sleep(Duration::from_secs(1)).await;
+    });
+    on_real(|rt| async move {
+        rt.spawn(Role::Guest, async { panic!("bad guest") })
+            .detach();
+        // The same threads serve the next ones.
+        for _ in 0..4 {
+            assert_eq!(rt.spawn(Role::Guest, async { 1 }).await, Ok(1));
+        }
+    });
+}
+
+/// Stopping the threads drops every task, wherever it was waiting.
+#[test]
+fn stopping_drops_every_task() {
+    let held = Arc::new(());
+    on_real(|rt| {
+        let held = held.clone();
+        async move {
+            for role in ROLES {
+                let held = held.clone();
+                rt.spawn(role, async move {
+                    std::future::pending::<()>().await;
+                    drop(held);
+                })
+                .detach();
+            }
+            rt.sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+async fn busy_world<R: Runtime>(rt: R) -> Vec<u64> {
+    let listener = rt.listen_tcp(anywhere()).await.expect("a free port");
+    let addr = listener.local_addr().expect("TCP has an address");
+    let server = rt.clone();
+    rt.spawn(Role::Client, async move {
+        while let Ok(stream) = listener.accept().await {
+            let (mut reader, mut writer) = stream.split();
+            let echo = async move { _ = tokio::io::copy(&mut reader, &mut writer).await };
+            server.spawn(Role::Client, echo).detach();
+        }
+    })
+    .detach();
+    let clients: Vec<_> = (0..5)
+        .map(|_| {
+            let clock = rt.clone();
+            rt.spawn(Role::Client, async move {
+                let mut stream = clock.connect_tcp(addr).await.expect("it listens");
+                let mut bytes = [0; 200];
+                for _ in 0..20 {
+                    clock.fill_random(&mut bytes);
+                    stream.write_all(&bytes).await.expect("open");
+                    let mut back = [0; 200];
+                    stream.read_exact(&mut back).await.expect("open");
+                    assert_eq!(back, bytes);
+                }
+                clock.now().as_nanos() ^ clock.random_u64()
+            })
+        })
+        .collect();
+    let mut results = Vec::new();
+    for client in clients {
+        results.push(client.await.expect("no panic"));
+    }
+    results
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    let (first, first_trace) = Sim::run_traced(42, busy_world);
+    let (second, second_trace) = Sim::run_traced(42, busy_world);
+    assert_eq!(first, second);
+    assert!(first_trace == second_trace, "the traces differ");
+    assert!(first_trace.len() > 1_000, "the trace shows what went on");
+    let (other, other_trace) = Sim::run_traced(43, busy_world);
+    assert_ne!(first, other);
+    assert!(first_trace != other_trace, "the seed has no effect");
+}
+
+#[test]
+fn an_hour_takes_no_time() {
+    let started = std::time::Instant::now();
+    let slept = Sim::run(7, |rt| async move {
+        let (before, wall_ms) = (rt.now(), rt.wall_ms());
+        rt.sleep(Duration::from_secs(3600)).await;
+        assert_eq!(rt.wall_ms() - wall_ms, 3_600_000);
+        rt.jump_wall_clock(-10_000);
+        assert_eq!(rt.wall_ms() - wall_ms, 3_590_000);
+        rt.now() - before
+    });
+    assert_eq!(slept, Duration::from_secs(3600));
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
