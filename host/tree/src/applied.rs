@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use innkeeper_proto::{ErrorCode, EventType, Stat};
 
+use crate::Zxid;
 use crate::acl::AclRef;
 use crate::ids::{SessionId, Ticket};
-use crate::Zxid;
 
 /// The outcome of one command.
 #[derive(Clone, Debug)]

@@ -1,9 +1,19 @@
-//! The replicated state: znodes, sessions, ACLs, bindings and their event queues.
+//! The replicated state: znodes, sessions, ACLs, bindings and their event queues. Pure: it
+//! knows no clock, no chance, no I/O; all that comes inside the commands.
+//!
+//! 1. A [`command::Command`] comes out of the log.
+//! 2. [`Tree::apply`] changes the state by it, under the next zxid, and says in an
+//!    [`applied::Applied`] what to answer, which watches fire and which guests to wake.
+//! 3. [`Tree::publish`] shows what was applied to the [`Reader`]s, whose [`View`]s are each of
+//!    the whole state at one zxid.
+//! 4. [`Tree::capture`] says what a checkpoint must write; [`Tree::restore`] reads it back.
 
 pub mod acl;
 pub mod applied;
+mod apply;
 pub mod binding;
 pub mod bindings;
+mod capture;
 pub mod command;
 pub mod ids;
 pub mod modules;
@@ -13,9 +23,22 @@ pub mod pattern;
 pub mod queue;
 pub mod record;
 pub mod session;
+mod store;
 pub mod transaction;
+mod tree;
+mod view;
 
+pub use acl::AclRef;
+pub use applied::Applied;
+pub use bindings::{Active, Binding, Bindings};
+pub use capture::{Capture, RestoreError};
+pub use command::{Command, Identity, Operation};
 pub use ids::{Digest, SessionId, Ticket, Zxid};
+pub use modules::{ModuleInfo, Modules};
 pub use names::{NameError, World};
 pub use queue::QueueEntry;
 pub use record::{Record, Table};
+pub use session::SessionInfo;
+pub use transaction::Transaction;
+pub use tree::Tree;
+pub use view::{Children, Reader, View, Znode};

@@ -1,0 +1,292 @@
+//! Access control lists: who may do what to a znode, decided as ZooKeeper decides it.
+//!
+//! 1. A client's identities (`ip` by its connection, `digest` and `super` by its auth packets)
+//!    travel inside the command.
+//! 2. [`fixup`] judges and expands the list that a create or setACL states; the list that is
+//!    stored never holds `auth`.
+//! 3. [`allows`] decides by the stored list.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use innkeeper_proto::{Acl, ErrorCode, Perms};
+
+use crate::command::Identity;
+
+/// A stored list, shared by every znode that has the same one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct AclRef(Arc<[Acl]>);
+
+impl Deref for AclRef {
+    type Target = [Acl];
+
+    fn deref(&self) -> &[Acl] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AclRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter()).finish()
+    }
+}
+
+impl From<Vec<Acl>> for AclRef {
+    fn from(acl: Vec<Acl>) -> AclRef {
+        AclRef(acl.into())
+    }
+}
+
+impl Borrow<[Acl]> for AclRef {
+    fn borrow(&self) -> &[Acl] {
+        &self.0
+    }
+}
+
+/// Keeps one copy of each list in use.
+///
+/// Its size is bounded by twice the number of lists in use, or a small constant.
+#[derive(Debug)]
+pub(crate) struct Interner {
+    lists: HashSet<AclRef>,
+    sweep_at: usize,
+}
+
+impl Interner {
+    const SWEEP_AT_LEAST: usize = 1024;
+
+    pub(crate) fn new() -> Interner {
+        Interner {
+            lists: HashSet::new(),
+            sweep_at: Self::SWEEP_AT_LEAST,
+        }
+    }
+
+    /// The shared copy of this list.
+    pub(crate) fn intern(&mut self, acl: &[Acl]) -> AclRef {
+        if let Some(known) = self.lists.get(acl) {
+            return known.clone();
+        }
+        if self.lists.len() >= self.sweep_at {
+            self.lists.retain(|list| Arc::strong_count(&list.0) > 1);
+            self.sweep_at = (self.lists.len() * 2).max(Self::SWEEP_AT_LEAST);
+        }
+        let list = AclRef(acl.into());
+        self.lists.insert(list.clone());
+        list
+    }
+}
+
+/// The list that ZooKeeper calls `OPEN_ACL_UNSAFE`: everyone may do everything.
+pub fn open() -> Vec<Acl> {
+    vec![Acl::world(Perms::ALL)]
+}
+
+/// Everyone may read, nobody but the super user may do more.
+pub fn read_only() -> Vec<Acl> {
+    vec![Acl::world(Perms::READ)]
+}
+
+/// Does the list grant any of `wanted` to one of `identities`? An empty list grants all, and
+/// `super` passes any.
+pub fn allows(acl: &[Acl], wanted: Perms, identities: &[Identity]) -> bool {
+    if acl.is_empty() {
+        return true;
+    }
+    // The common case first: it needs no look at the identities.
+    if acl
+        .iter()
+        .any(|entry| entry.perms.intersects(wanted) && is_world(entry))
+        || is_super(identities)
+    {
+        return true;
+    }
+    acl.iter()
+        .filter(|entry| entry.perms.intersects(wanted))
+        .any(|entry| identities.iter().any(|identity| matches(entry, identity)))
+}
+
+/// Is one of the identities the super user's?
+pub fn is_super(identities: &[Identity]) -> bool {
+    identities.iter().any(|identity| identity.scheme == "super")
+}
+
+/// Judges the list of a create or setACL: duplicates go, `auth` becomes the authenticated
+/// identities of the one who asks; an empty list, an unknown scheme or a malformed id is
+/// InvalidACL.
+pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode> {
+    let mut fixed: Vec<Acl> = Vec::with_capacity(acl.len());
+    let mut seen: Vec<&Acl> = Vec::with_capacity(acl.len());
+    for entry in acl {
+        if seen.contains(&entry) {
+            continue;
+        }
+        seen.push(entry);
+        match &*entry.scheme {
+            "world" if &*entry.id == "anyone" => fixed.push(entry.clone()),
+            "auth" => {
+                let before = fixed.len();
+                let authenticated = identities
+                    .iter()
+                    .filter(|identity| identity.scheme == "digest");
+                fixed.extend(authenticated.map(|identity| {
+                    Acl::new(entry.perms, identity.scheme.as_str(), identity.id.as_str())
+                }));
+                if fixed.len() == before {
+                    return Err(ErrorCode::InvalidAcl);
+                }
+            }
+            "digest" if is_valid_digest(&entry.id) => fixed.push(entry.clone()),
+            "ip" if Network::parse(&entry.id).is_some() => fixed.push(entry.clone()),
+            _ => return Err(ErrorCode::InvalidAcl),
+        }
+    }
+    if fixed.is_empty() {
+        Err(ErrorCode::InvalidAcl)
+    } else {
+        Ok(fixed)
+    }
+}
+
+fn is_world(entry: &Acl) -> bool {
+    &*entry.scheme == "world" && &*entry.id == "anyone"
+}
+
+fn matches(entry: &Acl, identity: &Identity) -> bool {
+    if *entry.scheme != *identity.scheme {
+        return false;
+    }
+    match &*entry.scheme {
+        "digest" => *entry.id == *identity.id,
+        "ip" => match (Network::parse(&entry.id), address(&identity.id)) {
+            (Some(network), Some(address)) => network.contains(&address),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// `user:hash`; counted as Java's split counts, which drops empty parts at the end.
+fn is_valid_digest(id: &str) -> bool {
+    id.trim_end_matches(':').matches(':').count() == 1
+}
+
+/// An `ip` entry's id: an address, or an address and the number of bits that count.
+struct Network {
+    address: Address,
+    bits: usize,
+}
+
+/// 4 or 16 bytes.
+struct Address {
+    bytes: [u8; 16],
+    len: usize,
+}
+
+impl Network {
+    fn parse(id: &str) -> Option<Network> {
+        let (text, bits) = match id.split_once('/') {
+            Some((text, bits)) => (text, Some(bits)),
+            None => (id, None),
+        };
+        let address = address(text)?;
+        let all = address.len * 8;
+        let bits = match bits {
+            Some(bits) => bits.parse().ok().filter(|bits| *bits <= all)?,
+            None => all,
+        };
+        Some(Network { address, bits })
+    }
+
+    fn contains(&self, other: &Address) -> bool {
+        let (whole, rest) = (self.bits / 8, self.bits % 8);
+        self.address.len == other.len
+            && self.address.bytes[..whole] == other.bytes[..whole]
+            && (rest == 0 || (self.address.bytes[whole] ^ other.bytes[whole]) >> (8 - rest) == 0)
+    }
+}
+
+fn address(text: &str) -> Option<Address> {
+    let mut bytes = [0u8; 16];
+    if text.contains(':') {
+        bytes = text
+            .parse::<std::net::Ipv6Addr>()
+            .ok()
+            .filter(|_| !text.contains('.'))?
+            .octets();
+        return Some(Address { bytes, len: 16 });
+    }
+    let mut parts = text.split('.');
+    for byte in &mut bytes[..4] {
+        *byte = parts.next()?.parse().ok()?;
+    }
+    parts.next().is_none().then_some(Address { bytes, len: 4 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(scheme: &str, id: &str) -> Identity {
+        Identity {
+            scheme: scheme.to_owned(),
+            id: id.to_owned(),
+        }
+    }
+
+    #[test]
+    fn super_and_world_and_digest_and_ip() {
+        let acl = [
+            Acl::world(Perms::READ),
+            Acl::new(Perms::WRITE, "digest", "ann:x"),
+            Acl::new(Perms::CREATE, "ip", "10.1.0.0/15"),
+        ];
+        assert!(allows(&acl, Perms::READ, &[]));
+        assert!(!allows(&acl, Perms::WRITE, &[identity("digest", "bob:x")]));
+        assert!(allows(&acl, Perms::WRITE, &[identity("digest", "ann:x")]));
+        assert!(allows(&acl, Perms::CREATE, &[identity("ip", "10.0.255.1")]));
+        assert!(!allows(&acl, Perms::CREATE, &[identity("ip", "10.2.0.1")]));
+        assert!(allows(&acl, Perms::ADMIN, &[identity("super", "")]));
+        assert!(allows(&[], Perms::ADMIN, &[]));
+    }
+
+    #[test]
+    fn lists_are_judged_and_expanded() {
+        let ann = [identity("ip", "127.0.0.1"), identity("digest", "ann:x")];
+        let auth = Acl::new(Perms::ALL, "auth", "");
+        assert_eq!(
+            fixup(&[auth.clone()], &ann),
+            Ok(vec![Acl::new(Perms::ALL, "digest", "ann:x")])
+        );
+        assert_eq!(fixup(&[auth], &ann[..1]), Err(ErrorCode::InvalidAcl));
+        assert_eq!(fixup(&[], &ann), Err(ErrorCode::InvalidAcl));
+        for (scheme, id, valid) in [
+            ("world", "anyone", true),
+            ("world", "me", false),
+            ("digest", "a:b", true),
+            ("digest", "a", false),
+            ("digest", "a:b:c", false),
+            ("digest", "a:b:", true),
+            ("digest", "", false),
+            ("ip", "1.2.3.4", true),
+            ("ip", "1.2.3.4/32", true),
+            ("ip", "1.2.3.4/33", false),
+            ("ip", "1.2.3", false),
+            ("ip", "::1/128", true),
+            ("ip", "fe80::/10", true),
+            ("ip", "fe80::zz", false),
+            ("super", "", false),
+            ("sasl", "x", false),
+        ] {
+            let entry = Acl::new(Perms::READ, scheme, id);
+            assert_eq!(
+                fixup(&[entry.clone(), entry], &[]).is_ok(),
+                valid,
+                "{scheme}:{id}"
+            );
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Sessions as the state keeps them: who is alive, and what of them was applied.
+//!
+//! A session's writes are numbered 1, 2, 3 … per attachment (connect). Apply runs only the
+//! one after the last; so a node may resend after a change of leader what it has not seen
+//! applied, and nothing happens twice or out of order.
+
+use hashbrown::{HashMap, HashSet};
+use smallvec::{SmallVec, smallvec};
+
+use crate::store::{Horizon, OwnerChange};
+use crate::{SessionId, Zxid};
+
+/// A live session, as a view sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionInfo {
+    /// Its id.
+    pub session: SessionId,
+    /// As negotiated at its last connect, in milliseconds.
+    pub timeout_ms: u32,
+    /// Counts its connects.
+    pub attachment: u32,
+}
+
+/// A session, as apply sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) password: [u8; 16],
+    /// Last seq applied on the newest attachment.
+    pub(crate) seq: u64,
+    /// The newest connect last; views may see an older one. Never empty.
+    connects: SmallVec<[Connect; 1]>,
+    /// From which zxid on it is gone; it stays while a view can see it.
+    ended: Option<u64>,
+    ephemerals: HashSet<u32>,
+    dirty: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Connect {
+    from: u64,
+    attachment: u32,
+    timeout_ms: u32,
+}
+
+impl Session {
+    pub(crate) fn attachment(&self) -> u32 {
+        self.newest().attachment
+    }
+
+    pub(crate) fn timeout_ms(&self) -> u32 {
+        self.newest().timeout_ms
+    }
+
+    fn newest(&self) -> &Connect {
+        self.connects
+            .last()
+            .expect("a session begins with a connect")
+    }
+}
+
+/// All sessions: the live ones, and those whose end some view does not see yet.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    by_id: HashMap<SessionId, Session>,
+    /// Ended sessions in the order of their ends.
+    ended: Vec<SessionId>,
+    dirty: Vec<SessionId>,
+    live: usize,
+}
+
+impl Sessions {
+    /// A live session.
+    pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
+        self.by_id
+            .get(&id)
+            .filter(|session| session.ended.is_none())
+    }
+
+    /// How many are alive.
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// All live ones, by id.
+    pub(crate) fn sorted(&self) -> Vec<(SessionId, &Session)> {
+        let mut all: Vec<_> = self
+            .by_id
+            .iter()
+            .filter(|(_, session)| session.ended.is_none())
+            .map(|(id, session)| (*id, session))
+            .collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
+    }
+
+    /// Begins a session; false if one of that id is alive.
+    pub(crate) fn create(
+        &mut self,
+        zxid: Zxid,
+        id: SessionId,
+        password: [u8; 16],
+        timeout_ms: u32,
+    ) -> bool {
+        if self.get(id).is_some() {
+            return false;
+        }
+        self.restore(
+            zxid,
+            id,
+            Restored {
+                password,
+                timeout_ms,
+                attachment: 1,
+                seq: 0,
+            },
+        );
+        self.mark(id);
+        true
+    }
+
+    /// Puts a session of a checkpoint back.
+    pub(crate) fn restore(&mut self, from: Zxid, id: SessionId, restored: Restored) {
+        let Restored {
+            password,
+            timeout_ms,
+            attachment,
+            seq,
+        } = restored;
+        let session = Session {
+            password,
+            seq,
+            connects: smallvec![Connect {
+                from: from.0,
+                attachment,
+                timeout_ms
+            }],
+            ended: None,
+            ephemerals: HashSet::new(),
+            dirty: false,
+        };
+        if self.by_id.insert(id, session).is_some() {
+            self.ended.retain(|ended| *ended != id);
+        }
+        self.live += 1;
+    }
+
+    /// A client came back: says the new attachment.
+    pub(crate) fn reattach(
+        &mut self,
+        zxid: Zxid,
+        id: SessionId,
+        timeout_ms: u32,
+        horizon: &Horizon,
+    ) -> u32 {
+        self.mark(id);
+        let session = self.by_id.get_mut(&id).expect("the caller found it");
+        let attachment = session.attachment().wrapping_add(1);
+        session.seq = 0;
+        let oldest = horizon.oldest();
+        // What every view takes for past is dropped but for the newest of it.
+        let past = session
+            .connects
+            .iter()
+            .rposition(|connect| oldest.is_some_and(|zxid| connect.from <= zxid.0));
+        session.connects.drain(..past.unwrap_or(0));
+        session.connects.push(Connect {
+            from: zxid.0,
+            attachment,
+            timeout_ms,
+        });
+        attachment
+    }
+
+    /// A write of the session was run.
+    pub(crate) fn advance(&mut self, id: SessionId, seq: u64) {
+        self.mark(id);
+        if let Some(session) = self.by_id.get_mut(&id) {
+            session.seq = seq;
+        }
+    }
+
+    /// Ends a session; its ephemerals are the caller's to delete.
+    pub(crate) fn end(&mut self, zxid: Zxid, id: SessionId) {
+        self.mark(id);
+        if let Some(session) = self
+            .by_id
+            .get_mut(&id)
+            .filter(|session| session.ended.is_none())
+        {
+            session.ended = Some(zxid.0);
+            self.ended.push(id);
+            self.live -= 1;
+        }
+    }
+
+    /// Keeps the lists of ephemerals. Owners that are no sessions (containers, TTLs) have none.
+    pub(crate) fn own(&mut self, change: OwnerChange) {
+        if let Some(session) = self.by_id.get_mut(&SessionId(change.owner as u64)) {
+            if change.owns {
+                session.ephemerals.insert(change.slot);
+            } else {
+                session.ephemerals.remove(&change.slot);
+            }
+        }
+    }
+
+    /// The slots of a session's ephemerals, in no order.
+    pub(crate) fn ephemerals(&self, id: SessionId) -> Vec<u32> {
+        self.by_id.get(&id).map_or_else(Vec::new, |session| {
+            session.ephemerals.iter().copied().collect()
+        })
+    }
+
+    /// Forgets ended sessions that no view sees.
+    pub(crate) fn reclaim(&mut self, horizon: &Horizon) {
+        let (oldest, published) = (horizon.oldest().map(|zxid| zxid.0), horizon.published());
+        let by_id = &mut self.by_id;
+        let gone = self
+            .ended
+            .iter()
+            .take_while(|id| {
+                let ended = by_id
+                    .get(*id)
+                    .and_then(|session| session.ended)
+                    .unwrap_or(0);
+                ended <= published && oldest.is_none_or(|oldest| ended <= oldest)
+            })
+            .count();
+        for id in self.ended.drain(..gone) {
+            by_id.remove(&id);
+        }
+    }
+
+    /// The sessions that changed since this was last called.
+    pub(crate) fn take_dirty(&mut self) -> Vec<SessionId> {
+        let dirty = std::mem::take(&mut self.dirty);
+        for id in &dirty {
+            if let Some(session) = self.by_id.get_mut(id) {
+                session.dirty = false;
+            }
+        }
+        dirty
+    }
+
+    fn mark(&mut self, id: SessionId) {
+        if let Some(session) = self.by_id.get_mut(&id) {
+            if !session.dirty {
+                session.dirty = true;
+                self.dirty.push(id);
+            }
+        }
+    }
+
+    pub(crate) fn at(&self, id: SessionId, zxid: Zxid) -> Option<SessionInfo> {
+        info(id, self.by_id.get(&id)?, zxid)
+    }
+
+    pub(crate) fn all_at(&self, zxid: Zxid) -> Vec<SessionInfo> {
+        let mut all: Vec<_> = self
+            .by_id
+            .iter()
+            .filter_map(|(id, session)| info(*id, session, zxid))
+            .collect();
+        all.sort_unstable_by_key(|info| info.session);
+        all
+    }
+}
+
+/// A session as a checkpoint holds it.
+pub(crate) struct Restored {
+    pub(crate) password: [u8; 16],
+    pub(crate) timeout_ms: u32,
+    pub(crate) attachment: u32,
+    pub(crate) seq: u64,
+}
+
+fn info(id: SessionId, session: &Session, zxid: Zxid) -> Option<SessionInfo> {
+    if session.ended.is_some_and(|ended| ended <= zxid.0) {
+        return None;
+    }
+    let connect = session
+        .connects
+        .iter()
+        .rev()
+        .find(|connect| connect.from <= zxid.0)?;
+    Some(SessionInfo {
+        session: id,
+        timeout_ms: connect.timeout_ms,
+        attachment: connect.attachment,
+    })
+}

@@ -1,0 +1,213 @@
+//! What views read and the writer changes: znodes, sessions and queues, each behind a lock
+//! that is held for one znode, one write, or a short run of them.
+
+mod horizon;
+mod index;
+mod node;
+mod nodes;
+mod slab;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use innkeeper_proto::Stat;
+use parking_lot::RwLock;
+
+pub(crate) use horizon::Horizon;
+pub(crate) use node::{Body, Data};
+pub(crate) use nodes::{Dirty, Nodes, OwnerChange};
+
+use crate::acl::AclRef;
+use crate::bindings::Bindings;
+use crate::modules::Modules;
+use crate::queue::{Queue, QueueEntry};
+use crate::session::{SessionInfo, Sessions};
+use crate::view::{Children, Znode};
+use crate::{SessionId, Zxid};
+
+/// How many znodes a listing looks at before it lets the writer in.
+const RUN: usize = 128;
+
+/// What a view refers to: a zxid, and what is small enough to be copied when it changes.
+pub(crate) struct Epoch {
+    pub(crate) zxid: Zxid,
+    pub(crate) time_ms: u64,
+    pub(crate) level: u32,
+    pub(crate) bindings: Arc<Bindings>,
+    pub(crate) modules: Arc<Modules>,
+    pub(crate) store: Arc<Store>,
+}
+
+/// The parts that views and the writer share.
+///
+/// Lock order: nodes, sessions, queues. Views take one at a time.
+pub(crate) struct Store {
+    pub(crate) nodes: RwLock<Nodes>,
+    pub(crate) sessions: RwLock<Sessions>,
+    pub(crate) queues: RwLock<BTreeMap<Arc<str>, Queue>>,
+}
+
+impl Store {
+    pub(crate) fn new(nodes: Nodes) -> Store {
+        Store {
+            nodes: RwLock::new(nodes),
+            sessions: RwLock::new(Sessions::default()),
+            queues: RwLock::new(BTreeMap::new()),
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str, at: Zxid) -> Option<Znode> {
+        let nodes = self.nodes.read();
+        let slot = nodes.find_any(path)?;
+        nodes.body_at(slot, at.0).map(znode)
+    }
+
+    pub(crate) fn stat(&self, path: &str, at: Zxid) -> Option<(Stat, AclRef)> {
+        let nodes = self.nodes.read();
+        let slot = nodes.find_any(path)?;
+        nodes
+            .body_at(slot, at.0)
+            .map(|body| (body.stat(), body.acl.clone()))
+    }
+
+    pub(crate) fn children(&self, path: &str, at: Zxid) -> Option<Children> {
+        let (slot, stat, acl) = {
+            let nodes = self.nodes.read();
+            let slot = nodes.find_any(path)?;
+            let body = nodes.body_at(slot, at.0)?;
+            (slot, body.stat(), body.acl.clone())
+        };
+        let names = self
+            .children_of(slot, at)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        Some(Children { names, stat, acl })
+    }
+
+    /// Names and slots of a visible znode's visible children, in byte order of the names.
+    ///
+    /// The places are visited from the last to the first, with the lock let go in between:
+    /// a child that moves meanwhile moves from the end to a lower place, so that it is seen
+    /// at least once.
+    fn children_of(&self, slot: u32, at: Zxid) -> Vec<(String, u32)> {
+        let mut found: Vec<(String, u32)> = Vec::new();
+        let mut end = usize::MAX;
+        while end > 0 {
+            let nodes = self.nodes.read();
+            let children = nodes.children(slot);
+            end = end.min(children.len());
+            let begin = end.saturating_sub(RUN);
+            found.extend(children[begin..end].iter().rev().filter_map(|child| {
+                nodes.body_at(*child, at.0)?;
+                let name = std::str::from_utf8(nodes.name(*child))
+                    .expect("names are pieces of valid paths");
+                Some((name.to_owned(), *child))
+            }));
+            end = begin;
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    pub(crate) fn scan(
+        &self,
+        root: &str,
+        at: Zxid,
+        visit: &mut dyn FnMut(&str, Znode) -> ControlFlow<()>,
+    ) -> bool {
+        let found = {
+            let nodes = self.nodes.read();
+            nodes
+                .find_any(root)
+                .and_then(|slot| Some((slot, znode(nodes.body_at(slot, at.0)?))))
+        };
+        let Some((slot, znode_of_root)) = found else {
+            return false;
+        };
+        let has_children = znode_of_root.stat.num_children > 0;
+        if visit(root, znode_of_root).is_break() || !has_children {
+            return true;
+        }
+        // What a view sees keeps its slot: slots can be followed without the lock.
+        let mut path = if root == crate::path::ROOT {
+            String::new()
+        } else {
+            root.to_owned()
+        };
+        let mut stack = vec![(path.len(), self.children_of(slot, at).into_iter())];
+        while let Some((len, children)) = stack.last_mut() {
+            let len = *len;
+            let Some((name, child)) = children.next() else {
+                stack.pop();
+                continue;
+            };
+            let Some(znode) = self.nodes.read().body_at(child, at.0).map(znode) else {
+                continue;
+            };
+            path.truncate(len);
+            path.push('/');
+            path.push_str(&name);
+            let has_children = znode.stat.num_children > 0;
+            if visit(&path, znode).is_break() {
+                return true;
+            }
+            if has_children {
+                stack.push((path.len(), self.children_of(child, at).into_iter()));
+            }
+        }
+        true
+    }
+
+    pub(crate) fn session(&self, session: SessionId, at: Zxid) -> Option<SessionInfo> {
+        self.sessions.read().at(session, at)
+    }
+
+    pub(crate) fn sessions(&self, at: Zxid) -> Vec<SessionInfo> {
+        self.sessions.read().all_at(at)
+    }
+
+    pub(crate) fn ephemerals(&self, session: SessionId, at: Zxid) -> Vec<String> {
+        let slots = self.sessions.read().ephemerals(session);
+        let nodes = self.nodes.read();
+        let mut paths: Vec<String> = slots
+            .into_iter()
+            .filter(|slot| {
+                nodes
+                    .body_at(*slot, at.0)
+                    .is_some_and(|body| body.owner == session.0 as i64)
+            })
+            .map(|slot| nodes.path_of(slot))
+            .collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Entries that views of `published` or later explain.
+    pub(crate) fn queue(
+        &self,
+        binding: &str,
+        limit: usize,
+        published: impl FnOnce() -> Zxid,
+    ) -> Vec<QueueEntry> {
+        let mut entries = match self.queues.read().get(binding) {
+            Some(queue) => queue.take(limit),
+            None => return Vec::new(),
+        };
+        // An entry that was grown since by a command that is not published must wait, or
+        // its consumer could acknowledge what no view shows yet.
+        let published = published();
+        entries.retain(|entry| entry.zxid() <= published);
+        entries
+    }
+}
+
+fn znode(body: &Body) -> Znode {
+    Znode {
+        data: body.data.to_bytes(),
+        stat: body.stat(),
+        acl: body.acl.clone(),
+    }
+}

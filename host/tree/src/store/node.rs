@@ -1,0 +1,147 @@
+//! One znode in the store: its place in the tree, and its versions.
+
+use bytes::Bytes;
+use innkeeper_proto::Stat;
+use smallvec::SmallVec;
+
+use crate::acl::AclRef;
+
+/// The number that stands for no slot and no version.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A znode. It stays while any view can see any version of it.
+///
+/// - `current` is what the writer sees; `older` leads to what open views see.
+/// - A slot whose current version has no body is a tombstone.
+pub(super) struct Node {
+    /// The last segment; up to 24 bytes stand inline.
+    pub(super) name: SmallVec<[u8; 24]>,
+    /// Slot of the parent; the root is its own.
+    pub(super) parent: u32,
+    /// Where it stands in the parent's `children`.
+    pub(super) position: u32,
+    /// Slots of all children, tombstones included; the box is there only where they are.
+    #[allow(clippy::box_collection, reason = "8 bytes instead of 24 in every leaf")]
+    pub(super) children: Option<Box<Vec<u32>>>,
+    /// The last command that changed anything at or below; not versioned, since it is only
+    /// ever compared in its newest state.
+    pub(super) subtree_zxid: u64,
+    /// The version before the current one, or [`NONE`].
+    pub(super) older: u32,
+    /// Stands in the list of what the next capture writes.
+    pub(super) dirty: bool,
+    /// Stands in one of the lists of what is to be pruned.
+    pub(super) queued: bool,
+    /// The newest version.
+    pub(super) current: Version,
+}
+
+/// What a znode was from one command on.
+#[derive(Clone)]
+pub(super) struct Version {
+    /// The first zxid that sees it: that of the last command which touched the znode at all.
+    pub(super) from: u64,
+    /// `None` where the znode does not exist.
+    pub(super) body: Option<Body>,
+}
+
+/// A version that open views still see.
+pub(super) struct OldVersion {
+    pub(super) version: Version,
+    pub(super) next: u32,
+}
+
+/// Everything of a znode that can be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    pub(crate) data: Data,
+    pub(crate) acl: AclRef,
+    pub(crate) czxid: u64,
+    pub(crate) mzxid: u64,
+    pub(crate) pzxid: u64,
+    pub(crate) ctime: u64,
+    pub(crate) mtime: u64,
+    pub(crate) owner: i64,
+    pub(crate) version: i32,
+    pub(crate) aversion: i32,
+    /// Counts the creates of children: the next sequence number. (ZooKeeper shows
+    /// creates + deletes as cversion.)
+    pub(crate) creates: i32,
+    pub(crate) num_children: i32,
+}
+
+impl Body {
+    pub(crate) fn stat(&self) -> Stat {
+        Stat {
+            czxid: self.czxid as i64,
+            mzxid: self.mzxid as i64,
+            ctime: self.ctime as i64,
+            mtime: self.mtime as i64,
+            version: self.version,
+            cversion: self.creates.wrapping_mul(2).wrapping_sub(self.num_children),
+            aversion: self.aversion,
+            ephemeral_owner: self.owner,
+            data_length: i32::try_from(self.data.len()).unwrap_or(i32::MAX),
+            num_children: self.num_children,
+            pzxid: self.pzxid as i64,
+        }
+    }
+}
+
+const INLINE: usize = 38;
+
+/// A znode's data; small data needs no allocation of its own.
+#[derive(Clone, Debug)]
+pub(crate) enum Data {
+    /// Null, which is not empty.
+    Null,
+    /// Up to 38 bytes.
+    Inline { len: u8, bytes: [u8; INLINE] },
+    /// More.
+    Shared(Bytes),
+}
+
+/// Above this length data shares the buffer that it came in, below it is copied: a small
+/// value must not keep a whole frame of others alive.
+const SHARE_FROM: usize = 64 * 1024;
+
+impl Data {
+    pub(crate) fn new(data: Option<&Bytes>) -> Data {
+        match data {
+            None => Data::Null,
+            Some(data) if data.len() <= INLINE => {
+                let mut bytes = [0; INLINE];
+                bytes[..data.len()].copy_from_slice(data);
+                Data::Inline {
+                    len: data.len() as u8,
+                    bytes,
+                }
+            }
+            Some(data) if data.len() < SHARE_FROM => Data::Shared(Bytes::copy_from_slice(data)),
+            Some(data) => Data::Shared(data.clone()),
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> Option<&[u8]> {
+        match self {
+            Data::Null => None,
+            Data::Inline { len, bytes } => Some(&bytes[..usize::from(*len)]),
+            Data::Shared(bytes) => Some(bytes),
+        }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Option<Bytes> {
+        match self {
+            Data::Null => None,
+            Data::Inline { len: 0, .. } => Some(Bytes::new()),
+            Data::Inline { len, bytes } => {
+                Some(Bytes::copy_from_slice(&bytes[..usize::from(*len)]))
+            }
+            Data::Shared(bytes) => Some(bytes.clone()),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.as_slice().map_or(0, <[u8]>::len)
+    }
+}

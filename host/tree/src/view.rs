@@ -1,0 +1,151 @@
+//! Reading: a [`Reader`] hands out [`View`]s, each of the whole state at one zxid.
+//!
+//! 1. `Reader::view` takes the newest published epoch: one reference count, no lock.
+//! 2. Every call on the view locks the store for one znode (or a short run of them), and sees
+//!    the version of it that was current at the view's zxid, whatever was applied since.
+//! 3. Dropping the view drops the reference; what only it could see is freed by the writer,
+//!    a little at a time.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use innkeeper_proto::Stat;
+
+use crate::acl::AclRef;
+use crate::bindings::Bindings;
+use crate::modules::Modules;
+use crate::queue::QueueEntry;
+use crate::session::SessionInfo;
+use crate::store::Epoch;
+use crate::{SessionId, Zxid};
+
+/// Hands out views; cheap to clone, for any thread.
+#[derive(Clone)]
+pub struct Reader {
+    published: Arc<ArcSwap<Epoch>>,
+}
+
+impl Reader {
+    pub(crate) fn new(published: Arc<ArcSwap<Epoch>>) -> Reader {
+        Reader { published }
+    }
+
+    /// The state as last published.
+    pub fn view(&self) -> View {
+        View {
+            epoch: self.published.load_full(),
+        }
+    }
+
+    /// The zxid of the last published command.
+    pub fn last_zxid(&self) -> Zxid {
+        self.published.load().zxid
+    }
+
+    /// The first `limit` entries of a binding's queue as it is now, oldest first, which is
+    /// newer than any view: take it before the view that is to explain it. Empty if there is
+    /// no such binding.
+    pub fn queue(&self, binding: &str, limit: usize) -> Vec<QueueEntry> {
+        self.published
+            .load()
+            .store
+            .queue(binding, limit, || self.last_zxid())
+    }
+}
+
+/// The state at one zxid.
+///
+/// - It never changes, and it stops nobody: commands are applied beside it.
+/// - It keeps alive at most one old version of each znode; hold it briefly.
+#[derive(Clone)]
+pub struct View {
+    epoch: Arc<Epoch>,
+}
+
+/// A znode as a view sees it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Znode {
+    /// `None` is null data.
+    pub data: Option<Bytes>,
+    /// All eleven fields.
+    pub stat: Stat,
+    /// Who may do what to it.
+    pub acl: AclRef,
+}
+
+/// A znode's children as a view sees them.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Children {
+    /// Their names (not paths), in byte order.
+    pub names: Vec<String>,
+    /// The parent's Stat.
+    pub stat: Stat,
+    /// The parent's ACL.
+    pub acl: AclRef,
+}
+
+impl View {
+    /// The zxid of the last command that the view contains.
+    pub fn zxid(&self) -> Zxid {
+        self.epoch.zxid
+    }
+
+    /// The state's time at that command, in milliseconds since 1970.
+    pub fn time_ms(&self) -> u64 {
+        self.epoch.time_ms
+    }
+
+    /// A znode whole.
+    pub fn get(&self, path: &str) -> Option<Znode> {
+        self.epoch.store.get(path, self.epoch.zxid)
+    }
+
+    /// A znode's Stat and ACL, without its data.
+    pub fn exists(&self, path: &str) -> Option<(Stat, AclRef)> {
+        self.epoch.store.stat(path, self.epoch.zxid)
+    }
+
+    /// A znode's children.
+    pub fn children(&self, path: &str) -> Option<Children> {
+        self.epoch.store.children(path, self.epoch.zxid)
+    }
+
+    /// Visits the znode at `root` and all below it, a parent before its children and children
+    /// in byte order of their names, until the visitor breaks. False if there is no `root`.
+    pub fn scan(&self, root: &str, visit: &mut dyn FnMut(&str, Znode) -> ControlFlow<()>) -> bool {
+        self.epoch.store.scan(root, self.epoch.zxid, visit)
+    }
+
+    /// The bindings, by name.
+    pub fn bindings(&self) -> &Arc<Bindings> {
+        &self.epoch.bindings
+    }
+
+    /// The modules that may be named by bindings.
+    pub fn modules(&self) -> &Arc<Modules> {
+        &self.epoch.modules
+    }
+
+    /// The feature level that holds.
+    pub fn level(&self) -> u32 {
+        self.epoch.level
+    }
+
+    /// A session, if it is alive.
+    pub fn session(&self, session: SessionId) -> Option<SessionInfo> {
+        self.epoch.store.session(session, self.epoch.zxid)
+    }
+
+    /// All live sessions, by id.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.epoch.store.sessions(self.epoch.zxid)
+    }
+
+    /// The paths of a session's ephemerals, in byte order, without those deleted since the
+    /// view was taken.
+    pub fn ephemerals(&self, session: SessionId) -> Vec<String> {
+        self.epoch.store.ephemerals(session, self.epoch.zxid)
+    }
+}
