@@ -109,6 +109,12 @@ bench: release
 golden-check: toolchain
 	@scripts/zookeeper.sh run $(CARGO) test -p innkeeper-tree --test golden -- --nocapture $(ARGS)
 
+# The Python client's tests ask of Innkeeper what a real ZooKeeper does: here it is.
+.PHONY: client-check
+client-check: build
+	@scripts/python.sh
+	INNKEEPER=$(INNKEEPER) scripts/zookeeper.sh run $(PYTHON) -m pytest tests/kazoo $(PYTEST_ARGS)
+
 .PHONY: clean
 clean:
 	rm -rf $(CARGO_TARGET_DIR)

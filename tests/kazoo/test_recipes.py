@@ -1,6 +1,7 @@
 """kazoo's recipes, each with several clients that really contend."""
 
 import threading
+import time
 
 import pytest
 from kazoo.exceptions import CancelledError, LockTimeout
@@ -219,7 +220,8 @@ def test_set_partitioner_shares_the_set(connect, base):
 
     def settle(partitioners):
         """Drives the state machines until all own a part of one and the same division."""
-        for _ in range(2000):
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
             for partitioner in partitioners:
                 if partitioner.failed:
                     raise AssertionError("a partitioner failed")
@@ -227,6 +229,9 @@ def test_set_partitioner_shares_the_set(connect, base):
                     partitioner.release_set()
                 elif partitioner.allocating:
                     partitioner.wait_for_acquire(0.05)
+                else:
+                    # Set when it is told of a change in the party.
+                    partitioner.state_change_event.wait(0.02)
             if all(partitioner.acquired for partitioner in partitioners):
                 parts = [set(partitioner) for partitioner in partitioners]
                 if set().union(*parts) == set(whole) and sum(map(len, parts)) == len(whole):
