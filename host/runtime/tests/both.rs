@@ -47,6 +47,7 @@ fn on_simulated<Fut: Future>(property: impl Fn(innkeeper_runtime::Simulated) -> 
 
 on_both! {
     tasks_of_every_role_run_and_return
+    tasks_wake_each_other
     a_panic_reaches_who_awaits
     an_aborted_task_ends
     a_guard_aborts_its_task
@@ -74,6 +75,43 @@ async fn tasks_of_every_role_run_and_return<R: Runtime>(rt: R) {
         let task = rt.spawn(role, async move { role.name().to_owned() });
         assert_eq!(task.await, Ok(role.name().to_owned()));
         assert!(rt.threads(role) >= 1);
+    }
+}
+
+/// Many pairs of tasks hand a number to and fro; a lost wake would stop a pair for good, and a
+/// task polled twice at once would lose count.
+async fn tasks_wake_each_other<R: Runtime>(rt: R) {
+    for (near, far) in [
+        (Role::Guest, Role::Guest),
+        (Role::Guest, Role::Client),
+        (Role::Fsync, Role::Raft),
+        (Role::Compile, Role::Checkpoint),
+    ] {
+        let pairs: Vec<_> = (0..20)
+            .map(|_| {
+                let (to_far, mut at_far) = mpsc::channel::<u32>(1);
+                let (to_near, mut at_near) = mpsc::channel::<u32>(1);
+                let far_task = rt.spawn(far, async move {
+                    while let Some(number) = at_far.recv().await {
+                        to_near.send(number + 1).await.expect("near waits");
+                    }
+                });
+                let near_task = rt.spawn(near, async move {
+                    let mut number = 0;
+                    while number < 300 {
+                        to_far.send(number).await.expect("far waits");
+                        number = at_near.recv().await.expect("far answers");
+                    }
+                    number
+                });
+                (near_task, far_task)
+            })
+            .collect();
+        for (near_task, far_task) in pairs {
+            let limit = Duration::from_secs(20);
+            assert_eq!(rt.timeout(limit, near_task).await, Ok(Ok(300)));
+            assert_eq!(rt.timeout(limit, far_task).await, Ok(Ok(())));
+        }
     }
 }
 

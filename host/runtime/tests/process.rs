@@ -1,0 +1,88 @@
+//! What only a process of its own can show: its death, and the signals it gets.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use innkeeper_runtime::{Real, RealConfig, Role, Runtime};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Set for the processes that these tests start; without it the ignored tests do nothing.
+const CHILD: &str = "INNKEEPER_TEST_CHILD";
+
+fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+/// Runs one of the ignored tests below as a process of its own.
+fn start(test: &str) -> Child {
+    Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env(CHILD, "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts")
+}
+
+#[test]
+#[ignore = "run as a process of its own"]
+fn lose_a_core_task() {
+    if !is_child() {
+        return;
+    }
+    Real::run(RealConfig::default(), |rt| async move {
+        rt.spawn(Role::Fsync, async { panic!("the disk is gone") })
+            .detach();
+        rt.sleep(Duration::from_secs(60)).await;
+    })
+    .expect("the threads start");
+}
+
+/// A dead core thread stops the node, with one line that says why.
+#[test]
+fn a_lost_core_panic_ends_the_process() {
+    let mut process = start("lose_a_core_task");
+    let status = process.wait().expect("it ends");
+    let mut said = String::new();
+    let mut stderr = process.stderr.take().expect("piped");
+    stderr.read_to_string(&mut said).expect("text");
+    assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{said}");
+    let lines: Vec<_> = said
+        .lines()
+        .filter(|line| line.starts_with("innkeeper: "))
+        .collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(lines[0].contains("a fsync task (spawned at"), "{said}");
+    assert!(lines[0].contains("the disk is gone"), "{said}");
+}
+
+#[test]
+#[ignore = "run as a process of its own"]
+fn wait_for_the_end() {
+    if !is_child() {
+        return;
+    }
+    Real::run(RealConfig::default(), |rt| async move {
+        let asked = rt.terminated();
+        println!("ready");
+        asked.await;
+        println!("a clean end");
+    })
+    .expect("the threads start");
+}
+
+/// SIGTERM and SIGINT are requests, which the process answers in its own time.
+#[test]
+fn a_signal_asks_for_the_end() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut process = start("wait_for_the_end");
+        let said = BufReader::new(process.stdout.take().expect("piped"));
+        let mut lines = said.lines().map(|line| line.expect("text"));
+        assert!(lines.any(|line| line.contains("ready")));
+        kill_process(Pid::from_child(&process), signal).expect("it runs");
+        assert!(lines.any(|line| line.contains("a clean end")));
+        assert!(process.wait().expect("it ends").success());
+    }
+}
