@@ -1,0 +1,283 @@
+//! Which sessions have gone silent.
+//!
+//! 1. Every input of a connection touches its session's [`Heartbeat`]: one atomic store, nothing
+//!    in the log.
+//! 2. Session time advances in ticks; a late tick counts as one, so a stopped process or a
+//!    suspended machine takes at most one tick from anybody.
+//! 3. A timing wheel holds every session of the service once. When a session's slot comes and it
+//!    was heard since, it moves on to where it is due now.
+//! 4. A session that is due is suspected first: its connection, if it has one here, is asked to
+//!    read what its socket has buffered, and another tick passes.
+//! 5. Still silent, and its connection has answered: `ExpireSession` is proposed, with the
+//!    attachment that was silent; it is void if a reattach has raised it. Should the proposal be
+//!    lost, it is made again some ticks later.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use innkeeper_tree::SessionId;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+/// Slots of the wheel; a session that is due later than that many ticks from now passes by again.
+const SLOTS: usize = 1024;
+
+/// After how many ticks a proposal that has had no effect is made again.
+const PROPOSE_AGAIN_TICKS: u64 = 20;
+
+/// Nobody asks whether the session's input was read.
+const PROBE_NONE: u8 = 0;
+/// The session is suspected, and its connection was asked.
+const PROBE_ASKED: u8 = 1;
+/// The connection found nothing to read, or there is no connection.
+const PROBE_ANSWERED: u8 = 2;
+
+/// A session's sign of life on this node.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    /// The session.
+    pub(crate) session: SessionId,
+    attachment: AtomicU32,
+    timeout_ticks: AtomicU64,
+    heard_tick: AtomicU64,
+    probe: AtomicU8,
+}
+
+impl Heartbeat {
+    /// Input came.
+    pub(crate) fn touch(&self, now_tick: u64) {
+        self.heard_tick.store(now_tick, Ordering::Relaxed);
+        // A plain load in the common case keeps the cache line shared.
+        if self.probe.load(Ordering::Relaxed) != PROBE_NONE {
+            self.probe.store(PROBE_NONE, Ordering::Relaxed);
+        }
+    }
+
+    /// The connection has looked: nothing is buffered.
+    pub(crate) fn nothing_buffered(&self) {
+        // Only an open question is answered: a touch in between has closed it.
+        let _ = self.probe.compare_exchange(
+            PROBE_ASKED,
+            PROBE_ANSWERED,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    fn due_tick(&self) -> u64 {
+        self.heard_tick.load(Ordering::Relaxed) + self.timeout_ticks.load(Ordering::Relaxed)
+    }
+}
+
+/// What is to be done about a session after a tick.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// Ask its connection to read what is buffered; without a connection the answer is given at
+    /// once by [`Heartbeat::nothing_buffered`].
+    Probe(SessionId),
+    /// Propose its expiry.
+    Expire(SessionId, u32),
+}
+
+/// The heartbeats of all sessions of the service.
+///
+/// Invariants:
+/// - A session is in the wheel once, from its creation to its end.
+/// - No session is expired earlier than its timeout after the last input that was read, nor
+///   while its connection here has not looked at its socket since it became due.
+#[derive(Debug)]
+pub(crate) struct Expiry {
+    tick_ms: u32,
+    now_tick: AtomicU64,
+    wheel: Mutex<Wheel>,
+}
+
+#[derive(Debug)]
+struct Wheel {
+    sessions: FxHashMap<SessionId, Arc<Heartbeat>>,
+    slots: Vec<Vec<Arc<Heartbeat>>>,
+}
+
+impl Expiry {
+    /// Without sessions, at tick 0.
+    pub(crate) fn new(tick_ms: u32) -> Self {
+        Self {
+            tick_ms,
+            now_tick: AtomicU64::new(0),
+            wheel: Mutex::new(Wheel {
+                sessions: FxHashMap::default(),
+                slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            }),
+        }
+    }
+
+    /// The length of a tick.
+    pub(crate) fn tick_ms(&self) -> u32 {
+        self.tick_ms
+    }
+
+    /// The number of the tick that passes.
+    pub(crate) fn now_tick(&self) -> u64 {
+        self.now_tick.load(Ordering::Relaxed)
+    }
+
+    /// Starts anew with these sessions (id, attachment, timeout in milliseconds), each with its
+    /// full timeout: what a new leader does.
+    pub(crate) fn restart(&self, sessions: impl IntoIterator<Item = (SessionId, u32, u32)>) {
+        {
+            let mut wheel = self.wheel.lock();
+            wheel.sessions.clear();
+            wheel.slots.iter_mut().for_each(Vec::clear);
+        }
+        for (session, attachment, timeout_ms) in sessions {
+            self.opened(session, attachment, timeout_ms);
+        }
+    }
+
+    /// A session was created, or a client came back to it.
+    pub(crate) fn opened(&self, session: SessionId, attachment: u32, timeout_ms: u32) {
+        // Input may come just before a tick, so the first tick after it counts for nothing.
+        let timeout_ticks = u64::from(timeout_ms.div_ceil(self.tick_ms)) + 1;
+        let now_tick = self.now_tick();
+        let mut wheel = self.wheel.lock();
+        if let Some(heartbeat) = wheel.sessions.get(&session) {
+            heartbeat.attachment.store(attachment, Ordering::Relaxed);
+            heartbeat
+                .timeout_ticks
+                .store(timeout_ticks, Ordering::Relaxed);
+            heartbeat.touch(now_tick);
+            // It may stand in a slot that comes too late for a shorter timeout; that errs to the
+            // long side once, and never for long: slots come around.
+            return;
+        }
+        let heartbeat = Arc::new(Heartbeat {
+            session,
+            attachment: AtomicU32::new(attachment),
+            timeout_ticks: AtomicU64::new(timeout_ticks),
+            heard_tick: AtomicU64::new(now_tick),
+            probe: AtomicU8::new(PROBE_NONE),
+        });
+        wheel.sessions.insert(session, heartbeat.clone());
+        wheel.schedule(heartbeat, now_tick, now_tick + timeout_ticks);
+    }
+
+    /// A session ended.
+    pub(crate) fn ended(&self, session: SessionId) {
+        self.wheel.lock().sessions.remove(&session);
+    }
+
+    /// The heartbeat of a session.
+    pub(crate) fn heartbeat(&self, session: SessionId) -> Option<Arc<Heartbeat>> {
+        self.wheel.lock().sessions.get(&session).cloned()
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn len(&self) -> usize {
+        self.wheel.lock().sessions.len()
+    }
+
+    /// One tick passed.
+    pub(crate) fn tick(&self) -> Vec<Step> {
+        let now_tick = self.now_tick.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut steps = Vec::new();
+        let mut wheel = self.wheel.lock();
+        let slot = std::mem::take(&mut wheel.slots[slot_of(now_tick)]);
+        for heartbeat in slot {
+            let current = wheel.sessions.get(&heartbeat.session);
+            if !current.is_some_and(|current| Arc::ptr_eq(current, &heartbeat)) {
+                continue;
+            }
+            let due = heartbeat.due_tick();
+            let next = if due > now_tick {
+                due
+            } else {
+                match heartbeat.probe.load(Ordering::Relaxed) {
+                    PROBE_NONE => {
+                        heartbeat.probe.store(PROBE_ASKED, Ordering::Relaxed);
+                        steps.push(Step::Probe(heartbeat.session));
+                        now_tick + 1
+                    }
+                    PROBE_ANSWERED => {
+                        let attachment = heartbeat.attachment.load(Ordering::Relaxed);
+                        steps.push(Step::Expire(heartbeat.session, attachment));
+                        now_tick + PROPOSE_AGAIN_TICKS
+                    }
+                    // Its connection's task has not come around to look.
+                    _ => now_tick + 1,
+                }
+            };
+            wheel.schedule(heartbeat, now_tick, next);
+        }
+        steps
+    }
+}
+
+impl Wheel {
+    fn schedule(&mut self, heartbeat: Arc<Heartbeat>, now_tick: u64, at_tick: u64) {
+        let at_tick = at_tick.clamp(now_tick + 1, now_tick + SLOTS as u64 - 1);
+        self.slots[slot_of(at_tick)].push(heartbeat);
+    }
+}
+
+fn slot_of(tick: u64) -> usize {
+    (tick % SLOTS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: SessionId = SessionId(7);
+
+    /// Ticks until something happens; the number of ticks it took, and what it was.
+    fn next(expiry: &Expiry, limit: usize) -> Option<(usize, Step)> {
+        (1..=limit).find_map(|n| expiry.tick().pop().map(|step| (n, step)))
+    }
+
+    #[test]
+    fn a_silent_session_is_probed_and_then_expired_with_its_attachment() {
+        let expiry = Expiry::new(100);
+        expiry.opened(SESSION, 3, 1000);
+        assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
+        assert_eq!(next(&expiry, 50), None, "nobody has looked at the socket yet");
+        expiry.heartbeat(SESSION).unwrap().nothing_buffered();
+        assert_eq!(next(&expiry, 2), Some((1, Step::Expire(SESSION, 3))));
+        assert!(next(&expiry, 30).is_some(), "a lost proposal is repeated");
+        expiry.ended(SESSION);
+        assert_eq!(next(&expiry, 3000), None);
+    }
+
+    #[test]
+    fn input_found_by_the_probe_keeps_the_session() {
+        let expiry = Expiry::new(100);
+        expiry.opened(SESSION, 1, 1000);
+        assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
+        let heartbeat = expiry.heartbeat(SESSION).unwrap();
+        heartbeat.touch(expiry.now_tick());
+        heartbeat.nothing_buffered();
+        assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
+    }
+
+    #[test]
+    fn a_session_that_is_heard_lives_on_and_long_timeouts_pass_the_wheel() {
+        let expiry = Expiry::new(10);
+        expiry.opened(SESSION, 1, 100_000);
+        let heartbeat = expiry.heartbeat(SESSION).unwrap();
+        for _ in 0..5000 {
+            assert_eq!(expiry.tick(), []);
+        }
+        heartbeat.touch(expiry.now_tick());
+        assert_eq!(next(&expiry, 20_000), Some((10_001, Step::Probe(SESSION))));
+    }
+
+    #[test]
+    fn a_restart_gives_the_full_timeout() {
+        let expiry = Expiry::new(100);
+        expiry.opened(SESSION, 1, 1000);
+        for _ in 0..9 {
+            expiry.tick();
+        }
+        expiry.restart([(SESSION, 1, 1000)]);
+        assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
+    }
+}

@@ -1,0 +1,368 @@
+//! From apply to the connections: watch events and the results of writes.
+//!
+//! One batch of applied commands:
+//! 1. raft calls [`Delivery::deliver`] on its thread, in zxid order; the one lock is taken.
+//! 2. Each command's events are matched against the watch table, encoded once, and pushed into
+//!    the outboxes of who watches; then its result goes to the session that asked.
+//! 3. The new view is published, still under the lock; then the lock is released.
+//! 4. Those who got something are woken, waiting tickets are answered, hooks are told.
+//!
+//! The lock is what makes watches exact (design, reads and watches 2): a read that sets a watch
+//! takes its view and registers while it holds the same lock, so apply is either wholly before
+//! both or wholly after both.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use innkeeper_proto::{KeeperState, WatcherEvent};
+use innkeeper_raft::{Delivery, Refusal};
+use innkeeper_tree::applied::{Event, Outcome, TicketResult};
+use innkeeper_tree::{Applied, Operation, Reader, SessionId, View, Zxid};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use crate::expiry::Expiry;
+use crate::hooks::Hooks;
+use crate::outbox::{Close, Item, Outbox};
+use crate::tickets::{ProposeError, Settled, Tickets, Waiter};
+use crate::watches::{Dense, Watches};
+
+/// The way from apply to whoever waits on this node.
+///
+/// Invariants:
+/// - `publish` is called exactly once per batch, under the lock, after every outbox has what the
+///   batch means for it: whoever takes a view finds in its outbox all events up to that view.
+/// - At most one connection of this node serves a session, the one of the highest attachment.
+/// - Nobody is woken, and no foreign code runs, while the lock is held.
+pub struct Fanout {
+    inner: Mutex<Inner>,
+    tickets: Arc<Tickets>,
+    expiry: Arc<Expiry>,
+    hooks: OnceLock<Arc<dyn Hooks>>,
+}
+
+impl std::fmt::Debug for Fanout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fanout").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sessions: FxHashMap<SessionId, Dense>,
+    seats: Vec<Option<Served>>,
+    free: Vec<Dense>,
+    watches: Watches,
+    stopping: bool,
+}
+
+/// A connection that serves a session.
+#[derive(Debug)]
+struct Served {
+    session: SessionId,
+    attachment: u32,
+    outbox: Arc<Outbox>,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Default)]
+struct After {
+    wake: Vec<Arc<Outbox>>,
+    settled: Vec<(Waiter, Settled)>,
+    queued: Vec<Arc<str>>,
+    changed: Vec<Arc<str>>,
+}
+
+/// A connection's place in the fan-out; leaving it gives up the session's watches here.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    fanout: Arc<Fanout>,
+    /// The connection's number in the watch table.
+    pub(crate) dense: Dense,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.fanout.inner.lock().vacate(self.dense);
+    }
+}
+
+impl Fanout {
+    /// A fan-out without connections.
+    pub(crate) fn new(tickets: Arc<Tickets>, expiry: Arc<Expiry>) -> Self {
+        Self {
+            inner: Mutex::default(),
+            tickets,
+            expiry,
+            hooks: OnceLock::new(),
+        }
+    }
+
+    /// Installs who hears about bindings. Only the first call has an effect.
+    pub fn install_hooks(&self, hooks: Arc<dyn Hooks>) {
+        if self.hooks.set(hooks).is_err() {
+            tracing::error!("hooks were installed twice; the second ones are ignored");
+        }
+    }
+
+    /// Makes a connection the one that serves a session here; an older one is closed. `None` if
+    /// the session has ended or moved on since, or the node stops.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        session: SessionId,
+        attachment: u32,
+        outbox: Arc<Outbox>,
+        reader: &Reader,
+    ) -> Option<Seat> {
+        let mut inner = self.inner.lock();
+        // Under the lock, so that an end of the session that comes later finds the seat.
+        let current = reader.view().session(session)?.attachment;
+        if current != attachment || inner.stopping {
+            return None;
+        }
+        if let Some(&older) = inner.sessions.get(&session) {
+            if let Some(served) = &inner.seats[older as usize] {
+                served.outbox.close(Close::Superseded);
+            }
+            inner.vacate_session(older);
+        }
+        let served = Some(Served {
+            session,
+            attachment,
+            outbox,
+        });
+        let dense = match inner.free.pop() {
+            Some(dense) => {
+                inner.seats[dense as usize] = served;
+                dense
+            }
+            None => {
+                inner.seats.push(served);
+                // Descriptors run out long before numbers do.
+                (inner.seats.len() - 1) as Dense
+            }
+        };
+        inner.sessions.insert(session, dense);
+        drop(inner);
+        Some(Seat {
+            fanout: self.clone(),
+            dense,
+        })
+    }
+
+    /// Takes a view and changes the watch table in one step, as seen from apply.
+    #[cfg(not(innkeeper_break = "watch-lock"))]
+    pub(crate) fn watching<T>(
+        &self,
+        reader: &Reader,
+        register: impl FnOnce(View, &mut Watches) -> T,
+    ) -> T {
+        let mut inner = self.inner.lock();
+        register(reader.view(), &mut inner.watches)
+    }
+
+    /// The bug that the lock prevents: the view is taken before the watch is registered.
+    #[cfg(innkeeper_break = "watch-lock")]
+    pub(crate) fn watching<T>(
+        &self,
+        reader: &Reader,
+        register: impl FnOnce(View, &mut Watches) -> T,
+    ) -> T {
+        let view = reader.view();
+        register(view, &mut self.inner.lock().watches)
+    }
+
+    /// The outbox of the connection that serves a session here.
+    pub(crate) fn outbox_of(&self, session: SessionId) -> Option<Arc<Outbox>> {
+        let inner = self.inner.lock();
+        let dense = *inner.sessions.get(&session)?;
+        Some(inner.seats[dense as usize].as_ref()?.outbox.clone())
+    }
+
+    /// Watches, and watched paths.
+    pub(crate) fn watch_counts(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.watches.len(), inner.watches.paths())
+    }
+
+    /// Closes every connection and admits no more.
+    pub(crate) fn stop(&self) {
+        let outboxes: Vec<_> = {
+            let mut inner = self.inner.lock();
+            inner.stopping = true;
+            inner
+                .seats
+                .iter()
+                .flatten()
+                .map(|served| served.outbox.clone())
+                .collect()
+        };
+        for outbox in outboxes {
+            outbox.close(Close::Stopping);
+        }
+    }
+}
+
+impl Inner {
+    /// Ends a connection's service; its number may be used again.
+    fn vacate(&mut self, dense: Dense) {
+        self.vacate_session(dense);
+        self.seats[dense as usize] = None;
+        self.free.push(dense);
+    }
+
+    /// Takes the session away from a connection whose task still has to notice.
+    fn vacate_session(&mut self, dense: Dense) {
+        if let Some(served) = &self.seats[dense as usize]
+            && self.sessions.get(&served.session) == Some(&dense)
+        {
+            self.sessions.remove(&served.session);
+        }
+        self.watches.drop_watcher(dense);
+    }
+
+    fn absorb(&mut self, applied: Applied, fanout: &Fanout, after: &mut After) {
+        let zxid = applied.zxid;
+        for event in &applied.events {
+            let watchers = self.watches.fire(&event.path, event.kind);
+            if watchers.is_empty() {
+                continue;
+            }
+            let frame = encode_event(event, zxid);
+            for dense in watchers {
+                if let Some(served) = &self.seats[dense as usize] {
+                    let item = Item::Event {
+                        zxid,
+                        frame: frame.clone(),
+                        acl: event.acl.clone(),
+                    };
+                    push(served, item, after);
+                }
+            }
+        }
+        match applied.outcome {
+            Outcome::Session {
+                session,
+                attachment,
+                seq,
+                result,
+            } => {
+                if let Some(served) = self.served(session)
+                    && served.attachment == attachment
+                {
+                    push(served, Item::Result { zxid, seq, result }, after);
+                }
+            }
+            Outcome::Ticket { ticket, result } => {
+                if let TicketResult::Attached {
+                    session,
+                    attachment,
+                    timeout_ms,
+                } = result
+                {
+                    fanout.expiry.opened(session, attachment, timeout_ms);
+                    if let Some(served) = self.served(session)
+                        && served.attachment < attachment
+                    {
+                        served.outbox.close(Close::Superseded);
+                    }
+                }
+                if let Some(waiter) = fanout.tickets.take(ticket) {
+                    let settled = Settled {
+                        zxid,
+                        time_ms: applied.time_ms,
+                        result,
+                    };
+                    after.settled.push((waiter, settled));
+                }
+            }
+            Outcome::Nobody => {}
+        }
+        for session in applied.ended {
+            fanout.expiry.ended(session);
+            if let Some(served) = self.served(session) {
+                push(served, Item::Ended { zxid }, after);
+            }
+        }
+        after.queued.extend(applied.queued);
+        after.changed.extend(applied.bindings);
+    }
+
+    fn served(&self, session: SessionId) -> Option<&Served> {
+        let dense = *self.sessions.get(&session)?;
+        self.seats[dense as usize].as_ref()
+    }
+}
+
+fn push(served: &Served, item: Item, after: &mut After) {
+    if served.outbox.push(item) {
+        after.wake.push(served.outbox.clone());
+    }
+}
+
+fn encode_event(event: &Event, zxid: Zxid) -> Bytes {
+    WatcherEvent {
+        event_type: event.kind,
+        state: KeeperState::SyncConnected,
+        path: event.path.as_ref().into(),
+    }
+    .to_frame(zxid.0 as i64)
+}
+
+impl After {
+    fn run(self, hooks: Option<&Arc<dyn Hooks>>) {
+        for outbox in self.wake {
+            outbox.wake();
+        }
+        for (waiter, settled) in self.settled {
+            // Whoever went away needs no answer.
+            let _ = waiter.send(Ok(settled));
+        }
+        if let Some(hooks) = hooks {
+            if !self.changed.is_empty() {
+                hooks.changed(&self.changed);
+            }
+            if !self.queued.is_empty() {
+                hooks.queued(&self.queued);
+            }
+        }
+    }
+}
+
+impl Delivery for Fanout {
+    fn deliver(&self, batch: Vec<Applied>, publish: &mut dyn FnMut()) {
+        let mut after = After::default();
+        {
+            let mut inner = self.inner.lock();
+            for applied in batch {
+                inner.absorb(applied, self, &mut after);
+            }
+            publish();
+        }
+        after.run(self.hooks.get());
+    }
+
+    fn refused(&self, operation: Operation, refusal: Refusal) {
+        match operation {
+            // Its place in the session's order is lost: the client comes back and asks again.
+            Operation::Session { session, .. } => {
+                if let Some(outbox) = self.outbox_of(session) {
+                    outbox.close(Close::Refused);
+                }
+            }
+            // The expiry proposes again.
+            Operation::ExpireSession { .. } | Operation::RaiseLevel { .. } => {}
+            Operation::CreateSession { ticket, .. }
+            | Operation::Reattach { ticket, .. }
+            | Operation::Admin { ticket, .. }
+            | Operation::Transaction { ticket, .. }
+            | Operation::RegisterModule { ticket, .. }
+            | Operation::Activate { ticket, .. } => {
+                if let Some(waiter) = self.tickets.take(ticket) {
+                    // Whoever went away needs no answer.
+                    let _ = waiter.send(Err(ProposeError::Refused(refusal)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! From wish to activation.
+
+use std::sync::Arc;
+
+use innkeeper_runtime::{Role, Runtime};
+use innkeeper_tree::{Operation, World};
+use tokio::sync::Notify;
+
+use super::Guests;
+
+impl<R: Runtime> Guests<R> {
+    /// Looks at each binding that changed, one after the other, for as long as the node runs.
+    pub(super) async fn run_activations(&self) {
+        loop {
+            let names = std::mem::take(&mut *self.shared.changed.lock());
+            if names.is_empty() {
+                self.shared.changed_bell.notified().await;
+                continue;
+            }
+            for name in names {
+                self.look_at(&name).await;
+            }
+        }
+    }
+
+    async fn look_at(&self, name: &Arc<str>) {
+        let view = self.shared.reader.view();
+        let Some(binding) = view.bindings().get(name).cloned() else {
+            self.shared.reports.forget(name);
+            self.shared.gate.forget(name);
+            return;
+        };
+        drop(view);
+        if binding.is_pending() {
+            match self.module(binding.wished.module).await {
+                Ok(_) => {
+                    // Void means that the wish moved on: apply told of the newer one as well.
+                    let proposed = self
+                        .propose(|ticket| Operation::Activate {
+                            ticket,
+                            binding: name.to_string(),
+                            wish: binding.wish,
+                        })
+                        .await;
+                    if let Err(error) = proposed {
+                        self.shared.reports.failed(
+                            name,
+                            self.shared.runtime.wall_ms(),
+                            format!("it could not be activated: {error}"),
+                        );
+                    }
+                }
+                Err(error) => {
+                    self.shared.reports.failed(name, self.shared.runtime.wall_ms(), error);
+                }
+            }
+        }
+        if binding.wished.world == World::Recipe
+            || binding.active.as_ref().is_some_and(|active| active.definition.world == World::Recipe)
+        {
+            self.ensure_dispatcher(name);
+        }
+    }
+
+    /// One dispatcher per recipe, for as long as its binding exists.
+    fn ensure_dispatcher(&self, name: &Arc<str>) {
+        let mut dispatchers = self.shared.dispatchers.lock();
+        if dispatchers.contains_key(name) {
+            return;
+        }
+        let bell = Arc::new(Notify::new());
+        dispatchers.insert(Arc::clone(name), Arc::clone(&bell));
+        let this = self.clone();
+        let name = Arc::clone(name);
+        self.shared
+            .runtime
+            .spawn(Role::Guest, async move { this.dispatch(name, bell).await })
+            .detach();
+    }
+}

@@ -1,0 +1,192 @@
+//! The guests' side of a node: modules, activations, reactions, authorizers.
+//!
+//! One swap, end to end:
+//! 1. An author pushes a module ([`Guests::push`]): it is made into a component, compiled,
+//!    stored durably, and its name registered by a command.
+//! 2. Somebody writes a binding's document with any ZooKeeper client: that is the wish. Apply
+//!    checks it; the fan-out tells [`Hooks::changed`].
+//! 3. The activation task compiles the module where it is not yet compiled, and proposes
+//!    Activate. Its place in the log is the swap point.
+//! 4. Events that match the binding's watches join its queue in apply; [`Hooks::queued`] wakes
+//!    the binding's dispatcher, which runs one reaction at a time and proposes its transaction.
+//!
+//! Architecture invariants:
+//! - Nothing here decides what is true: apply validates every transaction and activation
+//!   again. A dispatcher that dies loses no event, and two of them do nothing twice.
+//! - Whatever a guest does costs its own binding alone: back-off, then an open breaker.
+//!
+//! Bounds: one reaction in flight per recipe; [`EVENTS_PER_REACTION`] events in it; the lines
+//! and errors kept for a binding's status are bounded in `report`.
+
+mod activation;
+mod dispatch;
+mod gate;
+mod modules;
+mod report;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use innkeeper_raft::{Door, ModuleStore};
+use innkeeper_runtime::{Role, Runtime};
+use innkeeper_sandbox::{GuestFailure, Sandbox};
+use innkeeper_tree::{Operation, Reader, Ticket};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
+
+use crate::gate::Gate;
+use crate::hooks::Hooks;
+use crate::tickets::{ProposeError, Settled, Tickets};
+
+pub use modules::{PushError, Pushed};
+pub use report::{BindingStatus, Breaker};
+
+use gate::AuthorizerGate;
+use modules::ModuleCache;
+use report::Reports;
+
+/// Queue entries that one reaction gets at most; the rest waits for the next.
+pub const EVENTS_PER_REACTION: usize = 1_024;
+
+/// The guests' side of one node; cheap to clone.
+pub struct Guests<R: Runtime> {
+    shared: Arc<Shared<R>>,
+}
+
+impl<R: Runtime> Clone for Guests<R> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+struct Shared<R: Runtime> {
+    runtime: R,
+    reader: Reader,
+    door: Door,
+    tickets: Arc<Tickets>,
+    store: ModuleStore,
+    sandbox: Sandbox,
+    modules: ModuleCache,
+    reports: Reports,
+    gate: AuthorizerGate,
+    /// Bindings to look at, and the activation task's alarm.
+    changed: Mutex<BTreeSet<Arc<str>>>,
+    changed_bell: Notify,
+    /// One bell per recipe that has a dispatcher.
+    dispatchers: Mutex<FxHashMap<Arc<str>, Arc<Notify>>>,
+}
+
+/// What the node hands over.
+pub struct GuestsParts<R: Runtime> {
+    /// The runtime.
+    pub runtime: R,
+    /// Views.
+    pub reader: Reader,
+    /// The way into the log.
+    pub door: Door,
+    /// Who waits for what.
+    pub tickets: Arc<Tickets>,
+    /// The modules' bytes.
+    pub store: ModuleStore,
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// Client worker threads: places of each authorizer.
+    pub workers: usize,
+}
+
+impl<R: Runtime> Guests<R> {
+    /// Puts the parts together; nothing runs yet.
+    pub fn new(parts: GuestsParts<R>) -> Guests<R> {
+        let GuestsParts { runtime, reader, door, tickets, store, sandbox, workers } = parts;
+        let reports = Reports::default();
+        Guests {
+            shared: Arc::new(Shared {
+                gate: AuthorizerGate::new(sandbox.clone(), reader.clone(), workers),
+                runtime,
+                reader,
+                door,
+                tickets,
+                store,
+                sandbox,
+                modules: ModuleCache::default(),
+                reports,
+                changed: Mutex::default(),
+                changed_bell: Notify::new(),
+                dispatchers: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Compiles the modules of all active bindings, then starts the activation task and the
+    /// dispatchers. A node accepts clients only after this: it must not serve past an
+    /// authorizer that it does not have (design, guests 7).
+    pub async fn start(&self) {
+        let bindings = Arc::clone(self.shared.reader.view().bindings());
+        for binding in bindings.iter() {
+            if let Some(active) = &binding.active
+                && let Err(error) = self.module(active.definition.module).await
+            {
+                self.shared.reports.failed(&binding.name, self.shared.runtime.wall_ms(), error);
+            }
+        }
+        self.changed(&bindings.iter().map(|binding| Arc::clone(&binding.name)).collect::<Vec<_>>());
+        let this = self.clone();
+        self.shared.runtime.spawn(Role::Client, async move { this.run_activations().await }).detach();
+    }
+
+    /// The gate to install in front of requests.
+    pub fn gate(&self) -> Arc<dyn Gate> {
+        Arc::new(self.clone())
+    }
+
+    /// The status of one binding, as the node sees it; none if there is no such binding.
+    pub fn status(&self, name: &str) -> Option<BindingStatus> {
+        let view = self.shared.reader.view();
+        let binding = view.bindings().get(name)?;
+        let waiting = self.shared.reader.queue(name, usize::MAX).len();
+        Some(self.shared.reports.status(binding, waiting))
+    }
+
+    /// The status of every binding, by name.
+    pub fn statuses(&self) -> Vec<BindingStatus> {
+        let view = self.shared.reader.view();
+        view.bindings().iter().filter_map(|binding| self.status(&binding.name)).collect()
+    }
+
+    /// Proposes something in the node's own name and waits until it was applied here.
+    pub async fn propose(
+        &self,
+        operation: impl FnOnce(Ticket) -> Operation,
+    ) -> Result<Settled, ProposeError> {
+        let shared = &self.shared;
+        shared.tickets.propose(&shared.runtime, &shared.door, operation).await
+    }
+
+    /// Views of the node.
+    pub fn reader(&self) -> &Reader {
+        &self.shared.reader
+    }
+
+    fn note_failure(&self, binding: &Arc<str>, failure: &GuestFailure) {
+        self.shared.reports.failed(binding, self.shared.runtime.wall_ms(), failure.to_string());
+    }
+}
+
+impl<R: Runtime> Hooks for Guests<R> {
+    fn queued(&self, bindings: &[Arc<str>]) {
+        let dispatchers = self.shared.dispatchers.lock();
+        for name in bindings {
+            if let Some(bell) = dispatchers.get(name) {
+                bell.notify_one();
+            }
+        }
+    }
+
+    fn changed(&self, bindings: &[Arc<str>]) {
+        self.shared.changed.lock().extend(bindings.iter().cloned());
+        self.shared.changed_bell.notify_one();
+        // A dispatcher that backs off has to see that its module was replaced.
+        self.queued(bindings);
+    }
+}

@@ -1,0 +1,17 @@
+//! What the guests' side of the node hears from apply.
+
+use std::sync::Arc;
+
+/// Told by the fan-out after each batch of applied commands, on the raft thread, in zxid order,
+/// after the new view is published and the fan-out's lock is released.
+///
+/// An implementation only marks what it heard and wakes a task of its own: it must not block,
+/// and it must not propose from here. While the node recovers its log there are no hooks yet;
+/// whoever installs them first looks at all bindings of a fresh view.
+pub trait Hooks: Send + Sync + 'static {
+    /// The event queues of these bindings grew (a name may come more than once).
+    fn queued(&self, bindings: &[Arc<str>]);
+
+    /// The wish, the activation or the existence of these bindings changed.
+    fn changed(&self, bindings: &[Arc<str>]);
+}

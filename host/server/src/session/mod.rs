@@ -1,0 +1,261 @@
+//! One session on one connection: the order of its requests, and of their answers.
+//!
+//! One wake-up of the connection's task, [`Session::advance`]:
+//! 1. A view is taken, then the outbox is drained: what the view contains has arrived.
+//! 2. What arrived up to the view is sent in zxid order: events as they are, a write's result
+//!    when its request is the next to be answered ([`results`]).
+//! 3. Requests at the front that need no log are answered: reads from the view ([`reads`]),
+//!    setWatches and removeWatches ([`rewatch`]), ping, auth, a sync whose read index is there.
+//! 4. Requests behind them are examined in order: credentials are noted, syncs begun, writes
+//!    decided on, numbered and handed to the door in one batch ([`writes`]).
+//! 5. Again, until nothing moves; then the connection writes its output and sleeps.
+
+mod auth;
+mod reads;
+mod results;
+mod rewatch;
+mod run;
+mod writes;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use innkeeper_proto::request::Request;
+use innkeeper_proto::{ErrorCode, xid};
+use innkeeper_raft::Unavailable;
+use innkeeper_runtime::{Instant, Runtime};
+use innkeeper_tree::{Identity, SessionId};
+
+use crate::clients::{Present, Tally};
+use crate::core::Core;
+use crate::expiry::Heartbeat;
+use crate::fanout::Seat;
+use crate::gate::Cover;
+use crate::outbox::{Item, Outbox};
+use crate::settings::{MAX_PENDING_BYTES, MAX_PENDING_REQUESTS};
+use crate::wire::End;
+
+use rewatch::Rewatch;
+
+/// A session as its connection serves it.
+///
+/// Invariants:
+/// - Requests are answered in the order in which they came.
+/// - Writes are numbered 1, 2, 3 … in that order; every send gets exactly one result, in order.
+/// - A read is answered when no earlier write of the session is unanswered, and no later write
+///   is handed to the door before it is answered: it sees all of the former, none of the latter.
+/// - Nothing is sent from a zxid above the published one; a reply as of zxid Z follows every
+///   event up to Z and precedes every later one.
+/// - `requests` is bounded by [`MAX_PENDING_REQUESTS`] and [`MAX_PENDING_BYTES`].
+pub(crate) struct Session<R: Runtime> {
+    core: Arc<Core<R>>,
+    id: SessionId,
+    attachment: u32,
+    seat: Seat,
+    outbox: Arc<Outbox>,
+    heartbeat: Arc<Heartbeat>,
+    /// Who the client is: its address, then what it authenticated as.
+    identities: Vec<Identity>,
+    cover: Cover,
+    requests: VecDeque<Pending>,
+    pending_bytes: usize,
+    /// How many of `requests`, from the front, were examined.
+    examined: usize,
+    /// How many of those are writes that the door has.
+    in_flight: usize,
+    /// How many of those need a view.
+    reads_ahead: usize,
+    next_seq: u64,
+    /// One entry per write that was sent and has no result, bounced ones included.
+    sends: VecDeque<Sent>,
+    /// Raised when a bounce makes the results of what was sent behind it meaningless.
+    round: u32,
+    arrived: VecDeque<Item>,
+    /// The zxid of the last reply or event sent.
+    last_zxid: i64,
+    syncs: Syncs,
+    /// The moment of this wake-up, for latencies.
+    now: Instant,
+    tally: Tally,
+    present: Present,
+    /// The last answer is given: close when it is sent.
+    finished: bool,
+}
+
+/// A request that is not answered.
+struct Pending {
+    xid: i32,
+    body: Body,
+    state: State,
+    /// Of its frame.
+    bytes: usize,
+    received: Instant,
+}
+
+/// What is asked.
+enum Body {
+    /// A request as it was decoded.
+    Plain(Request),
+    /// setWatches, with how far it has come.
+    Rewatch(Rewatch),
+    /// What is not served: the answer, then the end.
+    Refused(ErrorCode),
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Not examined; or examined, and to be answered when its turn comes.
+    Waiting,
+    /// A write with that number is with the door.
+    InFlight(u64),
+    /// The answer is this error; nothing is sent to the log. Of a multi, the operation at that
+    /// index is at fault.
+    Failed(ErrorCode, usize),
+    /// A sync that is answered when that many have been confirmed.
+    Syncing(u64),
+}
+
+/// A write that was sent.
+struct Sent {
+    seq: u64,
+    round: u32,
+}
+
+/// The read indexes of this connection's syncs: one call for all that wait.
+#[derive(Default)]
+struct Syncs {
+    /// Syncs that were examined.
+    asked: u64,
+    /// Those that the call under way covers.
+    called: u64,
+    /// Those that are confirmed.
+    confirmed: u64,
+    call: Option<Confirming>,
+}
+
+type Confirming = Pin<Box<dyn Future<Output = Result<(), Unavailable>> + Send>>;
+
+/// What a connection brings to the session that it serves.
+pub(crate) struct Attached {
+    pub(crate) id: SessionId,
+    pub(crate) attachment: u32,
+    pub(crate) seat: Seat,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) heartbeat: Arc<Heartbeat>,
+    /// What the client said that it has seen.
+    pub(crate) last_zxid_seen: i64,
+}
+
+impl<R: Runtime> Session<R> {
+    pub(crate) fn new(core: Arc<Core<R>>, attached: Attached, present: Present) -> Self {
+        let identities = auth::by_address(present.client.peer);
+        let now = core.runtime.now();
+        Self {
+            core,
+            id: attached.id,
+            attachment: attached.attachment,
+            seat: attached.seat,
+            outbox: attached.outbox,
+            heartbeat: attached.heartbeat,
+            identities,
+            cover: Cover::default(),
+            requests: VecDeque::new(),
+            pending_bytes: 0,
+            examined: 0,
+            in_flight: 0,
+            reads_ahead: 0,
+            next_seq: 1,
+            sends: VecDeque::new(),
+            round: 0,
+            arrived: VecDeque::new(),
+            last_zxid: attached.last_zxid_seen.max(0),
+            syncs: Syncs::default(),
+            now,
+            tally: Tally::default(),
+            present,
+            finished: false,
+        }
+    }
+
+    /// Whether no further request is taken for now.
+    fn is_full(&self) -> bool {
+        self.requests.len() >= MAX_PENDING_REQUESTS || self.pending_bytes >= MAX_PENDING_BYTES
+    }
+
+    /// Takes a frame off the client's hands.
+    fn take(&mut self, frame: Bytes) -> Result<(), End> {
+        let bytes = frame.len();
+        let (header, decoded) = Request::decode(frame)?;
+        let body = match decoded {
+            Ok(Request::SetWatches(set)) => Body::Rewatch(Rewatch::new(set)),
+            Ok(request) => Body::Plain(request),
+            Err(error) => {
+                tracing::debug!(session = %self.id, "{error}");
+                Body::Refused(error.error_code())
+            }
+        };
+        self.tally.received += 1;
+        self.pending_bytes += bytes;
+        self.requests.push_back(Pending {
+            xid: header.xid,
+            body,
+            state: State::Waiting,
+            bytes,
+            received: self.now,
+        });
+        Ok(())
+    }
+
+    /// Takes the front request out; its answer is in the output.
+    fn pop_front(&mut self) {
+        let Some(pending) = self.requests.pop_front() else {
+            return;
+        };
+        self.examined = self.examined.saturating_sub(1);
+        self.pending_bytes -= pending.bytes;
+        match pending.state {
+            State::InFlight(_) => self.in_flight -= 1,
+            _ if pending.body.needs_view() => self.reads_ahead -= 1,
+            _ => {}
+        }
+        let latency_us = (self.now - pending.received).as_micros() as u64;
+        self.tally.sent += 1;
+        self.tally.answered += 1;
+        self.tally.latency_sum_us += latency_us;
+        self.tally.latency_max_us = self.tally.latency_max_us.max(latency_us);
+    }
+}
+
+impl Body {
+    /// Whether it is answered from a view, behind the session's own writes.
+    fn needs_view(&self) -> bool {
+        match self {
+            Body::Rewatch(_) => true,
+            Body::Refused(_) => false,
+            Body::Plain(request) => matches!(
+                request,
+                Request::Exists(_)
+                    | Request::GetData(_)
+                    | Request::GetAcl(_)
+                    | Request::GetChildren(_)
+                    | Request::GetChildren2(_)
+                    | Request::RemoveWatches(_)
+            ),
+        }
+    }
+}
+
+impl Pending {
+    /// The xid of the reply: some requests have one of their own, whatever the client wrote.
+    fn reply_xid(&self) -> i32 {
+        match &self.body {
+            Body::Plain(Request::Ping) => xid::PING,
+            Body::Plain(Request::Auth(_)) => xid::AUTH,
+            _ => self.xid,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What arrived from apply: events and results, sent in zxid order.
+//!
+//! A result that says that the write was run is the answer to the front request. A bounce means
+//! that an authorizer's policy moved between the decision and the commit: the write and all that
+//! was sent behind it are examined again, with the same numbers; what comes back of the old
+//! sends belongs to an older round and means nothing.
+
+use innkeeper_proto::reply::{self, MultiResult};
+use innkeeper_proto::request::{MultiOp, Request};
+use innkeeper_proto::{ByteString, ErrorCode};
+use innkeeper_proto::Perms;
+use innkeeper_runtime::{Runtime, Stream};
+use innkeeper_tree::applied::{OpReply, Reply, SessionResult};
+use innkeeper_tree::{Zxid, acl};
+
+use super::{Body, Session, State};
+use crate::outbox::Item;
+use crate::wire::{End, Wire};
+
+impl<R: Runtime> Session<R> {
+    /// Sends what arrived up to `until`; true if anything was. `reply_follows` says that a reply
+    /// as of `until` comes next, so that nothing may be left, however much waits for the socket.
+    pub(super) fn send_arrived<S: Stream>(
+        &mut self,
+        until: Zxid,
+        reply_follows: bool,
+        wire: &mut Wire<S>,
+    ) -> Result<bool, End> {
+        let mut moved = false;
+        while let Some(item) = self.arrived.front() {
+            if item.zxid() > until || (wire.is_full() && !reply_follows) {
+                break;
+            }
+            match item {
+                Item::Ended { .. } => return Err(End::SessionOver),
+                Item::Event { .. } => self.send_event(wire),
+                Item::Result { .. } => {
+                    if !self.settle(wire)? {
+                        break;
+                    }
+                }
+            }
+            moved = true;
+            if self.finished {
+                break;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Sends the event at the front, if the client may see it: by the ACL as of the event.
+    fn send_event<S: Stream>(&mut self, wire: &mut Wire<S>) {
+        if let Some(Item::Event { zxid, frame, acl }) = self.arrived.pop_front()
+            && acl::allows(&acl, Perms::READ, &self.identities)
+        {
+            wire.output.extend_from_slice(&frame);
+            self.last_zxid = self.last_zxid.max(zxid.0 as i64);
+            self.tally.sent += 1;
+        }
+    }
+
+    /// Takes the result at the front to its request; false if its turn has not come.
+    fn settle<S: Stream>(&mut self, wire: &mut Wire<S>) -> Result<bool, End> {
+        let (Some(Item::Result { zxid, seq, result }), Some(send)) =
+            (self.arrived.front(), self.sends.front())
+        else {
+            return Err(End::Unavailable("a result came that nobody asked for".into()));
+        };
+        let (zxid, seq) = (*zxid, *seq);
+        if seq != send.seq {
+            return Err(End::Unavailable(format!(
+                "the result of write {seq} came where that of {} was due",
+                send.seq
+            )));
+        }
+        if send.round == self.round {
+            match result {
+                SessionResult::Done(reply) => {
+                    let Some(front) = self.requests.front() else {
+                        return Ok(false);
+                    };
+                    if front.state != State::InFlight(seq) {
+                        return Ok(false);
+                    }
+                    if let Body::Plain(request) = &front.body {
+                        encode_reply(wire, front.xid, zxid, request, reply);
+                    }
+                    self.finished = matches!(reply, Reply::Closed);
+                    self.last_zxid = zxid.0 as i64;
+                    self.pop_front();
+                }
+                SessionResult::Bounced | SessionResult::Gap => self.rewind(seq),
+                // Its reply went to a connection that is gone; this one cannot know it.
+                SessionResult::Duplicate | SessionResult::Moved | SessionResult::Expired => {
+                    return Err(End::SessionOver);
+                }
+            }
+        }
+        self.arrived.pop_front();
+        self.sends.pop_front();
+        Ok(true)
+    }
+
+    /// Makes the write `seq`, and all requests behind it, unexamined.
+    fn rewind(&mut self, seq: u64) {
+        let bounced = |pending: &super::Pending| pending.state == State::InFlight(seq);
+        let Some(from) = self.requests.iter().position(bounced) else {
+            return;
+        };
+        self.round += 1;
+        self.next_seq = seq;
+        for pending in self.requests.range_mut(from..self.examined) {
+            if !matches!(pending.state, State::Syncing(_)) {
+                pending.state = State::Waiting;
+            }
+        }
+        self.examined = from;
+        let ahead = self.requests.range(..from);
+        self.in_flight = ahead
+            .clone()
+            .filter(|pending| matches!(pending.state, State::InFlight(_)))
+            .count();
+        self.reads_ahead = ahead.filter(|pending| pending.body.needs_view()).count();
+    }
+}
+
+fn encode_reply<S: Stream>(
+    wire: &mut Wire<S>,
+    xid: i32,
+    zxid: Zxid,
+    request: &Request,
+    reply: &Reply,
+) {
+    let (output, zxid) = (&mut wire.output, zxid.0 as i64);
+    match reply {
+        Reply::Single(Ok(done)) => match done {
+            OpReply::Created { path, stat } => reply::encode(output, xid, zxid, |body| {
+                if matches!(request, Request::Create2(_)) {
+                    body.path_and_stat(path, stat);
+                } else {
+                    body.path(path);
+                }
+            }),
+            OpReply::Set(stat) => reply::encode(output, xid, zxid, |body| body.stat(stat)),
+            OpReply::Deleted | OpReply::Checked => {
+                reply::encode_error(output, xid, zxid, ErrorCode::Ok);
+            }
+        },
+        Reply::Single(Err(error)) => reply::encode_error(output, xid, zxid, *error),
+        Reply::Multi(done) => {
+            let ops = match request {
+                Request::Multi(multi) => multi.ops.as_slice(),
+                _ => &[],
+            };
+            let results: Vec<_> = ops.iter().zip(done).map(multi_result).collect();
+            reply::encode(output, xid, zxid, |body| body.multi(&results));
+        }
+        Reply::MultiFailed { index, error } => {
+            let len = match request {
+                Request::Multi(multi) => multi.ops.len(),
+                _ => 0,
+            };
+            encode_multi_failed(wire, xid, zxid, len, *index, *error);
+        }
+        Reply::Closed => reply::encode_error(output, xid, zxid, ErrorCode::Ok),
+    }
+}
+
+/// A failed multi: the header says that all is well, the results say what is not.
+pub(super) fn encode_multi_failed<S: Stream>(
+    wire: &mut Wire<S>,
+    xid: i32,
+    zxid: i64,
+    len: usize,
+    failed: usize,
+    error: ErrorCode,
+) {
+    let results = MultiResult::failed(len, failed, error);
+    reply::encode(&mut wire.output, xid, zxid, |body| body.multi(&results));
+}
+
+fn multi_result((op, done): (&MultiOp, &OpReply)) -> MultiResult {
+    match (op, done) {
+        (MultiOp::Create2(_), OpReply::Created { path, stat }) => {
+            MultiResult::Create2(ByteString::from(&**path), *stat)
+        }
+        (_, OpReply::Created { path, .. }) => MultiResult::Create(ByteString::from(&**path)),
+        (_, OpReply::Deleted) => MultiResult::Delete,
+        (_, OpReply::Set(stat)) => MultiResult::SetData(*stat),
+        (_, OpReply::Checked) => MultiResult::Check,
+    }
+}

@@ -1,0 +1,187 @@
+//! The life of a session on its connection: wake up, take frames, move on, write, sleep.
+
+use std::future::Future;
+use std::task::{Context, Poll};
+
+use innkeeper_proto::frame::Inbound;
+use innkeeper_proto::reply;
+use innkeeper_proto::request::Request;
+use innkeeper_proto::ErrorCode;
+use innkeeper_runtime::{Runtime, Stream};
+use innkeeper_tree::View;
+
+use super::results::encode_multi_failed;
+use super::{Body, Session, State};
+use crate::wire::{End, Wants, Wire};
+
+impl<R: Runtime> Session<R> {
+    /// Serves the session until one side ends it.
+    pub(crate) async fn run<S: Stream>(mut self, wire: &mut Wire<S>) -> End {
+        loop {
+            match self.wake_up(wire).await {
+                Ok(()) if self.finished => return End::Done,
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    async fn wake_up<S: Stream>(&mut self, wire: &mut Wire<S>) -> Result<(), End> {
+        self.now = self.core.runtime.now();
+        loop {
+            while !self.is_full() && !self.finished {
+                match wire.next_frame()? {
+                    Some(Inbound::Frame(frame)) => self.take(frame)?,
+                    // Words are looked for only where the connection begins.
+                    Some(Inbound::Word(_)) | None => break,
+                }
+            }
+            let was_full = self.is_full();
+            self.advance(wire).await?;
+            if !was_full || self.is_full() || self.finished {
+                break;
+            }
+        }
+        self.present
+            .add(std::mem::take(&mut self.tally), self.requests.len());
+        if self.finished {
+            return Ok(());
+        }
+        let probe = self.outbox.take_probe();
+        let wants = Wants {
+            read: !self.is_full() && !wire.is_full(),
+            probe,
+            room: wire.is_full(),
+        };
+        let (outbox, syncs) = (self.outbox.clone(), &mut self.syncs);
+        let mut confirmed = Ok(false);
+        let turn = wire
+            .turn(wants, |cx| {
+                confirmed = syncs.poll(cx);
+                match confirmed {
+                    Ok(false) => outbox.poll_woken(cx),
+                    _ => Poll::Ready(()),
+                }
+            })
+            .await?;
+        confirmed?;
+        if turn.input {
+            self.heartbeat.touch(self.core.expiry.now_tick());
+        } else if probe && turn.nothing_buffered {
+            self.heartbeat.nothing_buffered();
+        }
+        Ok(())
+    }
+
+    /// Moves everything on as far as it goes.
+    async fn advance<S: Stream>(&mut self, wire: &mut Wire<S>) -> Result<(), End> {
+        loop {
+            let mut view = self.core.reader.view();
+            self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
+            let mut moved = false;
+            loop {
+                let arrived = self.send_arrived(view.zxid(), false, wire)?;
+                let answered = !self.finished && self.answer_front(&mut view, wire).await?;
+                if self.finished {
+                    return Ok(());
+                }
+                if !arrived && !answered {
+                    break;
+                }
+                moved = true;
+            }
+            moved |= self.examine(&view).await?;
+            if !moved {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Answers the front request if nothing but a view is needed for it; true if it did.
+    async fn answer_front<S: Stream>(
+        &mut self,
+        view: &mut View,
+        wire: &mut Wire<S>,
+    ) -> Result<bool, End> {
+        if self.examined == 0 || wire.is_full() {
+            return Ok(false);
+        }
+        let Some(front) = self.requests.front() else {
+            return Ok(false);
+        };
+        let xid = front.reply_xid();
+        let error = match front.state {
+            State::InFlight(_) => return Ok(false),
+            State::Syncing(number) if number > self.syncs.confirmed => return Ok(false),
+            State::Failed(error, index) => {
+                if let Body::Plain(Request::Multi(multi)) = &front.body {
+                    let len = multi.ops.len();
+                    encode_multi_failed(wire, xid, self.last_zxid, len, index, error);
+                    self.pop_front();
+                    return Ok(true);
+                }
+                self.finished = error == ErrorCode::AuthFailed;
+                error
+            }
+            State::Syncing(_) | State::Waiting => match &front.body {
+                Body::Refused(error) => {
+                    self.finished = true;
+                    *error
+                }
+                Body::Rewatch(_) => return self.rewatch(view, wire).await,
+                Body::Plain(Request::RemoveWatches(_)) => {
+                    return self.remove_watches(view, wire);
+                }
+                Body::Plain(Request::Sync(path)) => {
+                    let path = path.clone();
+                    reply::encode(&mut wire.output, xid, self.last_zxid, |body| {
+                        body.path(&path);
+                    });
+                    self.pop_front();
+                    return Ok(true);
+                }
+                Body::Plain(Request::Ping | Request::Auth(_)) => ErrorCode::Ok,
+                Body::Plain(_) => return self.read(view, wire).await,
+            },
+        };
+        // A reply made without a view or an apply carries the last zxid sent.
+        reply::encode_error(&mut wire.output, xid, self.last_zxid, error);
+        self.pop_front();
+        Ok(true)
+    }
+}
+
+impl super::Syncs {
+    /// A new sync: what was committed before now must be applied before it is answered.
+    pub(super) fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// Whether a call is to be made for those that no call covers.
+    pub(super) fn wants_call(&self) -> bool {
+        self.call.is_none() && self.asked > self.confirmed
+    }
+
+    /// Makes the call that covers all asked so far.
+    pub(super) fn begin(&mut self, call: super::Confirming) {
+        self.called = self.asked;
+        self.call = Some(call);
+    }
+
+    /// Polls the call; true if it was answered.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Some(call) = &mut self.call else {
+            return Ok(false);
+        };
+        match call.as_mut().poll(cx) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(())) => {
+                self.call = None;
+                self.confirmed = self.called;
+                Ok(true)
+            }
+            Poll::Ready(Err(unavailable)) => Err(End::Unavailable(unavailable.to_string())),
+        }
+    }
+}

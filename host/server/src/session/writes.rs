@@ -1,0 +1,244 @@
+//! From requests to commands: credentials, syncs, and writes on their way to the door.
+//!
+//! A write is decided on by the gate as of the pass's view, which may lack earlier writes of the
+//! session that are still in flight. An allowance travels with the policy_zxid that it was made
+//! under, and apply has the last word; a denial has no such proof, so it counts only when
+//! nothing of the session is in flight, else the write waits and is decided on again.
+
+use innkeeper_proto::ErrorCode;
+use innkeeper_proto::request::{Create, MultiOp, Request};
+use innkeeper_runtime::Runtime;
+use innkeeper_tree::command::{SessionRequest, Write, WriteOp};
+use innkeeper_tree::{Operation, View, Zxid};
+
+use super::{Body, Sent, Session, State, auth};
+use crate::gate::{Access, Ask, Verdict};
+use crate::settings::MAX_SUBMIT;
+use crate::wire::End;
+
+/// What comes of examining one request.
+enum Examined {
+    /// It may be answered when its turn comes, or it was begun.
+    As(State),
+    /// It goes to the door.
+    Write(SessionRequest),
+    /// Something ahead of it must be answered first.
+    NotYet,
+}
+
+impl<R: Runtime> Session<R> {
+    /// Examines requests in order; true if any was.
+    pub(super) async fn examine(&mut self, view: &View) -> Result<bool, End> {
+        let mut batch = Vec::new();
+        let from = self.examined;
+        while self.examined < self.requests.len() && batch.len() < MAX_SUBMIT {
+            let state = match self.examine_next(view).await {
+                Examined::NotYet => break,
+                Examined::As(state) => state,
+                Examined::Write(request) => {
+                    let seq = self.next_seq;
+                    self.next_seq += 1;
+                    self.in_flight += 1;
+                    self.sends.push_back(Sent {
+                        seq,
+                        round: self.round,
+                    });
+                    batch.push(Operation::Session {
+                        session: self.id,
+                        attachment: self.attachment,
+                        seq,
+                        request,
+                    });
+                    State::InFlight(seq)
+                }
+            };
+            let pending = &mut self.requests[self.examined];
+            pending.state = state;
+            if pending.body.needs_view() {
+                self.reads_ahead += 1;
+            }
+            self.examined += 1;
+        }
+        if self.syncs.wants_call() {
+            let core = self.core.clone();
+            self.syncs
+                .begin(Box::pin(async move { core.replica.read_index().await }));
+        }
+        if !batch.is_empty() {
+            self.core.door.submit(batch).await;
+        }
+        Ok(self.examined > from)
+    }
+
+    async fn examine_next(&mut self, view: &View) -> Examined {
+        let pending = &self.requests[self.examined];
+        let Body::Plain(request) = &pending.body else {
+            return Examined::As(State::Waiting);
+        };
+        match request {
+            Request::Auth(auth) => {
+                let super_digest = self.core.settings.super_digest.as_deref();
+                let proved = auth::authenticate(&mut self.identities, auth, super_digest);
+                Examined::As(match proved {
+                    Ok(()) => State::Waiting,
+                    Err(error) => State::Failed(error, 0),
+                })
+            }
+            Request::Sync(_) => {
+                if let State::Syncing(_) = pending.state {
+                    return Examined::As(pending.state);
+                }
+                if !self.cover.is_open(view) && !self.may_sync(view).await {
+                    return self.denied(0);
+                }
+                Examined::As(State::Syncing(self.syncs.ask()))
+            }
+            // A read ahead must not see it.
+            _ if is_write(request) && self.reads_ahead > 0 => Examined::NotYet,
+            Request::CloseSession => Examined::Write(SessionRequest::Close),
+            _ if is_write(request) => self.decide(view).await,
+            _ => Examined::As(State::Waiting),
+        }
+    }
+
+    /// Makes the next request, a write, into what the log carries, if it may be.
+    async fn decide(&mut self, view: &View) -> Examined {
+        let Body::Plain(request) = &self.requests[self.examined].body else {
+            return Examined::As(State::Waiting);
+        };
+        let write = match write_of(request) {
+            Ok(write) => write,
+            Err((error, index)) => return Examined::As(State::Failed(error, index)),
+        };
+        let verdict = if self.cover.is_open(view) {
+            Verdict::Allow(Some(Zxid(0)))
+        } else {
+            let asks = asks_of(&write);
+            let guard = &self.core.guard;
+            guard
+                .check(&mut self.cover, view, &self.identities, &asks)
+                .await
+        };
+        match verdict {
+            Verdict::Allow(policy_zxid) => Examined::Write(SessionRequest::Write {
+                identities: self.identities.clone(),
+                policy_zxid,
+                write,
+            }),
+            Verdict::Deny(index) => self.denied(index),
+        }
+    }
+
+    async fn may_sync(&mut self, view: &View) -> bool {
+        let Body::Plain(Request::Sync(path)) = &self.requests[self.examined].body else {
+            return true;
+        };
+        let asks = [Ask {
+            access: Access::Sync,
+            path,
+        }];
+        let guard = &self.core.guard;
+        let verdict = guard
+            .check(&mut self.cover, view, &self.identities, &asks)
+            .await;
+        matches!(verdict, Verdict::Allow(_))
+    }
+
+    /// A denial counts only from a view that contains all earlier writes of the session.
+    fn denied(&self, index: usize) -> Examined {
+        if self.in_flight > 0 {
+            Examined::NotYet
+        } else {
+            Examined::As(State::Failed(ErrorCode::NoAuth, index))
+        }
+    }
+}
+
+const fn is_write(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Create(_)
+            | Request::Create2(_)
+            | Request::Delete(_)
+            | Request::SetData(_)
+            | Request::SetAcl(_)
+            | Request::Multi(_)
+            | Request::CloseSession
+    )
+}
+
+/// What a request asks of the log; the error names the operation of a multi at fault.
+fn write_of(request: &Request) -> Result<Write, (ErrorCode, usize)> {
+    let alone = |error| (error, 0);
+    Ok(Write::Single(match request {
+        Request::Create(create) | Request::Create2(create) => create_of(create).map_err(alone)?,
+        Request::Delete(delete) => WriteOp::Delete {
+            path: delete.path.to_string(),
+            version: delete.version,
+        },
+        Request::SetData(set) => WriteOp::SetData {
+            path: set.path.to_string(),
+            data: set.data.clone(),
+            version: set.version,
+        },
+        Request::SetAcl(set) => WriteOp::SetAcl {
+            path: set.path.to_string(),
+            acl: set.acl.clone(),
+            version: set.version,
+        },
+        Request::Multi(multi) => {
+            let ops = multi.ops.iter().enumerate();
+            let ops = ops.map(|(index, op)| multi_op_of(op).map_err(|error| (error, index)));
+            return Ok(Write::Multi(ops.collect::<Result<_, _>>()?));
+        }
+        _ => return Err((ErrorCode::Unimplemented, 0)),
+    }))
+}
+
+fn multi_op_of(op: &MultiOp) -> Result<WriteOp, ErrorCode> {
+    Ok(match op {
+        MultiOp::Create(create) | MultiOp::Create2(create) => create_of(create)?,
+        MultiOp::Delete(delete) => WriteOp::Delete {
+            path: delete.path.to_string(),
+            version: delete.version,
+        },
+        MultiOp::SetData(set) => WriteOp::SetData {
+            path: set.path.to_string(),
+            data: set.data.clone(),
+            version: set.version,
+        },
+        MultiOp::Check(check) => WriteOp::Check {
+            path: check.path.to_string(),
+            version: check.version,
+        },
+    })
+}
+
+fn create_of(create: &Create) -> Result<WriteOp, ErrorCode> {
+    Ok(WriteOp::Create {
+        path: create.path.to_string(),
+        data: create.data.clone(),
+        acl: create.acl.clone(),
+        mode: create.mode()?,
+    })
+}
+
+/// What authorizers are asked about a write: every operation of a multi.
+pub(crate) fn asks_of(write: &Write) -> Vec<Ask<'_>> {
+    let ops = match write {
+        Write::Single(op) => std::slice::from_ref(op),
+        Write::Multi(ops) => ops,
+    };
+    ops.iter()
+        .map(|op| {
+            let (access, path) = match op {
+                WriteOp::Create { path, .. } => (Access::Create, path),
+                WriteOp::Delete { path, .. } => (Access::Delete, path),
+                WriteOp::SetData { path, .. } => (Access::SetData, path),
+                WriteOp::SetAcl { path, .. } => (Access::SetAcl, path),
+                WriteOp::Check { path, .. } => (Access::Check, path),
+            };
+            Ask { access, path }
+        })
+        .collect()
+}

@@ -1,0 +1,207 @@
+//! The socket of one connection, its input and its output.
+//!
+//! One wake-up of a connection's task is one [`Wire::turn`]: write what there is to write with as
+//! few calls as the socket takes, read once if reading is wanted, and return when there is
+//! something to do. Parsing and answering happen between turns, so everything that one read
+//! brought is answered by one write.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use innkeeper_proto::DecodeError;
+use innkeeper_proto::frame::{FrameDecoder, FrameError, Inbound};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use innkeeper_runtime::Stream;
+
+use crate::outbox::Close;
+use crate::settings::{MAX_FRAME_BYTES, MAX_OUTPUT_BYTES};
+
+/// Room that is made for one read, in bytes.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Input that a suspected session's probe may add to what waits already, in bytes.
+const PROBE_INPUT_BYTES: usize = 1024 * 1024;
+
+/// Why a connection ends. None of these concerns any other connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    /// All that was to be said was said: closeSession, a word, a refusal.
+    #[error("done")]
+    Done,
+    /// The client closed its end.
+    #[error("the client left")]
+    Left,
+    /// The socket failed.
+    #[error("the socket failed: {0}")]
+    Socket(#[from] io::Error),
+    /// What came is not a frame.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// A frame that is not a message.
+    #[error("{0}")]
+    Message(#[from] DecodeError),
+    /// The node wants it closed.
+    #[error("closed by this node: {0:?}")]
+    Told(Close),
+    /// The session is gone, or served elsewhere.
+    #[error("the session ended or moved")]
+    SessionOver,
+    /// The client has seen a state that this node does not have.
+    #[error(
+        "the client has seen zxid {seen:#x}, this node is at {here:#x}: it must ask another node"
+    )]
+    Ahead {
+        /// What the client has seen.
+        seen: i64,
+        /// What this node has applied.
+        here: u64,
+    },
+    /// The first frame did not come in time.
+    #[error("no first frame within {0} ms")]
+    Silent(u64),
+    /// The node cannot serve now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// What a turn has brought.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Turn {
+    /// Bytes came.
+    pub(crate) input: bool,
+    /// Reading was tried, and nothing was there.
+    pub(crate) nothing_buffered: bool,
+}
+
+/// What a turn is to do besides writing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wants {
+    /// Read, if something is there.
+    pub(crate) read: bool,
+    /// Read even though reading is stopped: the session is suspected of silence.
+    pub(crate) probe: bool,
+    /// Return when the output has room again.
+    pub(crate) room: bool,
+}
+
+/// The socket and its buffers.
+///
+/// Invariant: only whole frames leave `input`; only what the socket took leaves `output`.
+#[derive(Debug)]
+pub(crate) struct Wire<S> {
+    stream: S,
+    input: BytesMut,
+    decoder: FrameDecoder,
+    /// What is to be sent, frame after frame.
+    pub(crate) output: BytesMut,
+}
+
+impl<S: Stream> Wire<S> {
+    /// A fresh connection.
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            input: BytesMut::new(),
+            decoder: FrameDecoder::new(MAX_FRAME_BYTES),
+            output: BytesMut::new(),
+        }
+    }
+
+    /// The next whole frame of what was read.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Inbound>, FrameError> {
+        self.decoder.decode(&mut self.input)
+    }
+
+    /// Whether so much waits for the socket that nothing more is answered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.output.len() >= MAX_OUTPUT_BYTES
+    }
+
+    /// Writes, reads, and returns when there is something to do; `others` is polled last and
+    /// says whether something else is.
+    pub(crate) async fn turn(
+        &mut self,
+        wants: Wants,
+        mut others: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Turn, End> {
+        let read = wants.read || (wants.probe && self.input.len() < PROBE_INPUT_BYTES);
+        poll_fn(|cx| {
+            let mut turn = Turn::default();
+            let mut ready = self.poll_write(cx)? && wants.room && !self.is_full();
+            if read {
+                match self.poll_read(cx)? {
+                    Poll::Ready(()) => {
+                        turn.input = true;
+                        ready = true;
+                    }
+                    Poll::Pending => {
+                        turn.nothing_buffered = true;
+                        ready |= wants.probe;
+                    }
+                }
+            }
+            ready |= others(cx).is_ready();
+            if ready {
+                Poll::Ready(Ok(turn))
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Sends the rest of the output and closes this direction.
+    pub(crate) async fn finish(&mut self) -> Result<(), End> {
+        poll_fn(|cx| {
+            self.poll_write(cx)?;
+            if self.output.is_empty() {
+                Poll::Ready(Ok::<_, End>(()))
+            } else {
+                Poll::Pending
+            }
+        })
+        .await?;
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await?;
+        Ok(())
+    }
+
+    /// Writes what the socket takes; true if it took something.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut took = false;
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
+                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Poll::Ready(Ok(written)) => {
+                    self.output.advance(written);
+                    took = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error.into()),
+                Poll::Pending => break,
+            }
+        }
+        if self.output.is_empty() {
+            if self.output.capacity() > 2 * MAX_OUTPUT_BYTES {
+                // One large reply must not keep its memory for the life of the connection.
+                self.output = BytesMut::new();
+            } else {
+                self.output.clear();
+            }
+        }
+        Ok(took)
+    }
+
+    /// Reads once.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        self.input.reserve(READ_BYTES);
+        match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
+            Poll::Ready(Ok(0)) => Err(End::Left),
+            Poll::Ready(Ok(_)) => Ok(Poll::Ready(())),
+            Poll::Ready(Err(error)) => Err(error.into()),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+}
