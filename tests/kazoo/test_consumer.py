@@ -47,8 +47,8 @@ def wait_for(zk, path, present):
         events.next()
 
 
-def assignment(generation, **partitions):
-    return json.dumps({"generation": generation, "partitions": partitions}).encode()
+def assignment(generation, **topics):
+    return json.dumps({"generation": generation, "topics": topics}).encode()
 
 
 def test_it_registers_and_prints_what_it_is_given(zk, base, consume):
@@ -60,12 +60,12 @@ def test_it_registers_and_prints_what_it_is_given(zk, base, consume):
 
     path = f"{base}/assignments/ann"
     zk.create(path, assignment(1, orders=[0, 1, 2]), makepath=True)
-    assert line(consumer) == {"member": "ann", "generation": 1, "partitions": {"orders": [0, 1, 2]}}
+    assert line(consumer) == {"member": "ann", "generation": 1, "topics": {"orders": [0, 1, 2]}}
     zk.set(path, assignment(2, orders=[2], returns=[0]))
-    assert line(consumer) == {"member": "ann", "generation": 2, "partitions": {"orders": [2], "returns": [0]}}
+    assert line(consumer) == {"member": "ann", "generation": 2, "topics": {"orders": [2], "returns": [0]}}
     zk.delete(path)
     zk.create(path, assignment(3))
-    assert line(consumer) == {"member": "ann", "generation": 3, "partitions": {}}
+    assert line(consumer) == {"member": "ann", "generation": 3, "topics": {}}
 
 
 @pytest.mark.parametrize("how", ["end of input", "SIGTERM"])
@@ -73,7 +73,7 @@ def test_it_leaves_cleanly(zk, base, consume, how):
     consumer = consume("ann")
     path = f"{base}/members/ann"
     wait_for(zk, path, True)
-    assert json.loads(zk.get(path)[0]) == {"topics": []}
+    assert json.loads(zk.get(path)[0]) == {}
     if how == "SIGTERM":
         consumer.terminate()
     else:

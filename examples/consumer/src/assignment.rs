@@ -12,17 +12,17 @@ pub struct Assignment {
     /// Counts the group's assignments; all members of one assignment see one number.
     pub generation: u64,
     /// The partitions owned, by topic.
-    pub partitions: BTreeMap<String, Vec<u32>>,
+    pub topics: BTreeMap<String, Vec<u32>>,
 }
 
 impl Assignment {
-    /// The line that `run` prints: `{"member":…,"generation":…,"partitions":{…}}`.
+    /// The line that `run` prints: `{"generation":…,"member":…,"topics":{…}}`.
     #[must_use]
     pub fn to_line(&self, member: &str) -> String {
         serde_json::json!({
             "member": member,
             "generation": self.generation,
-            "partitions": self.partitions,
+            "topics": self.topics,
         })
         .to_string()
     }

@@ -9,6 +9,8 @@ use crate::Args;
 /// What a member's znode holds.
 #[derive(Serialize)]
 struct Member<'a> {
+    /// Left out, it means every topic of the group.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
     topics: &'a [String],
 }
 
