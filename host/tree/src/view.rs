@@ -118,6 +118,11 @@ impl View {
         self.epoch.store.scan(root, self.epoch.zxid, visit)
     }
 
+    /// How many znodes exist now, which may be newer than the view.
+    pub fn znode_count(&self) -> usize {
+        self.epoch.store.nodes.read().len()
+    }
+
     /// The bindings, by name.
     pub fn bindings(&self) -> &Arc<Bindings> {
         &self.epoch.bindings
