@@ -15,6 +15,7 @@ pub mod binding;
 pub mod bindings;
 mod capture;
 pub mod command;
+pub mod encoding;
 pub mod ids;
 pub mod modules;
 mod names;
