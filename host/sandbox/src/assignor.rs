@@ -1,0 +1,163 @@
+//! The host side of the world `assignor`: a pure function, called by recipes by name.
+//!
+//! 1. A recipe calls `assign(name, request)`; the request is checked, because an assignor may
+//!    rely on its shape.
+//! 2. A fresh instance of the assignor's module runs under the limits of the assignor's own
+//!    binding.
+//! 3. Its answer is checked for length and range before the recipe sees it.
+
+use std::sync::Arc;
+
+use innkeeper_tree::binding::Definition;
+use innkeeper_tree::{View, Zxid};
+
+use crate::budget::{Budget, LogLine, Usage};
+use crate::engine::{Code, Module, Sandbox};
+use crate::failure::{FailureKind, GuestFailure};
+
+pub use crate::wit::assignment::{Member, Request, Topic};
+
+/// The entry of an answer that gives a resource to nobody.
+pub const NOBODY: u32 = u32::MAX;
+
+/// An assignor binding that can be called.
+#[derive(Clone, Debug)]
+pub struct ActiveAssignor {
+    /// Its module, compiled on this node.
+    pub module: Arc<Module>,
+    /// Its active definition.
+    pub definition: Arc<Definition>,
+    /// Since when: part of the caller's read set.
+    pub activation: Zxid,
+}
+
+/// Why an assignor cannot be called now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// No active binding of that name with the world `assignor`.
+    Unknown,
+    /// It exists, but is kept back (compiling, or after failures): the sentence says why.
+    KeptBack(String),
+}
+
+/// Finds assignors by name for the recipes that call them.
+pub trait Assignors: Send + Sync {
+    /// The binding as `view` shows it.
+    fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable>;
+}
+
+/// A good answer.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// For each resource the index of its member, or [`NOBODY`].
+    pub owners: Vec<u32>,
+    /// What the call used.
+    pub usage: Usage,
+    /// What the guest logged.
+    pub logs: Vec<LogLine>,
+}
+
+pub(crate) struct AssignorState {
+    budget: Budget,
+    config: Arc<str>,
+}
+
+shared_imports!(AssignorState);
+
+impl crate::wit::assignment::Host for AssignorState {}
+
+impl Sandbox {
+    /// Asks an assignor. The request must have passed [`check_request`].
+    pub async fn assign(
+        &self,
+        module: &Module,
+        definition: &Definition,
+        request: &Request,
+    ) -> Result<Assignment, GuestFailure> {
+        let Code::Assignor(pre) = &module.code else {
+            return Err(GuestFailure::new(FailureKind::Host, "the module is no assignor"));
+        };
+        let limits = &definition.limits;
+        let _slot = self.transient_slot().await?;
+        let state = AssignorState {
+            budget: Budget::new(limits),
+            config: Arc::clone(&definition.config),
+        };
+        let mut store = self.store(state, limits, |state| &mut state.budget)?;
+        let guest = pre
+            .instantiate_async(&mut store)
+            .await
+            .map_err(|error| GuestFailure::from_wasm(&error))?;
+        let answer = guest.call_assign(&mut store, request).await;
+        let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
+        let state = store.into_data();
+        let owners = answer
+            .map_err(|error| GuestFailure::from_wasm(&error))?
+            .map_err(|text| GuestFailure::new(FailureKind::Returned, text))?;
+        if (owners.len() * 4) as u64 > limits.output_bytes {
+            return Err(GuestFailure::new(
+                FailureKind::Output,
+                format!("its answer has more than {} bytes (limits.output_bytes)", limits.output_bytes),
+            ));
+        }
+        check_answer(request, &owners).map_err(|text| GuestFailure::new(FailureKind::BadAnswer, text))?;
+        Ok(Assignment { owners, usage: state.budget.usage(fuel), logs: state.budget.logs })
+    }
+}
+
+/// Resources of a request: topics must make up 0 … P-1.
+fn resources(request: &Request) -> Result<u32, String> {
+    let mut next = 0u32;
+    for topic in &request.topics {
+        if topic.first != next {
+            return Err(format!("topic {} begins at {} and should at {next}", topic.name, topic.first));
+        }
+        next = next
+            .checked_add(topic.count)
+            .filter(|sum| *sum < NOBODY)
+            .ok_or_else(|| format!("topic {} brings the resources above the greatest number", topic.name))?;
+    }
+    Ok(next)
+}
+
+/// Does the request keep to its documented shape? The text says where it does not.
+pub fn check_request(request: &Request) -> Result<(), String> {
+    let resources = resources(request)?;
+    if let Some(weights) = &request.weights
+        && weights.len() != resources as usize
+    {
+        return Err(format!("{} weights for {resources} resources", weights.len()));
+    }
+    let mut names: Vec<&str> = request.topics.iter().map(|topic| topic.name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("topic {} stands twice", pair[0]));
+    }
+    let ascending = |numbers: &[u32], end: u32| {
+        numbers.windows(2).all(|pair| pair[0] < pair[1]) && numbers.last().is_none_or(|last| *last < end)
+    };
+    for member in &request.members {
+        if !ascending(&member.subscribed, request.topics.len() as u32) {
+            return Err(format!("the subscriptions of member {} are not ascending indices of topics", member.id));
+        }
+        if !ascending(&member.owned, resources) {
+            return Err(format!("what member {} owns is not ascending numbers of resources", member.id));
+        }
+    }
+    match request.members.windows(2).find(|pair| pair[0].id >= pair[1].id) {
+        Some(pair) => Err(format!("member {} does not come after {} in byte order", pair[1].id, pair[0].id)),
+        None => Ok(()),
+    }
+}
+
+fn check_answer(request: &Request, owners: &[u32]) -> Result<(), String> {
+    let resources = resources(request)?;
+    if owners.len() != resources as usize {
+        return Err(format!("{} owners for {resources} resources", owners.len()));
+    }
+    let members = request.members.len() as u32;
+    match owners.iter().find(|owner| **owner != NOBODY && **owner >= members) {
+        Some(owner) => Err(format!("member {owner} of {members} (they count from 0)")),
+        None => Ok(()),
+    }
+}

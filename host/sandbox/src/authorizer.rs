@@ -1,0 +1,257 @@
+//! The host side of the world `authorizer`: policy loaded once, then one decision per request.
+//!
+//! 1. [`AuthorizerSet::new`] stands for one binding at one `policy_zxid`; it has one place for
+//!    an instance per client worker thread.
+//! 2. A worker checks its place out for one `decide`. An empty place is filled: a view is
+//!    taken, its policy_zxid compared with the set's, and `load` runs on it.
+//! 3. An instance serves until it traps, passes its bound of calls, or the set is dropped
+//!    because the policy moved on.
+//!
+//! Invariant: a decision of a set depends on nothing but the policy at its `policy_zxid`, the
+//! request, and the module; that is what makes caching it exact (design, guests 4 and 5).
+
+use std::sync::Arc;
+
+use innkeeper_tree::binding::Definition;
+use innkeeper_tree::{Identity, Reader, View, Zxid};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
+use wasmtime::Store;
+
+use crate::budget::{Budget, LogLine, Usage};
+use crate::engine::{Code, Module, Sandbox};
+use crate::failure::{FailureKind, GuestFailure, LimitPassed};
+use crate::overlay::{OpError, Overlay};
+use crate::recipe::{error, znode};
+use crate::wit::{authorizer as wit, types};
+
+pub use crate::wit::authorizer::Operation;
+
+/// A verdict that the guest gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The request may go on.
+    Allow,
+    /// It is refused; the reason is for the operator.
+    Deny(Option<String>),
+}
+
+/// What a call of `decide` came to.
+#[derive(Debug)]
+pub struct Decided {
+    /// The verdict.
+    pub decision: Decision,
+    /// What the call used.
+    pub usage: Usage,
+    /// What the guest logged, `load` included where it ran.
+    pub logs: Vec<LogLine>,
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undecided {
+    /// The policy moved on: make a set for the newer `policy_zxid` and ask that.
+    Stale,
+    /// The guest failed: the binding's `on_failure` decides.
+    Failed(GuestFailure),
+}
+
+/// The instances of one authorizer binding at one `policy_zxid`.
+pub struct AuthorizerSet {
+    sandbox: Sandbox,
+    binding: String,
+    module: Arc<Module>,
+    definition: Arc<Definition>,
+    policy_zxid: Zxid,
+    reader: Reader,
+    places: Vec<Mutex<Option<Instance>>>,
+}
+
+struct Instance {
+    store: Store<AuthorizerState>,
+    guest: wit::Authorizer,
+    calls: u64,
+    _slot: OwnedSemaphorePermit,
+}
+
+pub(crate) struct AuthorizerState {
+    budget: Budget,
+    config: Arc<str>,
+    /// Only while `load` runs.
+    policy: Option<Overlay>,
+}
+
+shared_imports!(AuthorizerState);
+
+impl AuthorizerSet {
+    /// A set with `workers` places; instances are made when first needed.
+    pub fn new(
+        sandbox: &Sandbox,
+        binding: String,
+        module: Arc<Module>,
+        definition: Arc<Definition>,
+        policy_zxid: Zxid,
+        reader: Reader,
+        workers: usize,
+    ) -> AuthorizerSet {
+        AuthorizerSet {
+            sandbox: sandbox.clone(),
+            binding,
+            module,
+            definition,
+            policy_zxid,
+            reader,
+            places: (0..workers.max(1)).map(|_| Mutex::new(None)).collect(),
+        }
+    }
+
+    /// The policy that it decides by.
+    pub fn policy_zxid(&self) -> Zxid {
+        self.policy_zxid
+    }
+
+    /// The definition that it runs under.
+    pub fn definition(&self) -> &Arc<Definition> {
+        &self.definition
+    }
+
+    /// Decides one request on worker `worker`'s instance.
+    pub async fn decide(
+        &self,
+        worker: usize,
+        identities: &[Identity],
+        operation: Operation,
+        path: &str,
+    ) -> Result<Decided, Undecided> {
+        let mut place = self.place(worker).await;
+        let limits = &self.definition.limits;
+        let mut logs = Vec::new();
+        let mut instance = match place.take() {
+            Some(instance) => instance,
+            None => {
+                let (instance, loaded) = self.load().await?;
+                logs = loaded;
+                instance
+            }
+        };
+        let request = wit::Request {
+            principals: identities
+                .iter()
+                .map(|identity| wit::Principal { scheme: identity.scheme.clone(), id: identity.id.clone() })
+                .collect(),
+            operation,
+            path: path.to_string(),
+        };
+        instance.store.data_mut().budget.begin_call();
+        self.sandbox.refuel(&mut instance.store, limits.fuel).map_err(Undecided::Failed)?;
+        let answer = instance.guest.call_decide(&mut instance.store, &request).await;
+        let fuel = limits.fuel - instance.store.get_fuel().unwrap_or(0);
+        let state = instance.store.data_mut();
+        let usage = state.budget.usage(fuel);
+        logs.append(&mut state.budget.logs);
+        // An instance that trapped is dropped here: nothing may be called in it again.
+        let answer = answer.map_err(|error| Undecided::Failed(GuestFailure::from_wasm(&error)))?;
+        instance.calls += 1;
+        if instance.calls < self.sandbox.settings().authorizer_calls_max {
+            *place = Some(instance);
+        }
+        let decision = match answer {
+            wit::Decision::Allow => Decision::Allow,
+            wit::Decision::Deny(reason) => Decision::Deny(reason),
+        };
+        Ok(Decided { decision, usage, logs })
+    }
+
+    /// The worker's own place, or a free one, or else its own when it becomes free.
+    async fn place(&self, worker: usize) -> MutexGuard<'_, Option<Instance>> {
+        let count = self.places.len();
+        for step in 0..count {
+            if let Ok(place) = self.places[(worker + step) % count].try_lock() {
+                return place;
+            }
+        }
+        self.places[worker % count].lock().await
+    }
+
+    async fn load(&self) -> Result<(Instance, Vec<LogLine>), Undecided> {
+        let failed = Undecided::Failed;
+        let Code::Authorizer(pre) = &self.module.code else {
+            return Err(failed(GuestFailure::new(FailureKind::Host, "the module is no authorizer")));
+        };
+        let slot = self.sandbox.authorizer_slot().await.map_err(failed)?;
+        let view = self.reader.view();
+        if !self.is_current(&view) {
+            return Err(Undecided::Stale);
+        }
+        let limits = &self.definition.limits;
+        let state = AuthorizerState {
+            budget: Budget::new(limits),
+            config: Arc::clone(&self.definition.config),
+            policy: Some(Overlay::new(view, Arc::clone(&self.definition), 0)),
+        };
+        let mut store = self
+            .sandbox
+            .store(state, limits, |state| &mut state.budget)
+            .map_err(failed)?;
+        let from_wasm = |error: wasmtime::Error| failed(GuestFailure::from_wasm(&error));
+        let guest = pre.instantiate_async(&mut store).await.map_err(from_wasm)?;
+        guest.call_load(&mut store).await.map_err(from_wasm)?.map_err(|text| {
+            failed(GuestFailure::new(FailureKind::Returned, format!("load: {text}")))
+        })?;
+        let state = store.data_mut();
+        // From here on decisions depend on nothing but what was loaded; the view is let go.
+        state.policy = None;
+        let logs = std::mem::take(&mut state.budget.logs);
+        Ok((Instance { store, guest, calls: 0, _slot: slot }, logs))
+    }
+
+    fn is_current(&self, view: &View) -> bool {
+        view.bindings().get(&self.binding).is_some_and(|binding| {
+            binding.active.is_some() && binding.policy_zxid == self.policy_zxid
+        })
+    }
+}
+
+impl AuthorizerState {
+    fn policy(&mut self) -> wasmtime::Result<&mut Overlay> {
+        self.policy.as_mut().ok_or_else(|| {
+            LimitPassed::raise(
+                FailureKind::Trap,
+                "it read policy outside load; a decision may depend on nothing but what load built and the request",
+            )
+        })
+    }
+}
+
+impl types::Host for AuthorizerState {}
+
+impl wit::innkeeper::guest::policy::Host for AuthorizerState {
+    fn get(&mut self, path: String) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
+        self.budget.charge(path.len())?;
+        let seen = self.policy()?.get(&path);
+        if let Ok(Some(seen)) = &seen {
+            self.budget.charge_result(seen.data.as_ref().map_or(0, |data| data.len()))?;
+        }
+        Ok(seen.map(|seen| seen.map(|seen| znode(path, seen))).map_err(error))
+    }
+
+    fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
+        self.budget.charge(path.len())?;
+        let names = self.policy()?.children(&path);
+        self.budget
+            .charge_result(names.as_ref().map_or(0, |names| names.iter().map(String::len).sum()))?;
+        Ok(names.map_err(error))
+    }
+
+    fn scan(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
+        self.budget.charge(prefix.len())?;
+        self.policy()?;
+        let AuthorizerState { budget, policy, .. } = self;
+        let found = match policy {
+            Some(policy) => policy.scan(&prefix, |bytes| budget.charge_result(bytes))?,
+            None => Err(OpError::NoAuth),
+        };
+        Ok(found
+            .map(|found| found.into_iter().map(|(path, seen)| znode(path, seen)).collect())
+            .map_err(error))
+    }
+}

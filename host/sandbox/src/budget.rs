@@ -1,0 +1,182 @@
+//! The bounds of one invocation, and the meter that every host call passes.
+//!
+//! Fuel bounds what the guest computes; it does not charge what the host does for it, so host
+//! calls are counted and their bytes added up apart (design, guests 11). Memory is summed over
+//! all memories of the store, because wasmtime's own limits count each by itself.
+
+use innkeeper_tree::binding::Limits;
+use wasmtime::ResourceLimiter;
+
+use crate::failure::{FailureKind, LimitPassed};
+
+/// Table elements of all tables of one store: enough for the function tables of large
+/// language runtimes, far from enough to hurt.
+const TABLE_ELEMENTS_MAX: usize = 200_000;
+
+/// How often an invocation may fill its memory with what it reads.
+const READS_PER_MEMORY: u64 = 8;
+
+/// Messages of one invocation that are kept; the rest is counted.
+const LOG_MESSAGES_MAX: usize = 64;
+
+/// Bytes of one message that are kept.
+const LOG_MESSAGE_BYTES_MAX: usize = 4096;
+
+/// How much a message of a guest matters; as in `wit/types.wit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// For the author.
+    Debug,
+    /// Normal operation.
+    Info,
+    /// Odd, but it went on.
+    Warn,
+    /// A person has to repair something.
+    Error,
+}
+
+/// One message of a guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How much it matters.
+    pub level: LogLevel,
+    /// The text, cut at 4 KiB.
+    pub message: String,
+}
+
+/// What one invocation used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Fuel consumed, about one per Wasm instruction.
+    pub fuel: u64,
+    /// Host calls made.
+    pub host_calls: u64,
+    /// Bytes handed to the host.
+    pub output_bytes: u64,
+    /// Bytes read from the host.
+    pub input_bytes: u64,
+    /// Greatest sum of linear memories, in bytes.
+    pub memory_bytes: usize,
+    /// Messages dropped beyond the 64 kept.
+    pub log_dropped: u64,
+}
+
+/// The running account of one store.
+pub(crate) struct Budget {
+    limits: Limits,
+    memory_bytes: usize,
+    table_elements: usize,
+    usage: Usage,
+    pub(crate) logs: Vec<LogLine>,
+}
+
+impl Budget {
+    pub(crate) fn new(limits: &Limits) -> Budget {
+        Budget {
+            limits: *limits,
+            memory_bytes: 0,
+            table_elements: 0,
+            usage: Usage::default(),
+            logs: Vec::new(),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Charges one host call, or one entry of a bulk call, with the bytes that the guest hands
+    /// over in it.
+    pub(crate) fn charge(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.usage.host_calls += 1;
+        self.usage.output_bytes += bytes as u64;
+        if self.usage.host_calls > self.limits.host_calls {
+            return Err(LimitPassed::raise(
+                FailureKind::HostCalls,
+                format!("it made more than {} host calls (limits.host_calls)", self.limits.host_calls),
+            ));
+        }
+        if self.usage.output_bytes > self.limits.output_bytes {
+            return Err(LimitPassed::raise(
+                FailureKind::Output,
+                format!(
+                    "it handed more than {} bytes to the host (limits.output_bytes)",
+                    self.limits.output_bytes
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Charges bytes that the host hands to the guest: what reads cost the host, which fuel
+    /// does not see. One result has to fit into the guest's memory anyway; this bounds what
+    /// the host copies before that shows, and the sum over one invocation.
+    pub(crate) fn charge_result(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.usage.input_bytes += bytes as u64;
+        let most = self.limits.memory_bytes.saturating_mul(READS_PER_MEMORY);
+        if self.usage.input_bytes > most {
+            return Err(LimitPassed::raise(
+                FailureKind::HostCalls,
+                format!("it read more than {most} bytes ({READS_PER_MEMORY} times limits.memory_bytes)"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Starts the account of a further call on a store that serves several.
+    pub(crate) fn begin_call(&mut self) {
+        self.usage = Usage { memory_bytes: self.memory_bytes, ..Usage::default() };
+        self.logs.clear();
+    }
+
+    pub(crate) fn usage(&self, fuel: u64) -> Usage {
+        Usage { fuel, ..self.usage }
+    }
+
+    pub(crate) fn log(&mut self, level: LogLevel, mut message: String) {
+        if self.logs.len() >= LOG_MESSAGES_MAX {
+            self.usage.log_dropped += 1;
+            return;
+        }
+        if message.len() > LOG_MESSAGE_BYTES_MAX {
+            let mut end = LOG_MESSAGE_BYTES_MAX;
+            while !message.is_char_boundary(end) {
+                end -= 1;
+            }
+            message.truncate(end);
+        }
+        self.logs.push(LogLine { level, message });
+    }
+}
+
+impl ResourceLimiter for Budget {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let sum = self.memory_bytes + desired.saturating_sub(current);
+        if sum > self.limits.memory_bytes as usize {
+            // A trap rather than a failed growth: most language runtimes abort on it anyway,
+            // and this way the operator reads the reason.
+            return Err(LimitPassed::raise(
+                FailureKind::Memory,
+                format!("it asked for more than {} bytes of memory (limits.memory_bytes)", self.limits.memory_bytes),
+            ));
+        }
+        self.memory_bytes = sum;
+        self.usage.memory_bytes = self.usage.memory_bytes.max(sum);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        self.table_elements += desired.saturating_sub(current);
+        Ok(self.table_elements <= TABLE_ELEMENTS_MAX)
+    }
+}

@@ -1,0 +1,130 @@
+//! How a module is refused, and how an invocation fails.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// Why a pushed file is not a module.
+#[derive(Debug, Error)]
+pub enum ModuleError {
+    /// Above [`crate::Settings::component_bytes_max`].
+    #[error("the module has {bytes} bytes and the limit is {limit}; build it with optimisation for size and without debug information")]
+    TooLarge {
+        /// The file's size, or that of the component made of it.
+        bytes: usize,
+        /// The greatest allowed.
+        limit: usize,
+    },
+    /// Neither a core module nor a component.
+    #[error("the file is not WebAssembly: it does not begin with a Wasm header; push the .wasm file that the compiler wrote")]
+    NotWasm,
+    /// A core module that does not say which world it was built for, or is broken.
+    #[error("the core module cannot be made into a component ({0}); build it with wit-bindgen against a world of wit/")]
+    NotEncodable(String),
+    /// Not valid, or using a Wasm proposal that is switched off.
+    #[error("the component is not valid here: {0}; rebuild it for plain wasm32-unknown-unknown")]
+    Invalid(String),
+    /// Its exports are those of no world.
+    #[error("the component exports {0}, which is no world of wit/: a recipe exports react, an assignor assign, an authorizer load and decide")]
+    UnknownWorld(String),
+    /// It imports what the world does not give, or exports it with other types.
+    #[error("the component does not fit the world `{world}`: {reason}; a guest may import only what its world offers (no WASI)")]
+    NotThatWorld {
+        /// The world that its exports name.
+        world: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The toolchain inside the node failed on it.
+    #[error("the module broke the encoder ({0}); it was refused, nothing else is affected")]
+    Panicked(String),
+}
+
+/// Why an invocation did not end well. It costs the binding alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestFailure {
+    /// The kind, for counting and for deciding what to do.
+    pub kind: FailureKind,
+    /// One sentence for the operator.
+    pub message: String,
+}
+
+/// The kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The guest returned err, with its own sentence.
+    Returned,
+    /// It trapped: unreachable code, a bad memory access, a stack overflow.
+    Trap,
+    /// Its fuel ran out.
+    Fuel,
+    /// It asked for more memory than its limit.
+    Memory,
+    /// It made more host calls, or moved more bytes through them, than its limit.
+    HostCalls,
+    /// Its transaction or its answer passed its limit.
+    Output,
+    /// It answered what its world forbids (wrong length, unknown member …).
+    BadAnswer,
+    /// The node could not make an instance.
+    Host,
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FailureKind::Returned => "returned an error",
+            FailureKind::Trap => "trapped",
+            FailureKind::Fuel => "ran out of fuel",
+            FailureKind::Memory => "passed its memory limit",
+            FailureKind::HostCalls => "passed its limit of host calls",
+            FailureKind::Output => "passed its output limit",
+            FailureKind::BadAnswer => "gave an answer that is none",
+            FailureKind::Host => "could not be started",
+        })
+    }
+}
+
+impl fmt::Display for GuestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the guest {}: {}", self.kind, self.message)
+    }
+}
+
+impl std::error::Error for GuestFailure {}
+
+impl GuestFailure {
+    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> GuestFailure {
+        GuestFailure { kind, message: message.into() }
+    }
+
+    /// Sorts an error of wasmtime's: our own limits travel through it as [`LimitPassed`].
+    pub(crate) fn from_wasm(error: &wasmtime::Error) -> GuestFailure {
+        if let Some(limit) = error.downcast_ref::<LimitPassed>() {
+            return GuestFailure::new(limit.kind, limit.message.clone());
+        }
+        match error.downcast_ref::<wasmtime::Trap>() {
+            Some(wasmtime::Trap::OutOfFuel) => GuestFailure::new(
+                FailureKind::Fuel,
+                "it used up the fuel of one invocation; it loops, or its limits.fuel is too small",
+            ),
+            Some(trap) => GuestFailure::new(FailureKind::Trap, trap.to_string()),
+            None => GuestFailure::new(FailureKind::Trap, format!("{error:#}")),
+        }
+    }
+}
+
+/// A limit of ours, passed; raised inside a host call or a memory growth and carried out of
+/// the guest as a trap.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub(crate) struct LimitPassed {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
+}
+
+impl LimitPassed {
+    pub(crate) fn raise(kind: FailureKind, message: impl Into<String>) -> wasmtime::Error {
+        wasmtime::Error::new(LimitPassed { kind, message: message.into() })
+    }
+}

@@ -1,0 +1,430 @@
+//! The host side of the world `recipe`: one reaction, from events to a transaction.
+//!
+//! 1. The dispatcher takes events off the binding's queue (they stay queued), then a view.
+//! 2. [`Sandbox::react`] makes a fresh store and instance and calls `react`.
+//! 3. The guest reads and writes through an [`Overlay`]; it may call assignors, which run in
+//!    stores of their own.
+//! 4. Ok makes a [`Transaction`] that also acknowledges the events; err or a trap makes a
+//!    [`GuestFailure`] and leaves no trace.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use innkeeper_proto::{Acl, Perms, Stat};
+use innkeeper_tree::binding::Definition;
+use innkeeper_tree::queue::Kinds;
+use innkeeper_tree::{QueueEntry, Transaction, View, Zxid};
+
+use crate::assignor::{Assignors, Unavailable, check_request};
+use crate::budget::{Budget, LogLine, Usage};
+use crate::engine::{Code, Module, Sandbox};
+use crate::failure::{FailureKind, GuestFailure, LimitPassed};
+use crate::overlay::{CreateOptions, OpError, Overlay, Seen};
+use crate::wit::{assignment, assignors, recipe, transaction, types};
+
+/// What a reaction starts from.
+pub struct Invocation {
+    /// The binding's name.
+    pub binding: String,
+    /// Its activation, as the view shows it.
+    pub activation: Zxid,
+    /// Its active definition.
+    pub definition: Arc<Definition>,
+    /// What the guest reads.
+    pub view: View,
+    /// What it reacts to; taken before the view. At least one.
+    pub events: Vec<QueueEntry>,
+    /// The reaction's time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// A reaction that returned ok.
+pub struct Reaction {
+    /// To be proposed.
+    pub transaction: Transaction,
+    /// What it used.
+    pub usage: Usage,
+    /// What it logged.
+    pub logs: Vec<LogLine>,
+    /// Calls of assignors that failed, by the assignor's binding: they count against it.
+    pub assignor_failures: Vec<(String, GuestFailure)>,
+}
+
+/// A reaction that did not.
+pub struct FailedReaction {
+    /// Why.
+    pub failure: GuestFailure,
+    /// What it used.
+    pub usage: Usage,
+    /// What it logged.
+    pub logs: Vec<LogLine>,
+    /// As in [`Reaction`].
+    pub assignor_failures: Vec<(String, GuestFailure)>,
+}
+
+pub(crate) struct RecipeState {
+    budget: Budget,
+    config: Arc<str>,
+    overlay: Overlay,
+    sandbox: Sandbox,
+    assignors: Arc<dyn Assignors>,
+    assignor_failures: Vec<(String, GuestFailure)>,
+    /// Events that the transaction will acknowledge.
+    events: usize,
+}
+
+shared_imports!(RecipeState);
+
+impl Sandbox {
+    /// Runs one reaction.
+    pub async fn react(
+        &self,
+        module: &Module,
+        invocation: Invocation,
+        assignors: Arc<dyn Assignors>,
+    ) -> Result<Reaction, FailedReaction> {
+        let bare = |failure| FailedReaction {
+            failure,
+            usage: Usage::default(),
+            logs: Vec::new(),
+            assignor_failures: Vec::new(),
+        };
+        let Code::Recipe(pre) = &module.code else {
+            return Err(bare(GuestFailure::new(FailureKind::Host, "the module is no recipe")));
+        };
+        let Invocation { binding, activation, definition, view, events, now_ms } = invocation;
+        let limits = definition.limits;
+        let _slot = self.transient_slot().await.map_err(bare)?;
+        let state = RecipeState {
+            budget: Budget::new(&limits),
+            config: Arc::clone(&definition.config),
+            overlay: Overlay::new(view, definition, now_ms),
+            sandbox: self.clone(),
+            assignors,
+            assignor_failures: Vec::new(),
+            events: events.len(),
+        };
+        let mut store = self
+            .store(state, &limits, |state| &mut state.budget)
+            .map_err(bare)?;
+        let told: Vec<recipe::Event> = events.iter().map(tell).collect();
+        let returned = match pre.instantiate_async(&mut store).await {
+            Ok(guest) => guest.call_react(&mut store, &told).await,
+            Err(error) => Err(error),
+        };
+        let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
+        let state = store.into_data();
+        let usage = state.budget.usage(fuel);
+        let failure = match returned {
+            Ok(Ok(())) => {
+                let depth = events.iter().map(QueueEntry::depth).max().unwrap_or(0).saturating_add(1);
+                let acks = events.iter().map(QueueEntry::ack).collect();
+                return Ok(Reaction {
+                    transaction: state.overlay.finish(binding, activation, depth, acks),
+                    usage,
+                    logs: state.budget.logs,
+                    assignor_failures: state.assignor_failures,
+                });
+            }
+            Ok(Err(text)) => GuestFailure::new(FailureKind::Returned, text),
+            Err(error) => GuestFailure::from_wasm(&error),
+        };
+        Err(FailedReaction {
+            failure,
+            usage,
+            logs: state.budget.logs,
+            assignor_failures: state.assignor_failures,
+        })
+    }
+}
+
+fn tell(entry: &QueueEntry) -> recipe::Event {
+    match entry {
+        QueueEntry::Resync { .. } => recipe::Event::Resync,
+        QueueEntry::Changed { path, kinds, zxid, .. } => {
+            let mut told = recipe::Kinds::empty();
+            for (of_tree, of_wit) in [
+                (Kinds::CREATED, recipe::Kinds::CREATED),
+                (Kinds::DELETED, recipe::Kinds::DELETED),
+                (Kinds::DATA_CHANGED, recipe::Kinds::DATA_CHANGED),
+                (Kinds::CHILDREN_CHANGED, recipe::Kinds::CHILDREN_CHANGED),
+            ] {
+                if kinds.contains(of_tree) {
+                    told |= of_wit;
+                }
+            }
+            recipe::Event::Changed(recipe::Change {
+                path: path.to_string(),
+                kinds: told,
+                zxid: zxid.0 as i64,
+            })
+        }
+    }
+}
+
+impl RecipeState {
+    /// Charges a write, and holds the transaction to its limits.
+    fn charge_write(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.budget.charge(bytes)?;
+        let (count, total) = self.overlay.size();
+        let limits = self.budget.limits();
+        if (count + self.events) as u64 >= limits.transaction_ops {
+            return Err(LimitPassed::raise(
+                FailureKind::Output,
+                format!(
+                    "its transaction has more than {} reads, writes and acknowledgements (limits.transaction_ops)",
+                    limits.transaction_ops
+                ),
+            ));
+        }
+        if (total + bytes) as u64 > limits.transaction_bytes {
+            return Err(LimitPassed::raise(
+                FailureKind::Output,
+                format!(
+                    "its transaction has more than {} bytes (limits.transaction_bytes)",
+                    limits.transaction_bytes
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, write: transaction::Write) -> wasmtime::Result<Result<(), OpError>> {
+        Ok(match write {
+            transaction::Write::Create(w) => {
+                self.charge_write(w.path.len() + w.data.len())?;
+                self.overlay.create(&w.path, w.data.into(), options(w.options)).map(drop)
+            }
+            transaction::Write::Set(w) => {
+                self.charge_write(w.path.len() + w.data.len())?;
+                self.overlay.set(&w.path, w.data.into(), w.version).map(drop)
+            }
+            transaction::Write::Delete(w) => {
+                self.charge_write(w.path.len())?;
+                self.overlay.delete(&w.path, w.version)
+            }
+        })
+    }
+}
+
+impl types::Host for RecipeState {}
+impl assignment::Host for RecipeState {}
+
+impl transaction::Host for RecipeState {
+    fn get(&mut self, path: String) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
+        self.budget.charge(path.len())?;
+        let seen = self.overlay.get(&path);
+        self.budget.charge_result(seen.as_ref().map_or(0, |seen| seen.as_ref().map_or(0, size_of_data)))?;
+        Ok(seen.map(|seen| seen.map(|seen| znode(path, seen))).map_err(error))
+    }
+
+    fn get_many(
+        &mut self,
+        names: Vec<String>,
+    ) -> wasmtime::Result<Result<Vec<Option<types::Znode>>, types::Error>> {
+        let mut found = Vec::new();
+        for path in names {
+            self.budget.charge(path.len())?;
+            match self.overlay.get(&path) {
+                Ok(seen) => {
+                    self.budget.charge_result(seen.as_ref().map_or(0, size_of_data))?;
+                    found.push(seen.map(|seen| znode(path, seen)));
+                }
+                Err(failed) => return Ok(Err(error(failed))),
+            }
+        }
+        Ok(Ok(found))
+    }
+
+    fn exists(&mut self, path: String) -> wasmtime::Result<Result<Option<types::Stat>, types::Error>> {
+        self.budget.charge(path.len())?;
+        Ok(self.overlay.get(&path).map(|seen| seen.map(|seen| stat(seen.stat))).map_err(error))
+    }
+
+    fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
+        self.budget.charge(path.len())?;
+        let names = self.overlay.children(&path);
+        self.budget
+            .charge_result(names.as_ref().map_or(0, |names| names.iter().map(String::len).sum()))?;
+        Ok(names.map_err(error))
+    }
+
+    fn scan(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
+        self.budget.charge(prefix.len())?;
+        let budget = &mut self.budget;
+        let found = self.overlay.scan(&prefix, |bytes| budget.charge_result(bytes))?;
+        Ok(found
+            .map(|found| found.into_iter().map(|(path, seen)| znode(path, seen)).collect())
+            .map_err(error))
+    }
+
+    fn owner(&mut self, path: String) -> wasmtime::Result<Result<Option<u64>, types::Error>> {
+        self.budget.charge(path.len())?;
+        Ok(self.overlay.owner(&path).map_err(error))
+    }
+
+    fn create(
+        &mut self,
+        path: String,
+        data: Vec<u8>,
+        how: transaction::CreateOptions,
+    ) -> wasmtime::Result<Result<String, types::Error>> {
+        self.charge_write(path.len() + data.len())?;
+        Ok(self.overlay.create(&path, Bytes::from(data), options(how)).map_err(error))
+    }
+
+    fn set(
+        &mut self,
+        path: String,
+        data: Vec<u8>,
+        version: Option<i32>,
+    ) -> wasmtime::Result<Result<types::Stat, types::Error>> {
+        self.charge_write(path.len() + data.len())?;
+        Ok(self.overlay.set(&path, Bytes::from(data), version).map(stat).map_err(error))
+    }
+
+    fn delete(
+        &mut self,
+        path: String,
+        version: Option<i32>,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        self.charge_write(path.len())?;
+        Ok(self.overlay.delete(&path, version).map_err(error))
+    }
+
+    fn write_many(
+        &mut self,
+        writes: Vec<transaction::Write>,
+    ) -> wasmtime::Result<Result<(), transaction::WriteError>> {
+        self.budget.charge(0)?;
+        for (index, write) in writes.into_iter().enumerate() {
+            if let Err(failed) = self.one(write)? {
+                return Ok(Err(transaction::WriteError { index: index as u32, error: error(failed) }));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn now_ms(&mut self) -> wasmtime::Result<u64> {
+        self.budget.charge(0)?;
+        Ok(self.overlay.now_ms())
+    }
+}
+
+impl assignors::Host for RecipeState {
+    async fn assign(
+        &mut self,
+        name: String,
+        request: assignment::Request,
+    ) -> wasmtime::Result<Result<Vec<u32>, assignors::AssignError>> {
+        use assignors::AssignError;
+        self.budget.charge(request_bytes(&request))?;
+        let assignor = match self.assignors.find(self.overlay.view(), &name) {
+            Ok(assignor) => assignor,
+            Err(Unavailable::Unknown) => return Ok(Err(AssignError::UnknownAssignor)),
+            Err(Unavailable::KeptBack(why)) => return Ok(Err(AssignError::Unavailable(why))),
+        };
+        self.overlay.called(&name, assignor.activation);
+        if let Err(text) = check_request(&request) {
+            return Ok(Err(AssignError::BadRequest(text)));
+        }
+        let sandbox = self.sandbox.clone();
+        let answer = sandbox.assign(&assignor.module, &assignor.definition, &request).await;
+        match answer {
+            Ok(assignment) => {
+                self.budget.charge_result(assignment.owners.len() * 4)?;
+                for line in assignment.logs {
+                    self.budget.log(line.level, format!("{name}: {}", line.message));
+                }
+                Ok(Ok(assignment.owners))
+            }
+            Err(failure) => {
+                let told = match failure.kind {
+                    FailureKind::Returned => AssignError::Failed(failure.message.clone()),
+                    FailureKind::BadAnswer => AssignError::BadAnswer(failure.message.clone()),
+                    _ => AssignError::Unavailable(failure.to_string()),
+                };
+                self.assignor_failures.push((name, failure));
+                Ok(Err(told))
+            }
+        }
+    }
+}
+
+/// About what a request takes, in bytes.
+fn request_bytes(request: &assignment::Request) -> usize {
+    let members: usize = request
+        .members
+        .iter()
+        .map(|member| member.id.len() + 4 * (member.subscribed.len() + member.owned.len()))
+        .sum();
+    let topics: usize = request.topics.iter().map(|topic| topic.name.len() + 8).sum();
+    members + topics + request.weights.as_ref().map_or(0, |weights| 4 * weights.len())
+}
+
+fn size_of_data(seen: &Seen) -> usize {
+    seen.data.as_ref().map_or(0, Bytes::len)
+}
+
+pub(crate) fn znode(path: String, seen: Seen) -> types::Znode {
+    types::Znode {
+        path,
+        data: seen.data.map(Vec::from).unwrap_or_default(),
+        stat: stat(seen.stat),
+    }
+}
+
+pub(crate) fn stat(stat: Stat) -> types::Stat {
+    types::Stat {
+        czxid: stat.czxid,
+        mzxid: stat.mzxid,
+        ctime: stat.ctime,
+        mtime: stat.mtime,
+        version: stat.version,
+        cversion: stat.cversion,
+        aversion: stat.aversion,
+        ephemeral_owner: stat.ephemeral_owner,
+        data_length: stat.data_length,
+        num_children: stat.num_children,
+        pzxid: stat.pzxid,
+    }
+}
+
+fn options(options: transaction::CreateOptions) -> CreateOptions {
+    CreateOptions {
+        acl: options.acl.map(|acl| acl.into_iter().map(entry).collect()),
+        ephemeral: options.ephemeral,
+        sequential: options.sequential,
+    }
+}
+
+fn entry(acl: transaction::Acl) -> Acl {
+    let mut perms = Perms::NONE;
+    for (flag, perm) in [
+        (transaction::Permissions::READ, Perms::READ),
+        (transaction::Permissions::WRITE, Perms::WRITE),
+        (transaction::Permissions::CREATE, Perms::CREATE),
+        (transaction::Permissions::DELETE, Perms::DELETE),
+        (transaction::Permissions::ADMIN, Perms::ADMIN),
+    ] {
+        if acl.permissions.contains(flag) {
+            perms = perms | perm;
+        }
+    }
+    Acl { perms, scheme: acl.scheme.into(), id: acl.id.into() }
+}
+
+/// The one place where our errors become the WIT's.
+pub(crate) fn error(error: OpError) -> types::Error {
+    match error {
+        OpError::NoNode => types::Error::NoNode,
+        OpError::NodeExists => types::Error::NodeExists,
+        OpError::BadVersion => types::Error::BadVersion,
+        OpError::NotEmpty => types::Error::NotEmpty,
+        OpError::NoChildrenForEphemerals => types::Error::NoChildrenForEphemerals,
+        OpError::BadArguments => types::Error::BadArguments,
+        OpError::InvalidAcl => types::Error::InvalidAcl,
+        OpError::NoAuth => types::Error::NoAuth,
+        OpError::SessionExpired => types::Error::SessionExpired,
+    }
+}

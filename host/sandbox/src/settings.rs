@@ -1,0 +1,35 @@
+//! What a node grants to all guests together.
+
+/// Sizes of the sandbox: fixed when the node starts, because the instance pool is laid out once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Greatest size of a pushed module and of the component made of it, in bytes.
+    pub component_bytes_max: usize,
+    /// Recipes and assignors that may have an instance at one moment. A recipe that calls an
+    /// assignor holds two. A caller beyond that waits.
+    pub transient_instances: u32,
+    /// Authorizer instances that may live at one moment: authorizer bindings times client
+    /// worker threads. A caller beyond that waits; it is never a denial.
+    pub authorizer_instances: u32,
+    /// Greatest linear memory of one instance, in bytes; a binding's own limit is at most this.
+    pub memory_bytes_max: usize,
+    /// Fuel after which a running guest yields its thread to others (about one unit per
+    /// Wasm instruction).
+    pub yield_fuel: u64,
+    /// Calls after which an authorizer instance is replaced by a fresh one: some language
+    /// runtimes leak when they are called again and again.
+    pub authorizer_calls_max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            component_bytes_max: 32 << 20,
+            transient_instances: 16,
+            authorizer_instances: 128,
+            memory_bytes_max: 256 << 20,
+            yield_fuel: 100_000,
+            authorizer_calls_max: 1_000_000,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The worlds of `wit/`, as wasmtime's macro makes them: the one place of generated code.
+//!
+//! The interfaces that worlds share are generated once, with `recipe`, and mapped into the
+//! others, so that an assignment request crosses from a recipe to an assignor as it is.
+#![allow(missing_docs)]
+
+pub(crate) mod recipe {
+    wasmtime::component::bindgen!({
+        world: "recipe",
+        path: "../../wit",
+        imports: {
+            "innkeeper:guest/assignors.assign": async | trappable,
+            default: trappable,
+        },
+        exports: { default: async },
+        additional_derives: [PartialEq],
+    });
+}
+
+pub(crate) mod assignor {
+    wasmtime::component::bindgen!({
+        world: "assignor",
+        path: "../../wit",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "innkeeper:guest/config": super::recipe::innkeeper::guest::config,
+            "innkeeper:guest/log": super::recipe::innkeeper::guest::log,
+            "innkeeper:guest/assignment": super::recipe::innkeeper::guest::assignment,
+        },
+    });
+}
+
+pub(crate) mod authorizer {
+    wasmtime::component::bindgen!({
+        world: "authorizer",
+        path: "../../wit",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "innkeeper:guest/config": super::recipe::innkeeper::guest::config,
+            "innkeeper:guest/log": super::recipe::innkeeper::guest::log,
+            "innkeeper:guest/types": super::recipe::innkeeper::guest::types,
+        },
+    });
+}
+
+pub(crate) use recipe::innkeeper::guest::{
+    assignment, assignors, config, log, transaction, types,
+};
