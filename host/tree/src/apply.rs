@@ -1,14 +1,58 @@
-//! Applying a command.
+//! Applying a command: deterministic, total, one zxid each.
+//!
+//! 1. [`Tree::run`] takes the next zxid and lets the command's kind act: a session's request
+//!    or an admin's write (`write`), a guest's transaction (`guest`), a session's begin and end
+//!    (`sessions`), modules and bindings (`bindings`).
+//! 2. What changes znodes runs in a [`change::Change`], which can be undone as a whole.
+//! 3. [`Tree::finish`] keeps the change: it queues events for recipes, moves policies on,
+//!    carries out what happened to bindings, and frees a little of what views left behind.
 
-use crate::Tree;
-use crate::applied::{Applied, Outcome};
-use crate::command::Command;
+mod bindings;
+mod change;
+mod guest;
+mod hash;
+mod sessions;
+mod write;
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use self::change::{BindingEdit, Change};
+use self::hash::Rolling;
+use crate::applied::{Applied, Event, Outcome};
+use crate::command::{Command, Operation};
+use crate::queue::{Kinds, MAX_CASCADE_DEPTH, Pushed, QueueKey};
+use crate::store::Store;
+use crate::{Tree, Zxid};
+
+/// How many nodes with old versions are looked at beside each node changed: more than one,
+/// so that what a long view held is freed while new old versions come.
+const RECLAIM_PER_NODE: usize = 3;
+
+/// How many in addition with each command.
+const RECLAIM_PER_COMMAND: usize = 2;
+
+/// Who caused a change, as far as the queues care.
+#[derive(Clone, Copy, Default)]
+struct Cause<'a> {
+    /// A recipe's own writes are not queued for it.
+    recipe: Option<&'a str>,
+    /// How many reactions lie between a client and this change.
+    depth: u8,
+}
 
 impl Tree {
     pub(crate) fn run(&mut self, command: &Command) -> Applied {
         self.zxid = self.zxid.next();
         self.time_ms = self.time_ms.max(command.time_ms);
-        Applied {
+        let mut hash = Rolling(self.hash);
+        hash.number(self.zxid.0);
+        hash.number(self.time_ms);
+        self.hash = hash.0;
+        self.settle_outside_acks();
+
+        let mut applied = Applied {
             zxid: self.zxid,
             time_ms: self.time_ms,
             outcome: Outcome::Nobody,
@@ -16,6 +60,276 @@ impl Tree {
             queued: Vec::new(),
             bindings: Vec::new(),
             ended: Vec::new(),
+        };
+        match &command.operation {
+            Operation::CreateSession {
+                ticket,
+                session,
+                password,
+                timeout_ms,
+            } => {
+                let result = self.create_session(*session, *password, *timeout_ms);
+                applied.outcome = Outcome::Ticket {
+                    ticket: *ticket,
+                    result,
+                };
+            }
+            Operation::Reattach {
+                ticket,
+                session,
+                password,
+                timeout_ms,
+            } => {
+                let result = self.reattach(*session, *password, *timeout_ms);
+                applied.outcome = Outcome::Ticket {
+                    ticket: *ticket,
+                    result,
+                };
+            }
+            Operation::Session {
+                session,
+                attachment,
+                seq,
+                request,
+            } => {
+                let result =
+                    self.session_request(*session, *attachment, *seq, request, &mut applied);
+                applied.outcome = Outcome::Session {
+                    session: *session,
+                    attachment: *attachment,
+                    seq: *seq,
+                    result,
+                };
+            }
+            Operation::ExpireSession {
+                session,
+                attachment,
+            } => self.expire(*session, *attachment, &mut applied),
+            Operation::Admin {
+                ticket,
+                identities,
+                write,
+            } => {
+                let result = self.admin_write(identities, write, &mut applied);
+                applied.outcome = Outcome::Ticket {
+                    ticket: *ticket,
+                    result,
+                };
+            }
+            Operation::Transaction {
+                ticket,
+                transaction,
+            } => {
+                let result = self.transact(transaction, &mut applied);
+                applied.outcome = Outcome::Ticket {
+                    ticket: *ticket,
+                    result,
+                };
+            }
+            Operation::RegisterModule {
+                ticket,
+                digest,
+                size,
+                world,
+            } => {
+                let result = self.register_module(*digest, *size, *world);
+                applied.outcome = Outcome::Ticket {
+                    ticket: *ticket,
+                    result,
+                };
+            }
+            Operation::Activate {
+                ticket,
+                binding,
+                wish,
+            } => {
+                let result = self.activate(binding, *wish, &mut applied);
+                applied.outcome = Outcome::Ticket {
+                    ticket: *ticket,
+                    result,
+                };
+            }
+            Operation::RaiseLevel { level } => {
+                if *level == self.level + 1 {
+                    self.level = *level;
+                    self.mix(&[b'l', *level as u8]);
+                }
+            }
         }
+        applied
+    }
+
+    /// A change of znodes for the command in progress; the caller holds the store.
+    fn change<'a>(&'a self, store: &'a Store) -> Change<'a> {
+        Change::new(
+            self.zxid,
+            self.time_ms,
+            store.nodes.write(),
+            &self.modules,
+            Rolling(self.hash),
+        )
+    }
+
+    /// Mixes something other than znodes into the rolling hash.
+    fn mix(&mut self, bytes: &[u8]) {
+        let mut hash = Rolling(self.hash);
+        hash.bytes(bytes);
+        self.hash = hash.0;
+    }
+
+    /// Keeps a change.
+    fn finish(&mut self, done: Done, cause: Cause<'_>, applied: &mut Applied) {
+        let Done {
+            hash,
+            events,
+            bindings,
+            acls_set,
+        } = done;
+        self.hash = hash.0;
+        self.queue_events(&events, cause, applied);
+        if self.bindings.has_policies() {
+            self.move_policies(&events, &acls_set);
+        }
+        for edit in bindings {
+            match edit {
+                BindingEdit::Wish(name, definition) => self.wish(name, definition, applied),
+                BindingEdit::Gone(name) => self.unbind(&name, applied),
+            }
+        }
+        applied.events.extend(events);
+    }
+
+    /// Puts events into the queues of the recipes that watch their paths.
+    fn queue_events(&mut self, events: &[Event], cause: Cause<'_>, applied: &mut Applied) {
+        if !self.bindings.has_recipes() || cause.depth > MAX_CASCADE_DEPTH {
+            return;
+        }
+        let bindings = self.bindings.clone();
+        for event in events {
+            let recipes = bindings.recipes_of(&event.path);
+            for recipe in recipes {
+                if cause.recipe == Some(&*recipe.name) {
+                    continue;
+                }
+                let Some(active) = &recipe.active else {
+                    continue;
+                };
+                let limit = active.definition.limits.queue;
+                self.push(
+                    &recipe.name,
+                    &event.path,
+                    Kinds::of(event.kind),
+                    cause.depth,
+                    limit,
+                );
+                note(&mut applied.queued, &recipe.name);
+            }
+        }
+    }
+
+    fn push(&mut self, name: &Arc<str>, path: &Arc<str>, kinds: Kinds, depth: u8, limit: u64) {
+        let store = self.store.clone();
+        let mut queues = store.queues.write();
+        let queue = queues.entry(name.clone()).or_default();
+        if queue.len() as u64 >= limit && queue.get(&QueueKey::Path(path.clone())).is_none() {
+            // It may overflow: then all that is there goes.
+            self.dirty_queues
+                .extend(queue.iter().map(|(key, _)| (name.clone(), key)));
+        }
+        let key = match queue.push(path, kinds, self.zxid, depth, limit) {
+            Pushed::Path(path) => QueueKey::Path(path),
+            Pushed::Overflowed => QueueKey::Resync,
+        };
+        self.dirty_queues.insert((name.clone(), key));
+        drop(queues);
+        self.mix(&[b'q', depth, kinds.bits()]);
+        self.mix(name.as_bytes());
+    }
+
+    /// "Read everything", for one recipe.
+    fn resync(&mut self, name: &Arc<str>, depth: u8, applied: &mut Applied) {
+        let store = self.store.clone();
+        let mut queues = store.queues.write();
+        let queue = queues.entry(name.clone()).or_default();
+        self.dirty_queues
+            .extend(queue.iter().map(|(key, _)| (name.clone(), key)));
+        queue.resync(self.zxid, depth);
+        drop(queues);
+        self.dirty_queues.insert((name.clone(), QueueKey::Resync));
+        self.mix(&[b'r', depth]);
+        self.mix(name.as_bytes());
+        note(&mut applied.queued, name);
+    }
+
+    /// Decisions made by policies that changed here hold no longer.
+    fn move_policies(&mut self, events: &[Event], acls_set: &[Arc<str>]) {
+        let paths = events.iter().map(|event| &event.path).chain(acls_set);
+        let mut moved: SmallVec<[Arc<str>; 4]> = SmallVec::new();
+        for path in paths {
+            for binding in self.bindings.policies_of(path) {
+                note(&mut moved, &binding.name);
+            }
+        }
+        for name in moved {
+            self.edit_binding(&name, |binding, zxid| binding.policy_zxid = zxid);
+        }
+    }
+
+    /// Changes a binding in place; what is active must stay what it is.
+    fn edit_binding(&mut self, name: &str, edit: impl FnOnce(&mut crate::Binding, Zxid)) {
+        let Some(binding) = self.bindings.get(name) else {
+            return;
+        };
+        let mut binding = crate::Binding::clone(binding);
+        edit(&mut binding, self.zxid);
+        self.dirty_bindings.insert(binding.name.clone());
+        Arc::make_mut(&mut self.bindings).insert(binding);
+    }
+}
+
+/// What remains of a change once its versions are kept.
+struct Done {
+    hash: Rolling,
+    events: Vec<Event>,
+    bindings: Vec<BindingEdit>,
+    acls_set: Vec<Arc<str>>,
+}
+
+impl Change<'_> {
+    /// Keeps the change's versions, and the sessions' lists of ephemerals.
+    fn commit(mut self, store: &Store, horizon: &crate::store::Horizon) -> Done {
+        let mut owners = Vec::new();
+        let touched = self.nodes.touched().len();
+        self.nodes.commit(self.zxid.0, horizon, &mut owners);
+        self.nodes
+            .reclaim(touched * RECLAIM_PER_NODE + RECLAIM_PER_COMMAND, horizon);
+        let Change {
+            nodes,
+            hash,
+            events,
+            bindings,
+            acls_set,
+            ..
+        } = self;
+        drop(nodes);
+        if !owners.is_empty() {
+            let mut sessions = store.sessions.write();
+            owners.into_iter().for_each(|change| sessions.own(change));
+        }
+        Done {
+            hash,
+            events,
+            bindings,
+            acls_set,
+        }
+    }
+}
+
+fn note<A>(names: &mut A, name: &Arc<str>)
+where
+    A: Extend<Arc<str>> + AsRef<[Arc<str>]>,
+{
+    if !names.as_ref().contains(name) {
+        names.extend([name.clone()]);
     }
 }

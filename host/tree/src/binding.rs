@@ -59,4 +59,4 @@ pub fn check_name(name: &str) -> Result<(), BindingError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::Zxid;
-use crate::binding::Definition;
+use smallvec::SmallVec;
+
+use crate::binding::{Definition, is_system};
+use crate::pattern::PatternIndex;
+use crate::{World, Zxid, path};
 
 /// One binding.
 ///
@@ -48,16 +51,31 @@ impl Binding {
     }
 }
 
-/// All bindings, by name.
-#[derive(Clone, PartialEq, Default, Debug)]
+/// All bindings, by name, and which of the active ones a path concerns.
+#[derive(Clone, Default, Debug)]
 pub struct Bindings {
     by_name: BTreeMap<Arc<str>, Arc<Binding>>,
+    active: Arc<ActiveIndex>,
+}
+
+/// The patterns of all active definitions. It changes with activations only, so that a new
+/// policy_zxid copies no more than the map of names.
+#[derive(Default, Debug)]
+struct ActiveIndex {
+    recipes: PatternIndex<Arc<str>>,
+    authorizers: PatternIndex<Arc<str>>,
+    policies: PatternIndex<Arc<str>>,
 }
 
 impl Bindings {
     /// The binding of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Binding>> {
         self.by_name.get(name)
+    }
+
+    /// What is active under that name.
+    pub fn active(&self, name: &str) -> Option<&Active> {
+        self.by_name.get(name)?.active.as_ref()
     }
 
     /// All, by name.
@@ -75,11 +93,102 @@ impl Bindings {
         self.by_name.is_empty()
     }
 
+    /// Is any authorizer active? If not, no path has one.
+    pub fn has_authorizers(&self) -> bool {
+        !self.active.authorizers.is_empty()
+    }
+
+    /// Is any recipe active?
+    pub fn has_recipes(&self) -> bool {
+        !self.active.recipes.is_empty()
+    }
+
+    /// Does any active authorizer have a policy in the tree?
+    pub fn has_policies(&self) -> bool {
+        !self.active.policies.is_empty()
+    }
+
+    /// The active authorizers whose paths cover this one, by name.
+    pub fn authorizers_of(&self, path: &str) -> SmallVec<[&Arc<Binding>; 4]> {
+        self.named(&self.active.authorizers, path)
+    }
+
+    /// The active recipes that watch this path, by name.
+    pub fn recipes_of(&self, path: &str) -> SmallVec<[&Arc<Binding>; 4]> {
+        if is_system(path) {
+            return SmallVec::new();
+        }
+        self.named(&self.active.recipes, path)
+    }
+
+    /// The active authorizers to whose policy a path belongs: one of their policy patterns
+    /// matches it or a znode above it. By name.
+    pub fn policies_of(&self, path: &str) -> SmallVec<[&Arc<Binding>; 4]> {
+        let mut found: SmallVec<[&Arc<Binding>; 4]> = SmallVec::new();
+        if self.has_policies() {
+            let mut above = path;
+            loop {
+                found.extend(self.named(&self.active.policies, above));
+                if above == path::ROOT {
+                    break;
+                }
+                above = path::parent(above);
+            }
+            found.sort_unstable_by(|a: &&Arc<Binding>, b| a.name.cmp(&b.name));
+            found.dedup_by(|a, b| a.name == b.name);
+        }
+        found
+    }
+
+    /// The greatest policy_zxid among the active authorizers whose paths cover this one; zero
+    /// where none does.
+    pub fn policy_zxid_of(&self, path: &str) -> Zxid {
+        if !self.has_authorizers() {
+            return Zxid(0);
+        }
+        self.authorizers_of(path)
+            .iter()
+            .map(|binding| binding.policy_zxid)
+            .max()
+            .unwrap_or_default()
+    }
+
+    fn named(&self, index: &PatternIndex<Arc<str>>, path: &str) -> SmallVec<[&Arc<Binding>; 4]> {
+        index
+            .find(path)
+            .into_iter()
+            .filter_map(|name| self.by_name.get(name))
+            .collect()
+    }
+
+    /// Stores a binding whose active definition is what it was.
     pub(crate) fn insert(&mut self, binding: Binding) {
         self.by_name.insert(binding.name.clone(), Arc::new(binding));
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<Binding>> {
         self.by_name.remove(name)
+    }
+
+    /// To be called when an active definition came, changed or went.
+    pub(crate) fn reindex(&mut self) {
+        let mut index = ActiveIndex::default();
+        for binding in self.by_name.values() {
+            let Some(Active { definition, .. }) = &binding.active else {
+                continue;
+            };
+            let into = match definition.world {
+                World::Recipe => &mut index.recipes,
+                World::Authorizer => &mut index.authorizers,
+                World::Assignor => continue,
+            };
+            for pattern in &definition.watch {
+                into.insert(pattern, binding.name.clone());
+            }
+            for pattern in &definition.policy {
+                index.policies.insert(pattern, binding.name.clone());
+            }
+        }
+        self.active = Arc::new(index);
     }
 }

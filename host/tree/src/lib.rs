@@ -16,6 +16,7 @@ pub mod bindings;
 mod capture;
 pub mod command;
 pub mod encoding;
+pub mod footprint;
 pub mod ids;
 pub mod modules;
 mod names;

@@ -5,21 +5,23 @@
 //! 3. From time to time it captures what changed since the last capture, for a checkpoint:
 //!    [`Tree::capture`]. [`Tree::restore`] makes a tree of a checkpoint.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use innkeeper_proto::Acl;
 
-use crate::Zxid;
 use crate::acl;
 use crate::applied::Applied;
 use crate::bindings::Bindings;
 use crate::command::Command;
 use crate::modules::Modules;
 use crate::path;
+use crate::queue::QueueKey;
 use crate::store::{Body, Data, Epoch, Horizon, Nodes, Store};
 use crate::view::Reader;
+use crate::{Digest, Zxid};
 
 /// The state, as the one who changes it holds it.
 ///
@@ -35,6 +37,12 @@ pub struct Tree {
     pub(crate) level: u32,
     pub(crate) bindings: Arc<Bindings>,
     pub(crate) modules: Arc<Modules>,
+    /// Keys of what changed since the last capture, beside znodes and sessions.
+    pub(crate) dirty_bindings: BTreeSet<Arc<str>>,
+    pub(crate) dirty_modules: BTreeSet<Digest>,
+    pub(crate) dirty_queues: BTreeSet<(Arc<str>, QueueKey)>,
+    #[cfg(innkeeper_break = "ack-in-transaction")]
+    pub(crate) outside_acks: Vec<(String, Vec<crate::transaction::Ack>)>,
 }
 
 impl Default for Tree {
@@ -95,6 +103,11 @@ impl Tree {
             level,
             bindings,
             modules,
+            dirty_bindings: BTreeSet::new(),
+            dirty_modules: BTreeSet::new(),
+            dirty_queues: BTreeSet::new(),
+            #[cfg(innkeeper_break = "ack-in-transaction")]
+            outside_acks: Vec::new(),
         }
     }
 

@@ -1,0 +1,452 @@
+//! One command's changes of znodes, as long as it may still fail: each operation with
+//! ZooKeeper's checks, in ZooKeeper's order.
+//!
+//! 1. An operation checks, then changes the nodes under the command's zxid and notes its
+//!    events; later operations of the command see it.
+//! 2. If one fails, [`Change::undo`] puts everything back; else `Tree::finish` keeps it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use innkeeper_proto::{Acl, CreateMode, ErrorCode, EventType, Perms};
+use parking_lot::RwLockWriteGuard;
+
+use super::hash::Rolling;
+use crate::acl::{self, AclRef};
+use crate::applied::{Event, OpReply};
+use crate::binding::{self, Definition};
+use crate::command::{Identity, WriteOp};
+use crate::modules::Modules;
+use crate::path;
+use crate::store::{Body, Data, Nodes};
+use crate::{SessionId, Zxid};
+
+/// How many operations run before views that wait are let in.
+const RUN: usize = 64;
+
+/// A command's changes in progress.
+pub(super) struct Change<'a> {
+    pub(super) zxid: Zxid,
+    pub(super) time_ms: u64,
+    pub(super) nodes: RwLockWriteGuard<'a, Nodes>,
+    pub(super) modules: &'a Modules,
+    pub(super) hash: Rolling,
+    hash_before: Rolling,
+    pub(super) events: Vec<Event>,
+    /// What was written below `/innkeeper/bindings`, in order.
+    pub(super) bindings: Vec<BindingEdit>,
+    /// Paths whose ACL was set: they have no event, but policies may be among them.
+    pub(super) acls_set: Vec<Arc<str>>,
+    operations: usize,
+}
+
+/// What became of the znode of a binding.
+#[derive(Debug)]
+pub(super) enum BindingEdit {
+    /// A new document.
+    Wish(Arc<str>, Arc<Definition>),
+    /// The znode is gone.
+    Gone(Arc<str>),
+}
+
+/// On whose behalf an operation runs.
+#[derive(Clone, Copy)]
+pub(super) enum Authority<'a> {
+    /// ACLs decide by these identities.
+    Identities(&'a [Identity]),
+    /// No ACL applies: the caller has judged the path, or the state itself acts.
+    Granted,
+}
+
+impl Authority<'_> {
+    fn check(self, acl: &AclRef, wanted: Perms) -> Result<(), ErrorCode> {
+        match self {
+            Authority::Identities(identities) if !acl::allows(acl, wanted, identities) => {
+                Err(ErrorCode::NoAuth)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_super(self) -> bool {
+        matches!(self, Authority::Identities(identities) if acl::is_super(identities))
+    }
+
+    fn fixup(self, stated: &[Acl]) -> Result<Vec<Acl>, ErrorCode> {
+        match self {
+            Authority::Identities(identities) => acl::fixup(stated, identities),
+            Authority::Granted => acl::fixup(stated, &[]),
+        }
+    }
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn new(
+        zxid: Zxid,
+        time_ms: u64,
+        nodes: RwLockWriteGuard<'a, Nodes>,
+        modules: &'a Modules,
+        hash: Rolling,
+    ) -> Change<'a> {
+        Change {
+            zxid,
+            time_ms,
+            nodes,
+            modules,
+            hash,
+            hash_before: hash,
+            events: Vec::new(),
+            bindings: Vec::new(),
+            acls_set: Vec::new(),
+            operations: 0,
+        }
+    }
+
+    /// The command failed: nothing was changed.
+    pub(super) fn undo(&mut self) {
+        self.nodes.rollback();
+        self.events.clear();
+        self.bindings.clear();
+        self.acls_set.clear();
+        self.hash = self.hash_before;
+    }
+
+    /// One operation of a client.
+    pub(super) fn run(
+        &mut self,
+        operation: &WriteOp,
+        identities: &[Identity],
+        session: Option<SessionId>,
+    ) -> Result<OpReply, ErrorCode> {
+        self.let_views_in();
+        let authority = Authority::Identities(identities);
+        match operation {
+            WriteOp::Create {
+                path,
+                data,
+                acl,
+                mode,
+            } => {
+                let owner = match (mode, session) {
+                    (CreateMode::Persistent | CreateMode::PersistentSequential, _) => 0,
+                    (CreateMode::Ephemeral | CreateMode::EphemeralSequential, Some(session)) => {
+                        session.0 as i64
+                    }
+                    (CreateMode::Ephemeral | CreateMode::EphemeralSequential, None) => {
+                        return Err(ErrorCode::BadArguments);
+                    }
+                    _ => return Err(ErrorCode::Unimplemented),
+                };
+                let acl = Stated::List(acl);
+                self.create(
+                    path,
+                    data.as_ref(),
+                    acl,
+                    mode.is_sequential(),
+                    owner,
+                    authority,
+                )
+            }
+            WriteOp::Delete { path, version } => self.delete(path, *version, authority),
+            WriteOp::SetData {
+                path,
+                data,
+                version,
+            } => self.set_data(path, data.as_ref(), *version, authority),
+            WriteOp::SetAcl { path, acl, version } => self.set_acl(path, acl, *version, authority),
+            WriteOp::Check { path, version } => self.check(path, *version, authority),
+        }
+    }
+
+    /// A long command must not keep views waiting to its end; what they see of it is nothing.
+    pub(super) fn let_views_in(&mut self) {
+        self.operations += 1;
+        if self.operations.is_multiple_of(RUN) {
+            RwLockWriteGuard::bump(&mut self.nodes);
+        }
+    }
+
+    pub(super) fn create(
+        &mut self,
+        path: &str,
+        data: Option<&Bytes>,
+        stated: Stated<'_>,
+        sequential: bool,
+        owner: i64,
+        authority: Authority<'_>,
+    ) -> Result<OpReply, ErrorCode> {
+        let parent_path = parent_or_refuse(path)?;
+        let listed = match stated {
+            Stated::List(list) => Some(authority.fixup(list)?),
+            Stated::Parents => None,
+        };
+        let parent = self.find_parent(parent_path)?;
+        let parent_body = self.nodes.body(parent).expect("found as existing");
+        authority.check(&parent_body.acl, Perms::CREATE)?;
+        let numbered;
+        let path = if sequential {
+            numbered = format!("{path}{:010}", parent_body.creates);
+            numbered.as_str()
+        } else {
+            path
+        };
+        path::validate(path)?;
+        if self.nodes.find(path).is_some() {
+            return Err(ErrorCode::NodeExists);
+        }
+        if parent_body.owner != 0 {
+            return Err(ErrorCode::NoChildrenForEphemerals);
+        }
+        let parent_acl = parent_body.acl.clone();
+        let list = match listed {
+            Some(list) => self.nodes.acls.intern(&guarded(path, list)),
+            None => parent_acl.clone(),
+        };
+        if is_own_root(path) && !authority.is_super() {
+            return Err(ErrorCode::NoAuth);
+        }
+        self.edit_binding(path, data)?;
+
+        let zxid = self.zxid.0;
+        let above = self.nodes.touch(parent, zxid);
+        above.creates = above.creates.wrapping_add(1);
+        above.num_children += 1;
+        above.pzxid = zxid;
+        let body = Body {
+            data: Data::new(data),
+            acl: list.clone(),
+            czxid: zxid,
+            mzxid: zxid,
+            pzxid: zxid,
+            ctime: self.time_ms,
+            mtime: self.time_ms,
+            owner,
+            version: 0,
+            aversion: 0,
+            creates: 0,
+            num_children: 0,
+        };
+        let stat = body.stat();
+        self.nodes.create(zxid, path, parent, body);
+        self.mix(b'c', path, data.map(|data| &data[..]));
+        self.hash.number(owner as u64);
+        self.mix_acl(&list);
+        let path: Arc<str> = path.into();
+        self.event(EventType::NodeCreated, path.clone(), list);
+        self.children_changed(parent_path, parent_acl);
+        Ok(OpReply::Created { path, stat })
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        path: &str,
+        version: i32,
+        authority: Authority<'_>,
+    ) -> Result<OpReply, ErrorCode> {
+        let parent_path = parent_or_refuse(path)?;
+        if path::is_special(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let parent = self.find_parent(parent_path)?;
+        let parent_body = self.nodes.body(parent).expect("found as existing");
+        authority.check(&parent_body.acl, Perms::DELETE)?;
+        let slot = self.nodes.find(path).ok_or(ErrorCode::NoNode)?;
+        let body = self.nodes.body(slot).expect("found as existing");
+        check_version(body.version, version)?;
+        if body.num_children > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        if is_own_root(path) && !authority.is_super() {
+            return Err(ErrorCode::NoAuth);
+        }
+        let (acl, parent_acl) = (body.acl.clone(), parent_body.acl.clone());
+        self.remove(path.into(), slot, parent, acl);
+        self.children_changed(parent_path, parent_acl);
+        Ok(OpReply::Deleted)
+    }
+
+    /// Deletes a session's ephemeral: nothing is checked.
+    pub(super) fn delete_ephemeral(&mut self, path: String, slot: u32) {
+        self.let_views_in();
+        let parent = self.nodes.parent(slot);
+        let Some((body, above)) = self.nodes.body(slot).zip(self.nodes.body(parent)) else {
+            return;
+        };
+        let (acl, parent_acl) = (body.acl.clone(), above.acl.clone());
+        let path: Arc<str> = path.into();
+        self.remove(path.clone(), slot, parent, acl);
+        self.children_changed(path::parent(&path), parent_acl);
+    }
+
+    fn remove(&mut self, path: Arc<str>, slot: u32, parent: u32, acl: AclRef) {
+        let zxid = self.zxid.0;
+        let above = self.nodes.touch(parent, zxid);
+        above.num_children -= 1;
+        above.pzxid = zxid;
+        self.nodes.delete(zxid, slot, path.clone());
+        self.mix(b'd', &path, None);
+        if let Some(name) = binding::name_of(&path) {
+            self.bindings.push(BindingEdit::Gone(name.into()));
+        }
+        self.event(EventType::NodeDeleted, path, acl);
+    }
+
+    pub(super) fn set_data(
+        &mut self,
+        path: &str,
+        data: Option<&Bytes>,
+        version: i32,
+        authority: Authority<'_>,
+    ) -> Result<OpReply, ErrorCode> {
+        path::validate(path)?;
+        let slot = self.nodes.find(path).ok_or(ErrorCode::NoNode)?;
+        let body = self.nodes.body(slot).expect("found as existing");
+        authority.check(&body.acl, Perms::WRITE)?;
+        check_version(body.version, version)?;
+        let acl = body.acl.clone();
+        self.edit_binding(path, data)?;
+        let body = self.nodes.touch(slot, self.zxid.0);
+        body.data = Data::new(data);
+        body.mzxid = self.zxid.0;
+        body.mtime = self.time_ms;
+        body.version = body.version.wrapping_add(1);
+        let stat = body.stat();
+        self.mix(b's', path, data.map(|data| &data[..]));
+        self.hash.number(u64::from(stat.version as u32));
+        self.event(EventType::NodeDataChanged, path.into(), acl);
+        Ok(OpReply::Set(stat))
+    }
+
+    fn set_acl(
+        &mut self,
+        path: &str,
+        list: &[Acl],
+        version: i32,
+        authority: Authority<'_>,
+    ) -> Result<OpReply, ErrorCode> {
+        path::validate(path)?;
+        let list = authority.fixup(list)?;
+        let slot = self.nodes.find(path).ok_or(ErrorCode::NoNode)?;
+        let body = self.nodes.body(slot).expect("found as existing");
+        authority.check(&body.acl, Perms::ADMIN)?;
+        check_version(body.aversion, version)?;
+        let list = self.nodes.acls.intern(&list);
+        self.mix(b'a', path, None);
+        self.mix_acl(&list);
+        let body = self.nodes.touch(slot, self.zxid.0);
+        body.acl = list;
+        body.aversion = body.aversion.wrapping_add(1);
+        let stat = body.stat();
+        self.acls_set.push(path.into());
+        Ok(OpReply::Set(stat))
+    }
+
+    fn check(
+        &mut self,
+        path: &str,
+        version: i32,
+        authority: Authority<'_>,
+    ) -> Result<OpReply, ErrorCode> {
+        path::validate(path)?;
+        let slot = self.nodes.find(path).ok_or(ErrorCode::NoNode)?;
+        let body = self.nodes.body(slot).expect("found as existing");
+        authority.check(&body.acl, Perms::READ)?;
+        check_version(body.version, version)?;
+        Ok(OpReply::Checked)
+    }
+
+    /// A document that is none, or that names a module that nobody registered, is refused
+    /// here, whoever sends it and however.
+    fn edit_binding(&mut self, path: &str, data: Option<&Bytes>) -> Result<(), ErrorCode> {
+        let Some(name) = binding::name_of(path) else {
+            return Ok(());
+        };
+        let definition = binding::check_name(name)
+            .and_then(|()| Definition::parse(data.map_or(&[], |data| &data[..])))
+            .map_err(|_| ErrorCode::BadArguments)?;
+        let module = self
+            .modules
+            .get(&definition.module)
+            .ok_or(ErrorCode::BadArguments)?;
+        if module.world != definition.world {
+            return Err(ErrorCode::BadArguments);
+        }
+        self.bindings
+            .push(BindingEdit::Wish(name.into(), Arc::new(definition)));
+        Ok(())
+    }
+
+    fn find_parent(&self, path: &str) -> Result<u32, ErrorCode> {
+        // ZooKeeper's root has the empty path as its second name.
+        let path = if path.is_empty() { path::ROOT } else { path };
+        self.nodes.find(path).ok_or(ErrorCode::NoNode)
+    }
+
+    fn children_changed(&mut self, parent_path: &str, acl: AclRef) {
+        let path = if parent_path.is_empty() {
+            path::ROOT
+        } else {
+            parent_path
+        };
+        self.event(EventType::NodeChildrenChanged, path.into(), acl);
+    }
+
+    fn event(&mut self, kind: EventType, path: Arc<str>, acl: AclRef) {
+        self.events.push(Event { kind, path, acl });
+    }
+
+    fn mix(&mut self, kind: u8, path: &str, data: Option<&[u8]>) {
+        self.hash.number(u64::from(kind));
+        self.hash.bytes(path.as_bytes());
+        self.hash.optional(data);
+    }
+
+    fn mix_acl(&mut self, list: &AclRef) {
+        for entry in list.iter() {
+            self.hash.number(u64::from(entry.perms.0 as u32));
+            self.hash.bytes(entry.scheme.as_bytes());
+            self.hash.bytes(entry.id.as_bytes());
+        }
+    }
+}
+
+/// What a create says about the ACL.
+#[derive(Clone, Copy)]
+pub(super) enum Stated<'a> {
+    /// This list.
+    List(&'a [Acl]),
+    /// The parent's.
+    Parents,
+}
+
+/// Everything before the last slash; empty for a child of the root, as in ZooKeeper.
+fn parent_or_refuse(path: &str) -> Result<&str, ErrorCode> {
+    match path.rfind('/') {
+        Some(slash) if !path.contains('\0') => Ok(&path[..slash]),
+        _ => Err(ErrorCode::BadArguments),
+    }
+}
+
+fn check_version(actual: i32, expected: i32) -> Result<(), ErrorCode> {
+    if expected == -1 || expected == actual {
+        Ok(())
+    } else {
+        Err(ErrorCode::BadVersion)
+    }
+}
+
+/// `/innkeeper` and `/innkeeper/bindings`: only the super user makes or deletes them.
+fn is_own_root(path: &str) -> bool {
+    matches!(path, path::INNKEEPER | path::BINDINGS)
+}
+
+/// Below `/innkeeper` the open list, which client libraries send where their user states
+/// none, stands for "none stated": everyone may read, only the super user may write. Who
+/// wants it open says so by setACL.
+fn guarded(path: &str, list: Vec<Acl>) -> Vec<Acl> {
+    if path::is_at_or_below(path, path::INNKEEPER) && list == acl::open() {
+        acl::read_only()
+    } else {
+        list
+    }
+}

@@ -1,0 +1,276 @@
+//! A guest's transaction: validated as a whole, then done as a whole.
+//!
+//! 1. The binding's activation is the one that the invocation ran under, and so are those of
+//!    the assignors that it called.
+//! 2. Everything that it read is as it was read.
+//! 3. Every event that it consumed is still queued: if not, somebody was first.
+//! 4. Its writes lie within its grants and succeed.
+//! 5. Then, and only then, under one zxid: the writes are kept, the events go.
+
+use std::sync::Arc;
+
+use innkeeper_proto::ErrorCode;
+
+use super::Cause;
+use super::change::{Authority, Change, Stated};
+use crate::applied::{Applied, Conflict, TicketResult};
+use crate::binding::Definition;
+use crate::queue::QueueKey;
+use crate::transaction::{Ack, GuestWrite, Read, Transaction};
+use crate::{SessionId, Tree, World};
+
+impl Tree {
+    pub(super) fn transact(
+        &mut self,
+        transaction: &Transaction,
+        applied: &mut Applied,
+    ) -> TicketResult {
+        match self.try_transact(transaction, applied) {
+            Ok(()) => TicketResult::Committed,
+            Err(Refused::Conflict(conflict)) => TicketResult::Conflict(conflict),
+            Err(Refused::Rejected(error, text)) => TicketResult::Rejected(error, text),
+        }
+    }
+
+    fn try_transact(
+        &mut self,
+        transaction: &Transaction,
+        applied: &mut Applied,
+    ) -> Result<(), Refused> {
+        let bindings = self.bindings.clone();
+        let active = bindings
+            .active(&transaction.binding)
+            .filter(|active| active.definition.world == World::Recipe)
+            .ok_or(Refused::Conflict(Conflict::Activation))?;
+        // Without this comparison an invocation of the old module commits after the swap.
+        if cfg!(not(innkeeper_break = "activation-check"))
+            && active.activation != transaction.activation
+        {
+            return Err(Refused::Conflict(Conflict::Activation));
+        }
+        for (name, activation) in &transaction.called {
+            if bindings.active(name).map(|active| active.activation) != Some(*activation) {
+                return Err(Refused::Conflict(Conflict::Assignor(name.clone())));
+            }
+        }
+        for read in &transaction.reads {
+            self.validate(read).map_err(Refused::Conflict)?;
+        }
+        if !self.acks_hold(&transaction.binding, &transaction.acks) {
+            return Err(Refused::Conflict(Conflict::Ack));
+        }
+
+        let store = self.store.clone();
+        let mut change = self.change(&store);
+        let written = change.write_all(transaction, &active.definition);
+        if let Err(refused) = written {
+            change.undo();
+            drop(change);
+            self.mix(b"rejected");
+            return Err(refused);
+        }
+        let done = change.commit(&store, &self.horizon);
+        let cause = Cause {
+            recipe: Some(&transaction.binding),
+            depth: transaction.depth,
+        };
+        self.acknowledge(&transaction.binding, &transaction.acks, applied);
+        self.finish(done, cause, applied);
+        let called: Vec<Arc<str>> = transaction
+            .called
+            .iter()
+            .map(|(name, _)| Arc::from(name.as_str()))
+            .collect();
+        if bindings
+            .get(&transaction.binding)
+            .is_some_and(|binding| binding.called != called)
+        {
+            self.edit_binding(&transaction.binding, |binding, _| binding.called = called);
+        }
+        Ok(())
+    }
+
+    /// Is what was read as it was?
+    fn validate(&self, read: &Read) -> Result<(), Conflict> {
+        let nodes = self.store.nodes.read();
+        let holds = |path: &str, unchanged: &dyn Fn(u32, &crate::store::Body) -> bool| {
+            let slot = nodes.find(path);
+            let body = slot.and_then(|slot| Some((slot, nodes.body(slot)?)));
+            match body {
+                Some((slot, body)) if unchanged(slot, body) => Ok(()),
+                _ => Err(Conflict::Path(path.to_owned())),
+            }
+        };
+        match read {
+            Read::Node { path, mzxid } => holds(path, &|_, body| body.mzxid == mzxid.0),
+            Read::Acl {
+                path,
+                czxid,
+                aversion,
+            } => holds(path, &|_, body| {
+                body.czxid == czxid.0 && body.aversion == *aversion
+            }),
+            Read::Children { path, pzxid } => holds(path, &|_, body| body.pzxid == pzxid.0),
+            Read::Subtree { path, seen } => {
+                holds(path, &|slot, _| nodes.subtree_zxid(slot) <= seen.0)
+            }
+            Read::Absent { path } => match nodes.find(path) {
+                None => Ok(()),
+                Some(_) => Err(Conflict::Path(path.clone())),
+            },
+            Read::Session(session) => match self.store.sessions.read().get(*session) {
+                Some(_) => Ok(()),
+                None => Err(Conflict::Session(*session)),
+            },
+        }
+    }
+
+    #[cfg(not(innkeeper_break = "ack-in-transaction"))]
+    fn acks_hold(&self, binding: &str, acks: &[Ack]) -> bool {
+        if acks.is_empty() {
+            return true;
+        }
+        let queues = self.store.queues.read();
+        queues
+            .get(binding)
+            .is_some_and(|queue| acks.iter().all(|ack| queue.check(ack)))
+    }
+
+    #[cfg(not(innkeeper_break = "ack-in-transaction"))]
+    fn acknowledge(&mut self, binding: &str, acks: &[Ack], applied: &mut Applied) {
+        self.take_off(binding, acks, &mut applied.queued);
+    }
+
+    /// Nothing waits to be acknowledged outside its transaction.
+    #[cfg(not(innkeeper_break = "ack-in-transaction"))]
+    pub(super) fn settle_outside_acks(&mut self) {}
+
+    /// The build that must fail: events are taken off the queue by a step of their own, the
+    /// command after the transaction, and nobody asks whether they were still there.
+    #[cfg(innkeeper_break = "ack-in-transaction")]
+    fn acks_hold(&self, _binding: &str, _acks: &[Ack]) -> bool {
+        true
+    }
+
+    #[cfg(innkeeper_break = "ack-in-transaction")]
+    fn acknowledge(&mut self, binding: &str, acks: &[Ack], applied: &mut Applied) {
+        // The dispatcher looks again at once, and finds what it has consumed.
+        super::note(&mut applied.queued, &Arc::from(binding));
+        self.outside_acks.push((binding.to_owned(), acks.to_vec()));
+    }
+
+    #[cfg(innkeeper_break = "ack-in-transaction")]
+    pub(super) fn settle_outside_acks(&mut self) {
+        for (binding, acks) in std::mem::take(&mut self.outside_acks) {
+            self.take_off(&binding, &acks, &mut Vec::new());
+        }
+    }
+
+    fn take_off(&mut self, binding: &str, acks: &[Ack], queued: &mut Vec<Arc<str>>) {
+        let store = self.store.clone();
+        let mut queues = store.queues.write();
+        let Some((name, queue)) = queues
+            .get_key_value(binding)
+            .map(|(name, _)| name.clone())
+            .and_then(|name| {
+                let queue = queues.get_mut(&name)?;
+                Some((name, queue))
+            })
+        else {
+            return;
+        };
+        for ack in acks {
+            if queue.acknowledge(ack) {
+                let key = match ack {
+                    Ack::Path { path, .. } => QueueKey::Path(path.as_str().into()),
+                    Ack::Resync(_) => QueueKey::Resync,
+                };
+                self.dirty_queues.insert((name.clone(), key));
+            }
+        }
+        // What came meanwhile waits for its own reaction.
+        if !queue.is_empty() {
+            super::note(queued, &name);
+        }
+    }
+}
+
+impl Change<'_> {
+    fn write_all(
+        &mut self,
+        transaction: &Transaction,
+        definition: &Definition,
+    ) -> Result<(), Refused> {
+        let limit = definition.limits.transaction_ops;
+        if transaction.writes.len() as u64 > limit {
+            let text = format!(
+                "the transaction has {} writes, its binding's limit is {limit}",
+                transaction.writes.len()
+            );
+            return Err(Refused::Rejected(ErrorCode::BadArguments, text));
+        }
+        for write in &transaction.writes {
+            self.let_views_in();
+            let path = write.path();
+            if !definition.may_write(path) {
+                let text = format!("the binding does not grant writing {path}");
+                return Err(Refused::Rejected(ErrorCode::NoAuth, text));
+            }
+            let done = match write {
+                GuestWrite::Create {
+                    path,
+                    data,
+                    acl,
+                    owner,
+                } => {
+                    let owner = owner_of(owner.as_ref(), &transaction.reads)?;
+                    let stated = acl.as_deref().map_or(Stated::Parents, Stated::List);
+                    self.create(
+                        path,
+                        data.as_ref(),
+                        stated,
+                        false,
+                        owner,
+                        Authority::Granted,
+                    )
+                }
+                GuestWrite::Set { path, data } => {
+                    self.set_data(path, data.as_ref(), -1, Authority::Granted)
+                }
+                GuestWrite::Delete { path } => self.delete(path, -1, Authority::Granted),
+            };
+            done.map_err(|error| Refused::Rejected(error, format!("{path}: {error}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// The owner of an ephemeral: a session that the transaction read as alive, which makes it so.
+fn owner_of(owner: Option<&SessionId>, reads: &[Read]) -> Result<i64, Refused> {
+    match owner {
+        None => Ok(0),
+        Some(session) if reads.contains(&Read::Session(*session)) => Ok(session.0 as i64),
+        Some(session) => {
+            let text =
+                format!("session {session} is to own an ephemeral, but is not in the read set");
+            Err(Refused::Rejected(ErrorCode::BadArguments, text))
+        }
+    }
+}
+
+impl GuestWrite {
+    /// The znode that is written.
+    pub fn path(&self) -> &str {
+        match self {
+            GuestWrite::Create { path, .. }
+            | GuestWrite::Set { path, .. }
+            | GuestWrite::Delete { path } => path,
+        }
+    }
+}
+
+/// Why a transaction did nothing.
+enum Refused {
+    Conflict(Conflict),
+    Rejected(ErrorCode, String),
+}

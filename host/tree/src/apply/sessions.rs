@@ -1,0 +1,101 @@
+//! The begin and the end of sessions.
+
+use crate::applied::{Applied, TicketResult};
+use crate::{SessionId, Tree};
+
+use super::Cause;
+
+impl Tree {
+    pub(super) fn create_session(
+        &mut self,
+        session: SessionId,
+        password: [u8; 16],
+        timeout_ms: u32,
+    ) -> TicketResult {
+        if !self
+            .store
+            .sessions
+            .write()
+            .create(self.zxid, session, password, timeout_ms)
+        {
+            // The id is taken: random as it is, the node just draws another one.
+            return TicketResult::NoSession;
+        }
+        self.mix_session(b'+', session, timeout_ms);
+        TicketResult::Attached {
+            session,
+            attachment: 1,
+            timeout_ms,
+        }
+    }
+
+    pub(super) fn reattach(
+        &mut self,
+        session: SessionId,
+        password: [u8; 16],
+        timeout_ms: u32,
+    ) -> TicketResult {
+        let store = self.store.clone();
+        let mut sessions = store.sessions.write();
+        match sessions.get(session) {
+            Some(known) if known.password == password => {
+                let attachment = sessions.reattach(self.zxid, session, timeout_ms, &self.horizon);
+                drop(sessions);
+                self.mix_session(b'^', session, timeout_ms);
+                TicketResult::Attached {
+                    session,
+                    attachment,
+                    timeout_ms,
+                }
+            }
+            _ => TicketResult::NoSession,
+        }
+    }
+
+    /// Ends a session that was silent, unless its client came back meanwhile.
+    pub(super) fn expire(&mut self, session: SessionId, attachment: u32, applied: &mut Applied) {
+        let silent = self
+            .store
+            .sessions
+            .read()
+            .get(session)
+            .is_some_and(|known| known.attachment() == attachment);
+        if silent {
+            self.end_session(session, applied);
+        }
+    }
+
+    /// Ends a session and deletes its ephemerals, in the order of their paths, under one zxid.
+    pub(super) fn end_session(&mut self, session: SessionId, applied: &mut Applied) {
+        let store = self.store.clone();
+        let slots = {
+            let mut sessions = store.sessions.write();
+            sessions.reclaim(&self.horizon);
+            sessions.end(self.zxid, session);
+            sessions.ephemerals(session)
+        };
+        self.mix_session(b'-', session, 0);
+        applied.ended.push(session);
+        if slots.is_empty() {
+            return;
+        }
+        let mut change = self.change(&store);
+        let mut ephemerals: Vec<(String, u32)> = slots
+            .into_iter()
+            .map(|slot| (change.nodes.path_of(slot), slot))
+            .collect();
+        ephemerals.sort_unstable();
+        for (path, slot) in ephemerals {
+            change.delete_ephemeral(path, slot);
+        }
+        let done = change.commit(&store, &self.horizon);
+        self.finish(done, Cause::default(), applied);
+    }
+
+    fn mix_session(&mut self, kind: u8, session: SessionId, timeout_ms: u32) {
+        let mut bytes = [kind; 13];
+        bytes[1..9].copy_from_slice(&session.0.to_le_bytes());
+        bytes[9..].copy_from_slice(&timeout_ms.to_le_bytes());
+        self.mix(&bytes);
+    }
+}
