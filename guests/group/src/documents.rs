@@ -81,11 +81,14 @@ impl Resources {
 
     /// The weights of a request, if any topic has one.
     pub(crate) fn weights(&self) -> Option<Vec<u32>> {
-        self.topics.iter().any(|topic| topic.weight.is_some()).then(|| {
-            let weights = self.topics.iter().map(|topic| {
-                std::iter::repeat_n(topic.weight.unwrap_or(1), topic.partitions as usize)
-            });
-            weights.flatten().collect()
-        })
+        self.topics
+            .iter()
+            .any(|topic| topic.weight.is_some())
+            .then(|| {
+                let weights = self.topics.iter().map(|topic| {
+                    std::iter::repeat_n(topic.weight.unwrap_or(1), topic.partitions as usize)
+                });
+                weights.flatten().collect()
+            })
     }
 }

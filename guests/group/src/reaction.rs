@@ -96,7 +96,9 @@ fn ask(
             Err(error) => return Ok(Err(format!("{config_path} is wrong: {error}"))),
         },
     };
-    let strategy = config.as_ref().and_then(|config| config.strategy.as_deref());
+    let strategy = config
+        .as_ref()
+        .and_then(|config| config.strategy.as_deref());
     let Some(strategy) = strategy.or(default_strategy) else {
         return Ok(Err(format!(
             "no strategy: write {{\"strategy\": \"<an assignor's name>\"}} to {config_path}"
@@ -189,7 +191,9 @@ fn below<'a>(root: &str, path: &'a str) -> Option<&'a str> {
 
 fn member(group: &str, id: &str, data: &[u8], topics: &[Topic], last: &Last) -> Member {
     let document = MemberDocument::parse(data).unwrap_or_else(|error| {
-        log::warn(format!("{group}: member {id} gets nothing, its data is wrong: {error}"));
+        log::warn(format!(
+            "{group}: member {id} gets nothing, its data is wrong: {error}"
+        ));
         MemberDocument {
             topics: Some(Vec::new()),
             ..MemberDocument::default()
@@ -267,6 +271,9 @@ fn write(
         });
     }
     tx.write_many(&writes)?;
-    tx.put(&format!("{group}/generation"), generation.to_string().as_bytes())?;
+    tx.put(
+        &format!("{group}/generation"),
+        generation.to_string().as_bytes(),
+    )?;
     Ok(())
 }

@@ -17,7 +17,9 @@ impl Assignment {
     pub(crate) fn numbers(&self, topics: &[Topic]) -> Vec<u32> {
         let owned = topics.iter().filter_map(|topic| {
             let partitions = self.topics.get(&topic.name)?;
-            let there = partitions.iter().filter(|&&partition| partition < topic.count);
+            let there = partitions
+                .iter()
+                .filter(|&&partition| partition < topic.count);
             Some(there.map(|partition| topic.first + partition))
         });
         let mut numbers: Vec<u32> = owned.flatten().collect();

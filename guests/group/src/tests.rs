@@ -28,11 +28,16 @@ fn changed(path: &str) -> Event {
 fn tree(strategy: &str) -> Memory {
     let mut tree = Memory::new();
     tree.bind_assignor("range", |request| Ok(innkeeper_assign::range(request)))
-        .bind_assignor("round-robin", |request| Ok(innkeeper_assign::round_robin(request)))
+        .bind_assignor("round-robin", |request| {
+            Ok(innkeeper_assign::round_robin(request))
+        })
         .bind_assignor("sticky", |request| Ok(innkeeper_assign::sticky(request)))
         .bind_assignor("broken", |_| Err("I am broken".into()))
         .make("/groups/g/members", b"")
-        .make("/groups/g/config", json!({ "strategy": strategy }).to_string().as_bytes());
+        .make(
+            "/groups/g/config",
+            json!({ "strategy": strategy }).to_string().as_bytes(),
+        );
     resources(&mut tree, &[("a", 6), ("b", 6)]);
     tree
 }
@@ -42,7 +47,10 @@ fn resources(tree: &mut Memory, topics: &[(&str, u32)]) {
         .iter()
         .map(|(name, partitions)| json!({ "name": name, "partitions": partitions }))
         .collect();
-    tree.make("/groups/g/resources", json!({ "topics": topics }).to_string().as_bytes());
+    tree.make(
+        "/groups/g/resources",
+        json!({ "topics": topics }).to_string().as_bytes(),
+    );
 }
 
 fn join(tree: &mut Memory, id: &str, data: &str) {
@@ -79,7 +87,11 @@ fn assert_whole(tree: &Memory, topics: &[(&str, u32)]) -> u64 {
     let all = topics
         .iter()
         .flat_map(|&(topic, count)| (0..u64::from(count)).map(move |p| (topic.to_owned(), p)));
-    let expected: Vec<_> = if members(tree).is_empty() { Vec::new() } else { all.collect() };
+    let expected: Vec<_> = if members(tree).is_empty() {
+        Vec::new()
+    } else {
+        all.collect()
+    };
     assert_eq!(owned, expected);
     generation
 }
@@ -134,7 +146,8 @@ fn each_change_is_one_generation() {
     resources(&mut tree, &[("a", 7)]);
     react(&mut tree);
     assert_eq!(assert_whole(&tree, &[("a", 7)]), 5);
-    tree.remove("/groups/g/members/m1").remove("/groups/g/members/m3");
+    tree.remove("/groups/g/members/m1")
+        .remove("/groups/g/members/m3");
     react(&mut tree);
     assert_eq!(assert_whole(&tree, &[]), 6);
     assert_eq!(members(&tree), [] as [&str; 0]);
@@ -194,7 +207,10 @@ fn subscriptions_and_what_the_assignor_is_told() {
         let [m1, m2] = request.members.as_slice() else {
             return Err("two members were expected".into());
         };
-        assert_eq!((m1.id.as_str(), m1.rack.as_deref(), m1.capacity), ("m1", Some("r"), Some(5)));
+        assert_eq!(
+            (m1.id.as_str(), m1.rack.as_deref(), m1.capacity),
+            ("m1", Some("r"), Some(5))
+        );
         assert_eq!(m1.subscribed, [1]);
         assert_eq!(m2.subscribed, [0, 1]);
         Ok(vec![1, 1, 0])
@@ -204,11 +220,18 @@ fn subscriptions_and_what_the_assignor_is_told() {
             "/groups/g/resources",
             br#"{"topics": [{"name": "a", "partitions": 2, "weight": 3}, {"name": "b", "partitions": 1}]}"#,
         );
-    join(&mut tree, "m1", r#"{"topics": ["b", "unknown"], "rack": "r", "capacity": 5}"#);
+    join(
+        &mut tree,
+        "m1",
+        r#"{"topics": ["b", "unknown"], "rack": "r", "capacity": 5}"#,
+    );
     join(&mut tree, "m2", "");
     react(&mut tree);
     assert_eq!(assert_whole(&tree, &[("a", 2), ("b", 1)]), 1);
-    assert_eq!(read(&tree, "assignments/m1").unwrap()["topics"], json!({ "b": [0] }));
+    assert_eq!(
+        read(&tree, "assignments/m1").unwrap()["topics"],
+        json!({ "b": [0] })
+    );
 }
 
 #[test]
@@ -231,13 +254,27 @@ fn the_assignor_is_told_who_owns_what() {
 #[test]
 fn whatever_is_missing_or_wrong_leaves_the_last_result() {
     let breakages: [fn(&mut Memory); 8] = [
-        |tree| { tree.remove("/groups/g/config"); },
-        |tree| { tree.make("/groups/g/config", b"{"); },
-        |tree| { tree.make("/groups/g/config", b"{}"); },
-        |tree| { tree.make("/groups/g/config", br#"{"strategy": "nobody"}"#); },
-        |tree| { tree.make("/groups/g/config", br#"{"strategy": "broken"}"#); },
-        |tree| { tree.remove("/groups/g/resources"); },
-        |tree| { tree.make("/groups/g/resources", b"[]"); },
+        |tree| {
+            tree.remove("/groups/g/config");
+        },
+        |tree| {
+            tree.make("/groups/g/config", b"{");
+        },
+        |tree| {
+            tree.make("/groups/g/config", b"{}");
+        },
+        |tree| {
+            tree.make("/groups/g/config", br#"{"strategy": "nobody"}"#);
+        },
+        |tree| {
+            tree.make("/groups/g/config", br#"{"strategy": "broken"}"#);
+        },
+        |tree| {
+            tree.remove("/groups/g/resources");
+        },
+        |tree| {
+            tree.make("/groups/g/resources", b"[]");
+        },
         |tree| resources(tree, &[("a", 1), ("a", 2)]),
     ];
     for (nth, breakage) in breakages.into_iter().enumerate() {
@@ -279,11 +316,21 @@ fn a_member_with_broken_data_harms_itself_alone() {
 #[test]
 fn damage_to_the_result_is_repaired() {
     let damages: [fn(&mut Memory); 5] = [
-        |tree| { tree.make("/groups/g/assignments/m1", b"?"); },
-        |tree| { tree.remove("/groups/g/assignments/m1"); },
-        |tree| { tree.make("/groups/g/assignments/stranger/child", b""); },
-        |tree| { tree.make("/groups/g/generation", b"?"); },
-        |tree| { tree.remove("/groups/g/assignments"); },
+        |tree| {
+            tree.make("/groups/g/assignments/m1", b"?");
+        },
+        |tree| {
+            tree.remove("/groups/g/assignments/m1");
+        },
+        |tree| {
+            tree.make("/groups/g/assignments/stranger/child", b"");
+        },
+        |tree| {
+            tree.make("/groups/g/generation", b"?");
+        },
+        |tree| {
+            tree.remove("/groups/g/assignments");
+        },
     ];
     for (nth, damage) in damages.into_iter().enumerate() {
         let mut tree = tree("range");
@@ -313,10 +360,16 @@ fn events_name_the_groups() {
     let names = |config: &Config, events: &[Event]| concerned(config, &tree, events).unwrap();
     let one = changed("/groups/b/members/m1");
     assert_eq!(
-        names(&config(), &[one.clone(), changed("/groups/a/config"), one.clone()]),
+        names(
+            &config(),
+            &[one.clone(), changed("/groups/a/config"), one.clone()]
+        ),
         ["/groups/a", "/groups/b"]
     );
-    assert_eq!(names(&config(), &[changed("/groups"), changed("/elsewhere/a")]), [] as [&str; 0]);
+    assert_eq!(
+        names(&config(), &[changed("/groups"), changed("/elsewhere/a")]),
+        [] as [&str; 0]
+    );
     assert_eq!(
         names(&config(), &[Event::Resync, changed("/groups/x/resources")]),
         ["/groups/x", "/groups/y"]
@@ -352,7 +405,9 @@ fn a_long_life() {
     let mut random = 12_345_u64;
     let mut generation = 0;
     for _ in 0..500 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         let id = format!("m{}", random >> 40 & 7);
         match random >> 60 {
             0..6 => join(&mut tree, &id, ""),
