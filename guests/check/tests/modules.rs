@@ -1,0 +1,130 @@
+//! The guests as built: each encodes to a component of its world that imports nothing but
+//! what the world offers.
+//!
+//! The modules are looked for in the folder that INNKEEPER_GUEST_MODULES names, or in
+//! `target/guest-modules`; `make guests` puts them there.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_parser::{Resolve, WorldId, WorldItem};
+
+/// The guests that the binary carries, with their worlds.
+const GUESTS: [(&str, &str); 5] = [
+    ("range", "assignor"),
+    ("round-robin", "assignor"),
+    ("sticky", "assignor"),
+    ("group", "recipe"),
+    ("path-rules", "authorizer"),
+];
+
+/// The guests for the host's tests.
+const TEST_GUESTS: [(&str, &str); 7] = [
+    ("test-tally", "recipe"),
+    ("test-follow", "recipe"),
+    ("test-stamp-1", "recipe"),
+    ("test-stamp-2", "recipe"),
+    ("test-hostile", "recipe"),
+    ("test-hostile-assignor", "assignor"),
+    ("test-hostile-authorizer", "authorizer"),
+];
+
+fn module(name: &str) -> Vec<u8> {
+    let root = env::var_os("INNKEEPER_GUEST_MODULES").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/guest-modules"),
+        PathBuf::from,
+    );
+    let path = root.join(format!("{name}.wasm"));
+    fs::read(&path).unwrap_or_else(|error| {
+        panic!(
+            "cannot read {}: {error}; run `make guests` first",
+            path.display()
+        )
+    })
+}
+
+/// The names of a component's imports and exports.
+fn surface(component: &[u8]) -> (Vec<String>, Vec<String>) {
+    let DecodedWasm::Component(resolve, world) =
+        wit_component::decode(component).expect("a component")
+    else {
+        panic!("a WIT package instead of a component");
+    };
+    names(&resolve, world)
+}
+
+fn names(resolve: &Resolve, world: WorldId) -> (Vec<String>, Vec<String>) {
+    let world = &resolve.worlds[world];
+    let imports = world.imports.iter();
+    (
+        imports
+            .filter(|(_, item)| !matches!(item, WorldItem::Type { .. }))
+            .map(|(key, _)| resolve.name_world_key(key))
+            .collect(),
+        world
+            .exports
+            .keys()
+            .map(|key| resolve.name_world_key(key))
+            .collect(),
+    )
+}
+
+fn encode(module: &[u8]) -> Vec<u8> {
+    ComponentEncoder::default()
+        .module(module)
+        .expect("a module with a component type")
+        .validate(true)
+        .encode()
+        .expect("a component")
+}
+
+/// What each world imports and exports, as `wit/` says.
+fn worlds() -> Vec<(String, Vec<String>, Vec<String>)> {
+    let mut resolve = Resolve::default();
+    let wit = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_dir(&wit).expect("the WIT package");
+    let worlds = resolve.packages[package].worlds.clone();
+    worlds
+        .into_iter()
+        .map(|(name, world)| {
+            let (imports, exports) = names(&resolve, world);
+            (name, imports, exports)
+        })
+        .collect()
+}
+
+#[test]
+fn every_guest_is_a_component_of_its_world_and_no_more() {
+    let worlds = worlds();
+    for (name, world) in GUESTS.into_iter().chain(TEST_GUESTS) {
+        let module = module(name);
+        let component = encode(&module);
+        eprintln!(
+            "{name}: module {} bytes, component {} bytes",
+            module.len(),
+            component.len()
+        );
+        let (_, offered, asked) = worlds.iter().find(|(n, ..)| n == world).expect("a world");
+        let (imports, exports) = surface(&component);
+        assert_eq!(&exports, asked, "{name} is not of world {world}");
+        for import in imports {
+            assert!(offered.contains(&import), "{name} imports {import}");
+        }
+    }
+}
+
+#[test]
+fn the_two_stamps_differ() {
+    assert_ne!(module("test-stamp-1"), module("test-stamp-2"));
+}
+
+/// Else a test of the host that pushes it would prove nothing.
+#[test]
+fn the_bad_import_is_there() {
+    let (imports, _) = surface(&encode(&module("test-bad-import")));
+    assert!(
+        imports.contains(&"test:bad/outside".to_owned()),
+        "{imports:?}"
+    );
+}

@@ -1,0 +1,54 @@
+//! Test guest `hostile`: a recipe that misbehaves.
+//!
+//! Configuration: `{"mode": "loop", "out": "/hostile"}`, the modes being those of
+//! [`Misbehaviour`]. Mode `none` counts its reactions in `out`. What it writes before it
+//! misbehaves must never be seen: `misbehaved` in `out`.
+
+use innkeeper_guest::prelude::*;
+use test_support::Misbehaviour;
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    mode: Misbehaviour,
+    out: String,
+}
+
+struct Hostile;
+
+impl Recipe for Hostile {
+    type Config = Config;
+
+    fn react(config: Config, tx: &mut dyn Transaction, _events: &[Event]) -> Result<()> {
+        if config.mode == Misbehaviour::None {
+            let count = match tx.get(&config.out)? {
+                Some(znode) => String::from_utf8_lossy(&znode.data)
+                    .parse()
+                    .unwrap_or(0_u64),
+                None => 0,
+            };
+            tx.put(&config.out, (count + 1).to_string().as_bytes())?;
+            return Ok(());
+        }
+        tx.put(&config.out, b"misbehaved")?;
+        match config.mode {
+            Misbehaviour::Reads => loop {
+                tx.get(&config.out)?;
+            },
+            Misbehaviour::Writes => {
+                let data = vec![b'x'; 512 << 10];
+                loop {
+                    tx.set(&config.out, &data, None)?;
+                }
+            }
+            Misbehaviour::Forbidden => Err(match tx.get("/forbidden") {
+                Ok(_) => "I could read /forbidden".into(),
+                Err(error) => error,
+            }),
+            Misbehaviour::Answer => Err("x".repeat(1 << 20).into()),
+            mode => mode.act(),
+        }
+    }
+}
+
+innkeeper_guest::recipe!(Hostile);

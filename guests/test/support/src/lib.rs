@@ -1,0 +1,7 @@
+//! What the test guests share.
+
+mod misbehaviour;
+mod stamp;
+
+pub use misbehaviour::Misbehaviour;
+pub use stamp::Stamp;
