@@ -49,8 +49,8 @@ pub struct ZnodeRow<D, A> {
     pub mzxid: u64,
     /// Zxid of the last change of its child list.
     pub pzxid: u64,
-    /// Zxid of the last change at or below it.
-    pub subtree_zxid: u64,
+    /// Zxid of the last command that changed anything of it, its ACL and children included.
+    pub changed_zxid: u64,
     /// Of its creation, in milliseconds since 1970.
     pub ctime_ms: u64,
     /// Of the last change of its data, in milliseconds since 1970.
@@ -143,7 +143,7 @@ pub fn znode<D: AsRef<[u8]>, A: AsRef<[Acl]>>(
                 znode.czxid,
                 znode.mzxid,
                 znode.pzxid,
-                znode.subtree_zxid,
+                znode.changed_zxid,
                 znode.ctime_ms,
                 znode.mtime_ms,
             ] {
@@ -291,7 +291,7 @@ fn read_znode(reader: &mut Reader) -> Result<ZnodeRow<Bytes, Vec<Acl>>, Encoding
         czxid: reader.u64("czxid")?,
         mzxid: reader.u64("mzxid")?,
         pzxid: reader.u64("pzxid")?,
-        subtree_zxid: reader.u64("subtree's zxid")?,
+        changed_zxid: reader.u64("zxid of the last change")?,
         ctime_ms: reader.u64("ctime")?,
         mtime_ms: reader.u64("mtime")?,
         owner: reader.i64("owner")?,
