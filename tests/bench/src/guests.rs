@@ -1,0 +1,254 @@
+//! One invocation of each guest kind through the very sandbox that a node uses, a new
+//! store and instance included, on a state with one group of 24 partitions and 4 members.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use hdrhistogram::Histogram;
+use innkeeper_proto::{Acl, CreateMode, Perms};
+use innkeeper_sandbox::{
+    ActiveAssignor, Assignors, AuthorizerSet, Decision, Invocation, Member, Module, Operation,
+    Request, Sandbox, Settings, Topic, Unavailable,
+};
+use innkeeper_tree::binding::Definition;
+use innkeeper_tree::command::{Write, WriteOp};
+use innkeeper_tree::{Command, Identity, QueueEntry, Reader, Ticket, Tree, View, Zxid};
+
+const PARTITIONS: u32 = 24;
+const MEMBERS: usize = 4;
+const WARM_UP: usize = 200;
+const ROUNDS: usize = 3000;
+
+/// The latency of each kind of call, in nanoseconds.
+pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histogram<u64>)>> {
+    let sandbox = Sandbox::new(Settings::default()).map_err(|error| anyhow!("{error}"))?;
+    let load = |name: &str| -> anyhow::Result<Arc<Module>> {
+        let path = modules.join(format!("{name}.wasm"));
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("{} is missing: run make guests", path.display()))?;
+        let (_, module) = sandbox
+            .accept(&bytes)
+            .map_err(|error| anyhow!("{name}: {error}"))?;
+        Ok(Arc::new(module))
+    };
+    let (range, sticky, group, rules) = (
+        load("range")?,
+        load("sticky")?,
+        load("group")?,
+        load("path-rules")?,
+    );
+    let state = state()?;
+    let mut figures = Vec::new();
+
+    for (name, module) in [("assignor range", &range), ("assignor sticky", &sticky)] {
+        let definition = define(module, serde_json::json!({"world": "assignor"}))?;
+        let request = request();
+        let mut latency_ns = Histogram::new(3)?;
+        for round in 0..WARM_UP + ROUNDS {
+            let start = Instant::now();
+            let answer = sandbox
+                .assign(module, &definition, &request)
+                .await
+                .map_err(|error| anyhow!("{error}"))?;
+            note(&mut latency_ns, round, start)?;
+            anyhow::ensure!(
+                answer.owners.len() == PARTITIONS as usize,
+                "{name} left partitions out"
+            );
+        }
+        figures.push((name, latency_ns));
+    }
+
+    let definition = Arc::new(define(
+        &group,
+        serde_json::json!({
+            "world": "recipe",
+            "watch": ["/groups/*/members/*"],
+            "read": ["/groups/**"],
+            "write": ["/groups/*/assignments/*", "/groups/*/generation"],
+            "config": {"groups": "/groups", "strategy": "range"},
+        }),
+    )?);
+    let bound = ActiveAssignor {
+        definition: Arc::new(define(&range, serde_json::json!({"world": "assignor"}))?),
+        module: Arc::clone(&range),
+        activation: Zxid(1),
+    };
+    let assignors: Arc<dyn Assignors> = Arc::new(One(bound));
+    let mut latency_ns = Histogram::new(3)?;
+    for round in 0..WARM_UP + ROUNDS {
+        let invocation = Invocation {
+            binding: "group".to_owned(),
+            activation: Zxid(1),
+            definition: Arc::clone(&definition),
+            view: state.view(),
+            events: vec![QueueEntry::Resync {
+                zxid: Zxid(1),
+                depth: 0,
+            }],
+            now_ms: 1,
+        };
+        let start = Instant::now();
+        let reaction = sandbox
+            .react(&group, invocation, Arc::clone(&assignors))
+            .await;
+        note(&mut latency_ns, round, start)?;
+        let reaction =
+            reaction.map_err(|failed| anyhow!("the recipe failed: {}", failed.failure))?;
+        anyhow::ensure!(
+            !reaction.transaction.writes.is_empty(),
+            "the recipe wrote no assignment"
+        );
+    }
+    figures.push(("recipe group, assignor included", latency_ns));
+
+    let definition = Arc::new(define(
+        &rules,
+        serde_json::json!({
+            "world": "authorizer",
+            "watch": ["/groups/**"],
+            "policy": ["/policies/main"],
+            "config": {"rules": "/policies/main"},
+        }),
+    )?);
+    let asker = [Identity {
+        scheme: "ip".to_owned(),
+        id: "127.0.0.1".to_owned(),
+    }];
+    let set = || {
+        let (module, definition) = (Arc::clone(&rules), Arc::clone(&definition));
+        AuthorizerSet::new(
+            &sandbox,
+            "rules".to_owned(),
+            module,
+            definition,
+            state.last_zxid(),
+            state.clone(),
+            1,
+        )
+    };
+    let (mut cold_ns, mut warm_ns) = (Histogram::new(3)?, Histogram::new(3)?);
+    for round in 0..WARM_UP + ROUNDS {
+        let start = Instant::now();
+        let set = set();
+        decide(&set, &asker).await?;
+        note(&mut cold_ns, round, start)?;
+        let start = Instant::now();
+        decide(&set, &asker).await?;
+        note(&mut warm_ns, round, start)?;
+    }
+    figures.push(("authorizer path-rules, with load", cold_ns));
+    figures.push(("authorizer path-rules, loaded", warm_ns));
+    Ok(figures)
+}
+
+async fn decide(set: &AuthorizerSet, asker: &[Identity]) -> anyhow::Result<()> {
+    let decided = set
+        .decide(0, asker, Operation::GetData, "/groups/orders/config")
+        .await
+        .map_err(|undecided| anyhow!("the authorizer gave no verdict: {undecided:?}"))?;
+    anyhow::ensure!(
+        decided.decision == Decision::Allow,
+        "the authorizer denied what its rules allow"
+    );
+    Ok(())
+}
+
+fn note(latency_ns: &mut Histogram<u64>, round: usize, start: Instant) -> anyhow::Result<()> {
+    let elapsed = start.elapsed();
+    if round >= WARM_UP {
+        latency_ns.record(u64::try_from(elapsed.as_nanos())?)?;
+    }
+    Ok(())
+}
+
+/// A binding's definition with this module's name filled in.
+fn define(module: &Module, mut document: serde_json::Value) -> anyhow::Result<Definition> {
+    document["module"] = module.digest().to_string().into();
+    Definition::parse(document.to_string().as_bytes()).map_err(|error| anyhow!("{error}"))
+}
+
+/// The only assignor there is.
+struct One(ActiveAssignor);
+
+impl Assignors for One {
+    fn find(&self, _: &View, _: &str) -> Result<ActiveAssignor, Unavailable> {
+        Ok(self.0.clone())
+    }
+}
+
+fn request() -> Request {
+    let member = |number: usize| Member {
+        id: format!("member-{number}"),
+        rack: None,
+        capacity: None,
+        subscribed: vec![0],
+        owned: (0..PARTITIONS)
+            .filter(|partition| *partition as usize % MEMBERS == number)
+            .collect(),
+    };
+    Request {
+        topics: vec![Topic {
+            name: "orders".to_owned(),
+            first: 0,
+            count: PARTITIONS,
+        }],
+        members: (0..MEMBERS).map(member).collect(),
+        weights: None,
+        strategy_config: "null".to_owned(),
+    }
+}
+
+/// A state with one group and one policy.
+fn state() -> anyhow::Result<Reader> {
+    let mut tree = Tree::new();
+    let mut create = |path: &str, data: String| {
+        let write = WriteOp::Create {
+            path: path.to_owned(),
+            data: Some(data.into_bytes().into()),
+            acl: vec![Acl::world(Perms::ALL)],
+            mode: CreateMode::Persistent,
+        };
+        let identities = vec![Identity {
+            scheme: "super".to_owned(),
+            id: String::new(),
+        }];
+        let operation = innkeeper_tree::Operation::Admin {
+            ticket: Ticket(0),
+            identities,
+            write: Write::Single(write),
+        };
+        tree.apply(&Command {
+            time_ms: 1,
+            operation,
+        });
+    };
+    for path in [
+        "/groups",
+        "/groups/orders",
+        "/groups/orders/members",
+        "/groups/orders/assignments",
+        "/policies",
+    ] {
+        create(path, String::new());
+    }
+    let topics = serde_json::json!({"topics": [{"name": "orders", "partitions": PARTITIONS}]});
+    create("/groups/orders/resources", topics.to_string());
+    create(
+        "/groups/orders/config",
+        r#"{"strategy": "range"}"#.to_owned(),
+    );
+    for number in 0..MEMBERS {
+        create(
+            &format!("/groups/orders/members/member-{number}"),
+            String::new(),
+        );
+    }
+    create("/policies/main", POLICY.to_owned());
+    tree.publish();
+    Ok(tree.reader())
+}
+
+const POLICY: &str = r#"{"default": "deny", "rules": [{"effect": "allow", "operations": ["read"], "path": "/groups/**"}]}"#;

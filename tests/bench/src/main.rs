@@ -1,0 +1,177 @@
+//! A first benchmark: what a client gets over the wire, what a guest costs, how fast the
+//! service reacts; beside it what the disk can do, without which no figure of durable
+//! writes means anything.
+//!
+//! 1. The data folder's file system is looked at (one in memory is refused) and its
+//!    fdatasyncs per second are measured.
+//! 2. A server is started in that folder as a process of its own.
+//! 3. Creates, sets and gets, with one request in flight per connection and with many.
+//! 4. Reactions: from an ephemeral's disappearance to the new assignment.
+//! 5. One invocation of each guest kind, a new store included, in this process.
+
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a measuring client stands outside the host, on the real clock, disk and sockets"
+)]
+
+mod disk;
+mod guests;
+mod load;
+mod node;
+mod reaction;
+mod wire;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+use crate::load::Workload;
+use crate::node::Node;
+
+/// Measure a server over the wire and its guests.
+#[derive(Parser)]
+#[command(name = "innkeeper-bench")]
+struct Args {
+    /// The server to start.
+    #[arg(long)]
+    server: PathBuf,
+
+    /// Where its data goes, in a new folder that is removed afterwards.
+    #[arg(long)]
+    data: Option<PathBuf>,
+
+    /// The folder of the guests' modules.
+    #[arg(long, env = "INNKEEPER_GUEST_MODULES")]
+    modules: PathBuf,
+
+    /// Connections at a time.
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+
+    /// Requests in flight on each connection in the pipelined runs.
+    #[arg(long, default_value_t = 32)]
+    depth: usize,
+
+    /// Seconds for each run over the wire.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+
+    /// Reactions to measure.
+    #[arg(long, default_value_t = 300)]
+    reactions: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let parent = match &args.data {
+        Some(folder) => folder.clone(),
+        // Beside the binary: the build's own disk, not a /tmp that may be in memory.
+        None => args
+            .server
+            .parent()
+            .context("the server's path has no folder")?
+            .to_owned(),
+    };
+    std::fs::create_dir_all(&parent)?;
+    let kind = disk::file_system(&parent)?;
+    disk::refuse_memory(&kind, &parent)?;
+    let folder = Scratch(parent.join(format!("bench-data-{}", std::process::id())));
+    std::fs::create_dir_all(&folder.0)?;
+
+    // One thread: the generator stands beside the server on the same few cores.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(measure(&args, &folder.0, &kind))
+}
+
+async fn measure(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    println!("file system     {kind}");
+    println!(
+        "fdatasyncs      {:.0}/s by itself",
+        disk::fdatasyncs_per_second(folder, Duration::from_secs(2))?
+    );
+    println!("cores           {cores}, shared by the server and this load generator");
+    println!();
+
+    let node = Node::start(&args.server, &folder.join("node"))?;
+    println!(
+        "over the wire, {} connections, 100 bytes of data:",
+        args.connections
+    );
+    println!(
+        "{:<8} {:>9} {:>11} {:>9} {:>9} {:>14} {:>12}",
+        "", "in flight", "requests/s", "p50 us", "p99 us", "fdatasyncs/s", "server CPU"
+    );
+    let span = Duration::from_secs_f64(args.seconds);
+    for (number, (workload, depth)) in [
+        (Workload::Create, 1),
+        (Workload::Create, args.depth),
+        (Workload::Set, 1),
+        (Workload::Set, args.depth),
+        (Workload::Get, 1),
+        (Workload::Get, args.depth),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (syncs, cpu) = (node.fdatasyncs().await?, node.cpu_seconds()?);
+        let figures = load::run(
+            &node.zookeeper,
+            workload,
+            args.connections,
+            depth,
+            span,
+            number,
+        )
+        .await?;
+        let seconds = figures.span.as_secs_f64();
+        println!(
+            "{:<8} {:>9} {:>11.0} {:>9} {:>9} {:>14.0} {:>9.2} cores",
+            workload.name(),
+            depth,
+            figures.per_second(),
+            figures.latency_us.value_at_quantile(0.5),
+            figures.latency_us.value_at_quantile(0.99),
+            (node.fdatasyncs().await? - syncs) as f64 / seconds,
+            (node.cpu_seconds()? - cpu) / seconds,
+        );
+    }
+
+    let reactions = reaction::measure(&node, &args.modules, args.reactions).await?;
+    println!();
+    println!(
+        "reaction        p50 {} us, p99 {} us, from an ephemeral's disappearance to the new assignment ({} of them)",
+        reactions.value_at_quantile(0.5),
+        reactions.value_at_quantile(0.99),
+        reactions.len(),
+    );
+    node.stop()?;
+
+    println!();
+    println!("one invocation of a guest, a new store included:");
+    for (name, latency) in guests::measure(&args.modules).await? {
+        println!(
+            "{name:<32} p50 {:>6.1} us   p99 {:>6.1} us",
+            latency.value_at_quantile(0.5) as f64 / 1e3,
+            latency.value_at_quantile(0.99) as f64 / 1e3,
+        );
+    }
+    Ok(())
+}
+
+/// The run's folder, removed whatever the run comes to.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} could not be removed: {error}", self.0.display());
+        }
+    }
+}

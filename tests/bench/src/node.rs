@@ -1,0 +1,155 @@
+//! The server under test, as a process of its own.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// The super user's name and password here, and the digest that ZooKeeper makes of them.
+const SUPER_DIGEST: &str = "super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss=";
+/// The same for HTTP's Basic scheme.
+const SUPER_BASIC: &str = "c3VwZXI6c3VwZXI=";
+
+/// A running `innkeeper serve`.
+pub struct Node {
+    process: Child,
+    /// Where ZooKeeper clients connect.
+    pub zookeeper: String,
+    /// Where HTTP answers.
+    pub http: String,
+}
+
+impl Node {
+    /// Starts one on free ports and waits for the line that says it is ready.
+    pub fn start(binary: &Path, data: &Path) -> anyhow::Result<Self> {
+        use std::io::BufRead as _;
+        let mut process = Command::new(binary)
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--http",
+                "127.0.0.1:0",
+                "--super-digest",
+                SUPER_DIGEST,
+            ])
+            .arg("--data")
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{} cannot be started", binary.display()))?;
+        let stdout = process.stdout.take().context("the server has no stdout")?;
+        let mut lines = std::io::BufReader::new(stdout).lines();
+        let line = loop {
+            match lines.next() {
+                Some(line) => {
+                    let line = line?;
+                    if let Some(rest) = line.strip_prefix("innkeeper ready: ") {
+                        break rest.to_owned();
+                    }
+                }
+                None => bail!("the server ended before it was ready: {}", process.wait()?),
+            }
+        };
+        let value = |name: &str| {
+            line.split(' ')
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+                .map(str::to_owned)
+                .with_context(|| format!("the server's ready line names no {name}"))
+        };
+        Ok(Self {
+            zookeeper: value("zookeeper")?,
+            http: value("http")?,
+            process,
+        })
+    }
+
+    /// One HTTP request as the super user; the answer's body.
+    pub async fn http(&self, method: &str, path: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(&self.http).await?;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {SUPER_BASIC}\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n",
+            self.http,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(body).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        let split = answer
+            .windows(4)
+            .position(|part| part == b"\r\n\r\n")
+            .context("an HTTP answer without a head")?;
+        let status = String::from_utf8_lossy(&answer[..split])
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let body = answer.split_off(split + 4);
+        if !status.contains(" 20") {
+            bail!(
+                "{method} {path} answered {status}: {}",
+                String::from_utf8_lossy(&body)
+            );
+        }
+        Ok(body)
+    }
+
+    /// How many fdatasyncs the server has done since it started.
+    pub async fn fdatasyncs(&self) -> anyhow::Result<u64> {
+        let status: serde_json::Value =
+            serde_json::from_slice(&self.http("GET", "/status", b"").await?)?;
+        status["fdatasyncs"]
+            .as_u64()
+            .context("the server's status names no fdatasyncs")
+    }
+
+    /// CPU time that the server has used, in seconds (user and system).
+    pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        // The name in parentheses may hold anything; the fields behind it do not.
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .context("an odd stat line")?
+            .1
+            .split_whitespace()
+            .collect();
+        let ticks = |at: usize| {
+            fields
+                .get(at)
+                .and_then(|field| field.parse::<f64>().ok())
+                .unwrap_or(0.0)
+        };
+        // USER_HZ has been 100 on every Linux there is.
+        Ok((ticks(11) + ticks(12)) / 100.0)
+    }
+
+    /// Ends the server as an operator would.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        let id = self.process.id().to_string();
+        Command::new("kill")
+            .arg(id)
+            .status()
+            .context("the server cannot be told to end")?;
+        for _ in 0..200 {
+            if self.process.try_wait()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("the server did not end within 10 s of SIGTERM")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Does nothing to one that has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
