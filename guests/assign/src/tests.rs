@@ -9,15 +9,17 @@ use crate::testing::{
 };
 use crate::{NONE, Request, check, range, round_robin, sticky};
 
+type Deal = fn(&Request) -> Vec<u32>;
+
 /// The strategies, by name.
-const ALL: [(&str, fn(&Request) -> Vec<u32>); 3] = [
+const ALL: [(&str, Deal); 3] = [
     ("range", range),
     ("round-robin", round_robin),
     ("sticky", sticky),
 ];
 
 /// The request with its members listed the other way round, and the answer translated back.
-fn reversed(request: &Request, strategy: fn(&Request) -> Vec<u32>) -> Vec<u32> {
+fn reversed(request: &Request, strategy: Deal) -> Vec<u32> {
     let mut turned = request.clone();
     turned.members.reverse();
     let last = u32::try_from(request.members.len()).unwrap();

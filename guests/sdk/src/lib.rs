@@ -1,7 +1,7 @@
 //! Write guests for Innkeeper in Rust.
 //!
-//! A guest is a WebAssembly module of one of three worlds: a [`recipe`] reacts to changes
-//! of the tree, an [`assignor`] says who shall own what, an [`authorizer`] allows or
+//! A guest is a WebAssembly module of one of three worlds: a [`mod@recipe`] reacts to changes
+//! of the tree, an [`mod@assignor`] says who shall own what, an [`mod@authorizer`] allows or
 //! denies requests. Each world is one trait here, and one macro that makes a type that
 //! implements it the module's guest:
 //!
