@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use innkeeper_proto::connect::{ConnectRequest, ConnectResponse, PASSWORD_LEN};
 use innkeeper_proto::frame::{FourLetterWord, Inbound};
-use innkeeper_runtime::{Runtime, Stream};
+use innkeeper_runtime::{Runtime, Select2, Stream, select2};
 use innkeeper_tree::applied::TicketResult;
 use innkeeper_tree::{Operation, SessionId};
 
 use crate::clients::Present;
 use crate::core::Core;
-use crate::outbox::Outbox;
+use crate::outbox::{Close, Outbox};
 use crate::session::{Attached, Session};
 use crate::settings::HANDSHAKE_TIMEOUT_MS;
 use crate::wire::{End, Wants, Wire};
@@ -29,7 +29,12 @@ use crate::words;
 pub(crate) async fn serve<R: Runtime, S: Stream>(core: Arc<Core<R>>, stream: S, present: Present) {
     let peer = present.client.peer;
     let mut wire = Wire::new(stream);
-    let end = match greet(&core, &mut wire).await {
+    let stopping = core.stopping.clone();
+    let greeted = match select2(stopping.wait(), greet(&core, &mut wire)).await {
+        Select2::First(()) => Err(End::Told(Close::Stopping)),
+        Select2::Second(greeted) => greeted,
+    };
+    let end = match greeted {
         Ok(attached) => {
             let session = attached.id;
             let end = Session::new(core, attached, present).run(&mut wire).await;

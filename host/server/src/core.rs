@@ -2,26 +2,27 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use innkeeper_raft::{Door, Replica};
+use innkeeper_raft::{Door, Replica, Unavailable};
 use innkeeper_runtime::{Instant, Runtime, Signal};
 use innkeeper_tree::{Operation, Reader, Ticket};
+use parking_lot::RwLock;
 
 use crate::clients::Clients;
 use crate::expiry::Expiry;
 use crate::fanout::Fanout;
 use crate::gate::Guard;
-use crate::settings::NodeSettings;
+use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
 use crate::tickets::{ProposeError, Settled, Tickets};
 
 /// The running node, as its parts see it: connections, guests, admin.
 ///
 /// How a part of the node proposes: [`Core::propose`] with an operation that carries a ticket;
 /// the answer comes when the operation was applied here and a view shows it. How it reads:
-/// [`Core::reader`]; after [`Replica::read_index`] where it must not be stale. How it hears of
+/// [`Core::reader`]; after [`Core::read_index`] where it must not be stale. How it hears of
 /// bindings: hooks installed in [`Core::fanout`]. How it takes part in decisions: a gate
 /// installed in [`Core::guard`]. It ends when [`Core::stopping`] is raised.
-#[derive(Debug)]
 pub struct Core<R: Runtime> {
     /// Clock, sockets, threads.
     pub runtime: R,
@@ -31,8 +32,6 @@ pub struct Core<R: Runtime> {
     pub reader: Reader,
     /// The way into the log.
     pub door: Door,
-    /// Read indexes, modules, status.
-    pub replica: Arc<Replica<R>>,
     /// Who waits for this node's own proposals.
     pub tickets: Arc<Tickets>,
     /// From apply to whoever waits.
@@ -43,6 +42,7 @@ pub struct Core<R: Runtime> {
     pub stopping: Signal,
     /// When the node was ready.
     pub started: Instant,
+    pub(crate) replica: RwLock<Option<Arc<Replica<R>>>>,
     pub(crate) expiry: Arc<Expiry>,
     pub(crate) clients: Arc<Clients>,
 }
@@ -58,9 +58,46 @@ impl<R: Runtime> Core<R> {
             .await
     }
 
+    /// The replica: modules, status. An error once the node has stopped. Let go of it soon: the
+    /// node's stop waits for it.
+    pub fn replica(&self) -> Result<Arc<Replica<R>>, Unavailable> {
+        let replica = self.replica.read().clone();
+        replica.ok_or_else(|| Unavailable::Stopped("the node has been stopped".to_owned()))
+    }
+
+    /// Returns when everything that was committed before the call is applied and published here.
+    pub async fn read_index(&self) -> Result<(), Unavailable> {
+        self.replica()?.read_index().await
+    }
+
+    /// Shuts the replica down, once nobody uses it any more.
+    pub(crate) async fn close_replica(&self) {
+        let Some(mut replica) = self.replica.write().take() else {
+            return;
+        };
+        let deadline = self.runtime.now() + Duration::from_millis(STOP_TIMEOUT_MS);
+        loop {
+            match Arc::try_unwrap(replica) {
+                Ok(replica) => return replica.shutdown().await,
+                Err(_) if self.runtime.now() >= deadline => {
+                    tracing::warn!("a part of the node holds on to the replica: no checkpoint");
+                    return;
+                }
+                Err(shared) => replica = shared,
+            }
+            self.runtime.sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Where the admin socket is.
     pub fn admin_path(&self) -> PathBuf {
         self.settings.data.join(ADMIN_SOCKET)
+    }
+}
+
+impl<R: Runtime> std::fmt::Debug for Core<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
     }
 }
 

@@ -239,7 +239,11 @@ mod tests {
         let expiry = Expiry::new(100);
         expiry.opened(SESSION, 3, 1000);
         assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
-        assert_eq!(next(&expiry, 50), None, "nobody has looked at the socket yet");
+        assert_eq!(
+            next(&expiry, 50),
+            None,
+            "nobody has looked at the socket yet"
+        );
         expiry.heartbeat(SESSION).unwrap().nothing_buffered();
         assert_eq!(next(&expiry, 2), Some((1, Step::Expire(SESSION, 3))));
         assert!(next(&expiry, 30).is_some(), "a lost proposal is repeated");

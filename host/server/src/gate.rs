@@ -104,12 +104,16 @@ impl Cover {
     /// apply computes it; zero if none does. Of the state that [`Cover::is_open`] saw last.
     pub fn policy_zxid<'a>(&self, paths: impl Iterator<Item = &'a str> + Clone) -> Zxid {
         let covers = |binding: &&Arc<Binding>| {
-            binding.active.as_ref().is_some_and(|active| {
-                paths.clone().any(|path| active.definition.watches(path))
-            })
+            binding
+                .active
+                .as_ref()
+                .is_some_and(|active| paths.clone().any(|path| active.definition.watches(path)))
         };
         let covering = self.authorizers.iter().filter(covers);
-        covering.map(|binding| binding.policy_zxid).max().unwrap_or_default()
+        covering
+            .map(|binding| binding.policy_zxid)
+            .max()
+            .unwrap_or_default()
     }
 
     /// Whether the one who asks bypasses authorizers on this path, so that no broken policy can

@@ -233,7 +233,10 @@ mod tests {
         watches.add(1, "/a", Kind::Child);
         watches.add(3, "/a", Kind::Child);
         assert_eq!((watches.len(), watches.paths()), (3, 1));
-        assert_eq!(watches.fire("/a", EventType::NodeDeleted).as_slice(), [1, 3]);
+        assert_eq!(
+            watches.fire("/a", EventType::NodeDeleted).as_slice(),
+            [1, 3]
+        );
         assert!(watches.fire("/a", EventType::NodeDeleted).is_empty());
         assert_eq!((watches.len(), watches.paths()), (0, 0));
     }

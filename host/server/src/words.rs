@@ -49,7 +49,10 @@ impl Figures {
         let load = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
         let view = core.reader.view();
         Self {
-            version: format!("{VERSION}, built on innkeeper {}", env!("CARGO_PKG_VERSION")),
+            version: format!(
+                "{VERSION}, built on innkeeper {}",
+                env!("CARGO_PKG_VERSION")
+            ),
             latency_avg_ms: load(&stats.latency_sum_us) as f64
                 / (load(&stats.answered).max(1) as f64 * 1000.0),
             latency_max_ms: load(&stats.latency_max_us) / 1000,

@@ -14,7 +14,9 @@ impl<R: Runtime> Guests<R> {
         loop {
             let names = std::mem::take(&mut *self.shared.changed.lock());
             if names.is_empty() {
-                self.shared.changed_bell.notified().await;
+                if !self.heard(&self.shared.changed_bell).await {
+                    return;
+                }
                 continue;
             }
             for name in names {

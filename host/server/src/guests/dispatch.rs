@@ -14,7 +14,8 @@ use std::time::Duration;
 use innkeeper_raft::Refusal;
 use innkeeper_runtime::{Instant, Runtime, Select2, select2};
 use innkeeper_sandbox::{ActiveAssignor, Assignors, FailureKind, GuestFailure, Invocation, Unavailable};
-use innkeeper_tree::{Active, Operation, TicketResult, View, World, Zxid};
+use innkeeper_tree::applied::TicketResult;
+use innkeeper_tree::{Active, Operation, View, World, Zxid};
 use tokio::sync::Notify;
 
 use super::report::{BREAKER_FAILURES, Breaker};
@@ -58,7 +59,11 @@ impl<R: Runtime> Guests<R> {
         loop {
             match self.turn(&name, &mut health, &mut rate).await {
                 Turn::Again => {}
-                Turn::Idle => bell.notified().await,
+                Turn::Idle => {
+                    if !self.heard(&bell).await {
+                        return;
+                    }
+                }
                 Turn::Doomed => self.shared.runtime.sleep(DOOMED_PAUSE).await,
                 Turn::Failed(failure) => {
                     self.note_failure(&name, &failure);
@@ -83,6 +88,9 @@ impl<R: Runtime> Guests<R> {
 
     async fn turn(&self, name: &Arc<str>, health: &mut Health, rate: &mut Rate) -> Turn {
         let shared = &self.shared;
+        if shared.stopping.is_raised() {
+            return Turn::Gone;
+        }
         // Events first, then the view: so the view explains them.
         let events = shared.reader.queue(name, EVENTS_PER_REACTION);
         let view = shared.reader.view();
@@ -164,8 +172,9 @@ impl<R: Runtime> Guests<R> {
         let until = self.shared.runtime.now() + wait;
         loop {
             let slept = self.shared.runtime.sleep_until(until);
-            if let Select2::First(()) = select2(slept, bell.notified()).await {
-                return;
+            match select2(slept, self.heard(bell)).await {
+                Select2::First(()) | Select2::Second(false) => return,
+                Select2::Second(true) => {}
             }
             let view = self.shared.reader.view();
             let active = view.bindings().get(name).and_then(|binding| binding.active.as_ref());

@@ -15,19 +15,28 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use hashbrown::{Equivalent, HashMap};
-use innkeeper_runtime::Runtime;
+use innkeeper_runtime::{Instant, Runtime};
 use innkeeper_sandbox::{AuthorizerSet, Decision, Operation, Sandbox, Undecided};
-use innkeeper_tree::{Binding, Identity, OnFailure, Reader, View, World};
+use innkeeper_tree::binding::OnFailure;
+use innkeeper_tree::{Binding, Identity, Reader, View, World};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::Guests;
+use super::report::{BREAKER_FAILURES, Breaker};
 use crate::gate::{Access, Ask, Deciding, Gate};
 
 /// Decisions that are remembered per authorizer binding.
 const CACHED_DECISIONS: usize = 65_536;
+
+/// How long an authorizer is not asked after a first failure; it doubles with each further one.
+const REST_LEAST: Duration = Duration::from_millis(50);
+
+/// The longest such rest.
+const REST_MOST: Duration = Duration::from_secs(10);
 
 pub(super) struct AuthorizerGate {
     sandbox: Sandbox,
@@ -40,6 +49,30 @@ pub(super) struct AuthorizerGate {
 struct Live {
     set: AuthorizerSet,
     decisions: Mutex<HashMap<Question, bool, FxBuildHasher>>,
+    /// Failures in a row, and until when it is not asked again because of them.
+    trouble: Mutex<Option<(u32, Instant)>>,
+}
+
+impl Live {
+    /// Is the guest left alone for now? Each failing call may burn a whole budget of fuel on a
+    /// thread that serves clients, so a failing authorizer is asked ever less often.
+    fn is_resting(&self, now: Instant) -> bool {
+        self.trouble.lock().is_some_and(|(_, until)| now < until)
+    }
+
+    /// Notes a failure; says how many in a row.
+    fn failed(&self, now: Instant) -> u32 {
+        let mut trouble = self.trouble.lock();
+        let failures = trouble.map_or(0, |(failures, _)| failures) + 1;
+        let rest = REST_LEAST.saturating_mul(1 << (failures - 1).min(16)).min(REST_MOST);
+        *trouble = Some((failures, now + rest));
+        failures
+    }
+
+    /// Notes a good answer; says whether there was trouble before.
+    fn answered(&self) -> bool {
+        self.trouble.lock().take().is_some()
+    }
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -95,6 +128,7 @@ impl<R: Runtime> Guests<R> {
                 gate.workers,
             ),
             decisions: Mutex::default(),
+            trouble: Mutex::default(),
         });
         let mut all = gate.live.write();
         let entry = all.entry(Arc::clone(&binding.name)).or_insert_with(|| Arc::clone(&made));
@@ -120,8 +154,15 @@ impl<R: Runtime> Guests<R> {
             if let Some(allowed) = live.decisions.lock().get(&question) {
                 return *allowed;
             }
+            let runtime = &self.shared.runtime;
+            if live.is_resting(runtime.now()) {
+                return on_failure(&binding);
+            }
             match live.set.decide(worker(), identities, operation, ask.path).await {
                 Ok(decided) => {
+                    if live.answered() {
+                        self.shared.reports.breaker(&binding.name, Breaker::Closed);
+                    }
                     self.shared.reports.invoked(&binding.name, decided.usage);
                     self.shared.reports.log(&binding.name, decided.logs);
                     let allowed = match decided.decision {
@@ -160,6 +201,9 @@ impl<R: Runtime> Guests<R> {
                 }
                 Err(Undecided::Failed(failure)) => {
                     self.note_failure(&binding.name, &failure);
+                    let open = live.failed(runtime.now()) >= BREAKER_FAILURES;
+                    let breaker = if open { Breaker::Open } else { Breaker::BackingOff };
+                    self.shared.reports.breaker(&binding.name, breaker);
                     return on_failure(&binding);
                 }
             }

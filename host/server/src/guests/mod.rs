@@ -28,7 +28,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use innkeeper_raft::{Door, ModuleStore};
-use innkeeper_runtime::{Role, Runtime};
+use innkeeper_runtime::{Role, Runtime, Select2, Signal, select2};
 use innkeeper_sandbox::{GuestFailure, Sandbox};
 use innkeeper_tree::{Operation, Reader, Ticket};
 use parking_lot::Mutex;
@@ -73,6 +73,7 @@ struct Shared<R: Runtime> {
     /// Bindings to look at, and the activation task's alarm.
     changed: Mutex<BTreeSet<Arc<str>>>,
     changed_bell: Notify,
+    stopping: Signal,
     /// One bell per recipe that has a dispatcher.
     dispatchers: Mutex<FxHashMap<Arc<str>, Arc<Notify>>>,
 }
@@ -93,12 +94,14 @@ pub struct GuestsParts<R: Runtime> {
     pub sandbox: Sandbox,
     /// Client worker threads: places of each authorizer.
     pub workers: usize,
+    /// Raised when the node stops: every task of the guests ends.
+    pub stopping: Signal,
 }
 
 impl<R: Runtime> Guests<R> {
     /// Puts the parts together; nothing runs yet.
     pub fn new(parts: GuestsParts<R>) -> Guests<R> {
-        let GuestsParts { runtime, reader, door, tickets, store, sandbox, workers } = parts;
+        let GuestsParts { runtime, reader, door, tickets, store, sandbox, workers, stopping } = parts;
         let reports = Reports::default();
         Guests {
             shared: Arc::new(Shared {
@@ -113,6 +116,7 @@ impl<R: Runtime> Guests<R> {
                 reports,
                 changed: Mutex::default(),
                 changed_bell: Notify::new(),
+                stopping,
                 dispatchers: Mutex::default(),
             }),
         }
@@ -133,6 +137,14 @@ impl<R: Runtime> Guests<R> {
         self.changed(&bindings.iter().map(|binding| Arc::clone(&binding.name)).collect::<Vec<_>>());
         let this = self.clone();
         self.shared.runtime.spawn(Role::Client, async move { this.run_activations().await }).detach();
+    }
+
+    /// Waits for the bell; false if the node stops first.
+    async fn heard(&self, bell: &Notify) -> bool {
+        match select2(self.shared.stopping.wait(), bell.notified()).await {
+            Select2::First(()) => false,
+            Select2::Second(()) => true,
+        }
     }
 
     /// The gate to install in front of requests.

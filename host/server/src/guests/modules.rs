@@ -5,9 +5,9 @@ use std::sync::Arc;
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_runtime::{Role, Runtime};
 use innkeeper_sandbox::{Module, ModuleError};
-use innkeeper_tree::{
-    Digest, Identity, Operation, Reply, TicketResult, World, Write, WriteOp, path,
-};
+use innkeeper_tree::applied::{Reply, TicketResult};
+use innkeeper_tree::command::{Write, WriteOp};
+use innkeeper_tree::{Digest, Identity, Operation, World, path};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 

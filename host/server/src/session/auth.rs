@@ -88,10 +88,7 @@ mod tests {
         let mut identities = by_address(Some(([127, 0, 0, 1], 4).into()));
         let digest = "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=";
         for _ in 0..2 {
-            assert_eq!(
-                authenticate(&mut identities, &auth, Some(digest)),
-                Ok(())
-            );
+            assert_eq!(authenticate(&mut identities, &auth, Some(digest)), Ok(()));
         }
         assert_eq!(
             identities,

@@ -19,7 +19,11 @@ enum Found {
     Error(ErrorCode),
     Data(Znode),
     Stat(Stat),
-    Acl { stat: Stat, acl: AclRef, masked: bool },
+    Acl {
+        stat: Stat,
+        acl: AclRef,
+        masked: bool,
+    },
     Children(Children),
 }
 
@@ -31,7 +35,9 @@ impl<R: Runtime> Session<R> {
         wire: &mut Wire<S>,
     ) -> Result<bool, End> {
         let Some((access, path)) = self.front_read() else {
-            return Err(End::Unavailable("a request that is no read came to be read".into()));
+            return Err(End::Unavailable(
+                "a request that is no read came to be read".into(),
+            ));
         };
         let mut found = None;
         if !self.cover.is_open(view) {
@@ -120,9 +126,7 @@ fn watch_of(request: &Request) -> Option<(&PathWatch, Kind)> {
 /// Only what was found is watched; but exists waits for what is missing, too.
 fn leaves_watch(request: &Request, found: &Found) -> bool {
     match found {
-        Found::Error(error) => {
-            *error == ErrorCode::NoNode && matches!(request, Request::Exists(_))
-        }
+        Found::Error(error) => *error == ErrorCode::NoNode && matches!(request, Request::Exists(_)),
         _ => true,
     }
 }
@@ -169,13 +173,7 @@ fn look(view: &View, request: &Request, identities: &[Identity]) -> Found {
     }
 }
 
-fn encode<S: Stream>(
-    wire: &mut Wire<S>,
-    xid: i32,
-    zxid: i64,
-    body: &Body,
-    found: &Found,
-) {
+fn encode<S: Stream>(wire: &mut Wire<S>, xid: i32, zxid: i64, body: &Body, found: &Found) {
     let output = &mut wire.output;
     match found {
         Found::Error(error) => reply::encode_error(output, xid, zxid, *error),

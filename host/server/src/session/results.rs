@@ -5,10 +5,10 @@
 //! was sent behind it are examined again, with the same numbers; what comes back of the old
 //! sends belongs to an older round and means nothing.
 
+use innkeeper_proto::Perms;
 use innkeeper_proto::reply::{self, MultiResult};
 use innkeeper_proto::request::{MultiOp, Request};
 use innkeeper_proto::{ByteString, ErrorCode};
-use innkeeper_proto::Perms;
 use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::applied::{OpReply, Reply, SessionResult};
 use innkeeper_tree::{Zxid, acl};
@@ -64,7 +64,9 @@ impl<R: Runtime> Session<R> {
         let (Some(Item::Result { zxid, seq, result }), Some(send)) =
             (self.arrived.front(), self.sends.front())
         else {
-            return Err(End::Unavailable("a result came that nobody asked for".into()));
+            return Err(End::Unavailable(
+                "a result came that nobody asked for".into(),
+            ));
         };
         let (zxid, seq) = (*zxid, *seq);
         if seq != send.seq {

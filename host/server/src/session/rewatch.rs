@@ -190,16 +190,23 @@ impl<R: Runtime> Session<R> {
             Ok(WatcherType::Persistent | WatcherType::PersistentRecursive) => Ok(&[]),
             Err(error) => Err(error),
         };
-        let (newest, outcome) = self.core.fanout.watching(&self.core.reader, |newest, watches| {
-            let outcome = kinds.and_then(|kinds| {
-                let mut removed = false;
-                for kind in kinds {
-                    removed |= watches.remove(dense, &remove.path, *kind);
-                }
-                if removed { Ok(()) } else { Err(ErrorCode::NoWatcher) }
+        let (newest, outcome) = self
+            .core
+            .fanout
+            .watching(&self.core.reader, |newest, watches| {
+                let outcome = kinds.and_then(|kinds| {
+                    let mut removed = false;
+                    for kind in kinds {
+                        removed |= watches.remove(dense, &remove.path, *kind);
+                    }
+                    if removed {
+                        Ok(())
+                    } else {
+                        Err(ErrorCode::NoWatcher)
+                    }
+                });
+                (newest, outcome)
             });
-            (newest, outcome)
-        });
         *view = newest;
         self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
         self.send_arrived(view.zxid(), true, wire)?;

@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::task::{Context, Poll};
 
+use innkeeper_proto::ErrorCode;
 use innkeeper_proto::frame::Inbound;
 use innkeeper_proto::reply;
 use innkeeper_proto::request::Request;
-use innkeeper_proto::ErrorCode;
 use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::View;
 

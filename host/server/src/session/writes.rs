@@ -62,7 +62,7 @@ impl<R: Runtime> Session<R> {
         if self.syncs.wants_call() {
             let core = self.core.clone();
             self.syncs
-                .begin(Box::pin(async move { core.replica.read_index().await }));
+                .begin(Box::pin(async move { core.read_index().await }));
         }
         if !batch.is_empty() {
             self.core.door.submit(batch).await;

@@ -1,0 +1,130 @@
+//! Why a request failed: a status and one sentence, as JSON.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use innkeeper_proto::ErrorCode;
+use innkeeper_raft::Unavailable;
+use serde::Serialize;
+
+use crate::guests::PushError;
+use crate::tickets::ProposeError;
+
+/// What a request that failed is answered.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    sentence: String,
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
+        Self {
+            status,
+            sentence: sentence.into(),
+        }
+    }
+
+    /// The request itself is wrong.
+    pub(super) fn bad(sentence: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, sentence)
+    }
+
+    /// What it names is not there.
+    pub(super) fn missing(sentence: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, sentence)
+    }
+
+    /// Something here is broken.
+    pub(super) fn internal(sentence: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+    }
+
+    /// A ZooKeeper error code about a znode, in a sentence.
+    pub(super) fn of_znode(path: &str, error: ErrorCode) -> Self {
+        let (status, sentence) = match error {
+            ErrorCode::NoNode => (
+                StatusCode::NOT_FOUND,
+                format!("there is no znode `{path}`, or none above it; create what is missing first"),
+            ),
+            ErrorCode::NodeExists => (
+                StatusCode::CONFLICT,
+                format!("the znode `{path}` exists already; set its data instead"),
+            ),
+            ErrorCode::NotEmpty => (
+                StatusCode::CONFLICT,
+                format!("the znode `{path}` has children; delete them first"),
+            ),
+            ErrorCode::BadVersion => (
+                StatusCode::CONFLICT,
+                format!("the znode `{path}` has another version; read it again"),
+            ),
+            ErrorCode::NoChildrenForEphemerals => (
+                StatusCode::CONFLICT,
+                format!("`{path}` would stand below an ephemeral znode, which has no children; choose another parent"),
+            ),
+            ErrorCode::BadArguments => (
+                StatusCode::BAD_REQUEST,
+                format!("`{path}` cannot be written like that; the node's log says why"),
+            ),
+            ErrorCode::InvalidAcl => (
+                StatusCode::BAD_REQUEST,
+                format!("the ACL for `{path}` is empty or names an unknown scheme or a malformed id; correct it"),
+            ),
+            ErrorCode::NoAuth => (
+                StatusCode::FORBIDDEN,
+                format!("nobody may do that to `{path}`; choose another znode"),
+            ),
+            other => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the write to `{path}` failed: {other}; see the node's log"),
+            ),
+        };
+        Self::new(status, sentence)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Json(Body {
+            error: self.sentence,
+        });
+        let mut response = (self.status, body).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let ask = HeaderValue::from_static("Basic realm=\"innkeeper\", charset=\"UTF-8\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+        }
+        response
+    }
+}
+
+impl From<ProposeError> for Problem {
+    fn from(error: ProposeError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(error: Unavailable) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<PushError> for Problem {
+    fn from(error: PushError) -> Self {
+        use innkeeper_sandbox::ModuleError;
+        let status = match &error {
+            PushError::Module(ModuleError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            PushError::Module(_) => StatusCode::BAD_REQUEST,
+            PushError::Folder { .. } => StatusCode::CONFLICT,
+            PushError::Propose(_) => StatusCode::SERVICE_UNAVAILABLE,
+            PushError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}

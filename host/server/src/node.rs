@@ -1,0 +1,260 @@
+//! One node, put together.
+//!
+//! Start: 1. bind the sockets, so that a port in use is said before anything is opened;
+//! 2. open the replica, which locks the data folder, recovers, and leads its group of one;
+//! 3. give every session its full timeout; 4. accept clients.
+//!
+//! Stop: 1. raise the signal: nobody is accepted any more; 2. close the connections (their
+//! sessions live on); 3. shut the replica down, which leaves a checkpoint.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_raft::{OpenError, Replica, Settings};
+use innkeeper_runtime::{Listener, Role, Runtime, Select2, Signal, Task, select2};
+use innkeeper_tree::Operation;
+use parking_lot::RwLock;
+
+use crate::clients::Clients;
+use crate::core::Core;
+use crate::expiry::{Expiry, Step};
+use crate::fanout::Fanout;
+use crate::gate::Guard;
+use crate::listener;
+use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
+use crate::tickets::Tickets;
+
+/// Why a node does not start. Each says what is wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder.
+    #[error(
+        "the data folder {} cannot be used: {source}; name a folder that this user may write with --data",
+        path.display()
+    )]
+    Data {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A port.
+    #[error("cannot listen on {addr} for {what}: {source}; {hint}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// For whom.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+        /// What to do.
+        hint: String,
+    },
+    /// The admin socket.
+    #[error("cannot listen on the admin socket {}: {source}; use a data folder with a shorter path that this user may write", path.display())]
+    AdminSocket {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The replica.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node<R: Runtime> {
+    core: Arc<Core<R>>,
+    addr: SocketAddr,
+    http: Option<SocketAddr>,
+    tasks: Vec<Task<()>>,
+}
+
+impl<R: Runtime> Node<R> {
+    /// Starts a node with raft's default settings and waits until it serves.
+    pub async fn start(runtime: R, settings: NodeSettings) -> Result<Self, StartError> {
+        let raft = Settings {
+            node_id: u64::from(settings.node_id),
+            ..Settings::default()
+        };
+        Self::start_with(runtime, settings, raft).await
+    }
+
+    /// Starts a node and waits until it serves.
+    pub async fn start_with(
+        runtime: R,
+        settings: NodeSettings,
+        raft: Settings,
+    ) -> Result<Self, StartError> {
+        let clients_listener = listen(&runtime, settings.listen, "ZooKeeper's clients").await?;
+        let http_listener = match settings.http {
+            Some(addr) => Some(listen(&runtime, addr, "HTTP").await?),
+            None => None,
+        };
+        let addr = clients_listener.local_addr().unwrap_or(settings.listen);
+        let http = http_listener
+            .as_ref()
+            .and_then(|listener| listener.local_addr().or(settings.http));
+        let disk = runtime
+            .disk(&settings.data)
+            .map_err(|source| StartError::Data {
+                path: settings.data.clone(),
+                source,
+            })?;
+        let tickets = Arc::new(Tickets::default());
+        let expiry = Arc::new(Expiry::new((settings.tick_time_ms / 20).clamp(5, 100)));
+        let fanout = Arc::new(Fanout::new(tickets.clone(), expiry.clone()));
+        let replica = Replica::open(runtime.clone(), disk, raft, fanout.clone()).await?;
+        let reader = replica.reader();
+        let sessions = reader.view().sessions();
+        expiry.restart(
+            sessions
+                .iter()
+                .map(|info| (info.session, info.attachment, info.timeout_ms)),
+        );
+        let core = Arc::new(Core {
+            reader,
+            door: replica.door(),
+            replica: RwLock::new(Some(Arc::new(replica))),
+            tickets,
+            fanout,
+            guard: Guard::default(),
+            stopping: Signal::new(),
+            started: runtime.now(),
+            expiry,
+            clients: Arc::new(Clients::new(settings.max_client_connections)),
+            runtime,
+            settings,
+        });
+        let runtime = &core.runtime;
+        let tasks = vec![
+            runtime.spawn(
+                Role::Client,
+                listener::accept(core.clone(), clients_listener),
+            ),
+            runtime.spawn(Role::Client, expire(core.clone())),
+        ];
+        drop(http_listener);
+        Ok(Self {
+            addr,
+            http,
+            tasks,
+            core,
+        })
+    }
+
+    /// Where ZooKeeper's clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where HTTP is served.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// What the node's parts share.
+    pub fn core(&self) -> &Arc<Core<R>> {
+        &self.core
+    }
+
+    /// The line that says that the node is ready, and where.
+    pub fn ready_line(&self) -> String {
+        let http = self
+            .http
+            .map_or_else(|| "none".to_owned(), |addr| addr.to_string());
+        format!(
+            "innkeeper ready: zookeeper={} http={http} admin={}",
+            self.addr,
+            self.core.admin_path().display()
+        )
+    }
+
+    /// Waits until the node has failed for good, and says why. What was acknowledged is safe.
+    pub fn failed(&self) -> impl Future<Output = String> + Send + 'static + use<R> {
+        let failed = self.core.replica().map(|replica| replica.failed());
+        async move {
+            match failed {
+                Ok(failed) => failed.await,
+                Err(stopped) => stopped.to_string(),
+            }
+        }
+    }
+
+    /// Stops the node: closes its connections, leaves a checkpoint.
+    pub async fn stop(self) {
+        let core = &self.core;
+        core.stopping.raise();
+        core.fanout.stop();
+        let deadline = core.runtime.now() + Duration::from_millis(STOP_TIMEOUT_MS);
+        while core.clients.len() > 0 && core.runtime.now() < deadline {
+            core.runtime.sleep(Duration::from_millis(5)).await;
+        }
+        core.tickets.stop();
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!("a part of the node ended badly: {error}");
+            }
+        }
+        core.close_replica().await;
+    }
+}
+
+async fn listen<R: Runtime>(
+    runtime: &R,
+    addr: SocketAddr,
+    what: &'static str,
+) -> Result<R::Listener, StartError> {
+    runtime
+        .listen_tcp(addr)
+        .await
+        .map_err(|source| StartError::Listen {
+            addr,
+            what,
+            hint: if source.kind() == io::ErrorKind::AddrInUse {
+                format!("stop what uses port {}, or choose another", addr.port())
+            } else {
+                "choose an address of this machine and a port that this user may use".to_owned()
+            },
+            source,
+        })
+}
+
+/// Counts ticks and ends sessions that stay silent.
+async fn expire<R: Runtime>(core: Arc<Core<R>>) {
+    let period = Duration::from_millis(u64::from(core.expiry.tick_ms()));
+    let mut interval = core.runtime.interval(period);
+    loop {
+        if let Select2::First(()) = select2(core.stopping.wait(), interval.tick()).await {
+            return;
+        }
+        let mut proposals = Vec::new();
+        for step in core.expiry.tick() {
+            match step {
+                Step::Probe(session) => match core.fanout.outbox_of(session) {
+                    Some(outbox) => outbox.probe(),
+                    None => {
+                        if let Some(heartbeat) = core.expiry.heartbeat(session) {
+                            heartbeat.nothing_buffered();
+                        }
+                    }
+                },
+                Step::Expire(session, attachment) => {
+                    tracing::info!(%session, "a session expires");
+                    proposals.push(Operation::ExpireSession {
+                        session,
+                        attachment,
+                    });
+                }
+            }
+        }
+        if !proposals.is_empty() {
+            core.door.submit(proposals).await;
+        }
+    }
+}
