@@ -1,12 +1,36 @@
 //! Checkpoints: what changed since the last one, and a tree made of all of them.
+//!
+//! 1. Right after a publish the writer calls [`Tree::capture`]: it hands over the lists of
+//!    what changed, and a view. Rows of what is small are made at once.
+//! 2. Another thread makes the rows of znodes out of the view, while commands are applied,
+//!    and writes them all in one commit of the checkpoint store.
+//! 3. [`Tree::restore`] reads every row of the store back. What can be told from other rows
+//!    (counts of children, who owns what, the last change below a znode) is in none.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use innkeeper_proto::Acl;
+
+use crate::acl::AclRef;
+use crate::bindings::Bindings;
+use crate::encoding::rows::{self, Meta, Row, SessionRow, ZnodeRow};
+use crate::modules::Modules;
+use crate::path;
+use crate::queue::Queue;
 use crate::record::Record;
-use crate::{Tree, View, Zxid};
+use crate::session::Restored;
+use crate::store::{Body, Data, Dirty, Nodes, Store};
+use crate::tree::Numbers;
+use crate::{SessionId, Tree, View, Zxid};
 
 /// What changed since the capture before, exact at one zxid. It is written by another thread
 /// while commands are applied; it holds a view until it is dropped.
 pub struct Capture {
     view: View,
+    dirty: Dirty,
+    small: Vec<Record>,
 }
 
 impl Capture {
@@ -15,9 +39,52 @@ impl Capture {
         self.view.zxid()
     }
 
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.dirty.deleted.len() + self.dirty.changed.len() + self.small.len()
+    }
+
+    /// Is there nothing to write? Not even the zxid moved, then.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The records to write, in no particular order, each key at most once.
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        std::iter::empty()
+        let deleted = self
+            .dirty
+            .deleted
+            .iter()
+            .map(|path| rows::znode::<Bytes, Vec<Acl>>(path, None));
+        let changed = self
+            .dirty
+            .changed
+            .iter()
+            .filter_map(|slot| self.view.record(*slot));
+        deleted.chain(changed).chain(self.small.iter().cloned())
+    }
+}
+
+impl View {
+    fn record(&self, slot: u32) -> Option<Record> {
+        let nodes = self.store().nodes.read();
+        let version = nodes.version_at(slot, self.zxid().0)?;
+        let body = version.body.as_ref()?;
+        let row = ZnodeRow {
+            data: body.data.as_slice(),
+            acl: &*body.acl,
+            czxid: body.czxid,
+            mzxid: body.mzxid,
+            pzxid: body.pzxid,
+            changed_zxid: version.from,
+            ctime_ms: body.ctime,
+            mtime_ms: body.mtime,
+            owner: body.owner,
+            version: body.version,
+            aversion: body.aversion,
+            creates: body.creates,
+        };
+        Some(rows::znode(&nodes.path_of(slot), Some(&row)))
     }
 }
 
@@ -35,24 +102,224 @@ pub enum RestoreError {
 }
 
 impl Tree {
-    /// What changed since the last capture. To be called right after a publish.
+    /// What changed since the last capture; the first one of a new tree holds all of it. To be
+    /// called right after a publish: a capture shows what is published.
+    ///
+    /// # Panics
+    /// If something was applied that is not published: the capture would not be exact.
     pub fn capture(&mut self) -> Capture {
-        Capture {
-            view: self.reader().view(),
+        let view = self.reader().view();
+        assert_eq!(
+            view.zxid(),
+            self.last_zxid(),
+            "capture is called right after publish"
+        );
+        let dirty = self.store.nodes.write().take_dirty();
+        let mut small = Vec::new();
+        {
+            let mut sessions = self.store.sessions.write();
+            for id in sessions.take_dirty() {
+                let row = sessions.get(id).map(|session| SessionRow {
+                    password: session.password,
+                    timeout_ms: session.timeout_ms(),
+                    attachment: session.attachment(),
+                    seq: session.seq,
+                });
+                small.push(rows::session(id, row.as_ref()));
+            }
         }
+        for name in std::mem::take(&mut self.dirty_bindings) {
+            small.push(rows::binding(
+                &name,
+                self.bindings.get(&name).map(|binding| &**binding),
+            ));
+        }
+        {
+            let queues = self.store.queues.read();
+            for (name, key) in std::mem::take(&mut self.dirty_queues) {
+                let pending = queues.get(&name).and_then(|queue| queue.get(&key));
+                small.push(rows::queue(&name, &key, pending));
+            }
+        }
+        for digest in std::mem::take(&mut self.dirty_modules) {
+            small.push(rows::module(&digest, self.modules.get(&digest)));
+        }
+        if self.captured != Some(self.zxid) {
+            small.push(rows::meta(&Meta {
+                zxid: self.zxid,
+                time_ms: self.time_ms,
+                level: self.level,
+                hash: self.hash,
+            }));
+        }
+        self.captured = Some(self.zxid);
+        Capture { view, dirty, small }
     }
 
-    /// Makes the tree of which these are all records. A znode comes after its parent, which
-    /// the order of keys brings about.
+    /// Makes the tree of which these are all records, in any order.
     pub fn restore<E>(
         records: impl Iterator<Item = Result<Record, E>>,
     ) -> Result<Tree, RestoreError>
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let mut state = Restoring::default();
         for record in records {
-            record.map_err(|error| RestoreError::Read(error.into()))?;
+            let record = record.map_err(|error| RestoreError::Read(error.into()))?;
+            let Some(value) = record.value else {
+                return Err(damaged("a deletion stands among its rows"));
+            };
+            let row = rows::decode(record.table, &record.key, value).map_err(damaged)?;
+            state.take(row)?;
         }
-        Ok(Tree::new())
+        state.finish()
+    }
+}
+
+fn damaged(why: impl std::fmt::Display) -> RestoreError {
+    RestoreError::Damaged(why.to_string())
+}
+
+/// A checkpoint half read.
+#[derive(Default)]
+struct Restoring {
+    nodes: Option<Nodes>,
+    /// Znodes that came before their parents; none where rows come in the order of their keys.
+    orphans: BTreeMap<String, ZnodeRow<Bytes, Vec<Acl>>>,
+    owned: Vec<(i64, u32)>,
+    sessions: Vec<(SessionId, SessionRow)>,
+    bindings: Bindings,
+    modules: Modules,
+    queues: BTreeMap<Arc<str>, Queue>,
+    meta: Option<Meta>,
+}
+
+impl Restoring {
+    fn take(&mut self, row: Row) -> Result<(), RestoreError> {
+        match row {
+            Row::Meta(meta) => self.meta = Some(meta),
+            Row::Znode(path, znode) => self.znode(path, znode)?,
+            Row::Session(id, session) => self.sessions.push((id, session)),
+            Row::Binding(binding) => self.bindings.insert(binding),
+            Row::Queue(name, key, pending) => {
+                self.queues
+                    .entry(name.into())
+                    .or_default()
+                    .restore(key, pending);
+            }
+            Row::Module(digest, module) => {
+                self.modules.insert(digest, module);
+            }
+        }
+        Ok(())
+    }
+
+    fn znode(&mut self, path: String, row: ZnodeRow<Bytes, Vec<Acl>>) -> Result<(), RestoreError> {
+        if !path::is_valid(&path) {
+            return Err(damaged(format!("a znode's path is not one: {path:?}")));
+        }
+        let nodes = match &mut self.nodes {
+            Some(nodes) => nodes,
+            None if path == path::ROOT => self.nodes.insert(Nodes::new(body(&row))),
+            None => {
+                self.orphans.insert(path, row);
+                return Ok(());
+            }
+        };
+        if path != path::ROOT && nodes.find(path::parent(&path)).is_none() {
+            self.orphans.insert(path, row);
+            return Ok(());
+        }
+        let slot = nodes
+            .restore(&path, row.changed_zxid, body(&row))
+            .map_err(|_| damaged(format!("the znode {path} is there twice")))?;
+        if row.owner != 0 {
+            self.owned.push((row.owner, slot));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Tree, RestoreError> {
+        // In the order of paths a parent comes before its children.
+        for (path, row) in std::mem::take(&mut self.orphans) {
+            self.znode(path, row)?;
+        }
+        if let Some(path) = self.orphans.keys().next() {
+            return Err(damaged(format!("the znode {path} has no parent")));
+        }
+        let mut nodes = self.nodes.ok_or_else(|| damaged("there is no root"))?;
+        let meta = self
+            .meta
+            .ok_or_else(|| damaged("there is no row of the state's numbers"))?;
+        nodes.forget_dirty();
+        let store = Store::new(nodes);
+        {
+            let mut sessions = store.sessions.write();
+            for (id, row) in self.sessions {
+                let SessionRow {
+                    password,
+                    timeout_ms,
+                    attachment,
+                    seq,
+                } = row;
+                sessions.restore(
+                    meta.zxid,
+                    id,
+                    Restored {
+                        password,
+                        timeout_ms,
+                        attachment,
+                        seq,
+                    },
+                );
+            }
+            for (owner, slot) in self.owned {
+                if !sessions.restore_owned(owner, slot) {
+                    return Err(damaged(format!(
+                        "an ephemeral belongs to session {owner:#x}, which does not exist"
+                    )));
+                }
+            }
+        }
+        self.bindings.reindex();
+        *store.queues.write() = self.queues;
+        let Meta {
+            zxid,
+            time_ms,
+            level,
+            hash,
+        } = meta;
+        let mut tree = Tree::with(
+            store,
+            Numbers {
+                zxid,
+                time_ms,
+                hash,
+                level,
+            },
+            self.bindings,
+            self.modules,
+        );
+        tree.captured = Some(zxid);
+        Ok(tree)
+    }
+}
+
+fn body(row: &ZnodeRow<Bytes, Vec<Acl>>) -> Body {
+    Body {
+        data: Data::new(row.data.as_ref()),
+        // The restored list is interned with the znode.
+        acl: AclRef::from(row.acl.clone()),
+        czxid: row.czxid,
+        mzxid: row.mzxid,
+        pzxid: row.pzxid,
+        ctime: row.ctime_ms,
+        mtime: row.mtime_ms,
+        owner: row.owner,
+        version: row.version,
+        aversion: row.aversion,
+        creates: row.creates,
+        // Counted as the children come.
+        num_children: 0,
     }
 }

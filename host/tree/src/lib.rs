@@ -42,5 +42,5 @@ pub use queue::QueueEntry;
 pub use record::{Record, Table};
 pub use session::SessionInfo;
 pub use transaction::Transaction;
-pub use tree::Tree;
+pub use tree::{Figures, Tree};
 pub use view::{Children, Reader, View, Znode};

@@ -81,18 +81,6 @@ impl Sessions {
         self.live
     }
 
-    /// All live ones, by id.
-    pub(crate) fn sorted(&self) -> Vec<(SessionId, &Session)> {
-        let mut all: Vec<_> = self
-            .by_id
-            .iter()
-            .filter(|(_, session)| session.ended.is_none())
-            .map(|(id, session)| (*id, session))
-            .collect();
-        all.sort_unstable_by_key(|(id, _)| *id);
-        all
-    }
-
     /// Begins a session; false if one of that id is alive.
     pub(crate) fn create(
         &mut self,
@@ -204,6 +192,12 @@ impl Sessions {
         }
     }
 
+    /// Puts a session's ephemeral of a checkpoint back; false if there is no such session.
+    pub(crate) fn restore_owned(&mut self, owner: i64, slot: u32) -> bool {
+        let session = self.by_id.get_mut(&SessionId(owner as u64));
+        session.is_some_and(|session| session.ephemerals.insert(slot))
+    }
+
     /// The slots of a session's ephemerals, in no order.
     pub(crate) fn ephemerals(&self, id: SessionId) -> Vec<u32> {
         self.by_id.get(&id).map_or_else(Vec::new, |session| {
@@ -243,11 +237,9 @@ impl Sessions {
     }
 
     fn mark(&mut self, id: SessionId) {
-        if let Some(session) = self.by_id.get_mut(&id) {
-            if !session.dirty {
-                session.dirty = true;
-                self.dirty.push(id);
-            }
+        if let Some(session) = self.by_id.get_mut(&id).filter(|session| !session.dirty) {
+            session.dirty = true;
+            self.dirty.push(id);
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Tree {
     pub(crate) dirty_bindings: BTreeSet<Arc<str>>,
     pub(crate) dirty_modules: BTreeSet<Digest>,
     pub(crate) dirty_queues: BTreeSet<(Arc<str>, QueueKey)>,
+    /// The zxid of the last capture, or of the checkpoint that the tree was made of.
+    pub(crate) captured: Option<Zxid>,
     #[cfg(innkeeper_break = "ack-in-transaction")]
     pub(crate) outside_acks: Vec<(String, Vec<crate::transaction::Ack>)>,
 }
@@ -55,14 +57,15 @@ impl Tree {
     /// The state before the first command: `/` and ZooKeeper's own znodes, as ZooKeeper
     /// makes them.
     pub fn new() -> Tree {
-        let mut nodes = Nodes::new(genesis(acl::open(), 0, 1));
+        let mut nodes = Nodes::new(genesis(acl::open(), 0));
         let own = [
-            (path::ZOOKEEPER, genesis(acl::open(), 0, 2)),
-            (path::QUOTA, genesis(acl::open(), 0, 0)),
-            (path::CONFIG, genesis(acl::read_only(), -1, 0)),
+            (path::ZOOKEEPER, genesis(acl::open(), 0)),
+            (path::QUOTA, genesis(acl::open(), 0)),
+            (path::CONFIG, genesis(acl::read_only(), -1)),
         ];
         for (path, body) in own {
-            nodes.restore(path, 0, body).expect("parents come first");
+            let slot = nodes.restore(path, 0, body).expect("parents come first");
+            nodes.mark_dirty(slot);
         }
         Tree::with(
             Store::new(nodes),
@@ -106,6 +109,7 @@ impl Tree {
             dirty_bindings: BTreeSet::new(),
             dirty_modules: BTreeSet::new(),
             dirty_queues: BTreeSet::new(),
+            captured: None,
             #[cfg(innkeeper_break = "ack-in-transaction")]
             outside_acks: Vec::new(),
         }
@@ -136,6 +140,26 @@ impl Tree {
         }
     }
 
+    /// Frees what views left behind that have gone, looking at no more than `budget` znodes,
+    /// and says how many it looked at. Commands do this on their way; it is for idle times.
+    pub fn reclaim(&mut self, budget: usize) -> usize {
+        let mut nodes = self.store.nodes.write();
+        if self.horizon.release() {
+            nodes.unhold();
+        }
+        nodes.reclaim(budget, &self.horizon)
+    }
+
+    /// How much there is of everything.
+    pub fn figures(&self) -> Figures {
+        let nodes = self.store.nodes.read();
+        Figures {
+            znodes: nodes.len(),
+            old_versions: nodes.old_versions(),
+            sessions: self.store.sessions.read().len(),
+        }
+    }
+
     /// What hands out views; any number of them, for any thread.
     pub fn reader(&self) -> Reader {
         Reader::new(self.published.clone())
@@ -162,6 +186,17 @@ impl Tree {
     }
 }
 
+/// How much there is of everything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Figures {
+    /// Znodes that exist.
+    pub znodes: usize,
+    /// Versions that are kept for open views, or not freed yet.
+    pub old_versions: usize,
+    /// Sessions that are alive.
+    pub sessions: usize,
+}
+
 /// The numbers of the state as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Numbers {
@@ -172,7 +207,7 @@ pub(crate) struct Numbers {
 }
 
 /// A znode that ZooKeeper makes with its tree: its children count as present, but not as created.
-fn genesis(acl: Vec<Acl>, aversion: i32, num_children: i32) -> Body {
+fn genesis(acl: Vec<Acl>, aversion: i32) -> Body {
     Body {
         data: Data::new(Some(&Bytes::new())),
         acl: acl.into(),
@@ -185,6 +220,6 @@ fn genesis(acl: Vec<Acl>, aversion: i32, num_children: i32) -> Body {
         version: 0,
         aversion,
         creates: 0,
-        num_children,
+        num_children: 0,
     }
 }

@@ -18,7 +18,7 @@ use crate::bindings::Bindings;
 use crate::modules::Modules;
 use crate::queue::QueueEntry;
 use crate::session::SessionInfo;
-use crate::store::Epoch;
+use crate::store::{Epoch, Store};
 use crate::{SessionId, Zxid};
 
 /// Hands out views; cheap to clone, for any thread.
@@ -87,6 +87,10 @@ pub struct Children {
 }
 
 impl View {
+    pub(crate) fn store(&self) -> &Store {
+        &self.epoch.store
+    }
+
     /// The zxid of the last command that the view contains.
     pub fn zxid(&self) -> Zxid {
         self.epoch.zxid

@@ -38,16 +38,21 @@ impl Horizon {
     /// A newer epoch was published in the place of `replaced`. Says whether a view has gone
     /// since the last time.
     pub(crate) fn advance(&mut self, replaced: Arc<Epoch>, published: Zxid) -> bool {
+        let gone = self.release();
         // An epoch that only this list refers to has no view, and can get none: views are
         // taken of the newest epoch or by cloning a view.
-        let before = self.open.len();
-        self.open.retain(|(_, epoch)| Arc::strong_count(epoch) > 1);
-        let gone = self.open.len() < before;
         if Arc::strong_count(&replaced) > 1 {
             self.open.push((replaced.zxid.0, replaced));
         }
         self.published = published.0;
         gone
+    }
+
+    /// Forgets the epochs that have no view any more, and says whether there were any.
+    pub(crate) fn release(&mut self) -> bool {
+        let before = self.open.len();
+        self.open.retain(|(_, epoch)| Arc::strong_count(epoch) > 1);
+        self.open.len() < before
     }
 
     /// The zxid of the oldest open view.

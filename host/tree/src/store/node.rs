@@ -38,11 +38,11 @@ pub(super) struct Node {
 
 /// What a znode was from one command on.
 #[derive(Clone)]
-pub(super) struct Version {
+pub(crate) struct Version {
     /// The first zxid that sees it: that of the last command which touched the znode at all.
-    pub(super) from: u64,
+    pub(crate) from: u64,
     /// `None` where the znode does not exist.
-    pub(super) body: Option<Body>,
+    pub(crate) body: Option<Body>,
 }
 
 /// A version that open views still see.

@@ -167,7 +167,7 @@ impl Nodes {
             .and_then(|version| version.body.as_ref())
     }
 
-    pub(super) fn version_at(&self, slot: u32, zxid: u64) -> Option<&Version> {
+    pub(crate) fn version_at(&self, slot: u32, zxid: u64) -> Option<&Version> {
         let node = self.nodes.get(slot);
         if node.current.from <= zxid {
             return Some(&node.current);
@@ -287,9 +287,15 @@ impl Nodes {
     }
 
     /// Puts a node of a checkpoint in its place; its parent is there already.
-    pub(crate) fn restore(&mut self, path: &str, from: u64, body: Body) -> Result<u32, Orphan> {
+    pub(crate) fn restore(&mut self, path: &str, from: u64, mut body: Body) -> Result<u32, Orphan> {
+        body.acl = self.acls.intern(&body.acl);
         if path == ROOT_PATH {
             let root = self.nodes.get_mut(ROOT);
+            body.num_children = root
+                .current
+                .body
+                .as_ref()
+                .map_or(0, |body| body.num_children);
             root.current = Version {
                 from,
                 body: Some(body),
@@ -311,14 +317,26 @@ impl Nodes {
                 body: Some(body),
             },
         );
+        if let Some(above) = &mut self.nodes.get_mut(parent).current.body {
+            above.num_children += 1;
+        }
         self.live += 1;
         self.raise_restored(parent, from);
         Ok(slot)
     }
 
-    /// A restored tree owes the next capture nothing.
+    /// A restored tree owes the next capture nothing; a new one owes all.
     pub(crate) fn forget_dirty(&mut self) {
         let _ = self.take_dirty();
+    }
+
+    /// Marks what a new tree is made with for the first capture.
+    pub(crate) fn mark_dirty(&mut self, slot: u32) {
+        let node = self.nodes.get_mut(slot);
+        if !node.dirty {
+            node.dirty = true;
+            self.dirty.push(slot);
+        }
     }
 
     fn raise_restored(&mut self, mut slot: u32, zxid: u64) {
@@ -342,14 +360,6 @@ impl Nodes {
     /// The nodes that the command in progress has changed so far.
     pub(crate) fn touched(&self) -> &[u32] {
         &self.touched
-    }
-
-    /// The body of a touched node before the command in progress.
-    pub(crate) fn body_before(&self, slot: u32) -> Option<&Body> {
-        match self.nodes.get(slot).older {
-            NONE => None,
-            older => self.old.get(older).version.body.as_ref(),
-        }
     }
 
     /// The command succeeded: its versions stay. Says which ephemerals came and went.
@@ -552,7 +562,7 @@ impl Nodes {
     }
 }
 
-/// A record of a znode without its parent, or of one that is there twice.
+/// A znode without its parent, or one that is there twice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Orphan;
 
