@@ -1,1 +1,64 @@
-//! raft
+//! Replication: openraft, our own write-ahead log, checkpoints in redb, and the one door into
+//! the log. The only user of openraft and redb.
+//!
+//! One write, from the server and back to it:
+//!
+//! 1. The server makes an operation and gives it to the [`Door`]. The door's task, on the thread
+//!    of openraft, takes what has queued up, stamps the time once, refuses transactions that a
+//!    write in flight has doomed, encodes each command once and proposes the batch.
+//! 2. openraft appends it to the [`Log`](log::Log). While the fsync thread writes and syncs one
+//!    batch, the next ones collect; one sync covers them all.
+//! 3. What is durable (on a quorum) is committed and read back from the log's tail in memory.
+//!    The [state machine](state::StateMachine) applies it to the tree and hands it to the
+//!    server's [`Delivery`], which publishes it and answers.
+//! 4. Now and then what changed is written to `state.redb`, in one commit with the log id that
+//!    it stands at, by another thread; then the log's old segments may go.
+//! 5. After a crash: `state.redb` is read, the log's tail is applied on top, the node elects
+//!    itself and serves.
+//!
+//! A [`Replica`] is all of it for one node. Everything that touches the world goes through
+//! `innkeeper_runtime::Runtime`, so the same code runs on a simulated disk that loses power.
+
+mod codec;
+mod door;
+mod error;
+pub mod log;
+mod modules;
+mod network;
+mod opening;
+mod read_index;
+mod replica;
+mod schedule;
+mod settings;
+pub mod state;
+mod status;
+mod types;
+
+use innkeeper_tree::{Applied, Operation};
+
+pub use codec::CodecError;
+pub use door::Door;
+pub use error::{LogError, OpenError, Refusal, StateError, Unavailable};
+pub use modules::ModuleStore;
+pub use replica::Replica;
+pub use settings::Settings;
+pub use status::{Role, Status};
+pub use types::{
+    Entry, LeaderId, LogId, Membership, NodeId, Payload, Proposal, SnapshotMeta, StoredMembership,
+    Term, TypeConfig, Vote, log_id,
+};
+
+/// The server's side: gets what was applied, and what was not let in.
+pub trait Delivery: Send + Sync + 'static {
+    /// Called after each batch was applied, on openraft's thread, in zxid order. It matches the
+    /// batch's events, calls `publish` exactly once (while it holds whatever keeps readers from
+    /// seeing the data before the event), and wakes connections. It must not block.
+    ///
+    /// It is also called for what is replayed when a node opens, before [`Replica::open`]
+    /// returns.
+    fn deliver(&self, batch: Vec<Applied>, publish: &mut dyn FnMut());
+
+    /// The door refused an operation; nothing was appended for it. Called on openraft's thread
+    /// or, when the node is closed, on the caller's.
+    fn refused(&self, operation: Operation, refusal: Refusal);
+}

@@ -1,0 +1,301 @@
+//! Bytes of votes, log ids, memberships and entries.
+//!
+//! Every encoding begins with its version (one byte) and has explicit tags; a reader that meets
+//! an unknown version or tag says so and reads nothing. Integers are little-endian. What stands
+//! here is on disks and, later, on the wire between peers: a layout never changes, a new one gets
+//! a new version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use innkeeper_tree::encoding;
+use openraft::EntryPayload;
+use openraft::impls::BasicNode;
+use openraft::vote::RaftLeaderId;
+
+use crate::types::{Entry, LeaderId, LogId, Membership, Proposal, StoredMembership, Vote, log_id};
+
+/// Why bytes are not what they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// The bytes end inside a field.
+    #[error("the bytes of a {what} end too early")]
+    Short {
+        /// What was being read.
+        what: &'static str,
+    },
+    /// Written by a newer version of this program, or not written by it at all.
+    #[error("a {what} has the unknown version or tag {found}: a newer release wrote it")]
+    Unknown {
+        /// What was being read.
+        what: &'static str,
+        /// The byte that was found.
+        found: u8,
+    },
+    /// The fields contradict each other.
+    #[error("a {what} is not valid: {why}")]
+    Invalid {
+        /// What was being read.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+const VERSION: u8 = 1;
+const BLANK: u8 = 0;
+const COMMAND: u8 = 1;
+const MEMBERSHIP: u8 = 2;
+
+/// Takes fields off the front of a slice.
+pub(crate) struct Fields<'a> {
+    what: &'static str,
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(what: &'static str, bytes: &'a [u8]) -> Self {
+        Self { what, rest: bytes }
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], CodecError> {
+        let Some((head, rest)) = self.rest.split_at_checked(len) else {
+            return Err(CodecError::Short { what: self.what });
+        };
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
+        let bytes = self.bytes(N)?;
+        bytes
+            .try_into()
+            .map_err(|_| CodecError::Short { what: self.what })
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, CodecError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, CodecError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, CodecError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn version(&mut self) -> Result<(), CodecError> {
+        match self.u8()? {
+            VERSION => Ok(()),
+            found => Err(CodecError::Unknown {
+                what: self.what,
+                found,
+            }),
+        }
+    }
+
+    fn flag(&mut self) -> Result<bool, CodecError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => Err(CodecError::Unknown {
+                what: self.what,
+                found,
+            }),
+        }
+    }
+
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+}
+
+/// Appends a vote.
+pub fn put_vote(out: &mut Vec<u8>, vote: &Vote) {
+    out.push(VERSION);
+    out.extend_from_slice(&vote.leader_id.term.to_le_bytes());
+    out.extend_from_slice(&vote.leader_id.voted_for.to_le_bytes());
+    out.push(u8::from(vote.committed));
+}
+
+/// Reads a vote.
+pub fn vote(bytes: &[u8]) -> Result<Vote, CodecError> {
+    let mut fields = Fields::new("vote", bytes);
+    fields.version()?;
+    let leader_id = LeaderId::new(fields.u64()?, fields.u64()?);
+    Ok(Vote {
+        leader_id,
+        committed: fields.flag()?,
+    })
+}
+
+/// Appends a log id that may be absent.
+pub fn put_log_id(out: &mut Vec<u8>, id: Option<&LogId>) {
+    out.push(VERSION);
+    match id {
+        None => out.push(0),
+        Some(id) => {
+            out.push(1);
+            out.extend_from_slice(&id.committed_leader_id().to_le_bytes());
+            out.extend_from_slice(&id.index.to_le_bytes());
+        }
+    }
+}
+
+/// Reads a log id that may be absent.
+pub fn optional_log_id(bytes: &[u8]) -> Result<Option<LogId>, CodecError> {
+    read_log_id(&mut Fields::new("log id", bytes))
+}
+
+fn read_log_id(fields: &mut Fields<'_>) -> Result<Option<LogId>, CodecError> {
+    fields.version()?;
+    if !fields.flag()? {
+        return Ok(None);
+    }
+    let (term, index) = (fields.u64()?, fields.u64()?);
+    Ok(Some(log_id(term, index)))
+}
+
+fn len_u32(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn put_membership_fields(out: &mut Vec<u8>, membership: &Membership) {
+    let configs = membership.get_joint_config();
+    out.extend_from_slice(&len_u32(configs.len()).to_le_bytes());
+    for config in configs {
+        out.extend_from_slice(&len_u32(config.len()).to_le_bytes());
+        for id in config {
+            out.extend_from_slice(&id.to_le_bytes());
+        }
+    }
+    let nodes: Vec<_> = membership.nodes().collect();
+    out.extend_from_slice(&len_u32(nodes.len()).to_le_bytes());
+    for (id, node) in nodes {
+        out.extend_from_slice(&id.to_le_bytes());
+        out.extend_from_slice(&len_u32(node.addr.len()).to_le_bytes());
+        out.extend_from_slice(node.addr.as_bytes());
+    }
+}
+
+fn read_membership_fields(fields: &mut Fields<'_>) -> Result<Membership, CodecError> {
+    let mut configs = Vec::new();
+    for _ in 0..fields.u32()? {
+        let mut config = BTreeSet::new();
+        for _ in 0..fields.u32()? {
+            config.insert(fields.u64()?);
+        }
+        configs.push(config);
+    }
+    let mut nodes = BTreeMap::new();
+    for _ in 0..fields.u32()? {
+        let id = fields.u64()?;
+        let len = fields.u32()? as usize;
+        let addr = std::str::from_utf8(fields.bytes(len)?)
+            .map_err(|e| invalid(e.to_string()))?
+            .to_owned();
+        nodes.insert(id, BasicNode { addr });
+    }
+    if configs.is_empty() {
+        return Ok(Membership::default());
+    }
+    return Membership::new(configs, nodes).map_err(|e| invalid(e.to_string()));
+
+    fn invalid(why: String) -> CodecError {
+        CodecError::Invalid {
+            what: "membership",
+            why,
+        }
+    }
+}
+
+/// The bytes of a membership with the entry that set it.
+pub fn stored_membership_bytes(stored: &StoredMembership) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    put_log_id(&mut out, stored.log_id().as_ref());
+    put_membership_fields(&mut out, stored.membership());
+    out
+}
+
+/// Reads a membership with the entry that set it.
+pub fn stored_membership(bytes: &[u8]) -> Result<StoredMembership, CodecError> {
+    let mut fields = Fields::new("membership", bytes);
+    fields.version()?;
+    let set_by = read_log_id(&mut fields)?;
+    Ok(StoredMembership::new(
+        set_by,
+        read_membership_fields(&mut fields)?,
+    ))
+}
+
+/// Appends an entry: version, kind, term, index, then what the kind holds.
+pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+    let kind = match &entry.payload {
+        EntryPayload::Blank => BLANK,
+        EntryPayload::Normal(_) => COMMAND,
+        EntryPayload::Membership(_) => MEMBERSHIP,
+    };
+    out.extend_from_slice(&[VERSION, kind]);
+    out.extend_from_slice(&entry.log_id.committed_leader_id().to_le_bytes());
+    out.extend_from_slice(&entry.log_id.index.to_le_bytes());
+    match &entry.payload {
+        EntryPayload::Blank => {}
+        EntryPayload::Normal(proposal) => out.extend_from_slice(proposal.encoded()),
+        EntryPayload::Membership(membership) => put_membership_fields(out, membership),
+    }
+}
+
+/// How many bytes [`put_entry`] will append, at most a little more.
+pub fn entry_len_hint(entry: &Entry) -> usize {
+    const FIXED: usize = 18;
+    FIXED
+        + match &entry.payload {
+            EntryPayload::Blank => 0,
+            EntryPayload::Normal(proposal) => proposal.encoded().len(),
+            EntryPayload::Membership(membership) => membership
+                .nodes()
+                .map(|(_, node)| 32 + node.addr.len())
+                .sum::<usize>()
+                .saturating_add(64 * membership.get_joint_config().len() + 64),
+        }
+}
+
+/// Only the log id of an entry's bytes: what opening the log needs.
+pub fn entry_log_id(bytes: &[u8]) -> Result<LogId, CodecError> {
+    let mut fields = Fields::new("log entry", bytes);
+    fields.version()?;
+    fields.u8()?;
+    Ok(log_id(fields.u64()?, fields.u64()?))
+}
+
+/// Reads an entry.
+pub fn entry(bytes: &[u8]) -> Result<Entry, CodecError> {
+    let mut fields = Fields::new("log entry", bytes);
+    fields.version()?;
+    let kind = fields.u8()?;
+    let id = log_id(fields.u64()?, fields.u64()?);
+    let payload = match kind {
+        BLANK => EntryPayload::Blank,
+        COMMAND => {
+            let encoded = Bytes::copy_from_slice(fields.rest());
+            let command =
+                encoding::decode_command(encoded.clone()).map_err(|e| CodecError::Invalid {
+                    what: "command",
+                    why: e.to_string(),
+                })?;
+            EntryPayload::Normal(Proposal::new(command, encoded))
+        }
+        MEMBERSHIP => EntryPayload::Membership(read_membership_fields(&mut fields)?),
+        found => {
+            return Err(CodecError::Unknown {
+                what: "log entry",
+                found,
+            });
+        }
+    };
+    Ok(Entry {
+        log_id: id,
+        payload,
+    })
+}

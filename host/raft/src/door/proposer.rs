@@ -1,0 +1,434 @@
+//! The door's task: takes batches out of the queue and proposes them.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use innkeeper_runtime::{Latest, Runtime, Select2, Select4, Signal, select2, select4};
+use innkeeper_tree::{Command, Operation, Transaction, View, Zxid, encoding};
+use openraft::Raft;
+use openraft::errors::ClientWriteError;
+use rustc_hash::FxHashMap;
+use tokio::sync::mpsc;
+
+use super::claims::{self, Key};
+use super::holds::Holds;
+use super::{Door, Room, Submission};
+use crate::error::{Failure, Refusal};
+use crate::settings::Settings;
+use crate::state::{StateMachine, StateShared};
+use crate::types::{LogId, Proposal, TypeConfig};
+
+/// What became of a proposed batch.
+struct Done {
+    /// Places in the batch that were not appended: this node does not lead.
+    refused: Vec<usize>,
+    /// openraft has stopped.
+    fatal: Option<String>,
+}
+
+/// A batch that is proposed and not yet applied.
+struct InFlight {
+    proposals: Vec<Proposal>,
+    first_zxid: Zxid,
+    /// How many of the proposals stand in the claims.
+    indexed: usize,
+    done: Pin<Box<dyn Future<Output = Done> + Send>>,
+}
+
+/// The door's task.
+///
+/// Invariants:
+/// - `next_zxid` is the zxid that the next proposal will get if every proposal in flight is
+///   appended; when one was refused, nothing is proposed before the flight is over.
+/// - At most `batches_in_flight` batches of at most `batch_commands` commands are in flight.
+pub(crate) struct Proposer<R: Runtime> {
+    runtime: R,
+    raft: Raft<TypeConfig<R>, StateMachine<R>>,
+    settings: Arc<Settings>,
+    door: Door,
+    queue: mpsc::Receiver<Submission>,
+    state: Arc<StateShared>,
+    /// Where `state.redb` stands: the door waits when it falls behind.
+    durable: Latest<Option<LogId>>,
+    failure: Failure,
+    stop: Signal,
+    intake: VecDeque<(Operation, Room)>,
+    holds: Holds,
+    in_flight: VecDeque<InFlight>,
+    next_zxid: Zxid,
+    resync: bool,
+    last_time_ms: u64,
+    /// Of each key the zxid of the last proposal that may write it. Filled only when a
+    /// transaction asks.
+    claims: FxHashMap<Key, Zxid>,
+}
+
+enum Event {
+    Done(Done),
+    More(Submission),
+    Look,
+    Stop,
+}
+
+impl<R: Runtime> Proposer<R> {
+    #[allow(clippy::too_many_arguments)] // Wired up once, in one place.
+    pub(crate) fn new(
+        runtime: R,
+        raft: Raft<TypeConfig<R>, StateMachine<R>>,
+        settings: Arc<Settings>,
+        door: Door,
+        queue: mpsc::Receiver<Submission>,
+        state: Arc<StateShared>,
+        durable: Latest<Option<LogId>>,
+        failure: Failure,
+        stop: Signal,
+    ) -> Self {
+        let holds = Holds::new(settings.hold_back);
+        Self {
+            runtime,
+            raft,
+            settings,
+            door,
+            queue,
+            state,
+            durable,
+            failure,
+            stop,
+            intake: VecDeque::new(),
+            holds,
+            in_flight: VecDeque::new(),
+            next_zxid: Zxid::default(),
+            resync: false,
+            last_time_ms: 0,
+            claims: FxHashMap::default(),
+        }
+    }
+
+    /// Runs until the node is closed or fails; then everything queued has been refused and, if
+    /// it was closed in order, everything in flight was applied.
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.take_queued();
+            if self.may_propose() && !self.intake.is_empty() {
+                self.propose().await;
+                continue;
+            }
+            match self.wait().await {
+                Event::Done(done) => self.landed(done),
+                Event::More(submission) => self.intake.extend(submission.operations),
+                Event::Look => {}
+                Event::Stop => break,
+            }
+        }
+        self.end().await;
+    }
+
+    fn take_queued(&mut self) {
+        let mut released = self.holds.release(self.runtime.now());
+        if !released.is_empty() {
+            released.append(&mut self.intake);
+            self.intake = released;
+        }
+        while self.intake.len() < self.settings.batch_commands {
+            match self.queue.try_recv() {
+                Ok(submission) => self.intake.extend(submission.operations),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// How far the last checkpoint lies behind what is proposed.
+    fn lag(&self) -> u64 {
+        let applied = self.state.applied().map_or(0, |id| id.index);
+        let flying: usize = self.in_flight.iter().map(|b| b.proposals.len()).sum();
+        let durable = self.durable.get().map_or(0, |id| id.index);
+        (applied + flying as u64).saturating_sub(durable)
+    }
+
+    fn may_propose(&self) -> bool {
+        let free = if self.resync {
+            self.in_flight.is_empty()
+        } else {
+            self.in_flight.len() < self.settings.batches_in_flight
+        };
+        free && self.lag() < self.settings.checkpoint_entries && self.failure.get().is_none()
+    }
+
+    async fn wait(&mut self) -> Event {
+        let hungry = self.intake.is_empty();
+        let behind = self.lag() >= self.settings.checkpoint_entries;
+        let deadline = self.holds.deadline();
+        let (runtime, durable, queue) = (&self.runtime, &self.durable, &mut self.queue);
+        let (stop, failure) = (&self.stop, &self.failure);
+        let flight = self.in_flight.front_mut();
+        let done = async {
+            match flight {
+                Some(batch) => batch.done.as_mut().await,
+                None => pending().await,
+            }
+        };
+        let more = async {
+            match hungry {
+                true => queue.recv().await,
+                false => pending().await,
+            }
+        };
+        let look = async {
+            let seen = durable.get();
+            let checkpoint = async {
+                match behind {
+                    true => drop(durable.wait_for(|now| *now != seen).await),
+                    false => pending().await,
+                }
+            };
+            let hold_ends = async {
+                match deadline {
+                    Some(at) => runtime.sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            select2(checkpoint, hold_ends).await;
+        };
+        let end = async {
+            match select2(stop.wait(), failure.failed()).await {
+                Select2::First(()) | Select2::Second(_) => {}
+            }
+        };
+        match select4(end, done, more, look).await {
+            Select4::First(()) | Select4::Third(None) => Event::Stop,
+            Select4::Second(done) => Event::Done(done),
+            Select4::Third(Some(submission)) => Event::More(submission),
+            Select4::Fourth(()) => Event::Look,
+        }
+    }
+
+    /// The oldest batch in flight is over.
+    fn landed(&mut self, done: Done) {
+        let Some(batch) = self.in_flight.pop_front() else {
+            return;
+        };
+        if let Some(fatal) = done.fatal {
+            self.failure.fail(fatal);
+        }
+        if !done.refused.is_empty() {
+            self.resync = true;
+        }
+        let mut places = done.refused.into_iter().peekable();
+        for (place, proposal) in batch.proposals.into_iter().enumerate() {
+            if places.next_if_eq(&place).is_some() {
+                let operation = proposal.into_command().operation;
+                let delivery = &self.door.shared.delivery;
+                delivery.refused(operation, Refusal::NotLeader);
+            }
+        }
+    }
+
+    async fn propose(&mut self) {
+        let reader = self.state.reader();
+        let now = self.runtime.now();
+        if self.in_flight.is_empty() {
+            self.next_zxid = reader.last_zxid().next();
+            self.claims.clear();
+            self.resync = false;
+        }
+        for proposal in self.state.take_lost() {
+            let operation = &proposal.command().operation;
+            self.holds.lost(operation, &reader.view(), now);
+        }
+        self.last_time_ms = self.last_time_ms.max(self.runtime.wall_ms());
+
+        let first_zxid = self.next_zxid;
+        let mut batch = Batch::new(self.last_time_ms, first_zxid);
+        while batch.commands.len() < self.settings.batch_commands {
+            let Some((operation, room)) = self.intake.pop_front() else {
+                break;
+            };
+            let Some((operation, room)) = self.holds.admit(operation, room, || reader.view())
+            else {
+                continue;
+            };
+            if let Operation::Transaction { transaction, .. } = &operation {
+                let view = reader.view();
+                self.index(&mut batch, &view);
+                if self.is_doomed(transaction, view.zxid()) {
+                    self.holds.lost(&operation, &view, now);
+                    drop(room);
+                    let delivery = &self.door.shared.delivery;
+                    delivery.refused(operation, Refusal::Doomed);
+                    continue;
+                }
+            }
+            batch.push(operation, room);
+        }
+        if batch.commands.is_empty() {
+            return;
+        }
+        let indexed = batch.indexed;
+        let (proposals, rooms) = batch.into_proposals();
+        self.next_zxid = Zxid(first_zxid.0 + proposals.len() as u64);
+        let written = self.raft.client_write_many(proposals.iter().cloned()).await;
+        drop(rooms);
+        match written {
+            Ok(results) => self.in_flight.push_back(InFlight {
+                proposals,
+                first_zxid,
+                indexed,
+                done: Box::pin(done::<R>(results)),
+            }),
+            Err(fatal) => {
+                let sentence = self.failure.fail(fatal.to_string());
+                for proposal in proposals {
+                    let operation = proposal.into_command().operation;
+                    let delivery = &self.door.shared.delivery;
+                    delivery.refused(operation, Refusal::Stopped(sentence.clone()));
+                }
+            }
+        }
+    }
+
+    /// Brings the claims up to date with everything in flight and in the batch so far.
+    fn index(&mut self, batch: &mut Batch, view: &View) {
+        let claims = &mut self.claims;
+        for flight in &mut self.in_flight {
+            let from = flight.indexed;
+            for (place, proposal) in flight.proposals.iter().enumerate().skip(from) {
+                let zxid = Zxid(flight.first_zxid.0 + place as u64);
+                let operation = &proposal.command().operation;
+                claims::writes(operation, view, &mut |key| {
+                    claims.insert(key, zxid);
+                });
+            }
+            flight.indexed = flight.proposals.len();
+        }
+        for (place, command) in batch.commands.iter().enumerate().skip(batch.indexed) {
+            let zxid = Zxid(batch.first_zxid.0 + place as u64);
+            claims::writes(&command.operation, view, &mut |key| {
+                claims.insert(key, zxid);
+            });
+        }
+        batch.indexed = batch.commands.len();
+        // Under unbroken load the flight is never over; what was applied is dropped here.
+        if claims.len() > CLAIMS_KEPT {
+            let published = view.zxid();
+            claims.retain(|_, zxid| *zxid > published);
+        }
+    }
+
+    /// Whether a proposal that is not applied yet may write what the transaction read.
+    fn is_doomed(&self, transaction: &Transaction, published: Zxid) -> bool {
+        let mut doomed = false;
+        claims::reads(transaction, &mut |key, seen| {
+            doomed |= self
+                .claims
+                .get(&key)
+                .is_some_and(|zxid| *zxid > published && *zxid > seen);
+        });
+        doomed
+    }
+
+    async fn end(mut self) {
+        self.door.close();
+        self.queue.close();
+        let mut rest = self.holds.drain();
+        rest.append(&mut self.intake);
+        while let Ok(submission) = self.queue.try_recv() {
+            rest.extend(submission.operations);
+        }
+        for (operation, _room) in rest {
+            self.door.refuse(operation);
+        }
+        while self.failure.get().is_none() {
+            let Some(batch) = self.in_flight.front_mut() else {
+                return;
+            };
+            let failure = &self.failure;
+            match select2(batch.done.as_mut(), failure.failed()).await {
+                Select2::First(done) => self.landed(done),
+                Select2::Second(_) => return,
+            }
+        }
+    }
+}
+
+/// When the claims hold more keys than this, those of applied proposals are dropped.
+const CLAIMS_KEPT: usize = 65_536;
+
+async fn done<R: Runtime>(
+    mut results: impl futures_util::Stream<Item = WriteResult<R>> + Unpin,
+) -> Done {
+    let mut done = Done {
+        refused: Vec::new(),
+        fatal: None,
+    };
+    let mut place = 0;
+    while let Some(result) = results.next().await {
+        match result {
+            Ok(Ok(_)) => {}
+            Ok(Err(ClientWriteError::ForwardToLeader(_))) => done.refused.push(place),
+            // Its fate is unknown: the session's sequence number makes a resend harmless.
+            Ok(Err(_)) => {}
+            Err(fatal) => {
+                done.fatal = Some(fatal.to_string());
+                return done;
+            }
+        }
+        place += 1;
+    }
+    done
+}
+
+type WriteResult<R> =
+    Result<openraft::raft::WriteResult<TypeConfig<R>>, openraft::errors::Fatal<TypeConfig<R>>>;
+
+/// A batch while it is put together.
+struct Batch {
+    time_ms: u64,
+    first_zxid: Zxid,
+    commands: Vec<Command>,
+    rooms: Vec<Room>,
+    encoded: Vec<u8>,
+    ends: Vec<usize>,
+    indexed: usize,
+}
+
+impl Batch {
+    fn new(time_ms: u64, first_zxid: Zxid) -> Self {
+        Self {
+            time_ms,
+            first_zxid,
+            commands: Vec::new(),
+            rooms: Vec::new(),
+            encoded: Vec::new(),
+            ends: Vec::new(),
+            indexed: 0,
+        }
+    }
+
+    fn push(&mut self, operation: Operation, room: Room) {
+        let command = Command {
+            time_ms: self.time_ms,
+            operation,
+        };
+        encoding::encode_command(&command, &mut self.encoded);
+        self.ends.push(self.encoded.len());
+        self.commands.push(command);
+        self.rooms.push(room);
+    }
+
+    /// The encodings share one buffer.
+    fn into_proposals(self) -> (Vec<Proposal>, Vec<Room>) {
+        let encoded = Bytes::from(self.encoded);
+        let mut start = 0;
+        let with_bytes = self.commands.into_iter().zip(self.ends);
+        let proposals = with_bytes.map(|(command, end)| {
+            let bytes = encoded.slice(start..end);
+            start = end;
+            Proposal::new(command, bytes)
+        });
+        (proposals.collect(), self.rooms)
+    }
+}

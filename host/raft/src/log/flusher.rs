@@ -1,0 +1,141 @@
+//! The fsync task: takes all that is queued, writes it, syncs once, tells who waits.
+//!
+//! There is no timer: while one sync runs, the next batch collects.
+
+use std::io;
+use std::sync::Arc;
+
+use innkeeper_runtime::{Disk, File, Open, Runtime};
+
+use super::core::{Chunk, Work};
+use super::segments::{self, FOLDER};
+use super::store::Shared;
+use crate::error::LogError;
+
+/// Runs until the log is closed or fails. Blocks its thread: run it as
+/// [`innkeeper_runtime::Role::Fsync`].
+pub(crate) async fn run<R: Runtime>(runtime: R, disk: R::Disk, shared: Arc<Shared<R>>) {
+    loop {
+        let taken = {
+            let mut core = shared.core.lock();
+            match core.take(runtime.now()) {
+                Some(work) => Some(work),
+                None if core.closing => return,
+                None => None,
+            }
+        };
+        let Some(work) = taken else {
+            shared.queued.notified().await;
+            continue;
+        };
+        let result = write(&disk, &shared, &work);
+        let error = result.err().map(|e| LogError::Io(e).to_string());
+        finish(&shared, work, error.clone());
+        if error.is_some() {
+            return;
+        }
+    }
+}
+
+fn write<R: Runtime>(disk: &R::Disk, shared: &Shared<R>, work: &Work<R>) -> io::Result<()> {
+    for chunk in &work.chunks {
+        let file = if chunk.create {
+            create(disk, shared, chunk)?
+        } else {
+            let core = shared.core.lock();
+            let mut newest_first = core.segments.list.iter().rev();
+            newest_first
+                .find(|segment| segment.number == chunk.segment)
+                .and_then(|segment| segment.file.clone())
+                .ok_or_else(|| io::Error::other("the segment to write to is gone"))?
+        };
+        file.write_at(&chunk.bytes, chunk.offset)?;
+        // The guard that the power-cut test is about: a build with this cfg must fail it.
+        #[cfg(not(innkeeper_break = "log-sync"))]
+        file.sync()?;
+    }
+    // The purge mark is durable: what it covers may go, oldest first.
+    for number in &work.removals {
+        disk.remove(&segments::path(*number))?;
+    }
+    if !work.removals.is_empty() {
+        disk.sync_folder(FOLDER)?;
+    }
+    Ok(())
+}
+
+type DiskFile<R> = <<R as Runtime>::Disk as Disk>::File;
+
+fn create<R: Runtime>(
+    disk: &R::Disk,
+    shared: &Shared<R>,
+    chunk: &Chunk,
+) -> io::Result<Arc<DiskFile<R>>> {
+    let size = {
+        let core = shared.core.lock();
+        core.settings.segment_bytes.max(chunk.bytes.len() as u64)
+    };
+    let file = disk.open(&segments::path(chunk.segment), Open::Create)?;
+    file.set_len(0)?;
+    file.preallocate(0, size)?;
+    file.sync()?;
+    disk.sync_folder(FOLDER)?;
+    let file = Arc::new(file);
+    let mut core = shared.core.lock();
+    let mut newest_first = core.segments.list.iter_mut().rev();
+    if let Some(segment) = newest_first.find(|segment| segment.number == chunk.segment) {
+        segment.file = Some(file.clone());
+    }
+    Ok(file)
+}
+
+fn finish<R: Runtime>(shared: &Shared<R>, work: Work<R>, error: Option<String>) {
+    let Work {
+        mut chunks,
+        mut appends,
+        mut waiters,
+        ..
+    } = work;
+    let error = error.map(|sentence| shared.failure.fail(sentence));
+    {
+        let mut core = shared.core.lock();
+        match &error {
+            // The entries stay "waiting" for ever: no checkpoint may pass them.
+            Some(sentence) => {
+                core.failed = Some(sentence.clone());
+                appends.append(&mut core.pending.appends);
+                waiters.append(&mut core.pending.waiters);
+            }
+            None => {
+                core.in_flight_first = None;
+                if let Some(applied) = core.applied {
+                    core.note_applied(applied);
+                }
+                if let Some(chunk) = chunks.pop()
+                    && core.spare.capacity() == 0
+                {
+                    let mut bytes = chunk.bytes;
+                    bytes.clear();
+                    // A buffer that one huge batch has blown up is not kept.
+                    if bytes.capacity() <= 4 << 20 {
+                        core.spare = bytes;
+                    }
+                }
+            }
+        }
+    }
+    shared.flushed.notify_waiters();
+    for append in appends {
+        append.io_completed(match &error {
+            None => Ok(()),
+            Some(sentence) => Err(io::Error::other(sentence.clone())),
+        });
+    }
+    for waiter in waiters {
+        // Nobody waits any more if the caller was dropped; the vote is saved all the same.
+        let _ = waiter.send(match &error {
+            None => Ok(()),
+            Some(sentence) => Err(sentence.clone()),
+        });
+    }
+}

@@ -1,0 +1,212 @@
+//! The bytes of a segment: a header, then records.
+//!
+//! ```text
+//! segment  = header record*            (what follows the last record reads as zeros)
+//! header   = "INKPRLOG" version:u32 crc:u32 number:u64 zero:u64
+//! record   = crc:u32 len:u32 batch:u48 kind:u8 zero:u8 body[len] padding to 8 bytes
+//! ```
+//!
+//! A record's checksum covers everything after itself up to the end of its body and is seeded
+//! with the segment's number, so that bytes which another segment left on the same blocks never
+//! pass. `batch` counts the units of writing and syncing: a batch is written only after the one
+//! before it was synced, which is how recovery tells a torn tail (nobody was told about it) from
+//! damage to what was acknowledged.
+
+use crc32c::{crc32c, crc32c_append};
+
+/// The format's version; it stands in every segment's header.
+pub(crate) const VERSION: u32 = 1;
+/// Bytes of a segment's header.
+pub(crate) const SEGMENT_HEADER: usize = 32;
+/// Bytes of a record's header.
+pub(crate) const RECORD_HEADER: usize = 16;
+const MAGIC: &[u8; 8] = b"INKPRLOG";
+const ALIGN: usize = 8;
+const MAX_BATCH: u64 = (1 << 48) - 1;
+
+/// What a record is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// One log entry.
+    Entry,
+    /// The vote that holds from here on.
+    Vote,
+    /// Entries after the log id (or all) are gone.
+    Truncate,
+    /// What is known to be committed.
+    Committed,
+    /// Entries up to and including the log id are gone.
+    Purge,
+    /// The batch is whole.
+    BatchEnd,
+    /// The batch is whole and the segment is full; the next one follows.
+    SegmentEnd,
+}
+
+impl Kind {
+    fn tag(self) -> u8 {
+        match self {
+            Kind::Entry => 1,
+            Kind::Vote => 2,
+            Kind::Truncate => 3,
+            Kind::Committed => 4,
+            Kind::Purge => 5,
+            Kind::BatchEnd => 6,
+            Kind::SegmentEnd => 7,
+        }
+    }
+
+    fn of(tag: u8) -> Option<Self> {
+        Some(match tag {
+            1 => Kind::Entry,
+            2 => Kind::Vote,
+            3 => Kind::Truncate,
+            4 => Kind::Committed,
+            5 => Kind::Purge,
+            6 => Kind::BatchEnd,
+            7 => Kind::SegmentEnd,
+            _ => return None,
+        })
+    }
+}
+
+/// A record as it stands in a segment's bytes.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) batch: u64,
+    pub(crate) body: &'a [u8],
+    /// Where the next record begins.
+    pub(crate) next: usize,
+}
+
+/// The seed of a segment's checksums.
+pub(crate) fn seed(number: u64) -> u32 {
+    crc32c(&number.to_le_bytes())
+}
+
+/// How many bytes a record takes whose body has `body` bytes.
+pub(crate) fn record_len(body: usize) -> usize {
+    (RECORD_HEADER + body).next_multiple_of(ALIGN)
+}
+
+/// Appends a segment's header.
+pub(crate) fn put_segment_header(out: &mut Vec<u8>, number: u64) {
+    let start = out.len();
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&[0; 8]);
+    let crc = header_crc(&out[start..]);
+    out[start + 12..start + 16].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn header_crc(header: &[u8]) -> u32 {
+    crc32c_append(crc32c(&header[..12]), &header[16..SEGMENT_HEADER])
+}
+
+/// What a segment's header says.
+pub(crate) enum Header {
+    /// It is this segment's, of the version that this release reads.
+    Good,
+    /// It is whole, of a version that this release does not know.
+    Version(u32),
+    /// It is not a header of this segment.
+    Bad,
+}
+
+/// Checks a segment's header.
+pub(crate) fn read_segment_header(bytes: &[u8], number: u64) -> Header {
+    let Some(header) = bytes.get(..SEGMENT_HEADER) else {
+        return Header::Bad;
+    };
+    let crc = u32_at(header, 12);
+    if &header[..8] != MAGIC || header_crc(header) != crc {
+        return Header::Bad;
+    }
+    let version = u32_at(header, 8);
+    if version != VERSION {
+        return Header::Version(version);
+    }
+    if u64_at(header, 16) != number {
+        return Header::Bad;
+    }
+    Header::Good
+}
+
+/// Appends a record whose body `write` appends.
+pub(crate) fn put(
+    out: &mut Vec<u8>,
+    seed: u32,
+    batch: u64,
+    kind: Kind,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 8]);
+    let tagged = (batch & MAX_BATCH) | (u64::from(kind.tag()) << 48);
+    out.extend_from_slice(&tagged.to_le_bytes());
+    write(out);
+    let len = out.len() - start - RECORD_HEADER;
+    let len = u32::try_from(len).unwrap_or(u32::MAX);
+    out[start + 4..start + 8].copy_from_slice(&len.to_le_bytes());
+    let crc = crc32c_append(seed, &out[start + 4..]);
+    out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
+    out.resize((out.len() - start).next_multiple_of(ALIGN) + start, 0);
+}
+
+/// Reads the record at `at`, or says in a word why there is none.
+pub(crate) fn read(bytes: &[u8], at: usize, seed: u32) -> Result<Record<'_>, &'static str> {
+    let Some(header) = bytes.get(at..at + RECORD_HEADER) else {
+        return Err("the file ends");
+    };
+    let len = u32_at(header, 4) as usize;
+    let tagged = u64_at(header, 8);
+    let Some(kind) = Kind::of(((tagged >> 48) & 0xff) as u8).filter(|_| tagged >> 56 == 0) else {
+        return Err("no record begins there");
+    };
+    let end = at + RECORD_HEADER + len;
+    let Some(covered) = bytes.get(at + 4..end) else {
+        return Err("the record is longer than the file");
+    };
+    if crc32c_append(seed, covered) != u32_at(header, 0) {
+        return Err("the checksum does not match");
+    }
+    Ok(Record {
+        kind,
+        batch: tagged & MAX_BATCH,
+        body: &bytes[at + RECORD_HEADER..end],
+        next: at + record_len(len),
+    })
+}
+
+/// Whether a whole record of a batch above `batch` stands anywhere at or after `from`.
+pub(crate) fn find_above(bytes: &[u8], from: usize, seed: u32, batch: u64) -> Option<usize> {
+    let mut at = from.next_multiple_of(ALIGN);
+    while at + RECORD_HEADER <= bytes.len() {
+        // The tag word of nearly every place is zero or nonsense: look at it first.
+        let tagged = u64_at(bytes, at + 8);
+        if tagged != 0
+            && tagged >> 56 == 0
+            && tagged & MAX_BATCH > batch
+            && read(bytes, at, seed).is_ok()
+        {
+            return Some(at);
+        }
+        at += ALIGN;
+    }
+    None
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}

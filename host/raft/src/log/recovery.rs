@@ -1,0 +1,266 @@
+//! Opening the log: reading back what the last process left.
+//!
+//! 1. The segments are read in order; each batch is taken whole or not at all, since nobody was
+//!    told about a batch before all of it was synced.
+//! 2. A record that does not fit ends the log if it lies in the newest segment and no whole
+//!    record of a later batch follows: that is a torn tail. Anywhere else it is damage to what
+//!    was acknowledged, and opening fails.
+//! 3. The newest segment is cut behind the last whole batch, so that no old bytes can follow
+//!    new ones, and preallocated again.
+//! 4. What was found is synced, files and folder, before it counts as flushed: the last process
+//!    may have died between its write and its sync.
+//! 5. Segments that the purge mark covers and whose removal did not survive are removed.
+
+use std::sync::Arc;
+
+use innkeeper_runtime::{Disk, File, Instant, Open, Runtime};
+
+use super::core::Core;
+use super::record::{self, Header, Kind};
+use super::segments::{self, FOLDER, Segment};
+use crate::codec;
+use crate::error::LogError;
+use crate::settings::Settings;
+use crate::types::LogId;
+
+/// Reads the log of a disk. Blocks.
+pub(crate) fn open<R: Runtime>(
+    disk: &R::Disk,
+    settings: Arc<Settings>,
+    now: Instant,
+) -> Result<Core<R, <R::Disk as Disk>::File>, LogError> {
+    disk.create_folder(FOLDER)?;
+    disk.sync_folder("")?;
+    let mut numbers: Vec<u64> = disk
+        .list(FOLDER)?
+        .iter()
+        .filter_map(|name| segments::number_of(name))
+        .collect();
+    numbers.sort_unstable();
+
+    let mut replay = Replay {
+        core: Core::new(settings),
+        needs: None,
+        gone: Vec::new(),
+    };
+    let newest = numbers.last().copied();
+    let mut previous = None;
+    for &number in &numbers {
+        if previous.is_some_and(|p: u64| p + 1 != number) {
+            replay.restart_after_gap();
+        }
+        previous = Some(number);
+        if !replay.segment(disk, number, Some(number) == newest, now)? {
+            // The newest file was being made when the power went: nothing was acknowledged in it.
+            disk.remove(&segments::path(number))?;
+        }
+    }
+    replay.check_gap(newest.unwrap_or_default())?;
+    let Replay { mut core, gone, .. } = replay;
+
+    if let Some(active) = core.segments.active()
+        && active.sealed_at.is_none()
+    {
+        let file = disk.open(&segments::path(active.number), Open::Write)?;
+        file.set_len(active.end)?;
+        file.preallocate(0, core.settings.segment_bytes.max(active.end))?;
+        if let Some(active) = core.segments.active() {
+            active.file = Some(Arc::new(file));
+        }
+    }
+    for segment in &core.segments.list {
+        if let Some(file) = &segment.file {
+            file.sync()?;
+        }
+    }
+    disk.sync_folder(FOLDER)?;
+
+    for number in &gone {
+        disk.remove(&segments::path(*number))?;
+    }
+    if !gone.is_empty() {
+        disk.sync_folder(FOLDER)?;
+    }
+    core.committed_written = core.committed;
+    Ok(core)
+}
+
+struct Replay<R: Runtime> {
+    core: Core<R, <R::Disk as Disk>::File>,
+    /// After a gap between segments: the first entry found behind it, once known, must directly
+    /// follow what the purge mark covers.
+    needs: Option<Gap>,
+    /// Segments whose removal did not survive.
+    gone: Vec<u64>,
+}
+
+struct Gap {
+    have: u64,
+    need: Option<u64>,
+}
+
+impl<R: Runtime> Replay<R> {
+    /// Segments were removed, and the removal of an older one did not survive: what lies before
+    /// the gap is covered by the purge mark, which is checked at the end.
+    fn restart_after_gap(&mut self) {
+        let have = self.core.last.map_or(0, |last| last.index);
+        let before = self.core.segments.list.drain(..);
+        self.gone.extend(before.map(|segment| segment.number));
+        self.core.last = self.core.purged;
+        self.needs = Some(Gap { have, need: None });
+    }
+
+    fn check_gap(&self, newest: u64) -> Result<(), LogError> {
+        let Some(Gap {
+            have,
+            need: Some(need),
+        }) = self.needs
+        else {
+            return Ok(());
+        };
+        if self.core.purged.is_some_and(|p| p.index + 1 >= need) {
+            return Ok(());
+        }
+        Err(LogError::Hole {
+            segment: segments::path(newest),
+            have,
+            need,
+        })
+    }
+
+    /// Reads one segment. False: it is an unfinished newest one, without anything in it.
+    fn segment(
+        &mut self,
+        disk: &R::Disk,
+        number: u64,
+        newest: bool,
+        now: Instant,
+    ) -> Result<bool, LogError> {
+        let path = segments::path(number);
+        let bytes = disk.read_whole(&path)?;
+        let seed = record::seed(number);
+        match record::read_segment_header(&bytes, number) {
+            Header::Good => {}
+            Header::Version(found) => {
+                return Err(LogError::Version {
+                    segment: path,
+                    found,
+                    known: record::VERSION,
+                });
+            }
+            Header::Bad => {
+                let first = self.core.next_batch;
+                if newest && record::find_above(&bytes, 0, seed, first).is_none() {
+                    return Ok(false);
+                }
+                return Err(LogError::Corrupt {
+                    segment: path,
+                    offset: 0,
+                    what: "its header is not a header".to_owned(),
+                });
+            }
+        }
+        let mut segment = Segment::new(number);
+        segment.file = Some(Arc::new(disk.open(&path, Open::Write)?));
+        segment.end = record::SEGMENT_HEADER as u64;
+        self.core.segments.list.push_back(segment);
+
+        let mut at = record::SEGMENT_HEADER;
+        let mut whole = at;
+        let mut batch = Vec::new();
+        let what = loop {
+            let record = match record::read(&bytes, at, seed) {
+                Ok(record) if record.batch < self.core.next_batch => {
+                    break "an old record stands there";
+                }
+                Ok(record) => record,
+                Err(what) => break what,
+            };
+            // The first segment left may begin with any batch.
+            if whole == record::SEGMENT_HEADER && batch.is_empty() {
+                self.core.next_batch = record.batch;
+            }
+            if record.batch != self.core.next_batch {
+                break "a batch is missing before it";
+            }
+            at = record.next;
+            match record.kind {
+                Kind::BatchEnd | Kind::SegmentEnd => {
+                    for (kind, offset, body) in batch.drain(..) {
+                        self.apply(kind, offset, body, &path)?;
+                    }
+                    whole = at;
+                    self.core.next_batch = record.batch + 1;
+                    if let Some(active) = self.core.segments.active() {
+                        active.end = whole as u64;
+                        if record.kind == Kind::SegmentEnd {
+                            active.sealed_at = Some(now);
+                            return Ok(true);
+                        }
+                    }
+                }
+                kind => batch.push((
+                    kind,
+                    (at - record::record_len(record.body.len())) as u64,
+                    record.body,
+                )),
+            }
+        };
+        let later = record::find_above(&bytes, whole, seed, self.core.next_batch);
+        if !newest || later.is_some() {
+            return Err(LogError::Corrupt {
+                segment: path,
+                offset: at as u64,
+                what: what.to_owned(),
+            });
+        }
+        Ok(true)
+    }
+
+    fn apply(&mut self, kind: Kind, offset: u64, body: &[u8], path: &str) -> Result<(), LogError> {
+        let codec = |source| LogError::Codec {
+            segment: path.to_owned(),
+            source,
+        };
+        let core = &mut self.core;
+        match kind {
+            Kind::Entry => {
+                let id = codec::entry_log_id(body).map_err(codec)?;
+                if let Some(gap) = self.needs.as_mut().filter(|gap| gap.need.is_none()) {
+                    gap.need = Some(id.index);
+                } else if let Some(last) = core.last
+                    && last.index + 1 != id.index
+                {
+                    return Err(LogError::Hole {
+                        segment: path.to_owned(),
+                        have: last.index,
+                        need: id.index,
+                    });
+                }
+                core.segments.push_entry(id.index, offset);
+                core.last = Some(id);
+            }
+            Kind::Vote => core.vote = Some(codec::vote(body).map_err(codec)?),
+            Kind::Committed => core.committed = codec::optional_log_id(body).map_err(codec)?,
+            Kind::Truncate => {
+                let after = codec::optional_log_id(body).map_err(codec)?;
+                core.segments.truncate_from(next_index(after));
+                core.last = after.max(core.purged);
+            }
+            Kind::Purge => {
+                let upto = codec::optional_log_id(body).map_err(codec)?;
+                core.purged = core.purged.max(upto);
+                core.last = core.last.max(upto);
+                if let Some(upto) = upto {
+                    self.gone.extend(core.segments.purge(upto.index));
+                }
+            }
+            Kind::BatchEnd | Kind::SegmentEnd => {}
+        }
+        Ok(())
+    }
+}
+
+fn next_index(id: Option<LogId>) -> u64 {
+    id.map_or(0, |id| id.index + 1)
+}

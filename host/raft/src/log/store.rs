@@ -1,0 +1,424 @@
+//! The log as openraft sees it.
+
+use std::fmt::{self, Debug};
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, stream};
+use innkeeper_runtime::{Disk, File, Role, Runtime};
+use openraft::storage::{IOFlushed, RaftLogStorage};
+use openraft::{LogState, OptionalSend, RaftLogReader};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::core::Core;
+use super::record::{self, Kind};
+use super::segments::Stretch;
+use super::{flusher, recovery};
+use crate::codec;
+use crate::error::{Failure, LogError};
+use crate::settings::Settings;
+use crate::types::{Entry, LogId, TypeConfig, Vote};
+
+type DiskFile<R> = <<R as Runtime>::Disk as Disk>::File;
+
+/// How many entries one step of a stream takes: a lock and a vector each.
+const STREAM_STEP: usize = 256;
+/// How many entries a reader that may return fewer returns at most.
+const LIMITED_READ: u64 = 1024;
+
+/// What the raft thread, the fsync task and the checkpointer share of the log.
+pub(crate) struct Shared<R: Runtime> {
+    pub(crate) core: Mutex<Core<R, DiskFile<R>>>,
+    /// Something was queued, or the log closes.
+    pub(crate) queued: Notify,
+    /// Something became durable, or failed.
+    pub(crate) flushed: Notify,
+    pub(crate) failure: Failure,
+}
+
+/// The write-ahead log. Clones are the same log.
+///
+/// Invariants:
+/// - Records reach the disk in the order of the calls; a vote is on disk when `save_vote`
+///   returns, entries are when their callback is called.
+/// - After a failed write or sync nothing succeeds any more.
+pub struct Log<R: Runtime> {
+    runtime: R,
+    pub(crate) shared: Arc<Shared<R>>,
+}
+
+impl<R: Runtime> Clone for Log<R> {
+    fn clone(&self) -> Self {
+        Self {
+            runtime: self.runtime.clone(),
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<R: Runtime> Debug for Log<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
+
+/// What the log can say about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogStatus {
+    /// Number of segment files.
+    pub segments: usize,
+    /// Bytes written in them.
+    pub bytes: u64,
+    /// The first entry still indexed.
+    pub first_index: Option<u64>,
+    /// The last entry, or the last purged one.
+    pub last: Option<(u64, u64)>,
+    /// The last purged entry.
+    pub purged: Option<u64>,
+}
+
+impl<R: Runtime> Log<R> {
+    /// Opens the log of a disk, making it if there is none. Blocks.
+    pub fn open(runtime: R, disk: &R::Disk, settings: Arc<Settings>) -> Result<Self, LogError> {
+        Self::open_with(runtime, disk, settings, Failure::new())
+    }
+
+    pub(crate) fn open_with(
+        runtime: R,
+        disk: &R::Disk,
+        settings: Arc<Settings>,
+        failure: Failure,
+    ) -> Result<Self, LogError> {
+        let core = recovery::open(disk, settings, runtime.now())?;
+        let shared = Arc::new(Shared {
+            core: Mutex::new(core),
+            queued: Notify::new(),
+            flushed: Notify::new(),
+            failure,
+        });
+        let flusher = flusher::run(runtime.clone(), disk.clone(), shared.clone());
+        runtime.spawn(Role::Fsync, flusher).detach();
+        Ok(Self { runtime, shared })
+    }
+
+    /// Writes what is queued, the committed index included, and ends the fsync task.
+    pub async fn close(&self) {
+        let waiter = {
+            let mut core = self.shared.core.lock();
+            if core.closing || core.failed.is_some() {
+                core.closing = true;
+                None
+            } else {
+                core.put_committed(self.runtime.now());
+                core.closing = true;
+                if core.pending.chunks.is_empty() {
+                    None
+                } else {
+                    let (sender, waiter) = oneshot::channel();
+                    core.pending.waiters.push(sender);
+                    Some(waiter)
+                }
+            }
+        };
+        self.shared.queued.notify_one();
+        if let Some(waiter) = waiter {
+            // An error has been recorded as the node's failure.
+            let _ = waiter.await;
+        }
+    }
+
+    /// Whether a checkpoint at `index` would stay behind what is durable here; waits until it
+    /// would. With no append waiting there is no limit.
+    pub(crate) async fn flushed_past(&self, index: u64) -> Result<(), String> {
+        loop {
+            let mut flushed = pin!(self.shared.flushed.notified());
+            flushed.as_mut().enable();
+            {
+                let core = self.shared.core.lock();
+                if let Some(sentence) = &core.failed {
+                    return Err(sentence.clone());
+                }
+                if core.oldest_waiting().is_none_or(|waiting| index < waiting) {
+                    return Ok(());
+                }
+            }
+            flushed.await;
+        }
+    }
+
+    /// The state machine has applied entries up to `index`: they may leave memory.
+    pub(crate) fn note_applied(&self, index: u64) {
+        self.shared.core.lock().note_applied(index);
+    }
+
+    /// Up to which index whole segments may be purged, if a checkpoint covers `covered`.
+    pub(crate) fn purgeable(&self, covered: u64) -> Option<u64> {
+        let core = self.shared.core.lock();
+        let (age, bytes) = (core.settings.retention_age, core.settings.retention_bytes);
+        core.purgeable(covered, self.runtime.now(), age, bytes)
+    }
+
+    /// What there is.
+    pub fn status(&self) -> LogStatus {
+        let core = self.shared.core.lock();
+        LogStatus {
+            segments: core.segments.list.len(),
+            bytes: core.segments.bytes(),
+            first_index: core.segments.first_index(),
+            last: core
+                .last
+                .map(|last| (**last.committed_leader_id(), last.index)),
+            purged: core.purged.map(|purged| purged.index),
+        }
+    }
+
+    fn check(core: &Core<R, DiskFile<R>>) -> io::Result<()> {
+        match &core.failed {
+            Some(sentence) => Err(io::Error::other(sentence.clone())),
+            None if core.closing => Err(io::Error::other("the log is closed")),
+            None => Ok(()),
+        }
+    }
+
+    /// Entries of `start..end`, from memory and, where they have left it, from disk; at most
+    /// `limit` if they come from memory.
+    async fn read(&self, start: u64, end: u64, limit: usize) -> io::Result<Vec<Entry>> {
+        let (on_disk, mut in_memory) = {
+            let core = self.shared.core.lock();
+            let first = core.segments.first_index().unwrap_or(u64::MAX);
+            let start = start.max(first);
+            let end = end.min(core.last.map_or(0, |last| last.index + 1));
+            if start >= end {
+                return Ok(Vec::new());
+            }
+            let in_tail = core.tail.first().unwrap_or(u64::MAX);
+            if start >= in_tail {
+                return Ok(core.tail.range(start, end, limit));
+            }
+            let stretches = core.segments.locate(start, end.min(in_tail));
+            let room = limit.saturating_sub((in_tail - start) as usize);
+            (stretches, core.tail.range(in_tail, end, room))
+        };
+        let read = self.runtime.spawn(Role::Checkpoint, async move {
+            let mut entries = Vec::new();
+            for stretch in &on_disk {
+                read_stretch(stretch, &mut entries)?;
+            }
+            Ok::<_, LogError>(entries)
+        });
+        let mut entries = read
+            .await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
+        entries.append(&mut in_memory);
+        Ok(entries)
+    }
+}
+
+/// Reads and decodes one stretch. Blocks.
+fn read_stretch<F: File>(stretch: &Stretch<F>, entries: &mut Vec<Entry>) -> Result<(), LogError> {
+    let segment = || super::segments::path(stretch.number);
+    let Some(begin) = stretch.offsets.first().copied().map(u64::from) else {
+        return Ok(());
+    };
+    let len = usize::try_from(stretch.end - begin).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    stretch.file.read_exact_at(&mut bytes, begin)?;
+    let seed = record::seed(stretch.number);
+    for &offset in &stretch.offsets {
+        let at = (u64::from(offset) - begin) as usize;
+        let record = record::read(&bytes, at, seed)
+            .ok()
+            .filter(|record| record.kind == Kind::Entry)
+            .ok_or_else(|| LogError::Corrupt {
+                segment: segment(),
+                offset: u64::from(offset),
+                what: "an entry that was there is gone".to_owned(),
+            })?;
+        entries.push(codec::entry(record.body).map_err(|source| LogError::Codec {
+            segment: segment(),
+            source,
+        })?);
+    }
+    Ok(())
+}
+
+fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let start = match range.start_bound() {
+        Bound::Included(index) => *index,
+        Bound::Excluded(index) => index + 1,
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(index) => index + 1,
+        Bound::Excluded(index) => *index,
+        Bound::Unbounded => u64::MAX,
+    };
+    (start, end)
+}
+
+impl<R: Runtime> RaftLogReader<TypeConfig<R>> for Log<R> {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, io::Error> {
+        let (start, end) = bounds(&range);
+        self.read(start, end, usize::MAX).await
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        Ok(self.shared.core.lock().vote)
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, io::Error> {
+        let end = end.min(start.saturating_add(LIMITED_READ));
+        self.read(start, end, usize::MAX).await
+    }
+
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (next, end) = bounds(&range);
+        let steps = Steps {
+            log: self.clone(),
+            next,
+            end,
+            ready: Vec::new().into_iter(),
+        };
+        stream::unfold(Some(steps), |steps| async move {
+            let mut steps = steps?;
+            match steps.entry().await {
+                Ok(Some(entry)) => Some((Ok(entry), Some(steps))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+/// A stream of entries, a handful at a time, so that a long range is never copied whole.
+struct Steps<R: Runtime> {
+    log: Log<R>,
+    next: u64,
+    end: u64,
+    ready: std::vec::IntoIter<Entry>,
+}
+
+impl<R: Runtime> Steps<R> {
+    async fn entry(&mut self) -> io::Result<Option<Entry>> {
+        if let Some(entry) = self.ready.next() {
+            return Ok(Some(entry));
+        }
+        if self.next >= self.end {
+            return Ok(None);
+        }
+        let upto = self.end.min(self.next.saturating_add(STREAM_STEP as u64));
+        let entries = self.log.read(self.next, upto, STREAM_STEP).await?;
+        match entries.last() {
+            None => self.next = self.end,
+            Some(last) => self.next = last.log_id.index + 1,
+        }
+        self.ready = entries.into_iter();
+        Ok(self.ready.next())
+    }
+}
+
+impl<R: Runtime> RaftLogStorage<TypeConfig<R>> for Log<R> {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig<R>>, io::Error> {
+        let core = self.shared.core.lock();
+        Ok(LogState {
+            last_purged_log_id: core.purged,
+            last_log_id: core.last_log_id(),
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self::LogReader {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        let saved = {
+            let mut core = self.shared.core.lock();
+            Self::check(&core)?;
+            core.save_vote(*vote, self.runtime.now());
+            let (sender, saved) = oneshot::channel();
+            core.pending.waiters.push(sender);
+            saved
+        };
+        self.shared.queued.notify_one();
+        match saved.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(sentence)) => Err(io::Error::other(sentence)),
+            Err(_) => Err(io::Error::other(
+                "the log was closed before the vote was saved",
+            )),
+        }
+    }
+
+    /// Rides in the next batch: what it says is known again after an election anyway.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        let mut core = self.shared.core.lock();
+        Self::check(&core)?;
+        core.committed = committed;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
+        Ok(self.shared.core.lock().committed)
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: IOFlushed<TypeConfig<R>>,
+    ) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let now = self.runtime.now();
+        {
+            let mut core = self.shared.core.lock();
+            Self::check(&core)?;
+            for entry in entries {
+                core.append(entry, now);
+            }
+            core.pending.appends.push(callback);
+        }
+        self.shared.queued.notify_one();
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        {
+            let mut core = self.shared.core.lock();
+            Self::check(&core)?;
+            core.truncate_after(last_log_id, self.runtime.now());
+        }
+        self.shared.queued.notify_one();
+        Ok(())
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        {
+            let mut core = self.shared.core.lock();
+            Self::check(&core)?;
+            core.purge(log_id, self.runtime.now());
+        }
+        self.shared.queued.notify_one();
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! `modules.redb`: components by their SHA-256, kept beside the state and outside the log.
+
+use std::sync::Arc;
+
+use innkeeper_runtime::{Disk, Role, Runtime};
+use innkeeper_tree::Digest;
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::StateError;
+use crate::state::backend;
+
+/// The file's name.
+const FILE: &str = "modules.redb";
+const MODULES: TableDefinition<'static, [u8; 32], &'static [u8]> = TableDefinition::new("modules");
+const ABOUT: TableDefinition<'static, &'static str, u8> = TableDefinition::new("about");
+const FORMAT: u8 = 1;
+
+fn failed(error: impl std::fmt::Display) -> StateError {
+    StateError::store(FILE, error)
+}
+
+/// The modules of this node: immutable, named by their digest. Clones are the same store.
+///
+/// Invariants:
+/// - What [`ModuleStore::put`] returned is durable.
+/// - The bytes under a digest have that digest; [`ModuleStore::get`] checks it.
+///
+/// How large a module may be is the caller's matter.
+#[derive(Clone)]
+pub struct ModuleStore<R: Runtime> {
+    runtime: R,
+    database: Arc<Database>,
+}
+
+impl<R: Runtime> std::fmt::Debug for ModuleStore<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModuleStore").finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> ModuleStore<R> {
+    /// Opens `modules.redb` of a disk, making it if there is none. Blocks.
+    pub(crate) fn open(runtime: R, disk: &R::Disk, cache_bytes: usize) -> Result<Self, StateError> {
+        let database = open_or_create(disk, cache_bytes)?;
+        let read = database.begin_read().map_err(failed)?;
+        let about = read.open_table(ABOUT).map_err(failed)?;
+        let found = about.get("format").map_err(failed)?;
+        match found.map(|found| found.value()) {
+            Some(FORMAT) => {}
+            Some(found) => {
+                return Err(StateError::Version {
+                    file: FILE,
+                    found,
+                    known: FORMAT,
+                });
+            }
+            None => return Err(StateError::damaged(FILE, "it names no format version")),
+        }
+        Ok(Self {
+            runtime,
+            database: Arc::new(database),
+        })
+    }
+
+    /// The name that bytes would have.
+    pub fn digest(bytes: &[u8]) -> Digest {
+        Digest(Sha256::digest(bytes).into())
+    }
+
+    /// Stores a module durably and gives its name. One that is there is left as it is.
+    pub async fn put(&self, bytes: bytes::Bytes) -> Result<Digest, StateError> {
+        self.blocking(move |database| {
+            let digest = Self::digest(&bytes);
+            let mut write = database.begin_write().map_err(failed)?;
+            write.set_quick_repair(true);
+            let fresh = {
+                let mut modules = write.open_table(MODULES).map_err(failed)?;
+                let known = modules.get(digest.0).map_err(failed)?.is_some();
+                if !known {
+                    modules.insert(digest.0, bytes.as_ref()).map_err(failed)?;
+                }
+                !known
+            };
+            if fresh {
+                write.commit().map_err(failed)?;
+            } else {
+                write.abort().map_err(failed)?;
+            }
+            Ok(digest)
+        })
+        .await
+    }
+
+    /// A module's bytes, if it is here.
+    pub async fn get(&self, digest: Digest) -> Result<Option<bytes::Bytes>, StateError> {
+        self.blocking(move |database| {
+            let read = database.begin_read().map_err(failed)?;
+            let modules = read.open_table(MODULES).map_err(failed)?;
+            let Some(found) = modules.get(digest.0).map_err(failed)? else {
+                return Ok(None);
+            };
+            let bytes = bytes::Bytes::copy_from_slice(found.value());
+            if Self::digest(&bytes) != digest {
+                return Err(StateError::damaged(
+                    FILE,
+                    "a module does not have its digest",
+                ));
+            }
+            Ok(Some(bytes))
+        })
+        .await
+    }
+
+    /// The names and sizes of all modules here.
+    pub async fn list(&self) -> Result<Vec<(Digest, u64)>, StateError> {
+        self.blocking(|database| {
+            let read = database.begin_read().map_err(failed)?;
+            let modules = read.open_table(MODULES).map_err(failed)?;
+            let count = modules.len().map_err(failed)?;
+            let mut list = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+            for row in modules.iter().map_err(failed)? {
+                let (key, value) = row.map_err(failed)?;
+                list.push((Digest(key.value()), value.value().len() as u64));
+            }
+            Ok(list)
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let database = self.database.clone();
+        let done = self
+            .runtime
+            .spawn(Role::Checkpoint, async move { work(&database) });
+        done.await.map_err(failed)?
+    }
+}
+
+fn open_or_create<D: Disk>(disk: &D, cache_bytes: usize) -> Result<Database, StateError> {
+    if let Some(database) = backend::open_existing(disk, FILE, cache_bytes)? {
+        return Ok(database);
+    }
+    backend::create(disk, FILE, cache_bytes, |database| {
+        let write = database.begin_write().map_err(failed)?;
+        {
+            write.open_table(MODULES).map_err(failed)?;
+            let mut about = write.open_table(ABOUT).map_err(failed)?;
+            about.insert("format", FORMAT).map_err(failed)?;
+        }
+        write.commit().map_err(failed)
+    })
+}

@@ -1,0 +1,283 @@
+//! One node's replica of the state.
+//!
+//! Opening goes like this:
+//!
+//! 1. The data folder is locked. On a thread that may block, the log is read (its torn tail
+//!    cut, what was found synced), then `state.redb`, then `modules.redb`.
+//! 2. openraft starts on its own thread. It applies the log up to the committed index that the
+//!    log remembers. In an empty folder the node makes itself a group of one.
+//! 3. The node stands for election, wins, and applies what is left of the log. Only then
+//!    [`Replica::open`] returns.
+//!
+//! Closing: the door refuses, what is in flight is applied, a checkpoint is made, openraft ends,
+//! the log is closed, the lock is given back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_runtime::{Disk, Role as Thread, Runtime, Select2, Signal, Task, select2, select3};
+use innkeeper_tree::Reader;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Raft, ServerState};
+
+use crate::Delivery;
+use crate::door::Door;
+use crate::error::{Failure, OpenError, Unavailable};
+use crate::log::Log;
+use crate::modules::ModuleStore;
+use crate::opening::{Started, open_stores, start};
+use crate::read_index::ReadIndex;
+use crate::schedule::ASK_AGAIN;
+use crate::settings::Settings;
+use crate::state::{Checkpointer, StateMachine, StateShared};
+use crate::status::{Role, Status};
+use crate::types::TypeConfig;
+
+pub(crate) type RaftOf<R> = Raft<TypeConfig<R>, StateMachine<R>>;
+
+/// How long closing waits for the files to be let go.
+const LET_GO: Duration = Duration::from_secs(10);
+
+/// A node's replica: log, state and door.
+///
+/// Dropping it closes it without a checkpoint, as a crash would; [`Replica::shutdown`] closes it
+/// in order.
+pub struct Replica<R: Runtime> {
+    parts: Option<Parts<R>>,
+}
+
+struct Parts<R: Runtime> {
+    runtime: R,
+    disk: R::Disk,
+    lock: <R::Disk as Disk>::Lock,
+    settings: Arc<Settings>,
+    raft: RaftOf<R>,
+    log: Log<R>,
+    state: Arc<StateShared>,
+    checkpointer: Checkpointer,
+    modules: ModuleStore<R>,
+    door: Door,
+    read_index: ReadIndex,
+    failure: Failure,
+    /// Ends the door.
+    closing: Signal,
+    /// Ends the other tasks.
+    stop: Signal,
+    proposer: Task<()>,
+    schedule: Task<()>,
+    replayed: u64,
+}
+
+impl<R: Runtime> fmt::Debug for Replica<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Replica<R> {
+    /// Opens the replica in the data folder that is `disk`; see the module's description.
+    pub async fn open(
+        runtime: R,
+        disk: R::Disk,
+        settings: Settings,
+        delivery: Arc<dyn Delivery>,
+    ) -> Result<Self, OpenError> {
+        settings.check().map_err(OpenError::Settings)?;
+        let settings = Arc::new(settings);
+        let lock = disk.lock().map_err(|error| match error.kind() {
+            std::io::ErrorKind::ResourceBusy => OpenError::Locked(error.to_string()),
+            _ => OpenError::Folder(error),
+        })?;
+        let failure = Failure::new();
+        let stored = open_stores(
+            runtime.clone(),
+            disk.clone(),
+            settings.clone(),
+            failure.clone(),
+            delivery.clone(),
+        );
+        let stored = runtime.spawn(Thread::Checkpoint, stored).await;
+        let stored = stored.map_err(|panic| OpenError::Stopped(panic.to_string()))??;
+
+        // openraft's static functions work on its own thread only.
+        let parts = start(runtime.clone(), settings, failure, stored, delivery);
+        let started = runtime.spawn(Thread::Raft, parts).await;
+        let started = started.map_err(|panic| OpenError::Stopped(panic.to_string()))??;
+        let Started {
+            raft,
+            log,
+            state,
+            checkpointer,
+            modules,
+            door,
+            read_index,
+            failure,
+            closing,
+            stop,
+            proposer,
+            schedule,
+            settings,
+            replayed,
+        } = started;
+        Ok(Self {
+            parts: Some(Parts {
+                runtime,
+                disk,
+                lock,
+                settings,
+                raft,
+                log,
+                state,
+                checkpointer,
+                modules,
+                door,
+                read_index,
+                failure,
+                closing,
+                stop,
+                proposer,
+                schedule,
+                replayed,
+            }),
+        })
+    }
+
+    fn parts(&self) -> &Parts<R> {
+        match &self.parts {
+            Some(parts) => parts,
+            // Only `shutdown` and `drop` take them, and both consume the replica.
+            None => unreachable!("a closed replica cannot be reached"),
+        }
+    }
+
+    /// The way into the log.
+    pub fn door(&self) -> Door {
+        self.parts().door.clone()
+    }
+
+    /// Returns when everything that was committed before the call is applied and published
+    /// here, confirmed by a quorum. Calls that overlap share one confirmation.
+    pub async fn read_index(&self) -> Result<(), Unavailable> {
+        self.parts().read_index.confirm().await
+    }
+
+    /// Hands out views of the state. After a snapshot was installed it is another one: ask
+    /// again for each new connection.
+    pub fn reader(&self) -> Reader {
+        self.parts().state.reader()
+    }
+
+    /// The modules stored on this node.
+    pub fn modules(&self) -> ModuleStore<R> {
+        self.parts().modules.clone()
+    }
+
+    /// Waits until the node has failed for good and returns the sentence that says why. What
+    /// was acknowledged is safe; nothing is acknowledged any more. The process should end.
+    pub fn failed(&self) -> impl Future<Output = String> + Send + 'static + use<R> {
+        let failure = self.parts().failure.clone();
+        async move { failure.failed().await }
+    }
+
+    /// What the node is doing.
+    pub fn status(&self) -> Status {
+        let parts = self.parts();
+        let metrics = parts.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let failure = parts.failure.get();
+        let role = match metrics.state {
+            _ if failure.is_some() || metrics.running_state.is_err() => Role::Stopped,
+            ServerState::Leader => Role::Leader,
+            ServerState::Follower => Role::Follower,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Learner => Role::Learner,
+            ServerState::Shutdown => Role::Stopped,
+        };
+        Status {
+            node_id: parts.settings.node_id,
+            role,
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            last_log: metrics.last_log_index,
+            committed: metrics.local_committed.map(|id| id.index),
+            applied: parts.state.applied().map(|id| id.index),
+            checkpoint: parts.checkpointer.durable.get().map(|id| id.index),
+            replayed: parts.replayed,
+            syncs: parts.disk.sync_count(),
+            log: parts.log.status(),
+            failure,
+        }
+    }
+
+    /// Closes the replica in order; see the module's description.
+    pub async fn shutdown(mut self) {
+        if let Some(parts) = self.parts.take() {
+            let runtime = parts.runtime.clone();
+            let closed = runtime.spawn(Thread::Raft, parts.close(true));
+            if let Err(error) = closed.await {
+                tracing::error!("closing the replica failed: {error}");
+            }
+        }
+    }
+}
+
+impl<R: Runtime> Drop for Replica<R> {
+    fn drop(&mut self) {
+        if let Some(parts) = self.parts.take() {
+            let runtime = parts.runtime.clone();
+            runtime.spawn(Thread::Raft, parts.close(false)).detach();
+        }
+    }
+}
+
+impl<R: Runtime> Parts<R> {
+    async fn close(self, with_checkpoint: bool) {
+        self.door.close();
+        self.closing.raise();
+        if let Err(error) = self.proposer.await {
+            tracing::error!("the door ended badly: {error}");
+        }
+        if with_checkpoint {
+            let durable = &self.checkpointer.durable;
+            while self.failure.get().is_none()
+                && self.raft.metrics().borrow_watched().running_state.is_ok()
+                && durable.get() < self.state.applied()
+            {
+                if self.raft.trigger().snapshot().await.is_err() {
+                    break;
+                }
+                let target = self.state.applied();
+                let done = durable.wait_for(|at| *at >= target);
+                let again = self.runtime.sleep(ASK_AGAIN);
+                select3(done, self.failure.failed(), again).await;
+            }
+        }
+        self.stop.raise();
+        if let Err(error) = self.schedule.await {
+            tracing::error!("the checkpoint schedule ended badly: {error}");
+        }
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!("openraft ended badly: {error}");
+        }
+        self.log.close().await;
+        // Whoever opens the folder next must not meet this process still writing: the lock
+        // goes last, after the state machine and its file.
+        let state = Arc::downgrade(&self.state);
+        drop((self.raft, self.state, self.read_index, self.door));
+        let ended = self.checkpointer.ended();
+        drop(self.checkpointer);
+        let gone = async {
+            ended.wait().await;
+            while state.strong_count() > 0 {
+                self.runtime.sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let limit = self.runtime.sleep(LET_GO);
+        if let Select2::Second(()) = select2(gone, limit).await {
+            tracing::warn!("the state's file is still in use after the replica was closed");
+        }
+        drop((self.log, self.modules));
+        drop(self.lock);
+    }
+}

@@ -1,0 +1,88 @@
+//! When checkpoints are made and old segments go.
+//!
+//! 1. A checkpoint is due when half of `checkpoint_entries` were applied since the last capture,
+//!    or when `checkpoint_interval` has passed.
+//! 2. openraft is asked for a snapshot; the state machine answers with a capture, the
+//!    checkpointer makes it durable, and openraft hears which entry it covers.
+//! 3. Then whole segments below it that the retention does not want are purged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_runtime::{Runtime, Select2, Select3, Signal, select2, select3};
+
+use crate::error::Failure;
+use crate::log::Log;
+use crate::replica::RaftOf;
+use crate::state::{Checkpointer, StateShared};
+use crate::types::LogId;
+
+/// How long the schedule waits for a checkpoint before it asks again.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How long openraft may take to hear of a checkpoint before a purge is put off.
+const KNOWN: Duration = Duration::from_secs(10);
+
+/// Sees to it that checkpoints are made and old segments go.
+pub(crate) struct Schedule<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) raft: RaftOf<R>,
+    pub(crate) log: Log<R>,
+    pub(crate) state: Arc<StateShared>,
+    pub(crate) checkpointer: Checkpointer,
+    pub(crate) stop: Signal,
+    pub(crate) failure: Failure,
+    pub(crate) interval: Duration,
+}
+
+impl<R: Runtime> Schedule<R> {
+    pub(crate) async fn run(self) {
+        let mut ticks = self.runtime.interval(self.interval);
+        loop {
+            let due = self.state.due.notified();
+            match select3(self.stop.wait(), due, ticks.tick()).await {
+                Select3::First(()) => return,
+                Select3::Second(()) | Select3::Third(_) => {}
+            }
+            ticks.reset();
+            if let Select2::First(()) = select2(self.stop.wait(), self.checkpoint()).await {
+                return;
+            }
+            if self.failure.get().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// One checkpoint of what is applied now, and the purge that it allows.
+    async fn checkpoint(&self) {
+        let target = self.state.applied();
+        while self.checkpointer.durable.get() < target {
+            if self.raft.trigger().snapshot().await.is_err() {
+                return;
+            }
+            let before = self.checkpointer.durable.get();
+            let done = self.checkpointer.durable.wait_for(|at| *at != before);
+            let again = self.runtime.sleep(ASK_AGAIN);
+            match select3(self.failure.failed(), done, again).await {
+                Select3::First(_) => return,
+                Select3::Second(_) | Select3::Third(()) => {}
+            }
+        }
+        let Some(durable) = self.checkpointer.durable.get() else {
+            return;
+        };
+        let Some(upto) = self.log.purgeable(durable.index) else {
+            return;
+        };
+        // openraft purges only what it knows to be in a snapshot; it hears of this one when the
+        // builder has returned.
+        let wait = self.raft.wait(Some(KNOWN));
+        let known = wait.metrics(
+            |metrics| metrics.snapshot >= Some::<LogId>(durable),
+            "the checkpoint is known",
+        );
+        if known.await.is_ok() && self.raft.trigger().purge_log(upto).await.is_err() {
+            tracing::debug!("nothing was purged: openraft has stopped");
+        }
+    }
+}

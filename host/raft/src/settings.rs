@@ -1,0 +1,114 @@
+//! What can be set about replication and storage.
+
+use std::time::Duration;
+
+/// Settings of one node's log, checkpoints and door, with defaults that suit a server.
+///
+/// The bounds of every queue of this crate stand here or follow from what stands here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// This node's number; it stands in votes and in the membership.
+    pub node_id: u64,
+    /// How large a segment of the log is, in bytes. A segment is preallocated; a record that
+    /// does not fit gets a segment of its own.
+    pub segment_bytes: u64,
+    /// A sealed segment whose entries a checkpoint covers goes when it is older than this …
+    pub retention_age: Duration,
+    /// … or when more than this many bytes of the log lie after it.
+    pub retention_bytes: u64,
+    /// A checkpoint is at the latest this many entries behind; the door waits when it would be
+    /// more. One is begun at half of it.
+    pub checkpoint_entries: u64,
+    /// A checkpoint is begun at the latest this long after the last one, if anything changed.
+    pub checkpoint_interval: Duration,
+    /// How many bytes of applied entries stay in memory for readers of the log. Entries that are
+    /// not applied or not flushed stay whatever this says; their number is bounded by
+    /// `batch_commands * batches_in_flight` on a leader.
+    pub tail_bytes: usize,
+    /// redb's page cache for `state.redb`, in bytes.
+    pub state_cache_bytes: usize,
+    /// redb's page cache for `modules.redb`, in bytes.
+    pub module_cache_bytes: usize,
+    /// How many operations may wait at the door.
+    pub door_operations: usize,
+    /// How many bytes of operations may wait at the door. One operation that is larger is let in
+    /// alone.
+    pub door_bytes: usize,
+    /// How many commands one batch holds at most; what is queued beyond is the next batch.
+    pub batch_commands: usize,
+    /// How many batches may be proposed and not yet applied. What arrives meanwhile queues up
+    /// and becomes the next batch, which is what makes group commit work.
+    pub batches_in_flight: usize,
+    /// How many commands are applied before they are delivered (published and answered).
+    pub apply_commands: usize,
+    /// How long the door holds back proposals in favour of a guest or a session that lost three
+    /// races in a row.
+    pub hold_back: Duration,
+    /// A leader sends heartbeats this often.
+    pub heartbeat_interval: Duration,
+    /// A follower that hears nothing stands for election after a random time from here …
+    pub election_timeout_min: Duration,
+    /// … to here. Never below half a second: a busy machine must not lose its leader.
+    pub election_timeout_max: Duration,
+    /// How long opening may take from the first vote to the last entry applied.
+    pub open_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node_id: 1,
+            segment_bytes: 64 << 20,
+            retention_age: Duration::from_secs(60),
+            retention_bytes: 256 << 20,
+            checkpoint_entries: 100_000,
+            checkpoint_interval: Duration::from_secs(10),
+            tail_bytes: 8 << 20,
+            state_cache_bytes: 64 << 20,
+            module_cache_bytes: 8 << 20,
+            door_operations: 16_384,
+            door_bytes: 64 << 20,
+            batch_commands: 1024,
+            batches_in_flight: 4,
+            apply_commands: 512,
+            hold_back: Duration::from_millis(5),
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout_min: Duration::from_millis(500),
+            election_timeout_max: Duration::from_millis(1000),
+            open_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The smallest segment: header, what is carried over, and one small batch.
+const MIN_SEGMENT_BYTES: u64 = 4096;
+/// The largest segment: offsets inside a segment are kept in 32 bits.
+const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+/// The smallest election timeout (design, guests 11).
+const MIN_ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
+
+impl Settings {
+    /// Says in one sentence what is wrong with these settings, if anything is.
+    pub fn check(&self) -> Result<(), String> {
+        let wrong = if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&self.segment_bytes) {
+            Some("segment_bytes must lie between 4096 and 1073741824")
+        } else if self.election_timeout_min < MIN_ELECTION_TIMEOUT {
+            Some("election_timeout_min must be at least 500 ms")
+        } else if self.election_timeout_max <= self.election_timeout_min {
+            Some("election_timeout_max must be greater than election_timeout_min")
+        } else if self.heartbeat_interval >= self.election_timeout_min {
+            Some("heartbeat_interval must be smaller than election_timeout_min")
+        } else if self.checkpoint_entries == 0
+            || self.door_operations == 0
+            || self.door_bytes == 0
+            || self.batch_commands == 0
+            || self.batches_in_flight == 0
+            || self.apply_commands == 0
+        {
+            Some("a bound of zero lets nothing through")
+        } else {
+            None
+        };
+        wrong.map_or(Ok(()), |what| Err(what.to_owned()))
+    }
+}

@@ -1,0 +1,361 @@
+//! The state machine: applies committed entries to the tree and delivers what came of it.
+//!
+//! 1. openraft hands over a stream of committed entries. Each command is applied to the tree;
+//!    views do not see it yet.
+//! 2. After at most `apply_commands` of them the batch is delivered: the delivery fans events
+//!    out and publishes, exactly once, in zxid order.
+//! 3. Then openraft's responders are answered, which lets the door propose more.
+//! 4. Now and then a capture of what changed goes to the [checkpointer](super::checkpoint).
+
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::{Stream, StreamExt};
+use innkeeper_runtime::{Role, Runtime};
+use innkeeper_tree::applied::{Applied, Outcome, SessionResult, TicketResult};
+use innkeeper_tree::{Reader, Tree};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::{BasicNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::checkpoint::{Checkpointer, Pending};
+use super::snapshot::SnapshotData;
+use super::store::StateStore;
+use crate::Delivery;
+use crate::error::{Failure, StateError};
+use crate::log::Log;
+use crate::settings::Settings;
+use crate::types::{LogId, NodeId, Proposal, SnapshotMeta, StoredMembership, Term, TypeConfig};
+
+type StateSnapshot = Snapshot<Term, NodeId, BasicNode, SnapshotData>;
+
+/// How many lost races are kept for the door at most; older ones are dropped, it only delays
+/// the door's help.
+const LOST_RACES: usize = 1024;
+
+/// What others see of the state machine.
+pub(crate) struct StateShared {
+    /// Of the tree; a new one after a snapshot was installed.
+    reader: Mutex<Reader>,
+    /// The last applied and published entry, and how many were replayed before the node was
+    /// ready.
+    applied: Mutex<Option<LogId>>,
+    /// A checkpoint is due.
+    pub(crate) due: Notify,
+    /// Commands that lost a race in apply: a transaction's conflict, a session's bounce.
+    lost: Mutex<Vec<Proposal>>,
+}
+
+impl StateShared {
+    pub(crate) fn reader(&self) -> Reader {
+        self.reader.lock().clone()
+    }
+
+    pub(crate) fn applied(&self) -> Option<LogId> {
+        *self.applied.lock()
+    }
+
+    pub(crate) fn take_lost(&self) -> Vec<Proposal> {
+        std::mem::take(&mut *self.lost.lock())
+    }
+}
+
+/// The replicated state and its way to disk.
+///
+/// Invariants:
+/// - `tree` holds exactly the commands of the entries up to `applied`.
+/// - Every change of the tree is in `state.redb`, in a capture at the checkpointer, or in the
+///   tree's own list of dirty keys.
+pub struct StateMachine<R: Runtime> {
+    runtime: R,
+    tree: Tree,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    /// Applied when the last capture was taken.
+    captured: Option<LogId>,
+    settings: Arc<Settings>,
+    store: StateStore<R::Disk>,
+    log: Log<R>,
+    checkpointer: Checkpointer,
+    delivery: Arc<dyn Delivery>,
+    shared: Arc<StateShared>,
+    failure: Failure,
+}
+
+impl<R: Runtime> StateMachine<R> {
+    /// Opens `state.redb` of a disk, making it if there is none. Blocks.
+    pub fn open(
+        runtime: R,
+        disk: &R::Disk,
+        settings: Arc<Settings>,
+        log: Log<R>,
+        delivery: Arc<dyn Delivery>,
+    ) -> Result<Self, StateError> {
+        let failure = log.shared.failure.clone();
+        let store = StateStore::open(disk.clone(), settings.state_cache_bytes)?;
+        let (tree, meta) = store.restore()?;
+        let checkpointer = Checkpointer::start(
+            &runtime,
+            store.clone(),
+            log.clone(),
+            meta.last_log_id,
+            failure.clone(),
+        );
+        let shared = Arc::new(StateShared {
+            reader: Mutex::new(tree.reader()),
+            applied: Mutex::new(meta.last_log_id),
+            due: Notify::new(),
+            lost: Mutex::new(Vec::new()),
+        });
+        Ok(Self {
+            runtime,
+            tree,
+            applied: meta.last_log_id,
+            membership: meta.last_membership,
+            captured: meta.last_log_id,
+            settings,
+            store,
+            log,
+            checkpointer,
+            delivery,
+            shared,
+            failure,
+        })
+    }
+
+    pub(crate) fn shared(&self) -> Arc<StateShared> {
+        self.shared.clone()
+    }
+
+    pub(crate) fn checkpointer(&self) -> Checkpointer {
+        self.checkpointer.clone()
+    }
+
+    /// Applies one command. A panic in it would end openraft's task in silence; here it becomes
+    /// the node's failure.
+    fn apply_command(&mut self, proposal: &Proposal) -> io::Result<Applied> {
+        let tree = &mut self.tree;
+        let applied = catch_unwind(AssertUnwindSafe(|| tree.apply(proposal.command())));
+        let applied = applied.map_err(|panic| self.panicked("apply", panic.as_ref()))?;
+        if lost_a_race(&applied) {
+            let mut lost = self.shared.lost.lock();
+            if lost.len() < LOST_RACES {
+                lost.push(proposal.clone());
+            }
+        }
+        Ok(applied)
+    }
+
+    fn panicked(&self, doing: &str, panic: &(dyn std::any::Any + Send)) -> io::Error {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        let at = self.applied.map_or(0, |id| id.index + 1);
+        io::Error::other(self.failure.fail(format!(
+            "{doing} of log entry {at} or of one soon after it panicked ({message}): this is a bug, report it with the log folder"
+        )))
+    }
+
+    fn deliver(
+        &mut self,
+        batch: &mut Vec<Applied>,
+        responders: &mut Vec<ApplyResponder<TypeConfig<R>>>,
+    ) -> io::Result<()> {
+        if !batch.is_empty() {
+            let applied = std::mem::replace(batch, Vec::with_capacity(batch.len()));
+            let (tree, delivery) = (&mut self.tree, &self.delivery);
+            let delivered = catch_unwind(AssertUnwindSafe(|| {
+                delivery.deliver(applied, &mut || tree.publish());
+            }));
+            delivered.map_err(|panic| self.panicked("delivery", panic.as_ref()))?;
+        }
+        *self.shared.applied.lock() = self.applied;
+        for responder in responders.drain(..) {
+            responder.send(());
+        }
+        if let Some(applied) = self.applied {
+            self.log.note_applied(applied.index);
+            let captured = self.captured.map_or(0, |id| id.index);
+            if applied.index.saturating_sub(captured)
+                >= self.settings.checkpoint_entries.div_ceil(2)
+            {
+                self.shared.due.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    /// Captures what changed and queues it. `None` if nothing has been applied since the last
+    /// capture.
+    async fn capture(&mut self) -> Option<Pending> {
+        if self.applied == self.captured {
+            return None;
+        }
+        self.captured = self.applied;
+        let capture = self.tree.capture();
+        let membership = self.membership.clone();
+        Some(
+            self.checkpointer
+                .submit(capture, self.applied, membership)
+                .await,
+        )
+    }
+
+    /// Reads `state.redb` on the thread that may block.
+    async fn stored(&self) -> io::Result<(SnapshotMeta, SnapshotData)> {
+        stored(&self.runtime, &self.store).await
+    }
+}
+
+async fn stored<R: Runtime>(
+    runtime: &R,
+    store: &StateStore<R::Disk>,
+) -> io::Result<(SnapshotMeta, SnapshotData)> {
+    let store = store.clone();
+    let read = runtime.spawn(Role::Checkpoint, async move {
+        let view = store.read()?;
+        Ok::<_, StateError>((view.meta()?, SnapshotData::of_view(view)))
+    });
+    Ok(read.await.map_err(io::Error::other)??)
+}
+
+fn lost_a_race(applied: &Applied) -> bool {
+    matches!(
+        applied.outcome,
+        Outcome::Ticket {
+            result: TicketResult::Conflict(_),
+            ..
+        } | Outcome::Session {
+            result: SessionResult::Bounced,
+            ..
+        }
+    )
+}
+
+/// Lets other tasks of the raft thread run once.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = CheckpointBuilder<R>;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm:
+            Stream<Item = Result<EntryResponder<TypeConfig<R>>, io::Error>> + Unpin + OptionalSend,
+    {
+        let limit = self.settings.apply_commands;
+        let mut batch = Vec::new();
+        let mut responders = Vec::new();
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            match &entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(proposal) => {
+                    let applied = self.apply_command(proposal)?;
+                    batch.push(applied);
+                }
+                EntryPayload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                }
+            }
+            self.applied = Some(entry.log_id);
+            responders.extend(responder);
+            if batch.len() >= limit {
+                self.deliver(&mut batch, &mut responders)?;
+                yield_once().await;
+            }
+        }
+        self.deliver(&mut batch, &mut responders)
+    }
+
+    /// Captures right away: a capture that nobody wrote would be lost with its builder.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Self::SnapshotBuilder> {
+        let in_work = self.checkpointer.durable.get() != self.captured;
+        if in_work && !force {
+            return None;
+        }
+        let pending = self.capture().await;
+        Some(CheckpointBuilder {
+            runtime: self.runtime.clone(),
+            store: self.store.clone(),
+            pending,
+        })
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        let pending = self.capture().await;
+        CheckpointBuilder {
+            runtime: self.runtime.clone(),
+            store: self.store.clone(),
+            pending,
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotData,
+    ) -> Result<(), io::Error> {
+        let installed = self.checkpointer.install(meta.clone(), snapshot).await;
+        self.tree = installed.map_err(io::Error::other)?;
+        self.applied = meta.last_log_id;
+        self.captured = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        *self.shared.reader.lock() = self.tree.reader();
+        *self.shared.applied.lock() = self.applied;
+        if let Some(applied) = self.applied {
+            self.log.note_applied(applied.index);
+        }
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<StateSnapshot>, io::Error> {
+        let (meta, snapshot) = self.stored().await?;
+        Ok(meta
+            .last_log_id
+            .is_some()
+            .then_some(Snapshot { meta, snapshot }))
+    }
+}
+
+/// A checkpoint in work, as openraft waits for it.
+pub struct CheckpointBuilder<R: Runtime> {
+    runtime: R,
+    store: StateStore<R::Disk>,
+    /// `None`: nothing was applied since the last one, which then is the answer.
+    pending: Option<Pending>,
+}
+
+impl<R: Runtime> RaftSnapshotBuilder<TypeConfig<R>> for CheckpointBuilder<R> {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> Result<StateSnapshot, io::Error> {
+        let (meta, snapshot) = match self.pending.take() {
+            Some(pending) => pending.finished().await.map_err(io::Error::other)?,
+            None => stored(&self.runtime, &self.store).await?,
+        };
+        Ok(Snapshot { meta, snapshot })
+    }
+}

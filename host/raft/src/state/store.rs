@@ -1,0 +1,239 @@
+//! `state.redb`: the state at one log index.
+//!
+//! Every commit writes the changed records, the applied log id and the membership together, so
+//! what is on disk is exact at one index, and a checkpoint costs what changed.
+
+use std::sync::Arc;
+
+use innkeeper_runtime::Disk;
+use innkeeper_tree::{Record, Table, Tree};
+use parking_lot::Mutex;
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition};
+
+use super::backend;
+use crate::codec;
+use crate::error::StateError;
+use crate::types::{LogId, SnapshotMeta, StoredMembership};
+
+/// The file's name.
+pub(crate) const FILE: &str = "state.redb";
+const FORMAT: u8 = 1;
+
+type Rows<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
+
+/// Raft's own rows; the tree's tables have the tree's names.
+const RAFT: Rows<'static> = TableDefinition::new("raft");
+const KEY_FORMAT: &[u8] = b"format";
+const KEY_APPLIED: &[u8] = b"applied";
+const KEY_MEMBERSHIP: &[u8] = b"membership";
+
+fn table(table: Table) -> Rows<'static> {
+    TableDefinition::new(table.name())
+}
+
+fn failed(error: impl std::fmt::Display) -> StateError {
+    StateError::store(FILE, error)
+}
+
+fn damaged(error: impl std::fmt::Display) -> StateError {
+    StateError::damaged(FILE, error)
+}
+
+/// The checkpoint file, open. Clones are the same file. All calls block.
+pub(crate) struct StateStore<D: Disk> {
+    disk: D,
+    cache_bytes: usize,
+    current: Arc<Mutex<Arc<Database>>>,
+}
+
+impl<D: Disk> Clone for StateStore<D> {
+    fn clone(&self) -> Self {
+        Self {
+            disk: self.disk.clone(),
+            cache_bytes: self.cache_bytes,
+            current: self.current.clone(),
+        }
+    }
+}
+
+impl<D: Disk> StateStore<D> {
+    /// Opens `state.redb`, making an empty one if there is none.
+    pub(crate) fn open(disk: D, cache_bytes: usize) -> Result<Self, StateError> {
+        let database = match backend::open_existing(&disk, FILE, cache_bytes)? {
+            Some(database) => database,
+            None => backend::create(&disk, FILE, cache_bytes, |database| {
+                let none = StoredMembership::default();
+                commit(
+                    database,
+                    std::iter::empty::<Result<Record, StateError>>(),
+                    None,
+                    &none,
+                )
+            })?,
+        };
+        let store = Self {
+            disk,
+            cache_bytes,
+            current: Arc::new(Mutex::new(Arc::new(database))),
+        };
+        store.check_format()?;
+        Ok(store)
+    }
+
+    fn database(&self) -> Arc<Database> {
+        self.current.lock().clone()
+    }
+
+    fn check_format(&self) -> Result<(), StateError> {
+        let snapshot = self.read()?;
+        match snapshot.raft_row(KEY_FORMAT)?.as_deref() {
+            Some([FORMAT]) => Ok(()),
+            Some([found, ..]) => Err(StateError::Version {
+                file: FILE,
+                found: *found,
+                known: FORMAT,
+            }),
+            _ => Err(damaged("it names no format version")),
+        }
+    }
+
+    /// One checkpoint: the changed records and where they stand, in one commit.
+    pub(crate) fn write(
+        &self,
+        records: impl Iterator<Item = Record>,
+        applied: Option<LogId>,
+        membership: &StoredMembership,
+    ) -> Result<(), StateError> {
+        commit(&self.database(), records.map(Ok), applied, membership)
+    }
+
+    /// What the last commit holds; later commits do not change what this shows.
+    pub(crate) fn read(&self) -> Result<StateView, StateError> {
+        let transaction = self.database().begin_read().map_err(failed)?;
+        Ok(StateView {
+            transaction: Arc::new(transaction),
+        })
+    }
+
+    /// The tree that the last commit holds, and where it stands.
+    pub(crate) fn restore(&self) -> Result<(Tree, SnapshotMeta), StateError> {
+        let view = self.read()?;
+        let meta = view.meta()?;
+        let tree = match meta.last_log_id {
+            None => Tree::new(),
+            Some(_) => Tree::restore(view.records()).map_err(damaged)?,
+        };
+        Ok((tree, meta))
+    }
+
+    /// Replaces the whole file in one step; views of the old one stay good.
+    pub(crate) fn replace(
+        &self,
+        records: impl Iterator<Item = Result<Record, StateError>>,
+        meta: &SnapshotMeta,
+    ) -> Result<(), StateError> {
+        let fresh = backend::create(&self.disk, FILE, self.cache_bytes, |database| {
+            commit(database, records, meta.last_log_id, &meta.last_membership)
+        })?;
+        *self.current.lock() = Arc::new(fresh);
+        Ok(())
+    }
+}
+
+fn commit(
+    database: &Database,
+    records: impl Iterator<Item = Result<Record, StateError>>,
+    applied: Option<LogId>,
+    membership: &StoredMembership,
+) -> Result<(), StateError> {
+    let mut transaction = database.begin_write().map_err(failed)?;
+    // A checkpoint is rare and not waited for: it saves the allocator's state too, so that
+    // opening after a crash does not walk the file.
+    transaction.set_quick_repair(true);
+    {
+        let mut tables = Vec::with_capacity(Table::ALL.len());
+        for each in Table::ALL {
+            tables.push(transaction.open_table(table(each)).map_err(failed)?);
+        }
+        for record in records {
+            let record = record?;
+            let place = Table::ALL
+                .iter()
+                .position(|each| *each == record.table)
+                .unwrap_or_default();
+            let key = record.key.as_slice();
+            match &record.value {
+                Some(value) => tables[place]
+                    .insert(key, value.as_slice())
+                    .map_err(failed)?,
+                None => tables[place].remove(key).map_err(failed)?,
+            };
+        }
+        let mut raft = transaction.open_table(RAFT).map_err(failed)?;
+        let mut applied_bytes = Vec::new();
+        codec::put_log_id(&mut applied_bytes, applied.as_ref());
+        let membership_bytes = codec::stored_membership_bytes(membership);
+        for (key, value) in [
+            (KEY_FORMAT, [FORMAT].as_slice()),
+            (KEY_APPLIED, applied_bytes.as_slice()),
+            (KEY_MEMBERSHIP, membership_bytes.as_slice()),
+        ] {
+            raft.insert(key, value).map_err(failed)?;
+        }
+    }
+    transaction.commit().map_err(failed)
+}
+
+/// `state.redb` as of one commit. Clones are the same view.
+#[derive(Clone)]
+pub(crate) struct StateView {
+    transaction: Arc<ReadTransaction>,
+}
+
+impl StateView {
+    fn raft_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let raft = self.transaction.open_table(RAFT).map_err(damaged)?;
+        let row = raft.get(key).map_err(failed)?;
+        Ok(row.map(|row| row.value().to_vec()))
+    }
+
+    /// Which entry the state is exact at, and the membership there.
+    pub(crate) fn meta(&self) -> Result<SnapshotMeta, StateError> {
+        let applied = self
+            .raft_row(KEY_APPLIED)?
+            .ok_or_else(|| damaged("it does not say which entry it stands at"))?;
+        let membership = self
+            .raft_row(KEY_MEMBERSHIP)?
+            .ok_or_else(|| damaged("it holds no membership"))?;
+        Ok(SnapshotMeta {
+            last_log_id: codec::optional_log_id(&applied).map_err(damaged)?,
+            last_membership: codec::stored_membership(&membership).map_err(damaged)?,
+        })
+    }
+
+    /// All records, table by table.
+    pub(crate) fn records(
+        &self,
+    ) -> impl Iterator<Item = Result<Record, StateError>> + Send + 'static + use<> {
+        let transaction = self.transaction.clone();
+        Table::ALL.into_iter().flat_map(move |each| {
+            let rows = transaction
+                .open_table(table(each))
+                .map_err(damaged)
+                .and_then(|rows| rows.range::<&[u8]>(..).map_err(failed));
+            let (rows, error) = match rows {
+                Ok(rows) => (Some(rows), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            let rows = rows.into_iter().flatten().map(move |row| {
+                let (key, value) = row.map_err(failed)?;
+                Ok(Record {
+                    table: each,
+                    key: key.value().to_vec(),
+                    value: Some(value.value().to_vec()),
+                })
+            });
+            error.into_iter().chain(rows)
+        })
+    }
+}

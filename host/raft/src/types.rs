@@ -1,0 +1,161 @@
+//! The types that openraft is instantiated with.
+//!
+//! Standard Raft: at most one leader per term, so a log id is (term, index). The runtime is a
+//! parameter, since openraft calls it by static functions.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use innkeeper_runtime::Runtime;
+use innkeeper_tree::Command;
+use openraft::impls::{BasicNode, BoxedErrorSource, InlineBatch, ProgressResponder, leader_id_std};
+use openraft::vote::RaftLeaderId;
+use openraft::{EntryPayload, OptionalSend, RaftTypeConfig};
+
+/// Names a node.
+pub type NodeId = u64;
+/// A term and who it was voted for.
+pub type LeaderId = leader_id_std::LeaderId<u64, NodeId>;
+/// The part of a leader's id that stands in log ids: the term.
+pub type Term = <LeaderId as RaftLeaderId>::Committed;
+/// Names a log entry: term and index.
+pub type LogId = openraft::LogId<Term>;
+/// A vote, as it is saved before it is given.
+pub type Vote = openraft::Vote<LeaderId>;
+/// What an entry holds.
+pub type Payload = EntryPayload<Proposal, NodeId, BasicNode>;
+/// One entry of the log.
+pub type Entry = openraft::Entry<Term, Payload>;
+/// Who votes and who listens.
+pub type Membership = openraft::Membership<NodeId, BasicNode>;
+/// A membership and the entry that set it.
+pub type StoredMembership = openraft::StoredMembership<Term, NodeId, BasicNode>;
+/// What a snapshot covers.
+pub type SnapshotMeta = openraft::SnapshotMeta<Term, NodeId, BasicNode>;
+
+/// Makes a log id.
+pub fn log_id(term: u64, index: u64) -> LogId {
+    LogId::new_term_index(term, index)
+}
+
+/// A command on its way through the log: decoded and encoded, shared by all who hold it.
+///
+/// Invariant: `encoded` is the encoding of `command`; it is made once, by the door or by whoever
+/// read the entry from a disk or a peer.
+#[derive(Clone)]
+pub struct Proposal {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    command: Command,
+    encoded: Bytes,
+}
+
+impl Proposal {
+    /// A command with its encoding.
+    pub fn new(command: Command, encoded: Bytes) -> Self {
+        Self {
+            inner: Arc::new(Inner { command, encoded }),
+        }
+    }
+
+    /// The command.
+    pub fn command(&self) -> &Command {
+        &self.inner.command
+    }
+
+    /// The command's bytes, as the log and the peers get them.
+    pub fn encoded(&self) -> &Bytes {
+        &self.inner.encoded
+    }
+
+    /// The command itself, without a copy if nobody else holds it.
+    pub fn into_command(self) -> Command {
+        match Arc::try_unwrap(self.inner) {
+            Ok(inner) => inner.command,
+            Err(shared) => shared.command.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.command.fmt(f)
+    }
+}
+
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a command of {} bytes", self.inner.encoded.len())
+    }
+}
+
+/// openraft's type parameters over one runtime.
+pub struct TypeConfig<R>(PhantomData<fn() -> R>);
+
+impl<R> Clone for TypeConfig<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for TypeConfig<R> {}
+
+impl<R> Default for TypeConfig<R> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<R> fmt::Debug for TypeConfig<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TypeConfig")
+    }
+}
+
+impl<R> PartialEq for TypeConfig<R> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<R> Eq for TypeConfig<R> {}
+
+impl<R> PartialOrd for TypeConfig<R> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<R> Ord for TypeConfig<R> {
+    fn cmp(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl<R: Runtime> RaftTypeConfig for TypeConfig<R> {
+    type D = Proposal;
+    /// Replies come from [`crate::Delivery`], never through openraft.
+    type R = ();
+    type NodeId = NodeId;
+    type Node = BasicNode;
+    type Term = u64;
+    type LeaderId = LeaderId;
+    type Vote = Vote;
+    type Payload = Payload;
+    type Entry = Entry;
+    type AsyncRuntime = R::Raft;
+    type Responder<T>
+        = ProgressResponder<Self, T>
+    where
+        T: OptionalSend + 'static;
+    type Batch<T>
+        = InlineBatch<T>
+    where
+        T: OptionalSend + 'static;
+    type ErrorSource = BoxedErrorSource;
+}
