@@ -40,9 +40,9 @@ limits! {
         Recipe 67_108_864, Assignor 67_108_864, Authorizer 33_554_432;
     /// Distinct paths that wait in the queue; one more turns all of them into one resync.
     queue: 1 ..= 1_000_000, Recipe 10_000;
-    /// Reads, writes and acknowledgements of one transaction, together.
+    /// Writes of one transaction.
     transaction_ops: 1 ..= 1_000_000, Recipe 100_000;
-    /// Bytes of the paths, data and ACLs of one transaction, together.
+    /// Bytes of the paths, data and ACLs of one transaction's writes, together.
     transaction_bytes: 1_024 ..= 67_108_864, Recipe 8_388_608;
     /// Bytes that one invocation may hand to the host: arguments of host calls, log
     /// messages, its answer.

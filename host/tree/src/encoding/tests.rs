@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::rows::{self, Meta, Row, SessionRow, ZnodeRow};
 use super::*;
-use crate::binding::Definition;
+use crate::binding::{Definition, Limits};
 use crate::command::{Command, Identity, Operation, SessionRequest, Write, WriteOp};
 use crate::queue::{Kinds, Pending, QueueKey};
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};
@@ -63,8 +63,24 @@ fn single(op: WriteOp) -> Operation {
     write(Write::Single(op), Some(Zxid(200)))
 }
 
+/// The limits are stated, so that new defaults do not change the golden bytes.
 fn definition(document: &str) -> std::sync::Arc<Definition> {
-    Definition::parse(document.as_bytes()).unwrap().into()
+    let limits = Limits {
+        fuel: 20_000,
+        memory_bytes: 65_536,
+        queue: 1,
+        transaction_ops: 2,
+        transaction_bytes: 1_024,
+        output_bytes: 2_048,
+        host_calls: 3,
+        calls_per_second: 4,
+    };
+    let definition = Definition::parse(document.as_bytes()).unwrap();
+    Definition {
+        limits,
+        ..definition
+    }
+    .into()
 }
 
 /// At least one of each variant, and of each shape of a field.
@@ -280,8 +296,7 @@ fn samples() -> Vec<(&'static str, Operation)> {
 fn row_samples() -> Vec<(&'static str, Record)> {
     let module = Digest([0xab; 32]);
     let recipe = definition(&format!(
-        r#"{{"world":"recipe","module":"{module}","watch":["/g/*"],"write":["/o/**"],"config":{{"a":1}},
-           "limits":{{"queue":20000}}}}"#
+        r#"{{"world":"recipe","module":"{module}","watch":["/g/*"],"write":["/o/**"],"config":{{"a":1}}}}"#
     ));
     let authorizer = definition(&format!(
         r#"{{"world":"authorizer","module":"{module}","watch":["/**"],"policy":["/p"],"on_failure":"allow"}}"#
