@@ -321,8 +321,16 @@ impl assignors::Host for RecipeState {
         self.budget.charge(request_bytes(&request))?;
         let assignor = match self.assignors.find(self.overlay.view(), &name) {
             Ok(assignor) => assignor,
-            Err(Unavailable::Unknown) => return Ok(Err(AssignError::UnknownAssignor)),
-            Err(Unavailable::KeptBack(why)) => return Ok(Err(AssignError::Unavailable(why))),
+            // Recorded as well, so that the recipe hears of its (next) activation.
+            Err(unavailable) => {
+                let active = self.overlay.view().bindings().active(&name);
+                let activation = active.map(|active| active.activation).unwrap_or_default();
+                self.overlay.called(&name, activation);
+                return Ok(Err(match unavailable {
+                    Unavailable::Unknown => AssignError::UnknownAssignor,
+                    Unavailable::KeptBack(why) => AssignError::Unavailable(why),
+                }));
+            }
         };
         self.overlay.called(&name, assignor.activation);
         if let Err(text) = check_request(&request) {

@@ -24,8 +24,9 @@ pub struct Transaction {
     pub writes: Vec<GuestWrite>,
     /// Events consumed: each must still be queued; one with a newer zxid stays queued.
     pub acks: Vec<Ack>,
-    /// Assignor bindings called, by name, with the activation that answered: part of the
-    /// read set, and remembered as what this binding's last reaction called.
+    /// Assignor bindings called, by name, with the activation that answered (zero where none
+    /// of that name was active): part of the read set, and remembered as what this binding's
+    /// last reaction called.
     pub called: Vec<(String, Zxid)>,
 }
 

@@ -49,7 +49,9 @@ impl Tree {
             return Err(Refused::Conflict(Conflict::Activation));
         }
         for (name, activation) in &transaction.called {
-            if bindings.active(name).map(|active| active.activation) != Some(*activation) {
+            // Zero stands for "no such binding was active": that is read as well.
+            let active = bindings.active(name).map(|active| active.activation);
+            if active.unwrap_or_default() != *activation {
                 return Err(Refused::Conflict(Conflict::Assignor(name.clone())));
             }
         }
