@@ -1,6 +1,5 @@
 //! The life of a session on its connection: wake up, take frames, move on, write, sleep.
 
-use std::future::Future;
 use std::task::{Context, Poll};
 
 use innkeeper_proto::ErrorCode;

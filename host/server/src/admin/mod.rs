@@ -1,0 +1,151 @@
+//! Administration over HTTP: the same routes on a TCP port and on a Unix socket in the data
+//! folder.
+//!
+//! A binding is changed, end to end:
+//! 1. [`serve`] takes the connection; hyper reads the request's head.
+//! 2. [`routes`] finds the handler. Whoever came over HTTP and wants to change something has to
+//!    name the super user and the password ([`auth`]); the admin socket is open to the node's
+//!    own user only.
+//! 3. The handler checks what it can say in a sentence, then proposes
+//!    [`Operation::Admin`](innkeeper_tree::Operation::Admin), which no authorizer judges: this
+//!    is the way back in for one who is locked out by a policy of one's own.
+//! 4. The answer follows when the operation was applied here. It is JSON, also where something
+//!    is wrong: `{"error": "<one sentence>"}`.
+//!
+//! Bounds: [`HTTP_PLACES`] and [`SOCKET_PLACES`] connections, apart from each other, so that
+//! nobody on HTTP can shut out the socket; [`PUSH_PLACES`] modules at a time; a module's bytes
+//! by the sandbox's settings, other bodies by [`MAX_DOCUMENT_BYTES`] and [`MAX_DATA_BYTES`].
+//! Times are in [`serve`].
+
+mod auth;
+mod bindings;
+mod input;
+mod modules;
+mod problem;
+mod routes;
+mod serve;
+mod status;
+mod znodes;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use innkeeper_runtime::{Disk, Role, Runtime, Task};
+use innkeeper_tree::Identity;
+pub(super) use innkeeper_tree::binding::MAX_DOCUMENT_BYTES;
+use tokio::sync::Semaphore;
+
+use crate::core::{ADMIN_SOCKET, Core};
+use crate::guests::Guests;
+use auth::Way;
+
+/// Connections of admin HTTP at a time; further ones wait in the kernel's queue.
+const HTTP_PLACES: u32 = 64;
+
+/// Connections of the admin socket at a time.
+const SOCKET_PLACES: u32 = 16;
+
+/// Modules that are being uploaded and compiled at a time.
+const PUSH_PLACES: usize = 2;
+
+/// The most data of a znode that is written here, in bytes: what a client's frame could carry.
+const MAX_DATA_BYTES: usize = crate::settings::MAX_FRAME_BYTES;
+
+/// The longest path of a Unix socket, in bytes; the kernel has room for that and a zero.
+const MAX_SOCKET_PATH_BYTES: usize = 107;
+
+/// Where the node was reached when it started, with the ports that were picked.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// ZooKeeper's clients.
+    pub zookeeper: SocketAddr,
+    /// HTTP, if it is served.
+    pub http: Option<SocketAddr>,
+}
+
+/// What the handlers share.
+struct Admin<R: Runtime> {
+    core: Arc<Core<R>>,
+    guests: Guests<R>,
+    bound: Bound,
+    pushes: Semaphore,
+}
+
+/// Listens on the admin socket and serves both until the node stops. To be called when the node
+/// holds its data folder's lock. The tasks end by themselves when `core.stopping` is raised, and
+/// the socket's file goes with them.
+pub(crate) async fn start<R: Runtime>(
+    core: Arc<Core<R>>,
+    guests: Guests<R>,
+    http: Option<R::Listener>,
+    bound: Bound,
+) -> io::Result<Vec<Task<()>>> {
+    let path = core.admin_path();
+    check_socket_path(&path)?;
+    let socket = core.runtime.listen_unix(&path).await?;
+    let admin = Arc::new(Admin {
+        core: core.clone(),
+        guests,
+        bound,
+        pushes: Semaphore::new(PUSH_PLACES),
+    });
+    let runtime = &core.runtime;
+    let mut tasks = Vec::with_capacity(2);
+    if let Some(listener) = http {
+        let super_digest = core.settings.super_digest.as_deref().map(Arc::from);
+        tasks.push(runtime.spawn(
+            Role::Admin,
+            serve::accept(
+                runtime.clone(),
+                listener,
+                routes::router(admin.clone(), Way::Http { super_digest }),
+                HTTP_PLACES,
+                core.stopping.clone(),
+            ),
+        ));
+    }
+    let router = routes::router(admin, Way::Socket);
+    let over_socket = serve::accept(
+        runtime.clone(),
+        socket,
+        router,
+        SOCKET_PLACES,
+        core.stopping.clone(),
+    );
+    tasks.push(runtime.spawn(Role::Admin, async move {
+        over_socket.await;
+        let removed = core
+            .runtime
+            .disk(&core.settings.data)
+            .and_then(|disk| disk.remove(ADMIN_SOCKET));
+        if let Err(error) = removed {
+            tracing::debug!("the admin socket's file stays: {error}");
+        }
+    }));
+    Ok(tasks)
+}
+
+/// Refuses a path that no Unix socket can have, in words that help more than the kernel's.
+pub(crate) fn check_socket_path(path: &Path) -> io::Result<()> {
+    let bytes = path.as_os_str().len();
+    if bytes <= MAX_SOCKET_PATH_BYTES {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidFilename,
+        format!("its path has {bytes} bytes and a Unix socket's has {MAX_SOCKET_PATH_BYTES} at most"),
+    ))
+}
+
+/// Who the operations proposed here are by.
+fn super_user() -> Vec<Identity> {
+    vec![Identity {
+        scheme: "super".to_owned(),
+        id: String::new(),
+    }]
+}

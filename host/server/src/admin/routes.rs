@@ -1,0 +1,79 @@
+//! Which request goes where.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post, put};
+use innkeeper_runtime::Runtime;
+
+use super::auth::{Way, trusted_only};
+use super::problem::Problem;
+use super::{Admin, bindings, modules, status, znodes};
+
+/// `GET /`, for a person with curl.
+const INDEX: &str = "\
+Innkeeper's administration. Answers are JSON; an error is {\"error\": \"a sentence\"}.
+
+For anyone:
+  GET    /v1/status                      the node's figures
+  GET    /v1/modules                     the modules that were pushed
+  GET    /v1/bindings                    all bindings, and how they are
+  GET    /v1/bindings/NAME               one binding: how it is, its document, its log
+  POST   /v1/bindings/check?name=NAME    is this document a binding? (changes nothing)
+
+For the super user (curl --user NAME:PASSWORD), and for anyone on the admin socket
+(curl --unix-socket DATA/admin.sock http://admin/...):
+  POST   /v1/modules                     push a module; the body is the .wasm file
+  PUT    /v1/bindings/NAME               write a document; ?wait=activated waits until it acts
+  DELETE /v1/bindings/NAME
+  GET    /v1/znodes?path=PATH            data, stat and ACL
+  GET    /v1/znodes/children?path=PATH
+  POST   /v1/znodes?path=PATH            create; &mode=persistent-sequential; the body is the data
+  PUT    /v1/znodes?path=PATH            set; &version=N
+  PUT    /v1/znodes/acl?path=PATH        [{\"scheme\":\"world\",\"id\":\"anyone\",\"perms\":\"cdrwa\"}]
+  DELETE /v1/znodes?path=PATH            &version=N
+";
+
+/// All routes, for requests that come in by `way`.
+///
+/// Invariant: what changes something, and what shows znodes, stands in the second router, behind
+/// [`trusted_only`].
+pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
+    let open = Router::new()
+        .route("/", get(|| async { INDEX }))
+        .route("/v1/status", get(status::status::<R>))
+        .route("/v1/modules", get(modules::list::<R>))
+        .route("/v1/bindings", get(bindings::list::<R>))
+        .route(
+            "/v1/bindings/{name}",
+            get(bindings::get::<R>).post(bindings::check::<R>),
+        );
+    let trusted = Router::new()
+        .route("/v1/modules", post(modules::push::<R>))
+        .route(
+            "/v1/bindings/{name}",
+            put(bindings::set::<R>).delete(bindings::delete::<R>),
+        )
+        .route(
+            "/v1/znodes",
+            get(znodes::get::<R>)
+                .post(znodes::create::<R>)
+                .put(znodes::set::<R>)
+                .delete(znodes::delete::<R>),
+        )
+        .route("/v1/znodes/children", get(znodes::children::<R>))
+        .route("/v1/znodes/acl", put(znodes::set_acl::<R>))
+        .route_layer(from_fn_with_state(way, trusted_only));
+    open.merge(trusted)
+        .fallback(|uri: Uri| async move {
+            let path: String = uri.path().chars().take(200).collect();
+            Problem::missing(format!("there is nothing at {path}; GET / lists the routes"))
+        })
+        .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
+            let sentence = format!("{method} means nothing at {}; GET / lists the routes", uri.path());
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, sentence)
+        })
+        .with_state(admin)
+}

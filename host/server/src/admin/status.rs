@@ -1,0 +1,99 @@
+//! `GET /v1/status`: the node's figures.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use innkeeper_raft::Role;
+use innkeeper_runtime::Runtime;
+use serde::Serialize;
+
+use super::Admin;
+use crate::settings::VERSION;
+
+/// What the node says about itself.
+#[derive(Serialize)]
+pub(super) struct Status {
+    version: &'static str,
+    node_id: u64,
+    role: &'static str,
+    leader: Option<u64>,
+    term: u64,
+    /// Why the node has failed, if it has.
+    failure: Option<String>,
+    addresses: Addresses,
+    uptime_ms: u64,
+    /// The last zxid that is published.
+    zxid: u64,
+    /// The state's time at that zxid, in milliseconds since 1970.
+    time_ms: u64,
+    znodes: usize,
+    sessions: usize,
+    connections: usize,
+    watches: usize,
+    modules: usize,
+    bindings: usize,
+    log: Log,
+}
+
+#[derive(Serialize)]
+struct Addresses {
+    zookeeper: SocketAddr,
+    http: Option<SocketAddr>,
+}
+
+/// The replicated log, by index.
+#[derive(Serialize)]
+struct Log {
+    last: Option<u64>,
+    committed: Option<u64>,
+    applied: Option<u64>,
+    checkpoint: Option<u64>,
+    /// Entries that were applied from the log when the node opened.
+    replayed: u64,
+    /// Syncs of files and folders since the process started.
+    syncs: u64,
+}
+
+pub(super) async fn status<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Json<Status> {
+    let core = &admin.core;
+    let replica = core.replica.status();
+    let view = core.reader.view();
+    Json(Status {
+        version: VERSION,
+        node_id: replica.node_id,
+        role: match replica.role {
+            Role::Leader => "leader",
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Learner => "learner",
+            Role::Stopped => "stopped",
+        },
+        leader: replica.leader,
+        term: replica.term,
+        failure: replica.failure,
+        addresses: Addresses {
+            zookeeper: admin.bound.zookeeper,
+            http: admin.bound.http,
+        },
+        uptime_ms: u64::try_from((core.runtime.now() - core.started).as_millis())
+            .unwrap_or(u64::MAX),
+        zxid: view.zxid().0,
+        time_ms: view.time_ms(),
+        znodes: view.znode_count(),
+        sessions: core.expiry.len(),
+        connections: core.clients.len(),
+        watches: core.fanout.watch_counts().0,
+        modules: view.modules().len(),
+        bindings: view.bindings().len(),
+        log: Log {
+            last: replica.last_log,
+            committed: replica.committed,
+            applied: replica.applied,
+            checkpoint: replica.checkpoint,
+            replayed: replica.replayed,
+            syncs: replica.syncs,
+        },
+    })
+}

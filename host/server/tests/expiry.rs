@@ -1,0 +1,75 @@
+//! Sessions that fall silent, and their ephemerals.
+#![allow(clippy::disallowed_methods)] // Clocks of tests.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::*;
+use innkeeper_proto::request::Request;
+use innkeeper_proto::{ErrorCode, EventType, xid};
+
+fn quick() -> Running {
+    Running::start_with(|settings| settings.tick_time_ms = 100)
+}
+
+#[test]
+fn a_silent_session_expires_with_its_ephemerals_and_its_connection() {
+    let server = quick();
+    let mut silent = Client::connect(server.addr, 500);
+    silent.must(create_as("/e", b"", 1));
+    let mut watcher = Client::connect(server.addr, 2000);
+    watcher.must(exists("/e", true));
+    let since = Instant::now();
+    let event = loop {
+        watcher.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        watcher.send_as(xid::PING, &Request::Ping);
+        let answer = watcher.answer();
+        if answer.xid == xid::NOTIFICATION {
+            break answer;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(event.event(), (EventType::NodeDeleted, "/e".to_owned()));
+    let took = since.elapsed();
+    assert!(took >= Duration::from_millis(450), "too early: {took:?}");
+    assert!(took < Duration::from_millis(3000), "too late: {took:?}");
+    assert!(silent.is_closed());
+    let back = Client::connect_as(server.addr, &silent.reattach_request()).unwrap();
+    assert_eq!(back.connected.session_id, 0);
+}
+
+#[test]
+fn pings_and_requests_keep_a_session_and_a_reattach_in_time_does_too() {
+    let server = quick();
+    let mut client = Client::connect(server.addr, 600);
+    client.must(create_as("/e", b"", 1));
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(100));
+        client.send_as(xid::PING, &Request::Ping);
+        assert_eq!(client.answer().xid, xid::PING);
+    }
+    for _ in 0..10 {
+        let back = client.reattach_request();
+        drop(client);
+        std::thread::sleep(Duration::from_millis(250));
+        client = Client::connect_as(server.addr, &back).unwrap();
+        assert_eq!(client.connected.session_id, back.session_id);
+    }
+    assert_eq!(client.ask(exists("/e", false)).err, ErrorCode::Ok);
+}
+
+#[test]
+fn a_restart_gives_every_session_its_full_timeout() {
+    let server = quick();
+    let mut client = Client::connect(server.addr, 1500);
+    client.must(create_as("/e", b"", 1));
+    let back = client.reattach_request();
+    std::thread::sleep(Duration::from_millis(1000));
+    let folder = server.stop();
+    let server = Running::start_in(folder, |settings| settings.tick_time_ms = 100);
+    std::thread::sleep(Duration::from_millis(1000));
+    let mut client = Client::connect_as(server.addr, &back).unwrap();
+    assert_eq!(client.connected.session_id, back.session_id);
+    assert_eq!(client.ask(exists("/e", false)).err, ErrorCode::Ok);
+}
