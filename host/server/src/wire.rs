@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use innkeeper_proto::DecodeError;
 use innkeeper_proto::frame::{FrameDecoder, FrameError, Inbound};
-use tokio::io::{AsyncReadExt, AsyncWrite as _};
+use tokio::io::AsyncReadExt;
 
 use innkeeper_runtime::Stream;
 
