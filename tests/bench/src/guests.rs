@@ -39,7 +39,14 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
         load("group")?,
         load("path-rules")?,
     );
-    let state = state()?;
+    let authorizer = serde_json::json!({
+        "world": "authorizer",
+        "module": rules.digest().to_string(),
+        "watch": ["/groups/**"],
+        "policy": ["/policies/main"],
+        "config": {"rules": "/policies/main"},
+    });
+    let state = state(&rules, &authorizer)?;
     let mut figures = Vec::new();
 
     for (name, module) in [("assignor range", &range), ("assignor sticky", &sticky)] {
@@ -104,27 +111,27 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
     }
     figures.push(("recipe group, assignor included", latency_ns));
 
-    let definition = Arc::new(define(
-        &rules,
-        serde_json::json!({
-            "world": "authorizer",
-            "watch": ["/groups/**"],
-            "policy": ["/policies/main"],
-            "config": {"rules": "/policies/main"},
-        }),
-    )?);
+    let view = state.view();
+    let bound = view
+        .bindings()
+        .get("rules")
+        .context("the authorizer is not bound")?;
+    let active = bound
+        .active
+        .as_ref()
+        .context("the authorizer is not active")?;
     let asker = [Identity {
         scheme: "ip".to_owned(),
         id: "127.0.0.1".to_owned(),
     }];
     let set = || {
-        let (module, definition) = (Arc::clone(&rules), Arc::clone(&definition));
+        let (module, definition) = (Arc::clone(&rules), Arc::clone(&active.definition));
         AuthorizerSet::new(
             &sandbox,
             "rules".to_owned(),
             module,
             definition,
-            state.last_zxid(),
+            bound.policy_zxid,
             state.clone(),
             1,
         )
@@ -201,13 +208,21 @@ fn request() -> Request {
     }
 }
 
-/// A state with one group and one policy.
-fn state() -> anyhow::Result<Reader> {
+/// A state with one group, one policy, and the authorizer that goes by it.
+fn state(rules: &Module, authorizer: &serde_json::Value) -> anyhow::Result<Reader> {
+    use innkeeper_tree::Operation;
     let mut tree = Tree::new();
-    let mut create = |path: &str, data: String| {
+    let mut apply = |operation| {
+        tree.apply(&Command {
+            time_ms: 1,
+            operation,
+        })
+        .zxid
+    };
+    let create = |path: &str, data: &str| {
         let write = WriteOp::Create {
             path: path.to_owned(),
-            data: Some(data.into_bytes().into()),
+            data: Some(data.to_owned().into_bytes().into()),
             acl: vec![Acl::world(Perms::ALL)],
             mode: CreateMode::Persistent,
         };
@@ -215,15 +230,11 @@ fn state() -> anyhow::Result<Reader> {
             scheme: "super".to_owned(),
             id: String::new(),
         }];
-        let operation = innkeeper_tree::Operation::Admin {
+        Operation::Admin {
             ticket: Ticket(0),
             identities,
             write: Write::Single(write),
-        };
-        tree.apply(&Command {
-            time_ms: 1,
-            operation,
-        });
+        }
     };
     for path in [
         "/groups",
@@ -232,21 +243,34 @@ fn state() -> anyhow::Result<Reader> {
         "/groups/orders/assignments",
         "/policies",
     ] {
-        create(path, String::new());
+        apply(create(path, ""));
     }
     let topics = serde_json::json!({"topics": [{"name": "orders", "partitions": PARTITIONS}]});
-    create("/groups/orders/resources", topics.to_string());
-    create(
-        "/groups/orders/config",
-        r#"{"strategy": "range"}"#.to_owned(),
-    );
+    apply(create("/groups/orders/resources", &topics.to_string()));
+    apply(create("/groups/orders/config", r#"{"strategy": "range"}"#));
     for number in 0..MEMBERS {
-        create(
+        apply(create(
             &format!("/groups/orders/members/member-{number}"),
-            String::new(),
-        );
+            "",
+        ));
     }
-    create("/policies/main", POLICY.to_owned());
+    apply(create("/policies/main", POLICY));
+    let (digest, world) = (rules.digest(), rules.world());
+    apply(Operation::RegisterModule {
+        ticket: Ticket(1),
+        digest,
+        size: 1,
+        world,
+    });
+    for path in ["/innkeeper", "/innkeeper/bindings"] {
+        apply(create(path, ""));
+    }
+    let wish = apply(create("/innkeeper/bindings/rules", &authorizer.to_string()));
+    apply(Operation::Activate {
+        ticket: Ticket(2),
+        binding: "rules".to_owned(),
+        wish,
+    });
     tree.publish();
     Ok(tree.reader())
 }

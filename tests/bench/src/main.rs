@@ -63,6 +63,10 @@ struct Args {
     /// Reactions to measure.
     #[arg(long, default_value_t = 300)]
     reactions: usize,
+
+    /// Only the guests' invocations, without a server.
+    #[arg(long)]
+    guests_only: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -90,6 +94,21 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::Result<()> {
+    if !args.guests_only {
+        measure_server(args, folder, kind).await?;
+    }
+    println!("one invocation of a guest, a new store included:");
+    for (name, latency) in guests::measure(&args.modules).await? {
+        println!(
+            "{name:<36} p50 {:>6.1} us   p99 {:>6.1} us",
+            latency.value_at_quantile(0.5) as f64 / 1e3,
+            latency.value_at_quantile(0.99) as f64 / 1e3,
+        );
+    }
+    Ok(())
+}
+
+async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("file system     {kind}");
     println!(
@@ -154,14 +173,6 @@ async fn measure(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::R
     node.stop()?;
 
     println!();
-    println!("one invocation of a guest, a new store included:");
-    for (name, latency) in guests::measure(&args.modules).await? {
-        println!(
-            "{name:<32} p50 {:>6.1} us   p99 {:>6.1} us",
-            latency.value_at_quantile(0.5) as f64 / 1e3,
-            latency.value_at_quantile(0.99) as f64 / 1e3,
-        );
-    }
     Ok(())
 }
 
