@@ -75,7 +75,10 @@ impl Sandbox {
         request: &Request,
     ) -> Result<Assignment, GuestFailure> {
         let Code::Assignor(pre) = &module.code else {
-            return Err(GuestFailure::new(FailureKind::Host, "the module is no assignor"));
+            return Err(GuestFailure::new(
+                FailureKind::Host,
+                "the module is no assignor",
+            ));
         };
         let limits = &definition.limits;
         let _slot = self.transient_slot().await?;
@@ -97,11 +100,19 @@ impl Sandbox {
         if (owners.len() * 4) as u64 > limits.output_bytes {
             return Err(GuestFailure::new(
                 FailureKind::Output,
-                format!("its answer has more than {} bytes (limits.output_bytes)", limits.output_bytes),
+                format!(
+                    "its answer has more than {} bytes (limits.output_bytes)",
+                    limits.output_bytes
+                ),
             ));
         }
-        check_answer(request, &owners).map_err(|text| GuestFailure::new(FailureKind::BadAnswer, text))?;
-        Ok(Assignment { owners, usage: state.budget.usage(fuel), logs: state.budget.logs })
+        check_answer(request, &owners)
+            .map_err(|text| GuestFailure::new(FailureKind::BadAnswer, text))?;
+        Ok(Assignment {
+            owners,
+            usage: state.budget.usage(fuel),
+            logs: state.budget.logs,
+        })
     }
 }
 
@@ -110,12 +121,20 @@ fn resources(request: &Request) -> Result<u32, String> {
     let mut next = 0u32;
     for topic in &request.topics {
         if topic.first != next {
-            return Err(format!("topic {} begins at {} and should at {next}", topic.name, topic.first));
+            return Err(format!(
+                "topic {} begins at {} and should at {next}",
+                topic.name, topic.first
+            ));
         }
         next = next
             .checked_add(topic.count)
             .filter(|sum| *sum < NOBODY)
-            .ok_or_else(|| format!("topic {} brings the resources above the greatest number", topic.name))?;
+            .ok_or_else(|| {
+                format!(
+                    "topic {} brings the resources above the greatest number",
+                    topic.name
+                )
+            })?;
     }
     Ok(next)
 }
@@ -126,26 +145,47 @@ pub fn check_request(request: &Request) -> Result<(), String> {
     if let Some(weights) = &request.weights
         && weights.len() != resources as usize
     {
-        return Err(format!("{} weights for {resources} resources", weights.len()));
+        return Err(format!(
+            "{} weights for {resources} resources",
+            weights.len()
+        ));
     }
-    let mut names: Vec<&str> = request.topics.iter().map(|topic| topic.name.as_str()).collect();
+    let mut names: Vec<&str> = request
+        .topics
+        .iter()
+        .map(|topic| topic.name.as_str())
+        .collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("topic {} stands twice", pair[0]));
     }
     let ascending = |numbers: &[u32], end: u32| {
-        numbers.windows(2).all(|pair| pair[0] < pair[1]) && numbers.last().is_none_or(|last| *last < end)
+        numbers.windows(2).all(|pair| pair[0] < pair[1])
+            && numbers.last().is_none_or(|last| *last < end)
     };
     for member in &request.members {
         if !ascending(&member.subscribed, request.topics.len() as u32) {
-            return Err(format!("the subscriptions of member {} are not ascending indices of topics", member.id));
+            return Err(format!(
+                "the subscriptions of member {} are not ascending indices of topics",
+                member.id
+            ));
         }
         if !ascending(&member.owned, resources) {
-            return Err(format!("what member {} owns is not ascending numbers of resources", member.id));
+            return Err(format!(
+                "what member {} owns is not ascending numbers of resources",
+                member.id
+            ));
         }
     }
-    match request.members.windows(2).find(|pair| pair[0].id >= pair[1].id) {
-        Some(pair) => Err(format!("member {} does not come after {} in byte order", pair[1].id, pair[0].id)),
+    match request
+        .members
+        .windows(2)
+        .find(|pair| pair[0].id >= pair[1].id)
+    {
+        Some(pair) => Err(format!(
+            "member {} does not come after {} in byte order",
+            pair[1].id, pair[0].id
+        )),
         None => Ok(()),
     }
 }
@@ -156,7 +196,10 @@ fn check_answer(request: &Request, owners: &[u32]) -> Result<(), String> {
         return Err(format!("{} owners for {resources} resources", owners.len()));
     }
     let members = request.members.len() as u32;
-    match owners.iter().find(|owner| **owner != NOBODY && **owner >= members) {
+    match owners
+        .iter()
+        .find(|owner| **owner != NOBODY && **owner >= members)
+    {
         Some(owner) => Err(format!("member {owner} of {members} (they count from 0)")),
         None => Ok(()),
     }

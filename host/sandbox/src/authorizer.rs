@@ -136,14 +136,22 @@ impl AuthorizerSet {
         let request = wit::Request {
             principals: identities
                 .iter()
-                .map(|identity| wit::Principal { scheme: identity.scheme.clone(), id: identity.id.clone() })
+                .map(|identity| wit::Principal {
+                    scheme: identity.scheme.clone(),
+                    id: identity.id.clone(),
+                })
                 .collect(),
             operation,
             path: path.to_string(),
         };
         instance.store.data_mut().budget.begin_call();
-        self.sandbox.refuel(&mut instance.store, limits.fuel).map_err(Undecided::Failed)?;
-        let answer = instance.guest.call_decide(&mut instance.store, &request).await;
+        self.sandbox
+            .refuel(&mut instance.store, limits.fuel)
+            .map_err(Undecided::Failed)?;
+        let answer = instance
+            .guest
+            .call_decide(&mut instance.store, &request)
+            .await;
         let fuel = limits.fuel - instance.store.get_fuel().unwrap_or(0);
         let state = instance.store.data_mut();
         let usage = state.budget.usage(fuel);
@@ -158,7 +166,11 @@ impl AuthorizerSet {
             wit::Decision::Allow => Decision::Allow,
             wit::Decision::Deny(reason) => Decision::Deny(reason),
         };
-        Ok(Decided { decision, usage, logs })
+        Ok(Decided {
+            decision,
+            usage,
+            logs,
+        })
     }
 
     /// The worker's own place, or a free one, or else its own when it becomes free.
@@ -175,7 +187,10 @@ impl AuthorizerSet {
     async fn load(&self) -> Result<(Instance, Vec<LogLine>), Undecided> {
         let failed = Undecided::Failed;
         let Code::Authorizer(pre) = &self.module.code else {
-            return Err(failed(GuestFailure::new(FailureKind::Host, "the module is no authorizer")));
+            return Err(failed(GuestFailure::new(
+                FailureKind::Host,
+                "the module is no authorizer",
+            )));
         };
         let slot = self.sandbox.authorizer_slot().await.map_err(failed)?;
         let view = self.reader.view();
@@ -194,14 +209,29 @@ impl AuthorizerSet {
             .map_err(failed)?;
         let from_wasm = |error: wasmtime::Error| failed(GuestFailure::from_wasm(&error));
         let guest = pre.instantiate_async(&mut store).await.map_err(from_wasm)?;
-        guest.call_load(&mut store).await.map_err(from_wasm)?.map_err(|text| {
-            failed(GuestFailure::new(FailureKind::Returned, format!("load: {text}")))
-        })?;
+        guest
+            .call_load(&mut store)
+            .await
+            .map_err(from_wasm)?
+            .map_err(|text| {
+                failed(GuestFailure::new(
+                    FailureKind::Returned,
+                    format!("load: {text}"),
+                ))
+            })?;
         let state = store.data_mut();
         // From here on decisions depend on nothing but what was loaded; the view is let go.
         state.policy = None;
         let logs = std::mem::take(&mut state.budget.logs);
-        Ok((Instance { store, guest, calls: 0, _slot: slot }, logs))
+        Ok((
+            Instance {
+                store,
+                guest,
+                calls: 0,
+                _slot: slot,
+            },
+            logs,
+        ))
     }
 
     fn is_current(&self, view: &View) -> bool {
@@ -225,24 +255,36 @@ impl AuthorizerState {
 impl types::Host for AuthorizerState {}
 
 impl wit::innkeeper::guest::policy::Host for AuthorizerState {
-    fn get(&mut self, path: String) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
+    fn get(
+        &mut self,
+        path: String,
+    ) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
         self.budget.charge(path.len())?;
         let seen = self.policy()?.get(&path);
         if let Ok(Some(seen)) = &seen {
-            self.budget.charge_result(seen.data.as_ref().map_or(0, |data| data.len()))?;
+            self.budget
+                .charge_result(seen.data.as_ref().map_or(0, |data| data.len()))?;
         }
-        Ok(seen.map(|seen| seen.map(|seen| znode(path, seen))).map_err(error))
+        Ok(seen
+            .map(|seen| seen.map(|seen| znode(path, seen)))
+            .map_err(error))
     }
 
     fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
         self.budget.charge(path.len())?;
         let names = self.policy()?.children(&path);
-        self.budget
-            .charge_result(names.as_ref().map_or(0, |names| names.iter().map(String::len).sum()))?;
+        self.budget.charge_result(
+            names
+                .as_ref()
+                .map_or(0, |names| names.iter().map(String::len).sum()),
+        )?;
         Ok(names.map_err(error))
     }
 
-    fn scan(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
+    fn scan(
+        &mut self,
+        prefix: String,
+    ) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
         self.budget.charge(prefix.len())?;
         self.policy()?;
         let AuthorizerState { budget, policy, .. } = self;
@@ -251,7 +293,12 @@ impl wit::innkeeper::guest::policy::Host for AuthorizerState {
             None => Err(OpError::NoAuth),
         };
         Ok(found
-            .map(|found| found.into_iter().map(|(path, seen)| znode(path, seen)).collect())
+            .map(|found| {
+                found
+                    .into_iter()
+                    .map(|(path, seen)| znode(path, seen))
+                    .collect()
+            })
             .map_err(error))
     }
 }

@@ -93,7 +93,10 @@ impl Budget {
         if self.usage.host_calls > self.limits.host_calls {
             return Err(LimitPassed::raise(
                 FailureKind::HostCalls,
-                format!("it made more than {} host calls (limits.host_calls)", self.limits.host_calls),
+                format!(
+                    "it made more than {} host calls (limits.host_calls)",
+                    self.limits.host_calls
+                ),
             ));
         }
         if self.usage.output_bytes > self.limits.output_bytes {
@@ -117,7 +120,9 @@ impl Budget {
         if self.usage.input_bytes > most {
             return Err(LimitPassed::raise(
                 FailureKind::HostCalls,
-                format!("it read more than {most} bytes ({READS_PER_MEMORY} times limits.memory_bytes)"),
+                format!(
+                    "it read more than {most} bytes ({READS_PER_MEMORY} times limits.memory_bytes)"
+                ),
             ));
         }
         Ok(())
@@ -125,7 +130,10 @@ impl Budget {
 
     /// Starts the account of a further call on a store that serves several.
     pub(crate) fn begin_call(&mut self) {
-        self.usage = Usage { memory_bytes: self.memory_bytes, ..Usage::default() };
+        self.usage = Usage {
+            memory_bytes: self.memory_bytes,
+            ..Usage::default()
+        };
         self.logs.clear();
     }
 
@@ -162,7 +170,10 @@ impl ResourceLimiter for Budget {
             // and this way the operator reads the reason.
             return Err(LimitPassed::raise(
                 FailureKind::Memory,
-                format!("it asked for more than {} bytes of memory (limits.memory_bytes)", self.limits.memory_bytes),
+                format!(
+                    "it asked for more than {} bytes of memory (limits.memory_bytes)",
+                    self.limits.memory_bytes
+                ),
             ));
         }
         self.memory_bytes = sum;

@@ -78,7 +78,10 @@ impl Module {
 
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Module").field("digest", &self.digest).field("world", &self.world).finish()
+        f.debug_struct("Module")
+            .field("digest", &self.digest)
+            .field("world", &self.world)
+            .finish()
     }
 }
 
@@ -90,16 +93,20 @@ pub fn digest_of(component: &[u8]) -> Digest {
 impl Sandbox {
     /// Lays out the pool. Fails only where the machine cannot reserve the address space.
     pub fn new(settings: Settings) -> Result<Sandbox, GuestFailure> {
-        let host = |error: wasmtime::Error| GuestFailure::new(FailureKind::Host, format!("{error:#}"));
+        let host =
+            |error: wasmtime::Error| GuestFailure::new(FailureKind::Host, format!("{error:#}"));
         let engine = Engine::new(&config(&settings)).map_err(host)?;
         let mut recipes = Linker::new(&engine);
-        wit::recipe::Recipe::add_to_linker::<_, HasSelf<_>>(&mut recipes, |state| state).map_err(host)?;
+        wit::recipe::Recipe::add_to_linker::<_, HasSelf<_>>(&mut recipes, |state| state)
+            .map_err(host)?;
         let mut assignors = Linker::new(&engine);
         wit::assignor::Assignor::add_to_linker::<_, HasSelf<_>>(&mut assignors, |state| state)
             .map_err(host)?;
         let mut authorizers = Linker::new(&engine);
-        wit::authorizer::Authorizer::add_to_linker::<_, HasSelf<_>>(&mut authorizers, |state| state)
-            .map_err(host)?;
+        wit::authorizer::Authorizer::add_to_linker::<_, HasSelf<_>>(&mut authorizers, |state| {
+            state
+        })
+        .map_err(host)?;
         let slots = |count: u32| Arc::new(Semaphore::new(count as usize));
         Ok(Sandbox {
             shared: Arc::new(Shared {
@@ -160,7 +167,11 @@ impl Sandbox {
                 .map(Code::Authorizer),
         }
         .map_err(not_that_world)?;
-        Ok(Module { digest, world, code })
+        Ok(Module {
+            digest,
+            world,
+            code,
+        })
     }
 
     /// The settings that the sandbox was made with.
@@ -188,7 +199,10 @@ impl Sandbox {
             ["assign"] => Ok(World::Assignor),
             ["decide", "load"] => Ok(World::Authorizer),
             [] => Err(ModuleError::UnknownWorld("nothing".to_string())),
-            _ => Err(ModuleError::UnknownWorld(format!("`{}`", names.join("`, `")))),
+            _ => Err(ModuleError::UnknownWorld(format!(
+                "`{}`",
+                names.join("`, `")
+            ))),
         }
     }
 

@@ -8,7 +8,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ModuleError {
     /// Above [`crate::Settings::component_bytes_max`].
-    #[error("the module has {bytes} bytes and the limit is {limit}; build it with optimisation for size and without debug information")]
+    #[error(
+        "the module has {bytes} bytes and the limit is {limit}; build it with optimisation for size and without debug information"
+    )]
     TooLarge {
         /// The file's size, or that of the component made of it.
         bytes: usize,
@@ -16,19 +18,27 @@ pub enum ModuleError {
         limit: usize,
     },
     /// Neither a core module nor a component.
-    #[error("the file is not WebAssembly: it does not begin with a Wasm header; push the .wasm file that the compiler wrote")]
+    #[error(
+        "the file is not WebAssembly: it does not begin with a Wasm header; push the .wasm file that the compiler wrote"
+    )]
     NotWasm,
     /// A core module that does not say which world it was built for, or is broken.
-    #[error("the core module cannot be made into a component ({0}); build it with wit-bindgen against a world of wit/")]
+    #[error(
+        "the core module cannot be made into a component ({0}); build it with wit-bindgen against a world of wit/"
+    )]
     NotEncodable(String),
     /// Not valid, or using a Wasm proposal that is switched off.
     #[error("the component is not valid here: {0}; rebuild it for plain wasm32-unknown-unknown")]
     Invalid(String),
     /// Its exports are those of no world.
-    #[error("the component exports {0}, which is no world of wit/: a recipe exports react, an assignor assign, an authorizer load and decide")]
+    #[error(
+        "the component exports {0}, which is no world of wit/: a recipe exports react, an assignor assign, an authorizer load and decide"
+    )]
     UnknownWorld(String),
     /// It imports what the world does not give, or exports it with other types.
-    #[error("the component does not fit the world `{world}`: {reason}; a guest may import only what its world offers (no WASI)")]
+    #[error(
+        "the component does not fit the world `{world}`: {reason}; a guest may import only what its world offers (no WASI)"
+    )]
     NotThatWorld {
         /// The world that its exports name.
         world: &'static str,
@@ -95,7 +105,10 @@ impl std::error::Error for GuestFailure {}
 
 impl GuestFailure {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> GuestFailure {
-        GuestFailure { kind, message: message.into() }
+        GuestFailure {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// Sorts an error of wasmtime's: our own limits travel through it as [`LimitPassed`].
@@ -125,6 +138,9 @@ pub(crate) struct LimitPassed {
 
 impl LimitPassed {
     pub(crate) fn raise(kind: FailureKind, message: impl Into<String>) -> wasmtime::Error {
-        wasmtime::Error::new(LimitPassed { kind, message: message.into() })
+        wasmtime::Error::new(LimitPassed {
+            kind,
+            message: message.into(),
+        })
     }
 }

@@ -1,6 +1,5 @@
 //! Host functions that every world imports: `config` and `log`.
 
-
 /// Implements `config` and `log` for a store's state that has `budget` and `config`.
 #[allow(clippy::crate_in_macro_def)]
 macro_rules! shared_imports {
@@ -12,9 +11,12 @@ macro_rules! shared_imports {
             }
         }
 
-
         impl $crate::wit::log::Host for $state {
-            fn log(&mut self, level: $crate::wit::log::Level, message: String) -> wasmtime::Result<()> {
+            fn log(
+                &mut self,
+                level: $crate::wit::log::Level,
+                message: String,
+            ) -> wasmtime::Result<()> {
                 use $crate::{budget::LogLevel, wit::log::Level};
                 self.budget.charge(message.len())?;
                 let level = match level {

@@ -29,7 +29,8 @@ mod settings;
 mod wit;
 
 pub use assignor::{
-    ActiveAssignor, Assignment, Assignors, Member, NOBODY, Request, Topic, Unavailable, check_request,
+    ActiveAssignor, Assignment, Assignors, Member, NOBODY, Request, Topic, Unavailable,
+    check_request,
 };
 pub use authorizer::{AuthorizerSet, Decided, Decision, Operation, Undecided};
 pub use budget::{LogLevel, LogLine, Usage};

@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use innkeeper_proto::{Acl, Stat};
-use innkeeper_tree::acl::AclRef;
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::transaction::{Ack, GuestWrite, Read, Transaction};
 use innkeeper_tree::{SessionId, View, World, Zxid, path as paths};
@@ -40,15 +39,6 @@ pub(crate) enum OpError {
 pub(crate) struct Seen {
     pub(crate) data: Option<Bytes>,
     pub(crate) stat: Stat,
-    acl: SeenAcl,
-}
-
-#[derive(Clone, Debug)]
-enum SeenAcl {
-    /// Of the view, or a parent's in the view.
-    Interned(AclRef),
-    /// Stated by the guest.
-    Stated(Vec<Acl>),
 }
 
 /// How a guest wants a znode created.
@@ -141,14 +131,21 @@ impl Overlay {
             return Ok(Err(OpError::NoAuth));
         }
         if self.view.exists(prefix).is_none() {
-            self.record(Read::Absent { path: prefix.to_string() });
+            self.record(Read::Absent {
+                path: prefix.to_string(),
+            });
         } else {
-            self.record(Read::Subtree { path: prefix.to_string(), seen: self.view.zxid() });
+            self.record(Read::Subtree {
+                path: prefix.to_string(),
+                seen: self.view.zxid(),
+            });
         }
         let mut found = Vec::new();
         let mut waiting = vec![prefix.to_string()];
         while let Some(path) = waiting.pop() {
-            let Some(seen) = self.peek(&path) else { continue };
+            let Some(seen) = self.peek(&path) else {
+                continue;
+            };
             charge(path.len() + seen.data.as_ref().map_or(0, Bytes::len))?;
             let mut names = self.names(&path).unwrap_or_default();
             // The stack turns the order round.
@@ -162,7 +159,9 @@ impl Overlay {
     /// A handle of the session that owns the ephemeral at `path`.
     pub(crate) fn owner(&mut self, path: &str) -> Result<Option<u64>, OpError> {
         self.may_read(path)?;
-        let Some(seen) = self.look(path) else { return Ok(None) };
+        let Some(seen) = self.look(path) else {
+            return Ok(None);
+        };
         if seen.stat.ephemeral_owner == 0 {
             return Ok(None);
         }
@@ -187,7 +186,11 @@ impl Overlay {
     ) -> Result<String, OpError> {
         let sequential = options.sequential;
         // A sequential path may end in a slash: the number is then the whole name.
-        let probe = if sequential { format!("{path}0") } else { path.to_string() };
+        let probe = if sequential {
+            format!("{path}0")
+        } else {
+            path.to_string()
+        };
         paths::validate(&probe).map_err(|_| OpError::BadArguments)?;
         if probe == paths::ROOT {
             return Err(OpError::NodeExists);
@@ -226,10 +229,6 @@ impl Overlay {
             return Err(OpError::NodeExists);
         }
         self.look(&path);
-        let acl = match &options.acl {
-            Some(acl) => SeenAcl::Stated(acl.clone()),
-            None => parent_seen.acl.clone(),
-        };
         self.change_parent(&parent, parent_seen, 1);
         self.write_bytes += path.len() + data.len();
         self.changed.insert(
@@ -243,7 +242,6 @@ impl Overlay {
                     ..Stat::default()
                 },
                 data: Some(data.clone()),
-                acl,
             }),
         );
         self.writes.push(GuestWrite::Create {
@@ -262,7 +260,9 @@ impl Overlay {
         version: Option<i32>,
     ) -> Result<Stat, OpError> {
         self.may_write(path)?;
-        let Some(mut seen) = self.look(path) else { return Err(OpError::NoNode) };
+        let Some(mut seen) = self.look(path) else {
+            return Err(OpError::NoNode);
+        };
         if version.is_some_and(|version| version != seen.stat.version) {
             return Err(OpError::BadVersion);
         }
@@ -274,7 +274,10 @@ impl Overlay {
         let stat = seen.stat;
         self.changed.insert(path.to_string(), Some(seen));
         self.write_bytes += path.len() + data.len();
-        self.writes.push(GuestWrite::Set { path: path.to_string(), data: Some(data) });
+        self.writes.push(GuestWrite::Set {
+            path: path.to_string(),
+            data: Some(data),
+        });
         Ok(stat)
     }
 
@@ -304,7 +307,9 @@ impl Overlay {
         }
         self.write_bytes += path.len();
         self.changed.insert(path.to_string(), None);
-        self.writes.push(GuestWrite::Delete { path: path.to_string() });
+        self.writes.push(GuestWrite::Delete {
+            path: path.to_string(),
+        });
         Ok(())
     }
 
@@ -333,7 +338,11 @@ impl Overlay {
             World::Authorizer => self.definition.may_load(path),
             World::Recipe | World::Assignor => self.definition.may_read(path),
         };
-        if granted { Ok(()) } else { Err(OpError::NoAuth) }
+        if granted {
+            Ok(())
+        } else {
+            Err(OpError::NoAuth)
+        }
     }
 
     fn grants_subtree(&self, root: &str) -> bool {
@@ -345,7 +354,11 @@ impl Overlay {
 
     fn may_write(&self, path: &str) -> Result<(), OpError> {
         paths::validate(path).map_err(|_| OpError::BadArguments)?;
-        if self.definition.may_write(path) { Ok(()) } else { Err(OpError::NoAuth) }
+        if self.definition.may_write(path) {
+            Ok(())
+        } else {
+            Err(OpError::NoAuth)
+        }
     }
 
     fn session(&self, handle: u64) -> Result<SessionId, OpError> {
@@ -364,16 +377,20 @@ impl Overlay {
         self.view.get(path).map(|znode| Seen {
             data: znode.data,
             stat: znode.stat,
-            acl: SeenAcl::Interned(znode.acl),
         })
     }
 
     /// What is there; what of it came from the view is recorded.
     fn look(&mut self, path: &str) -> Option<Seen> {
         match self.view.exists(path) {
-            None => self.record(Read::Absent { path: path.to_string() }),
+            None => self.record(Read::Absent {
+                path: path.to_string(),
+            }),
             Some((stat, _)) => {
-                self.record(Read::Node { path: path.to_string(), mzxid: Zxid(stat.mzxid as u64) });
+                self.record(Read::Node {
+                    path: path.to_string(),
+                    mzxid: Zxid(stat.mzxid as u64),
+                });
             }
         }
         self.peek(path)
@@ -394,9 +411,14 @@ impl Overlay {
     /// The names of the children, recorded; `None` where there is no such znode.
     fn list(&mut self, path: &str) -> Option<Vec<String>> {
         match self.view.exists(path) {
-            None => self.record(Read::Absent { path: path.to_string() }),
+            None => self.record(Read::Absent {
+                path: path.to_string(),
+            }),
             Some((stat, _)) => {
-                self.record(Read::Children { path: path.to_string(), pzxid: Zxid(stat.pzxid as u64) });
+                self.record(Read::Children {
+                    path: path.to_string(),
+                    pzxid: Zxid(stat.pzxid as u64),
+                });
             }
         }
         self.names(path)
@@ -405,11 +427,15 @@ impl Overlay {
     /// The names of the children in byte order, unrecorded.
     fn names(&self, path: &str) -> Option<Vec<String>> {
         self.peek(path)?;
-        let mut names =
-            self.view.children(path).map_or_else(Vec::new, |children| children.names);
+        let mut names = self
+            .view
+            .children(path)
+            .map_or_else(Vec::new, |children| children.names);
         let below = paths::join(path, "");
         for (changed, seen) in self.changed.range(below.clone()..) {
-            let Some(name) = changed.strip_prefix(&below) else { break };
+            let Some(name) = changed.strip_prefix(&below) else {
+                break;
+            };
             if name.is_empty() || name.contains('/') {
                 continue;
             }

@@ -90,9 +90,19 @@ impl Sandbox {
             assignor_failures: Vec::new(),
         };
         let Code::Recipe(pre) = &module.code else {
-            return Err(bare(GuestFailure::new(FailureKind::Host, "the module is no recipe")));
+            return Err(bare(GuestFailure::new(
+                FailureKind::Host,
+                "the module is no recipe",
+            )));
         };
-        let Invocation { binding, activation, definition, view, events, now_ms } = invocation;
+        let Invocation {
+            binding,
+            activation,
+            definition,
+            view,
+            events,
+            now_ms,
+        } = invocation;
         let limits = definition.limits;
         let _slot = self.transient_slot().await.map_err(bare)?;
         let state = RecipeState {
@@ -117,7 +127,12 @@ impl Sandbox {
         let usage = state.budget.usage(fuel);
         let failure = match returned {
             Ok(Ok(())) => {
-                let depth = events.iter().map(QueueEntry::depth).max().unwrap_or(0).saturating_add(1);
+                let depth = events
+                    .iter()
+                    .map(QueueEntry::depth)
+                    .max()
+                    .unwrap_or(0)
+                    .saturating_add(1);
                 let acks = events.iter().map(QueueEntry::ack).collect();
                 return Ok(Reaction {
                     transaction: state.overlay.finish(binding, activation, depth, acks),
@@ -141,7 +156,9 @@ impl Sandbox {
 fn tell(entry: &QueueEntry) -> recipe::Event {
     match entry {
         QueueEntry::Resync { .. } => recipe::Event::Resync,
-        QueueEntry::Changed { path, kinds, zxid, .. } => {
+        QueueEntry::Changed {
+            path, kinds, zxid, ..
+        } => {
             let mut told = recipe::Kinds::empty();
             for (of_tree, of_wit) in [
                 (Kinds::CREATED, recipe::Kinds::CREATED),
@@ -193,11 +210,15 @@ impl RecipeState {
         Ok(match write {
             transaction::Write::Create(w) => {
                 self.charge_write(w.path.len() + w.data.len())?;
-                self.overlay.create(&w.path, w.data.into(), options(w.options)).map(drop)
+                self.overlay
+                    .create(&w.path, w.data.into(), options(w.options))
+                    .map(drop)
             }
             transaction::Write::Set(w) => {
                 self.charge_write(w.path.len() + w.data.len())?;
-                self.overlay.set(&w.path, w.data.into(), w.version).map(drop)
+                self.overlay
+                    .set(&w.path, w.data.into(), w.version)
+                    .map(drop)
             }
             transaction::Write::Delete(w) => {
                 self.charge_write(w.path.len())?;
@@ -211,11 +232,19 @@ impl types::Host for RecipeState {}
 impl assignment::Host for RecipeState {}
 
 impl transaction::Host for RecipeState {
-    fn get(&mut self, path: String) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
+    fn get(
+        &mut self,
+        path: String,
+    ) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
         self.budget.charge(path.len())?;
         let seen = self.overlay.get(&path);
-        self.budget.charge_result(seen.as_ref().map_or(0, |seen| seen.as_ref().map_or(0, size_of_data)))?;
-        Ok(seen.map(|seen| seen.map(|seen| znode(path, seen))).map_err(error))
+        self.budget.charge_result(
+            seen.as_ref()
+                .map_or(0, |seen| seen.as_ref().map_or(0, size_of_data)),
+        )?;
+        Ok(seen
+            .map(|seen| seen.map(|seen| znode(path, seen)))
+            .map_err(error))
     }
 
     fn get_many(
@@ -227,7 +256,8 @@ impl transaction::Host for RecipeState {
             self.budget.charge(path.len())?;
             match self.overlay.get(&path) {
                 Ok(seen) => {
-                    self.budget.charge_result(seen.as_ref().map_or(0, size_of_data))?;
+                    self.budget
+                        .charge_result(seen.as_ref().map_or(0, size_of_data))?;
                     found.push(seen.map(|seen| znode(path, seen)));
                 }
                 Err(failed) => return Ok(Err(error(failed))),
@@ -236,25 +266,45 @@ impl transaction::Host for RecipeState {
         Ok(Ok(found))
     }
 
-    fn exists(&mut self, path: String) -> wasmtime::Result<Result<Option<types::Stat>, types::Error>> {
+    fn exists(
+        &mut self,
+        path: String,
+    ) -> wasmtime::Result<Result<Option<types::Stat>, types::Error>> {
         self.budget.charge(path.len())?;
-        Ok(self.overlay.get(&path).map(|seen| seen.map(|seen| stat(seen.stat))).map_err(error))
+        Ok(self
+            .overlay
+            .get(&path)
+            .map(|seen| seen.map(|seen| stat(seen.stat)))
+            .map_err(error))
     }
 
     fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
         self.budget.charge(path.len())?;
         let names = self.overlay.children(&path);
-        self.budget
-            .charge_result(names.as_ref().map_or(0, |names| names.iter().map(String::len).sum()))?;
+        self.budget.charge_result(
+            names
+                .as_ref()
+                .map_or(0, |names| names.iter().map(String::len).sum()),
+        )?;
         Ok(names.map_err(error))
     }
 
-    fn scan(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
+    fn scan(
+        &mut self,
+        prefix: String,
+    ) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
         self.budget.charge(prefix.len())?;
         let budget = &mut self.budget;
-        let found = self.overlay.scan(&prefix, |bytes| budget.charge_result(bytes))?;
+        let found = self
+            .overlay
+            .scan(&prefix, |bytes| budget.charge_result(bytes))?;
         Ok(found
-            .map(|found| found.into_iter().map(|(path, seen)| znode(path, seen)).collect())
+            .map(|found| {
+                found
+                    .into_iter()
+                    .map(|(path, seen)| znode(path, seen))
+                    .collect()
+            })
             .map_err(error))
     }
 
@@ -270,7 +320,10 @@ impl transaction::Host for RecipeState {
         how: transaction::CreateOptions,
     ) -> wasmtime::Result<Result<String, types::Error>> {
         self.charge_write(path.len() + data.len())?;
-        Ok(self.overlay.create(&path, Bytes::from(data), options(how)).map_err(error))
+        Ok(self
+            .overlay
+            .create(&path, Bytes::from(data), options(how))
+            .map_err(error))
     }
 
     fn set(
@@ -280,7 +333,11 @@ impl transaction::Host for RecipeState {
         version: Option<i32>,
     ) -> wasmtime::Result<Result<types::Stat, types::Error>> {
         self.charge_write(path.len() + data.len())?;
-        Ok(self.overlay.set(&path, Bytes::from(data), version).map(stat).map_err(error))
+        Ok(self
+            .overlay
+            .set(&path, Bytes::from(data), version)
+            .map(stat)
+            .map_err(error))
     }
 
     fn delete(
@@ -299,7 +356,10 @@ impl transaction::Host for RecipeState {
         self.budget.charge(0)?;
         for (index, write) in writes.into_iter().enumerate() {
             if let Err(failed) = self.one(write)? {
-                return Ok(Err(transaction::WriteError { index: index as u32, error: error(failed) }));
+                return Ok(Err(transaction::WriteError {
+                    index: index as u32,
+                    error: error(failed),
+                }));
             }
         }
         Ok(Ok(()))
@@ -337,12 +397,15 @@ impl assignors::Host for RecipeState {
             return Ok(Err(AssignError::BadRequest(text)));
         }
         let sandbox = self.sandbox.clone();
-        let answer = sandbox.assign(&assignor.module, &assignor.definition, &request).await;
+        let answer = sandbox
+            .assign(&assignor.module, &assignor.definition, &request)
+            .await;
         match answer {
             Ok(assignment) => {
                 self.budget.charge_result(assignment.owners.len() * 4)?;
                 for line in assignment.logs {
-                    self.budget.log(line.level, format!("{name}: {}", line.message));
+                    self.budget
+                        .log(line.level, format!("{name}: {}", line.message));
                 }
                 Ok(Ok(assignment.owners))
             }
@@ -366,8 +429,17 @@ fn request_bytes(request: &assignment::Request) -> usize {
         .iter()
         .map(|member| member.id.len() + 4 * (member.subscribed.len() + member.owned.len()))
         .sum();
-    let topics: usize = request.topics.iter().map(|topic| topic.name.len() + 8).sum();
-    members + topics + request.weights.as_ref().map_or(0, |weights| 4 * weights.len())
+    let topics: usize = request
+        .topics
+        .iter()
+        .map(|topic| topic.name.len() + 8)
+        .sum();
+    members
+        + topics
+        + request
+            .weights
+            .as_ref()
+            .map_or(0, |weights| 4 * weights.len())
 }
 
 fn size_of_data(seen: &Seen) -> usize {
@@ -419,7 +491,11 @@ fn entry(acl: transaction::Acl) -> Acl {
             perms = perms | perm;
         }
     }
-    Acl { perms, scheme: acl.scheme.into(), id: acl.id.into() }
+    Acl {
+        perms,
+        scheme: acl.scheme.into(),
+        id: acl.id.into(),
+    }
 }
 
 /// The one place where our errors become the WIT's.

@@ -45,6 +45,4 @@ pub(crate) mod authorizer {
     });
 }
 
-pub(crate) use recipe::innkeeper::guest::{
-    assignment, assignors, config, log, transaction, types,
-};
+pub(crate) use recipe::innkeeper::guest::{assignment, assignors, config, log, transaction, types};

@@ -65,7 +65,7 @@ struct Shared<R: Runtime> {
     reader: Reader,
     door: Door,
     tickets: Arc<Tickets>,
-    store: ModuleStore,
+    store: ModuleStore<R>,
     sandbox: Sandbox,
     modules: ModuleCache,
     reports: Reports,
@@ -89,7 +89,7 @@ pub struct GuestsParts<R: Runtime> {
     /// Who waits for what.
     pub tickets: Arc<Tickets>,
     /// The modules' bytes.
-    pub store: ModuleStore,
+    pub store: ModuleStore<R>,
     /// The sandbox.
     pub sandbox: Sandbox,
     /// Client worker threads: places of each authorizer.

@@ -67,9 +67,10 @@ impl<R: Runtime> Guests<R> {
         let runtime = shared.runtime.clone();
         let work = runtime.spawn(Role::Compile, async move {
             let (component, module) = shared.sandbox.accept(&pushed)?;
-            let digest =
-                shared.store.put(&component).map_err(|error| PushError::Store(error.to_string()))?;
-            let taken = Pushed { digest, world: module.world(), size: component.len() as u64 };
+            let size = component.len() as u64;
+            let stored = shared.store.put(component.into()).await;
+            let digest = stored.map_err(|error| PushError::Store(error.to_string()))?;
+            let taken = Pushed { digest, world: module.world(), size };
             shared.modules.compiled.lock().insert(digest, Arc::new(module));
             Ok::<_, PushError>(taken)
         });
@@ -110,6 +111,7 @@ impl<R: Runtime> Guests<R> {
             let component = shared
                 .store
                 .get(digest)
+                .await
                 .map_err(|error| format!("module {digest} cannot be read: {error}"))?
                 .ok_or_else(|| format!("module {digest} is not stored here; push it again"))?;
             let module = shared

@@ -1,0 +1,298 @@
+//! What the sandbox's tests share: guests as built, a small executor, a tree to react to.
+//!
+//! The guests are built by `make guests`; without them (a bare `cargo test`) the tests that
+//! need one say so and pass, unless INNKEEPER_REQUIRE_GUESTS is set, as `make test` does.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use innkeeper_proto::CreateMode;
+use innkeeper_sandbox::{
+    ActiveAssignor, Assignors, Invocation, Module, Sandbox, Settings, Unavailable,
+};
+use innkeeper_tree::applied::{Outcome, Reply, TicketResult};
+use innkeeper_tree::binding::Definition;
+use innkeeper_tree::command::{Write, WriteOp};
+use innkeeper_tree::{
+    Applied, Command, Identity, Operation, SessionId, Ticket, Transaction, Tree, View, path,
+};
+
+/// Guests never wait for anything outside here, so polling in a loop is an executor.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+}
+
+pub fn sandbox() -> Sandbox {
+    Sandbox::new(Settings {
+        transient_instances: 4,
+        authorizer_instances: 4,
+        ..Settings::default()
+    })
+    .expect("the pool fits")
+}
+
+pub fn guest(name: &str) -> Option<Vec<u8>> {
+    let folder = std::env::var_os("INNKEEPER_GUEST_MODULES")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../target/guest-modules"
+            ))
+        });
+    let file = folder.join(format!("{name}.wasm"));
+    match std::fs::read(&file) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_some() => {
+            panic!("{}: {error}; run `make guests`", file.display())
+        }
+        Err(_) => {
+            eprintln!("skipped: no {}; run `make guests`", file.display());
+            None
+        }
+    }
+}
+
+pub fn definition(world: &str, module: &Module, more: &str) -> Arc<Definition> {
+    let document = format!(
+        r#"{{"world":"{world}","module":"{}"{more}}}"#,
+        module.digest()
+    );
+    Arc::new(Definition::parse(document.as_bytes()).expect("a good document"))
+}
+
+/// A tree with modules and bindings, driven command by command.
+pub struct World {
+    pub tree: Tree,
+    pub sandbox: Sandbox,
+    modules: Vec<Arc<Module>>,
+    time_ms: u64,
+}
+
+impl World {
+    pub fn new() -> World {
+        let mut world = World {
+            tree: Tree::new(),
+            sandbox: sandbox(),
+            modules: Vec::new(),
+            time_ms: 1_000,
+        };
+        for folder in [path::INNKEEPER, path::BINDINGS] {
+            world.create(folder, "");
+        }
+        world
+    }
+
+    pub fn apply(&mut self, operation: Operation) -> Applied {
+        self.time_ms += 1;
+        let applied = self.tree.apply(&Command {
+            time_ms: self.time_ms,
+            operation,
+        });
+        self.tree.publish();
+        applied
+    }
+
+    pub fn admin(&mut self, op: WriteOp) {
+        let operation = Operation::Admin {
+            ticket: Ticket(1),
+            identities: vec![Identity {
+                scheme: "super".into(),
+                id: String::new(),
+            }],
+            write: Write::Single(op.clone()),
+        };
+        match self.apply(operation).outcome {
+            Outcome::Ticket {
+                result: TicketResult::Admin(Reply::Single(Ok(_))),
+                ..
+            } => {}
+            other => panic!("{op:?}: {other:?}"),
+        }
+    }
+
+    pub fn create(&mut self, path: &str, data: &str) {
+        self.admin(WriteOp::Create {
+            path: path.into(),
+            data: Some(data.to_string().into()),
+            acl: innkeeper_tree::acl::open(),
+            mode: CreateMode::Persistent,
+        });
+    }
+
+    pub fn set(&mut self, path: &str, data: &str) {
+        self.admin(WriteOp::SetData {
+            path: path.into(),
+            data: Some(data.to_string().into()),
+            version: -1,
+        });
+    }
+
+    pub fn delete(&mut self, path: &str) {
+        self.admin(WriteOp::Delete {
+            path: path.into(),
+            version: -1,
+        });
+    }
+
+    pub fn data(&self, path: &str) -> Option<String> {
+        let znode = self.tree.reader().view().get(path)?;
+        Some(String::from_utf8(znode.data.unwrap_or_default().into()).expect("text"))
+    }
+
+    /// A session, and an ephemeral of it at `path`.
+    pub fn member(&mut self, session: u64, path: &str) {
+        let id = SessionId(session);
+        self.apply(Operation::CreateSession {
+            ticket: Ticket(2),
+            session: id,
+            password: [7; 16],
+            timeout_ms: 10_000,
+        });
+        let applied = self.apply(Operation::Session {
+            session: id,
+            attachment: 1,
+            seq: 1,
+            request: innkeeper_tree::command::SessionRequest::Write {
+                identities: vec![],
+                policy_zxid: Some(innkeeper_tree::Zxid(0)),
+                write: Write::Single(WriteOp::Create {
+                    path: path.into(),
+                    data: None,
+                    acl: innkeeper_tree::acl::open(),
+                    mode: CreateMode::Ephemeral,
+                }),
+            },
+        });
+        assert!(
+            self.tree.reader().view().exists(path).is_some(),
+            "{applied:?}"
+        );
+    }
+
+    pub fn expire(&mut self, session: u64) {
+        self.apply(Operation::ExpireSession {
+            session: SessionId(session),
+            attachment: 1,
+        });
+    }
+
+    /// Pushes a guest, writes a binding with it and activates that.
+    pub fn bind(&mut self, binding: &str, guest: &[u8], world: &str, more: &str) -> Arc<Module> {
+        let (component, module) = self.sandbox.accept(guest).expect("a guest");
+        let module = Arc::new(module);
+        self.apply(Operation::RegisterModule {
+            ticket: Ticket(3),
+            digest: module.digest(),
+            size: component.len() as u64,
+            world: module.world(),
+        });
+        let znode = path::join(path::BINDINGS, binding);
+        let document = format!(
+            r#"{{"world":"{world}","module":"{}"{more}}}"#,
+            module.digest()
+        );
+        match self.tree.reader().view().exists(&znode) {
+            None => self.create(&znode, &document),
+            Some(_) => self.set(&znode, &document),
+        }
+        let wish = self
+            .tree
+            .reader()
+            .view()
+            .bindings()
+            .get(binding)
+            .expect("a binding")
+            .wish;
+        let applied = self.apply(Operation::Activate {
+            ticket: Ticket(4),
+            binding: binding.into(),
+            wish,
+        });
+        assert!(
+            matches!(
+                applied.outcome,
+                Outcome::Ticket {
+                    result: TicketResult::Activated,
+                    ..
+                }
+            ),
+            "{applied:?}"
+        );
+        self.modules.push(Arc::clone(&module));
+        module
+    }
+
+    /// What the dispatcher would run now; `None` if nothing is queued.
+    pub fn invocation(&self, binding: &str) -> Option<Invocation> {
+        let reader = self.tree.reader();
+        let events = reader.queue(binding, 1_000);
+        if events.is_empty() {
+            return None;
+        }
+        let view = reader.view();
+        let active = view.bindings().get(binding)?.active.clone()?;
+        Some(Invocation {
+            binding: binding.into(),
+            activation: active.activation,
+            definition: active.definition,
+            view,
+            events,
+            now_ms: self.time_ms,
+        })
+    }
+
+    pub fn assignors(&self) -> Arc<dyn Assignors> {
+        Arc::new(Known(self.modules.clone()))
+    }
+
+    pub fn propose(&mut self, transaction: Transaction) -> TicketResult {
+        let applied = self.apply(Operation::Transaction {
+            ticket: Ticket(5),
+            transaction,
+        });
+        match applied.outcome {
+            Outcome::Ticket { result, .. } => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Reacts until nothing is queued; every reaction must end well and commit.
+    pub fn settle(&mut self, binding: &str, module: &Module) {
+        while let Some(invocation) = self.invocation(binding) {
+            let reaction = block_on(self.sandbox.react(module, invocation, self.assignors()))
+                .unwrap_or_else(|failed| panic!("{}: {:?}", failed.failure, failed.logs));
+            let result = self.propose(reaction.transaction);
+            assert!(matches!(result, TicketResult::Committed), "{result:?}");
+        }
+    }
+}
+
+struct Known(Vec<Arc<Module>>);
+
+impl Assignors for Known {
+    fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable> {
+        let binding = view.bindings().get(name).ok_or(Unavailable::Unknown)?;
+        let active = binding.active.as_ref().ok_or(Unavailable::Unknown)?;
+        let module = self
+            .0
+            .iter()
+            .find(|module| module.digest() == active.definition.module)
+            .ok_or_else(|| Unavailable::KeptBack("not compiled".into()))?;
+        Ok(ActiveAssignor {
+            module: Arc::clone(module),
+            definition: Arc::clone(&active.definition),
+            activation: active.activation,
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! What is taken for a module and what is not, and calls of assignors.
+
+mod common;
+
+use innkeeper_sandbox::{
+    FailureKind, Member, ModuleError, NOBODY, Request, Sandbox, Settings, Topic,
+};
+use innkeeper_tree::World;
+
+use common::{block_on, definition, guest, sandbox};
+
+fn request(topics: &[u32], members: &[(&str, &[u32])]) -> Request {
+    let mut first = 0;
+    Request {
+        topics: topics
+            .iter()
+            .enumerate()
+            .map(|(index, count)| {
+                let topic = Topic {
+                    name: format!("t{index}"),
+                    first,
+                    count: *count,
+                };
+                first += count;
+                topic
+            })
+            .collect(),
+        members: members
+            .iter()
+            .map(|(id, owned)| Member {
+                id: (*id).to_string(),
+                rack: None,
+                capacity: None,
+                subscribed: (0..topics.len() as u32).collect(),
+                owned: owned.to_vec(),
+            })
+            .collect(),
+        weights: None,
+        strategy_config: "null".to_string(),
+    }
+}
+
+#[test]
+fn what_is_no_module_is_refused_with_the_reason() {
+    let sandbox = Sandbox::new(Settings {
+        component_bytes_max: 1_000,
+        ..Settings::default()
+    })
+    .unwrap();
+    let refused = |bytes: &[u8]| sandbox.accept(bytes).expect_err("refused");
+    assert!(matches!(refused(b"#!/bin/sh"), ModuleError::NotWasm));
+    assert!(matches!(refused(b""), ModuleError::NotWasm));
+    assert!(matches!(
+        refused(&[0; 1_001]),
+        ModuleError::TooLarge {
+            bytes: 1_001,
+            limit: 1_000
+        }
+    ));
+    // A core module without the section that names its world.
+    assert!(matches!(
+        refused(b"\0asm\x01\0\0\0"),
+        ModuleError::UnknownWorld(_) | ModuleError::NotEncodable(_)
+    ));
+    // A header with rubbish behind it.
+    assert!(matches!(
+        refused(b"\0asm\x0d\0\x01\0\xff\xff\xff"),
+        ModuleError::Invalid(_)
+    ));
+    assert!(matches!(
+        refused(b"\0asm\x01\0\0\0\xff\xff\xff"),
+        ModuleError::NotEncodable(_)
+    ));
+    // An empty component is valid Wasm and no guest.
+    assert!(matches!(
+        refused(b"\0asm\x0d\0\x01\0"),
+        ModuleError::UnknownWorld(_)
+    ));
+}
+
+#[test]
+fn a_component_keeps_its_name_and_a_core_module_gets_one() {
+    let Some(core) = guest("range") else { return };
+    let sandbox = sandbox();
+    let (component, module) = sandbox.accept(&core).expect("a guest");
+    assert_ne!(core, component, "the core module was made into a component");
+    assert_eq!(module.world(), World::Assignor);
+    assert_eq!(module.digest(), innkeeper_sandbox::digest_of(&component));
+    let (again, same) = sandbox.accept(&component).expect("a component");
+    assert_eq!((again, same.digest()), (component, module.digest()));
+}
+
+#[test]
+fn an_assignor_assigns() {
+    let Some(core) = guest("range") else { return };
+    let sandbox = sandbox();
+    let (_, module) = sandbox.accept(&core).expect("a guest");
+    let definition = definition("assignor", &module, "");
+    let request = request(&[5], &[("a", &[]), ("b", &[])]);
+    let answer = block_on(sandbox.assign(&module, &definition, &request)).expect("an assignment");
+    assert_eq!(answer.owners, [0, 0, 0, 1, 1]);
+    assert!(answer.usage.fuel > 0);
+    let nobody = block_on(sandbox.assign(
+        &module,
+        &definition,
+        &Request {
+            members: vec![],
+            ..request
+        },
+    ));
+    assert_eq!(nobody.expect("an assignment").owners, [NOBODY; 5]);
+}
+
+#[test]
+fn an_assignor_without_fuel_is_stopped() {
+    let Some(core) = guest("range") else { return };
+    let sandbox = sandbox();
+    let (_, module) = sandbox.accept(&core).expect("a guest");
+    let starved = definition("assignor", &module, r#","limits":{"fuel":10000}"#);
+    let big = request(&[10_000], &[("a", &[]), ("b", &[])]);
+    let failure = block_on(sandbox.assign(&module, &starved, &big)).expect_err("no fuel");
+    assert_eq!(failure.kind, FailureKind::Fuel, "{failure}");
+    let fed = definition("assignor", &module, "");
+    assert!(
+        block_on(sandbox.assign(&module, &fed, &big)).is_ok(),
+        "others are unharmed"
+    );
+}

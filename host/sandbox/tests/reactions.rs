@@ -1,0 +1,236 @@
+//! Reactions against a tree: what commits, what conflicts, what a hostile guest costs.
+
+mod common;
+
+use common::{World, block_on, guest};
+use innkeeper_sandbox::{FailureKind, GuestFailure};
+use innkeeper_tree::applied::{Conflict, TicketResult};
+
+const HOSTILE: &str = r#","watch":["/in/**"],"write":["/out"],"limits":{"fuel":50000000,"memory_bytes":8388608,"transaction_bytes":2000000},"config":{"mode":"MODE","out":"/out"}"#;
+
+fn hostile(mode: &str) -> Option<GuestFailure> {
+    let module_bytes = guest("test-hostile")?;
+    let mut world = World::new();
+    world.create("/in", "");
+    let module = world.bind(
+        "hostile",
+        &module_bytes,
+        "recipe",
+        &HOSTILE.replace("MODE", mode),
+    );
+    let invocation = world
+        .invocation("hostile")
+        .expect("the resync of its creation");
+    let failed = block_on(world.sandbox.react(&module, invocation, world.assignors()))
+        .err()
+        .expect("it misbehaves");
+    assert_eq!(world.data("/out"), None, "nothing that it did takes effect");
+    assert!(
+        world.invocation("hostile").is_some(),
+        "its events stay queued"
+    );
+    Some(failed.failure)
+}
+
+#[test]
+fn what_a_hostile_guest_does_ends_at_its_limit() {
+    for (mode, kinds) in [
+        ("loop", &[FailureKind::Fuel][..]),
+        ("bomb", &[FailureKind::Memory]),
+        ("trap", &[FailureKind::Trap]),
+        ("stack", &[FailureKind::Trap]),
+        ("flood", &[FailureKind::Output, FailureKind::Fuel]),
+        ("fail", &[FailureKind::Returned]),
+        ("reads", &[FailureKind::Fuel, FailureKind::HostCalls]),
+        ("writes", &[FailureKind::Output]),
+        ("forbidden", &[FailureKind::Returned]),
+    ] {
+        let Some(failure) = hostile(mode) else { return };
+        assert!(kinds.contains(&failure.kind), "{mode}: {failure:?}");
+    }
+    let read = hostile("forbidden").expect("the guest is built");
+    assert!(!read.message.contains("I could read"), "{read}");
+}
+
+#[test]
+fn a_component_with_an_unknown_import_is_refused() {
+    let Some(bytes) = guest("test-bad-import") else {
+        return;
+    };
+    let error = common::sandbox()
+        .accept(&bytes)
+        .expect_err("it imports what no host has");
+    assert!(error.to_string().contains("outside"), "{error}");
+}
+
+#[test]
+fn a_tally_counts_each_event_once() {
+    let Some(bytes) = guest("test-tally") else {
+        return;
+    };
+    let mut world = World::new();
+    world.create("/in", "");
+    let tally = world.bind(
+        "tally",
+        &bytes,
+        "recipe",
+        r#","watch":["/in/*"],"write":["/tally","/tally-resyncs"],"config":{"counter":"/tally","resyncs":"/tally-resyncs"}"#,
+    );
+    world.settle("tally", &tally);
+    for index in 0..10 {
+        world.create(&format!("/in/{index}"), "");
+        if index % 3 == 0 {
+            world.settle("tally", &tally);
+        }
+    }
+    world.settle("tally", &tally);
+    assert_eq!(world.data("/tally").as_deref(), Some("10"));
+    assert_eq!(world.data("/tally-resyncs").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_transaction_whose_events_were_consumed_conflicts() {
+    let Some(bytes) = guest("test-tally") else {
+        return;
+    };
+    let mut world = World::new();
+    world.create("/in", "");
+    let tally = world.bind(
+        "tally",
+        &bytes,
+        "recipe",
+        r#","watch":["/in/*"],"write":["/tally","/tally-resyncs"],"config":{"counter":"/tally","resyncs":"/tally-resyncs"}"#,
+    );
+    world.settle("tally", &tally);
+    world.create("/in/a", "");
+    let react = |world: &World| {
+        let invocation = world.invocation("tally").expect("an event");
+        block_on(world.sandbox.react(&tally, invocation, world.assignors()))
+            .ok()
+            .expect("ok")
+    };
+    let (first, second) = (react(&world), react(&world));
+    assert!(matches!(
+        world.propose(first.transaction),
+        TicketResult::Committed
+    ));
+    assert!(matches!(
+        world.propose(second.transaction),
+        TicketResult::Conflict(_)
+    ));
+    assert_eq!(world.data("/tally").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_transaction_of_an_older_activation_conflicts() {
+    let (Some(one), Some(two)) = (guest("test-stamp-1"), guest("test-stamp-2")) else {
+        return;
+    };
+    let more = r#","watch":["/in/*"],"write":["/stamps/*"],"config":{"out":"/stamps"}"#;
+    let mut world = World::new();
+    world.create("/in", "");
+    world.create("/stamps", "");
+    let first = world.bind("stamp", &one, "recipe", more);
+    world.settle("stamp", &first);
+    world.create("/in/a", "");
+    let invocation = world.invocation("stamp").expect("an event");
+    let in_flight = block_on(world.sandbox.react(&first, invocation, world.assignors()))
+        .ok()
+        .expect("ok");
+    let second = world.bind("stamp", &two, "recipe", more);
+    assert!(matches!(
+        world.propose(in_flight.transaction),
+        TicketResult::Conflict(Conflict::Activation)
+    ));
+    world.settle("stamp", &second);
+    assert_eq!(
+        world.data("/stamps/a").as_deref(),
+        Some("2"),
+        "the event was not lost, the new module took it"
+    );
+}
+
+#[test]
+fn an_ephemeral_of_a_guest_dies_with_the_session_that_it_read() {
+    let Some(bytes) = guest("test-follow") else {
+        return;
+    };
+    let mut world = World::new();
+    world.create("/in", "");
+    world.create("/mirror", "");
+    let follow = world.bind(
+        "follow",
+        &bytes,
+        "recipe",
+        r#","watch":["/in/*"],"write":["/mirror/*"],"config":{"out":"/mirror"}"#,
+    );
+    world.settle("follow", &follow);
+    world.member(77, "/in/m");
+    let invocation = world.invocation("follow").expect("an event");
+    let late = block_on(world.sandbox.react(&follow, invocation, world.assignors()))
+        .ok()
+        .expect("ok");
+    world.settle("follow", &follow);
+    assert!(world.data("/mirror/m").is_some());
+    world.expire(77);
+    assert_eq!(world.data("/mirror/m"), None);
+    // What a reaction that saw the session alive proposes after its end is refused.
+    assert!(matches!(
+        world.propose(late.transaction),
+        TicketResult::Conflict(_)
+    ));
+}
+
+#[test]
+fn a_group_is_assigned_by_the_strategy_that_it_names() {
+    let (Some(group), Some(range), Some(sticky)) =
+        (guest("group"), guest("range"), guest("sticky"))
+    else {
+        return;
+    };
+    let mut world = World::new();
+    world.create("/groups", "");
+    for folder in ["", "/members", "/assignments"] {
+        world.create(&format!("/groups/g{folder}"), "");
+    }
+    world.create("/groups/g/config", r#"{"strategy":"range"}"#);
+    world.create(
+        "/groups/g/resources",
+        r#"{"topics":[{"name":"orders","partitions":5}]}"#,
+    );
+    world.bind("range", &range, "assignor", "");
+    world.bind("sticky", &sticky, "assignor", "");
+    let recipe = world.bind(
+        "groups",
+        &group,
+        "recipe",
+        r#","watch":["/groups/*/members/*","/groups/*/config","/groups/*/resources"],
+           "read":["/groups/**"],"write":["/groups/*/assignments/**","/groups/*/generation"],
+           "config":{"groups":"/groups"}"#,
+    );
+    world.settle("groups", &recipe);
+    world.member(1, "/groups/g/members/a");
+    world.member(2, "/groups/g/members/b");
+    world.settle("groups", &recipe);
+    assert_eq!(world.data("/groups/g/generation").as_deref(), Some("1"));
+    let of = |world: &World, member: &str| {
+        let text = world
+            .data(&format!("/groups/g/assignments/{member}"))
+            .expect("an assignment");
+        let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        document["topics"]["orders"]
+            .as_array()
+            .expect("partitions")
+            .len()
+    };
+    assert_eq!((of(&world, "a"), of(&world, "b")), (3, 2));
+    world.expire(1);
+    world.settle("groups", &recipe);
+    assert_eq!(
+        (world.data("/groups/g/assignments/a"), of(&world, "b")),
+        (None, 5)
+    );
+    // A new build of the assignor that the last reaction called makes the group look again.
+    world.bind("range", &range, "assignor", r#","config":1"#);
+    assert!(world.invocation("groups").is_some(), "a resync is queued");
+}
