@@ -22,10 +22,12 @@ mod watches;
 mod wire;
 mod words;
 
+pub mod admin;
 pub mod cli;
 pub mod core;
 pub mod fanout;
 pub mod gate;
+pub mod guests;
 pub mod hooks;
 pub mod node;
 pub mod settings;

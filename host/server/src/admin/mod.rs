@@ -94,7 +94,7 @@ pub(crate) async fn start<R: Runtime>(
         bound,
         pushes: Semaphore::new(PUSH_PLACES),
     });
-    let runtime = &core.runtime;
+    let runtime = core.runtime.clone();
     let mut tasks = Vec::with_capacity(2);
     if let Some(listener) = http {
         let super_digest = core.settings.super_digest.as_deref().map(Arc::from);

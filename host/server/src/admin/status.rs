@@ -10,6 +10,7 @@ use innkeeper_runtime::Runtime;
 use serde::Serialize;
 
 use super::Admin;
+use super::problem::Problem;
 use crate::settings::VERSION;
 
 /// What the node says about itself.
@@ -56,11 +57,11 @@ struct Log {
     syncs: u64,
 }
 
-pub(super) async fn status<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Json<Status> {
+pub(super) async fn status<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Result<Json<Status>, Problem> {
     let core = &admin.core;
-    let replica = core.replica.status();
+    let replica = core.replica()?.status();
     let view = core.reader.view();
-    Json(Status {
+    Ok(Json(Status {
         version: VERSION,
         node_id: replica.node_id,
         role: match replica.role {
@@ -95,5 +96,5 @@ pub(super) async fn status<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Js
             replayed: replica.replayed,
             syncs: replica.syncs,
         },
-    })
+    }))
 }

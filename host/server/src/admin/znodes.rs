@@ -129,7 +129,7 @@ pub(super) async fn get<R: Runtime>(
 ) -> Result<Json<Shown>, Problem> {
     let OfPath { path } = asked;
     check_path(&path)?;
-    admin.core.replica.read_index().await?;
+    admin.core.read_index().await?;
     let Some(znode) = admin.core.reader.view().get(&path) else {
         return Err(no_such(&path));
     };
@@ -154,7 +154,7 @@ pub(super) async fn children<R: Runtime>(
 ) -> Result<Json<ShownChildren>, Problem> {
     let OfPath { path } = asked;
     check_path(&path)?;
-    admin.core.replica.read_index().await?;
+    admin.core.read_index().await?;
     match admin.core.reader.view().children(&path) {
         Some(children) => Ok(Json(ShownChildren {
             path,

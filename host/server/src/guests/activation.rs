@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use innkeeper_runtime::{Role, Runtime};
-use innkeeper_tree::{Operation, World};
+use innkeeper_tree::{Binding, Operation, World};
 use tokio::sync::Notify;
 
 use super::Guests;
@@ -45,16 +45,10 @@ impl<R: Runtime> Guests<R> {
                         })
                         .await;
                     if let Err(error) = proposed {
-                        self.shared.reports.failed(
-                            name,
-                            self.shared.runtime.wall_ms(),
-                            format!("it could not be activated: {error}"),
-                        );
+                        self.not_activated(&binding, format!("it could not be activated: {error}"));
                     }
                 }
-                Err(error) => {
-                    self.shared.reports.failed(name, self.shared.runtime.wall_ms(), error);
-                }
+                Err(error) => self.not_activated(&binding, error),
             }
         }
         if binding.wished.world == World::Recipe
@@ -62,6 +56,11 @@ impl<R: Runtime> Guests<R> {
         {
             self.ensure_dispatcher(name);
         }
+    }
+
+    fn not_activated(&self, binding: &Binding, error: String) {
+        let now_ms = self.shared.runtime.wall_ms();
+        self.shared.reports.not_activated(&binding.name, binding.wish, now_ms, error);
     }
 
     /// One dispatcher per recipe, for as long as its binding exists.

@@ -218,7 +218,7 @@ impl Rate {
         let depth = Duration::from_millis(100).max(each);
         let full_at = self.full_at.filter(|full_at| *full_at > now).unwrap_or(now) + each;
         if full_at > now + depth {
-            return Some(full_at.saturating_duration_since(now + depth));
+            return Some(full_at.since(now + depth));
         }
         self.full_at = Some(full_at);
         None

@@ -224,13 +224,13 @@ impl<R: Runtime> Gate for Guests<R> {
                 if active.definition.world != World::Authorizer {
                     continue;
                 }
-                for ask in asks {
+                for (place, ask) in asks.iter().enumerate() {
                     if active.definition.watches(ask.path) && !self.ask(binding, identities, ask).await {
-                        return false;
+                        return Err(place);
                     }
                 }
             }
-            true
+            Ok(())
         })
     }
 }

@@ -166,6 +166,11 @@ impl<R: Runtime> Guests<R> {
         view.bindings().iter().filter_map(|binding| self.status(&binding.name)).collect()
     }
 
+    /// The greatest size of a pushed module, in bytes.
+    pub fn module_bytes_max(&self) -> usize {
+        self.shared.sandbox.settings().component_bytes_max
+    }
+
     /// Proposes something in the node's own name and waits until it was applied here.
     pub async fn propose(
         &self,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use innkeeper_sandbox::{LogLevel, LogLine, Usage};
-use innkeeper_tree::Binding;
+use innkeeper_tree::{Binding, Zxid};
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -42,6 +42,8 @@ pub struct BindingStatus {
     pub activation: Option<u64>,
     /// Has the document been activated?
     pub pending: bool,
+    /// Why the document is not active, if its activation was tried and failed.
+    pub activation_error: Option<String>,
     /// zxid of the last change of the binding, its module or its policy.
     pub policy_zxid: u64,
     /// Events waiting (recipes).
@@ -73,6 +75,8 @@ struct Report {
     failures: u64,
     breaker: Breaker,
     last_error: Option<(u64, String)>,
+    /// The wish that could not be activated, and why.
+    not_activated: Option<(Zxid, String)>,
     last_usage: Usage,
     log: VecDeque<String>,
 }
@@ -105,6 +109,11 @@ impl Reports {
             report.failures += 1;
             report.last_error = Some((now_ms, error));
         });
+    }
+
+    pub(super) fn not_activated(&self, name: &Arc<str>, wish: Zxid, now_ms: u64, error: String) {
+        self.with(name, |report| report.not_activated = Some((wish, error.clone())));
+        self.failed(name, now_ms, error);
     }
 
     pub(super) fn breaker(&self, name: &Arc<str>, breaker: Breaker) {
@@ -155,6 +164,11 @@ impl Reports {
             active: binding.active.as_ref().map(|active| active.definition.module.to_string()),
             activation: binding.active.as_ref().map(|active| active.activation.0),
             pending: binding.is_pending(),
+            activation_error: report
+                .not_activated
+                .as_ref()
+                .filter(|(wish, _)| *wish == binding.wish && binding.is_pending())
+                .map(|(_, error)| error.clone()),
             policy_zxid: binding.policy_zxid.0,
             queued,
             invocations: report.invocations,

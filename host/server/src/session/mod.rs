@@ -38,6 +38,7 @@ use crate::outbox::{Item, Outbox};
 use crate::settings::{MAX_PENDING_BYTES, MAX_PENDING_REQUESTS};
 use crate::wire::End;
 
+pub(crate) use auth::digest_of;
 use rewatch::Rewatch;
 
 /// A session as its connection serves it.
