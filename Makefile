@@ -75,7 +75,12 @@ test-clients: build
 	INNKEEPER=$(INNKEEPER) $(PYTHON) -m pytest tests/kazoo $(PYTEST_ARGS)
 
 .PHONY: check
-check: check-format check-clippy check-doc
+check: check-format check-sharing check-clippy check-doc
+
+# That the demo and the tests build the dependencies once, not twice.
+.PHONY: check-sharing
+check-sharing: toolchain
+	@scripts/sharing.sh
 
 .PHONY: check-tools
 check-tools:

@@ -48,6 +48,11 @@ class Node:
                     "127.0.0.1:0",
                     "--super-digest",
                     SUPER_DIGEST,
+                    # Sessions as short as 1 s, so that a test can wait for one to expire.
+                    "--tick-time-ms",
+                    "500",
+                    "--max-client-cnxns",
+                    "0",
                     *self.arguments,
                 ],
                 stdin=subprocess.DEVNULL,

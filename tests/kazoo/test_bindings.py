@@ -22,7 +22,7 @@ BINDINGS = "/innkeeper/bindings"
 def push(node, name):
     """Pushes one of the guests that `make` built and returns the name it got."""
     module = pathlib.Path(os.environ["INNKEEPER_GUEST_MODULES"], f"{name}.wasm").read_bytes()
-    request = urllib.request.Request(f"http://{node.http}/modules", data=module, method="POST")
+    request = urllib.request.Request(f"http://{node.http}/v1/modules", data=module, method="POST")
     request.add_header("Authorization", "Basic " + base64.b64encode(SUPER[1].encode()).decode())
     with urllib.request.urlopen(request, timeout=60) as reply:
         return json.load(reply)["module"]
@@ -176,7 +176,7 @@ def test_the_first_module_makes_the_place(fresh, connect):
 
 def test_pushing_takes_the_super_user(fresh):
     for header in ({}, {"Authorization": "Basic " + base64.b64encode(b"super:guess").decode()}):
-        request = urllib.request.Request(f"http://{fresh.http}/modules", data=b"\0asm", method="POST", headers=header)
+        request = urllib.request.Request(f"http://{fresh.http}/v1/modules", data=b"\0asm", method="POST", headers=header)
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(request, timeout=20)
         assert refused.value.code == 401

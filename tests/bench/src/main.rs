@@ -125,7 +125,7 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
     );
     println!(
         "{:<8} {:>9} {:>11} {:>9} {:>9} {:>14} {:>12}",
-        "", "in flight", "requests/s", "p50 us", "p99 us", "fdatasyncs/s", "server CPU"
+        "", "in flight", "requests/s", "p50 us", "p99 us", "syncs/s", "server CPU"
     );
     let span = Duration::from_secs_f64(args.seconds);
     for (number, (workload, depth)) in [
@@ -139,7 +139,7 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
     .into_iter()
     .enumerate()
     {
-        let (syncs, cpu) = (node.fdatasyncs().await?, node.cpu_seconds()?);
+        let (syncs, cpu) = (node.syncs().await?, node.cpu_seconds()?);
         let figures = load::run(
             &node.zookeeper,
             workload,
@@ -157,7 +157,7 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
             figures.per_second(),
             figures.latency_us.value_at_quantile(0.5),
             figures.latency_us.value_at_quantile(0.99),
-            (node.fdatasyncs().await? - syncs) as f64 / seconds,
+            (node.syncs().await? - syncs) as f64 / seconds,
             (node.cpu_seconds()? - cpu) / seconds,
         );
     }

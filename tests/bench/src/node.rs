@@ -100,13 +100,13 @@ impl Node {
         Ok(body)
     }
 
-    /// How many fdatasyncs the server has done since it started.
-    pub async fn fdatasyncs(&self) -> anyhow::Result<u64> {
-        let status: serde_json::Value =
-            serde_json::from_slice(&self.http("GET", "/status", b"").await?)?;
-        status["fdatasyncs"]
+    /// How many syncs of files and folders the server has done since it started.
+    pub async fn syncs(&self) -> anyhow::Result<u64> {
+        let body = self.http("GET", "/v1/status", b"").await?;
+        let status: serde_json::Value = serde_json::from_slice(&body)?;
+        status["log"]["syncs"]
             .as_u64()
-            .context("the server's status names no fdatasyncs")
+            .context("the server's status names no syncs")
     }
 
     /// CPU time that the server has used, in seconds (user and system).

@@ -135,7 +135,7 @@ async fn push(node: &Node, modules: &Path, name: &str) -> anyhow::Result<String>
     let module = std::fs::read(&path)
         .with_context(|| format!("{} is missing: run make guests", path.display()))?;
     let answer: serde_json::Value =
-        serde_json::from_slice(&node.http("POST", "/modules", &module).await?)?;
+        serde_json::from_slice(&node.http("POST", "/v1/modules", &module).await?)?;
     answer["module"]
         .as_str()
         .map(str::to_owned)
