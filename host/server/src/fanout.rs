@@ -69,6 +69,7 @@ struct Served {
 struct After {
     wake: Vec<Arc<Outbox>>,
     settled: Vec<(Waiter, Settled)>,
+    ended: Vec<Arc<Outbox>>,
     queued: Vec<Arc<str>>,
     changed: Vec<Arc<str>>,
 }
@@ -240,6 +241,7 @@ impl Inner {
                 }
             }
         }
+        let mut own = None;
         match applied.outcome {
             Outcome::Session {
                 session,
@@ -247,6 +249,7 @@ impl Inner {
                 seq,
                 result,
             } => {
+                own = Some(session);
                 if let Some(served) = self.served(session)
                     && served.attachment == attachment
                 {
@@ -280,8 +283,11 @@ impl Inner {
         }
         for session in applied.ended {
             fanout.expiry.ended(session);
-            if let Some(served) = self.served(session) {
-                push(served, Item::Ended { zxid }, after);
+            // One that ended by its own wish gets its reply first, and closes by itself.
+            if own != Some(session)
+                && let Some(served) = self.served(session)
+            {
+                after.ended.push(served.outbox.clone());
             }
         }
         after.queued.extend(applied.queued);
@@ -313,6 +319,9 @@ impl After {
     fn run(self, hooks: Option<&Arc<dyn Hooks>>) {
         for outbox in self.wake {
             outbox.wake();
+        }
+        for outbox in self.ended {
+            outbox.close(Close::Ended);
         }
         for (waiter, settled) in self.settled {
             // Whoever went away needs no answer.

@@ -39,18 +39,13 @@ pub(crate) enum Item {
         /// What became of it.
         result: SessionResult,
     },
-    /// The session ended, by expiry or by its own wish.
-    Ended {
-        /// Of the command that ended it.
-        zxid: Zxid,
-    },
 }
 
 impl Item {
     /// The zxid at which the item takes its place among the replies.
     pub(crate) fn zxid(&self) -> Zxid {
         match self {
-            Item::Event { zxid, .. } | Item::Result { zxid, .. } | Item::Ended { zxid } => *zxid,
+            Item::Event { zxid, .. } | Item::Result { zxid, .. } => *zxid,
         }
     }
 }
@@ -60,6 +55,8 @@ impl Item {
 pub(crate) enum Close {
     /// A newer connection took the session over.
     Superseded,
+    /// The session ended, and not by its own wish.
+    Ended,
     /// The door refused one of its writes.
     Refused,
     /// The node stops.
@@ -84,17 +81,19 @@ struct State {
     close: Option<Close>,
     /// The expiry asks whether input already buffered was read; see [`crate::expiry`].
     probe: bool,
+    /// The fan-out will wake it when its batch is published.
+    listed: bool,
     woken: bool,
     waker: Option<Waker>,
 }
 
 impl Outbox {
-    /// Adds an item; true if the outbox was empty, so that it is to be put on the list of those
-    /// to wake.
+    /// Adds an item; true if it is the first since the last wake-up, so that the outbox is to be
+    /// put on the list of those to wake.
     pub(crate) fn push(&self, item: Item) -> bool {
         let mut state = self.state.lock();
         state.items.push_back(item);
-        state.items.len() == 1
+        !std::mem::replace(&mut state.listed, true)
     }
 
     /// Asks the task to end its connection, and wakes it.
@@ -114,6 +113,7 @@ impl Outbox {
         let waker = {
             let mut state = self.state.lock();
             state.woken = true;
+            state.listed = false;
             state.waker.take()
         };
         if let Some(waker) = waker {
@@ -151,5 +151,65 @@ impl Outbox {
             None => state.waker = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use innkeeper_tree::applied::Reply;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn result(zxid: u64) -> Item {
+        Item::Result {
+            zxid: Zxid(zxid),
+            seq: zxid,
+            result: SessionResult::Done(Reply::Closed),
+        }
+    }
+
+    /// The task drains two batches at once, the second of which is not published yet: it must be
+    /// woken when it is.
+    #[test]
+    fn each_batch_wakes_even_if_the_last_one_was_not_drained() {
+        let (outbox, wakes) = (Outbox::default(), Arc::new(Wakes::default()));
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(outbox.push(result(1)));
+        assert!(!outbox.push(result(2)), "once per batch");
+        outbox.wake();
+        assert!(outbox.poll_woken(&mut cx).is_ready());
+        assert!(outbox.push(result(3)), "the next batch wakes again");
+        let mut arrived = VecDeque::new();
+        assert_eq!(outbox.drain(&mut arrived), Ok(()));
+        assert_eq!(arrived.len(), 3);
+        assert!(outbox.poll_woken(&mut cx).is_pending());
+        outbox.wake();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        assert!(outbox.poll_woken(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_wake_up_before_the_task_asks_is_kept() {
+        let (outbox, wakes) = (Outbox::default(), Arc::new(Wakes::default()));
+        let waker = Waker::from(wakes);
+        let mut cx = Context::from_waker(&waker);
+        outbox.close(Close::Stopping);
+        assert!(outbox.poll_woken(&mut cx).is_ready());
+        assert!(outbox.poll_woken(&mut cx).is_pending());
+        assert_eq!(outbox.drain(&mut VecDeque::new()), Err(Close::Stopping));
     }
 }

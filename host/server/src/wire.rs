@@ -144,6 +144,11 @@ impl<S: Stream> Wire<S> {
                     }
                 }
             }
+            if wants.probe && !read {
+                // A client that sends and sends and never reads counts as silent.
+                turn.nothing_buffered = true;
+                ready = true;
+            }
             ready |= others(cx).is_ready();
             if ready {
                 Poll::Ready(Ok(turn))

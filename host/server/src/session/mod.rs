@@ -82,6 +82,8 @@ pub(crate) struct Session<R: Runtime> {
     now: Instant,
     tally: Tally,
     present: Present,
+    /// What was examined last ends the connection: nothing behind it is examined.
+    closing: bool,
     /// The last answer is given: close when it is sent.
     finished: bool,
 }
@@ -178,6 +180,7 @@ impl<R: Runtime> Session<R> {
             now,
             tally: Tally::default(),
             present,
+            closing: false,
             finished: false,
         }
     }
@@ -251,6 +254,15 @@ impl Body {
 }
 
 impl Pending {
+    /// Whether its answer is the last one.
+    fn ends_connection(&self) -> bool {
+        match &self.body {
+            Body::Refused(_) | Body::Plain(Request::CloseSession) => true,
+            Body::Plain(Request::Auth(_)) => matches!(self.state, State::Failed(..)),
+            _ => false,
+        }
+    }
+
     /// The xid of the reply: some requests have one of their own, whatever the client wrote.
     fn reply_xid(&self) -> i32 {
         match &self.body {

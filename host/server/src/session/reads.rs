@@ -34,36 +34,27 @@ impl<R: Runtime> Session<R> {
         view: &mut View,
         wire: &mut Wire<S>,
     ) -> Result<bool, End> {
-        let Some((access, path)) = self.front_read() else {
-            return Err(End::Unavailable(
-                "a request that is no read came to be read".into(),
-            ));
-        };
-        let mut found = None;
-        if !self.cover.is_open(view) {
-            let path = path.clone();
-            let asks = [Ask {
-                access,
-                path: &path,
-            }];
-            let guard = &self.core.guard;
-            let verdict = guard
-                .check(&mut self.cover, view, &self.identities, &asks)
-                .await;
-            if let Verdict::Deny(_) = verdict {
-                found = Some(Found::Error(ErrorCode::NoAuth));
-            }
-        }
         let Some(front) = self.requests.front() else {
             return Ok(false);
         };
         let Body::Plain(request) = &front.body else {
             return Ok(false);
         };
-        let found = match (found, watch_of(request)) {
-            (Some(denied), _) => denied,
-            (None, None) => look(view, request, &self.identities),
-            (None, Some((watched, kind))) => {
+        let allowed = self.cover.is_open(view)
+            || match ask_of(request) {
+                Some(ask) => {
+                    let guard = &self.core.guard;
+                    let verdict = guard
+                        .check(&mut self.cover, view, &self.identities, &[ask])
+                        .await;
+                    matches!(verdict, Verdict::Allow(_))
+                }
+                None => true,
+            };
+        let found = match watch_of(request) {
+            _ if !allowed => Found::Error(ErrorCode::NoAuth),
+            None => look(view, request, &self.identities),
+            Some((watched, kind)) => {
                 let decided_at = self.cover.policy_zxid(std::iter::once(&*watched.path));
                 let (identities, cover) = (&self.identities, &mut self.cover);
                 let dense = self.seat.dense;
@@ -94,23 +85,26 @@ impl<R: Runtime> Session<R> {
         let Some(front) = self.requests.front() else {
             return Ok(false);
         };
+        // A reply as of this view follows every event up to it.
         self.last_zxid = view.zxid().0 as i64;
         encode(wire, front.xid, self.last_zxid, &front.body, &found);
         self.pop_front();
         Ok(true)
     }
+}
 
-    fn front_read(&self) -> Option<(Access, innkeeper_proto::ByteString)> {
-        match &self.requests.front()?.body {
-            Body::Plain(Request::Exists(read)) => Some((Access::Exists, read.path.clone())),
-            Body::Plain(Request::GetData(read)) => Some((Access::GetData, read.path.clone())),
-            Body::Plain(Request::GetChildren(read) | Request::GetChildren2(read)) => {
-                Some((Access::GetChildren, read.path.clone()))
-            }
-            Body::Plain(Request::GetAcl(path)) => Some((Access::GetAcl, path.clone())),
-            _ => None,
+/// What authorizers are asked about a read.
+fn ask_of(request: &Request) -> Option<Ask<'_>> {
+    let (access, path) = match request {
+        Request::Exists(read) => (Access::Exists, &read.path),
+        Request::GetData(read) => (Access::GetData, &read.path),
+        Request::GetChildren(read) | Request::GetChildren2(read) => {
+            (Access::GetChildren, &read.path)
         }
-    }
+        Request::GetAcl(path) => (Access::GetAcl, path),
+        _ => return None,
+    };
+    Some(Ask { access, path })
 }
 
 /// The watch that a read asks for.

@@ -32,7 +32,6 @@ impl<R: Runtime> Session<R> {
                 break;
             }
             match item {
-                Item::Ended { .. } => return Err(End::SessionOver),
                 Item::Event { .. } => self.send_event(wire),
                 Item::Result { .. } => {
                     if !self.settle(wire)? {
@@ -117,6 +116,7 @@ impl<R: Runtime> Session<R> {
             }
         }
         self.examined = from;
+        self.closing = false;
         let ahead = self.requests.range(..from);
         self.in_flight = ahead
             .clone()

@@ -31,7 +31,7 @@ impl<R: Runtime> Session<R> {
     pub(super) async fn examine(&mut self, view: &View) -> Result<bool, End> {
         let mut batch = Vec::new();
         let from = self.examined;
-        while self.examined < self.requests.len() && batch.len() < MAX_SUBMIT {
+        while !self.closing && self.examined < self.requests.len() && batch.len() < MAX_SUBMIT {
             let state = match self.examine_next(view).await {
                 Examined::NotYet => break,
                 Examined::As(state) => state,
@@ -57,6 +57,7 @@ impl<R: Runtime> Session<R> {
             if pending.body.needs_view() {
                 self.reads_ahead += 1;
             }
+            self.closing = pending.ends_connection();
             self.examined += 1;
         }
         if self.syncs.wants_call() {
