@@ -2,7 +2,7 @@
 //!
 //! A document goes through three steps:
 //! 1. A client writes the znode; apply parses and validates the document with
-//!    [`Definition::parse`] (a bad one is BadArguments). It is the *wish*.
+//!    [`judge`] (a bad one is BadArguments). It is the *wish*.
 //! 2. The node compiles the module and proposes Activate.
 //! 3. Activate makes it the *active* definition, which alone has effect.
 //!
@@ -27,7 +27,7 @@ mod limits;
 
 pub use definition::{Definition, OnFailure, is_system};
 pub use document::{
-    BindingError, MAX_CONFIG_BYTES, MAX_DOCUMENT_BYTES, MAX_PATTERNS, PatternField,
+    BindingError, MAX_CONFIG_BYTES, MAX_DOCUMENT_BYTES, MAX_PATTERNS, PatternField, judge,
 };
 pub use limits::{LimitField, Limits};
 

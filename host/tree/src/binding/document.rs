@@ -10,7 +10,7 @@ use super::definition::{Definition, OnFailure};
 use super::limits::Limits;
 use crate::names::{NameError, shorten};
 use crate::pattern::{PathPattern, PatternError};
-use crate::{World, path};
+use crate::{Digest, Modules, World, path};
 
 /// The longest document, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
@@ -62,7 +62,7 @@ pub enum BindingError {
     TooLong(usize),
     /// Not JSON, an unknown field, a field missing or of the wrong type.
     #[error(
-        "the binding's document cannot be read: {0}; see `innkeeper help binding` for its fields"
+        "the binding's document cannot be read: {0}; write a JSON object with `world`, `module` and, as the world needs them, watch, read, write, policy, config, limits and on_failure"
     )]
     Syntax(String),
     /// `world` names no world.
@@ -140,6 +140,23 @@ pub enum BindingError {
         /// The most allowed.
         most: u64,
     },
+    /// No such module is registered.
+    #[error(
+        "`module`: nobody has pushed {0}; push it with `innkeeper module push`, or name one of `innkeeper module list`"
+    )]
+    UnknownModule(Digest),
+    /// The module is another kind of guest.
+    #[error(
+        "`world` is `{world}`, but {module} is built for world `{exports}`; correct `world`, or name another module"
+    )]
+    ModuleOfOtherWorld {
+        /// The document's module.
+        module: Digest,
+        /// The document's world.
+        world: World,
+        /// The module's world.
+        exports: World,
+    },
     /// `on_failure` is neither.
     #[error("`on_failure` is `{0}`; write `deny` or `allow`")]
     OnFailure(String),
@@ -168,8 +185,30 @@ struct Document {
     on_failure: Option<String>,
 }
 
+/// Reads and checks a document that is to stand under a name, while these modules are
+/// registered: what apply does with it, and `innkeeper binding check` as well.
+pub fn judge(name: &str, document: &[u8], modules: &Modules) -> Result<Definition, BindingError> {
+    super::check_name(name)?;
+    let definition = Definition::parse(document)?;
+    definition.check_module(modules)?;
+    Ok(definition)
+}
+
 impl Definition {
-    /// Reads and checks a document.
+    /// Refuses a module that is not registered, or exports another world.
+    pub fn check_module(&self, modules: &Modules) -> Result<(), BindingError> {
+        match modules.get(&self.module) {
+            None => Err(BindingError::UnknownModule(self.module)),
+            Some(info) if info.world != self.world => Err(BindingError::ModuleOfOtherWorld {
+                module: self.module,
+                world: self.world,
+                exports: info.world,
+            }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Reads and checks a document, but for whether its module is registered.
     pub fn parse(document: &[u8]) -> Result<Self, BindingError> {
         if document.is_empty() {
             return Err(BindingError::Empty);

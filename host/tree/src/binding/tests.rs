@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::pattern::PathPattern;
-use crate::{Digest, World};
+use crate::{Digest, ModuleInfo, Modules, World};
 
 const MODULE: &str = "sha256:00070e151c232a31383f464d545b626970777e858c939aa1a8afb6bdc4cbd2d9";
 
@@ -155,6 +155,24 @@ fn each_mistake_has_its_sentence() {
     }
     let trailing = format!(r#"{{"world":"assignor","module":"{MODULE}"}} x"#);
     assert!(Definition::parse(trailing.as_bytes()).is_err());
+}
+
+#[test]
+fn the_module_must_be_registered_for_the_world() {
+    let module: Digest = MODULE.parse().unwrap();
+    let document = format!(r#"{{"module":"{MODULE}","world":"assignor"}}"#);
+    let mut modules = Modules::new();
+    let judge = |name, modules: &Modules| judge(name, document.as_bytes(), modules);
+    let unknown = judge("a", &modules).unwrap_err().to_string();
+    assert!(
+        unknown.contains("nobody has pushed sha256:0007"),
+        "{unknown}"
+    );
+    for (world, fits) in [(World::Recipe, false), (World::Assignor, true)] {
+        modules.insert(module, ModuleInfo { size: 1, world });
+        assert_eq!(judge("a", &modules).is_ok(), fits);
+    }
+    assert!(matches!(judge("A", &modules), Err(BindingError::Name(_))));
 }
 
 #[test]
