@@ -2,7 +2,9 @@
 //!
 //! Start: 1. bind the sockets, so that a port in use is said before anything is opened;
 //! 2. open the replica, which locks the data folder, recovers, and leads its group of one;
-//! 3. give every session its full timeout; 4. accept clients.
+//! 3. give every session its full timeout; 4. compile the modules of all active bindings, so
+//! that no client is served past an authorizer that is not there; 5. serve the admins; 6. accept
+//! clients.
 //!
 //! Stop: 1. raise the signal: nobody is accepted any more; 2. close the connections (their
 //! sessions live on); 3. shut the replica down, which leaves a checkpoint.
@@ -15,14 +17,17 @@ use std::time::Duration;
 
 use innkeeper_raft::{OpenError, Replica, Settings};
 use innkeeper_runtime::{Listener, Role, Runtime, Select2, Signal, Task, select2};
+use innkeeper_sandbox::{self as sandbox, GuestFailure, Sandbox};
 use innkeeper_tree::Operation;
 use parking_lot::RwLock;
 
+use crate::admin;
 use crate::clients::Clients;
 use crate::core::Core;
 use crate::expiry::{Expiry, Step};
 use crate::fanout::Fanout;
 use crate::gate::Guard;
+use crate::guests::{Guests, GuestsParts};
 use crate::listener;
 use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
 use crate::tickets::Tickets;
@@ -64,6 +69,9 @@ pub enum StartError {
     /// The replica.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The sandbox.
+    #[error("the instance pool of the guests cannot be laid out: {}; raise the limit on virtual memory (ulimit -v)", .0.message)]
+    Sandbox(GuestFailure),
 }
 
 /// A running node.
@@ -110,6 +118,7 @@ impl<R: Runtime> Node<R> {
         let expiry = Arc::new(Expiry::new((settings.tick_time_ms / 20).clamp(5, 100)));
         let fanout = Arc::new(Fanout::new(tickets.clone(), expiry.clone()));
         let replica = Replica::open(runtime.clone(), disk, raft, fanout.clone()).await?;
+        let store = replica.modules();
         let reader = replica.reader();
         let sessions = reader.view().sessions();
         expiry.restart(
@@ -131,15 +140,35 @@ impl<R: Runtime> Node<R> {
             runtime,
             settings,
         });
+        let guests = Guests::new(GuestsParts {
+            runtime: core.runtime.clone(),
+            reader: core.reader.clone(),
+            door: core.door.clone(),
+            tickets: core.tickets.clone(),
+            store,
+            sandbox: Sandbox::new(sandbox::Settings::default()).map_err(StartError::Sandbox)?,
+            workers: core.runtime.threads(Role::Client),
+            stopping: core.stopping.clone(),
+        });
+        core.guard.install(guests.gate());
+        core.fanout.install_hooks(Arc::new(guests.clone()));
+        guests.start().await;
+        let bound = admin::Bound {
+            zookeeper: addr,
+            http,
+        };
+        let mut tasks = admin::start(core.clone(), guests, http_listener, bound)
+            .await
+            .map_err(|source| StartError::AdminSocket {
+                path: core.admin_path(),
+                source,
+            })?;
         let runtime = &core.runtime;
-        let tasks = vec![
-            runtime.spawn(
-                Role::Client,
-                listener::accept(core.clone(), clients_listener),
-            ),
-            runtime.spawn(Role::Client, expire(core.clone())),
-        ];
-        drop(http_listener);
+        tasks.push(runtime.spawn(
+            Role::Client,
+            listener::accept(core.clone(), clients_listener),
+        ));
+        tasks.push(runtime.spawn(Role::Client, expire(core.clone())));
         Ok(Self {
             addr,
             http,
