@@ -361,16 +361,9 @@ impl<'a> Change<'a> {
         let Some(name) = binding::name_of(path) else {
             return Ok(());
         };
-        let definition = binding::check_name(name)
-            .and_then(|()| Definition::parse(data.map_or(&[], |data| &data[..])))
+        let document = data.map_or(&[][..], |data| &data[..]);
+        let definition = binding::judge(name, document, self.modules)
             .map_err(|_| ErrorCode::BadArguments)?;
-        let module = self
-            .modules
-            .get(&definition.module)
-            .ok_or(ErrorCode::BadArguments)?;
-        if module.world != definition.world {
-            return Err(ErrorCode::BadArguments);
-        }
         self.bindings
             .push(BindingEdit::Wish(name.into(), Arc::new(definition)));
         Ok(())
