@@ -111,8 +111,9 @@ bench: release
 	$(CARGO_TARGET_DIR)/release/innkeeper-bench --server $(CARGO_TARGET_DIR)/release/innkeeper $(ARGS)
 
 .PHONY: golden-check
-golden-check: toolchain
-	@scripts/zookeeper.sh run $(CARGO) test -p innkeeper-tree --test golden -- --nocapture $(ARGS)
+golden-check:
+	@scripts/python.sh
+	@scripts/zookeeper.sh run target/venv/bin/python tests/golden_check.py $(ARGS)
 
 # The Python client's tests ask of Innkeeper what a real ZooKeeper does: here it is.
 .PHONY: client-check

@@ -11,8 +11,11 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use hashbrown::HashSet;
 use innkeeper_proto::{Acl, ErrorCode, Perms};
+use sha1::{Digest, Sha1};
 
 use crate::command::Identity;
 
@@ -107,6 +110,16 @@ pub fn allows(acl: &[Acl], wanted: Perms, identities: &[Identity]) -> bool {
     acl.iter()
         .filter(|entry| entry.perms.intersects(wanted))
         .any(|entry| identities.iter().any(|identity| matches(entry, identity)))
+}
+
+/// The id of the scheme `digest` that `user:password` stands for: `user:` and the Base64 of
+/// the SHA-1 of the whole, as ZooKeeper's `DigestAuthenticationProvider` makes it.
+pub fn digest_id(credentials: &str) -> String {
+    let user = credentials.split(':').next().unwrap_or_default();
+    format!(
+        "{user}:{}",
+        BASE64.encode(Sha1::digest(credentials.as_bytes()))
+    )
 }
 
 /// Is one of the identities the super user's?
@@ -251,6 +264,15 @@ mod tests {
         assert!(!allows(&acl, Perms::CREATE, &[identity("ip", "10.2.0.1")]));
         assert!(allows(&acl, Perms::ADMIN, &[identity("super", "")]));
         assert!(allows(&[], Perms::ADMIN, &[]));
+    }
+
+    #[test]
+    fn digests_are_zookeepers() {
+        // As `java … DigestAuthenticationProvider super:super` prints it.
+        assert_eq!(
+            digest_id("super:super"),
+            "super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss="
+        );
     }
 
     #[test]
