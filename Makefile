@@ -113,7 +113,7 @@ bench: release
 .PHONY: golden-check
 golden-check:
 	@scripts/python.sh
-	@scripts/zookeeper.sh run target/venv/bin/python tests/golden_check.py $(ARGS)
+	@scripts/zookeeper.sh run $(PYTHON) tests/golden_check.py $(ARGS)
 
 # The Python client's tests ask of Innkeeper what a real ZooKeeper does: here it is.
 .PHONY: client-check
