@@ -1,5 +1,6 @@
 //! The command line of the binary `innkeeper`.
 
+mod operator;
 mod serve;
 mod zoo_cfg;
 
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Run a node
     Serve(serve::ServeArgs),
+    #[command(flatten)]
+    Operator(operator::Order),
 }
 
 /// Runs what the command line asks for. An error is one sentence on stderr.
@@ -27,6 +30,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Operator(order) => operator::run(order),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,64 @@
+//! `innkeeper status`.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::remote::{Remote, Target};
+use super::text::{facts, number_of, span, text_of};
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    target: Target,
+    /// Print the node's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl StatusArgs {
+    pub(super) fn split(self) -> (Target, bool) {
+        (self.target, self.json)
+    }
+}
+
+pub(super) async fn run(remote: Remote, json: bool) -> anyhow::Result<Vec<u8>> {
+    let status = remote.get("/v1/status").await?;
+    if json {
+        return Ok(format!("{status:#}\n").into_bytes());
+    }
+    Ok(shown(&status).into_bytes())
+}
+
+fn shown(status: &Value) -> String {
+    let number = |field: &str| number_of(status, field).to_string();
+    let log = &status["log"];
+    let checkpoint = log["checkpoint"].as_u64().map_or("none".to_owned(), |at| at.to_string());
+    let rows = [
+        ("role", format!("{} of term {}", text_of(status, "role"), number_of(status, "term"))),
+        ("clients at", text_of(&status["addresses"], "zookeeper").to_owned()),
+        ("http at", text_of(&status["addresses"], "http").to_owned()),
+        ("up for", span(number_of(status, "uptime_ms"))),
+        ("zxid", format!("{:#x}", number_of(status, "zxid"))),
+        ("znodes", number("znodes")),
+        ("sessions", number("sessions")),
+        ("connections", number("connections")),
+        ("watches", number("watches")),
+        ("modules", number("modules")),
+        ("bindings", number("bindings")),
+        (
+            "log",
+            format!(
+                "applied up to entry {} of {}, checkpoint at {checkpoint}, {} syncs since the start",
+                number_of(log, "applied"),
+                number_of(log, "last"),
+                number_of(log, "syncs"),
+            ),
+        ),
+    ];
+    let failed = match status["failure"].as_str() {
+        Some(failure) => format!("  FAILED: {failure}\n"),
+        None => String::new(),
+    };
+    let (node, version) = (number_of(status, "node_id"), text_of(status, "version"));
+    format!("node {node}, version {version}\n{failed}{}", facts(&rows))
+}

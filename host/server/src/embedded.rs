@@ -1,0 +1,42 @@
+//! The guests that this binary carries: what the build script found in the folder that
+//! `INNKEEPER_GUEST_MODULES` named when it was built (`make` names it). They are modules like any
+//! other: nothing runs before somebody pushes and binds them.
+
+/// One of them.
+#[derive(Debug)]
+pub struct Guest {
+    /// The name of its crate.
+    pub name: &'static str,
+    /// The module, as the compiler wrote it.
+    pub bytes: &'static [u8],
+}
+
+/// All of them, by name; none in a binary that was built without them.
+pub fn embedded_guests() -> &'static [Guest] {
+    GUESTS
+}
+
+include!(concat!(env!("OUT_DIR"), "/guests.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `make test` sets the variable; plain `cargo test` works without guests.
+    #[test]
+    fn the_guests_are_inside() {
+        if std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_none_or(|required| required != "1") {
+            return;
+        }
+        for expected in ["group", "range", "round-robin", "sticky", "path-rules"] {
+            let guest = embedded_guests().iter().find(|guest| guest.name == expected);
+            let guest = guest.unwrap_or_else(|| panic!("the guest `{expected}` is missing"));
+            assert!(guest.bytes.starts_with(b"\0asm"), "`{expected}` is no WebAssembly");
+        }
+    }
+
+    #[test]
+    fn names_are_sorted_and_unique() {
+        assert!(embedded_guests().is_sorted_by(|a, b| a.name < b.name));
+    }
+}
