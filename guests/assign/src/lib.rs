@@ -14,7 +14,7 @@ mod range;
 mod round_robin;
 mod sticky;
 
-pub use innkeeper_guest::assignor::{Member, NONE, Request, Topic};
+pub use innkeeper_guest::assignment::{Member, NONE, Request, Topic};
 use innkeeper_guest::{Error, Result};
 
 pub use range::range;

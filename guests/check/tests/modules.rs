@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use wit_component::{ComponentEncoder, DecodedWasm};
-use wit_parser::{Resolve, WorldId, WorldItem};
+use wit_parser::{PackageId, Resolve, WorldId, WorldItem};
 
 /// The guests that the binary carries, with their worlds.
 const GUESTS: [(&str, &str); 5] = [
@@ -60,7 +60,7 @@ fn module(name: &str) -> Vec<u8> {
     })
 }
 
-/// The names of a component's imports and exports.
+/// The names of a component's imports, types included, and exports.
 fn surface(component: &[u8]) -> (Vec<String>, Vec<String>) {
     let DecodedWasm::Component(resolve, world) =
         wit_component::decode(component).expect("a component")
@@ -75,7 +75,6 @@ fn names(resolve: &Resolve, world: WorldId) -> (Vec<String>, Vec<String>) {
     let imports = world.imports.iter();
     (
         imports
-            .filter(|(_, item)| !matches!(item, WorldItem::Type { .. }))
             .map(|(key, _)| resolve.name_world_key(key))
             .collect(),
         world
@@ -95,11 +94,16 @@ fn encode(module: &[u8]) -> Vec<u8> {
         .expect("a component")
 }
 
+fn wit() -> (Resolve, PackageId) {
+    let mut resolve = Resolve::default();
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_dir(&folder).expect("the WIT package");
+    (resolve, package)
+}
+
 /// What each world imports and exports, as `wit/` says.
 fn worlds() -> Vec<(String, Vec<String>, Vec<String>)> {
-    let mut resolve = Resolve::default();
-    let wit = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_dir(&wit).expect("the WIT package");
+    let (resolve, package) = wit();
     let worlds = resolve.packages[package].worlds.clone();
     worlds
         .into_iter()
@@ -131,6 +135,23 @@ fn every_guest_is_a_component_of_its_world_and_no_more() {
             assert!(offered.contains(&import), "{name} imports {import}");
         }
     }
+}
+
+/// wit-component makes one world of all those whose bindings are linked into a module: of two
+/// types of one name it takes either, in the linker's order.
+#[test]
+fn no_two_worlds_have_a_type_of_one_name() {
+    let (resolve, package) = wit();
+    let mut types: Vec<String> = resolve.packages[package]
+        .worlds
+        .values()
+        .flat_map(|&world| &resolve.worlds[world].imports)
+        .filter(|(_, item)| matches!(item, WorldItem::Type { .. }))
+        .map(|(key, _)| resolve.name_world_key(key))
+        .collect();
+    types.sort();
+    assert!(types.len() > 4, "{types:?}");
+    assert!(types.windows(2).all(|pair| pair[0] != pair[1]), "{types:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The JSON documents of a group, as its operators and members write them.
 
-use innkeeper_guest::prelude::*;
+use innkeeper_recipe::prelude::*;
 use serde_json::value::RawValue;
 
 /// `<group>/config`.

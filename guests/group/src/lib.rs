@@ -47,7 +47,7 @@ mod result;
 #[cfg(test)]
 mod tests;
 
-use innkeeper_guest::prelude::*;
+use innkeeper_recipe::prelude::*;
 
 use crate::reaction::Outcome;
 
@@ -119,4 +119,4 @@ fn concerned(config: &Config, tx: &dyn Transaction, events: &[Event]) -> Result<
         .collect())
 }
 
-innkeeper_guest::recipe!(Group);
+innkeeper_recipe::recipe!(Group);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use innkeeper_guest::prelude::*;
+use innkeeper_recipe::prelude::*;
 
 use crate::documents::{GroupConfig, MemberDocument, Resources};
 use crate::result::{Assignment, assignments};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use innkeeper_guest::prelude::*;
+use innkeeper_recipe::prelude::*;
 
 /// `<group>/assignments/<id>`: the partitions of each topic that a member owns, ascending.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -1,7 +1,7 @@
 //! The recipe over a tree in memory, with the real strategies.
 
-use innkeeper_guest::prelude::*;
 use innkeeper_guest::testing::Memory;
+use innkeeper_recipe::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{Config, Group, concerned};
@@ -58,7 +58,8 @@ fn join(tree: &mut Memory, id: &str, data: &str) {
 }
 
 fn react(tree: &mut Memory) {
-    tree.react::<Group>(config(), &RESYNC).expect("a reaction");
+    tree.attempt(|tx| Group::react(config(), tx, &RESYNC))
+        .expect("a reaction");
 }
 
 fn read(tree: &Memory, path: &str) -> Option<Value> {
@@ -299,7 +300,8 @@ fn a_default_strategy_serves_groups_that_name_none() {
         strategy: Some("sticky".to_owned()),
         ..config()
     };
-    tree.react::<Group>(config, &RESYNC).expect("a reaction");
+    tree.attempt(|tx| Group::react(config, tx, &RESYNC))
+        .expect("a reaction");
     assert_eq!(assert_whole(&tree, &BOTH), 1);
 }
 
@@ -350,7 +352,10 @@ fn a_failed_write_fails_the_reaction() {
     join(&mut tree, "m1", "");
     // Nothing can be created below an ephemeral.
     tree.make_ephemeral("/groups/g/assignments", b"", 9);
-    assert!(tree.react::<Group>(config(), &RESYNC).is_err());
+    assert!(
+        tree.attempt(|tx| Group::react(config(), tx, &RESYNC))
+            .is_err()
+    );
 }
 
 #[test]

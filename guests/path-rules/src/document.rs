@@ -1,6 +1,6 @@
 //! The rules as an operator writes them.
 
-use innkeeper_guest::prelude::*;
+use innkeeper_authorizer::prelude::*;
 
 /// The policy znode.
 #[derive(Deserialize)]

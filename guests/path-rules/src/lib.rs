@@ -41,7 +41,7 @@
 mod document;
 mod rules;
 
-use innkeeper_guest::prelude::*;
+use innkeeper_authorizer::prelude::*;
 
 use crate::document::Document;
 use crate::rules::Rules;
@@ -75,4 +75,4 @@ impl Authorizer for Rules {
     }
 }
 
-innkeeper_guest::authorizer!(Rules);
+innkeeper_authorizer::authorizer!(Rules);

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use innkeeper_guest::authorizer::Principal;
-use innkeeper_guest::prelude::*;
+use innkeeper_authorizer::Principal;
+use innkeeper_authorizer::prelude::*;
 
 use crate::document::{Document, Effect, Rule};
 

@@ -2,17 +2,17 @@
 //!
 //! The binding needs no `config`; see [`innkeeper_assign::round_robin`].
 
-use innkeeper_guest::prelude::*;
+use innkeeper_assignor::prelude::*;
 
 struct RoundRobin;
 
 impl Assignor for RoundRobin {
     type Config = Unconfigured;
 
-    fn assign(_config: &Unconfigured, request: &AssignRequest) -> Result<Vec<u32>> {
+    fn assign(_config: &Unconfigured, request: &Request) -> Result<Vec<u32>> {
         innkeeper_assign::check(request)?;
         Ok(innkeeper_assign::round_robin(request))
     }
 }
 
-innkeeper_guest::assignor!(RoundRobin);
+innkeeper_assignor::assignor!(RoundRobin);

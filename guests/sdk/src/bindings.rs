@@ -1,45 +1,28 @@
-//! What wit-bindgen makes of the WIT package: one module per world, its interfaces shared.
+//! What wit-bindgen makes of the interfaces of the WIT package, for all worlds together.
 //!
-//! The modules are public for the sake of the `export!` macros alone.
+//! Each `generate!` leaves a custom section in the object of its crate, and wit-component
+//! makes one world of all sections that it finds in a module. Interfaces that the module does
+//! not use drop out again, but the types that a world has at its own level do not, and of two
+//! of one name either may win. So only interfaces are bound here, and each world in a crate
+//! of its own, of which a guest uses one.
 #![allow(missing_docs, unsafe_code, clippy::all)]
 
 wit_bindgen::generate!({
-    world: "recipe",
+    inline: "
+        package innkeeper:sdk;
+
+        world interfaces {
+            import innkeeper:guest/types@0.1.0;
+            import innkeeper:guest/config@0.1.0;
+            import innkeeper:guest/log@0.1.0;
+            import innkeeper:guest/transaction@0.1.0;
+            import innkeeper:guest/assignment@0.1.0;
+            import innkeeper:guest/assignors@0.1.0;
+            import innkeeper:guest/policy@0.1.0;
+        }
+    ",
     path: "../../wit",
-    pub_export_macro: true,
-    export_macro_name: "export_recipe",
-    default_bindings_module: "innkeeper_guest::bindings",
+    world: "innkeeper:sdk/interfaces",
+    generate_all,
     additional_derives: [PartialEq, Eq],
 });
-
-pub mod assignor {
-    wit_bindgen::generate!({
-        world: "assignor",
-        path: "../../wit",
-        pub_export_macro: true,
-        export_macro_name: "export_assignor",
-        default_bindings_module: "innkeeper_guest::bindings::assignor",
-        additional_derives: [PartialEq, Eq],
-        with: {
-            "innkeeper:guest/config@0.1.0": crate::bindings::innkeeper::guest::config,
-            "innkeeper:guest/log@0.1.0": crate::bindings::innkeeper::guest::log,
-            "innkeeper:guest/assignment@0.1.0": crate::bindings::innkeeper::guest::assignment,
-        },
-    });
-}
-
-pub mod authorizer {
-    wit_bindgen::generate!({
-        world: "authorizer",
-        path: "../../wit",
-        pub_export_macro: true,
-        export_macro_name: "export_authorizer",
-        default_bindings_module: "innkeeper_guest::bindings::authorizer",
-        additional_derives: [PartialEq, Eq],
-        with: {
-            "innkeeper:guest/config@0.1.0": crate::bindings::innkeeper::guest::config,
-            "innkeeper:guest/log@0.1.0": crate::bindings::innkeeper::guest::log,
-            "innkeeper:guest/types@0.1.0": crate::bindings::innkeeper::guest::types,
-        },
-    });
-}

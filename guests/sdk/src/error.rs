@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::recipe::AssignError;
+use crate::transaction::AssignError;
 
 /// ZooKeeper's error codes, as an operation on the tree answers them.
 pub use crate::bindings::innkeeper::guest::types::Error as Code;

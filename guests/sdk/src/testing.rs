@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::assignor::Request;
-use crate::authorizer::Policy;
-use crate::recipe::{AssignError, CreateOptions, Event, Recipe, Session, Transaction, Write};
+use crate::assignment::Request;
+use crate::policy::Policy;
+use crate::transaction::{AssignError, CreateOptions, Session, Transaction, Write};
 use crate::{Code, Error, Result, Stat, Znode};
 
 type Assign = fn(&Request) -> Result<Vec<u32>>;
@@ -105,14 +105,17 @@ impl Memory {
         self.writes
     }
 
-    /// Runs one reaction of `R` as the host does: what it wrote stays if it returns `Ok` and
-    /// is dropped if it does not.
+    /// Runs one transaction as the host does: what it wrote stays if it returns `Ok` and is
+    /// dropped if it does not.
     ///
     /// # Errors
-    /// That of the reaction.
-    pub fn react<R: Recipe>(&mut self, config: R::Config, events: &[Event]) -> Result<()> {
+    /// That of the transaction.
+    pub fn attempt(
+        &mut self,
+        transaction: impl FnOnce(&mut dyn Transaction) -> Result<()>,
+    ) -> Result<()> {
         let before = self.clone();
-        let outcome = R::react(config, self, events);
+        let outcome = transaction(self);
         if outcome.is_err() {
             *self = before;
         }
@@ -451,17 +454,13 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_reaction_writes_nothing() {
-        struct Fails;
-        impl Recipe for Fails {
-            type Config = ();
-            fn react((): (), tx: &mut dyn Transaction, _: &[Event]) -> Result<()> {
-                tx.put("/a", b"1")?;
-                Err("no".into())
-            }
-        }
+    fn a_failed_transaction_writes_nothing() {
         let mut tree = Memory::new();
-        assert!(tree.react::<Fails>((), &[Event::Resync]).is_err());
+        let failed = tree.attempt(|tx| {
+            tx.put("/a", b"1")?;
+            Err("no".into())
+        });
+        assert!(failed.is_err());
         assert_eq!(tree.data("/a"), None);
     }
 }

@@ -2,17 +2,17 @@
 //!
 //! The binding needs no `config`; see [`innkeeper_assign::sticky`].
 
-use innkeeper_guest::prelude::*;
+use innkeeper_assignor::prelude::*;
 
 struct Sticky;
 
 impl Assignor for Sticky {
     type Config = Unconfigured;
 
-    fn assign(_config: &Unconfigured, request: &AssignRequest) -> Result<Vec<u32>> {
+    fn assign(_config: &Unconfigured, request: &Request) -> Result<Vec<u32>> {
         innkeeper_assign::check(request)?;
         Ok(innkeeper_assign::sticky(request))
     }
 }
 
-innkeeper_guest::assignor!(Sticky);
+innkeeper_assignor::assignor!(Sticky);

@@ -4,7 +4,7 @@
 //! creates an ephemeral of the same name below `out`, owned by the same session. What is not
 //! ephemeral, and what has a companion, is left alone.
 
-use innkeeper_guest::prelude::*;
+use innkeeper_recipe::prelude::*;
 
 #[derive(Deserialize)]
 struct Config {
@@ -38,4 +38,4 @@ impl Recipe for Follow {
     }
 }
 
-innkeeper_guest::recipe!(Follow);
+innkeeper_recipe::recipe!(Follow);

@@ -3,7 +3,7 @@
 //! Configuration: `{"mode": "loop"}`, the modes being those of [`Misbehaviour`]. Mode `none`
 //! gives everything to the first member.
 
-use innkeeper_guest::prelude::*;
+use innkeeper_assignor::prelude::*;
 use test_support::Misbehaviour;
 
 #[derive(Deserialize)]
@@ -17,7 +17,7 @@ struct Hostile;
 impl Assignor for Hostile {
     type Config = Config;
 
-    fn assign(config: &Config, request: &AssignRequest) -> Result<Vec<u32>> {
+    fn assign(config: &Config, request: &Request) -> Result<Vec<u32>> {
         config.mode.act()?;
         let resources: u32 = request.topics.iter().map(|topic| topic.count).sum();
         let short = u32::from(config.mode == Misbehaviour::Answer);
@@ -26,4 +26,4 @@ impl Assignor for Hostile {
     }
 }
 
-innkeeper_guest::assignor!(Hostile);
+innkeeper_assignor::assignor!(Hostile);

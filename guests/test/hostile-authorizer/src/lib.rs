@@ -6,8 +6,8 @@
 //! guest good or bad. Mode `none` allows everything. Mode `reads` in `decide` reads the
 //! policy, which only `load` may do.
 
-use innkeeper_guest::authorizer::HostPolicy;
-use innkeeper_guest::prelude::*;
+use innkeeper_authorizer::guest::policy::HostPolicy;
+use innkeeper_authorizer::prelude::*;
 use test_support::Misbehaviour;
 
 #[derive(Deserialize)]
@@ -41,7 +41,7 @@ impl Authorizer for Hostile {
             Some(path) => {
                 let znode = policy.get(path)?.ok_or("there is no policy")?;
                 let text = String::from_utf8_lossy(&znode.data);
-                innkeeper_guest::parse_config(&format!("{text:?}"))?
+                innkeeper_authorizer::guest::parse_config(&format!("{text:?}"))?
             }
         };
         if config.place == Place::Load {
@@ -67,4 +67,4 @@ impl Authorizer for Hostile {
     }
 }
 
-innkeeper_guest::authorizer!(Hostile);
+innkeeper_authorizer::authorizer!(Hostile);

@@ -4,7 +4,7 @@
 //! [`Misbehaviour`]. Mode `none` counts its reactions in `out`. What it writes before it
 //! misbehaves must never be seen: `misbehaved` in `out`.
 
-use innkeeper_guest::prelude::*;
+use innkeeper_recipe::prelude::*;
 use test_support::Misbehaviour;
 
 #[derive(Deserialize)]
@@ -51,4 +51,4 @@ impl Recipe for Hostile {
     }
 }
 
-innkeeper_guest::recipe!(Hostile);
+innkeeper_recipe::recipe!(Hostile);

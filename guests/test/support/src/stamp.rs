@@ -1,6 +1,6 @@
 //! One guest in as many builds as there are constants.
 
-use innkeeper_guest::prelude::*;
+use innkeeper_recipe::prelude::*;
 
 /// The configuration of a [`Stamp`].
 #[derive(Deserialize)]

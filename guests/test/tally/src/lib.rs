@@ -7,7 +7,7 @@
 //! binding is not counted, and a test that expects no resync but that of the binding's
 //! creation finds `1` in the second znode.
 
-use innkeeper_guest::prelude::*;
+use innkeeper_recipe::prelude::*;
 
 #[derive(Deserialize)]
 struct Config {
@@ -45,7 +45,7 @@ fn add(tx: &mut dyn Transaction, path: &str, events: usize) -> Result<()> {
     Ok(())
 }
 
-innkeeper_guest::recipe!(Tally);
+innkeeper_recipe::recipe!(Tally);
 
 #[cfg(test)]
 mod tests {
@@ -72,7 +72,8 @@ mod tests {
                 counter: "/n".to_owned(),
                 resyncs: "/r".to_owned(),
             };
-            tree.react::<Tally>(config, &events).unwrap();
+            tree.attempt(|tx| Tally::react(config, tx, &events))
+                .unwrap();
         }
         assert_eq!(tree.data("/n"), Some(b"3".as_slice()));
         assert_eq!(tree.data("/r"), Some(b"1".as_slice()));

@@ -1,7 +1,7 @@
 //! World `authorizer`: allows or denies the requests of clients.
 //!
 //! ```
-//! use innkeeper_guest::prelude::*;
+//! use innkeeper_authorizer::prelude::*;
 //!
 //! /// Denies every delete while the policy znode says `frozen`.
 //! struct Freeze { frozen: bool }
@@ -22,35 +22,22 @@
 //!         }
 //!     }
 //! }
-//! innkeeper_guest::authorizer!(Freeze);
+//! innkeeper_authorizer::authorizer!(Freeze);
 //! ```
 
+#[doc(hidden)]
+pub mod bindings;
+
+pub use bindings::{Decision, Operation, Principal, Request};
+pub use innkeeper_guest as guest;
+use innkeeper_guest::Result;
+use innkeeper_guest::policy::Policy;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::authorizer::innkeeper::guest::policy;
-use crate::{Error, Result, Znode};
-
-pub use crate::bindings::authorizer::{Decision, Operation, Principal, Request};
-
-/// What an authorizer may read, in `load` only.
-pub trait Policy {
-    /// The znode at `path`, or none.
-    ///
-    /// # Errors
-    /// If the path is none, or not in the binding's `policy`.
-    fn get(&self, path: &str) -> Result<Option<Znode>>;
-
-    /// The names of the children of `path`, in byte order.
-    ///
-    /// # Errors
-    /// As `get`, and if there is no such znode.
-    fn children(&self, path: &str) -> Result<Vec<String>>;
-
-    /// The znode at `prefix` and everything below it, parents first.
-    ///
-    /// # Errors
-    /// As `get`.
-    fn scan(&self, prefix: &str) -> Result<Vec<Znode>>;
+/// Everything that an authorizer usually needs.
+pub mod prelude {
+    pub use crate::{Authorizer, Decision, Operation, Principal, Request};
+    pub use innkeeper_guest::prelude::*;
 }
 
 /// A guest of world `authorizer`.
@@ -69,24 +56,6 @@ pub trait Authorizer: Sized {
     fn decide(&self, request: &Request) -> Decision;
 }
 
-/// The host's policy.
-#[doc(hidden)]
-pub struct HostPolicy;
-
-impl Policy for HostPolicy {
-    fn get(&self, path: &str) -> Result<Option<Znode>> {
-        policy::get(path).map_err(Error::operation("get", path))
-    }
-
-    fn children(&self, path: &str) -> Result<Vec<String>> {
-        policy::children(path).map_err(Error::operation("list the children of", path))
-    }
-
-    fn scan(&self, prefix: &str) -> Result<Vec<Znode>> {
-        policy::scan(prefix).map_err(Error::operation("scan", prefix))
-    }
-}
-
 /// Makes an [`Authorizer`] the guest of this module.
 #[macro_export]
 macro_rules! authorizer {
@@ -98,13 +67,13 @@ macro_rules! authorizer {
                 static LOADED: ::core::cell::OnceCell<$guest> =
                     const { ::core::cell::OnceCell::new() };
             }
-            impl $crate::bindings::authorizer::Guest for Exports {
+            impl $crate::bindings::Guest for Exports {
                 fn load() -> ::core::result::Result<(), ::std::string::String> {
-                    let guest = $crate::private::load_config()
+                    let guest = $crate::guest::load_config()
                         .and_then(|config| {
-                            <$guest as $crate::authorizer::Authorizer>::load(
+                            <$guest as $crate::Authorizer>::load(
                                 config,
-                                &$crate::authorizer::HostPolicy,
+                                &$crate::guest::policy::HostPolicy,
                             )
                         })
                         .map_err(|error| error.to_string())?;
@@ -112,16 +81,14 @@ macro_rules! authorizer {
                         ::std::string::String::from("load was called twice in one instance")
                     })
                 }
-                fn decide(request: $crate::authorizer::Request) -> $crate::authorizer::Decision {
+                fn decide(request: $crate::Request) -> $crate::Decision {
                     LOADED.with(|loaded| {
                         let guest = loaded.get().expect("the host calls load first");
-                        $crate::authorizer::Authorizer::decide(guest, &request)
+                        $crate::Authorizer::decide(guest, &request)
                     })
                 }
             }
-            $crate::bindings::authorizer::export_authorizer!(
-                Exports with_types_in $crate::bindings::authorizer
-            );
+    $crate::bindings::export_authorizer!(Exports with_types_in $crate::bindings);
         };
     };
 }

@@ -1,12 +1,6 @@
-//! World `recipe`: reacts to changes of the tree with a transaction.
-//!
-//! A reaction reads and writes through [`Transaction`]; returning `Ok` proposes what it
-//! wrote, returning `Err` drops it and the host tries again later. See the crate's page
-//! for an example.
+//! The transaction in progress, as a trait: the host's, or one in memory.
 
-use serde::de::DeserializeOwned;
-
-use crate::assignor::Request;
+use crate::assignment::Request;
 use crate::bindings::innkeeper::guest::{assignors, transaction};
 use crate::{Code, Error, Result, Stat, Znode};
 
@@ -14,23 +8,6 @@ pub use crate::bindings::innkeeper::guest::assignors::AssignError;
 pub use crate::bindings::innkeeper::guest::transaction::{
     Acl, CreateOptions, CreateWrite, DeleteWrite, Permissions, Session, SetWrite, Write,
 };
-pub use crate::bindings::{Change, Event, Kinds};
-
-/// A guest of world `recipe`.
-pub trait Recipe {
-    /// The binding's `config`.
-    type Config: DeserializeOwned;
-
-    /// Reacts to the events, of which there is at least one.
-    ///
-    /// # Errors
-    /// A sentence for the operator. The transaction is dropped, the events stay queued.
-    fn react(
-        config: Self::Config,
-        transaction: &mut dyn Transaction,
-        events: &[Event],
-    ) -> Result<()>;
-}
 
 /// The transaction in progress. The host's is validated at the commit against everything
 /// that was read; [`crate::testing::Memory`] is one for native tests.
@@ -244,33 +221,4 @@ impl Transaction for HostTransaction {
             reason,
         })
     }
-}
-
-/// Makes a [`Recipe`] the guest of this module.
-#[macro_export]
-macro_rules! recipe {
-    ($guest:ty) => {
-        #[allow(unsafe_code, missing_docs, clippy::all)]
-        const _: () = {
-            struct Exports;
-            impl $crate::bindings::Guest for Exports {
-                fn react(
-                    events: ::std::vec::Vec<$crate::recipe::Event>,
-                ) -> ::core::result::Result<(), ::std::string::String> {
-                    $crate::private::load_config()
-                        .and_then(|config| {
-                            <$guest as $crate::recipe::Recipe>::react(
-                                config,
-                                &mut $crate::recipe::HostTransaction,
-                                &events,
-                            )
-                        })
-                        .map_err(|error| error.to_string())
-                }
-            }
-            $crate::bindings::export_recipe!(
-                Exports with_types_in $crate::bindings
-            );
-        };
-    };
 }

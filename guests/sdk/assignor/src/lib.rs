@@ -1,29 +1,35 @@
 //! World `assignor`: a pure function from members and resources to owners.
 //!
 //! ```
-//! use innkeeper_guest::prelude::*;
+//! use innkeeper_assignor::prelude::*;
 //!
 //! /// Gives everything to the first member.
 //! struct WinnerTakesAll;
 //!
 //! impl Assignor for WinnerTakesAll {
 //!     type Config = Unconfigured;
-//!     fn assign(_config: &Unconfigured, request: &AssignRequest) -> Result<Vec<u32>> {
+//!     fn assign(_config: &Unconfigured, request: &Request) -> Result<Vec<u32>> {
 //!         let resources: u32 = request.topics.iter().map(|topic| topic.count).sum();
 //!         let owner = if request.members.is_empty() { NONE } else { 0 };
 //!         Ok(vec![owner; resources as usize])
 //!     }
 //! }
-//! innkeeper_guest::assignor!(WinnerTakesAll);
+//! innkeeper_assignor::assignor!(WinnerTakesAll);
 //! ```
 
+#[doc(hidden)]
+pub mod bindings;
+
+pub use innkeeper_guest as guest;
+use innkeeper_guest::Result;
+pub use innkeeper_guest::assignment::{Member, NONE, Request, Topic};
 use serde::de::DeserializeOwned;
 
-use crate::Result;
-pub use crate::bindings::innkeeper::guest::assignment::{Member, Request, Topic};
-
-/// In an answer: nobody owns this resource.
-pub const NONE: u32 = u32::MAX;
+/// Everything that an assignor usually needs.
+pub mod prelude {
+    pub use crate::{Assignor, Member, NONE, Request, Topic};
+    pub use innkeeper_guest::prelude::*;
+}
 
 /// A guest of world `assignor`.
 pub trait Assignor {
@@ -45,20 +51,16 @@ macro_rules! assignor {
         #[allow(unsafe_code, missing_docs, clippy::all)]
         const _: () = {
             struct Exports;
-            impl $crate::bindings::assignor::Guest for Exports {
+            impl $crate::bindings::Guest for Exports {
                 fn assign(
-                    request: $crate::assignor::Request,
+                    request: $crate::Request,
                 ) -> ::core::result::Result<::std::vec::Vec<u32>, ::std::string::String> {
-                    $crate::private::load_config()
-                        .and_then(|config| {
-                            <$guest as $crate::assignor::Assignor>::assign(&config, &request)
-                        })
+                    $crate::guest::load_config()
+                        .and_then(|config| <$guest as $crate::Assignor>::assign(&config, &request))
                         .map_err(|error| error.to_string())
                 }
             }
-            $crate::bindings::assignor::export_assignor!(
-                Exports with_types_in $crate::bindings::assignor
-            );
+    $crate::bindings::export_assignor!(Exports with_types_in $crate::bindings);
         };
     };
 }
