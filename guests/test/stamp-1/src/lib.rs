@@ -1,3 +1,3 @@
-//! Test guest `stamp`, build 1: see [`test_support::Stamp`].
+//! Test guest `stamp`, build 1: see [`test_stamp::Stamp`].
 
-innkeeper_recipe::recipe!(test_support::Stamp<1>);
+innkeeper_recipe::recipe!(test_stamp::Stamp<1>);

@@ -1,3 +1,3 @@
-//! Test guest `stamp`, build 2: see [`test_support::Stamp`].
+//! Test guest `stamp`, build 2: see [`test_stamp::Stamp`].
 
-innkeeper_recipe::recipe!(test_support::Stamp<2>);
+innkeeper_recipe::recipe!(test_stamp::Stamp<2>);

@@ -1,7 +1,72 @@
-//! What the test guests share.
+//! What a guest can do wrong, to be chosen by its configuration.
 
-mod misbehaviour;
-mod stamp;
+use std::hint::black_box;
 
-pub use misbehaviour::Misbehaviour;
-pub use stamp::Stamp;
+use innkeeper_guest::prelude::*;
+
+/// What the guest does: `{"mode": "loop"}`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Misbehaviour {
+    /// Nothing wrong.
+    #[default]
+    None,
+    /// Never returns, and calls nobody.
+    Loop,
+    /// Takes memory, and touches it, until there is none.
+    Bomb,
+    /// Traps.
+    Trap,
+    /// Calls itself until the stack is used up.
+    Stack,
+    /// Logs for ever.
+    Flood,
+    /// Returns err (an authorizer's `decide`: deny).
+    Fail,
+    /// Recipes: reads for ever.
+    Reads,
+    /// Recipes: writes a znode of 512 KiB for ever.
+    Writes,
+    /// Recipes: reads `/forbidden`, and says as its error what came of it.
+    Forbidden,
+    /// Assignors: answers with an entry too few. Recipes: returns a megabyte as its error.
+    Answer,
+}
+
+impl Misbehaviour {
+    /// Does what any guest can do wrong.
+    ///
+    /// # Errors
+    /// For [`Misbehaviour::Fail`].
+    pub fn act(self) -> Result<()> {
+        match self {
+            Self::Loop => loop {
+                black_box(0);
+            },
+            Self::Bomb => {
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(vec![1_u8; 1 << 20]);
+                    black_box(&hoard);
+                }
+            }
+            Self::Trap => panic!("as told"),
+            Self::Stack => {
+                black_box(descend(0));
+            }
+            Self::Flood => loop {
+                log::info("x".repeat(1_000));
+            },
+            Self::Fail => return Err("I fail, as told".into()),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn descend(depth: u64) -> u64 {
+    if black_box(depth) == u64::MAX {
+        return 0;
+    }
+    black_box(descend(depth + 1)) + 1
+}
