@@ -10,13 +10,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use innkeeper_runtime::Instant;
-use innkeeper_tree::command::SessionRequest;
+use innkeeper_tree::command::{SessionRequest, Write, WriteOp};
+use innkeeper_tree::footprint::{InFlight, ReadKeys};
 use innkeeper_tree::pattern::PathPattern;
+use innkeeper_tree::transaction::GuestWrite;
 use innkeeper_tree::{Operation, SessionId, View};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Room;
-use super::claims::{self, Key};
 
 /// So many losses in a row call for help.
 const LOSSES: u32 = 3;
@@ -48,25 +49,29 @@ impl Loser {
 struct Hold {
     favoured: Loser,
     until: Instant,
-    /// Writes of these keys wait …
-    keys: FxHashSet<Key>,
-    /// … and writes of paths that these match, and activations if there are any.
-    policies: Vec<PathPattern>,
+    lost_to: LostTo,
+}
+
+/// What the favoured one keeps losing to.
+enum LostTo {
+    /// Writes of what its transaction read.
+    Writers(ReadKeys),
+    /// Changes of policies: writes of these paths, and activations.
+    Policies(Vec<PathPattern>),
 }
 
 impl Hold {
-    fn concerns(&self, operation: &Operation, view: &View) -> bool {
-        let mut hit = false;
-        if !self.keys.is_empty() {
-            claims::writes(operation, view, &mut |key| hit |= self.keys.contains(&key));
+    fn concerns(&self, operation: &Operation, footprints: &InFlight) -> bool {
+        match &self.lost_to {
+            LostTo::Writers(read) => footprints.writes_any(operation, read),
+            LostTo::Policies(policies) => {
+                let mut hit = matches!(operation, Operation::Activate { .. });
+                paths(operation, &mut |path| {
+                    hit |= policies.iter().any(|policy| policy.matches(path));
+                });
+                hit
+            }
         }
-        if !self.policies.is_empty() {
-            hit |= matches!(operation, Operation::Activate { .. });
-            claims::paths(operation, &mut |path| {
-                hit |= self.policies.iter().any(|policy| policy.matches(path));
-            });
-        }
-        hit
     }
 }
 
@@ -96,7 +101,13 @@ impl Holds {
     }
 
     /// An operation lost a race: refused as doomed, in conflict, or bounced.
-    pub(super) fn lost(&mut self, operation: &Operation, view: &View, now: Instant) {
+    pub(super) fn lost(
+        &mut self,
+        operation: &Operation,
+        footprints: &InFlight,
+        view: &View,
+        now: Instant,
+    ) {
         let Some(loser) = Loser::of(operation) else {
             return;
         };
@@ -116,27 +127,23 @@ impl Holds {
             return;
         }
         self.losses.remove(&loser);
-        let mut keys = FxHashSet::default();
-        let mut policies = Vec::new();
-        match operation {
+        let lost_to = match operation {
             Operation::Transaction { transaction, .. } => {
-                claims::reads(transaction, &mut |key, _| {
-                    keys.insert(key);
-                });
+                LostTo::Writers(footprints.read_keys(transaction))
             }
             _ => {
-                let active = view.bindings().iter().filter_map(|b| b.active.as_ref());
-                for active in active {
+                let mut policies = Vec::new();
+                for active in view.bindings().iter().filter_map(|b| b.active.as_ref()) {
                     policies.extend(active.definition.policy.iter().cloned());
                 }
+                LostTo::Policies(policies)
             }
-        }
+        };
         self.active.retain(|hold| hold.favoured != loser);
         self.active.push(Hold {
             favoured: loser,
             until: now + self.hold_back,
-            keys,
-            policies,
+            lost_to,
         });
     }
 
@@ -145,7 +152,7 @@ impl Holds {
         &mut self,
         operation: Operation,
         room: Room,
-        view: impl FnOnce() -> View,
+        footprints: &InFlight,
     ) -> Option<(Operation, Room)> {
         if self.active.is_empty() {
             return Some((operation, room));
@@ -168,12 +175,8 @@ impl Holds {
                 self.active.remove(place);
                 return Some((operation, room));
             }
-            let view = view();
-            if !self
-                .active
-                .iter()
-                .any(|hold| hold.concerns(&operation, &view))
-            {
+            let concerned = |hold: &Hold| hold.concerns(&operation, footprints);
+            if !self.active.iter().any(concerned) {
                 return Some((operation, room));
             }
         }
@@ -213,5 +216,41 @@ impl Holds {
         self.active.clear();
         self.waiting_sessions.clear();
         std::mem::take(&mut self.waiting)
+    }
+}
+
+/// The paths that an operation names for writing, for the test whether it writes a policy.
+pub(crate) fn paths(operation: &Operation, each: &mut impl FnMut(&str)) {
+    let mut of_write = |write: &Write| {
+        let ops = match write {
+            Write::Single(op) => std::slice::from_ref(op),
+            Write::Multi(ops) => ops,
+        };
+        for op in ops {
+            match op {
+                WriteOp::Create { path, .. }
+                | WriteOp::Delete { path, .. }
+                | WriteOp::SetData { path, .. }
+                | WriteOp::SetAcl { path, .. } => each(path),
+                WriteOp::Check { .. } => {}
+            }
+        }
+    };
+    match operation {
+        Operation::Session {
+            request: SessionRequest::Write { write, .. },
+            ..
+        }
+        | Operation::Admin { write, .. } => of_write(write),
+        Operation::Transaction { transaction, .. } => {
+            for write in &transaction.writes {
+                match write {
+                    GuestWrite::Create { path, .. }
+                    | GuestWrite::Set { path, .. }
+                    | GuestWrite::Delete { path } => each(path),
+                }
+            }
+        }
+        _ => {}
     }
 }

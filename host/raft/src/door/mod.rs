@@ -12,9 +12,9 @@
 //! 5. When the batch's last command was applied, its place is free again. Answers do not come
 //!    from here: the delivery gives them.
 
-mod claims;
 mod holds;
 mod proposer;
+mod size;
 
 use std::fmt;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl Door {
                 self.refuse(operation);
                 continue;
             }
-            let bytes = claims::size(&operation).min(self.shared.most_bytes);
+            let bytes = size::of(&operation).min(self.shared.most_bytes);
             let room = match self.room_now(bytes) {
                 Some(room) => room,
                 None => {

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use innkeeper_runtime::{Latest, Runtime, Select2, Select4, Signal, select2, select4};
-use innkeeper_tree::{Command, Operation, Transaction, View, Zxid, encoding};
+use innkeeper_tree::footprint::InFlight;
+use innkeeper_tree::{Command, Operation, Zxid, encoding};
 use openraft::Raft;
 use openraft::errors::ClientWriteError;
-use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
-use super::claims::{self, Key};
 use super::holds::Holds;
 use super::{Door, Room, Submission};
 use crate::error::{Failure, Refusal};
@@ -31,10 +30,10 @@ struct Done {
 }
 
 /// A batch that is proposed and not yet applied.
-struct InFlight {
+struct Flight {
     proposals: Vec<Proposal>,
     first_zxid: Zxid,
-    /// How many of the proposals stand in the claims.
+    /// How many of the proposals stand in the footprints.
     indexed: usize,
     done: Pin<Box<dyn Future<Output = Done> + Send>>,
 }
@@ -58,13 +57,12 @@ pub(crate) struct Proposer<R: Runtime> {
     stop: Signal,
     intake: VecDeque<(Operation, Room)>,
     holds: Holds,
-    in_flight: VecDeque<InFlight>,
+    in_flight: VecDeque<Flight>,
     next_zxid: Zxid,
     resync: bool,
     last_time_ms: u64,
-    /// Of each key the zxid of the last proposal that may write it. Filled only when a
-    /// transaction asks.
-    claims: FxHashMap<Key, Zxid>,
+    /// What is in flight may write. Brought up to date only when a transaction asks.
+    footprints: InFlight,
 }
 
 enum Event {
@@ -88,6 +86,7 @@ impl<R: Runtime> Proposer<R> {
         stop: Signal,
     ) -> Self {
         let holds = Holds::new(settings.hold_back);
+        let footprints = InFlight::new(runtime.random_u64());
         Self {
             runtime,
             raft,
@@ -104,7 +103,7 @@ impl<R: Runtime> Proposer<R> {
             next_zxid: Zxid::default(),
             resync: false,
             last_time_ms: 0,
-            claims: FxHashMap::default(),
+            footprints,
         }
     }
 
@@ -232,12 +231,14 @@ impl<R: Runtime> Proposer<R> {
         let now = self.runtime.now();
         if self.in_flight.is_empty() {
             self.next_zxid = reader.last_zxid().next();
-            self.claims.clear();
+            self.footprints.clear();
             self.resync = false;
         }
+        self.footprints.applied(reader.last_zxid());
         for proposal in self.state.take_lost() {
             let operation = &proposal.command().operation;
-            self.holds.lost(operation, &reader.view(), now);
+            self.holds
+                .lost(operation, &self.footprints, &reader.view(), now);
         }
         self.last_time_ms = self.last_time_ms.max(self.runtime.wall_ms());
 
@@ -247,15 +248,15 @@ impl<R: Runtime> Proposer<R> {
             let Some((operation, room)) = self.intake.pop_front() else {
                 break;
             };
-            let Some((operation, room)) = self.holds.admit(operation, room, || reader.view())
+            let Some((operation, room)) = self.holds.admit(operation, room, &self.footprints)
             else {
                 continue;
             };
             if let Operation::Transaction { transaction, .. } = &operation {
-                let view = reader.view();
-                self.index(&mut batch, &view);
-                if self.is_doomed(transaction, view.zxid()) {
-                    self.holds.lost(&operation, &view, now);
+                self.index(&mut batch, reader.last_zxid());
+                if self.footprints.doomed(transaction).is_some() {
+                    self.holds
+                        .lost(&operation, &self.footprints, &reader.view(), now);
                     drop(room);
                     let delivery = &self.door.shared.delivery;
                     delivery.refused(operation, Refusal::Doomed);
@@ -273,7 +274,7 @@ impl<R: Runtime> Proposer<R> {
         let written = self.raft.client_write_many(proposals.iter().cloned()).await;
         drop(rooms);
         match written {
-            Ok(results) => self.in_flight.push_back(InFlight {
+            Ok(results) => self.in_flight.push_back(Flight {
                 proposals,
                 first_zxid,
                 indexed,
@@ -290,44 +291,25 @@ impl<R: Runtime> Proposer<R> {
         }
     }
 
-    /// Brings the claims up to date with everything in flight and in the batch so far.
-    fn index(&mut self, batch: &mut Batch, view: &View) {
-        let claims = &mut self.claims;
+    /// Brings the footprints up to date with everything in flight and in the batch so far.
+    fn index(&mut self, batch: &mut Batch, published: Zxid) {
+        let footprints = &mut self.footprints;
         for flight in &mut self.in_flight {
             let from = flight.indexed;
             for (place, proposal) in flight.proposals.iter().enumerate().skip(from) {
                 let zxid = Zxid(flight.first_zxid.0 + place as u64);
-                let operation = &proposal.command().operation;
-                claims::writes(operation, view, &mut |key| {
-                    claims.insert(key, zxid);
-                });
+                // What is applied already is in the view that the next guest reads.
+                if zxid > published {
+                    footprints.admit(zxid, &proposal.command().operation);
+                }
             }
             flight.indexed = flight.proposals.len();
         }
         for (place, command) in batch.commands.iter().enumerate().skip(batch.indexed) {
             let zxid = Zxid(batch.first_zxid.0 + place as u64);
-            claims::writes(&command.operation, view, &mut |key| {
-                claims.insert(key, zxid);
-            });
+            footprints.admit(zxid, &command.operation);
         }
         batch.indexed = batch.commands.len();
-        // Under unbroken load the flight is never over; what was applied is dropped here.
-        if claims.len() > CLAIMS_KEPT {
-            let published = view.zxid();
-            claims.retain(|_, zxid| *zxid > published);
-        }
-    }
-
-    /// Whether a proposal that is not applied yet may write what the transaction read.
-    fn is_doomed(&self, transaction: &Transaction, published: Zxid) -> bool {
-        let mut doomed = false;
-        claims::reads(transaction, &mut |key, seen| {
-            doomed |= self
-                .claims
-                .get(&key)
-                .is_some_and(|zxid| *zxid > published && *zxid > seen);
-        });
-        doomed
     }
 
     async fn end(mut self) {
@@ -353,9 +335,6 @@ impl<R: Runtime> Proposer<R> {
         }
     }
 }
-
-/// When the claims hold more keys than this, those of applied proposals are dropped.
-const CLAIMS_KEPT: usize = 65_536;
 
 async fn done<R: Runtime>(
     mut results: impl futures_util::Stream<Item = WriteResult<R>> + Unpin,

@@ -44,9 +44,10 @@ pub(crate) fn open<R: Runtime>(
         gone: Vec::new(),
     };
     let newest = numbers.last().copied();
-    let mut previous = None;
+    let mut previous: Option<u64> = None;
     for &number in &numbers {
-        if previous.is_some_and(|p: u64| p + 1 != number) {
+        // The first one was made when an older one was still there; its purge mark is of then.
+        if previous.unwrap_or(0) + 1 != number {
             replay.restart_after_gap();
         }
         previous = Some(number);

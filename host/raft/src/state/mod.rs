@@ -13,3 +13,25 @@ pub(crate) use checkpoint::Checkpointer;
 pub(crate) use machine::StateShared;
 pub use machine::{CheckpointBuilder, StateMachine};
 pub use snapshot::SnapshotData;
+
+use innkeeper_runtime::Disk;
+use innkeeper_tree::Tree;
+
+use crate::error::StateError;
+use crate::types::SnapshotMeta;
+
+/// How much redb may cache while a checkpoint is read once.
+const READ_ONCE_CACHE_BYTES: usize = 16 << 20;
+
+/// The tree that `state.redb` of a disk holds by itself, without the log, and which entry it
+/// stands at. `None`: there is no such file. Nobody may have the folder open. Blocks.
+pub fn read_checkpoint<D: Disk>(disk: &D) -> Result<Option<(Tree, SnapshotMeta)>, StateError> {
+    match backend::open_existing(disk, store::FILE, READ_ONCE_CACHE_BYTES)? {
+        None => Ok(None),
+        Some(database) => {
+            drop(database);
+            let store = store::StateStore::open(disk.clone(), READ_ONCE_CACHE_BYTES)?;
+            store.restore().map(Some)
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Power cuts, full disks and failing syncs, on a simulated disk that forgets.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Recorder, create, dump, path_of, set};
+use innkeeper_raft::{Replica, Settings};
+use innkeeper_runtime::sim::{CutAt, Unsynced};
+use innkeeper_runtime::{Runtime, Select2, Sim, SimDisk, Simulated, select2};
+use innkeeper_tree::{Command, Operation, Tree, Zxid};
+
+const FOLDER: &str = "/data";
+
+fn settings() -> Settings {
+    Settings {
+        segment_bytes: 8192,
+        checkpoint_entries: 60,
+        checkpoint_interval: Duration::from_secs(1),
+        retention_age: Duration::ZERO,
+        retention_bytes: 0,
+        batch_commands: 8,
+        batches_in_flight: 2,
+        apply_commands: 4,
+        ..Settings::default()
+    }
+}
+
+/// The ticket's operation: every third sets what an earlier one created.
+fn operation(ticket: u64) -> Operation {
+    match ticket % 3 {
+        0 => set(ticket, ticket - 2),
+        _ => create(ticket),
+    }
+}
+
+/// Opens, and writes `writes` operations from `first` on in small bursts, until all are done or
+/// the node fails. Returns why it failed.
+async fn load(
+    runtime: &Simulated,
+    recorder: &Recorder,
+    first: u64,
+    writes: u64,
+) -> Result<(), String> {
+    let disk = runtime.disk(Path::new(FOLDER)).unwrap();
+    let delivery = Arc::new(recorder.clone());
+    let opened = Replica::open(runtime.clone(), disk, settings(), delivery).await;
+    let replica = opened.map_err(|error| error.to_string())?;
+    recorder.reset();
+    let door = replica.door();
+    let failed = replica.failed();
+    let work = async {
+        let mut next = first;
+        while next < first + writes {
+            let end = (next + 5).min(first + writes);
+            door.submit((next..end).map(operation).collect()).await;
+            recorder.wait_done(end - first).await;
+            next = end;
+            // Checkpoints by time come in between too.
+            runtime.sleep(Duration::from_millis(30)).await;
+        }
+    };
+    match select2(failed, work).await {
+        Select2::First(sentence) => Err(sentence),
+        Select2::Second(()) => {
+            replica.shutdown().await;
+            Ok(())
+        }
+    }
+}
+
+/// What a node shows after it was opened again: its znodes, its zxid, and the recomputed tree.
+async fn reopened(runtime: &Simulated, everything: &Recorder) -> (Zxid, Recorder) {
+    let disk = runtime.disk(Path::new(FOLDER)).unwrap();
+    let recorder = Recorder::new();
+    let delivery = Arc::new(recorder.clone());
+    let replica = Replica::open(runtime.clone(), disk.clone(), settings(), delivery)
+        .await
+        .unwrap_or_else(|error| panic!("it does not open again: {error}"));
+    let zxid = replica.reader().last_zxid();
+    let view = replica.reader().view();
+
+    // Everything acknowledged is there, at the zxid that was acknowledged.
+    let shown = dump(&view);
+    let acks = everything.acks();
+    for (ticket, ack) in &acks {
+        assert!(
+            ack.zxid <= zxid.0,
+            "the zxid went back: {ack:?}, now {zxid}"
+        );
+        let path = match ticket % 3 {
+            0 => path_of(ticket - 2),
+            _ => path_of(*ticket),
+        };
+        let found = shown.iter().find(|znode| znode.0 == path);
+        let found = found.unwrap_or_else(|| panic!("acknowledged and lost: {ticket} {ack:?}"));
+        let zxid = if ticket % 3 == 0 { found.3 } else { found.2 };
+        assert_eq!(zxid, ack.zxid as i64, "ticket {ticket}");
+    }
+
+    // And it is what the operations come to, in the order of their zxids; one submitter, so
+    // ticket n got zxid n. The time of those that were never acknowledged stands in their znode.
+    let mut time = 0;
+    let mut recomputed = Tree::new();
+    for ticket in 1..=zxid.0 {
+        let stamped = match acks.get(&ticket) {
+            Some(ack) => ack.time_ms,
+            None => recorder.acks().get(&ticket).map_or_else(
+                || {
+                    let created = shown.iter().find(|znode| znode.2 == ticket as i64);
+                    created.map_or(time, |znode| znode.4 as u64)
+                },
+                |ack| ack.time_ms,
+            ),
+        };
+        time = stamped;
+        recomputed.apply(&Command {
+            time_ms: stamped,
+            operation: operation(ticket),
+        });
+    }
+    recomputed.publish();
+    assert_eq!(shown, dump(&recomputed.reader().view()));
+    replica.shutdown().await;
+    (zxid, recorder)
+}
+
+/// One run: write until the power goes at the `nth` sync, switch it on, look.
+fn cut_once(seed: u64, nth: u64, at: CutAt, unsynced: Unsynced, writes: u64) -> Outcome {
+    let disk = SimDisk::new(seed);
+    disk.set_unsynced(unsynced);
+    disk.cut_at_sync(nth, at);
+    let recorder = Recorder::new();
+    let sim = Sim::new(seed);
+    sim.mount(FOLDER, disk.clone());
+    let mut sim = sim;
+    let ended = sim.block_on(|runtime| {
+        let recorder = recorder.clone();
+        async move { load(&runtime, &recorder, 1, writes).await }
+    });
+    if disk.is_powered() {
+        assert_eq!(ended, Ok(()), "it failed with the power on");
+        return Outcome::NoCut;
+    }
+    drop(sim);
+    let survived = disk.reopen();
+    let mut sim = Sim::new(seed + 1);
+    sim.mount(FOLDER, survived);
+    let acked = recorder.acks().len();
+    sim.block_on(|runtime| async move {
+        let (zxid, _) = reopened(&runtime, &recorder).await;
+        // It goes on where it stopped.
+        let more = Recorder::new();
+        load(&runtime, &more, zxid.0 / 3 * 3 + 4, 7).await.unwrap();
+        let first = more.acks().values().map(|ack| ack.zxid).min();
+        assert_eq!(first, Some(zxid.0 + 1), "the zxid goes on by one");
+    });
+    Outcome::Cut { acked }
+}
+
+enum Outcome {
+    /// The run ended before its power cut.
+    NoCut,
+    Cut {
+        acked: usize,
+    },
+}
+
+#[test]
+fn a_power_cut_at_any_sync_loses_nothing_that_was_acknowledged() {
+    const WRITES: u64 = 150;
+    let mut cuts = 0;
+    let mut with_acks = 0;
+    for nth in 1.. {
+        let mut over = true;
+        for (variant, (at, unsynced)) in [
+            (CutAt::Before, Unsynced::Seeded),
+            (CutAt::After, Unsynced::Seeded),
+            (CutAt::Before, Unsynced::Lost),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let seed = nth * 10 + variant as u64;
+            if let Outcome::Cut { acked } = cut_once(seed, nth, at, unsynced, WRITES) {
+                over = false;
+                cuts += 1;
+                with_acks += usize::from(acked > 0);
+            }
+        }
+        if over {
+            break;
+        }
+    }
+    assert!(cuts > 100, "only {cuts} power cuts");
+    assert!(
+        with_acks > cuts / 2,
+        "{with_acks} of {cuts} had acknowledged anything"
+    );
+}
+
+/// Runs the load on a faulty disk; afterwards, without the fault, nothing acknowledged is lost.
+/// Returns why the node stopped, if it did.
+fn fault(seed: u64, order: impl FnOnce(&SimDisk)) -> Option<String> {
+    let disk = SimDisk::new(seed);
+    order(&disk);
+    let recorder = Recorder::new();
+    let mut sim = Sim::new(seed);
+    sim.mount(FOLDER, disk.clone());
+    let ended = sim.block_on(|runtime| {
+        let recorder = recorder.clone();
+        async move { load(&runtime, &recorder, 1, 400).await }
+    });
+    drop(sim);
+    let survived = disk.reopen();
+    let mut sim = Sim::new(seed + 1);
+    sim.mount(FOLDER, survived);
+    sim.block_on(|runtime| async move {
+        reopened(&runtime, &recorder).await;
+    });
+    ended.err()
+}
+
+#[test]
+fn a_failed_sync_stops_the_node_with_one_sentence() {
+    let mut stopped = 0;
+    for nth in 1..60 {
+        // redb syncs once more when it closes a file, and can do without.
+        if let Some(sentence) = fault(nth, |disk| disk.fail_sync(nth)) {
+            stopped += 1;
+            assert!(!sentence.contains('\n'), "{sentence}");
+            assert!(sentence.contains("check"), "{sentence}");
+        }
+    }
+    assert!(
+        stopped >= 55,
+        "only {stopped} of 59 failed syncs stopped the node"
+    );
+}
+
+#[test]
+fn a_full_disk_stops_the_node_with_one_sentence() {
+    let mut sentences = Vec::new();
+    // redb's files and the first segment take the most of it.
+    for kilobytes in (0..400).step_by(20) {
+        let seed = 1000 + kilobytes;
+        let base = base_size();
+        let full = fault(seed, |disk| {
+            disk.set_capacity(Some(base + kilobytes * 100));
+        });
+        sentences.push(full.expect("a node whose disk is full stops"));
+    }
+    for sentence in sentences {
+        assert!(!sentence.contains('\n'), "{sentence}");
+        assert!(sentence.contains("check"), "{sentence}");
+        assert!(
+            sentence.contains("full") || sentence.contains("space"),
+            "{sentence}"
+        );
+    }
+}
+
+/// How large a fresh node's files are.
+fn base_size() -> u64 {
+    let disk = SimDisk::new(1);
+    let mut sim = Sim::new(1);
+    sim.mount(FOLDER, disk.clone());
+    sim.block_on(|runtime| async move {
+        load(&runtime, &Recorder::new(), 1, 1).await.unwrap();
+    });
+    disk.used()
+}
+
+#[test]
+fn one_seed_gives_one_trace() {
+    let run = |seed| {
+        let (ended, trace) = Sim::run_traced(seed, |runtime| async move {
+            load(&runtime, &Recorder::new(), 1, 60).await
+        });
+        assert_eq!(ended, Ok(()));
+        trace
+    };
+    let first = run(7);
+    assert!(first.len() > 500, "{} lines: {first:?}", first.len());
+    assert_eq!(first, run(7));
+}

@@ -1,0 +1,280 @@
+//! One node on real files: writes, restarts, errors of the data folder, modules.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Recorder, create, dump, path_of, set};
+use innkeeper_raft::state::read_checkpoint;
+use innkeeper_raft::{ModuleStore, OpenError, Refusal, Replica, Settings};
+use innkeeper_runtime::{Disk, Real, RealConfig, Runtime, Threads};
+use innkeeper_tree::{Command, Tree};
+
+async fn open(
+    runtime: &Real,
+    folder: &std::path::Path,
+    settings: Settings,
+) -> (Replica<Real>, Recorder) {
+    let delivery = Recorder::new();
+    // The replica before may still be letting go of the folder.
+    for _ in 0..1000 {
+        let disk = runtime.disk(folder).unwrap();
+        let opened = Replica::open(
+            runtime.clone(),
+            disk,
+            settings.clone(),
+            Arc::new(delivery.clone()),
+        )
+        .await;
+        match opened {
+            Ok(replica) => return (replica, delivery),
+            Err(OpenError::Locked(_)) => runtime.sleep(Duration::from_millis(10)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the folder stays locked");
+}
+
+#[test]
+fn writes_survive_an_orderly_and_a_disorderly_end() {
+    let threads = Threads::start(RealConfig::default()).unwrap();
+    let runtime = threads.runtime();
+    threads.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (replica, delivery) = open(&runtime, folder.path(), Settings::default()).await;
+        replica.door().submit((1..=100).map(create).collect()).await;
+        delivery.wait_done(100).await;
+        assert!(delivery.acks().values().all(|ack| ack.ok));
+        replica.read_index().await.unwrap();
+        assert_eq!(replica.reader().last_zxid().0, 100);
+        let before = dump(&replica.reader().view());
+        replica.shutdown().await;
+
+        // In order: the checkpoint has all of it, nothing is replayed.
+        let (replica, delivery) = open(&runtime, folder.path(), Settings::default()).await;
+        assert_eq!(replica.status().replayed, 0, "{:?}", replica.status());
+        assert_eq!(dump(&replica.reader().view()), before);
+        replica.door().submit(vec![set(101, 7)]).await;
+        delivery.wait_done(1).await;
+        assert_eq!(delivery.acks()[&101].zxid, 101);
+        let before = dump(&replica.reader().view());
+        drop(replica);
+
+        // As after a crash: the log's tail is replayed.
+        let (replica, _) = open(&runtime, folder.path(), Settings::default()).await;
+        assert!(replica.status().replayed > 0, "{:?}", replica.status());
+        assert_eq!(dump(&replica.reader().view()), before);
+        assert_eq!(replica.reader().last_zxid().0, 101);
+        replica.shutdown().await;
+    });
+}
+
+#[test]
+fn after_300_000_writes_a_restart_replays_little_and_old_segments_are_gone() {
+    const WRITES: u64 = 300_000;
+    let threads = Threads::start(RealConfig::default()).unwrap();
+    let runtime = threads.runtime();
+    threads.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            segment_bytes: 4 << 20,
+            retention_age: Duration::ZERO,
+            retention_bytes: 0,
+            ..Settings::default()
+        };
+        let (replica, delivery) = open(&runtime, folder.path(), settings.clone()).await;
+        let door = replica.door();
+        // Znodes are created once and then set again and again, so that a checkpoint writes
+        // what changed and not all that exists.
+        let operation = |ticket: u64| match ticket {
+            1..=20_000 => create(ticket),
+            _ => set(ticket, ticket % 20_000 + 1),
+        };
+        let mut next = 1;
+        while next <= WRITES {
+            let end = (next + 1000).min(WRITES + 1);
+            door.submit((next..end).map(operation).collect()).await;
+            next = end;
+        }
+        delivery.wait_done(WRITES).await;
+        let acks = delivery.acks();
+        assert_eq!(acks.len() as u64, WRITES);
+        assert!(acks.values().all(|ack| ack.ok));
+        // A crash right after a checkpoint would leave nothing to replay.
+        let mut last = WRITES;
+        runtime.sleep(Duration::from_millis(500)).await;
+        while replica.status().checkpoint == replica.status().applied {
+            last += 1;
+            door.submit(vec![operation(last)]).await;
+            delivery.wait_done(last).await;
+        }
+        let acks = delivery.acks();
+        let written = replica.status();
+        let before = dump(&replica.reader().view());
+        drop((door, replica));
+
+        // state.redb alone: the tree at its log id, to the last znode and to the rolling hash.
+        wait_unlocked(&runtime, folder.path()).await;
+        let disk = runtime.disk(folder.path()).unwrap();
+        let (stored, meta) = read_checkpoint(&disk).unwrap().unwrap();
+        assert!(meta.last_log_id.is_some());
+        let mut recomputed = Tree::new();
+        for zxid in 1..=stored.last_zxid().0 {
+            // One submitter: ticket n got zxid n.
+            let ack = acks[&zxid];
+            assert_eq!(ack.zxid, zxid);
+            recomputed.apply(&Command {
+                time_ms: ack.time_ms,
+                operation: operation(zxid),
+            });
+        }
+        recomputed.publish();
+        assert!(stored.last_zxid().0 > WRITES / 2);
+        assert_eq!(stored.hash(), recomputed.hash());
+        assert_eq!(stored.level(), recomputed.level());
+        assert_eq!(
+            dump(&stored.reader().view()),
+            dump(&recomputed.reader().view())
+        );
+        assert!(stored.last_zxid().0 < last, "it stands behind the log");
+        drop(stored);
+
+        let (replica, _) = open(&runtime, folder.path(), settings).await;
+        let status = replica.status();
+        assert!(status.replayed < 110_000, "{status:?}");
+        assert!(status.replayed > 0, "this was no crash: {status:?}");
+        let first = status.log.first_index.unwrap();
+        assert!(
+            first > WRITES / 3,
+            "old segments are still there: {status:?}"
+        );
+        let disk = runtime.disk(folder.path()).unwrap();
+        let files = disk.list("log").unwrap();
+        let oldest: u64 = files[0].strip_suffix(".wal").unwrap().parse().unwrap();
+        assert!(oldest > 1, "{files:?} {written:?}");
+        assert_eq!(dump(&replica.reader().view()), before);
+        replica.shutdown().await;
+    });
+}
+
+async fn wait_unlocked(runtime: &Real, folder: &std::path::Path) {
+    for _ in 0..1000 {
+        if runtime.disk(folder).unwrap().lock().is_ok() {
+            return;
+        }
+        runtime.sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the folder stays locked");
+}
+
+#[test]
+fn a_folder_in_use_and_an_unreadable_one_get_one_sentence_each() {
+    let threads = Threads::start(RealConfig::default()).unwrap();
+    let runtime = threads.runtime();
+    threads.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (replica, _) = open(&runtime, folder.path(), Settings::default()).await;
+        let second = Replica::open(
+            runtime.clone(),
+            runtime.disk(folder.path()).unwrap(),
+            Settings::default(),
+            Arc::new(Recorder::new()),
+        )
+        .await;
+        let Err(OpenError::Locked(sentence)) = second else {
+            panic!("{second:?}");
+        };
+        assert!(!sentence.contains('\n'), "{sentence}");
+        replica.shutdown().await;
+
+        // A log segment that is not one.
+        let path = folder.path().join("log/00000000000000000001.wal");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let damaged = Replica::open(
+            runtime.clone(),
+            runtime.disk(folder.path()).unwrap(),
+            Settings::default(),
+            Arc::new(Recorder::new()),
+        )
+        .await;
+        let sentence = damaged.unwrap_err().to_string();
+        assert!(sentence.contains("is damaged at byte"), "{sentence}");
+        assert!(sentence.contains("restore"), "{sentence}");
+    });
+}
+
+#[test]
+fn a_closed_door_refuses_and_says_so() {
+    let threads = Threads::start(RealConfig::default()).unwrap();
+    let runtime = threads.runtime();
+    threads.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (replica, delivery) = open(&runtime, folder.path(), Settings::default()).await;
+        let door = replica.door();
+        replica.shutdown().await;
+        door.submit(vec![create(1), create(2)]).await;
+        let refused = delivery.refused();
+        assert_eq!(refused.len(), 2);
+        for (place, (operation, refusal)) in refused.into_iter().enumerate() {
+            assert_eq!(operation, create(place as u64 + 1));
+            assert_eq!(refusal, Refusal::ShuttingDown);
+        }
+    });
+}
+
+#[test]
+fn the_door_lets_a_small_room_through_in_order() {
+    let threads = Threads::start(RealConfig::default()).unwrap();
+    let runtime = threads.runtime();
+    threads.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            door_operations: 3,
+            door_bytes: 600,
+            batch_commands: 2,
+            ..Settings::default()
+        };
+        let (replica, delivery) = open(&runtime, folder.path(), settings).await;
+        // More than fits at once, from one submitter, in one call.
+        replica.door().submit((1..=500).map(create).collect()).await;
+        delivery.wait_done(500).await;
+        let acks = delivery.acks();
+        for ticket in 1..=500 {
+            assert_eq!(acks[&ticket].zxid, ticket, "order is kept");
+            assert!(acks[&ticket].ok);
+        }
+        let view = replica.reader().view();
+        assert!(view.exists(&path_of(500)).is_some());
+        replica.shutdown().await;
+    });
+}
+
+#[test]
+fn modules_are_stored_by_their_digest() {
+    let threads = Threads::start(RealConfig::default()).unwrap();
+    let runtime = threads.runtime();
+    threads.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (replica, _) = open(&runtime, folder.path(), Settings::default()).await;
+        let modules = replica.modules();
+        let bytes = Bytes::from(vec![7; 100_000]);
+        let digest = modules.put(bytes.clone()).await.unwrap();
+        assert_eq!(digest, ModuleStore::<Real>::digest(&bytes));
+        assert_eq!(modules.put(bytes.clone()).await.unwrap(), digest);
+        drop(modules);
+        replica.shutdown().await;
+
+        let (replica, _) = open(&runtime, folder.path(), Settings::default()).await;
+        let modules = replica.modules();
+        assert_eq!(modules.get(digest).await.unwrap(), Some(bytes));
+        assert_eq!(modules.list().await.unwrap(), vec![(digest, 100_000)]);
+        let other = ModuleStore::<Real>::digest(b"other");
+        assert_eq!(modules.get(other).await.unwrap(), None);
+        drop(modules);
+        replica.shutdown().await;
+    });
+}
