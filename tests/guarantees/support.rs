@@ -1,0 +1,203 @@
+//! What the tests of whole nodes share: a node as a process of its own, killed and started at
+//! will; its administration over HTTP; guests as `make guests` built them.
+#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::disallowed_methods, reason = "a test is a client and an operator, not a node")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha1::{Digest as _, Sha1};
+use zookeeper_client as zk;
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The super user's password.
+pub const PASSWORD: &str = "secret";
+
+/// A node in a process of its own; gone when dropped.
+pub struct NodeProcess {
+    child: Child,
+    data: PathBuf,
+    pub zookeeper: SocketAddr,
+    pub http: SocketAddr,
+}
+
+impl NodeProcess {
+    /// Starts a node on free ports.
+    pub fn start(data: &Path) -> NodeProcess {
+        Self::start_at(data, "127.0.0.1:0", "127.0.0.1:0")
+    }
+
+    fn start_at(data: &Path, listen: &str, http: &str) -> NodeProcess {
+        let digest = format!("super:{}", BASE64.encode(Sha1::digest(format!("super:{PASSWORD}"))));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
+            .arg("serve")
+            .arg("--data")
+            .arg(data)
+            .args(["--listen", listen, "--http", http, "--super-digest", &digest])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        let address = |key: &str| {
+            line.split_whitespace()
+                .find_map(|word| word.strip_prefix(key)?.parse().ok())
+                .unwrap_or_else(|| panic!("no {key} in the ready line {line:?}"))
+        };
+        NodeProcess {
+            zookeeper: address("zookeeper="),
+            http: address("http="),
+            data: data.to_path_buf(),
+            child,
+        }
+    }
+
+    /// SIGKILL, and a new process on the same folder and the same ports.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        let (listen, http) = (self.zookeeper.to_string(), self.http.to_string());
+        let next = Self::start_at(&self.data, &listen, &http);
+        // The old process is dead and reaped; dropping it again is harmless.
+        *self = next;
+    }
+
+    /// A client of the node.
+    pub async fn client(&self) -> zk::Client {
+        connect(self.zookeeper, None).await
+    }
+
+    /// A client that is the super user.
+    pub async fn super_client(&self) -> zk::Client {
+        connect(self.zookeeper, Some(PASSWORD)).await
+    }
+
+    /// A request to the admin HTTP, with the super user's password.
+    pub fn http(&self, method: &str, path: &str, body: &[u8]) -> (u16, serde_json::Value) {
+        let mut stream = TcpStream::connect(self.http).expect("the admin HTTP listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let basic = BASE64.encode(format!("super:{PASSWORD}"));
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: node\r\nAuthorization: Basic {basic}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("written");
+        stream.write_all(body).expect("written");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        let text = String::from_utf8(answer).expect("text");
+        let status = text.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        let body = text.split_once("\r\n\r\n").expect("a body").1;
+        (status, serde_json::from_str(body).unwrap_or(serde_json::Value::Null))
+    }
+
+    /// Pushes a guest; its module's name.
+    pub fn push(&self, guest: &[u8]) -> String {
+        let (status, answer) = self.http("POST", "/v1/modules", guest);
+        assert!(status == 200 || status == 201, "{status}: {answer}");
+        answer["module"].as_str().expect("a name").to_string()
+    }
+
+    /// Writes a binding and waits for its activation; the activation's zxid.
+    pub fn bind(&self, name: &str, document: &str) -> i64 {
+        let path = format!("/v1/bindings/{name}?wait=activated");
+        let (status, answer) = self.http("PUT", &path, document.as_bytes());
+        assert!(status == 200 || status == 201, "{status}: {answer}");
+        answer["activation"].as_i64().unwrap_or_else(|| panic!("no activation in {answer}"))
+    }
+
+    /// The status of a binding.
+    pub fn status(&self, name: &str) -> serde_json::Value {
+        let (status, answer) = self.http("GET", &format!("/v1/bindings/{name}"), b"");
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        // It may have been killed already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn connect(addr: SocketAddr, password: Option<&str>) -> zk::Client {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut connector = zk::Client::connector().with_session_timeout(Duration::from_secs(30));
+        if let Some(password) = password {
+            connector = connector.with_auth("digest", format!("super:{password}").as_bytes());
+        }
+        match connector.connect(&addr.to_string()).await {
+            Ok(client) => return client,
+            Err(error) if Instant::now() < deadline => eprintln!("connecting again: {error}"),
+            Err(error) => panic!("no connection to {addr}: {error}"),
+        }
+    }
+}
+
+/// A guest's core module, or `None` where guests are not built and need not be.
+pub fn guest(name: &str) -> Option<Vec<u8>> {
+    let folder = std::env::var_os("INNKEEPER_GUEST_MODULES").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guest-modules")),
+        PathBuf::from,
+    );
+    let file = folder.join(format!("{name}.wasm"));
+    match std::fs::read(&file) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_some() => {
+            panic!("{}: {error}; run `make guests`", file.display())
+        }
+        Err(_) => {
+            eprintln!("skipped: no {}; run `make guests`", file.display());
+            None
+        }
+    }
+}
+
+/// Options of a plain persistent znode open to all.
+pub fn persistent() -> zk::CreateOptions<'static> {
+    zk::CreateMode::Persistent.with_acls(zk::Acls::anyone_all())
+}
+
+/// Creates a znode, again and again where a crash took the reply; that it exists counts as done.
+pub async fn create_surely(client: &zk::Client, path: &str, data: &[u8]) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.create(path, data, &persistent()).await {
+            Ok(_) | Err(zk::Error::NodeExists) => return,
+            Err(error) if Instant::now() > deadline => panic!("{path}: {error}"),
+            Err(zk::Error::ConnectionLoss | zk::Error::Timeout) => {}
+            Err(error) => panic!("{path}: {error}"),
+        }
+    }
+}
+
+/// Looks until `look` says something, each time `pause` later.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A client's znode as a number.
+pub async fn number(client: &zk::Client, path: &str) -> Option<u64> {
+    match client.get_data(path).await {
+        Ok((data, _)) => String::from_utf8(data).ok()?.parse().ok(),
+        Err(_) => None,
+    }
+}
