@@ -5,9 +5,10 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use common::*;
-use innkeeper_proto::request::{Auth, RemoveWatches, Request, SetAcl};
+use innkeeper_proto::request::{Auth, MultiOp, RemoveWatches, Request, SetAcl};
 use innkeeper_proto::{Acl, ErrorCode, EventType, Perms, WatcherType, xid};
 
 fn remove(path: &str, kind: WatcherType) -> Request {
@@ -244,43 +245,120 @@ fn the_event_is_seen_before_the_new_data_on_every_interleaving() {
 /// is registered.
 #[test]
 fn every_watch_gets_its_event_or_the_data_never_changed() {
-    const READERS: usize = 25;
-    const READS: usize = 4_000;
-    const IN_FLIGHT: usize = 8;
+    const READERS: usize = 4;
+    const READS: usize = 25_000;
+    let paths: Vec<String> = (0..20).map(|n| format!("/n{n}")).collect();
     let server = Running::start();
     let mut setup = server.client();
-    setup.must(create("/n", b"0"));
+    for path in &paths {
+        setup.must(create(path, b"0"));
+    }
     let stop = Arc::new(AtomicBool::new(false));
-    let (mut writer, stopped) = (server.client(), stop.clone());
+    let (mut writer, stopped, written) = (server.client(), stop.clone(), paths.clone());
     let writing = std::thread::spawn(move || {
-        let batch = vec![set("/n", b"x"); IN_FLIGHT];
+        let mut n = 0u64;
         while !stopped.load(Ordering::Relaxed) {
-            writer.send(&batch);
-            for _ in &batch {
-                assert_eq!(writer.answer().err, ErrorCode::Ok);
-            }
+            n += 1;
+            writer.must(set_all(&written, n.to_string().as_bytes()));
         }
+        writer
     });
     let readers: Vec<_> = (0..READERS)
-        .map(|_| {
-            let mut reader = server.client();
-            std::thread::spawn(move || {
-                // The writer never rests, so a watch that was not lost has its event soon; what
-                // is read while it is awaited is what the watch stands on.
-                for _ in 0..READS {
-                    let read = reader.must(get("/n", true));
-                    let event = reader.answer();
-                    assert_eq!(event.event(), (EventType::NodeDataChanged, "/n".to_owned()));
-                    assert!(event.zxid > read.zxid);
-                }
-            })
+        .map(|number| {
+            let (client, paths) = (server.client(), paths.clone());
+            std::thread::spawn(move || Watcher::new(client, paths).watch(READS, number))
         })
         .collect();
-    // A lost watch shows as a reader whose patience ends.
-    let finished = readers
-        .into_iter()
-        .fold(true, |all, reader| reader.join().is_ok() && all);
+    let readers: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
     stop.store(true, Ordering::Relaxed);
-    writing.join().unwrap();
-    assert!(finished, "a watch had no event although the data changed");
+    // What is still watched is still to fire.
+    let mut writer = writing.join().unwrap();
+    writer.must(set_all(&paths, b"end"));
+    for reader in readers {
+        reader
+            .expect("data changed before the event of its watch")
+            .expect_the_rest();
+    }
+}
+
+fn set_all(paths: &[String], data: &[u8]) -> Request {
+    let ops = paths.iter().map(|path| match set(path, data) {
+        Request::SetData(set) => MultiOp::SetData(set),
+        other => panic!("{other:?}"),
+    });
+    multi(ops.collect())
+}
+
+/// Watches some znodes all the time, and looks at what it watches: as long as a watch stands,
+/// what it was left on must stand, too.
+struct Watcher {
+    client: Client,
+    paths: Vec<String>,
+    watched: Vec<Option<Vec<u8>>>,
+}
+
+impl Watcher {
+    fn new(client: Client, paths: Vec<String>) -> Self {
+        Self {
+            watched: vec![None; paths.len()],
+            client,
+            paths,
+        }
+    }
+
+    fn watch(mut self, reads: usize, seed: usize) -> Self {
+        let (mut done, mut random) = (0, seed as u64 + 1);
+        while done < reads {
+            let watching: Vec<bool> = self.watched.iter().map(Option::is_none).collect();
+            let requests: Vec<_> = self
+                .paths
+                .iter()
+                .zip(&watching)
+                .map(|(path, watch)| get(path, *watch))
+                .collect();
+            self.client.send(&requests);
+            for (at, watch) in watching.into_iter().enumerate() {
+                let data = self.reply().data();
+                if watch {
+                    assert_eq!(self.watched[at].replace(data), None);
+                    done += 1;
+                } else if let Some(watched) = &self.watched[at] {
+                    assert_eq!(
+                        *watched, data,
+                        "{} changed and no event came",
+                        self.paths[at]
+                    );
+                }
+            }
+            // At any moment of the writer's round, not right behind its last event.
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
+            std::thread::sleep(Duration::from_micros((random >> 33) % 1000));
+        }
+        self
+    }
+
+    /// The next reply; events before it are noted.
+    fn reply(&mut self) -> Answer {
+        loop {
+            let answer = self.client.answer();
+            if answer.xid != xid::NOTIFICATION {
+                return answer;
+            }
+            self.note(&answer);
+        }
+    }
+
+    fn note(&mut self, event: &Answer) {
+        let (kind, path) = event.event();
+        assert_eq!(kind, EventType::NodeDataChanged);
+        let at = self.paths.iter().position(|known| *known == path).unwrap();
+        assert!(self.watched[at].take().is_some(), "{path} was not watched");
+    }
+
+    fn expect_the_rest(mut self) {
+        while self.watched.iter().any(Option::is_some) {
+            let event = self.client.answer();
+            self.note(&event);
+        }
+    }
 }
