@@ -11,6 +11,14 @@ pub struct Guest {
     pub bytes: &'static [u8],
 }
 
+impl Guest {
+    /// Whether it is there for tests and demonstrations (one loops for ever), and so is not
+    /// listed.
+    pub fn is_for_tests(&self) -> bool {
+        self.name.starts_with("test-")
+    }
+}
+
 /// All of them, by name; none in a binary that was built without them.
 pub fn embedded_guests() -> &'static [Guest] {
     GUESTS

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::applied::OpReply;
-use innkeeper_tree::binding::{Definition, check_name};
+use innkeeper_tree::binding::{self, Definition};
 use innkeeper_tree::command::WriteOp;
 use innkeeper_tree::{View, Zxid, acl, path};
 use serde::{Deserialize, Serialize};
@@ -192,24 +192,17 @@ pub(super) async fn delete<R: Runtime>(
     Ok(Json(Deleted { name, zxid: zxid.0 }))
 }
 
-/// What a document says, if the state would take it under that name.
+/// What a document says, if the state would take it under that name (or, without one, under
+/// any).
 fn judge(view: &View, name: Option<&str>, document: &[u8]) -> Result<Definition, Problem> {
-    let bad = |error: innkeeper_tree::binding::BindingError| Problem::bad(error.to_string());
-    if let Some(name) = name {
-        check_name(name).map_err(bad)?;
-    }
-    let definition = Definition::parse(document).map_err(bad)?;
-    let module = definition.module;
-    match view.modules().get(&module) {
-        None => Err(Problem::bad(format!(
-            "the document names {module}, which nobody has pushed; push it with `innkeeper module push`, or choose one of `innkeeper module list`"
-        ))),
-        Some(info) if info.world != definition.world => Err(Problem::bad(format!(
-            "the document's world is {} and {module} is built for {}; correct `world`, or name a module of that world",
-            definition.world, info.world
-        ))),
-        Some(_) => Ok(definition),
-    }
+    let judged = match name {
+        Some(name) => binding::judge(name, document, view.modules()),
+        None => Definition::parse(document).and_then(|definition| {
+            definition.check_module(view.modules())?;
+            Ok(definition)
+        }),
+    };
+    judged.map_err(|error| Problem::bad(error.to_string()))
 }
 
 /// Creates or sets the binding's znode; which of the two is told.

@@ -27,9 +27,6 @@ mod serve;
 mod status;
 mod znodes;
 
-#[cfg(test)]
-mod tests;
-
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -33,7 +33,7 @@ A path is literal segments, * for one segment, a final ** for all below. Example
 
 #[derive(Debug, Args)]
 #[command(after_help = FIELDS)]
-pub(super) struct BindingArgs {
+pub(in crate::cli) struct BindingArgs {
     #[command(flatten)]
     target: Target,
     #[command(subcommand)]

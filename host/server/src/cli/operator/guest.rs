@@ -9,7 +9,7 @@ use super::text::{size, table};
 use crate::embedded::{Guest, embedded_guests};
 
 #[derive(Debug, Args)]
-pub(super) struct GuestArgs {
+pub(in crate::cli) struct GuestArgs {
     #[command(flatten)]
     target: Target,
     #[command(subcommand)]
@@ -46,7 +46,7 @@ pub(super) fn list() -> Vec<u8> {
         return "this binary carries no guests: it was built without them (`make` builds it with them)\n".into();
     }
     let mut rows = vec![vec!["NAME".to_owned(), "SIZE".to_owned()]];
-    for guest in guests {
+    for guest in guests.iter().filter(|guest| !guest.is_for_tests()) {
         rows.push(vec![guest.name.to_owned(), size(guest.bytes.len() as u64)]);
     }
     table(&rows).into_bytes()
@@ -68,7 +68,7 @@ fn chosen(what: &PushArgs) -> anyhow::Result<Vec<&'static Guest>> {
         bail!("this binary carries no guests; build it with `make`, or push a file with `innkeeper module push`");
     }
     if what.all {
-        return Ok(guests.iter().collect());
+        return Ok(guests.iter().filter(|guest| !guest.is_for_tests()).collect());
     }
     let mut chosen = Vec::with_capacity(what.names.len());
     for name in &what.names {

@@ -12,7 +12,7 @@ use super::remote::{AskError, Remote, Target};
 use super::text::{list_of, number_of, short, size, table, text_of};
 
 #[derive(Debug, Args)]
-pub(super) struct ModuleArgs {
+pub(in crate::cli) struct ModuleArgs {
     #[command(flatten)]
     target: Target,
     #[command(subcommand)]

@@ -7,7 +7,7 @@ use super::remote::{Remote, Target};
 use super::text::{facts, number_of, span, text_of};
 
 #[derive(Debug, Args)]
-pub(super) struct StatusArgs {
+pub(in crate::cli) struct StatusArgs {
     #[command(flatten)]
     target: Target,
     /// Print the node's JSON

@@ -13,7 +13,7 @@ use super::remote::{Remote, Target, quote};
 use super::text::{facts, list_of, number_of, text_of};
 
 #[derive(Debug, Args)]
-pub(super) struct ZnodeArgs {
+pub(in crate::cli) struct ZnodeArgs {
     #[command(flatten)]
     target: Target,
     #[command(subcommand)]
