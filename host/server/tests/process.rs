@@ -184,9 +184,9 @@ fn stopping_and_continuing_the_process_keeps_sessions() {
             }
         }
     }
-    for number in 0..clients.len() {
+    for (number, client) in clients.iter_mut().enumerate() {
         let path = format!("/e{number}");
-        assert_eq!(clients[number].ask(exists(&path, false)).err, ErrorCode::Ok);
+        assert_eq!(client.ask(exists(&path, false)).err, ErrorCode::Ok);
     }
     // And one that stays silent does expire.
     let silent = clients.remove(0);
