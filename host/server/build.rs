@@ -45,13 +45,19 @@ fn modules() -> Result<Vec<(String, PathBuf)>, Box<dyn Error>> {
     let folder = PathBuf::from(folder);
     println!("cargo::rerun-if-changed={}", folder.display());
     if !folder.is_dir() {
-        println!("cargo::warning={VARIABLE} names no folder: {}", folder.display());
+        println!(
+            "cargo::warning={VARIABLE} names no folder: {}",
+            folder.display()
+        );
         return Ok(Vec::new());
     }
     let mut modules = Vec::new();
     for entry in fs::read_dir(&folder)? {
         let file = entry?.path();
-        let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = file
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         // A hidden file is a module that is just being copied.
         if file.extension().is_some_and(|it| it == "wasm") && !name.starts_with('.') {
             println!("cargo::rerun-if-changed={}", file.display());

@@ -37,9 +37,14 @@ mod tests {
             return;
         }
         for expected in ["group", "range", "round-robin", "sticky", "path-rules"] {
-            let guest = embedded_guests().iter().find(|guest| guest.name == expected);
+            let guest = embedded_guests()
+                .iter()
+                .find(|guest| guest.name == expected);
             let guest = guest.unwrap_or_else(|| panic!("the guest `{expected}` is missing"));
-            assert!(guest.bytes.starts_with(b"\0asm"), "`{expected}` is no WebAssembly");
+            assert!(
+                guest.bytes.starts_with(b"\0asm"),
+                "`{expected}` is no WebAssembly"
+            );
         }
     }
 

@@ -87,7 +87,11 @@ impl Answer {
     }
 
     fn good(&self) -> Value {
-        assert!((200..300).contains(&self.status), "{}", String::from_utf8_lossy(&self.body));
+        assert!(
+            (200..300).contains(&self.status),
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
         self.json()
     }
 }
@@ -123,7 +127,12 @@ fn answer(mut stream: impl Read) -> Answer {
 /// A guest as built, or nothing where none were built; `make test` requires them.
 fn guest(name: &str) -> Option<Vec<u8>> {
     let folder = std::env::var_os("INNKEEPER_GUEST_MODULES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guest-modules")),
+        || {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../target/guest-modules"
+            ))
+        },
         PathBuf::from,
     );
     let file = folder.join(format!("{name}.wasm"));
@@ -145,18 +154,31 @@ fn anyone_reads_the_status_and_the_index() {
     let status = node.http("GET", "/v1/status", b"").good();
     assert_eq!(status["role"], "leader");
     assert_eq!(status["node_id"], 1);
-    assert_eq!(status["addresses"]["zookeeper"], node.running.addr.to_string());
+    assert_eq!(
+        status["addresses"]["zookeeper"],
+        node.running.addr.to_string()
+    );
     assert_eq!(status["addresses"]["http"], node.http.to_string());
     assert!(status["zxid"].as_u64().unwrap() >= 2 && status["log"]["syncs"].as_u64().unwrap() > 0);
     let view = node.running.node.as_ref().unwrap().core().reader.view();
     assert_eq!(status["znodes"], view.znode_count());
     assert_eq!(status["sessions"], 1);
-    assert_eq!(node.http("GET", "/v1/modules", b"").good(), json!({"modules": []}));
-    assert_eq!(node.http("GET", "/v1/bindings", b"").good(), json!({"bindings": []}));
+    assert_eq!(
+        node.http("GET", "/v1/modules", b"").good(),
+        json!({"modules": []})
+    );
+    assert_eq!(
+        node.http("GET", "/v1/bindings", b"").good(),
+        json!({"bindings": []})
+    );
     let index = node.http("GET", "/", b"");
     assert_eq!(index.status, 200);
     assert!(index.head.to_lowercase().contains("text/plain"));
-    assert!(String::from_utf8(index.body).unwrap().contains("POST   /v1/modules"));
+    assert!(
+        String::from_utf8(index.body)
+            .unwrap()
+            .contains("POST   /v1/modules")
+    );
 }
 
 #[test]
@@ -178,7 +200,12 @@ fn a_stranger_changes_nothing_and_sees_no_znode() {
         for more in ["".to_owned(), basic("super:wrong"), basic(SUPER_DIGEST)] {
             let refused = exchange(node.connect(), &head(method, path, 1, &more), b"x");
             assert_eq!(refused.status, 401, "{method} {path} {more}");
-            assert!(refused.head.to_lowercase().contains("www-authenticate: basic"));
+            assert!(
+                refused
+                    .head
+                    .to_lowercase()
+                    .contains("www-authenticate: basic")
+            );
             if method != "HEAD" {
                 assert!(refused.error(401).contains("super user"));
             }
@@ -201,45 +228,106 @@ fn without_a_super_user_only_the_socket_changes_things() {
         running,
     };
     let refused = node.as_super("POST", "/v1/znodes?path=/a", b"x").error(401);
-    assert!(refused.contains("--super-digest") && refused.contains("admin socket"), "{refused}");
+    assert!(
+        refused.contains("--super-digest") && refused.contains("admin socket"),
+        "{refused}"
+    );
     assert_eq!(node.socket("POST", "/v1/znodes?path=/a", b"x").status, 201);
 }
 
 #[test]
 fn the_super_user_and_the_socket_read_and_write_znodes() {
     let node = Administered::start();
-    let created = node.as_super("POST", "/v1/znodes?path=/a%20b", b"one").good();
+    let created = node
+        .as_super("POST", "/v1/znodes?path=/a%20b", b"one")
+        .good();
     assert_eq!(created["path"], "/a b");
     let shown = node.socket("GET", "/v1/znodes?path=/a%20b", b"").good();
     assert_eq!(shown["text"], "one");
     assert_eq!(shown["data"], STANDARD.encode("one"));
     assert_eq!(shown["stat"]["czxid"], created["zxid"]);
-    assert_eq!(shown["acl"], json!([{"scheme": "world", "id": "anyone", "perms": "cdrwa"}]));
-    let set = node.socket("PUT", "/v1/znodes?path=/a%20b&version=0", b"\xff\0").good();
+    assert_eq!(
+        shown["acl"],
+        json!([{"scheme": "world", "id": "anyone", "perms": "cdrwa"}])
+    );
+    let set = node
+        .socket("PUT", "/v1/znodes?path=/a%20b&version=0", b"\xff\0")
+        .good();
     assert_eq!(set["stat"]["version"], 1);
     let shown = node.as_super("GET", "/v1/znodes?path=/a%20b", b"").good();
-    assert_eq!((&shown["text"], &shown["data"]), (&Value::Null, &json!(STANDARD.encode(b"\xff\0"))));
+    assert_eq!(
+        (&shown["text"], &shown["data"]),
+        (&Value::Null, &json!(STANDARD.encode(b"\xff\0")))
+    );
     // A ZooKeeper client sees the same.
     let mut client = node.running.client();
     assert_eq!(client.must(get("/a b", false)).data(), b"\xff\0");
-    let numbered =
-        node.socket("POST", "/v1/znodes?path=/a%20b/n-&mode=persistent-sequential", b"").good();
+    let numbered = node
+        .socket(
+            "POST",
+            "/v1/znodes?path=/a%20b/n-&mode=persistent-sequential",
+            b"",
+        )
+        .good();
     assert_eq!(numbered["path"], "/a b/n-0000000000");
-    let children = node.socket("GET", "/v1/znodes/children?path=/a%20b", b"").good();
+    let children = node
+        .socket("GET", "/v1/znodes/children?path=/a%20b", b"")
+        .good();
     assert_eq!(children["children"], json!(["n-0000000000"]));
 
-    assert!(node.socket("PUT", "/v1/znodes?path=/a%20b&version=7", b"").error(409).contains("version"));
-    assert!(node.socket("DELETE", "/v1/znodes?path=/a%20b", b"").error(409).contains("children"));
-    assert!(node.socket("POST", "/v1/znodes?path=/a%20b", b"").error(409).contains("exists"));
-    assert!(node.socket("GET", "/v1/znodes?path=/none", b"").error(404).contains("`/none`"));
-    assert!(node.socket("POST", "/v1/znodes?path=/none/x", b"").error(404).contains("`/none/x`"));
-    assert!(node.socket("GET", "/v1/znodes?path=a/b", b"").error(400).contains("is not a path"));
-    assert!(node.socket("GET", "/v1/znodes", b"").error(400).contains("path"));
-    assert!(node.socket("GET", "/v1/znodes?path=/&pat=/", b"").error(400).contains("pat"));
-    assert!(node.socket("POST", "/v1/znodes?path=/e&mode=ephemeral", b"").error(400).contains("ephemeral"));
-    node.socket("DELETE", "/v1/znodes?path=/a%20b/n-0000000000", b"").good();
-    node.as_super("DELETE", "/v1/znodes?path=/a%20b&version=1", b"").good();
-    assert_eq!(node.socket("GET", "/v1/znodes?path=/a%20b", b"").status, 404);
+    assert!(
+        node.socket("PUT", "/v1/znodes?path=/a%20b&version=7", b"")
+            .error(409)
+            .contains("version")
+    );
+    assert!(
+        node.socket("DELETE", "/v1/znodes?path=/a%20b", b"")
+            .error(409)
+            .contains("children")
+    );
+    assert!(
+        node.socket("POST", "/v1/znodes?path=/a%20b", b"")
+            .error(409)
+            .contains("exists")
+    );
+    assert!(
+        node.socket("GET", "/v1/znodes?path=/none", b"")
+            .error(404)
+            .contains("`/none`")
+    );
+    assert!(
+        node.socket("POST", "/v1/znodes?path=/none/x", b"")
+            .error(404)
+            .contains("`/none/x`")
+    );
+    assert!(
+        node.socket("GET", "/v1/znodes?path=a/b", b"")
+            .error(400)
+            .contains("is not a path")
+    );
+    assert!(
+        node.socket("GET", "/v1/znodes", b"")
+            .error(400)
+            .contains("path")
+    );
+    assert!(
+        node.socket("GET", "/v1/znodes?path=/&pat=/", b"")
+            .error(400)
+            .contains("pat")
+    );
+    assert!(
+        node.socket("POST", "/v1/znodes?path=/e&mode=ephemeral", b"")
+            .error(400)
+            .contains("ephemeral")
+    );
+    node.socket("DELETE", "/v1/znodes?path=/a%20b/n-0000000000", b"")
+        .good();
+    node.as_super("DELETE", "/v1/znodes?path=/a%20b&version=1", b"")
+        .good();
+    assert_eq!(
+        node.socket("GET", "/v1/znodes?path=/a%20b", b"").status,
+        404
+    );
 }
 
 #[test]
@@ -249,14 +337,27 @@ fn an_acl_that_locks_everybody_out_is_undone_over_the_socket() {
     client.must(create("/a", b"x"));
     let nobody = br#"[{"scheme":"ip","id":"192.0.2.1","perms":"r"}]"#;
     node.socket("PUT", "/v1/znodes/acl?path=/a", nobody).good();
-    assert_eq!(client.ask(get("/a", false)).err, innkeeper_proto::ErrorCode::NoAuth);
-    assert_eq!(node.socket("GET", "/v1/znodes?path=/a", b"").good()["text"], "x");
+    assert_eq!(
+        client.ask(get("/a", false)).err,
+        innkeeper_proto::ErrorCode::NoAuth
+    );
+    assert_eq!(
+        node.socket("GET", "/v1/znodes?path=/a", b"").good()["text"],
+        "x"
+    );
     let everybody = br#"[{"scheme":"world","id":"anyone","perms":"cdrwa"}]"#;
-    node.socket("PUT", "/v1/znodes/acl?path=/a", everybody).good();
+    node.socket("PUT", "/v1/znodes/acl?path=/a", everybody)
+        .good();
     assert_eq!(client.must(get("/a", false)).data(), b"x");
     for (bad, word) in [
-        (&br#"[{"scheme":"world","id":"anyone","perms":"x"}]"#[..], "permission"),
-        (br#"[{"scheme":"zorro","id":"anyone","perms":"r"}]"#, "scheme"),
+        (
+            &br#"[{"scheme":"world","id":"anyone","perms":"x"}]"#[..],
+            "permission",
+        ),
+        (
+            br#"[{"scheme":"zorro","id":"anyone","perms":"r"}]"#,
+            "scheme",
+        ),
         (b"[]", "empty"),
         (b"{", "cannot be read"),
     ] {
@@ -272,22 +373,53 @@ fn each_wrong_document_gets_its_sentence() {
         (String::new(), "empty"),
         ("{".to_owned(), "cannot be read"),
         (json!({"world": "recipe"}).to_string(), "module"),
-        (json!({"world": "assignor", "module": UNKNOWN}).to_string(), "nobody has pushed"),
-        (json!({"world": "recipe", "module": UNKNOWN, "watch": ["a"]}).to_string(), "watch"),
-        (json!({"world": "recipe", "module": UNKNOWN, "watch": ["/a"], "wach": []}).to_string(), "wach"),
+        (
+            json!({"world": "assignor", "module": UNKNOWN}).to_string(),
+            "nobody has pushed",
+        ),
+        (
+            json!({"world": "recipe", "module": UNKNOWN, "watch": ["a"]}).to_string(),
+            "watch",
+        ),
+        (
+            json!({"world": "recipe", "module": UNKNOWN, "watch": ["/a"], "wach": []}).to_string(),
+            "wach",
+        ),
     ] {
         // A check needs nobody's leave, and says what writing would say.
-        let checked = node.http("POST", "/v1/bindings/check?name=a", document.as_bytes()).error(400);
+        let checked = node
+            .http("POST", "/v1/bindings/check?name=a", document.as_bytes())
+            .error(400);
         assert!(checked.contains(words), "{checked}");
-        let put = node.socket("PUT", "/v1/bindings/a", document.as_bytes()).error(400);
+        let put = node
+            .socket("PUT", "/v1/bindings/a", document.as_bytes())
+            .error(400);
         assert_eq!(put, checked);
     }
-    let named = node.http("POST", "/v1/bindings/check?name=A", b"{}").error(400);
+    let named = node
+        .http("POST", "/v1/bindings/check?name=A", b"{}")
+        .error(400);
     assert!(named.contains("cannot name a binding"), "{named}");
-    assert!(node.http("GET", "/v1/bindings/none", b"").error(404).contains("`none`"));
-    assert!(node.socket("DELETE", "/v1/bindings/none", b"").error(404).contains("`none`"));
-    assert!(node.http("GET", "/v1/bindings/%ff", b"").error(400).contains("UTF-8"));
-    assert!(node.http("POST", "/v1/bindings/none", b"").error(405).contains("PUT"));
+    assert!(
+        node.http("GET", "/v1/bindings/none", b"")
+            .error(404)
+            .contains("`none`")
+    );
+    assert!(
+        node.socket("DELETE", "/v1/bindings/none", b"")
+            .error(404)
+            .contains("`none`")
+    );
+    assert!(
+        node.http("GET", "/v1/bindings/%ff", b"")
+            .error(400)
+            .contains("UTF-8")
+    );
+    assert!(
+        node.http("POST", "/v1/bindings/none", b"")
+            .error(405)
+            .contains("PUT")
+    );
 }
 
 #[test]
@@ -295,11 +427,18 @@ fn what_is_no_module_is_refused_with_a_sentence() {
     let node = Administered::start();
     let not_wasm = node.as_super("POST", "/v1/modules", b"hello").error(400);
     assert!(not_wasm.contains("not WebAssembly"), "{not_wasm}");
-    let no_world = node.socket("POST", "/v1/modules", b"\0asm\x01\0\0\0").error(400);
+    let no_world = node
+        .socket("POST", "/v1/modules", b"\0asm\x01\0\0\0")
+        .error(400);
     assert!(no_world.contains("world"), "{no_world}");
-    let broken = node.socket("POST", "/v1/modules", b"\0asm\x01\0\0\0\xff\xff\xff").error(400);
+    let broken = node
+        .socket("POST", "/v1/modules", b"\0asm\x01\0\0\0\xff\xff\xff")
+        .error(400);
     assert!(broken.contains("component"), "{broken}");
-    assert_eq!(node.http("GET", "/v1/modules", b"").good(), json!({"modules": []}));
+    assert_eq!(
+        node.http("GET", "/v1/modules", b"").good(),
+        json!({"modules": []})
+    );
 }
 
 #[test]
@@ -309,7 +448,10 @@ fn a_module_is_pushed_bound_swapped_and_unbound() {
     };
     let node = Administered::start();
     let pushed = node.as_super("POST", "/v1/modules", &range).good();
-    assert_eq!((&pushed["world"], &pushed["made_component"]), (&json!("assignor"), &json!(true)));
+    assert_eq!(
+        (&pushed["world"], &pushed["made_component"]),
+        (&json!("assignor"), &json!(true))
+    );
     let again = node.socket("POST", "/v1/modules", &range).good();
     assert_eq!(pushed, again);
     let other = node.socket("POST", "/v1/modules", &sticky).good();
@@ -317,11 +459,21 @@ fn a_module_is_pushed_bound_swapped_and_unbound() {
 
     let document = json!({"world": "assignor", "module": pushed["module"], "config": {"a": 1}});
     let bytes = document.to_string().into_bytes();
-    let checked = node.http("POST", "/v1/bindings/check?name=check", &bytes).good();
-    assert_eq!(checked, json!({"world": "assignor", "module": pushed["module"]}));
-    assert_eq!(node.http("GET", "/v1/bindings", b"").good(), json!({"bindings": []}));
+    let checked = node
+        .http("POST", "/v1/bindings/check?name=check", &bytes)
+        .good();
+    assert_eq!(
+        checked,
+        json!({"world": "assignor", "module": pushed["module"]})
+    );
+    assert_eq!(
+        node.http("GET", "/v1/bindings", b"").good(),
+        json!({"bindings": []})
+    );
     let wrong = json!({"world": "recipe", "module": pushed["module"], "watch": ["/a"]}).to_string();
-    let wrong = node.http("POST", "/v1/bindings/check", wrong.as_bytes()).error(400);
+    let wrong = node
+        .http("POST", "/v1/bindings/check", wrong.as_bytes())
+        .error(400);
     assert!(wrong.contains("world"), "{wrong}");
 
     // The name shows that the route of the check hides no binding.
@@ -329,7 +481,10 @@ fn a_module_is_pushed_bound_swapped_and_unbound() {
     let set = node.as_super("PUT", url, &bytes);
     assert_eq!(set.status, 201);
     let set = set.good();
-    assert_eq!((&set["created"], &set["module"]), (&json!(true), &pushed["module"]));
+    assert_eq!(
+        (&set["created"], &set["module"]),
+        (&json!(true), &pushed["module"])
+    );
     assert!(set["activation"].as_u64() > set["wish"].as_u64(), "{set}");
     let shown = node.http("GET", "/v1/bindings/check", b"").good();
     assert_eq!(shown["document"], document);
@@ -342,10 +497,21 @@ fn a_module_is_pushed_bound_swapped_and_unbound() {
     assert_eq!(swapped.status, 200);
     assert_eq!(swapped.good()["created"], false);
     let shown = node.http("GET", "/v1/bindings/check", b"").good();
-    assert_eq!((&shown["wished"], &shown["active"]), (&other["module"], &other["module"]));
+    assert_eq!(
+        (&shown["wished"], &shown["active"]),
+        (&other["module"], &other["module"])
+    );
     let modules = node.http("GET", "/v1/modules", b"").good();
-    let bound: Vec<_> = modules["modules"].as_array().unwrap().iter().map(|module| &module["bindings"]).collect();
-    assert!(bound.contains(&&json!(["check"])) && bound.contains(&&json!([])), "{modules}");
+    let bound: Vec<_> = modules["modules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|module| &module["bindings"])
+        .collect();
+    assert!(
+        bound.contains(&&json!(["check"])) && bound.contains(&&json!([])),
+        "{modules}"
+    );
 
     node.socket("DELETE", "/v1/bindings/check", b"").good();
     assert_eq!(node.http("GET", "/v1/bindings/check", b"").status, 404);
@@ -363,7 +529,10 @@ fn the_socket_is_the_owners_alone_and_goes_with_the_node() {
     assert!(socket.file_type().is_socket());
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
     let stream = UnixStream::connect(&path).unwrap();
-    assert_eq!(exchange(stream, &head("GET", "/v1/status", 0, ""), b"").status, 200);
+    assert_eq!(
+        exchange(stream, &head("GET", "/v1/status", 0, ""), b"").status,
+        200
+    );
     let _folder = running.stop();
     assert!(!path.exists());
 }
@@ -376,20 +545,37 @@ fn a_folder_too_deep_for_a_socket_is_refused_in_a_sentence() {
     let deep = folder.path().join("d".repeat(100));
     let settings = NodeSettings::on_free_ports(&deep);
     let start = |runtime: Real| async move { Node::start(runtime, settings).await.err() };
-    let error = Real::run(RealConfig::default(), start).unwrap().unwrap().to_string();
-    assert!(error.contains("107 at most") && error.contains("shorter path"), "{error}");
+    let error = Real::run(RealConfig::default(), start)
+        .unwrap()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("107 at most") && error.contains("shorter path"),
+        "{error}"
+    );
 }
 
 #[test]
 fn nonsense_is_answered_or_cut_off_and_nothing_else_happens() {
     let node = Administered::start();
-    assert!(node.http("GET", "/v2/status", b"").error(404).contains("/v2/status"));
-    assert!(node.http("DELETE", "/v1/status", b"").error(405).contains("DELETE"));
+    assert!(
+        node.http("GET", "/v2/status", b"")
+            .error(404)
+            .contains("/v2/status")
+    );
+    assert!(
+        node.http("DELETE", "/v1/status", b"")
+            .error(405)
+            .contains("DELETE")
+    );
     let mut many = String::from("GET /v1/status HTTP/1.1\r\nHost: test\r\n");
     for number in 0..200 {
         many.push_str(&format!("X-{number}: y\r\n"));
     }
-    let long = format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "a".repeat(100_000));
+    let long = format!(
+        "GET /{} HTTP/1.1\r\nHost: test\r\n\r\n",
+        "a".repeat(100_000)
+    );
     for bytes in [
         &b"\x16\x03\x01\x02\0\x01\0\x01\xfc"[..],
         b"\0\0\0\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x75\x30",
@@ -407,7 +593,10 @@ fn nonsense_is_answered_or_cut_off_and_nothing_else_happens() {
         // Cut off is fine as well.
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{bytes:?}: {answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{bytes:?}: {answer}"
+        );
     }
     node.http("GET", "/v1/status", b"").good();
 }
@@ -434,7 +623,11 @@ fn a_body_that_is_too_long_is_refused_by_its_head() {
     }
     assert!(answer(stream).error(413).contains("262144"));
     // A stranger's body is not even waited for.
-    let stranger = exchange(node.connect(), &head("POST", "/v1/modules", 1 << 20, ""), b"");
+    let stranger = exchange(
+        node.connect(),
+        &head("POST", "/v1/modules", 1 << 20, ""),
+        b"",
+    );
     assert_eq!(stranger.status, 401);
 }
 
@@ -449,7 +642,11 @@ fn slow_clients_are_cut_off_and_shut_out_neither_clients_nor_the_socket() {
     }
     assert_eq!(node.socket("GET", "/v1/status", b"").status, 200);
     node.running.client().must(create("/a", b""));
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
     // The places come free again, and who waited is served.
     assert_eq!(node.http("GET", "/v1/status", b"").status, 200);
     let mut rest = Vec::new();
@@ -464,9 +661,14 @@ fn a_stopping_node_waits_for_no_admin() {
     let node = Administered::start();
     let _silent = node.connect();
     let mut half = node.connect();
-    half.write_all(&head("POST", "/v1/modules", 1000, &basic(SUPER)).into_bytes()).unwrap();
+    half.write_all(&head("POST", "/v1/modules", 1000, &basic(SUPER)).into_bytes())
+        .unwrap();
     std::thread::sleep(Duration::from_millis(100));
     let began = Instant::now();
     let _folder = node.running.stop();
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
 }

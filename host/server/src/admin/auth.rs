@@ -84,7 +84,10 @@ fn credentials_of(value: &header::HeaderValue) -> Option<Vec<u8>> {
 /// first difference says nothing about the texts', and all of it is looked at.
 fn equal(a: &str, b: &str) -> bool {
     let (a, b) = (Sha256::digest(a), Sha256::digest(b));
-    a.iter().zip(&b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    a.iter()
+        .zip(&b)
+        .fold(0, |differs, (a, b)| differs | (a ^ b))
+        == 0
 }
 
 #[cfg(test)]
@@ -96,7 +99,10 @@ mod tests {
 
     fn with(authorization: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, authorization.parse().expect("a header"));
+        headers.insert(
+            header::AUTHORIZATION,
+            authorization.parse().expect("a header"),
+        );
         headers
     }
 
@@ -134,7 +140,10 @@ mod tests {
     #[test]
     fn a_web_page_does_not_pass_with_what_the_browser_remembers() {
         let mut headers = with(&format!("Basic {}", STANDARD.encode("super:superpw")));
-        headers.insert(header::ORIGIN, "http://evil.example".parse().expect("a header"));
+        headers.insert(
+            header::ORIGIN,
+            "http://evil.example".parse().expect("a header"),
+        );
         assert_eq!(status(Some(DIGEST), &headers), Some(403));
     }
 

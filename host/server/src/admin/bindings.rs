@@ -112,7 +112,11 @@ pub(super) async fn get<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Named(name): Named,
 ) -> Result<Json<Shown>, Problem> {
-    let znode = admin.core.reader.view().get(&path::join(path::BINDINGS, &name));
+    let znode = admin
+        .core
+        .reader
+        .view()
+        .get(&path::join(path::BINDINGS, &name));
     let (Some(status), Some(znode)) = (admin.guests.status(&name), znode) else {
         return Err(no_such(&name));
     };
@@ -141,7 +145,11 @@ pub(super) async fn set<R: Runtime>(
             Some(activated(&admin, &name, wish, limit_ms).await?.0)
         }
     };
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let set = Set {
         world: definition.world.name(),
         module: definition.module.to_string(),
@@ -255,7 +263,9 @@ async fn activated<R: Runtime>(
         let status = admin.guests.status(name);
         let view = admin.core.reader.view();
         let Some(binding) = view.bindings().get(name) else {
-            return Err(overtaken(format!("the binding `{name}` was deleted meanwhile")));
+            return Err(overtaken(format!(
+                "the binding `{name}` was deleted meanwhile"
+            )));
         };
         if let Some(active) = &binding.active
             && active.wish == wish
@@ -292,5 +302,7 @@ fn overtaken(sentence: String) -> Problem {
 
 fn no_such(name: &str) -> Problem {
     let name: String = name.chars().take(80).collect();
-    Problem::missing(format!("there is no binding `{name}`; see `innkeeper binding list`"))
+    Problem::missing(format!(
+        "there is no binding `{name}`; see `innkeeper binding list`"
+    ))
 }

@@ -22,8 +22,12 @@ impl<T: DeserializeOwned + Send, S: Sync> FromRequestParts<S> for Asked<T> {
             .map(|Query(asked)| Asked(asked))
             .map_err(|error| {
                 use std::error::Error;
-                let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                Problem::bad(format!("the query cannot be read: {why}; GET / lists the routes"))
+                let why = error
+                    .source()
+                    .map_or_else(|| error.to_string(), ToString::to_string);
+                Problem::bad(format!(
+                    "the query cannot be read: {why}; GET / lists the routes"
+                ))
             })
     }
 }

@@ -135,7 +135,9 @@ pub(crate) fn check_socket_path(path: &Path) -> io::Result<()> {
     }
     Err(io::Error::new(
         io::ErrorKind::InvalidFilename,
-        format!("its path has {bytes} bytes and a Unix socket's has {MAX_SOCKET_PATH_BYTES} at most"),
+        format!(
+            "its path has {bytes} bytes and a Unix socket's has {MAX_SOCKET_PATH_BYTES} at most"
+        ),
     ))
 }
 

@@ -50,7 +50,9 @@ impl Problem {
         let (status, sentence) = match error {
             ErrorCode::NoNode => (
                 StatusCode::NOT_FOUND,
-                format!("there is no znode `{path}`, or none above it; create what is missing first"),
+                format!(
+                    "there is no znode `{path}`, or none above it; create what is missing first"
+                ),
             ),
             ErrorCode::NodeExists => (
                 StatusCode::CONFLICT,
@@ -66,7 +68,9 @@ impl Problem {
             ),
             ErrorCode::NoChildrenForEphemerals => (
                 StatusCode::CONFLICT,
-                format!("`{path}` would stand below an ephemeral znode, which has no children; choose another parent"),
+                format!(
+                    "`{path}` would stand below an ephemeral znode, which has no children; choose another parent"
+                ),
             ),
             ErrorCode::BadArguments => (
                 StatusCode::BAD_REQUEST,
@@ -74,7 +78,9 @@ impl Problem {
             ),
             ErrorCode::InvalidAcl => (
                 StatusCode::BAD_REQUEST,
-                format!("the ACL for `{path}` is empty or names an unknown scheme or a malformed id; correct it"),
+                format!(
+                    "the ACL for `{path}` is empty or names an unknown scheme or a malformed id; correct it"
+                ),
             ),
             ErrorCode::NoAuth => (
                 StatusCode::FORBIDDEN,

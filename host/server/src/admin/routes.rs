@@ -69,10 +69,15 @@ pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
     open.merge(trusted)
         .fallback(|uri: Uri| async move {
             let path: String = uri.path().chars().take(200).collect();
-            Problem::missing(format!("there is nothing at {path}; GET / lists the routes"))
+            Problem::missing(format!(
+                "there is nothing at {path}; GET / lists the routes"
+            ))
         })
         .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
-            let sentence = format!("{method} means nothing at {}; GET / lists the routes", uri.path());
+            let sentence = format!(
+                "{method} means nothing at {}; GET / lists the routes",
+                uri.path()
+            );
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, sentence)
         })
         .with_state(admin)

@@ -62,8 +62,14 @@ impl Pace {
 
     /// Returns when the request has taken too long.
     async fn overdue<R: Runtime>(&self, runtime: &R) {
-        if runtime.timeout(HEAD_LIMIT, self.begun.wait()).await.is_err()
-            || runtime.timeout(REQUEST_LIMIT, self.trusted.wait()).await.is_err()
+        if runtime
+            .timeout(HEAD_LIMIT, self.begun.wait())
+            .await
+            .is_err()
+            || runtime
+                .timeout(REQUEST_LIMIT, self.trusted.wait())
+                .await
+                .is_err()
         {
             return;
         }
@@ -89,8 +95,13 @@ pub(super) async fn accept<R: Runtime>(
         match select2(stopping.wait(), stream).await {
             Select2::First(()) => break,
             Select2::Second((Ok(place), Ok(stream))) => {
-                let connection =
-                    connection(runtime.clone(), stream, router.clone(), stopping.clone(), place);
+                let connection = connection(
+                    runtime.clone(),
+                    stream,
+                    router.clone(),
+                    stopping.clone(),
+                    place,
+                );
                 runtime.spawn(Role::Admin, connection).detach();
             }
             Select2::Second((_, Err(error))) => {

@@ -57,7 +57,9 @@ struct Log {
     syncs: u64,
 }
 
-pub(super) async fn status<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Result<Json<Status>, Problem> {
+pub(super) async fn status<R: Runtime>(
+    State(admin): State<Arc<Admin<R>>>,
+) -> Result<Json<Status>, Problem> {
     let core = &admin.core;
     let replica = core.replica()?.status();
     let view = core.reader.view();

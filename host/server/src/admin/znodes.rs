@@ -141,7 +141,9 @@ pub(super) async fn get<R: Runtime>(
     });
     Ok(Json(Shown {
         data: data.map(|data| STANDARD.encode(data)),
-        text: data.and_then(|data| std::str::from_utf8(data).ok()).map(str::to_owned),
+        text: data
+            .and_then(|data| std::str::from_utf8(data).ok())
+            .map(str::to_owned),
         stat: znode.stat.into(),
         acl: grants.collect(),
         path,
@@ -314,5 +316,7 @@ fn acl_of(grant: &Grant) -> Result<Acl, Problem> {
 }
 
 fn no_such(path: &str) -> Problem {
-    Problem::missing(format!("there is no znode `{path}`; see what its parent has with `innkeeper znode ls`"))
+    Problem::missing(format!(
+        "there is no znode `{path}`; see what its parent has with `innkeeper znode ls`"
+    ))
 }

@@ -89,16 +89,25 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
             no_wait,
         } => set(&remote, &name, read_file(&file)?, no_wait).await?,
         What::Check { mut name_and_file } => {
-            let file = name_and_file.pop().ok_or_else(|| anyhow!("name the document's file"))?;
-            let name = name_and_file.pop().map(|name| name.to_string_lossy().into_owned());
+            let file = name_and_file
+                .pop()
+                .ok_or_else(|| anyhow!("name the document's file"))?;
+            let name = name_and_file
+                .pop()
+                .map(|name| name.to_string_lossy().into_owned());
             check(&remote, name.as_deref(), read_file(&file)?).await?
         }
         What::Status { name, json } => status(&remote, name.as_deref(), json).await?,
         What::List => list(&remote.get("/v1/bindings").await?),
         What::Delete { name } => {
             check_name(&name)?;
-            let deleted = remote.ask(Method::DELETE, &path_of(&name), Vec::new()).await?;
-            format!("{name}: deleted at zxid {:#x}\n", number_of(&deleted, "zxid"))
+            let deleted = remote
+                .ask(Method::DELETE, &path_of(&name), Vec::new())
+                .await?;
+            format!(
+                "{name}: deleted at zxid {:#x}\n",
+                number_of(&deleted, "zxid")
+            )
         }
     };
     Ok(text.into_bytes())
@@ -118,11 +127,17 @@ async fn set(
     let query = if no_wait { "" } else { "?wait=activated" };
     let path = format!("{}{query}", path_of(name));
     let set = remote.ask(Method::PUT, &path, document).await?;
-    let done = if set["created"] == true { "created" } else { "changed" };
+    let done = if set["created"] == true {
+        "created"
+    } else {
+        "changed"
+    };
     let module = module::named(&set);
     Ok(match set["activation"].as_u64() {
         Some(activation) => format!("{name}: {done}; {module} acts since zxid {activation:#x}\n"),
-        None => format!("{name}: {done}; {module} is wished for, see `innkeeper binding status {name}`\n"),
+        None => format!(
+            "{name}: {done}; {module} is wished for, see `innkeeper binding status {name}`\n"
+        ),
     })
 }
 
@@ -132,10 +147,15 @@ async fn check(remote: &Remote, name: Option<&str>, document: Vec<u8>) -> anyhow
         check_name(name)?;
     }
     let definition = Definition::parse(&document)?;
-    let query = name.map(|name| format!("?name={}", quote(name))).unwrap_or_default();
+    let query = name
+        .map(|name| format!("?name={}", quote(name)))
+        .unwrap_or_default();
     let path = format!("/v1/bindings/check{query}");
     match remote.ask(Method::POST, &path, document).await {
-        Ok(checked) => Ok(format!("the document is good: {}\n", module::named(&checked))),
+        Ok(checked) => Ok(format!(
+            "the document is good: {}\n",
+            module::named(&checked)
+        )),
         Err(AskError::NoNode(why)) => Ok(format!(
             "the document's form is good; whether {} is known was not checked, since {why}\n",
             definition.module
@@ -171,7 +191,11 @@ fn list(answer: &Value) -> String {
     if bindings.is_empty() {
         return "there are no bindings; write one with `innkeeper binding set`\n".to_owned();
     }
-    let mut rows = vec![["NAME", "WORLD", "ACTIVE", "STATE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["NAME", "WORLD", "ACTIVE", "STATE"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for binding in bindings {
         rows.push(vec![
             text_of(binding, "name").to_owned(),
@@ -231,7 +255,10 @@ fn shown(binding: &Value, now_ms: u64) -> String {
     ));
     if number("last_fuel") > 0 {
         let memory = size(number("last_memory_bytes"));
-        rows.push(("last used", format!("{} fuel, {memory} of memory", number("last_fuel"))));
+        rows.push((
+            "last used",
+            format!("{} fuel, {memory} of memory", number("last_fuel")),
+        ));
     }
     if let Some(error) = binding["last_error"].as_str() {
         let ago = span(now_ms.saturating_sub(number("last_error_ms")));

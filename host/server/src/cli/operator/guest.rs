@@ -33,7 +33,11 @@ pub(super) enum What {
 #[derive(Debug, Args)]
 pub(super) struct PushArgs {
     /// Which, as `guest list` names them
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        value_name = "NAME",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
     names: Vec<String>,
     /// All of them
     #[arg(long)]
@@ -54,7 +58,11 @@ pub(super) fn list() -> Vec<u8> {
 
 pub(super) async fn push(remote: Remote, what: PushArgs) -> anyhow::Result<Vec<u8>> {
     let guests = chosen(&what)?;
-    let mut rows = vec![["NAME", "WORLD", "MODULE", "SIZE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["NAME", "WORLD", "MODULE", "SIZE"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for guest in guests {
         let answer = module::push(&remote, guest.bytes.to_vec()).await?;
         rows.push(module::pushed_row(guest.name, &answer));
@@ -65,10 +73,15 @@ pub(super) async fn push(remote: Remote, what: PushArgs) -> anyhow::Result<Vec<u
 fn chosen(what: &PushArgs) -> anyhow::Result<Vec<&'static Guest>> {
     let guests = embedded_guests();
     if guests.is_empty() {
-        bail!("this binary carries no guests; build it with `make`, or push a file with `innkeeper module push`");
+        bail!(
+            "this binary carries no guests; build it with `make`, or push a file with `innkeeper module push`"
+        );
     }
     if what.all {
-        return Ok(guests.iter().filter(|guest| !guest.is_for_tests()).collect());
+        return Ok(guests
+            .iter()
+            .filter(|guest| !guest.is_for_tests())
+            .collect());
     }
     let mut chosen = Vec::with_capacity(what.names.len());
     for name in &what.names {

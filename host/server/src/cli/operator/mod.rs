@@ -110,14 +110,19 @@ fn digest(credentials: String) -> anyhow::Result<String> {
         Some((user, password)) if !user.is_empty() && !password.is_empty() => {}
         _ => bail!("name the user and the password with a colon between them, as in admin:secret"),
     }
-    Ok(format!("{}\n", crate::session::digest_of(credentials.as_bytes())))
+    Ok(format!(
+        "{}\n",
+        crate::session::digest_of(credentials.as_bytes())
+    ))
 }
 
 /// A file's content; `-` is stdin.
 fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     if path.as_os_str() == "-" {
         let mut content = Vec::new();
-        io::stdin().read_to_end(&mut content).context("stdin cannot be read")?;
+        io::stdin()
+            .read_to_end(&mut content)
+            .context("stdin cannot be read")?;
         return Ok(content);
     }
     std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))

@@ -41,7 +41,10 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
         What::Push { file } => {
             let module = read_file(&file)?;
             if module.is_empty() {
-                bail!("{} is empty; push the .wasm file that the compiler wrote", file.display());
+                bail!(
+                    "{} is empty; push the .wasm file that the compiler wrote",
+                    file.display()
+                );
             }
             pushed(&push(&remote, module).await?)
         }
@@ -56,7 +59,11 @@ pub(super) async fn push(remote: &Remote, module: Vec<u8>) -> Result<Value, AskE
 }
 
 fn pushed(answer: &Value) -> String {
-    let made = if answer["made_component"] == true { ", made into a component" } else { "" };
+    let made = if answer["made_component"] == true {
+        ", made into a component"
+    } else {
+        ""
+    };
     format!(
         "{}  {}, {}{made}\n",
         text_of(answer, "module"),
@@ -70,9 +77,16 @@ fn list(answer: &Value) -> String {
     if modules.is_empty() {
         return "no module was pushed yet; push one with `innkeeper module push` or `innkeeper guest push`\n".to_owned();
     }
-    let mut rows = vec![["MODULE", "WORLD", "SIZE", "BINDINGS"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["MODULE", "WORLD", "SIZE", "BINDINGS"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for module in modules {
-        let names: Vec<&str> = list_of(module, "bindings").iter().filter_map(Value::as_str).collect();
+        let names: Vec<&str> = list_of(module, "bindings")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
         rows.push(vec![
             text_of(module, "module").to_owned(),
             text_of(module, "world").to_owned(),
@@ -95,5 +109,9 @@ pub(super) fn pushed_row(name: &str, answer: &Value) -> Vec<String> {
 
 /// A module in a line for people.
 pub(super) fn named(answer: &Value) -> String {
-    format!("{} {}", text_of(answer, "world"), short(text_of(answer, "module")))
+    format!(
+        "{} {}",
+        text_of(answer, "world"),
+        short(text_of(answer, "module"))
+    )
 }

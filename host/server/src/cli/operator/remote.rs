@@ -37,10 +37,16 @@ const MAX_ANSWER_BYTES: usize = 256 << 20;
 pub(super) struct Target {
     /// The node's data folder, which holds its admin socket [default: innkeeper in the user's
     /// data folder]
-    #[arg(long, value_name = "DIR", global = true)]
-    data: Option<PathBuf>,
+    // Not called `data`, which is a znode's in other arguments of the same command.
+    #[arg(long = "data", value_name = "DIR", global = true)]
+    folder: Option<PathBuf>,
     /// Ask over HTTP instead of the admin socket
-    #[arg(long, value_name = "HOST:PORT", global = true, conflicts_with = "data")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        global = true,
+        conflicts_with = "folder"
+    )]
     http: Option<String>,
     /// The super user, for changes over HTTP [env: INNKEEPER_SUPER]
     #[arg(long = "super", value_name = "USER:PASSWORD", global = true)]
@@ -87,12 +93,14 @@ impl Remote {
                 let address = address.strip_prefix("http://").unwrap_or(&address);
                 Way::Http {
                     address: address.trim_end_matches('/').to_owned(),
-                    super_user: target.super_user.or_else(|| std::env::var(SUPER_VARIABLE).ok()),
+                    super_user: target
+                        .super_user
+                        .or_else(|| std::env::var(SUPER_VARIABLE).ok()),
                 }
             }
             None => {
-                let data = match target.data {
-                    Some(data) => data,
+                let data = match target.folder {
+                    Some(folder) => folder,
                     None => dirs::data_dir()
                         .map(|folder| folder.join("innkeeper"))
                         .context("this user has no data folder: name the node's with --data")?,
@@ -142,7 +150,10 @@ impl Remote {
                 self.runtime.timeout(CONNECT_LIMIT, connecting).await
             }
             Way::Http { address, .. } => {
-                let found = address.to_socket_addrs().ok().and_then(|mut found| found.next());
+                let found = address
+                    .to_socket_addrs()
+                    .ok()
+                    .and_then(|mut found| found.next());
                 let Some(found) = found else {
                     return Err(AskError::NoNode(format!(
                         "`{address}` is not an address; write --http HOST:PORT"
@@ -153,7 +164,9 @@ impl Remote {
             }
         };
         let timed_out = |_| Err(io::Error::from(io::ErrorKind::TimedOut));
-        connected.unwrap_or_else(timed_out).map_err(|error| self.not_connected(&error))
+        connected
+            .unwrap_or_else(timed_out)
+            .map_err(|error| self.not_connected(&error))
     }
 
     fn not_connected(&self, error: &io::Error) -> AskError {
@@ -186,7 +199,9 @@ impl Remote {
     ) -> Result<Value, AskError> {
         let broken = |error: &dyn std::error::Error| {
             let name = self.name();
-            AskError::Broken(format!("{name} broke off the conversation ({error}); see its log"))
+            AskError::Broken(format!(
+                "{name} broke off the conversation ({error}); see its log"
+            ))
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
@@ -196,9 +211,14 @@ impl Remote {
             let _ = connection.await;
         });
         let request = self.request(method, path, body)?;
-        let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(|error| broken(&error))?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
+            .collect()
+            .await;
         let body = body.map_err(|error| broken(&*error))?.to_bytes();
         connection.detach();
         let value: Option<Value> = serde_json::from_slice(&body).ok();
@@ -224,7 +244,10 @@ impl Remote {
         let mut request = Request::builder().method(method).uri(path);
         request = match &self.way {
             Way::Socket(_) => request.header(header::HOST, "admin"),
-            Way::Http { address, super_user } => {
+            Way::Http {
+                address,
+                super_user,
+            } => {
                 let request = request.header(header::HOST, address);
                 match super_user {
                     Some(credentials) => {

@@ -32,10 +32,22 @@ pub(super) async fn run(remote: Remote, json: bool) -> anyhow::Result<Vec<u8>> {
 fn shown(status: &Value) -> String {
     let number = |field: &str| number_of(status, field).to_string();
     let log = &status["log"];
-    let checkpoint = log["checkpoint"].as_u64().map_or("none".to_owned(), |at| at.to_string());
+    let checkpoint = log["checkpoint"]
+        .as_u64()
+        .map_or("none".to_owned(), |at| at.to_string());
     let rows = [
-        ("role", format!("{} of term {}", text_of(status, "role"), number_of(status, "term"))),
-        ("clients at", text_of(&status["addresses"], "zookeeper").to_owned()),
+        (
+            "role",
+            format!(
+                "{} of term {}",
+                text_of(status, "role"),
+                number_of(status, "term")
+            ),
+        ),
+        (
+            "clients at",
+            text_of(&status["addresses"], "zookeeper").to_owned(),
+        ),
         ("http at", text_of(&status["addresses"], "http").to_owned()),
         ("up for", span(number_of(status, "uptime_ms"))),
         ("zxid", format!("{:#x}", number_of(status, "zxid"))),

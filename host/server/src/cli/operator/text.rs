@@ -88,14 +88,26 @@ mod tests {
             vec!["ä".to_owned(), "recipe".to_owned()],
             vec!["longer-name".to_owned(), String::new()],
         ];
-        assert_eq!(table(&rows), "NAME         WORLD\nä            recipe\nlonger-name\n");
+        assert_eq!(
+            table(&rows),
+            "NAME         WORLD\nä            recipe\nlonger-name\n"
+        );
         assert_eq!(table(&[]), "");
     }
 
     #[test]
     fn sizes_and_spans_are_short() {
-        assert_eq!((size(1023), size(14_541), size(3 << 20)), ("1023 B".into(), "14.2 KiB".into(), "3.0 MiB".into()));
-        assert_eq!((span(999), span(61_000), span(7_199_000)), ("999 ms".into(), "61 s".into(), "119 min".into()));
-        assert_eq!((span(7_200_000), span(172_800_000)), ("2 h".into(), "2 days".into()));
+        assert_eq!(
+            (size(1023), size(14_541), size(3 << 20)),
+            ("1023 B".into(), "14.2 KiB".into(), "3.0 MiB".into())
+        );
+        assert_eq!(
+            (span(999), span(61_000), span(7_199_000)),
+            ("999 ms".into(), "61 s".into(), "119 min".into())
+        );
+        assert_eq!(
+            (span(7_200_000), span(172_800_000)),
+            ("2 h".into(), "2 days".into())
+        );
     }
 }

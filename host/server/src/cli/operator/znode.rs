@@ -86,22 +86,33 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
         What::Get { path } => {
             let znode = remote.get(&url("", &path, None)?).await?;
             match znode["data"].as_str() {
-                Some(data) => STANDARD.decode(data).context("the node's answer is not base64")?,
+                Some(data) => STANDARD
+                    .decode(data)
+                    .context("the node's answer is not base64")?,
                 None => Vec::new(),
             }
         }
         What::Stat { path } => stat(&remote.get(&url("", &path, None)?).await?).into_bytes(),
         What::Ls { path } => {
             let answer = remote.get(&url("/children", &path, None)?).await?;
-            let names = list_of(&answer, "children").iter().filter_map(Value::as_str);
-            names.flat_map(|name| [name, "\n"]).collect::<String>().into_bytes()
+            let names = list_of(&answer, "children")
+                .iter()
+                .filter_map(Value::as_str);
+            names
+                .flat_map(|name| [name, "\n"])
+                .collect::<String>()
+                .into_bytes()
         }
         What::Create {
             path,
             data,
             sequential,
         } => {
-            let mode = if sequential { "&mode=persistent-sequential" } else { "" };
+            let mode = if sequential {
+                "&mode=persistent-sequential"
+            } else {
+                ""
+            };
             let url = format!("{}{mode}", url("", &path, None)?);
             let created = remote.ask(Method::POST, &url, bytes_of(data)?).await?;
             format!("{}\n", text_of(&created, "path")).into_bytes()
@@ -117,9 +128,14 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
             format!("{path}: set, version {version}\n").into_bytes()
         }
         What::SetAcl { path, entries } => {
-            let grants = entries.iter().map(|entry| grant(entry)).collect::<Result<Vec<_>, _>>()?;
+            let grants = entries
+                .iter()
+                .map(|entry| grant(entry))
+                .collect::<Result<Vec<_>, _>>()?;
             let body = Value::from(grants).to_string().into_bytes();
-            remote.ask(Method::PUT, &url("/acl", &path, None)?, body).await?;
+            remote
+                .ask(Method::PUT, &url("/acl", &path, None)?, body)
+                .await?;
             format!("{path}: ACL set\n").into_bytes()
         }
         What::Delete { path, version } => {
@@ -137,7 +153,9 @@ fn url(what: &str, path: &str, version: Option<i32>) -> anyhow::Result<String> {
             "`{path}` is not a path; begin it with `/`, put one `/` between names, end it without one, and use no `.` or `..`"
         );
     }
-    let version = version.map(|version| format!("&version={version}")).unwrap_or_default();
+    let version = version
+        .map(|version| format!("&version={version}"))
+        .unwrap_or_default();
     Ok(format!("/v1/znodes{what}?path={}{version}", quote(path)))
 }
 
@@ -155,7 +173,9 @@ fn grant(entry: &str) -> anyhow::Result<Value> {
         let (id, perms) = rest.rsplit_once(':')?;
         Some(json!({"scheme": scheme, "id": id, "perms": perms}))
     });
-    parts.with_context(|| format!("`{entry}` is no ACL entry; write SCHEME:ID:PERMS, as in world:anyone:cdrwa"))
+    parts.with_context(|| {
+        format!("`{entry}` is no ACL entry; write SCHEME:ID:PERMS, as in world:anyone:cdrwa")
+    })
 }
 
 fn stat(znode: &Value) -> String {
@@ -163,13 +183,29 @@ fn stat(znode: &Value) -> String {
     let number = |field: &str| stat[field].as_i64().unwrap_or(0);
     let zxid = |field: &str| format!("{:#x}", number(field));
     let mut rows = vec![
-        ("data", match znode["data"] {
-            Value::Null => "null".to_owned(),
-            _ => format!("{} bytes, version {}", number("dataLength"), number("version")),
-        }),
-        ("children", format!("{}, version {}", number("numChildren"), number("cversion"))),
-        ("created", format!("at zxid {}, {} ms", zxid("czxid"), number("ctime"))),
-        ("modified", format!("at zxid {}, {} ms", zxid("mzxid"), number("mtime"))),
+        (
+            "data",
+            match znode["data"] {
+                Value::Null => "null".to_owned(),
+                _ => format!(
+                    "{} bytes, version {}",
+                    number("dataLength"),
+                    number("version")
+                ),
+            },
+        ),
+        (
+            "children",
+            format!("{}, version {}", number("numChildren"), number("cversion")),
+        ),
+        (
+            "created",
+            format!("at zxid {}, {} ms", zxid("czxid"), number("ctime")),
+        ),
+        (
+            "modified",
+            format!("at zxid {}, {} ms", zxid("mzxid"), number("mtime")),
+        ),
         ("children set", format!("at zxid {}", zxid("pzxid"))),
     ];
     if number("ephemeralOwner") != 0 {
@@ -189,13 +225,19 @@ mod tests {
     #[test]
     fn ids_may_contain_colons() {
         let grant = grant("digest:ann:x+y=:cdrwa").expect("an entry");
-        assert_eq!(grant, json!({"scheme": "digest", "id": "ann:x+y=", "perms": "cdrwa"}));
+        assert_eq!(
+            grant,
+            json!({"scheme": "digest", "id": "ann:x+y=", "perms": "cdrwa"})
+        );
         assert!(super::grant("world:anyone").is_err());
     }
 
     #[test]
     fn what_is_no_path_is_refused_here() {
-        assert_eq!(url("", "/a b", Some(3)).expect("a path"), "/v1/znodes?path=/a%20b&version=3");
+        assert_eq!(
+            url("", "/a b", Some(3)).expect("a path"),
+            "/v1/znodes?path=/a%20b&version=3"
+        );
         let error = url("", "a/b", None).expect_err("no path").to_string();
         assert!(error.starts_with("`a/b` is not a path; "), "{error}");
     }
