@@ -53,7 +53,6 @@ UNKNOWN = "sha256:" + "0" * 64
 
 BAD = {
     "empty": lambda module: b"",
-    "null": lambda module: None,
     "not-json": lambda module: b"{",
     "not-an-object": lambda module: b"[]",
     "not-utf8": lambda module: b'{"world": "\xff"}',
@@ -77,8 +76,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_document_is_refused_by_create_set_and_multi(super_zk, module, name):
-    bad = BAD[name](module)
-    bad = bad if bad is None else encoded(bad)
+    bad = encoded(BAD[name](module))
     path = f"{BINDINGS}/kazoo-bad-{name}"
     with pytest.raises(BadArgumentsError):
         super_zk.create(path, bad)
@@ -107,6 +105,16 @@ def test_a_bad_document_is_refused_by_create_set_and_multi(super_zk, module, nam
         assert super_zk.exists(f"{path}-2") is None
     finally:
         super_zk.delete(path)
+
+
+def test_null_data_is_no_document(super_zk, module):
+    path = f"{BINDINGS}/kazoo-null"
+    with pytest.raises(BadArgumentsError):
+        super_zk.create(path, None)
+    super_zk.create(path, encoded(good(module)))
+    with pytest.raises(BadArgumentsError):
+        super_zk.set(path, None)
+    super_zk.delete(path)
 
 
 def test_a_good_document_is_taken_and_read_back(super_zk, zk, module):
