@@ -519,6 +519,42 @@ fn a_module_is_pushed_bound_swapped_and_unbound() {
 }
 
 #[test]
+fn waiting_for_an_activation_that_fails_tells_why() {
+    use innkeeper_tree::{Digest, Operation, World};
+    let node = Administered::start();
+    let core = node.running.node.as_ref().unwrap().core().clone();
+    // A name without bytes, as after the loss of modules.redb.
+    let digest = Digest([7; 32]);
+    let registered = node
+        .running
+        .block_on(core.propose(|ticket| Operation::RegisterModule {
+            ticket,
+            digest,
+            size: 1,
+            world: World::Assignor,
+        }));
+    registered.unwrap();
+    for folder in ["/innkeeper", "/innkeeper/bindings"] {
+        let url = format!("/v1/znodes?path={folder}");
+        node.socket("POST", &url, b"").good();
+    }
+    let document = json!({"world": "assignor", "module": digest.to_string()}).to_string();
+    let url = "/v1/bindings/lost?wait=activated";
+    let lost = node.socket("PUT", url, document.as_bytes()).error(422);
+    assert!(
+        lost.contains("was not activated") && lost.contains("push it again"),
+        "{lost}"
+    );
+    let shown = node.http("GET", "/v1/bindings/lost", b"").good();
+    assert_eq!(
+        (&shown["pending"], &shown["active"]),
+        (&json!(true), &Value::Null)
+    );
+    let why = shown["activation_error"].as_str().unwrap();
+    assert!(lost.ends_with(why), "{lost}\n{why}");
+}
+
+#[test]
 fn the_socket_is_the_owners_alone_and_goes_with_the_node() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");

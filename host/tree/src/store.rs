@@ -202,6 +202,11 @@ impl Store {
         entries.retain(|entry| entry.zxid() <= published);
         entries
     }
+
+    pub(crate) fn queue_len(&self, binding: &str) -> usize {
+        let queues = self.queues.read();
+        queues.get(binding).map_or(0, |queue| queue.len())
+    }
 }
 
 fn znode(body: &Body) -> Znode {

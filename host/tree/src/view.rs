@@ -53,6 +53,11 @@ impl Reader {
             .store
             .queue(binding, limit, || self.last_zxid())
     }
+
+    /// How many entries a binding's queue has now; 0 if there is no such binding.
+    pub fn queue_len(&self, binding: &str) -> usize {
+        self.published.load().store.queue_len(binding)
+    }
 }
 
 /// The state at one zxid.

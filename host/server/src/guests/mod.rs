@@ -156,7 +156,7 @@ impl<R: Runtime> Guests<R> {
     pub fn status(&self, name: &str) -> Option<BindingStatus> {
         let view = self.shared.reader.view();
         let binding = view.bindings().get(name)?;
-        let waiting = self.shared.reader.queue(name, usize::MAX).len();
+        let waiting = self.shared.reader.queue_len(name);
         Some(self.shared.reports.status(binding, waiting))
     }
 
