@@ -71,7 +71,7 @@ impl<R: Runtime> Schedule<R> {
         let Some(durable) = self.checkpointer.durable.get() else {
             return;
         };
-        let Some(upto) = self.log.purgeable(durable.index) else {
+        let Some(upto) = self.log.purge_point(durable.index) else {
             return;
         };
         // openraft purges only what it knows to be in a snapshot; it hears of this one when the

@@ -225,18 +225,21 @@ fn fault(seed: u64, order: impl FnOnce(&SimDisk)) -> Option<String> {
 
 #[test]
 fn a_failed_sync_stops_the_node_with_one_sentence() {
-    let mut stopped = 0;
+    let mut went_on = Vec::new();
     for nth in 1..60 {
-        // redb syncs once more when it closes a file, and can do without.
-        if let Some(sentence) = fault(nth, |disk| disk.fail_sync(nth)) {
-            stopped += 1;
-            assert!(!sentence.contains('\n'), "{sentence}");
-            assert!(sentence.contains("check"), "{sentence}");
+        match fault(nth, |disk| disk.fail_sync(nth)) {
+            Some(sentence) => {
+                assert!(!sentence.contains('\n'), "{sentence}");
+                assert!(sentence.contains("check"), "{sentence}");
+            }
+            None => went_on.push(nth),
         }
     }
+    // redb tidies up when it closes a file that was made whole before, and does without if it
+    // cannot; that happens only while the folder is set up.
     assert!(
-        stopped >= 55,
-        "only {stopped} of 59 failed syncs stopped the node"
+        went_on.len() <= 8 && went_on.iter().all(|nth| *nth < 25),
+        "went on after the failed syncs {went_on:?}"
     );
 }
 

@@ -14,7 +14,15 @@ use crate::error::LogError;
 
 /// Runs until the log is closed or fails. Blocks its thread: run it as
 /// [`innkeeper_runtime::Role::Fsync`].
-pub(crate) async fn run<R: Runtime>(runtime: R, disk: R::Disk, shared: Arc<Shared<R>>) {
+///
+/// `file` is the one being written. It is kept here and not looked up, because a purge may take
+/// its segment out of the index before the segment's last bytes are written.
+pub(crate) async fn run<R: Runtime>(
+    runtime: R,
+    disk: R::Disk,
+    shared: Arc<Shared<R>>,
+    mut file: Option<(u64, Arc<DiskFile<R>>)>,
+) {
     loop {
         let taken = {
             let mut core = shared.core.lock();
@@ -28,7 +36,7 @@ pub(crate) async fn run<R: Runtime>(runtime: R, disk: R::Disk, shared: Arc<Share
             shared.queued.notified().await;
             continue;
         };
-        let result = write(&disk, &shared, &work);
+        let result = write(&disk, &shared, &mut file, &work);
         let error = result.err().map(|e| LogError::Io(e).to_string());
         finish(&shared, work, error.clone());
         if error.is_some() {
@@ -37,17 +45,18 @@ pub(crate) async fn run<R: Runtime>(runtime: R, disk: R::Disk, shared: Arc<Share
     }
 }
 
-fn write<R: Runtime>(disk: &R::Disk, shared: &Shared<R>, work: &Work<R>) -> io::Result<()> {
+fn write<R: Runtime>(
+    disk: &R::Disk,
+    shared: &Shared<R>,
+    file: &mut Option<(u64, Arc<DiskFile<R>>)>,
+    work: &Work<R>,
+) -> io::Result<()> {
     for chunk in &work.chunks {
-        let file = if chunk.create {
-            create(disk, shared, chunk)?
-        } else {
-            let core = shared.core.lock();
-            let mut newest_first = core.segments.list.iter().rev();
-            newest_first
-                .find(|segment| segment.number == chunk.segment)
-                .and_then(|segment| segment.file.clone())
-                .ok_or_else(|| io::Error::other("the segment to write to is gone"))?
+        if chunk.create {
+            *file = Some((chunk.segment, create(disk, shared, chunk)?));
+        }
+        let Some((_, file)) = file.as_ref().filter(|(number, _)| *number == chunk.segment) else {
+            return Err(io::Error::other("the segment to write to is not open"));
         };
         file.write_at(&chunk.bytes, chunk.offset)?;
         // The guard that the power-cut test is about: a build with this cfg must fail it.

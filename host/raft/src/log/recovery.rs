@@ -40,7 +40,7 @@ pub(crate) fn open<R: Runtime>(
 
     let mut replay = Replay {
         core: Core::new(settings),
-        needs: None,
+        gap: None,
         gone: Vec::new(),
     };
     let newest = numbers.last().copied();
@@ -48,7 +48,7 @@ pub(crate) fn open<R: Runtime>(
     for &number in &numbers {
         // The first one was made when an older one was still there; its purge mark is of then.
         if previous.unwrap_or(0) + 1 != number {
-            replay.restart_after_gap();
+            replay.restart_after_gap(number);
         }
         previous = Some(number);
         if !replay.segment(disk, number, Some(number) == newest, now)? {
@@ -56,7 +56,7 @@ pub(crate) fn open<R: Runtime>(
             disk.remove(&segments::path(number))?;
         }
     }
-    replay.check_gap(newest.unwrap_or_default())?;
+    replay.check_gap()?;
     let Replay { mut core, gone, .. } = replay;
 
     if let Some(active) = core.segments.active()
@@ -88,43 +88,51 @@ pub(crate) fn open<R: Runtime>(
 
 struct Replay<R: Runtime> {
     core: Core<R, <R::Disk as Disk>::File>,
-    /// After a gap between segments: the first entry found behind it, once known, must directly
-    /// follow what the purge mark covers.
-    needs: Option<Gap>,
+    /// The last gap between segments.
+    gap: Option<Gap>,
     /// Segments whose removal did not survive.
     gone: Vec<u64>,
 }
 
 struct Gap {
+    /// The last entry before it.
     have: u64,
-    need: Option<u64>,
+    /// The first segment after it.
+    behind: u64,
+    /// No entry was read since.
+    fresh: bool,
 }
 
 impl<R: Runtime> Replay<R> {
     /// Segments were removed, and the removal of an older one did not survive: what lies before
     /// the gap is covered by the purge mark, which is checked at the end.
-    fn restart_after_gap(&mut self) {
+    fn restart_after_gap(&mut self, behind: u64) {
         let have = self.core.last.map_or(0, |last| last.index);
         let before = self.core.segments.list.drain(..);
         self.gone.extend(before.map(|segment| segment.number));
         self.core.last = self.core.purged;
-        self.needs = Some(Gap { have, need: None });
+        self.gap = Some(Gap {
+            have,
+            behind,
+            fresh: true,
+        });
     }
 
-    fn check_gap(&self, newest: u64) -> Result<(), LogError> {
-        let Some(Gap {
-            have,
-            need: Some(need),
-        }) = self.needs
-        else {
+    /// What lives behind a gap must directly follow what the purge mark covers. Judged at the
+    /// end: what stood right behind the gap may have been cut off later.
+    fn check_gap(&self) -> Result<(), LogError> {
+        let Some(gap) = &self.gap else {
+            return Ok(());
+        };
+        let Some(need) = self.core.segments.first_index() else {
             return Ok(());
         };
         if self.core.purged.is_some_and(|p| p.index + 1 >= need) {
             return Ok(());
         }
         Err(LogError::Hole {
-            segment: segments::path(newest),
-            have,
+            segment: segments::path(gap.behind),
+            have: gap.have,
             need,
         })
     }
@@ -227,8 +235,8 @@ impl<R: Runtime> Replay<R> {
         match kind {
             Kind::Entry => {
                 let id = codec::entry_log_id(body).map_err(codec)?;
-                if let Some(gap) = self.needs.as_mut().filter(|gap| gap.need.is_none()) {
-                    gap.need = Some(id.index);
+                if let Some(gap) = self.gap.as_mut().filter(|gap| gap.fresh) {
+                    gap.fresh = false;
                 } else if let Some(last) = core.last
                     && last.index + 1 != id.index
                 {

@@ -92,14 +92,18 @@ impl<R: Runtime> Log<R> {
         settings: Arc<Settings>,
         failure: Failure,
     ) -> Result<Self, LogError> {
-        let core = recovery::open(disk, settings, runtime.now())?;
+        let mut core = recovery::open(disk, settings, runtime.now())?;
+        let file = core
+            .segments
+            .active()
+            .and_then(|active| Some((active.number, active.file.clone()?)));
         let shared = Arc::new(Shared {
             core: Mutex::new(core),
             queued: Notify::new(),
             flushed: Notify::new(),
             failure,
         });
-        let flusher = flusher::run(runtime.clone(), disk.clone(), shared.clone());
+        let flusher = flusher::run(runtime.clone(), disk.clone(), shared.clone(), file);
         runtime.spawn(Role::Fsync, flusher).detach();
         Ok(Self { runtime, shared })
     }
@@ -150,12 +154,12 @@ impl<R: Runtime> Log<R> {
     }
 
     /// The state machine has applied entries up to `index`: they may leave memory.
-    pub(crate) fn note_applied(&self, index: u64) {
+    pub fn applied(&self, index: u64) {
         self.shared.core.lock().note_applied(index);
     }
 
     /// Up to which index whole segments may be purged, if a checkpoint covers `covered`.
-    pub(crate) fn purgeable(&self, covered: u64) -> Option<u64> {
+    pub fn purge_point(&self, covered: u64) -> Option<u64> {
         let core = self.shared.core.lock();
         let (age, bytes) = (core.settings.retention_age, core.settings.retention_bytes);
         core.purgeable(covered, self.runtime.now(), age, bytes)

@@ -180,7 +180,7 @@ impl<R: Runtime> StateMachine<R> {
             responder.send(());
         }
         if let Some(applied) = self.applied {
-            self.log.note_applied(applied.index);
+            self.log.applied(applied.index);
             let captured = self.captured.map_or(0, |id| id.index);
             if applied.index.saturating_sub(captured)
                 >= self.settings.checkpoint_entries.div_ceil(2)
@@ -326,7 +326,7 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
         *self.shared.reader.lock() = self.tree.reader();
         *self.shared.applied.lock() = self.applied;
         if let Some(applied) = self.applied {
-            self.log.note_applied(applied.index);
+            self.log.applied(applied.index);
         }
         Ok(())
     }
