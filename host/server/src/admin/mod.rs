@@ -2,9 +2,9 @@
 //! folder.
 //!
 //! A binding is changed, end to end:
-//! 1. [`serve`] takes the connection; hyper reads the request's head.
-//! 2. [`routes`] finds the handler. Whoever came over HTTP and wants to change something has to
-//!    name the super user and the password ([`auth`]); the admin socket is open to the node's
+//! 1. `serve` takes the connection; hyper reads the request's head.
+//! 2. `routes` finds the handler. Whoever came over HTTP and wants to change something has to
+//!    name the super user and the password (`auth`); the admin socket is open to the node's
 //!    own user only.
 //! 3. The handler checks what it can say in a sentence, then proposes
 //!    [`Operation::Admin`](innkeeper_tree::Operation::Admin), which no authorizer judges: this
@@ -12,10 +12,10 @@
 //! 4. The answer follows when the operation was applied here. It is JSON, also where something
 //!    is wrong: `{"error": "<one sentence>"}`.
 //!
-//! Bounds: [`HTTP_PLACES`] and [`SOCKET_PLACES`] connections, apart from each other, so that
-//! nobody on HTTP can shut out the socket; [`PUSH_PLACES`] modules at a time; a module's bytes
-//! by the sandbox's settings, other bodies by [`MAX_DOCUMENT_BYTES`] and [`MAX_DATA_BYTES`].
-//! Times are in [`serve`].
+//! Bounds: `HTTP_PLACES` and `SOCKET_PLACES` connections, apart from each other, so that
+//! nobody on HTTP can shut out the socket; `PUSH_PLACES` modules at a time; a module's bytes
+//! by the sandbox's settings, other bodies by `MAX_DOCUMENT_BYTES` and `MAX_DATA_BYTES`.
+//! Times are in `serve`.
 
 mod auth;
 mod bindings;

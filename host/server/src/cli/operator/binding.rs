@@ -9,7 +9,7 @@ use innkeeper_tree::binding::{Definition, check_name};
 use serde_json::Value;
 
 use super::remote::{AskError, Remote, Target, quote};
-use super::text::{facts, list_of, number_of, short, size, span, table, text_of};
+use super::text::{count, facts, list_of, number_of, short, size, span, table, text_of};
 use super::{module, read_file};
 
 /// What a document may say, for `innkeeper help binding`.
@@ -28,8 +28,9 @@ write there can write it. Only `world` and `module` must be there:
               "calls_per_second": ...}
   on_failure  authorizer: deny (the default) or allow
 A path is literal segments, * for one segment, a final ** for all below. Example:
-  {"world": "recipe", "module": "sha256:...", "watch": ["/groups/*/members/*"],
-   "read": ["/groups/**"], "write": ["/groups/*/assignments/**"]}"#;
+  {"world": "recipe", "module": "sha256:...", "watch": ["/groups/**"],
+   "write": ["/groups/*/assignments/**", "/groups/*/generation"],
+   "config": {"groups": "/groups"}}"#;
 
 #[derive(Debug, Args)]
 #[command(after_help = FIELDS)]
@@ -242,13 +243,13 @@ fn shown(binding: &Value, now_ms: u64) -> String {
         rows.push(("not activated", error.to_owned()));
     }
     if text_of(binding, "world") == "recipe" {
-        rows.push(("queued", format!("{} events", number("queued"))));
+        rows.push(("queued", count(number("queued"), "event")));
     }
     rows.push((
         "invoked",
         format!(
-            "{} times, {} of them failed, {} ran again after a conflict",
-            number("invocations") + number("failures"),
+            "{}, {} of them failed, {} ran again after a conflict",
+            count(number("invocations") + number("failures"), "time"),
             number("failures"),
             number("conflicts"),
         ),
@@ -273,4 +274,27 @@ fn shown(binding: &Value, now_ms: u64) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_help_is_a_document() {
+        let (_, example) = FIELDS.split_once("Example:\n").expect("an example");
+        let example = example.replace("...", &"0".repeat(64));
+        Definition::parse(example.as_bytes()).expect("a document");
+    }
+
+    #[test]
+    fn the_help_names_every_limit() {
+        for limit in innkeeper_tree::binding::Limits::FIELDS {
+            assert!(
+                FIELDS.contains(&format!("\"{}\": ", limit.name)),
+                "{}",
+                limit.name
+            );
+        }
+    }
 }

@@ -34,7 +34,9 @@ fn shown(status: &Value) -> String {
     let log = &status["log"];
     let checkpoint = log["checkpoint"]
         .as_u64()
-        .map_or("none".to_owned(), |at| at.to_string());
+        .map_or("no checkpoint yet".to_owned(), |at| {
+            format!("checkpoint at {at}")
+        });
     let rows = [
         (
             "role",
@@ -60,7 +62,7 @@ fn shown(status: &Value) -> String {
         (
             "log",
             format!(
-                "applied up to entry {} of {}, checkpoint at {checkpoint}, {} syncs since the start",
+                "applied up to entry {} of {}, {checkpoint}, {} syncs since the start",
                 number_of(log, "applied"),
                 number_of(log, "last"),
                 number_of(log, "syncs"),

@@ -56,6 +56,12 @@ pub(super) fn span(ms: u64) -> String {
     }
 }
 
+/// How many of what: `1 event`, `2 events`.
+pub(super) fn count(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
 /// A module's name, short enough for a table.
 pub(super) fn short(module: &str) -> String {
     const SHOWN: usize = "sha256:".len() + 12;
