@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use innkeeper_proto::CreateMode;
@@ -95,14 +95,14 @@ fn plain_syncs(runtime: &Real, folder: &Path) -> Result<f64, Box<dyn std::error:
     let disk = runtime.disk(&folder.join("plain"))?;
     let file = disk.open("probe", Open::Create)?;
     file.preallocate(0, 64 << 20)?;
-    let begin = Instant::now();
+    let begin = runtime.now();
     let mut syncs = 0;
-    while begin.elapsed() < Duration::from_secs(2) {
+    while (runtime.now() - begin) < Duration::from_secs(2) {
         file.write_at(&[1; 4096], syncs % 16_000 * 4096)?;
         file.sync()?;
         syncs += 1;
     }
-    Ok(syncs as f64 / begin.elapsed().as_secs_f64())
+    Ok(syncs as f64 / (runtime.now() - begin).as_secs_f64())
 }
 
 async fn measure(
@@ -124,9 +124,9 @@ async fn measure(
     let door = replica.door();
     let mut submitted = 0;
     let mut done = 0;
-    let begin = Instant::now();
+    let begin = runtime.now();
     let syncs_before = disk.sync_count();
-    while begin.elapsed() < Duration::from_secs(SECONDS) {
+    while (runtime.now() - begin) < Duration::from_secs(SECONDS) {
         let room = in_flight - (submitted - done);
         let batch = (submitted + 1..=submitted + room).map(create).collect();
         submitted += room;
@@ -134,7 +134,7 @@ async fn measure(
         done = delivery.done.wait_for(|now| *now > done).await;
     }
     done = delivery.done.wait_for(|now| *now >= submitted).await;
-    let seconds = begin.elapsed().as_secs_f64();
+    let seconds = (runtime.now() - begin).as_secs_f64();
     let syncs = disk.sync_count() - syncs_before;
     println!(
         "{in_flight} in flight: {:.0} durable creates/s, {:.0} syncs/s, {:.1} per sync, {:.2} ms each",

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use common::{Recorder, create, dump, path_of, set};
 use innkeeper_raft::state::read_checkpoint;
 use innkeeper_raft::{ModuleStore, OpenError, Refusal, Replica, Settings};
-use innkeeper_runtime::{Disk, Real, RealConfig, Runtime, Threads};
+use innkeeper_runtime::{Disk, File, Open, Real, RealConfig, Runtime, Threads};
 use innkeeper_tree::{Command, Tree};
 
 async fn open(
@@ -190,10 +190,9 @@ fn a_folder_in_use_and_an_unreadable_one_get_one_sentence_each() {
         replica.shutdown().await;
 
         // A log segment that is not one.
-        let path = folder.path().join("log/00000000000000000001.wal");
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[40] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
+        let disk = runtime.disk(folder.path()).unwrap();
+        let file = disk.open("log/00000000000000000001.wal", Open::Write);
+        file.unwrap().write_at(b"damage", 40).unwrap();
         let damaged = Replica::open(
             runtime.clone(),
             runtime.disk(folder.path()).unwrap(),
