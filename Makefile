@@ -61,11 +61,12 @@ test: test-host test-guests test-clients
 
 .PHONY: test-host
 test-host: guests
-	INNKEEPER_REQUIRE_GUESTS=1 $(CARGO) test --workspace
+	INNKEEPER_REQUIRE_GUESTS=1 $(CARGO) test --workspace --no-fail-fast
 
-# The guests' own logic, natively: what runs as WebAssembly is tested by the host.
+# The guests' own logic, natively, and a look at the modules as built; how they run as
+# WebAssembly is tested by the host.
 .PHONY: test-guests
-test-guests: toolchain
+test-guests: guests
 	$(CARGO) test $(GUESTS) --workspace
 
 # PYTEST_ARGS="-k lock -x" narrows it.
