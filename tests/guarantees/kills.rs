@@ -5,8 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use support::{NodeProcess, eventually, persistent};
-use zookeeper_client as zk;
+use support::{NodeProcess, eventually, is_passing, persistent};
 
 const KILLS: u64 = 20;
 const WRITERS: usize = 8;
@@ -37,7 +36,7 @@ async fn every_acknowledged_write_survives_twenty_kills() {
                         acknowledged.fetch_add(1, Ordering::Relaxed);
                         told.push((path, stat.czxid));
                     }
-                    Err(zk::Error::ConnectionLoss | zk::Error::Timeout) => {}
+                    Err(error) if is_passing(&error) => {}
                     Err(error) => panic!("{path}: {error}"),
                 }
             }

@@ -133,12 +133,15 @@ impl Drop for NodeProcess {
 async fn connect(addr: SocketAddr, password: Option<&str>) -> zk::Client {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let mut connector = zk::Client::connector().with_session_timeout(Duration::from_secs(30));
-        if let Some(password) = password {
-            connector = connector.with_auth("digest", format!("super:{password}").as_bytes());
-        }
+        let connector = zk::Client::connector().with_session_timeout(Duration::from_secs(30));
         match connector.connect(&addr.to_string()).await {
-            Ok(client) => return client,
+            Ok(client) => {
+                if let Some(password) = password {
+                    let credentials = format!("super:{password}");
+                    client.auth("digest", credentials.as_bytes()).await.expect("a known scheme");
+                }
+                return client;
+            }
             Err(error) if Instant::now() < deadline => eprintln!("connecting again: {error}"),
             Err(error) => panic!("no connection to {addr}: {error}"),
         }
@@ -176,10 +179,18 @@ pub async fn create_surely(client: &zk::Client, path: &str, data: &[u8]) {
         match client.create(path, data, &persistent()).await {
             Ok(_) | Err(zk::Error::NodeExists) => return,
             Err(error) if Instant::now() > deadline => panic!("{path}: {error}"),
-            Err(zk::Error::ConnectionLoss | zk::Error::Timeout) => {}
+            Err(error) if is_passing(&error) => {}
             Err(error) => panic!("{path}: {error}"),
         }
     }
+}
+
+/// Did a crash take the connection, so that the fate of the request is unknown?
+pub fn is_passing(error: &zk::Error) -> bool {
+    matches!(
+        error,
+        zk::Error::ConnectionLoss | zk::Error::Timeout | zk::Error::NoHosts | zk::Error::Custom(_)
+    )
 }
 
 /// Looks until `look` says something, each time `pause` later.

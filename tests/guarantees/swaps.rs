@@ -69,7 +69,7 @@ async fn a_hundred_swaps_under_load_have_one_change_over_each() {
         names.extend(writer.await.unwrap());
     }
     eventually("the queue to be empty", async || {
-        (node.status("stamp")["status"]["queued"].as_u64()? == 0).then_some(())
+        (node.status("stamp")["queued"].as_u64()? == 0).then_some(())
     })
     .await;
     let mut stamps = Vec::new();
