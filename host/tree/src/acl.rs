@@ -280,7 +280,7 @@ mod tests {
         let ann = [identity("ip", "127.0.0.1"), identity("digest", "ann:x")];
         let auth = Acl::new(Perms::ALL, "auth", "");
         assert_eq!(
-            fixup(&[auth.clone()], &ann),
+            fixup(std::slice::from_ref(&auth), &ann),
             Ok(vec![Acl::new(Perms::ALL, "digest", "ann:x")])
         );
         assert_eq!(fixup(&[auth], &ann[..1]), Err(ErrorCode::InvalidAcl));
