@@ -86,7 +86,7 @@ def test_it_leaves_cleanly(zk, base, consume, how):
 
 def test_a_new_life_waits_for_the_old_one_to_expire(zk, base, consume):
     path = f"{base}/members/ann"
-    first = consume("ann", "--session-timeout-ms", "1")
+    first = consume("ann", "--session-timeout-ms", "1500")
     wait_for(zk, path, True)
     owner = zk.exists(path).ephemeralOwner
     first.kill()
