@@ -147,6 +147,34 @@ pub enum Write {
     Multi(Vec<WriteOp>),
 }
 
+impl Write {
+    /// The operations, in order.
+    pub fn operations(&self) -> &[WriteOp] {
+        match self {
+            Write::Single(operation) => std::slice::from_ref(operation),
+            Write::Multi(operations) => operations,
+        }
+    }
+
+    /// The paths that the operations name, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.operations().iter().map(WriteOp::path)
+    }
+}
+
+impl WriteOp {
+    /// The path that it names: of a sequential create, without the number.
+    pub fn path(&self) -> &str {
+        match self {
+            WriteOp::Create { path, .. }
+            | WriteOp::Delete { path, .. }
+            | WriteOp::SetData { path, .. }
+            | WriteOp::SetAcl { path, .. }
+            | WriteOp::Check { path, .. } => path,
+        }
+    }
+}
+
 /// One operation that writes (or, inside a multi, checks).
 #[derive(Clone, PartialEq, Debug)]
 pub enum WriteOp {

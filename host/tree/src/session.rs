@@ -27,19 +27,19 @@ pub(crate) struct Session {
     pub(crate) password: [u8; 16],
     /// Last seq applied on the newest attachment.
     pub(crate) seq: u64,
-    /// The newest connect last; views may see an older one. Never empty.
-    connects: SmallVec<[Connect; 1]>,
-    /// From which zxid on it is gone; it stays while a view can see it.
-    ended: Option<u64>,
+    /// What views see, the newest last. Never empty.
+    phases: SmallVec<[Phase; 1]>,
     ephemerals: HashSet<u32>,
     dirty: bool,
 }
 
+/// What a session was from one command on.
 #[derive(Clone, Copy, Debug)]
-struct Connect {
+struct Phase {
     from: u64,
     attachment: u32,
     timeout_ms: u32,
+    alive: bool,
 }
 
 impl Session {
@@ -51,10 +51,24 @@ impl Session {
         self.newest().timeout_ms
     }
 
-    fn newest(&self) -> &Connect {
-        self.connects
-            .last()
-            .expect("a session begins with a connect")
+    fn newest(&self) -> &Phase {
+        self.phases.last().expect("a session begins with a phase")
+    }
+
+    fn at(&self, zxid: Zxid) -> Option<&Phase> {
+        self.phases
+            .iter()
+            .rev()
+            .find(|phase| phase.from <= zxid.0)
+            .filter(|phase| phase.alive)
+    }
+
+    /// Begins a phase, and drops those that no view can see.
+    fn push(&mut self, phase: Phase, horizon: &Horizon) {
+        let oldest = horizon.oldest_visible();
+        let past = self.phases.iter().rposition(|phase| phase.from <= oldest);
+        self.phases.drain(..past.unwrap_or(0));
+        self.phases.push(phase);
     }
 }
 
@@ -71,9 +85,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// A live session.
     pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
-        self.by_id
-            .get(&id)
-            .filter(|session| session.ended.is_none())
+        self.by_id.get(&id).filter(|session| session.newest().alive)
     }
 
     /// How many are alive.
@@ -88,20 +100,36 @@ impl Sessions {
         id: SessionId,
         password: [u8; 16],
         timeout_ms: u32,
+        horizon: &Horizon,
     ) -> bool {
         if self.get(id).is_some() {
             return false;
         }
-        self.restore(
-            zxid,
-            id,
-            Restored {
-                password,
-                timeout_ms,
-                attachment: 1,
-                seq: 0,
-            },
-        );
+        match self.by_id.get_mut(&id) {
+            // An id that was used before, and some view still sees that.
+            Some(session) => {
+                (session.password, session.seq) = (password, 0);
+                let phase = Phase {
+                    from: zxid.0,
+                    attachment: 1,
+                    timeout_ms,
+                    alive: true,
+                };
+                session.push(phase, horizon);
+                self.ended.retain(|ended| *ended != id);
+                self.live += 1;
+            }
+            None => self.restore(
+                zxid,
+                id,
+                Restored {
+                    password,
+                    timeout_ms,
+                    attachment: 1,
+                    seq: 0,
+                },
+            ),
+        }
         self.mark(id);
         true
     }
@@ -117,18 +145,16 @@ impl Sessions {
         let session = Session {
             password,
             seq,
-            connects: smallvec![Connect {
+            phases: smallvec![Phase {
                 from: from.0,
                 attachment,
-                timeout_ms
+                timeout_ms,
+                alive: true
             }],
-            ended: None,
             ephemerals: HashSet::new(),
             dirty: false,
         };
-        if self.by_id.insert(id, session).is_some() {
-            self.ended.retain(|ended| *ended != id);
-        }
+        self.by_id.insert(id, session);
         self.live += 1;
     }
 
@@ -144,18 +170,15 @@ impl Sessions {
         let session = self.by_id.get_mut(&id).expect("the caller found it");
         let attachment = session.attachment().wrapping_add(1);
         session.seq = 0;
-        let oldest = horizon.oldest();
-        // What every view takes for past is dropped but for the newest of it.
-        let past = session
-            .connects
-            .iter()
-            .rposition(|connect| oldest.is_some_and(|zxid| connect.from <= zxid.0));
-        session.connects.drain(..past.unwrap_or(0));
-        session.connects.push(Connect {
-            from: zxid.0,
-            attachment,
-            timeout_ms,
-        });
+        session.push(
+            Phase {
+                from: zxid.0,
+                attachment,
+                timeout_ms,
+                alive: true,
+            },
+            horizon,
+        );
         attachment
     }
 
@@ -168,14 +191,19 @@ impl Sessions {
     }
 
     /// Ends a session; its ephemerals are the caller's to delete.
-    pub(crate) fn end(&mut self, zxid: Zxid, id: SessionId) {
+    pub(crate) fn end(&mut self, zxid: Zxid, id: SessionId, horizon: &Horizon) {
         self.mark(id);
         if let Some(session) = self
             .by_id
             .get_mut(&id)
-            .filter(|session| session.ended.is_none())
+            .filter(|session| session.newest().alive)
         {
-            session.ended = Some(zxid.0);
+            let phase = Phase {
+                from: zxid.0,
+                alive: false,
+                ..*session.newest()
+            };
+            session.push(phase, horizon);
             self.ended.push(id);
             self.live -= 1;
         }
@@ -207,27 +235,27 @@ impl Sessions {
 
     /// Forgets ended sessions that no view sees.
     pub(crate) fn reclaim(&mut self, horizon: &Horizon) {
-        let (oldest, published) = (horizon.oldest().map(|zxid| zxid.0), horizon.published());
-        let by_id = &mut self.by_id;
+        let oldest = horizon.oldest_visible();
         let gone = self
             .ended
             .iter()
             .take_while(|id| {
-                let ended = by_id
+                self.by_id
                     .get(*id)
-                    .and_then(|session| session.ended)
-                    .unwrap_or(0);
-                ended <= published && oldest.is_none_or(|oldest| ended <= oldest)
+                    .is_none_or(|session| session.newest().from <= oldest)
             })
             .count();
         for id in self.ended.drain(..gone) {
-            by_id.remove(&id);
+            self.by_id.remove(&id);
         }
     }
 
     /// The sessions that changed since this was last called.
     pub(crate) fn take_dirty(&mut self) -> Vec<SessionId> {
-        let dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        // An id that was used again may stand here twice.
+        dirty.sort_unstable();
+        dirty.dedup();
         for id in &dirty {
             if let Some(session) = self.by_id.get_mut(id) {
                 session.dirty = false;
@@ -267,17 +295,14 @@ pub(crate) struct Restored {
 }
 
 fn info(id: SessionId, session: &Session, zxid: Zxid) -> Option<SessionInfo> {
-    if session.ended.is_some_and(|ended| ended <= zxid.0) {
-        return None;
-    }
-    let connect = session
-        .connects
-        .iter()
-        .rev()
-        .find(|connect| connect.from <= zxid.0)?;
+    let Phase {
+        attachment,
+        timeout_ms,
+        ..
+    } = *session.at(zxid)?;
     Some(SessionInfo {
         session: id,
-        timeout_ms: connect.timeout_ms,
-        attachment: connect.attachment,
+        timeout_ms,
+        attachment,
     })
 }

@@ -12,12 +12,13 @@ impl Tree {
         password: [u8; 16],
         timeout_ms: u32,
     ) -> TicketResult {
-        if !self
-            .store
-            .sessions
-            .write()
-            .create(self.zxid, session, password, timeout_ms)
-        {
+        if !self.store.sessions.write().create(
+            self.zxid,
+            session,
+            password,
+            timeout_ms,
+            &self.horizon,
+        ) {
             // The id is taken: random as it is, the node just draws another one.
             return TicketResult::NoSession;
         }
@@ -71,7 +72,7 @@ impl Tree {
         let slots = {
             let mut sessions = store.sessions.write();
             sessions.reclaim(&self.horizon);
-            sessions.end(self.zxid, session);
+            sessions.end(self.zxid, session, &self.horizon);
             sessions.ephemerals(session)
         };
         self.mix_session(b'-', session, 0);

@@ -4,7 +4,7 @@ use innkeeper_proto::ErrorCode;
 
 use super::Cause;
 use crate::applied::{Applied, OpReply, Reply, SessionResult, TicketResult};
-use crate::command::{Identity, SessionRequest, Write, WriteOp};
+use crate::command::{Identity, SessionRequest, Write};
 use crate::{SessionId, Tree, Zxid};
 
 impl Tree {
@@ -109,28 +109,14 @@ impl Tree {
             if !self.bindings.has_authorizers() {
                 return decided != Zxid(0);
             }
-            let operations = match write {
-                Write::Single(operation) => std::slice::from_ref(operation),
-                Write::Multi(operations) => operations,
-            };
-            let now = operations
-                .iter()
-                .map(|operation| self.bindings.policy_zxid_of(path_of(operation)))
+            let now = write
+                .paths()
+                .map(|path| self.bindings.policy_zxid_of(path))
                 .max();
             now.unwrap_or_default() != decided
         };
         // Without this comparison a write slips through that a newer policy forbids.
         cfg!(not(innkeeper_break = "policy-check")) && moved()
-    }
-}
-
-fn path_of(operation: &WriteOp) -> &str {
-    match operation {
-        WriteOp::Create { path, .. }
-        | WriteOp::Delete { path, .. }
-        | WriteOp::SetData { path, .. }
-        | WriteOp::SetAcl { path, .. }
-        | WriteOp::Check { path, .. } => path,
     }
 }
 

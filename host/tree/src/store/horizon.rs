@@ -55,11 +55,8 @@ impl Horizon {
         self.open.len() < before
     }
 
-    /// The zxid of the oldest open view.
-    pub(crate) fn oldest(&self) -> Option<Zxid> {
-        self.open
-            .iter()
-            .find(|(_, epoch)| Arc::strong_count(epoch) > 1)
-            .map(|(zxid, _)| Zxid(*zxid))
+    /// The oldest zxid at which anyone may look, or could begin to.
+    pub(crate) fn oldest_visible(&self) -> u64 {
+        self.open.first().map_or(self.published, |(zxid, _)| *zxid)
     }
 }

@@ -1,37 +1,25 @@
 //! From a path to the slot of its znode.
 //!
-//! One table over whole paths needs two cache misses where a walk from the root needs two per
-//! segment. It is cut in shards, so that a table's growth stops the writer for a fraction of
-//! a millisecond only. The hash is seeded anew in every process: a client that knows it could
-//! make every lookup slow. Nothing depends on it, since no table is ever iterated.
+//! One table over whole paths needs one cache miss where a walk from the root needs one per
+//! segment. It is our own because std's and hashbrown's need two (control bytes and entries
+//! stand apart), and because it is cut in shards: a table's growth stops the writer for a
+//! fraction of a millisecond only. The hash is seeded anew in every process: a client that
+//! knew it could make every lookup slow. Nothing depends on it, since no table is iterated
+//! but to grow it.
 
 use std::hash::{BuildHasher, Hasher};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 const SHARDS: usize = 256;
 
-/// What stands for a path: 32 bits of its hash choose the place in the shard.
-#[derive(Clone, Copy)]
-struct Entry {
-    tag: u32,
-    slot: u32,
-}
-
-impl Entry {
-    fn place(&self) -> u64 {
-        place(self.tag)
-    }
-}
-
-fn place(tag: u32) -> u64 {
-    u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
+/// The least room of a shard.
+const LEAST: usize = 16;
 
 /// The table.
 pub(super) struct Index {
     hasher: DefaultHashBuilder,
-    shards: Vec<HashTable<Entry>>,
+    shards: Vec<Shard>,
 }
 
 /// A path's hash under this index's seed.
@@ -52,7 +40,7 @@ impl Index {
     pub(super) fn new() -> Index {
         Index {
             hasher: DefaultHashBuilder::default(),
-            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            shards: (0..SHARDS).map(|_| Shard::new(LEAST)).collect(),
         }
     }
 
@@ -63,25 +51,146 @@ impl Index {
     }
 
     /// The slot among those of this hash that `is_it` accepts.
-    pub(super) fn find(&self, hash: PathHash, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let tag = hash.tag();
-        self.shards[hash.shard()]
-            .find(place(tag), |entry| entry.tag == tag && is_it(entry.slot))
-            .map(|entry| entry.slot)
+    pub(super) fn find(&self, hash: PathHash, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.shards[hash.shard()].find(hash.tag(), is_it)
     }
 
     pub(super) fn insert(&mut self, hash: PathHash, slot: u32) {
-        let entry = Entry {
-            tag: hash.tag(),
-            slot,
-        };
-        self.shards[hash.shard()].insert_unique(entry.place(), entry, Entry::place);
+        self.shards[hash.shard()].insert(hash.tag(), slot);
     }
 
     pub(super) fn remove(&mut self, hash: PathHash, slot: u32) {
-        let shard = &mut self.shards[hash.shard()];
-        if let Ok(found) = shard.find_entry(place(hash.tag()), |entry| entry.slot == slot) {
-            found.remove();
+        self.shards[hash.shard()].remove(hash.tag(), slot);
+    }
+}
+
+/// A table with linear probing.
+///
+/// - The number of places is a power of two, and at most three quarters are taken.
+/// - Between the place that an entry's tag asks for and the place where it stands none is
+///   free.
+struct Shard {
+    /// The tag in the upper half, the slot in the lower; [`FREE`] where there is none.
+    places: Box<[u64]>,
+    len: usize,
+}
+
+/// No entry: no slot has the number `u32::MAX`.
+const FREE: u64 = u64::MAX;
+
+impl Shard {
+    fn new(room: usize) -> Shard {
+        Shard {
+            places: vec![FREE; room].into_boxed_slice(),
+            len: 0,
+        }
+    }
+
+    fn mask(&self) -> usize {
+        self.places.len() - 1
+    }
+
+    /// Where an entry of this tag wants to stand: the shard was chosen by other bits.
+    fn home(&self, tag: u32) -> usize {
+        tag as usize & self.mask()
+    }
+
+    fn find(&self, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mask = self.mask();
+        let mut at = self.home(tag);
+        loop {
+            let entry = self.places[at];
+            if entry == FREE {
+                return None;
+            }
+            if (entry >> 32) as u32 == tag && is_it(entry as u32) {
+                return Some(entry as u32);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    fn insert(&mut self, tag: u32, slot: u32) {
+        if (self.len + 1) * 4 > self.places.len() * 3 {
+            let mut grown = Shard::new(self.places.len() * 2);
+            for entry in self.places.iter().filter(|entry| **entry != FREE) {
+                grown.insert((entry >> 32) as u32, *entry as u32);
+            }
+            *self = grown;
+        }
+        let mask = self.mask();
+        let mut at = self.home(tag);
+        while self.places[at] != FREE {
+            at = (at + 1) & mask;
+        }
+        self.places[at] = u64::from(tag) << 32 | u64::from(slot);
+        self.len += 1;
+    }
+
+    fn remove(&mut self, tag: u32, slot: u32) {
+        let mask = self.mask();
+        let wanted = u64::from(tag) << 32 | u64::from(slot);
+        let mut hole = self.home(tag);
+        while self.places[hole] != wanted {
+            if self.places[hole] == FREE {
+                return;
+            }
+            hole = (hole + 1) & mask;
+        }
+        self.len -= 1;
+        // Whoever stands behind the hole and could stand in it moves up, so that no search
+        // ends too early.
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            let entry = self.places[at];
+            if entry == FREE {
+                break;
+            }
+            let home = self.home((entry >> 32) as u32);
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+                self.places[hole] = entry;
+                hole = at;
+            }
+        }
+        self.places[hole] = FREE;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Few tags, so that entries crowd and wrap around.
+        #[test]
+        fn a_shard_is_a_map(steps in prop::collection::vec((any::<bool>(), 0u32..40, 0u32..6), 0..400)) {
+            let mut shard = Shard::new(LEAST);
+            let mut model: BTreeMap<u32, u32> = BTreeMap::new();
+            for (insert, slot, tag) in steps {
+                // Tags at the end of the table make runs wrap.
+                let tag = tag.wrapping_sub(3);
+                if insert {
+                    if let std::collections::btree_map::Entry::Vacant(vacant) = model.entry(slot) {
+                        vacant.insert(tag);
+                        shard.insert(tag, slot);
+                    }
+                } else if let Some(tag) = model.remove(&slot) {
+                    shard.remove(tag, slot);
+                }
+                prop_assert_eq!(shard.len, model.len());
+                for slot in 0..40 {
+                    let known = model.get(&slot).copied();
+                    for tag in (0..6u32).map(|tag| tag.wrapping_sub(3)) {
+                        let found = shard.find(tag, |candidate| candidate == slot);
+                        prop_assert_eq!(found.is_some(), known == Some(tag));
+                    }
+                }
+            }
         }
     }
 }

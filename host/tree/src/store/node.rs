@@ -9,14 +9,15 @@ use crate::acl::AclRef;
 /// The number that stands for no slot and no version.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// A znode. It stays while any view can see any version of it.
+/// A znode's place in the tree. It stays while any view can see any version of it.
 ///
-/// - `current` is what the writer sees; `older` leads to what open views see.
-/// - A slot whose current version has no body is a tombstone.
+/// It is one cache line, apart from the versions: finding a znode looks at those above it,
+/// and so does keeping their `subtree_zxid`.
+#[repr(align(64))]
 pub(super) struct Node {
     /// The last segment; up to 24 bytes stand inline.
     pub(super) name: SmallVec<[u8; 24]>,
-    /// Slot of the parent; the root is its own.
+    /// Slot of the parent; the root is its own. [`NONE`] where the slot is vacant.
     pub(super) parent: u32,
     /// Where it stands in the parent's `children`.
     pub(super) position: u32,
@@ -32,17 +33,43 @@ pub(super) struct Node {
     pub(super) dirty: bool,
     /// Stands in one of the lists of what is to be pruned.
     pub(super) queued: bool,
-    /// The newest version.
-    pub(super) current: Version,
 }
 
-/// What a znode was from one command on.
+impl Node {
+    /// What stands where no node is.
+    pub(super) fn vacant() -> Node {
+        Node {
+            name: SmallVec::new(),
+            parent: NONE,
+            position: 0,
+            children: None,
+            subtree_zxid: 0,
+            older: NONE,
+            dirty: false,
+            queued: false,
+        }
+    }
+}
+
+/// What a znode was from one command on. The writer sees the newest of its versions, which
+/// stands beside the node; one without a body makes the node a tombstone.
 #[derive(Clone)]
+#[repr(align(64))]
 pub(crate) struct Version {
     /// The first zxid that sees it: that of the last command which touched the znode at all.
     pub(crate) from: u64,
     /// `None` where the znode does not exist.
     pub(crate) body: Option<Body>,
+}
+
+impl Version {
+    /// What stands where no version is.
+    pub(super) fn vacant() -> Version {
+        Version {
+            from: 0,
+            body: None,
+        }
+    }
 }
 
 /// A version that open views still see.
@@ -143,5 +170,15 @@ impl Data {
 
     pub(crate) fn len(&self) -> usize {
         self.as_slice().map_or(0, <[u8]>::len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_cache_lines() {
+        assert_eq!((size_of::<Node>(), size_of::<Version>()), (64, 128));
     }
 }

@@ -32,6 +32,8 @@ pub(super) const ROOT: u32 = 0;
 /// - A tombstone keeps its slot while it has older versions or children (tombstones all).
 pub(crate) struct Nodes {
     nodes: Slab<Node>,
+    /// The current version of each node, under the same number.
+    current: Slab<Version>,
     old: Slab<OldVersion>,
     index: Index,
     /// Interned ACLs.
@@ -66,22 +68,19 @@ impl Nodes {
     /// A tree of a root alone.
     pub(crate) fn new(root: Body) -> Nodes {
         let mut nodes = Slab::new();
+        let mut current = Slab::new();
         let slot = nodes.insert(Node {
-            name: SmallVec::new(),
             parent: ROOT,
-            position: 0,
-            children: None,
-            subtree_zxid: 0,
-            older: NONE,
             dirty: true,
-            queued: false,
-            current: Version {
-                from: 0,
-                body: Some(root),
-            },
+            ..Node::vacant()
+        });
+        current.insert(Version {
+            from: 0,
+            body: Some(root),
         });
         Nodes {
             nodes,
+            current,
             old: Slab::new(),
             index: Index::new(),
             acls: Interner::new(),
@@ -99,7 +98,7 @@ impl Nodes {
     pub(crate) fn find(&self, path: &str) -> Option<u32> {
         self.find_slot(path)
             .1
-            .filter(|slot| self.nodes.get(*slot).current.body.is_some())
+            .filter(|slot| self.current.get(*slot).body.is_some())
     }
 
     /// The slot of a znode that exists now or that some view may see.
@@ -119,16 +118,20 @@ impl Nodes {
     }
 
     fn is_path_of(&self, mut slot: u32, path: &str) -> bool {
+        // The version is wanted next, and stands in memory that no cache holds: loading it
+        // now, while the names are compared, halves the wait.
+        std::hint::black_box(self.current.get(slot).from);
         let mut path = path.as_bytes();
         while slot != ROOT {
             let node = self.nodes.get(slot);
-            let Some(rest) = path
-                .strip_suffix(node.name.as_slice())
-                .and_then(|rest| rest.strip_suffix(b"/"))
-            else {
+            let name = node.name.as_slice();
+            let Some(slash) = path.len().checked_sub(name.len() + 1) else {
                 return false;
             };
-            path = rest;
+            if path[slash] != b'/' || path[slash + 1..] != *name {
+                return false;
+            }
+            path = &path[..slash];
             slot = node.parent;
         }
         path.is_empty()
@@ -158,7 +161,7 @@ impl Nodes {
 
     /// What a node is now.
     pub(crate) fn body(&self, slot: u32) -> Option<&Body> {
-        self.nodes.get(slot).current.body.as_ref()
+        self.current.get(slot).body.as_ref()
     }
 
     /// What a node was at a zxid.
@@ -168,11 +171,11 @@ impl Nodes {
     }
 
     pub(crate) fn version_at(&self, slot: u32, zxid: u64) -> Option<&Version> {
-        let node = self.nodes.get(slot);
-        if node.current.from <= zxid {
-            return Some(&node.current);
+        let current = self.current.get(slot);
+        if current.from <= zxid {
+            return Some(current);
         }
-        let mut at = node.older;
+        let mut at = self.nodes.get(slot).older;
         while at != NONE {
             let old = self.old.get(at);
             if old.version.from <= zxid {
@@ -220,23 +223,23 @@ impl Nodes {
     /// A node that exists, to be changed by the command `zxid`.
     pub(crate) fn touch(&mut self, slot: u32, zxid: u64) -> &mut Body {
         self.set_aside(slot, zxid);
-        self.nodes
+        self.current
             .get_mut(slot)
-            .current
             .body
             .as_mut()
             .expect("only existing nodes are touched")
     }
 
     fn set_aside(&mut self, slot: u32, zxid: u64) {
-        let node = self.nodes.get_mut(slot);
-        if node.current.from != zxid {
-            let version = node.current.clone();
+        let current = self.current.get_mut(slot);
+        if current.from != zxid {
+            let version = current.clone();
+            current.from = zxid;
+            let node = self.nodes.get_mut(slot);
             node.older = self.old.insert(OldVersion {
                 version,
                 next: node.older,
             });
-            node.current.from = zxid;
             self.touched.push(slot);
         }
     }
@@ -247,7 +250,7 @@ impl Nodes {
         let (hash, known) = self.find_slot(path);
         if let Some(slot) = known {
             self.set_aside(slot, zxid);
-            self.nodes.get_mut(slot).current.body = Some(body);
+            self.current.get_mut(slot).body = Some(body);
             return slot;
         }
         let slot = self.attach(
@@ -270,13 +273,11 @@ impl Nodes {
             name: SmallVec::from_slice(crate::path::name(path).as_bytes()),
             parent,
             position,
-            children: None,
             subtree_zxid: current.from,
-            older: NONE,
-            dirty: false,
-            queued: false,
-            current,
+            ..Node::vacant()
         });
+        let same = self.current.insert(current);
+        debug_assert_eq!(slot, same, "both slabs give out the same numbers");
         self.nodes
             .get_mut(parent)
             .children
@@ -290,16 +291,12 @@ impl Nodes {
     pub(crate) fn restore(&mut self, path: &str, from: u64, mut body: Body) -> Result<u32, Orphan> {
         body.acl = self.acls.intern(&body.acl);
         if path == ROOT_PATH {
-            let root = self.nodes.get_mut(ROOT);
-            body.num_children = root
-                .current
-                .body
-                .as_ref()
-                .map_or(0, |body| body.num_children);
-            root.current = Version {
+            body.num_children = self.body(ROOT).map_or(0, |body| body.num_children);
+            *self.current.get_mut(ROOT) = Version {
                 from,
                 body: Some(body),
             };
+            let root = self.nodes.get_mut(ROOT);
             root.subtree_zxid = root.subtree_zxid.max(from);
             return Ok(ROOT);
         }
@@ -317,7 +314,7 @@ impl Nodes {
                 body: Some(body),
             },
         );
-        if let Some(above) = &mut self.nodes.get_mut(parent).current.body {
+        if let Some(above) = &mut self.current.get_mut(parent).body {
             above.num_children += 1;
         }
         self.live += 1;
@@ -353,7 +350,7 @@ impl Nodes {
     /// Makes an existing node a tombstone. The parent's own counts are the caller's to touch.
     pub(crate) fn delete(&mut self, zxid: u64, slot: u32, path: Arc<str>) {
         self.set_aside(slot, zxid);
-        self.nodes.get_mut(slot).current.body = None;
+        self.current.get_mut(slot).body = None;
         self.deleted.push(path);
     }
 
@@ -372,7 +369,8 @@ impl Nodes {
                 older => self.old.get(older).version.body.as_ref(),
             };
             let owner_before = before.map_or(0, |body| body.owner);
-            let owner_now = node.current.body.as_ref().map_or(0, |body| body.owner);
+            let now = self.current.get(slot).body.as_ref();
+            let owner_now = now.map_or(0, |body| body.owner);
             if owner_before != owner_now {
                 if owner_before != 0 {
                     owners.push(OwnerChange {
@@ -389,15 +387,15 @@ impl Nodes {
                     });
                 }
             }
-            self.live = self.live + usize::from(node.current.body.is_some())
-                - usize::from(before.is_some());
+            let exists = now.is_some();
+            self.live = self.live + usize::from(exists) - usize::from(before.is_some());
             self.prune(slot, horizon);
             let node = self.nodes.get_mut(slot);
             if !node.dirty {
                 node.dirty = true;
                 self.dirty.push(slot);
             }
-            if !node.queued && (node.older != NONE || node.current.body.is_none()) {
+            if !node.queued && (node.older != NONE || !exists) {
                 node.queued = true;
                 self.pending.push_back(slot);
             }
@@ -435,7 +433,7 @@ impl Nodes {
                 older => {
                     let set_aside = remove_old(&mut self.old, older);
                     node.older = set_aside.next;
-                    node.current = set_aside.version;
+                    *self.current.get_mut(slot) = set_aside.version;
                 }
             }
         }
@@ -443,8 +441,8 @@ impl Nodes {
 
     /// Drops the versions of a node that no view can see.
     fn prune(&mut self, slot: u32, horizon: &Horizon) {
+        let mut until = self.current.get(slot).from;
         let node = self.nodes.get_mut(slot);
-        let mut until = node.current.from;
         let mut at = node.older;
         let mut last_kept = NONE;
         while at != NONE {
@@ -479,7 +477,7 @@ impl Nodes {
                 // Freed by a rollback while it stood here.
                 continue;
             }
-            if self.nodes.get(slot).current.from > horizon.published() {
+            if self.current.get(slot).from > horizon.published() {
                 // Not published yet, and so is all that follows but for what was held.
                 self.pending.push_back(slot);
                 continue;
@@ -491,7 +489,7 @@ impl Nodes {
                 continue;
             }
             node.queued = false;
-            if node.current.body.is_none() && node.children.is_none() {
+            if node.children.is_none() && self.current.get(slot).body.is_none() {
                 self.free(slot);
             }
         }
@@ -510,23 +508,10 @@ impl Nodes {
     fn free(&mut self, slot: u32) {
         let hash = self.index.hash(&self.path_of(slot));
         self.index.remove(hash, slot);
-        let vacant = Node {
-            name: SmallVec::new(),
-            parent: NONE,
-            position: 0,
-            children: None,
-            subtree_zxid: 0,
-            older: NONE,
-            dirty: false,
-            queued: false,
-            current: Version {
-                from: 0,
-                body: None,
-            },
-        };
         let Node {
             parent, position, ..
-        } = self.nodes.remove(slot, vacant);
+        } = self.nodes.remove(slot, Node::vacant());
+        self.current.remove(slot, Version::vacant());
         let mut moved = None;
         let above = self.nodes.get_mut(parent);
         if let Some(siblings) = &mut above.children {
@@ -538,7 +523,7 @@ impl Nodes {
                 siblings.shrink_to(siblings.len() * 2);
             }
         }
-        if above.current.body.is_none() && !above.queued {
+        if !above.queued && self.current.get(parent).body.is_none() {
             above.queued = true;
             self.pending.push_back(parent);
         }
@@ -551,12 +536,14 @@ impl Nodes {
     pub(crate) fn take_dirty(&mut self) -> Dirty {
         let mut changed = std::mem::take(&mut self.dirty);
         changed.retain(|slot| {
+            // A slot that was freed and used again may stand here twice.
             let node = self.nodes.get_mut(*slot);
-            node.dirty = false;
-            node.current.body.is_some()
+            std::mem::take(&mut node.dirty) && self.current.get(*slot).body.is_some()
         });
         let mut deleted = std::mem::take(&mut self.deleted);
         self.deleted_before = 0;
+        deleted.sort_unstable();
+        deleted.dedup();
         deleted.retain(|path| self.find(path).is_none());
         Dirty { changed, deleted }
     }
@@ -570,10 +557,7 @@ fn remove_old(old: &mut Slab<OldVersion>, at: u32) -> OldVersion {
     old.remove(
         at,
         OldVersion {
-            version: Version {
-                from: 0,
-                body: None,
-            },
+            version: Version::vacant(),
             next: NONE,
         },
     )

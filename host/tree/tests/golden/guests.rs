@@ -19,19 +19,9 @@ pub struct Observed {
 
 impl World {
     pub fn policy_of(&self, write: &Write) -> Zxid {
-        let operations = match write {
-            Write::Single(operation) => std::slice::from_ref(operation),
-            Write::Multi(operations) => operations,
-        };
         let view = self.view();
-        let paths = operations.iter().map(|operation| match operation {
-            WriteOp::Create { path, .. }
-            | WriteOp::Delete { path, .. }
-            | WriteOp::SetData { path, .. }
-            | WriteOp::SetAcl { path, .. }
-            | WriteOp::Check { path, .. } => path,
-        });
-        paths
+        write
+            .paths()
             .map(|path| view.bindings().policy_zxid_of(path))
             .max()
             .unwrap_or_default()

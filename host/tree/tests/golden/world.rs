@@ -314,15 +314,13 @@ impl World {
 
     pub fn stat(&mut self, stat: &innkeeper_proto::Stat) -> String {
         let owner = SessionId(stat.ephemeral_owner as u64);
-        let owner = match owner.0 {
-            0 => "-",
-            _ => self
-                .clients
-                .iter()
-                .find(|(_, client)| client.id == owner)
-                .map_or("?", |(name, _)| name),
+        let known = self.clients.iter().find(|(_, client)| client.id == owner);
+        let owner = match (owner.0, known) {
+            (0, _) => "-",
+            (_, Some((name, _))) => name,
+            (_, None) => "?",
         };
-        show::stat(stat, &owner.to_owned(), &mut self.labels)
+        show::stat(stat, owner, &mut self.labels)
     }
 }
 

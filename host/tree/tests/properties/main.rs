@@ -1,0 +1,218 @@
+//! Properties of the tree under random commands: it answers as a naive model does, never
+//! panics, takes one zxid each, agrees with its replicas, keeps its views as they were, and
+//! comes back from its checkpoints.
+
+mod aim;
+mod commands;
+mod dump;
+mod model;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use innkeeper_tree::{Command, Operation, Record, Table, Tree, View, Zxid};
+use proptest::prelude::*;
+
+use aim::Aim;
+use commands::{Step, any_steps, client_steps};
+use dump::dump;
+use model::Model;
+
+/// That many cases, or what PROPTEST_CASES says. The seeds are random: a failure is shown
+/// whole, and becomes a script.
+fn config(cases: u32) -> ProptestConfig {
+    let wanted = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    ProptestConfig {
+        cases: wanted.unwrap_or(cases),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// Where captures go.
+#[derive(Default)]
+struct Store(BTreeMap<(Table, Vec<u8>), Vec<u8>>);
+
+impl Store {
+    fn take(&mut self, tree: &mut Tree) -> Zxid {
+        let capture = tree.capture();
+        self.write(capture.records().collect());
+        capture.zxid()
+    }
+
+    fn write(&mut self, records: Vec<Record>) {
+        let mut keys: Vec<_> = records
+            .iter()
+            .map(|record| (record.table, record.key.clone()))
+            .collect();
+        keys.sort();
+        let before = keys.len();
+        keys.dedup();
+        assert_eq!(keys.len(), before, "a capture holds each key once");
+        for Record { table, key, value } in records {
+            match value {
+                Some(value) => self.0.insert((table, key), value),
+                None => self.0.remove(&(table, key)),
+            };
+        }
+    }
+
+    fn restore(&self, backwards: bool) -> Tree {
+        let mut rows: Vec<_> = self
+            .0
+            .iter()
+            .map(|((table, key), value)| Record {
+                table: *table,
+                key: key.clone(),
+                value: Some(value.clone()),
+            })
+            .collect();
+        if backwards {
+            rows.reverse();
+        }
+        Tree::restore(rows.into_iter().map(Ok::<_, std::io::Error>))
+            .expect("a checkpoint is restored")
+    }
+}
+
+/// How often what came about, over all cases: a property of commands that all fail at their
+/// first check would say nothing.
+#[derive(Default)]
+struct Outcomes(BTreeMap<&'static str, u32>);
+
+impl Outcomes {
+    fn add(&mut self, case: BTreeMap<&'static str, u32>) {
+        for (what, count) in case {
+            *self.0.entry(what).or_default() += count;
+        }
+    }
+}
+
+static OUTCOMES: Mutex<Outcomes> = Mutex::new(Outcomes(BTreeMap::new()));
+
+#[test]
+fn nothing_breaks_the_state() {
+    whatever_is_applied();
+    let outcomes = std::mem::take(&mut OUTCOMES.lock().expect("no case panicked").0);
+    println!("{outcomes:?}");
+    for what in [
+        "done",
+        "bounced",
+        "misnumbered",
+        "expired",
+        "attached",
+        "committed",
+        "conflict",
+        "rejected",
+        "activated",
+        "void",
+        "queued",
+    ] {
+        assert!(
+            outcomes.get(what).is_some_and(|count| *count > 20),
+            "{what}: {outcomes:?}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(config(300))]
+
+    /// Replies, Stats, data, ACLs, ephemerals and events, against some two hundred naive lines.
+    #[test]
+    fn clients_see_what_the_model_says(steps in client_steps()) {
+        let mut tree = Tree::new();
+        let mut model = Model::new();
+        for operation in steps {
+            let applied = tree.apply(&Command { time_ms: 5, operation: operation.clone() });
+            tree.publish();
+            let expected = model.apply(&operation);
+            let actual = model::outcome(&applied);
+            prop_assert_eq!(&actual, &expected, "{:?}", operation);
+            prop_assert_eq!(dump::znodes(&tree.reader().view()), model.znodes());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(400))]
+
+    /// Whatever is applied, in batches, beside views, captures and restarts.
+    fn whatever_is_applied(steps in any_steps()) {
+        let mut tree = Tree::new();
+        let mut replica = Tree::new();
+        let mut store = Store::default();
+        let mut views: Vec<(View, String)> = Vec::new();
+        let mut aim = Aim::default();
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Apply(mut operation, aimed) => {
+                    if aimed {
+                        tree.publish();
+                        aim.correct(&mut operation, &tree);
+                    }
+                    let before = tree.last_zxid();
+                    let command = Command { time_ms: number as u64, operation };
+                    let applied = tree.apply(&command);
+                    aim.learn(&applied);
+                    prop_assert_eq!(applied.zxid, before.next());
+                    prop_assert_eq!(tree.last_zxid(), before.next());
+                    replica.apply(&command);
+                    prop_assert_eq!(tree.hash(), replica.hash(), "{:?}", command);
+                }
+                Step::Publish => tree.publish(),
+                Step::View => {
+                    let view = tree.reader().view();
+                    views.push((view.clone(), dump(&view)));
+                }
+                Step::Drop(which) => {
+                    if !views.is_empty() {
+                        views.swap_remove(which % views.len());
+                    }
+                }
+                Step::Capture => {
+                    tree.publish();
+                    let zxid = store.take(&mut tree);
+                    prop_assert_eq!(zxid, tree.last_zxid());
+                }
+                Step::CaptureLate(operations) => {
+                    // The rows are made while commands are applied.
+                    tree.publish();
+                    let capture = tree.capture();
+                    for operation in operations {
+                        let command = Command { time_ms: number as u64, operation };
+                        aim.learn(&tree.apply(&command));
+                        replica.apply(&command);
+                    }
+                    tree.publish();
+                    tree.reclaim(1_000);
+                    store.write(capture.records().collect());
+                }
+                Step::Restart(backwards) => {
+                    tree.publish();
+                    store.take(&mut tree);
+                    let restored = store.restore(backwards);
+                    prop_assert_eq!(dump::whole(&restored), dump::whole(&tree));
+                    tree = restored;
+                    views.clear();
+                }
+            }
+            for (view, seen) in &views {
+                prop_assert_eq!(&dump(view), seen);
+            }
+        }
+        tree.publish();
+        replica.publish();
+        OUTCOMES.lock().expect("no test panics with it").add(aim.outcomes);
+        prop_assert_eq!(dump::whole(&tree), dump::whole(&replica));
+
+        // Nothing is left of what only views saw.
+        views.clear();
+        tree.apply(&Command { time_ms: 0, operation: Operation::RaiseLevel { level: 9 } });
+        tree.publish();
+        while tree.reclaim(64) == 64 {}
+        prop_assert_eq!(tree.figures().old_versions, 0);
+    }
+}

@@ -1,0 +1,432 @@
+//! What ZooKeeper's operations mean, as plainly as it can be said: a map from paths to
+//! znodes, where a failed multi is undone by a copy of the whole.
+
+use std::collections::BTreeMap;
+
+use innkeeper_proto::{Acl, CreateMode, ErrorCode, EventType, Perms, Stat};
+use innkeeper_tree::applied::{Applied, OpReply, Outcome, Reply, SessionResult, TicketResult};
+use innkeeper_tree::command::{Identity, Operation, SessionRequest, Write, WriteOp};
+use innkeeper_tree::{SessionId, acl, path};
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Seen {
+    pub data: Option<Vec<u8>>,
+    pub stat: Stat,
+    pub acl: Vec<Acl>,
+}
+
+#[derive(Clone)]
+struct Znode {
+    data: Option<Vec<u8>>,
+    acl: Vec<Acl>,
+    /// With cversion as the count of creates; counts and lengths are filled in when shown.
+    stat: Stat,
+}
+
+#[derive(Clone)]
+struct Session {
+    attachment: u32,
+    seq: u64,
+}
+
+pub struct Model {
+    znodes: BTreeMap<String, Znode>,
+    sessions: BTreeMap<SessionId, Session>,
+    zxid: i64,
+    events: Vec<String>,
+}
+
+impl Model {
+    pub fn new() -> Model {
+        let mut model = Model {
+            znodes: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            zxid: 0,
+            events: Vec::new(),
+        };
+        for (path, list, aversion) in [
+            ("/", acl::open(), 0),
+            ("/zookeeper", acl::open(), 0),
+            ("/zookeeper/quota", acl::open(), 0),
+            ("/zookeeper/config", acl::read_only(), -1),
+        ] {
+            let stat = Stat {
+                aversion,
+                ..Stat::default()
+            };
+            model.znodes.insert(
+                path.to_owned(),
+                Znode {
+                    data: Some(Vec::new()),
+                    acl: list,
+                    stat,
+                },
+            );
+        }
+        model
+    }
+
+    pub fn znodes(&self) -> BTreeMap<String, Seen> {
+        self.znodes
+            .iter()
+            .map(|(path, znode)| {
+                let seen = Seen {
+                    data: znode.data.clone(),
+                    stat: self.stat(path),
+                    acl: znode.acl.clone(),
+                };
+                (path.clone(), seen)
+            })
+            .collect()
+    }
+
+    fn children(&self, path: &str) -> i32 {
+        self.znodes
+            .keys()
+            .filter(|child| child.as_str() != "/" && path::parent(child) == path)
+            .count() as i32
+    }
+
+    fn stat(&self, path: &str) -> Stat {
+        let znode = &self.znodes[path];
+        let num_children = self.children(path);
+        Stat {
+            num_children,
+            cversion: 2 * znode.stat.cversion - num_children,
+            data_length: znode.data.as_ref().map_or(0, Vec::len) as i32,
+            ..znode.stat
+        }
+    }
+
+    /// The outcome of a command and its events, as text.
+    pub fn apply(&mut self, operation: &Operation) -> String {
+        self.zxid += 1;
+        self.events.clear();
+        let outcome = match operation {
+            Operation::CreateSession { session, .. } => {
+                if self.sessions.contains_key(session) {
+                    "NoSession".to_owned()
+                } else {
+                    self.sessions.insert(
+                        *session,
+                        Session {
+                            attachment: 1,
+                            seq: 0,
+                        },
+                    );
+                    "Attached 1".to_owned()
+                }
+            }
+            Operation::Reattach { session, .. } => match self.sessions.get_mut(session) {
+                None => "NoSession".to_owned(),
+                Some(known) => {
+                    *known = Session {
+                        attachment: known.attachment + 1,
+                        seq: 0,
+                    };
+                    format!("Attached {}", known.attachment)
+                }
+            },
+            Operation::ExpireSession {
+                session,
+                attachment,
+            } => {
+                if self
+                    .sessions
+                    .get(session)
+                    .is_some_and(|known| known.attachment == *attachment)
+                {
+                    self.end(*session);
+                }
+                "Nobody".to_owned()
+            }
+            Operation::Session {
+                session,
+                attachment,
+                seq,
+                request,
+            } => {
+                let Some(known) = self.sessions.get_mut(session) else {
+                    return "Expired []".to_owned();
+                };
+                if known.attachment != *attachment {
+                    "Moved".to_owned()
+                } else if *seq <= known.seq {
+                    "Duplicate".to_owned()
+                } else if *seq > known.seq + 1 {
+                    "Gap".to_owned()
+                } else {
+                    known.seq = *seq;
+                    match request {
+                        SessionRequest::Close => {
+                            self.end(*session);
+                            "Closed".to_owned()
+                        }
+                        SessionRequest::Write {
+                            identities, write, ..
+                        } => self.write(write, identities, Some(*session)),
+                    }
+                }
+            }
+            Operation::Admin {
+                identities, write, ..
+            } => self.write(write, identities, None),
+            other => panic!("the model does not know {other:?}"),
+        };
+        format!("{outcome} {:?}", self.events)
+    }
+
+    fn end(&mut self, session: SessionId) {
+        self.sessions.remove(&session);
+        let owned: Vec<String> = self
+            .znodes
+            .iter()
+            .filter(|(_, znode)| znode.stat.ephemeral_owner == session.0 as i64)
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in owned {
+            self.remove(&path);
+        }
+    }
+
+    fn write(
+        &mut self,
+        write: &Write,
+        identities: &[Identity],
+        session: Option<SessionId>,
+    ) -> String {
+        match write {
+            Write::Single(operation) => match self.run(operation, identities, session) {
+                Ok(reply) => format!("Single {reply}"),
+                Err(error) => format!("Single {error:?}"),
+            },
+            Write::Multi(operations) => {
+                let before = self.znodes.clone();
+                let mut replies = Vec::new();
+                for (index, operation) in operations.iter().enumerate() {
+                    match self.run(operation, identities, session) {
+                        Ok(reply) => replies.push(reply),
+                        Err(error) => {
+                            self.znodes = before;
+                            self.events.clear();
+                            return format!("Failed {index} {error:?}");
+                        }
+                    }
+                }
+                format!("Multi {replies:?}")
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        operation: &WriteOp,
+        identities: &[Identity],
+        session: Option<SessionId>,
+    ) -> Result<String, ErrorCode> {
+        match operation {
+            WriteOp::Create {
+                path,
+                data,
+                acl,
+                mode,
+            } => {
+                let owner = match mode {
+                    CreateMode::Ephemeral | CreateMode::EphemeralSequential => {
+                        session.ok_or(ErrorCode::BadArguments)?.0 as i64
+                    }
+                    CreateMode::Persistent | CreateMode::PersistentSequential => 0,
+                    _ => return Err(ErrorCode::Unimplemented),
+                };
+                let parent = parent(path)?;
+                let list = acl::fixup(acl, identities)?;
+                let above = self.znodes.get(&parent).ok_or(ErrorCode::NoNode)?;
+                permit(&above.acl, Perms::CREATE, identities)?;
+                let path = match mode.is_sequential() {
+                    true => format!("{path}{:010}", above.stat.cversion),
+                    false => path.clone(),
+                };
+                path::validate(&path)?;
+                if self.znodes.contains_key(&path) {
+                    return Err(ErrorCode::NodeExists);
+                }
+                if above.stat.ephemeral_owner != 0 {
+                    return Err(ErrorCode::NoChildrenForEphemerals);
+                }
+                let parent_acl = above.acl.clone();
+                let stat = Stat {
+                    czxid: self.zxid,
+                    mzxid: self.zxid,
+                    pzxid: self.zxid,
+                    ctime: 5,
+                    mtime: 5,
+                    ephemeral_owner: owner,
+                    ..Stat::default()
+                };
+                let data = data.as_ref().map(|data| data.to_vec());
+                self.znodes.insert(
+                    path.clone(),
+                    Znode {
+                        data,
+                        acl: list.clone(),
+                        stat,
+                    },
+                );
+                let above = self.znodes.get_mut(&parent).expect("found");
+                above.stat.cversion += 1;
+                above.stat.pzxid = self.zxid;
+                self.event(EventType::NodeCreated, &path, &list);
+                self.event(EventType::NodeChildrenChanged, &parent, &parent_acl);
+                Ok(format!("created {path} {:?}", self.stat(&path)))
+            }
+            WriteOp::Delete { path, version } => {
+                let parent = parent(path)?;
+                if path::is_special(path) {
+                    return Err(ErrorCode::BadArguments);
+                }
+                let above = self.znodes.get(&parent).ok_or(ErrorCode::NoNode)?;
+                permit(&above.acl, Perms::DELETE, identities)?;
+                let znode = self.znodes.get(path).ok_or(ErrorCode::NoNode)?;
+                expect(znode.stat.version, *version)?;
+                if self.children(path) > 0 {
+                    return Err(ErrorCode::NotEmpty);
+                }
+                self.remove(path);
+                Ok("deleted".to_owned())
+            }
+            WriteOp::SetData {
+                path,
+                data,
+                version,
+            } => {
+                path::validate(path)?;
+                let znode = self.znodes.get(path).ok_or(ErrorCode::NoNode)?;
+                permit(&znode.acl, Perms::WRITE, identities)?;
+                expect(znode.stat.version, *version)?;
+                let list = znode.acl.clone();
+                let zxid = self.zxid;
+                let znode = self.znodes.get_mut(path).expect("found");
+                znode.data = data.as_ref().map(|data| data.to_vec());
+                znode.stat = Stat {
+                    mzxid: zxid,
+                    mtime: 5,
+                    version: znode.stat.version + 1,
+                    ..znode.stat
+                };
+                self.event(EventType::NodeDataChanged, path, &list);
+                Ok(format!("set {:?}", self.stat(path)))
+            }
+            WriteOp::SetAcl { path, acl, version } => {
+                path::validate(path)?;
+                let list = acl::fixup(acl, identities)?;
+                let znode = self.znodes.get_mut(path).ok_or(ErrorCode::NoNode)?;
+                permit(&znode.acl, Perms::ADMIN, identities)?;
+                expect(znode.stat.aversion, *version)?;
+                znode.acl = list;
+                znode.stat.aversion += 1;
+                Ok(format!("set {:?}", self.stat(path)))
+            }
+            WriteOp::Check { path, version } => {
+                path::validate(path)?;
+                let znode = self.znodes.get(path).ok_or(ErrorCode::NoNode)?;
+                permit(&znode.acl, Perms::READ, identities)?;
+                expect(znode.stat.version, *version)?;
+                Ok("checked".to_owned())
+            }
+        }
+    }
+
+    fn remove(&mut self, path: &str) {
+        let gone = self
+            .znodes
+            .remove(path)
+            .expect("only what is there is removed");
+        let parent = path::parent(path).to_owned();
+        let above = self.znodes.get_mut(&parent).expect("a znode has a parent");
+        above.stat.pzxid = self.zxid;
+        let parent_acl = above.acl.clone();
+        self.event(EventType::NodeDeleted, path, &gone.acl);
+        self.event(EventType::NodeChildrenChanged, &parent, &parent_acl);
+    }
+
+    fn event(&mut self, kind: EventType, path: &str, acl: &[Acl]) {
+        self.events.push(format!("{kind:?} {path} {acl:?}"));
+    }
+}
+
+fn parent(path: &str) -> Result<String, ErrorCode> {
+    let slash = path
+        .rfind('/')
+        .filter(|_| !path.contains('\0'))
+        .ok_or(ErrorCode::BadArguments)?;
+    Ok(if slash == 0 {
+        "/".to_owned()
+    } else {
+        path[..slash].to_owned()
+    })
+}
+
+fn permit(list: &[Acl], wanted: Perms, identities: &[Identity]) -> Result<(), ErrorCode> {
+    if acl::allows(list, wanted, identities) {
+        Ok(())
+    } else {
+        Err(ErrorCode::NoAuth)
+    }
+}
+
+fn expect(actual: i32, expected: i32) -> Result<(), ErrorCode> {
+    if expected == -1 || expected == actual {
+        Ok(())
+    } else {
+        Err(ErrorCode::BadVersion)
+    }
+}
+
+/// What the tree said, as the model says it.
+pub fn outcome(applied: &Applied) -> String {
+    let text = match &applied.outcome {
+        Outcome::Nobody => "Nobody".to_owned(),
+        Outcome::Session {
+            result: SessionResult::Done(reply),
+            ..
+        } => self::reply(reply),
+        Outcome::Session { result, .. } => format!("{result:?}"),
+        Outcome::Ticket {
+            result: TicketResult::Admin(reply),
+            ..
+        } => self::reply(reply),
+        Outcome::Ticket {
+            result: TicketResult::Attached { attachment, .. },
+            ..
+        } => format!("Attached {attachment}"),
+        Outcome::Ticket { result, .. } => format!("{result:?}"),
+    };
+    let events: Vec<String> = applied
+        .events
+        .iter()
+        .map(|event| format!("{:?} {} {:?}", event.kind, event.path, event.acl))
+        .collect();
+    format!("{text} {events:?}")
+}
+
+fn reply(reply: &Reply) -> String {
+    match reply {
+        Reply::Single(Ok(reply)) => format!("Single {}", op_reply(reply)),
+        Reply::Single(Err(error)) => format!("Single {error:?}"),
+        Reply::Multi(replies) => format!(
+            "Multi {:?}",
+            replies.iter().map(op_reply).collect::<Vec<_>>()
+        ),
+        Reply::MultiFailed { index, error } => format!("Failed {index} {error:?}"),
+        Reply::Closed => "Closed".to_owned(),
+    }
+}
+
+fn op_reply(reply: &OpReply) -> String {
+    match reply {
+        OpReply::Created { path, stat } => format!("created {path} {stat:?}"),
+        OpReply::Deleted => "deleted".to_owned(),
+        OpReply::Set(stat) => format!("set {stat:?}"),
+        OpReply::Checked => "checked".to_owned(),
+    }
+}
