@@ -113,7 +113,9 @@ impl<R: Runtime> Session<R> {
             State::InFlight(_) => return Ok(false),
             State::Syncing(number) if number > self.syncs.confirmed => return Ok(false),
             State::Failed(error, index) => {
-                if let Body::Plain(Request::Multi(multi)) = &front.body {
+                if let Body::Plain(Request::Multi(multi)) = &front.body
+                    && error != ErrorCode::MarshallingError
+                {
                     let len = multi.ops.len();
                     encode_multi_failed(wire, xid, self.last_zxid, len, index, error);
                     self.pop_front();

@@ -168,7 +168,7 @@ const fn is_write(request: &Request) -> bool {
     )
 }
 
-/// What a request asks of the log; the error names the operation of a multi at fault.
+/// What a request asks of the log; the error names the operation at fault.
 fn write_of(request: &Request) -> Result<Write, (ErrorCode, usize)> {
     let alone = |error| (error, 0);
     Ok(Write::Single(match request {
@@ -188,9 +188,12 @@ fn write_of(request: &Request) -> Result<Write, (ErrorCode, usize)> {
             version: set.version,
         },
         Request::Multi(multi) => {
-            let ops = multi.ops.iter().enumerate();
-            let ops = ops.map(|(index, op)| multi_op_of(op).map_err(|error| (error, index)));
-            return Ok(Write::Multi(ops.collect::<Result<_, _>>()?));
+            // ZooKeeper finds an unknown create mode while it reads the multi, and calls the
+            // whole of it unreadable. (test: `failed_writes_answer_in_their_place`)
+            let unreadable = |_| (ErrorCode::MarshallingError, 0);
+            let ops = multi.ops.iter().map(multi_op_of);
+            let ops = ops.collect::<Result<_, _>>().map_err(unreadable)?;
+            return Ok(Write::Multi(ops));
         }
         _ => return Err((ErrorCode::Unimplemented, 0)),
     }))

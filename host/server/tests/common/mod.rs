@@ -1,4 +1,8 @@
 //! A node in this process, and a client that speaks bytes.
+//!
+//! With `ZOOKEEPER_ADDRESS` set, the tests that start a node with default settings run against the
+//! server there instead (`scripts/zookeeper.sh run <test binary> --exact <test>`), which must be
+//! fresh: this is how the expectations are checked against a real ZooKeeper.
 #![allow(dead_code)] // Each test file uses its part.
 #![allow(clippy::disallowed_methods)] // A client of tests has sockets of its own.
 
@@ -31,6 +35,18 @@ pub struct Running {
 
 impl Running {
     pub fn start() -> Self {
+        if let Ok(address) = std::env::var("ZOOKEEPER_ADDRESS") {
+            let addr = address.parse().unwrap();
+            eventually("the server takes sessions", || {
+                Client::connect_as(addr, &connect_request(10_000)).is_some()
+            });
+            return Self {
+                addr,
+                node: None,
+                threads: Threads::start(RealConfig::default()).unwrap(),
+                folder: tempfile::tempdir().unwrap(),
+            };
+        }
         Self::start_with(|_| {})
     }
 
