@@ -155,7 +155,8 @@ impl<R: Runtime> StateMachine<R> {
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
+            .unwrap_or("no message")
+            .replace('\n', " ");
         let at = self.applied.map_or(0, |id| id.index + 1);
         io::Error::other(self.failure.fail(format!(
             "{doing} of log entry {at} or of one soon after it panicked ({message}): this is a bug, report it with the log folder"
@@ -170,8 +171,13 @@ impl<R: Runtime> StateMachine<R> {
         if !batch.is_empty() {
             let applied = std::mem::replace(batch, Vec::with_capacity(batch.len()));
             let (tree, delivery) = (&mut self.tree, &self.delivery);
+            let mut published = 0;
             let delivered = catch_unwind(AssertUnwindSafe(|| {
-                delivery.deliver(applied, &mut || tree.publish());
+                delivery.deliver(applied, &mut || {
+                    tree.publish();
+                    published += 1;
+                });
+                assert_eq!(published, 1, "a delivery publishes exactly once");
             }));
             delivered.map_err(|panic| self.panicked("delivery", panic.as_ref()))?;
         }

@@ -1,0 +1,184 @@
+//! Checkpoints by themselves: how far they may go, and how a snapshot travels.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use common::{create, dump, set};
+use futures_util::stream;
+use innkeeper_raft::log::Log;
+use innkeeper_raft::state::{SnapshotData, StateMachine, read_checkpoint};
+use innkeeper_raft::{Delivery, Entry, Proposal, Refusal, Settings, StateError, log_id};
+use innkeeper_runtime::{Disk, Runtime, Sim, SimDisk, Simulated};
+use innkeeper_tree::{Applied, Command, Operation, encoding};
+use openraft::EntryPayload;
+use openraft::RaftSnapshotBuilder;
+use openraft::storage::{IOFlushed, RaftLogStorage, RaftStateMachine};
+
+fn entry(index: u64, operation: Operation) -> Entry {
+    let command = Command {
+        time_ms: 1000 + index,
+        operation,
+    };
+    let mut encoded = Vec::new();
+    encoding::encode_command(&command, &mut encoded);
+    Entry {
+        log_id: log_id(1, index),
+        payload: EntryPayload::Normal(Proposal::new(command, encoded.into())),
+    }
+}
+
+/// Publishes and does no more: an installed snapshot lets the zxid jump.
+struct Publish;
+
+impl Delivery for Publish {
+    fn deliver(&self, _batch: Vec<Applied>, publish: &mut dyn FnMut()) {
+        publish();
+    }
+
+    fn refused(&self, operation: Operation, refusal: Refusal) {
+        panic!("there is no door to refuse {operation:?}: {refusal}");
+    }
+}
+
+type Machine = StateMachine<Simulated>;
+
+fn open(runtime: &Simulated, disk: &SimDisk) -> (Log<Simulated>, Machine) {
+    let settings = Arc::new(Settings::default());
+    let log = Log::open(runtime.clone(), disk, settings.clone()).unwrap();
+    let delivery = Arc::new(Publish);
+    let machine = StateMachine::open(runtime.clone(), disk, settings, log.clone(), delivery);
+    (log, machine.unwrap())
+}
+
+async fn apply(machine: &mut Machine, entries: Vec<Entry>) {
+    let items = entries.into_iter().map(|entry| Ok((entry, None)));
+    machine.apply(stream::iter(items)).await.unwrap();
+}
+
+fn disk(runtime: &Simulated, name: &str) -> SimDisk {
+    runtime.disk(Path::new(name)).unwrap()
+}
+
+#[test]
+fn a_checkpoint_never_goes_beyond_what_the_log_has_flushed() {
+    Sim::run(1, |runtime| async move {
+        let disk = disk(&runtime, "/data");
+        let (mut log, mut machine) = open(&runtime, &disk);
+        let entries: Vec<_> = (0..10).map(|i| entry(i, create(i + 1))).collect();
+        // The entries will never be flushed; openraft may apply them all the same, when others
+        // have them.
+        disk.fail_sync(1);
+        log.append(entries.clone(), IOFlushed::noop())
+            .await
+            .unwrap();
+        apply(&mut machine, entries).await;
+        let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
+        let error = builder.build_snapshot().await.unwrap_err().to_string();
+        assert!(error.contains("the log cannot be"), "{error}");
+        drop((builder, machine, log));
+        let (tree, meta) = read_checkpoint(&disk.reopen()).unwrap().unwrap();
+        assert_eq!(meta.last_log_id, None, "state.redb stands where it stood");
+        assert_eq!(tree.last_zxid().0, 0);
+    });
+}
+
+#[test]
+fn a_snapshot_travels_as_bytes_and_replaces_the_state() {
+    Sim::run(1, |runtime| async move {
+        let from = disk(&runtime, "/from");
+        let (_log, mut machine) = open(&runtime, &from);
+        let mut entries: Vec<_> = (0..200).map(|i| entry(i, create(i + 1))).collect();
+        entries.extend((200..260).map(|i| entry(i, set(i, i - 199))));
+        apply(&mut machine, entries).await;
+        let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
+        let snapshot = builder.build_snapshot().await.unwrap();
+        assert_eq!(snapshot.meta.last_log_id, Some(log_id(1, 259)));
+        // What is applied later is not in it.
+        apply(&mut machine, vec![entry(260, create(900))]).await;
+
+        let mut bytes = BytesMut::new();
+        let mut pieces = 0;
+        for piece in snapshot.snapshot.pieces(1000).unwrap() {
+            bytes.extend_from_slice(&piece.unwrap());
+            pieces += 1;
+        }
+        assert!(pieces > 10, "{pieces}");
+        let bytes = bytes.freeze();
+        let (meta, data) = SnapshotData::from_bytes(bytes.clone()).unwrap();
+        assert_eq!(meta, snapshot.meta);
+
+        let to = disk(&runtime, "/to");
+        let (log, mut receiver) = open(&runtime, &to);
+        apply(&mut receiver, vec![entry(0, create(77))]).await;
+        receiver.install_snapshot(&meta, data).await.unwrap();
+        let (applied, _) = receiver.applied_state().await.unwrap();
+        assert_eq!(applied, meta.last_log_id);
+        // It goes on from there, and what it keeps is whole.
+        apply(&mut receiver, vec![entry(260, create(900))]).await;
+        let mut builder = receiver.try_create_snapshot_builder(true).await.unwrap();
+        builder.build_snapshot().await.unwrap();
+        let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
+        builder.build_snapshot().await.unwrap();
+        drop((machine, receiver, builder, snapshot, log));
+        let (sent, _) = read_checkpoint(&from.reopen()).unwrap().unwrap();
+        let (got, _) = read_checkpoint(&to.reopen()).unwrap().unwrap();
+        assert_eq!(sent.hash(), got.hash());
+        assert_eq!(sent.last_zxid(), got.last_zxid());
+        assert_eq!(dump(&sent.reader().view()), dump(&got.reader().view()));
+
+        // Damage anywhere is seen before anything is replaced.
+        for at in (0..bytes.len()).step_by(37) {
+            let mut damaged = bytes.to_vec();
+            damaged[at] ^= 1;
+            assert!(
+                SnapshotData::from_bytes(Bytes::from(damaged)).is_err(),
+                "byte {at}"
+            );
+        }
+        assert!(matches!(
+            SnapshotData::from_bytes(bytes.slice(..bytes.len() - 9)),
+            Err(StateError::Damaged { .. })
+        ));
+    });
+}
+
+#[test]
+fn a_power_cut_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new() {
+    let mut old = 0;
+    let mut new = 0;
+    for nth in 1..40 {
+        let disks = Sim::run(nth, |runtime| async move {
+            let from = disk(&runtime, "/from");
+            let (_log, mut machine) = open(&runtime, &from);
+            let entries = (0..50).map(|i| entry(i, create(i + 1))).collect();
+            apply(&mut machine, entries).await;
+            let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
+            let snapshot = builder.build_snapshot().await.unwrap();
+
+            let to = disk(&runtime, "/to");
+            let (_log, mut receiver) = open(&runtime, &to);
+            apply(&mut receiver, vec![entry(0, create(77))]).await;
+            let mut builder = receiver.try_create_snapshot_builder(true).await.unwrap();
+            builder.build_snapshot().await.unwrap();
+            to.cut_at_sync(nth, innkeeper_runtime::sim::CutAt::Before);
+            let _ = receiver
+                .install_snapshot(&snapshot.meta, snapshot.snapshot)
+                .await;
+            to
+        });
+        let survived = disks.reopen();
+        let names = survived.list("").unwrap();
+        let (tree, meta) = read_checkpoint(&survived)
+            .unwrap()
+            .unwrap_or_else(|| panic!("state.redb is gone: {names:?}"));
+        match tree.last_zxid().0 {
+            1 => old += 1,
+            50 => new += 1,
+            other => panic!("neither the old state nor the new: {other} {meta:?}"),
+        }
+    }
+    assert!(old > 3 && new > 3, "{old} {new}");
+}
