@@ -4,6 +4,7 @@
 # (--unit-graph, unstable, hence the bootstrap flag); nothing is compiled.
 set -eu
 . "$(dirname "$0")/lib.sh"
+command -v python3 >/dev/null 2>&1 || need_packages "the comparison is a Python script" python3
 cd "$root_dir"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
