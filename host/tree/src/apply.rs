@@ -30,6 +30,9 @@ use crate::{Tree, Zxid};
 /// so that what a long view held is freed while new old versions come.
 const RECLAIM_PER_NODE: usize = 3;
 
+/// How many nodes are kept before views that wait are let in.
+const COMMIT_RUN: usize = 256;
+
 /// How many in addition with each command.
 const RECLAIM_PER_COMMAND: usize = 2;
 
@@ -299,10 +302,16 @@ impl Change<'_> {
     /// Keeps the change's versions, and the sessions' lists of ephemerals.
     fn commit(mut self, store: &Store, horizon: &crate::store::Horizon) -> Done {
         let mut owners = Vec::new();
-        let touched = self.nodes.touched().len();
-        self.nodes.commit(self.zxid.0, horizon, &mut owners);
-        self.nodes
-            .reclaim(touched * RECLAIM_PER_NODE + RECLAIM_PER_COMMAND, horizon);
+        let touched = self.nodes.take_touched();
+        for some in touched.chunks(COMMIT_RUN) {
+            self.nodes.commit(some, self.zxid.0, horizon, &mut owners);
+            let budget = some.len() * RECLAIM_PER_NODE + RECLAIM_PER_COMMAND;
+            self.nodes.reclaim(budget, horizon);
+            if some.len() == COMMIT_RUN {
+                parking_lot::RwLockWriteGuard::bump(&mut self.nodes);
+            }
+        }
+        self.nodes.recycle_touched(touched);
         let Change {
             nodes,
             hash,

@@ -7,7 +7,7 @@
 //! 3. [`Tree::restore`] reads every row of the store back. What can be told from other rows
 //!    (counts of children, who owns what, the last change below a znode) is in none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -39,28 +39,20 @@ impl Capture {
         self.view.zxid()
     }
 
-    /// How many records there are.
-    pub fn len(&self) -> usize {
-        self.dirty.deleted.len() + self.dirty.changed.len() + self.small.len()
-    }
-
-    /// Is there nothing to write? Not even the zxid moved, then.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The records to write, in no particular order, each key at most once.
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        let deleted = self
-            .dirty
-            .deleted
-            .iter()
+        let deleted: BTreeSet<&Arc<str>> = self.dirty.deleted.iter().collect();
+        let deleted = deleted
+            .into_iter()
+            .filter(|path| self.view.exists(path).is_none())
             .map(|path| rows::znode::<Bytes, Vec<Acl>>(path, None));
-        let changed = self
-            .dirty
-            .changed
-            .iter()
-            .filter_map(|slot| self.view.record(*slot));
+        // A slot that was freed and used again may stand there twice.
+        let mut changed = self.dirty.changed.clone();
+        changed.sort_unstable();
+        changed.dedup();
+        let changed = changed
+            .into_iter()
+            .filter_map(|slot| self.view.record(slot));
         deleted.chain(changed).chain(self.small.iter().cloned())
     }
 }

@@ -29,10 +29,9 @@ pub(super) struct Node {
     pub(super) subtree_zxid: u64,
     /// The version before the current one, or [`NONE`].
     pub(super) older: u32,
-    /// Stands in the list of what the next capture writes.
-    pub(super) dirty: bool,
-    /// Stands in one of the lists of what is to be pruned.
-    pub(super) queued: bool,
+    /// In the low bit, whether it stands in one of the lists of what is to be pruned; above
+    /// it, the number of the capture that will write it, if that is yet to come.
+    pub(super) marks: u32,
 }
 
 impl Node {
@@ -45,9 +44,23 @@ impl Node {
             children: None,
             subtree_zxid: 0,
             older: NONE,
-            dirty: false,
-            queued: false,
+            marks: 0,
         }
+    }
+
+    pub(super) fn is_queued(&self) -> bool {
+        self.marks & 1 != 0
+    }
+
+    pub(super) fn set_queued(&mut self, queued: bool) {
+        self.marks = self.marks & !1 | u32::from(queued);
+    }
+
+    /// Marks the node for a capture; false if it was.
+    pub(super) fn mark(&mut self, capture: u32) -> bool {
+        let fresh = self.marks >> 1 != capture;
+        self.marks = capture << 1 | self.marks & 1;
+        fresh
     }
 }
 

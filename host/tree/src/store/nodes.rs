@@ -23,6 +23,9 @@ use crate::path::ROOT as ROOT_PATH;
 /// The root's slot.
 pub(super) const ROOT: u32 = 0;
 
+/// The number of the first capture.
+const FIRST_CAPTURE: u32 = 1;
+
 /// All znodes, in all versions that anyone can see.
 ///
 /// - The index holds every node with a slot, tombstones too.
@@ -43,7 +46,9 @@ pub(crate) struct Nodes {
     /// Each node stands at most once in one of them.
     pending: VecDeque<u32>,
     held: VecDeque<u32>,
+    /// What the capture of that number writes.
     dirty: Vec<u32>,
+    capture: u32,
     deleted: Vec<Arc<str>>,
     deleted_before: usize,
     live: usize,
@@ -57,8 +62,8 @@ pub(crate) struct OwnerChange {
     pub(crate) owns: bool,
 }
 
-/// What the next capture writes.
-#[derive(Default)]
+/// What a capture writes: slots and paths, possibly more than once, or without a change that
+/// lasted.
 pub(crate) struct Dirty {
     pub(crate) changed: Vec<u32>,
     pub(crate) deleted: Vec<Arc<str>>,
@@ -71,7 +76,7 @@ impl Nodes {
         let mut current = Slab::new();
         let slot = nodes.insert(Node {
             parent: ROOT,
-            dirty: true,
+            marks: FIRST_CAPTURE << 1,
             ..Node::vacant()
         });
         current.insert(Version {
@@ -88,6 +93,7 @@ impl Nodes {
             pending: VecDeque::new(),
             held: VecDeque::new(),
             dirty: vec![slot],
+            capture: FIRST_CAPTURE,
             deleted: Vec::new(),
             deleted_before: 0,
             live: 1,
@@ -330,8 +336,7 @@ impl Nodes {
     /// Marks what a new tree is made with for the first capture.
     pub(crate) fn mark_dirty(&mut self, slot: u32) {
         let node = self.nodes.get_mut(slot);
-        if !node.dirty {
-            node.dirty = true;
+        if node.mark(self.capture) {
             self.dirty.push(slot);
         }
     }
@@ -354,15 +359,30 @@ impl Nodes {
         self.deleted.push(path);
     }
 
-    /// The nodes that the command in progress has changed so far.
-    pub(crate) fn touched(&self) -> &[u32] {
-        &self.touched
+    /// Hands the nodes that the command changed over for [`Nodes::commit`].
+    pub(crate) fn take_touched(&mut self) -> Vec<u32> {
+        self.deleted_before = self.deleted.len();
+        std::mem::take(&mut self.touched)
     }
 
-    /// The command succeeded: its versions stay. Says which ephemerals came and went.
-    pub(crate) fn commit(&mut self, zxid: u64, horizon: &Horizon, owners: &mut Vec<OwnerChange>) {
-        let touched = std::mem::take(&mut self.touched);
-        for &slot in &touched {
+    /// Takes the room of the list back for the next command, within reason.
+    pub(crate) fn recycle_touched(&mut self, mut touched: Vec<u32>) {
+        if touched.capacity() <= 4096 {
+            touched.clear();
+            self.touched = touched;
+        }
+    }
+
+    /// The command succeeded: the versions of these nodes, some of those that it changed, stay.
+    /// Says which ephemerals came and went.
+    pub(crate) fn commit(
+        &mut self,
+        touched: &[u32],
+        zxid: u64,
+        horizon: &Horizon,
+        owners: &mut Vec<OwnerChange>,
+    ) {
+        for &slot in touched {
             let node = self.nodes.get(slot);
             let before = match node.older {
                 NONE => None,
@@ -391,22 +411,15 @@ impl Nodes {
             self.live = self.live + usize::from(exists) - usize::from(before.is_some());
             self.prune(slot, horizon);
             let node = self.nodes.get_mut(slot);
-            if !node.dirty {
-                node.dirty = true;
+            if node.mark(self.capture) {
                 self.dirty.push(slot);
             }
-            if !node.queued && (node.older != NONE || !exists) {
-                node.queued = true;
+            if !node.is_queued() && (node.older != NONE || !exists) {
+                node.set_queued(true);
                 self.pending.push_back(slot);
             }
             self.raise_committed(slot, zxid);
         }
-        // The vector's room is kept for the next command, within reason.
-        if touched.capacity() <= 4096 {
-            self.touched = touched;
-            self.touched.clear();
-        }
-        self.deleted_before = self.deleted.len();
     }
 
     /// An ancestor that is at `zxid` already means that all above it are.
@@ -488,7 +501,7 @@ impl Nodes {
                 self.held.push_back(slot);
                 continue;
             }
-            node.queued = false;
+            node.set_queued(false);
             if node.children.is_none() && self.current.get(slot).body.is_none() {
                 self.free(slot);
             }
@@ -523,8 +536,8 @@ impl Nodes {
                 siblings.shrink_to(siblings.len() * 2);
             }
         }
-        if !above.queued && self.current.get(parent).body.is_none() {
-            above.queued = true;
+        if !above.is_queued() && self.current.get(parent).body.is_none() {
+            above.set_queued(true);
             self.pending.push_back(parent);
         }
         if let Some(moved) = moved {
@@ -532,20 +545,20 @@ impl Nodes {
         }
     }
 
-    /// What changed since this was last called.
+    /// What changed since this was last called. Costs nothing, however much that is: which of
+    /// it is worth writing is seen when it is read.
     pub(crate) fn take_dirty(&mut self) -> Dirty {
-        let mut changed = std::mem::take(&mut self.dirty);
-        changed.retain(|slot| {
-            // A slot that was freed and used again may stand here twice.
-            let node = self.nodes.get_mut(*slot);
-            std::mem::take(&mut node.dirty) && self.current.get(*slot).body.is_some()
-        });
-        let mut deleted = std::mem::take(&mut self.deleted);
+        // Capture numbers have 31 bits; zero stands for none.
+        self.capture = if self.capture == u32::MAX >> 1 {
+            FIRST_CAPTURE
+        } else {
+            self.capture + 1
+        };
         self.deleted_before = 0;
-        deleted.sort_unstable();
-        deleted.dedup();
-        deleted.retain(|path| self.find(path).is_none());
-        Dirty { changed, deleted }
+        Dirty {
+            changed: std::mem::take(&mut self.dirty),
+            deleted: std::mem::take(&mut self.deleted),
+        }
     }
 }
 

@@ -1,0 +1,179 @@
+//! Views on other threads, while commands are applied and old versions freed.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use innkeeper_proto::CreateMode;
+use innkeeper_tree::command::{Operation, Write, WriteOp};
+use innkeeper_tree::{Command, Identity, Reader, Ticket, Tree, View, acl};
+
+const ACCOUNTS: usize = 40;
+
+fn apply(tree: &mut Tree, write: Write) {
+    let identities = vec![Identity {
+        scheme: "ip".to_owned(),
+        id: "127.0.0.1".to_owned(),
+    }];
+    let operation = Operation::Admin {
+        ticket: Ticket(0),
+        identities,
+        write,
+    };
+    tree.apply(&Command {
+        time_ms: 0,
+        operation,
+    });
+}
+
+fn create(path: String, data: String) -> WriteOp {
+    WriteOp::Create {
+        path,
+        data: Some(data.into()),
+        acl: acl::open(),
+        mode: CreateMode::Persistent,
+    }
+}
+
+fn set(path: String, data: String) -> WriteOp {
+    WriteOp::SetData {
+        path,
+        data: Some(data.into()),
+        version: -1,
+    }
+}
+
+fn number(view: &View, path: &str) -> i64 {
+    let data = view
+        .get(path)
+        .and_then(|znode| znode.data)
+        .expect("accounts stay");
+    std::str::from_utf8(&data)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .expect("an account is a number")
+}
+
+/// Every multi moves something from one account to another, and one child from one folder to
+/// another: in every view the sum is zero, each child is in one folder, and listings, scans
+/// and counts agree.
+#[test]
+fn every_view_is_of_one_moment() {
+    let mut tree = Tree::new();
+    for folder in ["/accounts", "/left", "/right"] {
+        apply(
+            &mut tree,
+            Write::Single(create(folder.to_owned(), String::new())),
+        );
+    }
+    for account in 0..ACCOUNTS {
+        apply(
+            &mut tree,
+            Write::Single(create(format!("/accounts/{account}"), "0".to_owned())),
+        );
+        apply(
+            &mut tree,
+            Write::Single(create(format!("/left/{account}"), "x".repeat(100))),
+        );
+    }
+    tree.publish();
+
+    let done = AtomicBool::new(false);
+    let looks = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for seed in 0..3 {
+            let (reader, done, looks) = (tree.reader(), &done, &looks);
+            scope.spawn(move || watch(&reader, seed, done, looks));
+        }
+        let mut random = 88_172_645_463_325_252u64;
+        let mut below = |bound: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % bound as u64) as usize
+        };
+        let mut steps = 0;
+        while steps < 20_000 || looks.load(Ordering::Relaxed) < 300 {
+            steps += 1;
+            let view = tree.reader().view();
+            let (from, to) = (below(ACCOUNTS), below(ACCOUNTS));
+            if from != to {
+                let (from, to) = (format!("/accounts/{from}"), format!("/accounts/{to}"));
+                let (had, has) = (number(&view, &from), number(&view, &to));
+                apply(
+                    &mut tree,
+                    Write::Multi(vec![
+                        set(from, (had - 1).to_string()),
+                        set(to, (has + 1).to_string()),
+                    ]),
+                );
+            }
+            let child = below(ACCOUNTS);
+            let sides = ["/left", "/right"].map(|side| format!("{side}/{child}"));
+            let (here, there) = match view.exists(&sides[0]) {
+                Some(_) => (&sides[0], &sides[1]),
+                None => (&sides[1], &sides[0]),
+            };
+            let delete = WriteOp::Delete {
+                path: here.clone(),
+                version: -1,
+            };
+            apply(
+                &mut tree,
+                Write::Multi(vec![delete, create(there.clone(), "y".repeat(100))]),
+            );
+            tree.publish();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    tree.publish();
+    while tree.reclaim(1_000) == 1_000 {}
+    assert_eq!(tree.figures().old_versions, 0, "all views are gone");
+}
+
+fn watch(reader: &Reader, seed: u64, done: &AtomicBool, looks: &AtomicU64) {
+    let mut held: Vec<(View, i64)> = Vec::new();
+    let mut turn = seed;
+    while !done.load(Ordering::Relaxed) {
+        turn += 1;
+        let view = reader.view();
+        check(&view);
+        held.push((view.clone(), number(&view, "/accounts/0")));
+        if held.len() > 5 {
+            let (old, then) = held.remove((turn % 5) as usize);
+            assert_eq!(number(&old, "/accounts/0"), then);
+            check(&old);
+        }
+        looks.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn check(view: &View) {
+    let sum: i64 = (0..ACCOUNTS)
+        .map(|account| number(view, &format!("/accounts/{account}")))
+        .sum();
+    assert_eq!(sum, 0, "at {}", view.zxid());
+    let mut names = Vec::new();
+    for side in ["/left", "/right"] {
+        let children = view.children(side).expect("the folders stay");
+        assert_eq!(
+            children.names.len(),
+            children.stat.num_children as usize,
+            "{side} at {}",
+            view.zxid()
+        );
+        let mut scanned = Vec::new();
+        view.scan(side, &mut |path, _| {
+            scanned.extend(
+                path.strip_prefix(side)
+                    .and_then(|rest| rest.strip_prefix('/'))
+                    .map(str::to_owned),
+            );
+            ControlFlow::Continue(())
+        });
+        assert_eq!(scanned, children.names, "{side} at {}", view.zxid());
+        names.extend(children.names);
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), ACCOUNTS, "at {}", view.zxid());
+}
