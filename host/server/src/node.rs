@@ -37,34 +37,32 @@ use crate::tickets::Tickets;
 pub enum StartError {
     /// The data folder.
     #[error(
-        "the data folder {} cannot be used: {source}; name a folder that this user may write with --data",
+        "the data folder {} cannot be used: {error}; name a folder that this user may write with --data",
         path.display()
     )]
     Data {
         /// Which.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why; it says what to do as well.
+        error: io::Error,
     },
     /// A port.
-    #[error("cannot listen on {addr} for {what}: {source}; {hint}")]
+    #[error("cannot listen for {what}: {error}")]
     Listen {
         /// Where.
         addr: SocketAddr,
         /// For whom.
         what: &'static str,
-        /// Why.
-        source: io::Error,
-        /// What to do.
-        hint: String,
+        /// Why; it says what to do as well.
+        error: io::Error,
     },
     /// The admin socket.
-    #[error("cannot listen on the admin socket {}: {source}; use a data folder with a shorter path that this user may write", path.display())]
+    #[error("cannot listen on the admin socket {}: {error}; use a data folder with a shorter path that this user may write", path.display())]
     AdminSocket {
         /// Where.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why; it says what to do as well.
+        error: io::Error,
     },
     /// The replica.
     #[error(transparent)]
@@ -110,9 +108,9 @@ impl<R: Runtime> Node<R> {
             .and_then(|listener| listener.local_addr().or(settings.http));
         let disk = runtime
             .disk(&settings.data)
-            .map_err(|source| StartError::Data {
+            .map_err(|error| StartError::Data {
                 path: settings.data.clone(),
-                source,
+                error,
             })?;
         let tickets = Arc::new(Tickets::default());
         let expiry = Arc::new(Expiry::new((settings.tick_time_ms / 20).clamp(5, 100)));
@@ -159,9 +157,9 @@ impl<R: Runtime> Node<R> {
         };
         let mut tasks = admin::start(core.clone(), guests, http_listener, bound)
             .await
-            .map_err(|source| StartError::AdminSocket {
+            .map_err(|error| StartError::AdminSocket {
                 path: core.admin_path(),
-                source,
+                error,
             })?;
         let runtime = &core.runtime;
         tasks.push(runtime.spawn(
@@ -242,16 +240,7 @@ async fn listen<R: Runtime>(
     runtime
         .listen_tcp(addr)
         .await
-        .map_err(|source| StartError::Listen {
-            addr,
-            what,
-            hint: if source.kind() == io::ErrorKind::AddrInUse {
-                format!("stop what uses port {}, or choose another", addr.port())
-            } else {
-                "choose an address of this machine and a port that this user may use".to_owned()
-            },
-            source,
-        })
+        .map_err(|error| StartError::Listen { addr, what, error })
 }
 
 /// Counts ticks and ends sessions that stay silent.

@@ -88,7 +88,7 @@ async fn serve<R: Runtime>(runtime: R, settings: NodeSettings) -> anyhow::Result
 /// Few lines, on stderr; `INNKEEPER_LOG` takes a filter, e.g. `innkeeper_server=debug`.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("INNKEEPER_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,openraft=error"));
+        .unwrap_or_else(|_| EnvFilter::new("warn,openraft=off"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
