@@ -1,0 +1,191 @@
+//! Dependencies run one way: `proto <- tree <- {raft, sandbox} <- server`, and
+//! `runtime <- {raft, server}`. What a layer must not know, it must not be able to name.
+//!
+//! 1. `cargo metadata` says what each crate's manifest asks for, dev-dependencies included: a
+//!    test that reaches upwards ties the layers together just as well.
+//! 2. Each crate of the house stands in [`HOUSE`] with the crates of the house that it may use;
+//!    one that does not stand there fails the test, so that the rule is extended by intent.
+//! 3. Each foreign crate of [`RESERVED`] has its owners; nobody else may ask for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The crates of the host's workspace, each with those of the house that it may depend on.
+const HOUSE: &[(&str, &[&str])] = &[
+    ("innkeeper-runtime", &[]),
+    ("innkeeper-proto", &[]),
+    ("innkeeper-tree", &["innkeeper-proto"]),
+    (
+        "innkeeper-raft",
+        &["innkeeper-proto", "innkeeper-runtime", "innkeeper-tree"],
+    ),
+    (
+        "innkeeper-sandbox",
+        &["innkeeper-proto", "innkeeper-runtime", "innkeeper-tree"],
+    ),
+    (
+        "innkeeper-server",
+        &[
+            // The demo's consumers are processes of the same binary.
+            "innkeeper-consumer",
+            "innkeeper-proto",
+            "innkeeper-raft",
+            "innkeeper-runtime",
+            "innkeeper-sandbox",
+            "innkeeper-tree",
+        ],
+    ),
+    // Any client in any language could stand in its place.
+    ("innkeeper-consumer", &[]),
+    // Measures the sandbox alone, and a server from outside.
+    (
+        "innkeeper-bench",
+        &["innkeeper-proto", "innkeeper-sandbox", "innkeeper-tree"],
+    ),
+];
+
+/// Foreign crates, each with the crates of the house that alone may ask for it.
+const RESERVED: &[(&str, &[&str])] = &[
+    ("openraft", &["innkeeper-raft"]),
+    // openraft takes its runtime as a type; ours wraps these. openraft itself is not in them.
+    ("openraft-rt", &["innkeeper-runtime"]),
+    ("openraft-rt-sim", &["innkeeper-runtime"]),
+    ("openraft-rt-tokio", &["innkeeper-runtime"]),
+    ("redb", &["innkeeper-raft"]),
+    ("wasmtime", &["innkeeper-sandbox"]),
+    ("wit-component", &["innkeeper-sandbox"]),
+    ("wit-parser", &[]),
+    ("axum", &["innkeeper-server"]),
+    ("hyper", &["innkeeper-server"]),
+    // Chance and the system's calls come through `Runtime`; rustix serves the demo, too, which
+    // signals its processes.
+    ("getrandom", &["innkeeper-runtime"]),
+    ("rustix", &["innkeeper-runtime", "innkeeper-server"]),
+    (
+        "tokio",
+        &[
+            "innkeeper-bench",
+            "innkeeper-consumer",
+            "innkeeper-raft",
+            "innkeeper-runtime",
+            "innkeeper-sandbox",
+            "innkeeper-server",
+        ],
+    ),
+];
+
+/// What each crate of a workspace asks for, by the real name of what it asks for.
+fn manifests(workspace: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--offline",
+            "--format-version",
+            "1",
+            "--no-deps",
+        ])
+        .arg("--manifest-path")
+        .arg(workspace.join("Cargo.toml"))
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let name_of = |value: &Value| value["name"].as_str().expect("a name").to_owned();
+    let packages = metadata["packages"].as_array().expect("packages");
+    packages
+        .iter()
+        .map(|package| {
+            let asked = package["dependencies"].as_array().expect("dependencies");
+            (name_of(package), asked.iter().map(name_of).collect())
+        })
+        .collect()
+}
+
+fn root() -> &'static Path {
+    // This crate's manifest lies in host/server.
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// What is wrong with these manifests, a sentence each.
+fn violations(manifests: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, asked) in manifests {
+        let Some((_, allowed)) = HOUSE.iter().find(|(known, _)| known == name) else {
+            wrong.push(format!(
+                "{name} is new: say in HOUSE what of the house it may use"
+            ));
+            continue;
+        };
+        for dependency in asked {
+            let is_ours = manifests.contains_key(dependency) || dependency.starts_with("innkeeper");
+            if is_ours && !allowed.contains(&dependency.as_str()) {
+                wrong.push(format!("{name} must not depend on {dependency}"));
+            }
+            let owners = RESERVED.iter().find(|(foreign, _)| foreign == dependency);
+            if owners.is_some_and(|(_, owners)| !owners.contains(&name.as_str())) {
+                wrong.push(format!("{name} must not use {dependency}"));
+            }
+        }
+    }
+    for (name, _) in HOUSE {
+        if !manifests.contains_key(*name) {
+            wrong.push(format!("{name} is gone: take it out of HOUSE"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn dependencies_run_one_way() {
+    let wrong = violations(&manifests(root()));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A rule that cannot be broken in the test's eyes would guard nothing.
+#[test]
+fn each_rule_can_be_broken() {
+    let sound = manifests(root());
+    for (name, dependency) in [
+        ("innkeeper-proto", "innkeeper-tree"),
+        ("innkeeper-tree", "innkeeper-runtime"),
+        ("innkeeper-tree", "tokio"),
+        ("innkeeper-tree", "redb"),
+        ("innkeeper-tree", "openraft"),
+        ("innkeeper-tree", "wasmtime"),
+        ("innkeeper-raft", "innkeeper-sandbox"),
+        ("innkeeper-raft", "wasmtime"),
+        ("innkeeper-sandbox", "innkeeper-raft"),
+        ("innkeeper-sandbox", "redb"),
+        ("innkeeper-server", "openraft"),
+        ("innkeeper-runtime", "innkeeper-proto"),
+        ("innkeeper-consumer", "innkeeper-proto"),
+    ] {
+        let mut broken = sound.clone();
+        let asked = broken.get_mut(name).expect("a crate of the house");
+        asked.insert(dependency.to_owned());
+        let wrong = violations(&broken);
+        assert_eq!(wrong.len(), 1, "{name} on {dependency}: {wrong:?}");
+    }
+}
+
+/// Guests share the contract in wit/ with the host, and no code.
+#[test]
+fn guests_use_nothing_of_the_host() {
+    let guests = manifests(&root().join("guests"));
+    assert!(guests.len() > 5, "the guests' workspace: {guests:?}");
+    let host = manifests(root());
+    for (name, asked) in guests {
+        let shared: Vec<_> = asked
+            .iter()
+            .filter(|dependency| host.contains_key(*dependency))
+            .collect();
+        assert!(shared.is_empty(), "{name} depends on {shared:?}");
+    }
+}
