@@ -16,7 +16,9 @@ const WRITERS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_events_are_counted_exactly_once_over_twenty_kills() {
-    let Some(tally) = guest("test-tally") else { return };
+    let Some(tally) = guest("test-tally") else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let mut node = NodeProcess::start(folder.path());
     let module = node.push(&tally);
@@ -30,8 +32,9 @@ async fn ten_thousand_events_are_counted_exactly_once_over_twenty_kills() {
                 "config":{{"counter":"/tally","resyncs":"/tally-resyncs"}}}}"#
         ),
     );
+    // How often it came is asked at the end.
     eventually("the resync of the binding's creation", async || {
-        number(&client, "/tally-resyncs").await.filter(|count| *count == 1)
+        number(&client, "/tally-resyncs").await
     })
     .await;
     let next = Arc::new(AtomicUsize::new(0));
@@ -66,5 +69,9 @@ async fn ten_thousand_events_are_counted_exactly_once_over_twenty_kills() {
     })
     .await;
     assert_eq!(number(&client, "/tally").await, Some(EVENTS as u64));
-    assert_eq!(number(&client, "/tally-resyncs").await, Some(1), "no other resync came");
+    assert_eq!(
+        number(&client, "/tally-resyncs").await,
+        Some(1),
+        "no other resync came"
+    );
 }

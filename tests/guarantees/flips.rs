@@ -22,17 +22,28 @@ const ALLOWS: &[u8] = br#"{"rules":[]}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_write_slips_past_a_thousand_policy_flips() {
-    let Some(rules) = guest("path-rules") else { return };
+    let Some(rules) = guest("path-rules") else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let module = node.push(&rules);
     let owner = node.client().await;
-    owner.create("/policy", ALLOWS, &persistent()).await.unwrap();
+    owner
+        .create("/policy", ALLOWS, &persistent())
+        .await
+        .unwrap();
     owner.create("/data", b"", &persistent()).await.unwrap();
     for writer in 0..WRITERS {
-        owner.create(&format!("/data/{writer}"), b"", &persistent()).await.unwrap();
+        owner
+            .create(&format!("/data/{writer}"), b"", &persistent())
+            .await
+            .unwrap();
     }
-    owner.create("/data/probe", b"", &persistent()).await.unwrap();
+    owner
+        .create("/data/probe", b"", &persistent())
+        .await
+        .unwrap();
     node.bind(
         "rules",
         &format!(
@@ -49,7 +60,8 @@ async fn no_write_slips_past_a_thousand_policy_flips() {
             let path = format!("/data/{writer}");
             let (mut done, mut denied) = (Vec::new(), 0_usize);
             while !stop.load(Ordering::Relaxed) {
-                let batch = join_all((0..PIPELINED).map(|_| client.set_data(&path, b"x", None))).await;
+                let batch =
+                    join_all((0..PIPELINED).map(|_| client.set_data(&path, b"x", None))).await;
                 for result in batch {
                     match result {
                         Ok(stat) => done.push(stat.mzxid),
@@ -71,7 +83,9 @@ async fn no_write_slips_past_a_thousand_policy_flips() {
         let probe = owner.set_data("/data/probe", b"x", None).await;
         match (forbids, probe) {
             (true, Err(zk::Error::NoAuth)) | (false, Ok(_)) => {}
-            (_, other) => panic!("flip {flip} (forbids: {forbids}) was answered, and then a write got {other:?}"),
+            (_, other) => panic!(
+                "flip {flip} (forbids: {forbids}) was answered, and then a write got {other:?}"
+            ),
         }
     }
     stop.store(true, Ordering::Relaxed);
@@ -82,8 +96,15 @@ async fn no_write_slips_past_a_thousand_policy_flips() {
         written += done.len();
         for mzxid in done {
             let flip = flips.partition_point(|(at, _)| *at < mzxid) - 1;
-            assert!(!flips[flip].1, "a write at 0x{mzxid:x} is past the flip at 0x{:x} that forbids it", flips[flip].0);
+            assert!(
+                !flips[flip].1,
+                "a write at 0x{mzxid:x} is past the flip at 0x{:x} that forbids it",
+                flips[flip].0
+            );
         }
     }
-    assert!(written > FLIPS && refused > FLIPS, "{written} written, {refused} refused: too few to show anything");
+    assert!(
+        written > FLIPS && refused > FLIPS,
+        "{written} written, {refused} refused: too few to show anything"
+    );
 }

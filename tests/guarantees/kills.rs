@@ -55,14 +55,23 @@ async fn every_acknowledged_write_survives_twenty_kills() {
     let mut all = Vec::new();
     for writer in writers {
         let told = writer.await.unwrap();
-        assert!(told.windows(2).all(|pair| pair[0].1 < pair[1].1), "a zxid went back");
+        assert!(
+            told.windows(2).all(|pair| pair[0].1 < pair[1].1),
+            "a zxid went back"
+        );
         all.extend(told);
     }
     assert!(all.len() as u64 >= KILLS * WRITES_BETWEEN_KILLS);
     for (path, czxid) in &all {
-        let (data, stat) =
-            client.get_data(path).await.unwrap_or_else(|error| panic!("{path} was acknowledged: {error}"));
-        assert_eq!((data.as_slice(), stat.czxid), (path.as_bytes(), *czxid), "{path}");
+        let (data, stat) = client
+            .get_data(path)
+            .await
+            .unwrap_or_else(|error| panic!("{path} was acknowledged: {error}"));
+        assert_eq!(
+            (data.as_slice(), stat.czxid),
+            (path.as_bytes(), *czxid),
+            "{path}"
+        );
     }
     let mut zxids: Vec<i64> = all.iter().map(|(_, czxid)| *czxid).collect();
     zxids.sort_unstable();

@@ -1,7 +1,10 @@
 //! What the tests of whole nodes share: a node as a process of its own, killed and started at
 //! will; its administration over HTTP; guests as `make guests` built them.
 #![allow(dead_code, reason = "each test file uses a part")]
-#![allow(clippy::disallowed_methods, reason = "a test is a client and an operator, not a node")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test is a client and an operator, not a node"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -35,18 +38,30 @@ impl NodeProcess {
     }
 
     fn start_at(data: &Path, listen: &str, http: &str) -> NodeProcess {
-        let digest = format!("super:{}", BASE64.encode(Sha1::digest(format!("super:{PASSWORD}"))));
+        let digest = format!(
+            "super:{}",
+            BASE64.encode(Sha1::digest(format!("super:{PASSWORD}")))
+        );
         let mut child = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
             .arg("serve")
             .arg("--data")
             .arg(data)
-            .args(["--listen", listen, "--http", http, "--super-digest", &digest])
+            .args([
+                "--listen",
+                listen,
+                "--http",
+                http,
+                "--super-digest",
+                &digest,
+            ])
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the binary runs");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("a line");
         let address = |key: &str| {
             line.split_whitespace()
                 .find_map(|word| word.strip_prefix(key)?.parse().ok())
@@ -94,9 +109,16 @@ impl NodeProcess {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("an answer");
         let text = String::from_utf8(answer).expect("text");
-        let status = text.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        let status = text
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .expect("a status");
         let body = text.split_once("\r\n\r\n").expect("a body").1;
-        (status, serde_json::from_str(body).unwrap_or(serde_json::Value::Null))
+        (
+            status,
+            serde_json::from_str(body).unwrap_or(serde_json::Value::Null),
+        )
     }
 
     /// Pushes a guest; its module's name.
@@ -111,7 +133,9 @@ impl NodeProcess {
         let path = format!("/v1/bindings/{name}?wait=activated");
         let (status, answer) = self.http("PUT", &path, document.as_bytes());
         assert!(status == 200 || status == 201, "{status}: {answer}");
-        answer["activation"].as_i64().unwrap_or_else(|| panic!("no activation in {answer}"))
+        answer["activation"]
+            .as_i64()
+            .unwrap_or_else(|| panic!("no activation in {answer}"))
     }
 
     /// The status of a binding.
@@ -138,7 +162,10 @@ async fn connect(addr: SocketAddr, password: Option<&str>) -> zk::Client {
             Ok(client) => {
                 if let Some(password) = password {
                     let credentials = format!("super:{password}");
-                    client.auth("digest", credentials.as_bytes()).await.expect("a known scheme");
+                    client
+                        .auth("digest", credentials.as_bytes())
+                        .await
+                        .expect("a known scheme");
                 }
                 return client;
             }
@@ -151,7 +178,12 @@ async fn connect(addr: SocketAddr, password: Option<&str>) -> zk::Client {
 /// A guest's core module, or `None` where guests are not built and need not be.
 pub fn guest(name: &str) -> Option<Vec<u8>> {
     let folder = std::env::var_os("INNKEEPER_GUEST_MODULES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guest-modules")),
+        || {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../target/guest-modules"
+            ))
+        },
         PathBuf::from,
     );
     let file = folder.join(format!("{name}.wasm"));

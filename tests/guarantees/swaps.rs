@@ -16,7 +16,9 @@ const WRITERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_swaps_under_load_have_one_change_over_each() {
-    let (Some(one), Some(two)) = (guest("test-stamp-1"), guest("test-stamp-2")) else { return };
+    let (Some(one), Some(two)) = (guest("test-stamp-1"), guest("test-stamp-2")) else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let modules = [node.push(&one), node.push(&two)];
@@ -48,7 +50,10 @@ async fn a_hundred_swaps_under_load_have_one_change_over_each() {
                     break;
                 }
                 let name = format!("{writer}-{number}");
-                client.create(&format!("/in/{name}"), b"", &persistent()).await.unwrap();
+                client
+                    .create(&format!("/in/{name}"), b"", &persistent())
+                    .await
+                    .unwrap();
                 made.fetch_add(1, Ordering::Relaxed);
                 names.push(name);
             }
@@ -78,7 +83,10 @@ async fn a_hundred_swaps_under_load_have_one_change_over_each() {
             .get_data(&format!("/stamps/{name}"))
             .await
             .unwrap_or_else(|error| panic!("the event of {name} was lost: {error}"));
-        stamps.push((stat.mzxid, String::from_utf8(data).unwrap().parse::<u64>().unwrap()));
+        stamps.push((
+            stat.mzxid,
+            String::from_utf8(data).unwrap().parse::<u64>().unwrap(),
+        ));
     }
     stamps.sort_unstable();
     assert!(activations.windows(2).all(|pair| pair[0].0 < pair[1].0));
@@ -93,5 +101,9 @@ async fn a_hundred_swaps_under_load_have_one_change_over_each() {
         );
     }
     // Otherwise the test would show nothing.
-    assert!(periods_seen.len() > SWAPS / 2, "stamps in {} periods only", periods_seen.len());
+    assert!(
+        periods_seen.len() > SWAPS / 2,
+        "stamps in {} periods only",
+        periods_seen.len()
+    );
 }

@@ -52,7 +52,10 @@ impl<R: Runtime> Guests<R> {
             }
         }
         if binding.wished.world == World::Recipe
-            || binding.active.as_ref().is_some_and(|active| active.definition.world == World::Recipe)
+            || binding
+                .active
+                .as_ref()
+                .is_some_and(|active| active.definition.world == World::Recipe)
         {
             self.ensure_dispatcher(name);
         }
@@ -60,7 +63,9 @@ impl<R: Runtime> Guests<R> {
 
     fn not_activated(&self, binding: &Binding, error: String) {
         let now_ms = self.shared.runtime.wall_ms();
-        self.shared.reports.not_activated(&binding.name, binding.wish, now_ms, error);
+        self.shared
+            .reports
+            .not_activated(&binding.name, binding.wish, now_ms, error);
     }
 
     /// One dispatcher per recipe, for as long as its binding exists.

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use innkeeper_raft::Refusal;
 use innkeeper_runtime::{Instant, Runtime, Select2, select2};
-use innkeeper_sandbox::{ActiveAssignor, Assignors, FailureKind, GuestFailure, Invocation, Unavailable};
+use innkeeper_sandbox::{
+    ActiveAssignor, Assignors, FailureKind, GuestFailure, Invocation, Unavailable,
+};
 use innkeeper_tree::applied::TicketResult;
 use innkeeper_tree::{Active, Operation, View, World, Zxid};
 use tokio::sync::Notify;
@@ -54,7 +56,10 @@ enum Turn {
 
 impl<R: Runtime> Guests<R> {
     pub(super) async fn dispatch(&self, name: Arc<str>, bell: Arc<Notify>) {
-        let mut health = Health { activation: Zxid(0), failures: 0 };
+        let mut health = Health {
+            activation: Zxid(0),
+            failures: 0,
+        };
         let mut rate = Rate::default();
         loop {
             match self.turn(&name, &mut health, &mut rate).await {
@@ -69,7 +74,14 @@ impl<R: Runtime> Guests<R> {
                     self.note_failure(&name, &failure);
                     health.failures += 1;
                     let open = health.failures >= BREAKER_FAILURES;
-                    self.shared.reports.breaker(&name, if open { Breaker::Open } else { Breaker::BackingOff });
+                    self.shared.reports.breaker(
+                        &name,
+                        if open {
+                            Breaker::Open
+                        } else {
+                            Breaker::BackingOff
+                        },
+                    );
                     let wait = BACKOFF_LEAST
                         .saturating_mul(1 << (health.failures - 1).min(16))
                         .min(BACKOFF_MOST);
@@ -94,15 +106,25 @@ impl<R: Runtime> Guests<R> {
         // Events first, then the view: so the view explains them.
         let events = shared.reader.queue(name, EVENTS_PER_REACTION);
         let view = shared.reader.view();
-        let Some(binding) = view.bindings().get(name) else { return Turn::Gone };
-        let Some(Active { activation, definition, .. }) = binding.active.clone() else {
+        let Some(binding) = view.bindings().get(name) else {
+            return Turn::Gone;
+        };
+        let Some(Active {
+            activation,
+            definition,
+            ..
+        }) = binding.active.clone()
+        else {
             return Turn::Idle;
         };
         if events.is_empty() || definition.world != World::Recipe {
             return Turn::Idle;
         }
         if health.activation != activation {
-            *health = Health { activation, failures: 0 };
+            *health = Health {
+                activation,
+                failures: 0,
+            };
             shared.reports.breaker(name, Breaker::Closed);
         }
         if let Some(wait) = rate.take(shared.runtime.now(), definition.limits.calls_per_second) {
@@ -112,12 +134,27 @@ impl<R: Runtime> Guests<R> {
         }
         let module = match self.module(definition.module).await {
             Ok(module) => module,
-            Err(error) => return Turn::Failed(GuestFailure { kind: FailureKind::Host, message: error }),
+            Err(error) => {
+                return Turn::Failed(GuestFailure {
+                    kind: FailureKind::Host,
+                    message: error,
+                });
+            }
         };
         let now_ms = view.time_ms().max(shared.runtime.wall_ms());
-        let invocation =
-            Invocation { binding: name.to_string(), activation, definition, view, events, now_ms };
-        let reaction = match shared.sandbox.react(&module, invocation, Arc::new(self.clone())).await {
+        let invocation = Invocation {
+            binding: name.to_string(),
+            activation,
+            definition,
+            view,
+            events,
+            now_ms,
+        };
+        let reaction = match shared
+            .sandbox
+            .react(&module, invocation, Arc::new(self.clone()))
+            .await
+        {
             Ok(reaction) => reaction,
             Err(failed) => {
                 shared.reports.log(name, failed.logs);
@@ -128,7 +165,12 @@ impl<R: Runtime> Guests<R> {
         shared.reports.log(name, reaction.logs);
         self.blame(reaction.assignor_failures);
         let transaction = reaction.transaction;
-        let settled = self.propose(|ticket| Operation::Transaction { ticket, transaction }).await;
+        let settled = self
+            .propose(|ticket| Operation::Transaction {
+                ticket,
+                transaction,
+            })
+            .await;
         match settled.map(|settled| settled.result) {
             Ok(TicketResult::Committed) => {
                 shared.reports.invoked(name, reaction.usage);
@@ -177,7 +219,10 @@ impl<R: Runtime> Guests<R> {
                 Select2::Second(true) => {}
             }
             let view = self.shared.reader.view();
-            let active = view.bindings().get(name).and_then(|binding| binding.active.as_ref());
+            let active = view
+                .bindings()
+                .get(name)
+                .and_then(|binding| binding.active.as_ref());
             if active.is_none_or(|active| active.activation != failed) {
                 return;
             }
@@ -193,9 +238,9 @@ impl<R: Runtime> Assignors for Guests<R> {
             .and_then(|binding| binding.active.as_ref())
             .filter(|active| active.definition.world == World::Assignor)
             .ok_or(Unavailable::Unknown)?;
-        let module = self
-            .compiled(active.definition.module)
-            .ok_or_else(|| Unavailable::KeptBack(format!("`{name}` is not compiled on this node yet")))?;
+        let module = self.compiled(active.definition.module).ok_or_else(|| {
+            Unavailable::KeptBack(format!("`{name}` is not compiled on this node yet"))
+        })?;
         Ok(ActiveAssignor {
             module,
             definition: Arc::clone(&active.definition),

@@ -64,7 +64,9 @@ impl Live {
     fn failed(&self, now: Instant) -> u32 {
         let mut trouble = self.trouble.lock();
         let failures = trouble.map_or(0, |(failures, _)| failures) + 1;
-        let rest = REST_LEAST.saturating_mul(1 << (failures - 1).min(16)).min(REST_MOST);
+        let rest = REST_LEAST
+            .saturating_mul(1 << (failures - 1).min(16))
+            .min(REST_MOST);
         *trouble = Some((failures, now + rest));
         failures
     }
@@ -92,13 +94,20 @@ struct QuestionRef<'a> {
 
 impl Equivalent<Question> for QuestionRef<'_> {
     fn equivalent(&self, key: &Question) -> bool {
-        self.operation == key.operation && *self.path == *key.path && *self.identities == *key.identities
+        self.operation == key.operation
+            && *self.path == *key.path
+            && *self.identities == *key.identities
     }
 }
 
 impl AuthorizerGate {
     pub(super) fn new(sandbox: Sandbox, reader: Reader, workers: usize) -> AuthorizerGate {
-        AuthorizerGate { sandbox, reader, workers, live: RwLock::default() }
+        AuthorizerGate {
+            sandbox,
+            reader,
+            workers,
+            live: RwLock::default(),
+        }
     }
 
     pub(super) fn forget(&self, binding: &str) {
@@ -131,7 +140,9 @@ impl<R: Runtime> Guests<R> {
             trouble: Mutex::default(),
         });
         let mut all = gate.live.write();
-        let entry = all.entry(Arc::clone(&binding.name)).or_insert_with(|| Arc::clone(&made));
+        let entry = all
+            .entry(Arc::clone(&binding.name))
+            .or_insert_with(|| Arc::clone(&made));
         if entry.set.policy_zxid() < made.set.policy_zxid() {
             *entry = made;
         }
@@ -145,12 +156,18 @@ impl<R: Runtime> Guests<R> {
             let live = match self.live(&binding).await {
                 Ok(live) => live,
                 Err(error) => {
-                    self.shared.reports.failed(&binding.name, self.shared.runtime.wall_ms(), error);
+                    self.shared
+                        .reports
+                        .failed(&binding.name, self.shared.runtime.wall_ms(), error);
                     return on_failure(&binding);
                 }
             };
             let operation = operation(ask.access);
-            let question = QuestionRef { operation: ask.access as u8, path: ask.path, identities };
+            let question = QuestionRef {
+                operation: ask.access as u8,
+                path: ask.path,
+                identities,
+            };
             if let Some(allowed) = live.decisions.lock().get(&question) {
                 return *allowed;
             }
@@ -158,7 +175,11 @@ impl<R: Runtime> Guests<R> {
             if live.is_resting(runtime.now()) {
                 return on_failure(&binding);
             }
-            match live.set.decide(worker(), identities, operation, ask.path).await {
+            match live
+                .set
+                .decide(worker(), identities, operation, ask.path)
+                .await
+            {
                 Ok(decided) => {
                     if live.answered() {
                         self.shared.reports.breaker(&binding.name, Breaker::Closed);
@@ -202,7 +223,11 @@ impl<R: Runtime> Guests<R> {
                 Err(Undecided::Failed(failure)) => {
                     self.note_failure(&binding.name, &failure);
                     let open = live.failed(runtime.now()) >= BREAKER_FAILURES;
-                    let breaker = if open { Breaker::Open } else { Breaker::BackingOff };
+                    let breaker = if open {
+                        Breaker::Open
+                    } else {
+                        Breaker::BackingOff
+                    };
                     self.shared.reports.breaker(&binding.name, breaker);
                     return on_failure(&binding);
                 }
@@ -220,12 +245,16 @@ impl<R: Runtime> Gate for Guests<R> {
     ) -> Deciding<'a> {
         Box::pin(async move {
             for binding in view.bindings().iter() {
-                let Some(active) = &binding.active else { continue };
+                let Some(active) = &binding.active else {
+                    continue;
+                };
                 if active.definition.world != World::Authorizer {
                     continue;
                 }
                 for (place, ask) in asks.iter().enumerate() {
-                    if active.definition.watches(ask.path) && !self.ask(binding, identities, ask).await {
+                    if active.definition.watches(ask.path)
+                        && !self.ask(binding, identities, ask).await
+                    {
                         return Err(place);
                     }
                 }
@@ -236,7 +265,10 @@ impl<R: Runtime> Gate for Guests<R> {
 }
 
 fn on_failure(binding: &Binding) -> bool {
-    binding.active.as_ref().is_some_and(|active| active.definition.on_failure == OnFailure::Allow)
+    binding
+        .active
+        .as_ref()
+        .is_some_and(|active| active.definition.on_failure == OnFailure::Allow)
 }
 
 /// The number of the thread that serves this connection: which of a set's places is its own.
@@ -246,7 +278,9 @@ fn worker() -> usize {
         static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
     }
     WORKER.with(|worker| {
-        let number = worker.get().unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed));
+        let number = worker
+            .get()
+            .unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed));
         worker.set(Some(number));
         number
     })

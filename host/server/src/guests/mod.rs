@@ -56,7 +56,9 @@ pub struct Guests<R: Runtime> {
 
 impl<R: Runtime> Clone for Guests<R> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
@@ -101,7 +103,16 @@ pub struct GuestsParts<R: Runtime> {
 impl<R: Runtime> Guests<R> {
     /// Puts the parts together; nothing runs yet.
     pub fn new(parts: GuestsParts<R>) -> Guests<R> {
-        let GuestsParts { runtime, reader, door, tickets, store, sandbox, workers, stopping } = parts;
+        let GuestsParts {
+            runtime,
+            reader,
+            door,
+            tickets,
+            store,
+            sandbox,
+            workers,
+            stopping,
+        } = parts;
         let reports = Reports::default();
         Guests {
             shared: Arc::new(Shared {
@@ -131,12 +142,22 @@ impl<R: Runtime> Guests<R> {
             if let Some(active) = &binding.active
                 && let Err(error) = self.module(active.definition.module).await
             {
-                self.shared.reports.failed(&binding.name, self.shared.runtime.wall_ms(), error);
+                self.shared
+                    .reports
+                    .failed(&binding.name, self.shared.runtime.wall_ms(), error);
             }
         }
-        self.changed(&bindings.iter().map(|binding| Arc::clone(&binding.name)).collect::<Vec<_>>());
+        self.changed(
+            &bindings
+                .iter()
+                .map(|binding| Arc::clone(&binding.name))
+                .collect::<Vec<_>>(),
+        );
         let this = self.clone();
-        self.shared.runtime.spawn(Role::Client, async move { this.run_activations().await }).detach();
+        self.shared
+            .runtime
+            .spawn(Role::Client, async move { this.run_activations().await })
+            .detach();
     }
 
     /// Waits for the bell; false if the node stops first.
@@ -163,7 +184,10 @@ impl<R: Runtime> Guests<R> {
     /// The status of every binding, by name.
     pub fn statuses(&self) -> Vec<BindingStatus> {
         let view = self.shared.reader.view();
-        view.bindings().iter().filter_map(|binding| self.status(&binding.name)).collect()
+        view.bindings()
+            .iter()
+            .filter_map(|binding| self.status(&binding.name))
+            .collect()
     }
 
     /// The greatest size of a pushed module, in bytes.
@@ -177,7 +201,10 @@ impl<R: Runtime> Guests<R> {
         operation: impl FnOnce(Ticket) -> Operation,
     ) -> Result<Settled, ProposeError> {
         let shared = &self.shared;
-        shared.tickets.propose(&shared.runtime, &shared.door, operation).await
+        shared
+            .tickets
+            .propose(&shared.runtime, &shared.door, operation)
+            .await
     }
 
     /// Views of the node.
@@ -186,7 +213,9 @@ impl<R: Runtime> Guests<R> {
     }
 
     fn note_failure(&self, binding: &Arc<str>, failure: &GuestFailure) {
-        self.shared.reports.failed(binding, self.shared.runtime.wall_ms(), failure.to_string());
+        self.shared
+            .reports
+            .failed(binding, self.shared.runtime.wall_ms(), failure.to_string());
     }
 }
 

@@ -56,7 +56,10 @@ pub enum PushError {
 
 /// The identity under which the node itself writes.
 pub(crate) fn super_user() -> Vec<Identity> {
-    vec![Identity { scheme: "super".to_string(), id: String::new() }]
+    vec![Identity {
+        scheme: "super".to_string(),
+        id: String::new(),
+    }]
 }
 
 impl<R: Runtime> Guests<R> {
@@ -70,11 +73,21 @@ impl<R: Runtime> Guests<R> {
             let size = component.len() as u64;
             let stored = shared.store.put(component.into()).await;
             let digest = stored.map_err(|error| PushError::Store(error.to_string()))?;
-            let taken = Pushed { digest, world: module.world(), size };
-            shared.modules.compiled.lock().insert(digest, Arc::new(module));
+            let taken = Pushed {
+                digest,
+                world: module.world(),
+                size,
+            };
+            shared
+                .modules
+                .compiled
+                .lock()
+                .insert(digest, Arc::new(module));
             Ok::<_, PushError>(taken)
         });
-        let taken = work.await.map_err(|error| PushError::Store(error.to_string()))??;
+        let taken = work
+            .await
+            .map_err(|error| PushError::Store(error.to_string()))??;
         self.ensure_folders().await?;
         self.propose(|ticket| Operation::RegisterModule {
             ticket,
@@ -91,7 +104,11 @@ impl<R: Runtime> Guests<R> {
         let view = self.shared.reader.view();
         view.modules()
             .iter()
-            .map(|(digest, info)| Pushed { digest: *digest, world: info.world, size: info.size })
+            .map(|(digest, info)| Pushed {
+                digest: *digest,
+                world: info.world,
+                size: info.size,
+            })
             .collect()
     }
 
@@ -122,7 +139,8 @@ impl<R: Runtime> Guests<R> {
             this.keep(&module);
             Ok(module)
         });
-        work.await.map_err(|error| format!("compiling module {digest} ended early: {error}"))?
+        work.await
+            .map_err(|error| format!("compiling module {digest} ended early: {error}"))?
     }
 
     /// The compiled module, if it is compiled.
@@ -137,7 +155,10 @@ impl<R: Runtime> Guests<R> {
         compiled.retain(|digest, _| {
             view.bindings().iter().any(|binding| {
                 binding.wished.module == *digest
-                    || binding.active.as_ref().is_some_and(|active| active.definition.module == *digest)
+                    || binding
+                        .active
+                        .as_ref()
+                        .is_some_and(|active| active.definition.module == *digest)
             })
         });
         compiled.insert(module.digest(), Arc::clone(module));
@@ -162,8 +183,13 @@ impl<R: Runtime> Guests<R> {
                 })
                 .await?;
             match settled.result {
-                TicketResult::Admin(Reply::Single(Err(error))) if error != ErrorCode::NodeExists => {
-                    return Err(PushError::Folder { path: folder, error });
+                TicketResult::Admin(Reply::Single(Err(error)))
+                    if error != ErrorCode::NodeExists =>
+                {
+                    return Err(PushError::Folder {
+                        path: folder,
+                        error,
+                    });
                 }
                 _ => {}
             }

@@ -112,7 +112,9 @@ impl Reports {
     }
 
     pub(super) fn not_activated(&self, name: &Arc<str>, wish: Zxid, now_ms: u64, error: String) {
-        self.with(name, |report| report.not_activated = Some((wish, error.clone())));
+        self.with(name, |report| {
+            report.not_activated = Some((wish, error.clone()))
+        });
         self.failed(name, now_ms, error);
     }
 
@@ -136,10 +138,18 @@ impl Reports {
         self.with(name, |report| {
             for line in lines {
                 match line.level {
-                    LogLevel::Debug => tracing::debug!(target: "guest", binding = &**name, "{}", line.message),
-                    LogLevel::Info => tracing::info!(target: "guest", binding = &**name, "{}", line.message),
-                    LogLevel::Warn => tracing::warn!(target: "guest", binding = &**name, "{}", line.message),
-                    LogLevel::Error => tracing::error!(target: "guest", binding = &**name, "{}", line.message),
+                    LogLevel::Debug => {
+                        tracing::debug!(target: "guest", binding = &**name, "{}", line.message)
+                    }
+                    LogLevel::Info => {
+                        tracing::info!(target: "guest", binding = &**name, "{}", line.message)
+                    }
+                    LogLevel::Warn => {
+                        tracing::warn!(target: "guest", binding = &**name, "{}", line.message)
+                    }
+                    LogLevel::Error => {
+                        tracing::error!(target: "guest", binding = &**name, "{}", line.message)
+                    }
                 }
                 if report.log.len() == LOG_LINES_KEPT {
                     report.log.pop_front();
@@ -161,7 +171,10 @@ impl Reports {
             name: binding.name.to_string(),
             world: binding.wished.world.name(),
             wished: binding.wished.module.to_string(),
-            active: binding.active.as_ref().map(|active| active.definition.module.to_string()),
+            active: binding
+                .active
+                .as_ref()
+                .map(|active| active.definition.module.to_string()),
             activation: binding.active.as_ref().map(|active| active.activation.0),
             pending: binding.is_pending(),
             activation_error: report
