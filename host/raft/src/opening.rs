@@ -192,6 +192,14 @@ async fn lead<R: Runtime>(
         OpenError::Stopped(failure.get().unwrap_or_else(|| fatal.to_string()))
     };
     if raft.is_initialized().await.map_err(|f| stopped(&f))? {
+        let voters: Vec<_> = raft.voter_ids().collect();
+        if !voters.contains(&settings.node_id) {
+            let found: Vec<_> = voters.iter().map(ToString::to_string).collect();
+            return Err(OpenError::OtherNode {
+                found: found.join(", "),
+                asked: settings.node_id,
+            });
+        }
         // Nobody else can lead: there is no election timeout to wait for.
         let elect = raft.trigger().elect(true).await;
         elect.map_err(|f: Fatal<_>| stopped(&f))?;

@@ -189,6 +189,24 @@ fn a_folder_in_use_and_an_unreadable_one_get_one_sentence_each() {
         assert!(!sentence.contains('\n'), "{sentence}");
         replica.shutdown().await;
 
+        // Another node's folder.
+        let other = Replica::open(
+            runtime.clone(),
+            runtime.disk(folder.path()).unwrap(),
+            Settings {
+                node_id: 9,
+                ..Settings::default()
+            },
+            Arc::new(Recorder::new()),
+        )
+        .await;
+        let sentence = other.unwrap_err().to_string();
+        assert!(
+            sentence.contains("belongs to node 1 and this is node 9"),
+            "{sentence}"
+        );
+        wait_unlocked(&runtime, folder.path()).await;
+
         // A log segment that is not one.
         let disk = runtime.disk(folder.path()).unwrap();
         let file = disk.open("log/00000000000000000001.wal", Open::Write);

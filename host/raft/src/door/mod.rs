@@ -34,16 +34,27 @@ pub(crate) struct Submission {
     operations: Vec<(Operation, Room)>,
 }
 
-/// The room of one operation; given back when it is proposed or refused.
+/// The room of operations; given back when they are proposed or refused.
 pub(crate) struct Room {
     shared: Arc<Shared>,
-    bytes: u32,
+    operations: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Makes two rooms one, to be given back at once.
+    pub(crate) fn join(&mut self, mut other: Room) {
+        self.operations += std::mem::take(&mut other.operations);
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.shared.operations.add_permits(1);
-        self.shared.bytes.add_permits(self.bytes as usize);
+        if self.operations > 0 {
+            self.shared.operations.add_permits(self.operations);
+            self.shared.bytes.add_permits(self.bytes);
+        }
     }
 }
 
@@ -144,7 +155,8 @@ impl Door {
     fn taken(&self, bytes: u32) -> Room {
         Room {
             shared: self.shared.clone(),
-            bytes,
+            operations: 1,
+            bytes: bytes as usize,
         }
     }
 

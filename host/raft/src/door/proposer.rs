@@ -269,10 +269,10 @@ impl<R: Runtime> Proposer<R> {
             return;
         }
         let indexed = batch.indexed;
-        let (proposals, rooms) = batch.into_proposals();
+        let (proposals, room) = batch.into_proposals();
         self.next_zxid = Zxid(first_zxid.0 + proposals.len() as u64);
         let written = self.raft.client_write_many(proposals.iter().cloned()).await;
-        drop(rooms);
+        drop(room);
         match written {
             Ok(results) => self.in_flight.push_back(Flight {
                 proposals,
@@ -368,7 +368,7 @@ struct Batch {
     time_ms: u64,
     first_zxid: Zxid,
     commands: Vec<Command>,
-    rooms: Vec<Room>,
+    room: Option<Room>,
     encoded: Vec<u8>,
     ends: Vec<usize>,
     indexed: usize,
@@ -380,7 +380,7 @@ impl Batch {
             time_ms,
             first_zxid,
             commands: Vec::new(),
-            rooms: Vec::new(),
+            room: None,
             encoded: Vec::new(),
             ends: Vec::new(),
             indexed: 0,
@@ -395,11 +395,14 @@ impl Batch {
         encoding::encode_command(&command, &mut self.encoded);
         self.ends.push(self.encoded.len());
         self.commands.push(command);
-        self.rooms.push(room);
+        match &mut self.room {
+            Some(all) => all.join(room),
+            none => *none = Some(room),
+        }
     }
 
     /// The encodings share one buffer.
-    fn into_proposals(self) -> (Vec<Proposal>, Vec<Room>) {
+    fn into_proposals(self) -> (Vec<Proposal>, Option<Room>) {
         let encoded = Bytes::from(self.encoded);
         let mut start = 0;
         let with_bytes = self.commands.into_iter().zip(self.ends);
@@ -408,6 +411,6 @@ impl Batch {
             start = end;
             Proposal::new(command, bytes)
         });
-        (proposals.collect(), self.rooms)
+        (proposals.collect(), self.room)
     }
 }

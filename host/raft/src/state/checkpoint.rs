@@ -191,7 +191,12 @@ fn install<D: Disk>(
         .map_err(|e| e.to_string())
 }
 
+/// Waits until the log has flushed what a checkpoint is to hold.
 async fn flushed<R: Runtime>(log: &Log<R>, applied: Option<LogId>) -> Result<(), String> {
+    // A guard: in a build with this cfg checkpoints run ahead, and a test must fail.
+    if cfg!(innkeeper_break = "checkpoint-limit") {
+        return Ok(());
+    }
     match applied {
         Some(applied) => log.flushed_past(applied.index).await,
         None => Ok(()),
