@@ -12,8 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
-use innkeeper_tree::pattern::PathPattern;
-use innkeeper_tree::{Binding, Bindings, Identity, View, World, Zxid, acl, path};
+use innkeeper_tree::{Binding, Bindings, Identity, View, Zxid, acl, path};
 
 /// What a request wants to do with a path: the operations of the WIT world `authorizer`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -78,70 +77,6 @@ pub enum Verdict {
     Deny(usize),
 }
 
-/// The authorizers of one state, so that most requests need only compare a pointer.
-#[derive(Default, Debug)]
-pub struct Cover {
-    bindings: Option<Arc<Bindings>>,
-    authorizers: Vec<Arc<Binding>>,
-    policies: Vec<PathPattern>,
-}
-
-impl Cover {
-    /// Whether no authorizer is active in `view`: then writes carry policy_zxid 0 and nobody
-    /// need be asked.
-    pub fn is_open(&mut self, view: &View) -> bool {
-        let same = self
-            .bindings
-            .as_ref()
-            .is_some_and(|known| Arc::ptr_eq(known, view.bindings()));
-        if !same {
-            self.refresh(view);
-        }
-        self.authorizers.is_empty()
-    }
-
-    /// The greatest policy_zxid among the active authorizers that cover one of the paths, as
-    /// apply computes it; zero if none does. Of the state that [`Cover::is_open`] saw last.
-    pub fn policy_zxid<'a>(&self, paths: impl Iterator<Item = &'a str> + Clone) -> Zxid {
-        let covers = |binding: &&Arc<Binding>| {
-            binding
-                .active
-                .as_ref()
-                .is_some_and(|active| paths.clone().any(|path| active.definition.watches(path)))
-        };
-        let covering = self.authorizers.iter().filter(covers);
-        covering
-            .map(|binding| binding.policy_zxid)
-            .max()
-            .unwrap_or_default()
-    }
-
-    /// Whether the one who asks bypasses authorizers on this path, so that no broken policy can
-    /// forbid its own repair (guests 9).
-    fn bypasses(&self, identities: &[Identity], on: &str) -> bool {
-        acl::is_super(identities)
-            && (path::is_at_or_below(on, path::INNKEEPER)
-                || self.policies.iter().any(|policy| policy.matches(on)))
-    }
-
-    fn refresh(&mut self, view: &View) {
-        let bindings = view.bindings();
-        let is_authorizer = |binding: &&Arc<Binding>| {
-            let active = binding.active.as_ref();
-            active.is_some_and(|active| active.definition.world == World::Authorizer)
-        };
-        self.authorizers = bindings.iter().filter(is_authorizer).cloned().collect();
-        self.policies.clear();
-        for binding in bindings.iter() {
-            self.policies.extend_from_slice(&binding.wished.policy);
-            if let Some(active) = &binding.active {
-                self.policies.extend_from_slice(&active.definition.policy);
-            }
-        }
-        self.bindings = Some(bindings.clone());
-    }
-}
-
 /// Holds the installed [`Gate`] and applies the rules that no guest may touch.
 ///
 /// Invariant: where an authorizer is active and no gate is installed, everything is denied: a
@@ -165,28 +100,23 @@ impl Guard {
         }
     }
 
-    /// The verdict on a request as of `view`. All of `asks` must pass.
-    pub async fn check(
-        &self,
-        cover: &mut Cover,
-        view: &View,
-        identities: &[Identity],
-        asks: &[Ask<'_>],
-    ) -> Verdict {
-        if cover.is_open(view) {
+    /// The verdict on a request as of `view`. All of `asks` must pass. Where
+    /// [`Bindings::has_authorizers`] says no, nobody need ask.
+    pub async fn check(&self, view: &View, identities: &[Identity], asks: &[Ask<'_>]) -> Verdict {
+        let bindings = view.bindings();
+        if !bindings.has_authorizers() {
             return Verdict::Allow(Some(Zxid(0)));
         }
         let (places, judged): (Vec<usize>, Vec<Ask<'_>>) = asks
             .iter()
             .enumerate()
-            .filter(|(_, ask)| !cover.bypasses(identities, ask.path))
+            .filter(|(_, ask)| !bypasses(bindings, identities, ask.path))
             .map(|(place, ask)| (place, *ask))
             .unzip();
         if judged.is_empty() && !asks.is_empty() {
             return Verdict::Allow(None);
         }
-        let policy_zxid = cover.policy_zxid(asks.iter().map(|ask| ask.path));
-        let decided = if cover.policy_zxid(judged.iter().map(|ask| ask.path)) == Zxid(0) {
+        let decided = if greatest_policy_zxid(bindings, &judged) == Zxid(0) {
             Ok(())
         } else {
             match self.gate.get() {
@@ -195,8 +125,27 @@ impl Guard {
             }
         };
         match decided {
-            Ok(()) => Verdict::Allow(Some(policy_zxid)),
+            // Of the whole request, bypassed operations included: apply knows no difference.
+            Ok(()) => Verdict::Allow(Some(greatest_policy_zxid(bindings, asks))),
             Err(denied) => Verdict::Deny(places.get(denied).copied().unwrap_or(0)),
         }
     }
+}
+
+/// The greatest policy_zxid among the active authorizers that cover one of the paths, as apply
+/// computes it; zero if none does.
+fn greatest_policy_zxid(bindings: &Bindings, asks: &[Ask<'_>]) -> Zxid {
+    let of_paths = asks.iter().map(|ask| bindings.policy_zxid_of(ask.path));
+    of_paths.max().unwrap_or_default()
+}
+
+/// Whether the one who asks bypasses authorizers on this path, so that no broken policy can
+/// forbid its own repair: the super user below `/innkeeper` and on every policy path that a
+/// binding declares, wished or active (guests 9).
+fn bypasses(bindings: &Bindings, identities: &[Identity], on: &str) -> bool {
+    let wished = |binding: &Arc<Binding>| binding.wished.policy.iter().any(|p| p.matches(on));
+    acl::is_super(identities)
+        && (path::is_at_or_below(on, path::INNKEEPER)
+            || !bindings.policies_of(on).is_empty()
+            || bindings.iter().any(wished))
 }

@@ -33,7 +33,6 @@ use crate::clients::{Present, Tally};
 use crate::core::Core;
 use crate::expiry::Heartbeat;
 use crate::fanout::Seat;
-use crate::gate::Cover;
 use crate::outbox::{Item, Outbox};
 use crate::settings::{MAX_PENDING_BYTES, MAX_PENDING_REQUESTS};
 use crate::wire::End;
@@ -60,7 +59,6 @@ pub(crate) struct Session<R: Runtime> {
     heartbeat: Arc<Heartbeat>,
     /// Who the client is: its address, then what it authenticated as.
     identities: Vec<Identity>,
-    cover: Cover,
     requests: VecDeque<Pending>,
     pending_bytes: usize,
     /// How many of `requests`, from the front, were examined.
@@ -165,7 +163,6 @@ impl<R: Runtime> Session<R> {
             outbox: attached.outbox,
             heartbeat: attached.heartbeat,
             identities,
-            cover: Cover::default(),
             requests: VecDeque::new(),
             pending_bytes: 0,
             examined: 0,

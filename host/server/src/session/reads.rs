@@ -40,13 +40,11 @@ impl<R: Runtime> Session<R> {
         let Body::Plain(request) = &front.body else {
             return Ok(false);
         };
-        let allowed = self.cover.is_open(view)
+        let allowed = !view.bindings().has_authorizers()
             || match ask_of(request) {
                 Some(ask) => {
                     let guard = &self.core.guard;
-                    let verdict = guard
-                        .check(&mut self.cover, view, &self.identities, &[ask])
-                        .await;
+                    let verdict = guard.check(view, &self.identities, &[ask]).await;
                     matches!(verdict, Verdict::Allow(_))
                 }
                 None => true,
@@ -55,14 +53,11 @@ impl<R: Runtime> Session<R> {
             _ if !allowed => Found::Error(ErrorCode::NoAuth),
             None => look(view, request, &self.identities),
             Some((watched, kind)) => {
-                let decided_at = self.cover.policy_zxid(std::iter::once(&*watched.path));
-                let (identities, cover) = (&self.identities, &mut self.cover);
-                let dense = self.seat.dense;
+                let decided_at = view.bindings().policy_zxid_of(&watched.path);
+                let (identities, dense) = (&self.identities, self.seat.dense);
                 let register = |newest: View, watches: &mut Watches| {
                     // The verdict was given as of an older view: it must still be the policy's.
-                    let changed = !cover.is_open(&newest)
-                        && cover.policy_zxid(std::iter::once(&*watched.path)) != decided_at;
-                    if changed {
+                    if newest.bindings().policy_zxid_of(&watched.path) != decided_at {
                         return (newest, None);
                     }
                     let found = look(&newest, request, identities);

@@ -120,7 +120,7 @@ impl<R: Runtime> Session<R> {
             self.pop_front();
             return Ok(true);
         }
-        if !self.cover.is_open(view) {
+        if view.bindings().has_authorizers() {
             run = self.permitted(view, run).await;
         }
         let (identities, dense) = (&self.identities, self.seat.dense);
@@ -159,9 +159,7 @@ impl<R: Runtime> Session<R> {
                 path: &path,
             }];
             let guard = &self.core.guard;
-            let verdict = guard
-                .check(&mut self.cover, view, &self.identities, &asks)
-                .await;
+            let verdict = guard.check(view, &self.identities, &asks).await;
             if let Verdict::Allow(_) = verdict {
                 permitted.push((former, path));
             }

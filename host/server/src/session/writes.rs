@@ -89,7 +89,7 @@ impl<R: Runtime> Session<R> {
                 if let State::Syncing(_) = pending.state {
                     return Examined::As(pending.state);
                 }
-                if !self.cover.is_open(view) && !self.may_sync(view).await {
+                if view.bindings().has_authorizers() && !self.may_sync(view).await {
                     return self.denied(0);
                 }
                 Examined::As(State::Syncing(self.syncs.ask()))
@@ -111,14 +111,12 @@ impl<R: Runtime> Session<R> {
             Ok(write) => write,
             Err((error, index)) => return Examined::As(State::Failed(error, index)),
         };
-        let verdict = if self.cover.is_open(view) {
+        let verdict = if !view.bindings().has_authorizers() {
             Verdict::Allow(Some(Zxid(0)))
         } else {
             let asks = asks_of(&write);
             let guard = &self.core.guard;
-            guard
-                .check(&mut self.cover, view, &self.identities, &asks)
-                .await
+            guard.check(view, &self.identities, &asks).await
         };
         match verdict {
             Verdict::Allow(policy_zxid) => Examined::Write(SessionRequest::Write {
@@ -139,9 +137,7 @@ impl<R: Runtime> Session<R> {
             path,
         }];
         let guard = &self.core.guard;
-        let verdict = guard
-            .check(&mut self.cover, view, &self.identities, &asks)
-            .await;
+        let verdict = guard.check(view, &self.identities, &asks).await;
         matches!(verdict, Verdict::Allow(_))
     }
 
