@@ -4,9 +4,12 @@ mod operator;
 mod serve;
 mod zoo_cfg;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::demo;
 
 /// A coordination service that speaks ZooKeeper's protocol and hosts the recipes, too.
 #[derive(Debug, Parser)]
@@ -21,6 +24,17 @@ struct Cli {
 enum Command {
     /// Run a node
     Serve(serve::ServeArgs),
+    /// Show it all: a node, consumers, and guests swapped under them
+    Demo(demo::DemoArgs),
+    /// One of the demo's consumers
+    #[command(hide = true)]
+    DemoConsumer(innkeeper_consumer::Args),
+    /// Another command, as a part of the demo that ends with it
+    #[command(hide = true)]
+    DemoPart {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     #[command(flatten)]
     Operator(operator::Order),
 }
@@ -30,6 +44,9 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::DemoConsumer(args) => demo::run_consumer(args),
+        Command::DemoPart { arguments } => demo::run_as_part(arguments),
         Command::Operator(order) => operator::run(order),
     };
     match done {

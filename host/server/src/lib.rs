@@ -25,6 +25,7 @@ mod words;
 pub mod admin;
 pub mod cli;
 pub mod core;
+pub mod demo;
 pub mod embedded;
 pub mod fanout;
 pub mod gate;
