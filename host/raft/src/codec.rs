@@ -299,3 +299,6 @@ pub fn entry(bytes: &[u8]) -> Result<Entry, CodecError> {
         payload,
     })
 }
+
+#[cfg(test)]
+mod tests;
