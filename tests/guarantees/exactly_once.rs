@@ -3,6 +3,8 @@
 //! Fails in a build with `innkeeper_break="ack-in-transaction"`: there a reaction's events leave
 //! the queue apart from its writes.
 
+#![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
+
 mod support;
 
 use std::sync::Arc;

@@ -4,6 +4,8 @@
 //! Fails in a build with `innkeeper_break="policy-check"`: there apply does not compare the policy
 //! that a write was decided by.
 
+#![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
+
 mod support;
 
 use std::sync::Arc;

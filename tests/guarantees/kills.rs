@@ -1,5 +1,7 @@
 //! What was acknowledged is there after a SIGKILL, and the zxid never goes back.
 
+#![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Locked out by one's own policy, and back in through the admin socket.
 
+#![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
+
 mod support;
 
 use std::process::Command;

@@ -4,6 +4,8 @@
 //! Fails in a build with `innkeeper_break="activation-check"`: there a reaction that was in flight
 //! over the swap commits after it.
 
+#![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
+
 mod support;
 
 use std::sync::Arc;
