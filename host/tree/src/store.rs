@@ -3,8 +3,10 @@
 
 mod horizon;
 mod index;
+mod lookup;
 mod node;
 mod nodes;
+mod reclaim;
 mod slab;
 
 use std::collections::BTreeMap;

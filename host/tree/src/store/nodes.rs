@@ -34,24 +34,24 @@ const FIRST_CAPTURE: u32 = 1;
 ///   come to yet).
 /// - A tombstone keeps its slot while it has older versions or children (tombstones all).
 pub(crate) struct Nodes {
-    nodes: Slab<Node>,
+    pub(super) nodes: Slab<Node>,
     /// The current version of each node, under the same number.
-    current: Slab<Version>,
-    old: Slab<OldVersion>,
-    index: Index,
+    pub(super) current: Slab<Version>,
+    pub(super) old: Slab<OldVersion>,
+    pub(super) index: Index,
     /// Interned ACLs.
     pub(crate) acls: Interner,
     touched: Vec<u32>,
     /// Nodes to prune once they are published; those of `held` wait for a view to go.
     /// Each node stands at most once in one of them.
-    pending: VecDeque<u32>,
-    held: VecDeque<u32>,
+    pub(super) pending: VecDeque<u32>,
+    pub(super) held: VecDeque<u32>,
     /// What the capture of that number writes.
     dirty: Vec<u32>,
     capture: u32,
     deleted: Vec<Arc<str>>,
     deleted_before: usize,
-    live: usize,
+    pub(super) live: usize,
 }
 
 /// An ephemeral that came to be, or went, with a command.
@@ -98,132 +98,6 @@ impl Nodes {
             deleted_before: 0,
             live: 1,
         }
-    }
-
-    /// The slot of a znode that exists now.
-    pub(crate) fn find(&self, path: &str) -> Option<u32> {
-        self.find_slot(path)
-            .1
-            .filter(|slot| self.current.get(*slot).body.is_some())
-    }
-
-    /// The slot of a znode that exists now or that some view may see.
-    pub(super) fn find_any(&self, path: &str) -> Option<u32> {
-        self.find_slot(path).1
-    }
-
-    fn find_slot(&self, path: &str) -> (PathHash, Option<u32>) {
-        let hash = self.index.hash(path);
-        if path == ROOT_PATH {
-            return (hash, Some(ROOT));
-        }
-        (
-            hash,
-            self.index.find(hash, |slot| self.is_path_of(slot, path)),
-        )
-    }
-
-    fn is_path_of(&self, mut slot: u32, path: &str) -> bool {
-        // The version is wanted next, and stands in memory that no cache holds: loading it
-        // now, while the names are compared, halves the wait.
-        std::hint::black_box(self.current.get(slot).from);
-        let mut path = path.as_bytes();
-        while slot != ROOT {
-            let node = self.nodes.get(slot);
-            let name = node.name.as_slice();
-            let Some(slash) = path.len().checked_sub(name.len() + 1) else {
-                return false;
-            };
-            if path[slash] != b'/' || path[slash + 1..] != *name {
-                return false;
-            }
-            path = &path[..slash];
-            slot = node.parent;
-        }
-        path.is_empty()
-    }
-
-    /// The whole path of a node.
-    pub(crate) fn path_of(&self, slot: u32) -> String {
-        if slot == ROOT {
-            return ROOT_PATH.to_owned();
-        }
-        let mut chain: SmallVec<[u32; 16]> = SmallVec::new();
-        let mut at = slot;
-        let mut len = 0;
-        while at != ROOT {
-            chain.push(at);
-            let node = self.nodes.get(at);
-            len += 1 + node.name.len();
-            at = node.parent;
-        }
-        let mut path = Vec::with_capacity(len);
-        for at in chain.iter().rev() {
-            path.push(b'/');
-            path.extend_from_slice(&self.nodes.get(*at).name);
-        }
-        String::from_utf8(path).expect("names are pieces of valid paths")
-    }
-
-    /// What a node is now.
-    pub(crate) fn body(&self, slot: u32) -> Option<&Body> {
-        self.current.get(slot).body.as_ref()
-    }
-
-    /// What a node was at a zxid.
-    pub(super) fn body_at(&self, slot: u32, zxid: u64) -> Option<&Body> {
-        self.version_at(slot, zxid)
-            .and_then(|version| version.body.as_ref())
-    }
-
-    pub(crate) fn version_at(&self, slot: u32, zxid: u64) -> Option<&Version> {
-        let current = self.current.get(slot);
-        if current.from <= zxid {
-            return Some(current);
-        }
-        let mut at = self.nodes.get(slot).older;
-        while at != NONE {
-            let old = self.old.get(at);
-            if old.version.from <= zxid {
-                return Some(&old.version);
-            }
-            at = old.next;
-        }
-        None
-    }
-
-    pub(super) fn name(&self, slot: u32) -> &[u8] {
-        &self.nodes.get(slot).name
-    }
-
-    /// The slots of all children, tombstones included. While the lock is let go, one may
-    /// move to a lower place; none that a view sees moves to a higher one.
-    pub(super) fn children(&self, slot: u32) -> &[u32] {
-        self.nodes
-            .get(slot)
-            .children
-            .as_deref()
-            .map_or(&[], Vec::as_slice)
-    }
-
-    /// The last command that changed anything at or below a node.
-    pub(crate) fn subtree_zxid(&self, slot: u32) -> u64 {
-        self.nodes.get(slot).subtree_zxid
-    }
-
-    /// The node's parent; the root is its own.
-    pub(crate) fn parent(&self, slot: u32) -> u32 {
-        self.nodes.get(slot).parent
-    }
-
-    /// How many znodes exist.
-    pub(crate) fn len(&self) -> usize {
-        self.live
-    }
-
-    /// How many old versions are kept.
-    pub(crate) fn old_versions(&self) -> usize {
-        self.old.len()
     }
 
     /// A node that exists, to be changed by the command `zxid`.
@@ -452,99 +326,6 @@ impl Nodes {
         }
     }
 
-    /// Drops the versions of a node that no view can see.
-    fn prune(&mut self, slot: u32, horizon: &Horizon) {
-        let mut until = self.current.get(slot).from;
-        let node = self.nodes.get_mut(slot);
-        let mut at = node.older;
-        let mut last_kept = NONE;
-        while at != NONE {
-            let old = self.old.get(at);
-            let (from, next) = (old.version.from, old.next);
-            // A tombstone with nothing before it says no more than no version at all.
-            let says_nothing = old.version.body.is_none() && next == NONE;
-            if !says_nothing && horizon.sees(from, until) {
-                last_kept = at;
-            } else {
-                remove_old(&mut self.old, at);
-                match last_kept {
-                    NONE => node.older = next,
-                    kept => self.old.get_mut(kept).next = next,
-                }
-            }
-            until = from;
-            at = next;
-        }
-    }
-
-    /// Looks at up to `budget` nodes that had old versions to keep, and frees what no view
-    /// can see any more. Says how many it looked at.
-    pub(crate) fn reclaim(&mut self, budget: usize, horizon: &Horizon) -> usize {
-        let mut done = 0;
-        while done < budget {
-            let Some(slot) = self.pending.pop_front() else {
-                break;
-            };
-            done += 1;
-            if self.nodes.get(slot).parent == NONE {
-                // Freed by a rollback while it stood here.
-                continue;
-            }
-            if self.current.get(slot).from > horizon.published() {
-                // Not published yet, and so is all that follows but for what was held.
-                self.pending.push_back(slot);
-                continue;
-            }
-            self.prune(slot, horizon);
-            let node = self.nodes.get_mut(slot);
-            if node.older != NONE {
-                self.held.push_back(slot);
-                continue;
-            }
-            node.set_queued(false);
-            if node.children.is_none() && self.current.get(slot).body.is_none() {
-                self.free(slot);
-            }
-        }
-        done
-    }
-
-    /// A view has gone: what was held may be free now.
-    pub(crate) fn unhold(&mut self) {
-        if self.held.len() > self.pending.len() {
-            std::mem::swap(&mut self.held, &mut self.pending);
-        }
-        self.pending.append(&mut self.held);
-    }
-
-    /// Takes a node out of the index and of its parent.
-    fn free(&mut self, slot: u32) {
-        let hash = self.index.hash(&self.path_of(slot));
-        self.index.remove(hash, slot);
-        let Node {
-            parent, position, ..
-        } = self.nodes.remove(slot, Node::vacant());
-        self.current.remove(slot, Version::vacant());
-        let mut moved = None;
-        let above = self.nodes.get_mut(parent);
-        if let Some(siblings) = &mut above.children {
-            siblings.swap_remove(position as usize);
-            moved = siblings.get(position as usize).copied();
-            if siblings.is_empty() {
-                above.children = None;
-            } else if siblings.len() * 4 < siblings.capacity() {
-                siblings.shrink_to(siblings.len() * 2);
-            }
-        }
-        if !above.is_queued() && self.current.get(parent).body.is_none() {
-            above.set_queued(true);
-            self.pending.push_back(parent);
-        }
-        if let Some(moved) = moved {
-            self.nodes.get_mut(moved).position = position;
-        }
-    }
-
     /// What changed since this was last called. Costs nothing, however much that is: which of
     /// it is worth writing is seen when it is read.
     pub(crate) fn take_dirty(&mut self) -> Dirty {
@@ -566,7 +347,7 @@ impl Nodes {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Orphan;
 
-fn remove_old(old: &mut Slab<OldVersion>, at: u32) -> OldVersion {
+pub(super) fn remove_old(old: &mut Slab<OldVersion>, at: u32) -> OldVersion {
     old.remove(
         at,
         OldVersion {
