@@ -1,0 +1,147 @@
+//! Authorizers and the order of one session: decisions that depend on the session's own writes,
+//! all of them in flight at once.
+
+mod common;
+#[path = "../../../tests/guarantees/support.rs"]
+mod support;
+
+use common::{Answer, Client, create, exists, get, multi, set};
+use innkeeper_proto::reply::{MultiResult, Reply};
+use innkeeper_proto::request::{MultiOp, Request};
+use innkeeper_proto::{ErrorCode, OpCode};
+use support::{NodeProcess, guest};
+
+const FORBIDS: &[u8] =
+    br#"{"rules":[{"effect":"deny","operations":["write","create"],"path":"/data/**"}]}"#;
+const HIDES: &[u8] = br#"{"rules":[{"effect":"deny","operations":["read"],"path":"/data/**"}]}"#;
+const ALLOWS: &[u8] = br#"{"rules":[]}"#;
+
+/// A node whose authorizer decides by the znode `/policy`, which at first forbids nothing.
+fn guarded() -> Option<(NodeProcess, Client, tempfile::TempDir)> {
+    let rules = guest("path-rules")?;
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    let module = node.push(&rules);
+    let mut client = Client::connect(node.zookeeper, 30_000);
+    client.must(create("/policy", ALLOWS));
+    client.must(create("/data", b"0"));
+    let document = format!(
+        r#"{{"world":"authorizer","module":"{module}","watch":["/data/**"],"policy":["/policy"],
+            "config":{{"rules":"/policy"}}}}"#
+    );
+    node.bind("rules", &document);
+    Some((node, client, folder))
+}
+
+/// Sends everything at once; the answers come in order.
+fn pipelined(client: &mut Client, requests: &[Request]) -> Vec<Answer> {
+    let xids = client.send(requests);
+    let answers: Vec<_> = xids.iter().map(|_| client.answer()).collect();
+    let answered: Vec<_> = answers.iter().map(|answer| answer.xid).collect();
+    assert_eq!(answered, xids);
+    answers
+}
+
+fn errors(answers: &[Answer]) -> Vec<ErrorCode> {
+    answers.iter().map(|answer| answer.err).collect()
+}
+
+#[test]
+fn a_denial_waits_for_the_earlier_writes_of_its_session() {
+    let Some((_node, mut client, _folder)) = guarded() else {
+        return;
+    };
+    for round in 0..50 {
+        let (forbidden, allowed) = (format!("f{round}"), format!("a{round}"));
+        // Decided on as of a moment when each of these policies is still in flight.
+        let answers = pipelined(
+            &mut client,
+            &[
+                set("/policy", FORBIDS),
+                set("/data", forbidden.as_bytes()),
+                set("/policy", ALLOWS),
+                set("/data", allowed.as_bytes()),
+                create(&format!("/data/{round}"), b""),
+                get("/data", false),
+            ],
+        );
+        assert_eq!(
+            errors(&answers),
+            [
+                ErrorCode::Ok,
+                ErrorCode::NoAuth,
+                ErrorCode::Ok,
+                ErrorCode::Ok,
+                ErrorCode::Ok,
+                ErrorCode::Ok
+            ],
+            "round {round}"
+        );
+        assert_eq!(answers[5].data(), allowed.as_bytes());
+    }
+}
+
+#[test]
+fn a_bounced_write_keeps_its_place_before_those_behind_it() {
+    let Some((_node, mut client, _folder)) = guarded() else {
+        return;
+    };
+    for round in 0..50 {
+        // Each change of the policy bounces what is in flight behind it, though it allows.
+        let mut requests = Vec::new();
+        for n in 0..20 {
+            if n % 5 == 0 {
+                let policy = format!(
+                    r#"{{"rules":[{{"effect":"deny","operations":["write"],"path":"/x{n}"}}]}}"#
+                );
+                requests.push(set("/policy", policy.as_bytes()));
+            }
+            requests.push(set("/data", format!("{round}-{n}").as_bytes()));
+        }
+        requests.push(get("/data", false));
+        let answers = pipelined(&mut client, &requests);
+        let (last, writes) = answers.split_last().unwrap();
+        for pair in writes.windows(2) {
+            assert_eq!(pair[0].err, ErrorCode::Ok);
+            assert!(
+                pair[0].zxid < pair[1].zxid,
+                "order by zxid is order of asking"
+            );
+        }
+        assert_eq!(last.data(), format!("{round}-19").as_bytes());
+    }
+}
+
+#[test]
+fn reads_syncs_and_every_operation_of_a_multi_are_asked_about() {
+    let Some((_node, mut client, _folder)) = guarded() else {
+        return;
+    };
+    client.must(set("/policy", HIDES));
+    assert_eq!(client.ask(get("/data", true)).err, ErrorCode::NoAuth);
+    assert_eq!(client.ask(exists("/data", true)).err, ErrorCode::NoAuth);
+    // What is denied leaves no watch, and tells nothing of what exists.
+    assert_eq!(
+        client.ask(exists("/data/none", true)).err,
+        ErrorCode::NoAuth
+    );
+    client.must(create("/data/none", b""));
+    client.must(set("/data", b"1"));
+    client.must(set("/policy", FORBIDS));
+    client.must(Request::Sync("/data".into()));
+    let denied = client.must(multi(vec![
+        MultiOp::Create(common::creation("/free", b"", 0)),
+        MultiOp::Create(common::creation("/data/x", b"", 0)),
+        MultiOp::Create(common::creation("/free2", b"", 0)),
+    ]));
+    let results = [
+        ErrorCode::Ok,
+        ErrorCode::NoAuth,
+        ErrorCode::RuntimeInconsistency,
+    ];
+    assert_eq!(
+        denied.reply(OpCode::Multi),
+        Reply::Multi(results.into_iter().map(MultiResult::Error).collect())
+    );
+    assert_eq!(client.ask(exists("/free", false)).err, ErrorCode::NoNode);
+}
