@@ -31,8 +31,11 @@ fn of_start(started: &Started, addresses: &Addresses) -> Vec<String> {
     } = addresses;
     let (pid, ready) = (started.node_pid, ms(started.ready_after_ms));
     let mut lines = vec![
-        format!("process {pid}, ready after {ready}: ZooKeeper {zookeeper}, HTTP {http}"),
-        format!("its data is in {}", started.folder),
+        format!(
+            "process {pid}, ready after {ready}, data in {}",
+            started.folder
+        ),
+        format!("ZooKeeper {zookeeper}, HTTP {http}"),
         format!(
             "{} guests pushed: {}",
             started.pushed.len(),
@@ -45,7 +48,7 @@ fn of_start(started: &Started, addresses: &Addresses) -> Vec<String> {
 
 fn of_binding(binding: &Binding) -> String {
     format!(
-        "binding {:8} {:10} runs {} ({}) since zxid {:#x}",
+        "binding {:8} {:10} {} ({}), since zxid {:#x}",
         binding.name,
         binding.world,
         binding.guest,
@@ -145,7 +148,7 @@ fn of_refusal(refused: &Refused, paint: Paint) -> Vec<String> {
 fn of_flips(flipped: &Flipped) -> Vec<String> {
     vec![
         format!(
-            "{} changes of {}; the next write, as it said: {} times refused, {} times done",
+            "{} changes of {}; next writes: {} refused and {} done, as it said",
             flipped.changes, flipped.policy, flipped.refused, flipped.allowed
         ),
         format!(
@@ -186,7 +189,7 @@ fn of_loop(looped: &Looped, paint: Paint) -> Vec<String> {
             clause(&looped.error)
         ),
         format!(
-            "tried again, stopped {} in all; its breaker is {}; {} {}",
+            "stopped {} in all, its breaker is {}; {} {}",
             counted(looped.failures, "time"),
             looped.breaker,
             looped.out,
@@ -205,7 +208,7 @@ fn of_loop(looped: &Looped, paint: Paint) -> Vec<String> {
 
 fn of_mending(mended: &Mended) -> Vec<String> {
     vec![format!(
-        "active since zxid {:#x}: {} ended well, {} holds `{}`, its breaker is {}",
+        "since zxid {:#x}: {} ended well, {} holds `{}`, its breaker is {}",
         mended.binding.activation,
         counted(mended.invocations, "run"),
         mended.out,
