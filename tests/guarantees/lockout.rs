@@ -4,9 +4,12 @@
 
 mod support;
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::mpsc;
 
-use support::{NodeProcess, guest, persistent};
+use support::{NodeProcess, PATIENCE, eventually, guest, persistent};
 use zookeeper_client as zk;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,11 +46,10 @@ async fn a_policy_that_forbids_everything_is_mended_through_the_admin_socket() {
     ] {
         assert!(matches!(denied, Err(zk::Error::NoAuth)), "{denied:?}");
     }
-    let mended = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
-        .args(["znode", "set", "/policy", r#"{"rules":[]}"#, "--data"])
-        .arg(folder.path())
-        .output()
-        .expect("the command line runs");
+    let mended = operate(
+        folder.path(),
+        &["znode", "set", "/policy", r#"{"rules":[]}"#],
+    );
     assert!(
         mended.status.success(),
         "{}",
@@ -76,4 +78,55 @@ async fn a_policy_that_forbids_everything_is_mended_through_the_admin_socket() {
         .get_data("/data")
         .await
         .expect("without the binding nothing forbids");
+}
+
+/// One command of the operator's, over the admin socket.
+fn operate(data: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_innkeeper"))
+        .args(arguments)
+        .arg("--data")
+        .arg(data)
+        .output()
+        .expect("the command line runs")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_lost_an_authorizers_module_serves_its_operator_and_no_client() {
+    let Some(rules) = guest("path-rules") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    let module = node.push(&rules);
+    node.bind(
+        "rules",
+        &format!(
+            r#"{{"world":"authorizer","module":"{module}","watch":["/**"],"policy":["/policy"],
+                "config":{{"rules":"/policy"}}}}"#
+        ),
+    );
+    drop(node);
+    std::fs::remove_file(folder.path().join("modules.redb")).unwrap();
+    let mut child = NodeProcess::spawn(folder.path(), "127.0.0.1:0", "127.0.0.1:0");
+    let stdout = child.stdout.take().unwrap();
+    let (sender, ready) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        // The test may have failed and gone.
+        let _ = sender.send(line);
+    });
+    eventually("the admin socket", async || {
+        let status = operate(folder.path(), &["binding", "status", "rules"]);
+        status.status.success().then_some(())
+    })
+    .await;
+    assert!(ready.try_recv().is_err(), "it says that it serves clients");
+    let deleted = operate(folder.path(), &["binding", "delete", "rules"]);
+    assert!(deleted.status.success(), "{deleted:?}");
+    let line = ready.recv_timeout(PATIENCE).expect("it serves now");
+    assert!(line.starts_with("innkeeper ready:"), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap();
 }

@@ -38,26 +38,7 @@ impl NodeProcess {
     }
 
     fn start_at(data: &Path, listen: &str, http: &str) -> NodeProcess {
-        let digest = format!(
-            "super:{}",
-            BASE64.encode(Sha1::digest(format!("super:{PASSWORD}")))
-        );
-        let mut child = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
-            .arg("serve")
-            .arg("--data")
-            .arg(data)
-            .args([
-                "--listen",
-                listen,
-                "--http",
-                http,
-                "--super-digest",
-                &digest,
-            ])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the binary runs");
+        let mut child = Self::spawn(data, listen, http);
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped"))
             .read_line(&mut line)
@@ -73,6 +54,30 @@ impl NodeProcess {
             data: data.to_path_buf(),
             child,
         }
+    }
+
+    /// The process alone; its stdout is piped.
+    pub fn spawn(data: &Path, listen: &str, http: &str) -> Child {
+        let digest = format!(
+            "super:{}",
+            BASE64.encode(Sha1::digest(format!("super:{PASSWORD}")))
+        );
+        Command::new(env!("CARGO_BIN_EXE_innkeeper"))
+            .arg("serve")
+            .arg("--data")
+            .arg(data)
+            .args([
+                "--listen",
+                listen,
+                "--http",
+                http,
+                "--super-digest",
+                &digest,
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary runs")
     }
 
     /// SIGKILL, and a new process on the same folder and the same ports.

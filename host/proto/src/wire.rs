@@ -115,7 +115,7 @@ impl Reader {
         self.take().map(i64::from_be_bytes)
     }
 
-    /// A boolean: any byte but 0 is true, as in Java.
+    /// A boolean: any byte but 0 is true. (test: `any_byte_but_zero_is_true_as_in_java`)
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
         self.take::<1>().map(|[byte]| byte != 0)
     }

@@ -329,3 +329,12 @@ fn permissions_are_a_set() {
     assert_eq!(Acl::decode(&mut Reader::new(buf.freeze())), Ok(odd.clone()));
     assert_eq!(odd.perms.to_string(), "0x40000021");
 }
+
+#[test]
+fn any_byte_but_zero_is_true_as_in_java() {
+    let read = |byte: u8| Reader::new(Bytes::copy_from_slice(&[byte])).bool();
+    assert_eq!(
+        [0, 1, 2, 0xff].map(read),
+        [Ok(false), Ok(true), Ok(true), Ok(true)]
+    );
+}

@@ -81,7 +81,7 @@ impl Sandbox {
             ));
         };
         let limits = &definition.limits;
-        let _slot = self.transient_slot().await?;
+        let _slot = self.assignor_slot().await?;
         let state = AssignorState {
             budget: Budget::new(limits),
             config: Arc::clone(&definition.config),

@@ -20,8 +20,8 @@ use wasmtime::Store;
 use crate::budget::{Budget, LogLine, Usage};
 use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure, LimitPassed};
-use crate::overlay::{OpError, Overlay};
-use crate::recipe::{error, znode};
+use crate::overlay::Overlay;
+use crate::reads;
 use crate::wit::{authorizer as wit, types};
 
 pub use crate::wit::authorizer::Operation;
@@ -242,13 +242,15 @@ impl AuthorizerSet {
 }
 
 impl AuthorizerState {
-    fn policy(&mut self) -> wasmtime::Result<&mut Overlay> {
-        self.policy.as_mut().ok_or_else(|| {
-            LimitPassed::raise(
+    /// The policy while `load` runs; a trap outside it.
+    fn policy(&mut self) -> wasmtime::Result<(&mut Budget, &mut Overlay)> {
+        match &mut self.policy {
+            Some(policy) => Ok((&mut self.budget, policy)),
+            None => Err(LimitPassed::raise(
                 FailureKind::Trap,
                 "it read policy outside load; a decision may depend on nothing but what load built and the request",
-            )
-        })
+            )),
+        }
     }
 }
 
@@ -259,46 +261,20 @@ impl wit::innkeeper::guest::policy::Host for AuthorizerState {
         &mut self,
         path: String,
     ) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
-        self.budget.charge(path.len())?;
-        let seen = self.policy()?.get(&path);
-        if let Ok(Some(seen)) = &seen {
-            self.budget
-                .charge_result(seen.data.as_ref().map_or(0, |data| data.len()))?;
-        }
-        Ok(seen
-            .map(|seen| seen.map(|seen| znode(path, seen)))
-            .map_err(error))
+        let (budget, policy) = self.policy()?;
+        reads::get(budget, policy, path)
     }
 
     fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
-        self.budget.charge(path.len())?;
-        let names = self.policy()?.children(&path);
-        self.budget.charge_result(
-            names
-                .as_ref()
-                .map_or(0, |names| names.iter().map(String::len).sum()),
-        )?;
-        Ok(names.map_err(error))
+        let (budget, policy) = self.policy()?;
+        reads::children(budget, policy, &path)
     }
 
     fn scan(
         &mut self,
         prefix: String,
     ) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
-        self.budget.charge(prefix.len())?;
-        self.policy()?;
-        let AuthorizerState { budget, policy, .. } = self;
-        let found = match policy {
-            Some(policy) => policy.scan(&prefix, |bytes| budget.charge_result(bytes))?,
-            None => Err(OpError::NoAuth),
-        };
-        Ok(found
-            .map(|found| {
-                found
-                    .into_iter()
-                    .map(|(path, seen)| znode(path, seen))
-                    .collect()
-            })
-            .map_err(error))
+        let (budget, policy) = self.policy()?;
+        reads::scan(budget, policy, &prefix)
     }
 }

@@ -47,7 +47,8 @@ pub(crate) struct Shared {
     recipes: Linker<RecipeState>,
     assignors: Linker<AssignorState>,
     authorizers: Linker<AuthorizerState>,
-    transient_slots: Arc<Semaphore>,
+    recipe_slots: Arc<Semaphore>,
+    assignor_slots: Arc<Semaphore>,
     authorizer_slots: Arc<Semaphore>,
 }
 
@@ -110,7 +111,8 @@ impl Sandbox {
         let slots = |count: u32| Arc::new(Semaphore::new(count as usize));
         Ok(Sandbox {
             shared: Arc::new(Shared {
-                transient_slots: slots(settings.transient_instances),
+                recipe_slots: slots(settings.transient_instances),
+                assignor_slots: slots(settings.transient_instances),
                 authorizer_slots: slots(settings.authorizer_instances),
                 settings,
                 engine,
@@ -206,9 +208,15 @@ impl Sandbox {
         }
     }
 
-    /// Waits for a place in the pool for a recipe or an assignor.
-    pub(crate) async fn transient_slot(&self) -> Result<OwnedSemaphorePermit, GuestFailure> {
-        slot(&self.shared.transient_slots).await
+    /// Waits for a place in the pool for a recipe.
+    pub(crate) async fn recipe_slot(&self) -> Result<OwnedSemaphorePermit, GuestFailure> {
+        slot(&self.shared.recipe_slots).await
+    }
+
+    /// Waits for a place in the pool for an assignor. Whoever has one waits for no other, so a
+    /// recipe may wait for it while it holds its own.
+    pub(crate) async fn assignor_slot(&self) -> Result<OwnedSemaphorePermit, GuestFailure> {
+        slot(&self.shared.assignor_slots).await
     }
 
     /// Waits for a place in the pool for an authorizer's instance.
@@ -253,7 +261,7 @@ fn config(settings: &Settings) -> Config {
     const CORE_INSTANCES: u32 = 12;
     const TABLES: u32 = 12;
     const MEMORIES: u32 = 2;
-    let instances = settings.transient_instances + settings.authorizer_instances;
+    let instances = 2 * settings.transient_instances + settings.authorizer_instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * 4)

@@ -24,6 +24,7 @@ mod budget;
 mod engine;
 mod failure;
 mod overlay;
+mod reads;
 mod recipe;
 mod settings;
 mod wit;

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use innkeeper_proto::{Acl, Perms, Stat};
+use innkeeper_proto::{Acl, Perms};
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::queue::Kinds;
 use innkeeper_tree::{QueueEntry, Transaction, View, Zxid};
@@ -19,7 +19,8 @@ use crate::assignor::{Assignors, Unavailable, check_request};
 use crate::budget::{Budget, LogLine, Usage};
 use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure, LimitPassed};
-use crate::overlay::{CreateOptions, OpError, Overlay, Seen};
+use crate::overlay::{CreateOptions, OpError, Overlay};
+use crate::reads::{self, error, stat};
 use crate::wit::{assignment, assignors, recipe, transaction, types};
 
 /// What a reaction starts from.
@@ -104,7 +105,7 @@ impl Sandbox {
             now_ms,
         } = invocation;
         let limits = definition.limits;
-        let _slot = self.transient_slot().await.map_err(bare)?;
+        let _slot = self.recipe_slot().await.map_err(bare)?;
         let state = RecipeState {
             budget: Budget::new(&limits),
             config: Arc::clone(&definition.config),
@@ -236,15 +237,7 @@ impl transaction::Host for RecipeState {
         &mut self,
         path: String,
     ) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
-        self.budget.charge(path.len())?;
-        let seen = self.overlay.get(&path);
-        self.budget.charge_result(
-            seen.as_ref()
-                .map_or(0, |seen| seen.as_ref().map_or(0, size_of_data)),
-        )?;
-        Ok(seen
-            .map(|seen| seen.map(|seen| znode(path, seen)))
-            .map_err(error))
+        reads::get(&mut self.budget, &mut self.overlay, path)
     }
 
     fn get_many(
@@ -253,14 +246,9 @@ impl transaction::Host for RecipeState {
     ) -> wasmtime::Result<Result<Vec<Option<types::Znode>>, types::Error>> {
         let mut found = Vec::new();
         for path in names {
-            self.budget.charge(path.len())?;
-            match self.overlay.get(&path) {
-                Ok(seen) => {
-                    self.budget
-                        .charge_result(seen.as_ref().map_or(0, size_of_data))?;
-                    found.push(seen.map(|seen| znode(path, seen)));
-                }
-                Err(failed) => return Ok(Err(error(failed))),
+            match reads::get(&mut self.budget, &mut self.overlay, path)? {
+                Ok(znode) => found.push(znode),
+                Err(failed) => return Ok(Err(failed)),
             }
         }
         Ok(Ok(found))
@@ -279,33 +267,14 @@ impl transaction::Host for RecipeState {
     }
 
     fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
-        self.budget.charge(path.len())?;
-        let names = self.overlay.children(&path);
-        self.budget.charge_result(
-            names
-                .as_ref()
-                .map_or(0, |names| names.iter().map(String::len).sum()),
-        )?;
-        Ok(names.map_err(error))
+        reads::children(&mut self.budget, &mut self.overlay, &path)
     }
 
     fn scan(
         &mut self,
         prefix: String,
     ) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
-        self.budget.charge(prefix.len())?;
-        let budget = &mut self.budget;
-        let found = self
-            .overlay
-            .scan(&prefix, |bytes| budget.charge_result(bytes))?;
-        Ok(found
-            .map(|found| {
-                found
-                    .into_iter()
-                    .map(|(path, seen)| znode(path, seen))
-                    .collect()
-            })
-            .map_err(error))
+        reads::scan(&mut self.budget, &mut self.overlay, &prefix)
     }
 
     fn owner(&mut self, path: String) -> wasmtime::Result<Result<Option<u64>, types::Error>> {
@@ -442,34 +411,6 @@ fn request_bytes(request: &assignment::Request) -> usize {
             .map_or(0, |weights| 4 * weights.len())
 }
 
-fn size_of_data(seen: &Seen) -> usize {
-    seen.data.as_ref().map_or(0, Bytes::len)
-}
-
-pub(crate) fn znode(path: String, seen: Seen) -> types::Znode {
-    types::Znode {
-        path,
-        data: seen.data.map(Vec::from).unwrap_or_default(),
-        stat: stat(seen.stat),
-    }
-}
-
-pub(crate) fn stat(stat: Stat) -> types::Stat {
-    types::Stat {
-        czxid: stat.czxid,
-        mzxid: stat.mzxid,
-        ctime: stat.ctime,
-        mtime: stat.mtime,
-        version: stat.version,
-        cversion: stat.cversion,
-        aversion: stat.aversion,
-        ephemeral_owner: stat.ephemeral_owner,
-        data_length: stat.data_length,
-        num_children: stat.num_children,
-        pzxid: stat.pzxid,
-    }
-}
-
 fn options(options: transaction::CreateOptions) -> CreateOptions {
     CreateOptions {
         acl: options.acl.map(|acl| acl.into_iter().map(entry).collect()),
@@ -495,20 +436,5 @@ fn entry(acl: transaction::Acl) -> Acl {
         perms,
         scheme: acl.scheme.into(),
         id: acl.id.into(),
-    }
-}
-
-/// The one place where our errors become the WIT's.
-pub(crate) fn error(error: OpError) -> types::Error {
-    match error {
-        OpError::NoNode => types::Error::NoNode,
-        OpError::NodeExists => types::Error::NodeExists,
-        OpError::BadVersion => types::Error::BadVersion,
-        OpError::NotEmpty => types::Error::NotEmpty,
-        OpError::NoChildrenForEphemerals => types::Error::NoChildrenForEphemerals,
-        OpError::BadArguments => types::Error::BadArguments,
-        OpError::InvalidAcl => types::Error::InvalidAcl,
-        OpError::NoAuth => types::Error::NoAuth,
-        OpError::SessionExpired => types::Error::SessionExpired,
     }
 }

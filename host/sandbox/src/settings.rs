@@ -5,8 +5,9 @@
 pub struct Settings {
     /// Greatest size of a pushed module and of the component made of it, in bytes.
     pub component_bytes_max: usize,
-    /// Recipes and assignors that may have an instance at one moment. A recipe that calls an
-    /// assignor holds two. A caller beyond that waits.
+    /// Recipes that may have an instance at one moment, and as many assignors again: a recipe
+    /// that waits for a place for its assignor never waits for another recipe. A caller beyond
+    /// that waits.
     pub transient_instances: u32,
     /// Authorizer instances that may live at one moment: authorizer bindings times client
     /// worker threads. A caller beyond that waits; it is never a denial.

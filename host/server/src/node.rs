@@ -27,7 +27,7 @@ use crate::core::Core;
 use crate::expiry::{Expiry, Step};
 use crate::fanout::Fanout;
 use crate::gate::Guard;
-use crate::guests::{Guests, GuestsParts};
+use crate::guests::{AUTHORIZERS_MAX, Guests, GuestsParts};
 use crate::listener;
 use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
 use crate::tickets::Tickets;
@@ -138,14 +138,19 @@ impl<R: Runtime> Node<R> {
             runtime,
             settings,
         });
+        let workers = core.runtime.threads(Role::Client);
+        let places = sandbox::Settings {
+            authorizer_instances: (workers.max(1) * AUTHORIZERS_MAX) as u32,
+            ..sandbox::Settings::default()
+        };
         let guests = Guests::new(GuestsParts {
             runtime: core.runtime.clone(),
             reader: core.reader.clone(),
             door: core.door.clone(),
             tickets: core.tickets.clone(),
             store,
-            sandbox: Sandbox::new(sandbox::Settings::default()).map_err(StartError::Sandbox)?,
-            workers: core.runtime.threads(Role::Client),
+            sandbox: Sandbox::new(places).map_err(StartError::Sandbox)?,
+            workers,
             stopping: core.stopping.clone(),
         });
         core.guard.install(guests.gate());
@@ -155,12 +160,13 @@ impl<R: Runtime> Node<R> {
             zookeeper: addr,
             http,
         };
-        let mut tasks = admin::start(core.clone(), guests, http_listener, bound)
+        let mut tasks = admin::start(core.clone(), guests.clone(), http_listener, bound)
             .await
             .map_err(|error| StartError::AdminSocket {
                 path: core.admin_path(),
                 error,
             })?;
+        guests.wait_for_authorizers().await;
         let runtime = &core.runtime;
         tasks.push(runtime.spawn(
             Role::Client,

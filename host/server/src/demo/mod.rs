@@ -2,22 +2,22 @@
 //!
 //! The demo is a client and an operator like any other. Everything it shows comes out of a node
 //! that runs as a process of its own, through ZooKeeper's protocol and the admin socket:
-//! 1. [`run`] makes a temporary folder and plays the [`scenes`] one after the other. A scene acts,
+//! 1. [`run`] makes a temporary folder and plays the `scenes` one after the other. A scene acts,
 //!    waits for what must follow (a watch's event, a binding's status; never a fixed time), and
-//!    returns a typed [record](record) of what it saw.
-//! 2. The first scene starts the node ([`processes`]) and pushes and binds the embedded guests
-//!    through its admin socket ([`admin`]). The next ones start consumers as processes, and look
-//!    at the group as any client may ([`group`]).
-//! 3. Each record is printed by one of two [printers](print): for people, with a table of who
+//!    returns a typed record of what it saw.
+//! 2. The first scene starts the node (`processes`) and pushes and binds the embedded guests
+//!    through its admin socket (`admin`). The next ones start consumers as processes, and look
+//!    at the group as any client may (`group`).
+//! 3. Each record is printed by one of two printers: for people, with a table of who
 //!    owns what that is redrawn while things change, or as one JSON object per line. With
-//!    `--step` the demo then waits for a newline on stdin ([`steps`]).
+//!    `--step` the demo then waits for a newline on stdin (`steps`).
 //! 4. At the end everything is stopped in order, the folder is removed, and a summary says so.
 //!    After an error or Ctrl-C everything is killed instead, and one sentence says why.
 //!
 //! Invariants:
 //! - A figure that is shown was read from the node or measured here; none is known beforehand.
 //! - No process outlives the demo, even when it is killed: consumers end with their stdin, and
-//!   the node gets a signal when its parent dies ([`processes::run_as_part`]).
+//!   the node gets a signal when its parent dies (`processes::run_as_part`).
 
 #![allow(
     clippy::disallowed_methods,

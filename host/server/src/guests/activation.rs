@@ -6,7 +6,7 @@ use innkeeper_runtime::{Role, Runtime};
 use innkeeper_tree::{Binding, Operation, World};
 use tokio::sync::Notify;
 
-use super::Guests;
+use super::{AUTHORIZERS_MAX, Guests};
 
 impl<R: Runtime> Guests<R> {
     /// Looks at each binding that changed, one after the other, for as long as the node runs.
@@ -32,8 +32,21 @@ impl<R: Runtime> Guests<R> {
             self.shared.gate.forget(name);
             return;
         };
+        let authorizers = view.bindings().iter().filter(|other| {
+            let active = other.active.as_ref();
+            other.name != binding.name
+                && active.is_some_and(|active| active.definition.world == World::Authorizer)
+        });
+        let others = authorizers.count();
+        let is_one_too_many =
+            binding.wished.world == World::Authorizer && others >= AUTHORIZERS_MAX;
         drop(view);
-        if binding.is_pending() {
+        if binding.is_pending() && is_one_too_many {
+            let error = format!(
+                "{AUTHORIZERS_MAX} authorizers are active, which is as many as a node takes; delete one of them"
+            );
+            self.not_activated(&binding, error);
+        } else if binding.is_pending() {
             match self.module(binding.wished.module).await {
                 Ok(_) => {
                     // Void means that the wish moved on: apply told of the newer one as well.

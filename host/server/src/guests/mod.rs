@@ -26,11 +26,12 @@ mod report;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use innkeeper_raft::{Door, ModuleStore};
 use innkeeper_runtime::{Role, Runtime, Select2, Signal, select2};
 use innkeeper_sandbox::{GuestFailure, Sandbox};
-use innkeeper_tree::{Operation, Reader, Ticket};
+use innkeeper_tree::{Operation, Reader, Ticket, World};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
@@ -48,6 +49,13 @@ use report::Reports;
 
 /// Queue entries that one reaction gets at most; the rest waits for the next.
 pub const EVENTS_PER_REACTION: usize = 1_024;
+
+/// Authorizers that may be active at one time: what the instance pool has places for, one for
+/// each client worker of the node and each of them.
+pub const AUTHORIZERS_MAX: usize = 32;
+
+/// How long a node that lacks an authorizer waits before it looks again.
+const AUTHORIZER_PAUSE: Duration = Duration::from_millis(100);
 
 /// The guests' side of one node; cheap to clone.
 pub struct Guests<R: Runtime> {
@@ -134,8 +142,7 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// Compiles the modules of all active bindings, then starts the activation task and the
-    /// dispatchers. A node accepts clients only after this: it must not serve past an
-    /// authorizer that it does not have (design, guests 7).
+    /// dispatchers.
     pub async fn start(&self) {
         let bindings = Arc::clone(self.shared.reader.view().bindings());
         for binding in bindings.iter() {
@@ -158,6 +165,39 @@ impl<R: Runtime> Guests<R> {
             .runtime
             .spawn(Role::Client, async move { this.run_activations().await })
             .detach();
+    }
+
+    /// Waits until every active authorizer can be asked. A node accepts clients only after this:
+    /// it must not serve past an authorizer that it does not have (design, guests 7). Its admin
+    /// socket serves meanwhile, so that a binding whose module is lost can be mended or deleted.
+    pub async fn wait_for_authorizers(&self) {
+        let mut told = false;
+        while let Some(missing) = self.missing_authorizer() {
+            if !told {
+                tracing::error!(
+                    "no client is served, because the authorizer `{missing}` is active and its module cannot be \
+                     compiled: see `innkeeper binding status {missing}`, then push the module again or delete the \
+                     binding through the admin socket"
+                );
+                told = true;
+            }
+            let look_again = self.shared.runtime.sleep(AUTHORIZER_PAUSE);
+            if let Select2::First(()) = select2(self.shared.stopping.wait(), look_again).await {
+                return;
+            }
+        }
+    }
+
+    /// An active authorizer whose module is not compiled here.
+    fn missing_authorizer(&self) -> Option<Arc<str>> {
+        let view = self.shared.reader.view();
+        let missing = view.bindings().iter().find(|binding| {
+            binding.active.as_ref().is_some_and(|active| {
+                active.definition.world == World::Authorizer
+                    && self.compiled(active.definition.module).is_none()
+            })
+        });
+        missing.map(|binding| Arc::clone(&binding.name))
     }
 
     /// Waits for the bell; false if the node stops first.

@@ -66,9 +66,9 @@ impl<R: Runtime> Guests<R> {
     /// Takes a component or a core module: compiles it, stores it durably, registers its name.
     /// Pushing the same bytes again is harmless.
     pub async fn push(&self, pushed: Vec<u8>) -> Result<Pushed, PushError> {
-        let shared = Arc::clone(&self.shared);
-        let runtime = shared.runtime.clone();
-        let work = runtime.spawn(Role::Compile, async move {
+        let this = self.clone();
+        let work = self.shared.runtime.spawn(Role::Compile, async move {
+            let shared = &this.shared;
             let (component, module) = shared.sandbox.accept(&pushed)?;
             let size = component.len() as u64;
             let stored = shared.store.put(component.into()).await;
@@ -78,11 +78,7 @@ impl<R: Runtime> Guests<R> {
                 world: module.world(),
                 size,
             };
-            shared
-                .modules
-                .compiled
-                .lock()
-                .insert(digest, Arc::new(module));
+            this.keep(&Arc::new(module));
             Ok::<_, PushError>(taken)
         });
         let taken = work
