@@ -6,6 +6,8 @@
 //!    binding.
 //! 3. Its answer is checked for length and range before the recipe sees it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use innkeeper_tree::binding::Definition;
@@ -40,8 +42,14 @@ pub enum Unavailable {
     KeptBack(String),
 }
 
+/// What [`Assignors::pace`] returns.
+pub type Pace<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Finds assignors by name for the recipes that call them.
 pub trait Assignors: Send + Sync {
+    /// Waits until the binding may be called once more (`limits.calls_per_second`).
+    fn pace<'a>(&'a self, name: &'a str, per_second: u64) -> Pace<'a>;
+
     /// The binding as `view` shows it.
     fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable>;
 }

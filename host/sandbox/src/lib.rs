@@ -30,7 +30,7 @@ mod settings;
 mod wit;
 
 pub use assignor::{
-    ActiveAssignor, Assignment, Assignors, Member, NOBODY, Request, Topic, Unavailable,
+    ActiveAssignor, Assignment, Assignors, Member, NOBODY, Pace, Request, Topic, Unavailable,
     check_request,
 };
 pub use authorizer::{AuthorizerSet, Decided, Decision, Operation, Undecided};

@@ -365,6 +365,9 @@ impl assignors::Host for RecipeState {
         if let Err(text) = check_request(&request) {
             return Ok(Err(AssignError::BadRequest(text)));
         }
+        let per_second = assignor.definition.limits.calls_per_second;
+        let assignors = Arc::clone(&self.assignors);
+        assignors.pace(&name, per_second).await;
         let sandbox = self.sandbox.clone();
         let answer = sandbox
             .assign(&assignor.module, &assignor.definition, &request)

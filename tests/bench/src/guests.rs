@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use innkeeper_proto::{Acl, CreateMode, Perms};
 use innkeeper_sandbox::{
     ActiveAssignor, Assignors, AuthorizerSet, Decision, Invocation, Member, Module, Operation,
-    Request, Sandbox, Settings, Topic, Unavailable,
+    Pace, Request, Sandbox, Settings, Topic, Unavailable,
 };
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::command::{Write, WriteOp};
@@ -181,6 +181,10 @@ fn define(module: &Module, mut document: serde_json::Value) -> anyhow::Result<De
 struct One(ActiveAssignor);
 
 impl Assignors for One {
+    fn pace<'a>(&'a self, _name: &'a str, _per_second: u64) -> Pace<'a> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn find(&self, _: &View, _: &str) -> Result<ActiveAssignor, Unavailable> {
         Ok(self.0.clone())
     }

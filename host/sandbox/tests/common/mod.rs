@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use innkeeper_proto::CreateMode;
 use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, Invocation, Module, Sandbox, Settings, Unavailable,
+    ActiveAssignor, Assignors, Invocation, Module, Pace, Sandbox, Settings, Unavailable,
 };
 use innkeeper_tree::applied::{Outcome, Reply, TicketResult};
 use innkeeper_tree::binding::Definition;
@@ -281,6 +281,10 @@ impl World {
 struct Known(Vec<Arc<Module>>);
 
 impl Assignors for Known {
+    fn pace<'a>(&'a self, _name: &'a str, _per_second: u64) -> Pace<'a> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable> {
         let binding = view.bindings().get(name).ok_or(Unavailable::Unknown)?;
         let active = binding.active.as_ref().ok_or(Unavailable::Unknown)?;

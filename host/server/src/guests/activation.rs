@@ -29,6 +29,7 @@ impl<R: Runtime> Guests<R> {
         let view = self.shared.reader.view();
         let Some(binding) = view.bindings().get(name).cloned() else {
             self.shared.reports.forget(name);
+            self.shared.rates.lock().remove(name);
             self.shared.gate.forget(name);
             return;
         };

@@ -12,14 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_raft::Refusal;
-use innkeeper_runtime::{Instant, Runtime, Select2, select2};
+use innkeeper_runtime::{Runtime, Select2, select2};
 use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, FailureKind, GuestFailure, Invocation, Unavailable,
+    ActiveAssignor, Assignors, FailureKind, GuestFailure, Invocation, Pace, Unavailable,
 };
 use innkeeper_tree::applied::TicketResult;
 use innkeeper_tree::{Active, Operation, View, World, Zxid};
 use tokio::sync::Notify;
 
+use super::rate::Rate;
 use super::report::{BREAKER_FAILURES, Breaker};
 use super::{EVENTS_PER_REACTION, Guests};
 use crate::tickets::ProposeError;
@@ -231,6 +232,10 @@ impl<R: Runtime> Guests<R> {
 }
 
 impl<R: Runtime> Assignors for Guests<R> {
+    fn pace<'a>(&'a self, name: &'a str, per_second: u64) -> Pace<'a> {
+        Box::pin(self.paced(name, per_second))
+    }
+
     fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable> {
         let active = view
             .bindings()
@@ -246,26 +251,5 @@ impl<R: Runtime> Assignors for Guests<R> {
             definition: Arc::clone(&active.definition),
             activation: active.activation,
         })
-    }
-}
-
-/// Invocations per second: a bucket that holds a tenth of a second's worth.
-#[derive(Default)]
-struct Rate {
-    /// When the bucket would be full again.
-    full_at: Option<Instant>,
-}
-
-impl Rate {
-    /// Takes one invocation out of the bucket, or says how long to wait for one.
-    fn take(&mut self, now: Instant, per_second: u64) -> Option<Duration> {
-        let each = Duration::from_nanos(1_000_000_000 / per_second.max(1));
-        let depth = Duration::from_millis(100).max(each);
-        let full_at = self.full_at.filter(|full_at| *full_at > now).unwrap_or(now) + each;
-        if full_at > now + depth {
-            return Some(full_at.since(now + depth));
-        }
-        self.full_at = Some(full_at);
-        None
     }
 }

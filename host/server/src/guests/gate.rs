@@ -175,6 +175,8 @@ impl<R: Runtime> Guests<R> {
             if live.is_resting(runtime.now()) {
                 return on_failure(&binding);
             }
+            let per_second = live.set.definition().limits.calls_per_second;
+            self.paced(&binding.name, per_second).await;
             match live
                 .set
                 .decide(worker(), identities, operation, ask.path)

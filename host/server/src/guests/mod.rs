@@ -22,6 +22,7 @@ mod activation;
 mod dispatch;
 mod gate;
 mod modules;
+mod rate;
 mod report;
 
 use std::collections::BTreeSet;
@@ -45,6 +46,7 @@ pub use report::{BindingStatus, Breaker};
 
 use gate::AuthorizerGate;
 use modules::ModuleCache;
+use rate::Rate;
 use report::Reports;
 
 /// Queue entries that one reaction gets at most; the rest waits for the next.
@@ -84,6 +86,8 @@ struct Shared<R: Runtime> {
     changed: Mutex<BTreeSet<Arc<str>>>,
     changed_bell: Notify,
     stopping: Signal,
+    /// How fast the assignors and authorizers are called, by binding.
+    rates: Mutex<FxHashMap<Arc<str>, Rate>>,
     /// One bell per recipe that has a dispatcher.
     dispatchers: Mutex<FxHashMap<Arc<str>, Arc<Notify>>>,
 }
@@ -136,6 +140,7 @@ impl<R: Runtime> Guests<R> {
                 changed: Mutex::default(),
                 changed_bell: Notify::new(),
                 stopping,
+                rates: Mutex::default(),
                 dispatchers: Mutex::default(),
             }),
         }
@@ -205,6 +210,27 @@ impl<R: Runtime> Guests<R> {
         match select2(self.shared.stopping.wait(), bell.notified()).await {
             Select2::First(()) => false,
             Select2::Second(()) => true,
+        }
+    }
+
+    /// Waits until the binding may be called once more.
+    async fn paced(&self, name: &str, per_second: u64) {
+        loop {
+            let now = self.shared.runtime.now();
+            let wait = {
+                let mut rates = self.shared.rates.lock();
+                match rates.get_mut(name) {
+                    Some(rate) => rate.take(now, per_second),
+                    None => rates
+                        .entry(Arc::from(name))
+                        .or_default()
+                        .take(now, per_second),
+                }
+            };
+            match wait {
+                Some(wait) => self.shared.runtime.sleep(wait).await,
+                None => return,
+            }
         }
     }
 
