@@ -76,6 +76,8 @@ pub enum FailureKind {
     Output,
     /// It answered what its world forbids (wrong length, unknown member …).
     BadAnswer,
+    /// It held its view of the tree for longer than a node allows.
+    Time,
     /// The node could not make an instance.
     Host,
 }
@@ -90,6 +92,7 @@ impl fmt::Display for FailureKind {
             FailureKind::HostCalls => "passed its limit of host calls",
             FailureKind::Output => "passed its output limit",
             FailureKind::BadAnswer => "gave an answer that is none",
+            FailureKind::Time => "took too long",
             FailureKind::Host => "could not be started",
         })
     }

@@ -152,6 +152,7 @@ impl<R: Runtime> Node<R> {
             sandbox: Sandbox::new(places).map_err(StartError::Sandbox)?,
             workers,
             stopping: core.stopping.clone(),
+            view_max_age: Duration::from_millis(core.settings.view_max_age_ms),
         });
         core.guard.install(guests.gate());
         core.fanout.install_hooks(Arc::new(guests.clone()));

@@ -35,6 +35,10 @@ pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// How long a stopping node waits for its connections to end, in milliseconds.
 pub const STOP_TIMEOUT_MS: u64 = 3_000;
 
+/// How long a reaction may hold its view, in milliseconds, unless a node is told otherwise: what
+/// the view alone can see stays in memory as long.
+pub const VIEW_MAX_AGE_MS: u64 = 10_000;
+
 /// A node's settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeSettings {
@@ -54,6 +58,9 @@ pub struct NodeSettings {
     pub words: Vec<FourLetterWord>,
     /// `user:base64(sha1(user:password))` of the super user, if there is one.
     pub super_digest: Option<String>,
+    /// How long a reaction may hold its view, in milliseconds; then it is ended, and counts as
+    /// failed.
+    pub view_max_age_ms: u64,
 }
 
 impl NodeSettings {
@@ -69,6 +76,7 @@ impl NodeSettings {
             max_client_connections: 60,
             words: vec![FourLetterWord::Srvr],
             super_digest: None,
+            view_max_age_ms: VIEW_MAX_AGE_MS,
         }
     }
 

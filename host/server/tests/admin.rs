@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use common::{PATIENCE, Running, create, get};
+use innkeeper_server::NodeSettings;
 
 const SUPER: &str = "super:superpw";
 const SUPER_DIGEST: &str = "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=";
@@ -29,7 +30,12 @@ struct Administered {
 
 impl Administered {
     fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    fn start_with(change: impl Fn(&mut NodeSettings)) -> Self {
         let running = Running::start_with(|settings| {
+            change(settings);
             settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
             settings.super_digest = Some(SUPER_DIGEST.to_owned());
         });
@@ -439,6 +445,33 @@ fn what_is_no_module_is_refused_with_a_sentence() {
         node.http("GET", "/v1/modules", b"").good(),
         json!({"modules": []})
     );
+}
+
+#[test]
+fn a_reaction_may_not_hold_its_view_for_ever() {
+    let Some(hostile) = guest("test-hostile") else {
+        return;
+    };
+    let node = Administered::start_with(|settings| settings.view_max_age_ms = 200);
+    let pushed = node.as_super("POST", "/v1/modules", &hostile).good();
+    // Its fuel would last for minutes.
+    let document = json!({
+        "world": "recipe", "module": pushed["module"], "watch": ["/in"], "write": ["/out"],
+        "limits": {"fuel": 100_000_000_000_u64}, "config": {"mode": "loop", "out": "/out"},
+    });
+    let url = "/v1/bindings/endless?wait=activated";
+    node.as_super("PUT", url, document.to_string().as_bytes())
+        .good();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let shown = node.http("GET", "/v1/bindings/endless", b"").good();
+        if let Some(error) = shown["last_error"].as_str() {
+            assert!(error.contains("as long as a view may be held"), "{error}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{shown}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::zoo_cfg::{self, ZooCfg};
 use crate::node::Node;
-use crate::settings::NodeSettings;
+use crate::settings::{NodeSettings, VIEW_MAX_AGE_MS};
 
 /// Where clients connect if nothing is said.
 const LISTEN: &str = "127.0.0.1:2181";
@@ -169,5 +169,6 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
             .unwrap_or(MAX_CLIENT_CNXNS),
         words,
         super_digest,
+        view_max_age_ms: VIEW_MAX_AGE_MS,
     })
 }

@@ -86,6 +86,7 @@ struct Shared<R: Runtime> {
     changed: Mutex<BTreeSet<Arc<str>>>,
     changed_bell: Notify,
     stopping: Signal,
+    view_max_age: Duration,
     /// How fast the assignors and authorizers are called, by binding.
     rates: Mutex<FxHashMap<Arc<str>, Rate>>,
     /// One bell per recipe that has a dispatcher.
@@ -110,6 +111,8 @@ pub struct GuestsParts<R: Runtime> {
     pub workers: usize,
     /// Raised when the node stops: every task of the guests ends.
     pub stopping: Signal,
+    /// How long a reaction may hold its view.
+    pub view_max_age: Duration,
 }
 
 impl<R: Runtime> Guests<R> {
@@ -124,6 +127,7 @@ impl<R: Runtime> Guests<R> {
             sandbox,
             workers,
             stopping,
+            view_max_age,
         } = parts;
         let reports = Reports::default();
         Guests {
@@ -140,6 +144,7 @@ impl<R: Runtime> Guests<R> {
                 changed: Mutex::default(),
                 changed_bell: Notify::new(),
                 stopping,
+                view_max_age,
                 rates: Mutex::default(),
                 dispatchers: Mutex::default(),
             }),
