@@ -169,6 +169,16 @@ impl CreateMode {
 }
 
 numbered! {
+    /// What a watch of addWatch covers; it stays until it is removed.
+    AddWatchMode {
+        /// The znode itself: its data, its existence, and its list of children.
+        Persistent = 0,
+        /// The znode and all below it: their data and existence, without lists of children.
+        PersistentRecursive = 1,
+    }
+}
+
+numbered! {
     /// What a watch saw.
     EventType {
         /// Nothing about a znode: the state of the connection changed.

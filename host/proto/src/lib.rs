@@ -34,8 +34,8 @@ mod error_code;
 mod types;
 
 pub use bytestring::ByteString;
-pub use codes::{CreateMode, EventType, KeeperState, OpCode, WatcherType, xid};
+pub use codes::{AddWatchMode, CreateMode, EventType, KeeperState, OpCode, WatcherType, xid};
 pub use error_code::ErrorCode;
 pub use event::WatcherEvent;
-pub use types::{Acl, Perms, Stat};
+pub use types::{Acl, ClientInfo, Perms, Stat};
 pub use wire::DecodeError;

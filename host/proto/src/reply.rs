@@ -12,7 +12,7 @@ use bytestring::ByteString;
 
 use crate::request::MultiHeader;
 use crate::wire::{DecodeError, Reader, put_buffer, put_list, put_string, put_strings};
-use crate::{Acl, ErrorCode, OpCode, Stat, frame};
+use crate::{Acl, ClientInfo, ErrorCode, OpCode, Stat, frame};
 
 /// What every reply begins with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,8 +73,8 @@ pub fn encode(buf: &mut BytesMut, xid: i32, zxid: i64, body: impl FnOnce(&mut Bo
     }
 }
 
-/// Appends a reply without a body: an error, or the success of delete, ping, auth, setWatches, removeWatches and
-/// closeSession with `ErrorCode::Ok`. (test: `replies_match_zookeepers_own_bytes`)
+/// Appends a reply without a body: an error, or the success of delete, ping, auth, setWatches, checkWatches,
+/// removeWatches, deleteContainer and closeSession with `ErrorCode::Ok`. (test: `replies_match_zookeepers_own_bytes`)
 pub fn encode_error(buf: &mut BytesMut, xid: i32, zxid: i64, err: ErrorCode) {
     let start = frame::start(buf);
     ReplyHeader { xid, zxid, err }.encode(buf);
@@ -116,12 +116,32 @@ impl Body<'_> {
         stat.encode(self.buf);
     }
 
-    /// getChildren: names; for getChildren2, [`Body::stat`] follows.
+    /// getChildren, getEphemerals: names; for getChildren2, [`Body::stat`] follows.
     pub fn children<S: AsRef<str>>(&mut self, names: impl IntoIterator<Item = S>) {
         put_strings(self.buf, names);
     }
 
-    /// multi: one result per operation, and the header that ends them.
+    /// sasl: the server's step; null if there is none.
+    pub fn token(&mut self, token: Option<&[u8]>) {
+        put_buffer(self.buf, token);
+    }
+
+    /// getAllChildrenNumber, and addWatch, which answers 0.
+    pub fn number(&mut self, number: i32) {
+        self.buf.put_i32(number);
+    }
+
+    /// whoAmI.
+    pub fn identities<'a>(&mut self, identities: impl IntoIterator<Item = &'a ClientInfo>) {
+        put_list(self.buf, identities, |buf, identity| identity.encode(buf));
+    }
+
+    /// Bytes written so far, the header and what stands before it in the buffer included.
+    pub fn position(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// multi and multiRead: one result per operation, and the header that ends them.
     ///
     /// The header's error is 0 even if the multi failed; then every result is an [`MultiResult::Error`].
     /// (test: `replies_match_zookeepers_own_bytes`, golden `multi_failed`)
@@ -146,7 +166,11 @@ pub enum MultiResult {
     SetData(Stat),
     /// The version is as expected.
     Check,
-    /// The multi failed. Before the operation at fault the code is 0, at it its error, behind it
+    /// Of a multiRead: data and stat.
+    GetData(Option<Bytes>, Stat),
+    /// Of a multiRead: the names of the children.
+    GetChildren(Vec<ByteString>),
+    /// Of a multiRead: the read failed. Of a multi: all of it failed. Before the operation at fault the code is 0, at it its error, behind it
     /// RuntimeInconsistency.
     Error(ErrorCode),
 }
@@ -172,6 +196,8 @@ impl MultiResult {
             Self::Delete => (OpCode::Delete, ErrorCode::Ok),
             Self::SetData(_) => (OpCode::SetData, ErrorCode::Ok),
             Self::Check => (OpCode::Check, ErrorCode::Ok),
+            Self::GetData(..) => (OpCode::GetData, ErrorCode::Ok),
+            Self::GetChildren(_) => (OpCode::GetChildren, ErrorCode::Ok),
             Self::Error(err) => (OpCode::Error, *err),
         };
         MultiHeader {
@@ -187,6 +213,11 @@ impl MultiResult {
                 stat.encode(buf);
             }
             Self::SetData(stat) => stat.encode(buf),
+            Self::GetData(data, stat) => {
+                put_buffer(buf, data.as_deref());
+                stat.encode(buf);
+            }
+            Self::GetChildren(names) => put_strings(buf, names),
             // The code stands twice: in the header, and as the body.
             Self::Error(err) => buf.put_i32(err.code()),
             Self::Delete | Self::Check => {}
@@ -204,6 +235,8 @@ impl MultiResult {
             OpCode::Delete => Self::Delete,
             OpCode::SetData => Self::SetData(Stat::decode(reader)?),
             OpCode::Check => Self::Check,
+            OpCode::GetData => Self::GetData(reader.buffer()?, Stat::decode(reader)?),
+            OpCode::GetChildren => Self::GetChildren(reader.strings()?),
             OpCode::Error => Self::Error(error_code(reader.i32()?)?),
             _ => return Err(unknown),
         })
@@ -213,24 +246,31 @@ impl MultiResult {
 /// The body of a successful reply, as a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
-    /// delete, ping, auth, setWatches, removeWatches, closeSession: nothing but the header.
+    /// delete, ping, auth, setWatches, checkWatches, removeWatches, deleteContainer, closeSession: nothing but the
+    /// header.
     Empty,
     /// create, sync.
     Path(ByteString),
-    /// create2.
+    /// create2, createContainer, createTTL.
     PathAndStat(ByteString, Stat),
     /// exists, setData, setACL.
     Stat(Stat),
-    /// getData.
+    /// getData, reconfig.
     Data(Option<Bytes>, Stat),
     /// getACL.
     Acl(Vec<Acl>, Stat),
-    /// getChildren.
+    /// getChildren, getEphemerals.
     Children(Vec<ByteString>),
     /// getChildren2.
     Children2(Vec<ByteString>, Stat),
-    /// multi.
+    /// multi, multiRead.
     Multi(Vec<MultiResult>),
+    /// sasl.
+    Token(Option<Bytes>),
+    /// getAllChildrenNumber; addWatch's is 0.
+    Number(i32),
+    /// whoAmI.
+    Identities(Vec<ClientInfo>),
 }
 
 impl Reply {
@@ -254,6 +294,9 @@ impl Reply {
                 body.stat(stat);
             }
             Self::Multi(results) => body.multi(results),
+            Self::Token(token) => body.token(token.as_deref()),
+            Self::Number(number) => body.number(*number),
+            Self::Identities(identities) => body.identities(identities),
         }
     }
 
@@ -261,16 +304,20 @@ impl Reply {
     pub fn decode(op: OpCode, reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match op {
             OpCode::Create | OpCode::Sync => Self::Path(reader.string()?),
-            OpCode::Create2 => Self::PathAndStat(reader.string()?, Stat::decode(reader)?),
+            OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
+                Self::PathAndStat(reader.string()?, Stat::decode(reader)?)
+            }
             OpCode::Exists | OpCode::SetData | OpCode::SetAcl => Self::Stat(Stat::decode(reader)?),
-            OpCode::GetData => Self::Data(reader.buffer()?, Stat::decode(reader)?),
+            OpCode::GetData | OpCode::Reconfig => {
+                Self::Data(reader.buffer()?, Stat::decode(reader)?)
+            }
             OpCode::GetAcl => Self::Acl(
                 reader.list(Acl::MIN_WIRE_LEN, Acl::decode)?,
                 Stat::decode(reader)?,
             ),
-            OpCode::GetChildren => Self::Children(reader.strings()?),
+            OpCode::GetChildren | OpCode::GetEphemerals => Self::Children(reader.strings()?),
             OpCode::GetChildren2 => Self::Children2(reader.strings()?, Stat::decode(reader)?),
-            OpCode::Multi => {
+            OpCode::Multi | OpCode::MultiRead => {
                 let mut results = Vec::new();
                 loop {
                     let header = MultiHeader::decode(reader)?;
@@ -284,9 +331,20 @@ impl Reply {
             | OpCode::Ping
             | OpCode::Auth
             | OpCode::SetWatches
+            | OpCode::SetWatches2
+            | OpCode::CheckWatches
             | OpCode::RemoveWatches
+            | OpCode::DeleteContainer
             | OpCode::CloseSession => Self::Empty,
-            other => return Err(DecodeError::unimplemented(other.as_i32())),
+            OpCode::Sasl => Self::Token(reader.buffer()?),
+            OpCode::AddWatch | OpCode::GetAllChildrenNumber => Self::Number(reader.i32()?),
+            OpCode::WhoAmI => {
+                Self::Identities(reader.list(ClientInfo::MIN_WIRE_LEN, ClientInfo::decode)?)
+            }
+            other @ (OpCode::Notification
+            | OpCode::Check
+            | OpCode::CreateSession
+            | OpCode::Error) => return Err(DecodeError::unimplemented(other.as_i32())),
         })
     }
 }

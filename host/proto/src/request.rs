@@ -6,9 +6,13 @@ use bytestring::ByteString;
 use crate::wire::{DecodeError, Reader, put_bool, put_buffer, put_list, put_string, put_strings};
 use crate::{Acl, CreateMode, ErrorCode, OpCode, WatcherType, frame};
 
+mod extended;
 mod multi;
+mod multi_read;
+pub use extended::{AddWatch, CreateTtl, Reconfig};
 pub(crate) use multi::MultiHeader;
 pub use multi::{Multi, MultiOp};
+pub use multi_read::{MultiRead, ReadOp};
 
 /// What every request begins with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -167,8 +171,8 @@ pub struct Auth {
     pub auth: Bytes,
 }
 
-/// setWatches: the watches that a client had on its last connection.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// setWatches and setWatches2: the watches that a client had on its last connection.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SetWatches {
     /// The last zxid that the client saw: what changed since then fires at once.
     pub relative_zxid: i64,
@@ -178,9 +182,41 @@ pub struct SetWatches {
     pub exist: Vec<ByteString>,
     /// Watches left by getChildren.
     pub child: Vec<ByteString>,
+    /// Persistent watches; setWatches has no room for them, only setWatches2.
+    pub persistent: Vec<ByteString>,
+    /// Persistent recursive watches; only in setWatches2.
+    pub persistent_recursive: Vec<ByteString>,
 }
 
-/// removeWatches.
+impl SetWatches {
+    fn decode(reader: &mut Reader, with_persistent: bool) -> Result<Self, DecodeError> {
+        let mut set = Self {
+            relative_zxid: reader.i64()?,
+            data: reader.strings()?,
+            exist: reader.strings()?,
+            child: reader.strings()?,
+            ..Self::default()
+        };
+        if with_persistent {
+            set.persistent = reader.strings()?;
+            set.persistent_recursive = reader.strings()?;
+        }
+        Ok(set)
+    }
+
+    fn encode(&self, buf: &mut BytesMut, with_persistent: bool) {
+        buf.put_i64(self.relative_zxid);
+        put_strings(buf, &self.data);
+        put_strings(buf, &self.exist);
+        put_strings(buf, &self.child);
+        if with_persistent {
+            put_strings(buf, &self.persistent);
+            put_strings(buf, &self.persistent_recursive);
+        }
+    }
+}
+
+/// removeWatches, and checkWatches, which has the same body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RemoveWatches {
     /// The znode.
@@ -190,6 +226,18 @@ pub struct RemoveWatches {
 }
 
 impl RemoveWatches {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            path: reader.string()?,
+            kind: reader.i32()?,
+        })
+    }
+
+    fn encode(&self, buf: &mut BytesMut) {
+        put_string(buf, &self.path);
+        buf.put_i32(self.kind);
+    }
+
     /// The kind of watches. ZooKeeper answers MarshallingError to a number that it does not know.
     pub const fn watcher_type(&self) -> Result<WatcherType, ErrorCode> {
         match WatcherType::from_i32(self.kind) {
@@ -232,8 +280,32 @@ pub enum Request {
     Auth(Auth),
     /// Watches of the last connection.
     SetWatches(SetWatches),
+    /// setWatches with persistent watches.
+    SetWatches2(SetWatches),
+    /// Is there such a watch?
+    CheckWatches(RemoveWatches),
     /// Remove watches.
     RemoveWatches(RemoveWatches),
+    /// Add a persistent watch.
+    AddWatch(AddWatch),
+    /// Create a container; answers its path and stat.
+    CreateContainer(Create),
+    /// Create a znode with a time to live; answers its path and stat.
+    CreateTtl(CreateTtl),
+    /// A server's own request to sweep an empty container, which a client can send, too.
+    DeleteContainer(ByteString),
+    /// Several reads.
+    MultiRead(MultiRead),
+    /// The client's step of a SASL exchange; null is read as empty.
+    Sasl(Bytes),
+    /// The paths of the session's ephemeral znodes that begin with this prefix.
+    GetEphemerals(ByteString),
+    /// The number of all descendants.
+    GetAllChildrenNumber(ByteString),
+    /// The identities of this connection.
+    WhoAmI,
+    /// Change the ensemble.
+    Reconfig(Reconfig),
     /// Close the session.
     CloseSession,
 }
@@ -250,7 +322,7 @@ impl Request {
 
     /// Reads what follows the header.
     ///
-    /// Operations that are not served, and check outside a multi, are [`DecodeError::Unimplemented`].
+    /// Numbers that are no operation of a client's, and check outside a multi, are [`DecodeError::Unimplemented`].
     /// (test: `unknown_operations_and_check_alone_are_unimplemented`)
     pub fn decode_body(op: i32, reader: &mut Reader) -> Result<Self, DecodeError> {
         let unimplemented = DecodeError::unimplemented(op);
@@ -277,18 +349,24 @@ impl Request {
                 scheme: reader.string()?,
                 auth: reader.buffer()?.unwrap_or_default(),
             }),
-            OpCode::SetWatches => Self::SetWatches(SetWatches {
-                relative_zxid: reader.i64()?,
-                data: reader.strings()?,
-                exist: reader.strings()?,
-                child: reader.strings()?,
-            }),
-            OpCode::RemoveWatches => Self::RemoveWatches(RemoveWatches {
-                path: reader.string()?,
-                kind: reader.i32()?,
-            }),
+            OpCode::SetWatches => Self::SetWatches(SetWatches::decode(reader, false)?),
+            OpCode::SetWatches2 => Self::SetWatches2(SetWatches::decode(reader, true)?),
+            OpCode::CheckWatches => Self::CheckWatches(RemoveWatches::decode(reader)?),
+            OpCode::RemoveWatches => Self::RemoveWatches(RemoveWatches::decode(reader)?),
+            OpCode::AddWatch => Self::AddWatch(AddWatch::decode(reader)?),
+            OpCode::CreateContainer => Self::CreateContainer(Create::decode(reader)?),
+            OpCode::CreateTtl => Self::CreateTtl(CreateTtl::decode(reader)?),
+            OpCode::DeleteContainer => Self::DeleteContainer(reader.string()?),
+            OpCode::MultiRead => Self::MultiRead(MultiRead::decode(reader)?),
+            OpCode::Sasl => Self::Sasl(reader.buffer()?.unwrap_or_default()),
+            OpCode::GetEphemerals => Self::GetEphemerals(reader.string()?),
+            OpCode::GetAllChildrenNumber => Self::GetAllChildrenNumber(reader.string()?),
+            OpCode::WhoAmI => Self::WhoAmI,
+            OpCode::Reconfig => Self::Reconfig(Reconfig::decode(reader)?),
             OpCode::CloseSession => Self::CloseSession,
-            _ => return Err(unimplemented),
+            OpCode::Notification | OpCode::Check | OpCode::CreateSession | OpCode::Error => {
+                return Err(unimplemented);
+            }
         })
     }
 
@@ -310,7 +388,19 @@ impl Request {
             Self::Multi(_) => OpCode::Multi,
             Self::Auth(_) => OpCode::Auth,
             Self::SetWatches(_) => OpCode::SetWatches,
+            Self::SetWatches2(_) => OpCode::SetWatches2,
+            Self::CheckWatches(_) => OpCode::CheckWatches,
             Self::RemoveWatches(_) => OpCode::RemoveWatches,
+            Self::AddWatch(_) => OpCode::AddWatch,
+            Self::CreateContainer(_) => OpCode::CreateContainer,
+            Self::CreateTtl(_) => OpCode::CreateTtl,
+            Self::DeleteContainer(_) => OpCode::DeleteContainer,
+            Self::MultiRead(_) => OpCode::MultiRead,
+            Self::Sasl(_) => OpCode::Sasl,
+            Self::GetEphemerals(_) => OpCode::GetEphemerals,
+            Self::GetAllChildrenNumber(_) => OpCode::GetAllChildrenNumber,
+            Self::WhoAmI => OpCode::WhoAmI,
+            Self::Reconfig(_) => OpCode::Reconfig,
             Self::CloseSession => OpCode::CloseSession,
         }
     }
@@ -329,7 +419,10 @@ impl Request {
 
     fn encode_body(&self, buf: &mut BytesMut) {
         match self {
-            Self::Create(create) | Self::Create2(create) => create.encode(buf),
+            Self::Create(create) | Self::Create2(create) | Self::CreateContainer(create) => {
+                create.encode(buf);
+            }
+            Self::CreateTtl(create) => create.encode(buf),
             Self::Delete(delete) => delete.encode(buf),
             Self::Exists(read)
             | Self::GetData(read)
@@ -338,7 +431,11 @@ impl Request {
                 read.encode(buf);
             }
             Self::SetData(set) => set.encode(buf),
-            Self::GetAcl(path) | Self::Sync(path) => put_string(buf, path),
+            Self::GetAcl(path)
+            | Self::Sync(path)
+            | Self::DeleteContainer(path)
+            | Self::GetEphemerals(path)
+            | Self::GetAllChildrenNumber(path) => put_string(buf, path),
             Self::SetAcl(set) => {
                 put_string(buf, &set.path);
                 put_list(buf, &set.acl, |buf, acl| acl.encode(buf));
@@ -350,17 +447,14 @@ impl Request {
                 put_string(buf, &auth.scheme);
                 put_buffer(buf, Some(&auth.auth));
             }
-            Self::SetWatches(set) => {
-                buf.put_i64(set.relative_zxid);
-                put_strings(buf, &set.data);
-                put_strings(buf, &set.exist);
-                put_strings(buf, &set.child);
-            }
-            Self::RemoveWatches(remove) => {
-                put_string(buf, &remove.path);
-                buf.put_i32(remove.kind);
-            }
-            Self::Ping | Self::CloseSession => {}
+            Self::SetWatches(set) => set.encode(buf, false),
+            Self::SetWatches2(set) => set.encode(buf, true),
+            Self::CheckWatches(watches) | Self::RemoveWatches(watches) => watches.encode(buf),
+            Self::AddWatch(add) => add.encode(buf),
+            Self::MultiRead(multi) => multi.encode(buf),
+            Self::Sasl(token) => put_buffer(buf, Some(token)),
+            Self::Reconfig(reconfig) => reconfig.encode(buf),
+            Self::Ping | Self::WhoAmI | Self::CloseSession => {}
         }
     }
 }

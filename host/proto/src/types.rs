@@ -193,3 +193,31 @@ impl Acl {
         })
     }
 }
+
+/// An identity of a connection as whoAmI tells it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ClientInfo {
+    /// The scheme by which the client authenticated.
+    pub scheme: ByteString,
+    /// Who it is in that scheme, without secrets.
+    pub user: ByteString,
+}
+
+impl ClientInfo {
+    /// The fewest bytes that it takes on the wire.
+    pub const MIN_WIRE_LEN: usize = 8;
+
+    /// Appends it.
+    pub fn encode(&self, buf: &mut BytesMut) {
+        put_string(buf, &self.scheme);
+        put_string(buf, &self.user);
+    }
+
+    /// Reads one.
+    pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            scheme: reader.string()?,
+            user: reader.string()?,
+        })
+    }
+}

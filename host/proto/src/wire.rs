@@ -146,14 +146,19 @@ impl Reader {
     ///   path is then refused by its characters, and the connection lives on.
     ///   (test: `malformed_utf8_is_replaced_not_refused`)
     pub fn string(&mut self) -> Result<ByteString, DecodeError> {
+        Ok(self.optional_string()?.unwrap_or_default())
+    }
+
+    /// A string where null means something of its own.
+    pub fn optional_string(&mut self) -> Result<Option<ByteString>, DecodeError> {
         let Some(bytes) = self.buffer()? else {
-            return Ok(ByteString::new());
+            return Ok(None);
         };
         let start = self.at - bytes.len();
-        ByteString::try_from(bytes).or_else(|_| {
+        Ok(Some(ByteString::try_from(bytes).unwrap_or_else(|_| {
             let replaced = String::from_utf8_lossy(&self.frame[start..self.at]).into_owned();
-            Ok(ByteString::from(replaced))
-        })
+            ByteString::from(replaced)
+        })))
     }
 
     /// A list. A null list is an empty one; so is every negative count, as in ZooKeeper.

@@ -107,6 +107,7 @@ fn set_watches(relative_zxid: i64, data: &[&'static str], exist: &[&'static str]
         data: paths(data),
         exist: paths(exist),
         child: vec![],
+        ..SetWatches::default()
     })
 }
 

@@ -61,6 +61,50 @@ pub struct NodeSettings {
     /// How long a reaction may hold its view, in milliseconds; then it is ended, and counts as
     /// failed.
     pub view_max_age_ms: u64,
+    /// The shortest session timeout that is granted (`minSessionTimeout`); two ticks if not set.
+    pub min_session_timeout_ms: Option<u32>,
+    /// The longest session timeout that is granted (`maxSessionTimeout`); twenty ticks if not set.
+    pub max_session_timeout_ms: Option<u32>,
+    /// The longest frame in either direction, in bytes (`jute.maxbuffer`).
+    pub jute_max_buffer_bytes: usize,
+    /// Connections of all addresses together (`maxCnxns`); 0 is any number.
+    pub max_connections: usize,
+    /// Requests that all connections together may have outstanding before connections with more
+    /// than their share are not read (`globalOutstandingLimit`).
+    pub global_outstanding_limit: usize,
+    /// Whether TTL modes of create are served (`extendedTypesEnabled`).
+    pub extended_types_enabled: bool,
+    /// Whether reconfig is served at all (`reconfigEnabled`).
+    pub reconfig_enabled: bool,
+    /// Whether hard quotas refuse writes (`enforceQuota`).
+    pub enforce_quota: bool,
+    /// How often empty containers and outlived TTL znodes are looked for, in milliseconds
+    /// (`znode.container.checkIntervalMs`).
+    pub container_check_interval_ms: u64,
+    /// At most how many of them are swept per minute (`znode.container.maxPerMinute`).
+    pub container_max_per_minute: u32,
+    /// After how long a container that never had a child is swept, in milliseconds; 0 is never
+    /// (`znode.container.maxNeverUsedIntervalMs`).
+    pub container_max_never_used_ms: u64,
+    /// Whether sessions stay out of the log until they write (`localSessionsEnabled`).
+    pub local_sessions: bool,
+    /// Whether a local session may become one that has ephemerals
+    /// (`localSessionsUpgradingEnabled`).
+    pub local_sessions_upgrading: bool,
+    /// Whether a node without a quorum serves reads (`readonlymode.enabled`).
+    pub read_only_mode: bool,
+    /// Whether ACLs are not looked at (`skipACL`).
+    pub skip_acl: bool,
+    /// Whether the plain port takes TLS as well (`client.portUnification`).
+    pub port_unification: bool,
+    /// Where TLS clients connect (`secureClientPort`, `secureClientPortAddress`); port 0 picks
+    /// one.
+    pub secure_listen: Option<SocketAddr>,
+    /// Where `/metrics` is served besides the HTTP listener (`metricsProvider.httpHost`,
+    /// `metricsProvider.httpPort`).
+    pub metrics: Option<SocketAddr>,
+    /// The path below which ZooKeeper's admin commands are served (`admin.commandURL`).
+    pub admin_command_url: String,
 }
 
 impl NodeSettings {
@@ -77,6 +121,25 @@ impl NodeSettings {
             words: vec![FourLetterWord::Srvr],
             super_digest: None,
             view_max_age_ms: VIEW_MAX_AGE_MS,
+            min_session_timeout_ms: None,
+            max_session_timeout_ms: None,
+            jute_max_buffer_bytes: MAX_FRAME_BYTES,
+            max_connections: 0,
+            global_outstanding_limit: 1000,
+            extended_types_enabled: false,
+            reconfig_enabled: false,
+            enforce_quota: false,
+            container_check_interval_ms: 60_000,
+            container_max_per_minute: 10_000,
+            container_max_never_used_ms: 0,
+            local_sessions: false,
+            local_sessions_upgrading: false,
+            read_only_mode: false,
+            skip_acl: false,
+            port_unification: false,
+            secure_listen: None,
+            metrics: None,
+            admin_command_url: "/commands".to_owned(),
         }
     }
 
@@ -88,9 +151,9 @@ impl NodeSettings {
 
     /// The shortest and the longest session timeout.
     pub fn timeout_range_ms(&self) -> (u32, u32) {
-        (
-            self.tick_time_ms.saturating_mul(2),
-            self.tick_time_ms.saturating_mul(20),
-        )
+        let ticks = |count| self.tick_time_ms.saturating_mul(count);
+        let min = self.min_session_timeout_ms.unwrap_or(ticks(2));
+        let max = self.max_session_timeout_ms.unwrap_or(ticks(20));
+        (min, max.max(min))
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::{Create, PathVersion, SetData};
+use super::{Create, CreateTtl, PathVersion, SetData};
 use crate::OpCode;
 use crate::wire::{DecodeError, Reader, put_bool};
 use bytes::BufMut;
@@ -52,6 +52,10 @@ pub enum MultiOp {
     Create(Create),
     /// Create a znode; answers its path and stat.
     Create2(Create),
+    /// Create a container; answers its path and stat.
+    CreateContainer(Create),
+    /// Create a znode with a time to live; answers its path and stat.
+    CreateTtl(CreateTtl),
     /// Delete a znode.
     Delete(PathVersion),
     /// Replace a znode's data.
@@ -66,6 +70,8 @@ impl MultiOp {
         match self {
             Self::Create(_) => OpCode::Create,
             Self::Create2(_) => OpCode::Create2,
+            Self::CreateContainer(_) => OpCode::CreateContainer,
+            Self::CreateTtl(_) => OpCode::CreateTtl,
             Self::Delete(_) => OpCode::Delete,
             Self::SetData(_) => OpCode::SetData,
             Self::Check(_) => OpCode::Check,
@@ -75,7 +81,10 @@ impl MultiOp {
     /// The path that it is about.
     pub fn path(&self) -> &str {
         match self {
-            Self::Create(create) | Self::Create2(create) => &create.path,
+            Self::Create(create) | Self::Create2(create) | Self::CreateContainer(create) => {
+                &create.path
+            }
+            Self::CreateTtl(create) => &create.path,
             Self::Delete(op) | Self::Check(op) => &op.path,
             Self::SetData(set) => &set.path,
         }
@@ -96,6 +105,8 @@ impl Multi {
             ops.push(match OpCode::from_i32(header.op).ok_or(refused)? {
                 OpCode::Create => MultiOp::Create(Create::decode(reader)?),
                 OpCode::Create2 => MultiOp::Create2(Create::decode(reader)?),
+                OpCode::CreateContainer => MultiOp::CreateContainer(Create::decode(reader)?),
+                OpCode::CreateTtl => MultiOp::CreateTtl(CreateTtl::decode(reader)?),
                 OpCode::Delete => MultiOp::Delete(PathVersion::decode(reader)?),
                 OpCode::SetData => MultiOp::SetData(SetData::decode(reader)?),
                 OpCode::Check => MultiOp::Check(PathVersion::decode(reader)?),
@@ -113,7 +124,10 @@ impl Multi {
             }
             .encode(buf);
             match op {
-                MultiOp::Create(create) | MultiOp::Create2(create) => create.encode(buf),
+                MultiOp::Create(create)
+                | MultiOp::Create2(create)
+                | MultiOp::CreateContainer(create) => create.encode(buf),
+                MultiOp::CreateTtl(create) => create.encode(buf),
                 MultiOp::Delete(op) | MultiOp::Check(op) => op.encode(buf),
                 MultiOp::SetData(set) => set.encode(buf),
             }

@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::zoo_cfg::{self, ZooCfg};
 use crate::node::Node;
-use crate::settings::{NodeSettings, VIEW_MAX_AGE_MS};
+use crate::settings::NodeSettings;
 
 /// Where clients connect if nothing is said.
 const LISTEN: &str = "127.0.0.1:2181";
@@ -158,8 +158,6 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
         ));
     }
     Ok(NodeSettings {
-        node_id: 1,
-        data,
         listen,
         http,
         tick_time_ms,
@@ -169,6 +167,6 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
             .unwrap_or(MAX_CLIENT_CNXNS),
         words,
         super_digest,
-        view_max_age_ms: VIEW_MAX_AGE_MS,
+        ..NodeSettings::on_free_ports(data)
     })
 }

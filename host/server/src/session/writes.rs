@@ -198,6 +198,9 @@ fn write_of(request: &Request) -> Result<Write, (ErrorCode, usize)> {
 fn multi_op_of(op: &MultiOp) -> Result<WriteOp, ErrorCode> {
     Ok(match op {
         MultiOp::Create(create) | MultiOp::Create2(create) => create_of(create)?,
+        MultiOp::CreateContainer(_) | MultiOp::CreateTtl(_) => {
+            return Err(ErrorCode::Unimplemented);
+        }
         MultiOp::Delete(delete) => WriteOp::Delete {
             path: delete.path.to_string(),
             version: delete.version,

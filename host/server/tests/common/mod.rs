@@ -320,6 +320,7 @@ pub fn set_watches(relative_zxid: i64, data: &[&str], exist: &[&str], child: &[&
         data: all(data),
         exist: all(exist),
         child: all(child),
+        ..SetWatches::default()
     })
 }
 

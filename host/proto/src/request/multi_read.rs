@@ -1,0 +1,78 @@
+//! The body of a multiRead: as a multi's, with reads in place of writes.
+
+use bytes::BytesMut;
+use bytestring::ByteString;
+
+use super::MultiHeader;
+use crate::OpCode;
+use crate::wire::{DecodeError, Reader, put_bool, put_string};
+
+/// Several reads, answered from one state of the tree, each with an error of its own.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MultiRead {
+    /// The reads, in their order.
+    pub ops: Vec<ReadOp>,
+}
+
+/// One read of a multiRead.
+///
+/// On the wire each has a flag for a watch, which ZooKeeper reads and forgets; so do we.
+/// (test: `a_multi_read_sets_no_watches`)
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReadOp {
+    /// A znode's data and stat.
+    GetData(ByteString),
+    /// The names of a znode's children.
+    GetChildren(ByteString),
+}
+
+impl ReadOp {
+    /// The operation.
+    pub const fn op_code(&self) -> OpCode {
+        match self {
+            Self::GetData(_) => OpCode::GetData,
+            Self::GetChildren(_) => OpCode::GetChildren,
+        }
+    }
+
+    /// The path that it is about.
+    pub const fn path(&self) -> &ByteString {
+        match self {
+            Self::GetData(path) | Self::GetChildren(path) => path,
+        }
+    }
+}
+
+impl MultiRead {
+    pub(super) fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let mut ops = Vec::new();
+        loop {
+            let header = MultiHeader::decode(reader)?;
+            if header.done {
+                return Ok(Self { ops });
+            }
+            let (op, refused) = (header.op, DecodeError::NotInMulti { op: header.op });
+            let read = match OpCode::from_i32(op) {
+                Some(OpCode::GetData) => ReadOp::GetData,
+                Some(OpCode::GetChildren) => ReadOp::GetChildren,
+                _ => return Err(refused),
+            };
+            ops.push(read(reader.string()?));
+            reader.bool()?;
+        }
+    }
+
+    pub(super) fn encode(&self, buf: &mut BytesMut) {
+        for op in &self.ops {
+            MultiHeader {
+                op: op.op_code().as_i32(),
+                done: false,
+                err: -1,
+            }
+            .encode(buf);
+            put_string(buf, op.path());
+            put_bool(buf, false);
+        }
+        MultiHeader::END.encode(buf);
+    }
+}
