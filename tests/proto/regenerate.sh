@@ -17,9 +17,11 @@ python3 -m venv "$scratch/venv"
 
 "$root/scripts/zookeeper.sh" fetch
 jars=$target/zookeeper/3.9.5/lib
-javac -encoding UTF-8 -cp "$jars/*" -d "$scratch/classes" "$here/GoldenReplies.java"
+javac -encoding UTF-8 -cp "$jars/*" -d "$scratch/classes" "$here/GoldenReplies.java" "$here/GoldenExtended.java"
 java -Dfile.encoding=UTF-8 -cp "$scratch/classes:$jars/*" GoldenReplies >"$scratch/replies"
+java -Dfile.encoding=UTF-8 -cp "$scratch/classes:$jars/*" GoldenExtended >"$scratch/extended"
 
 mkdir -p "$golden"
 mv "$scratch/requests" "$golden/kazoo.golden"
 mv "$scratch/replies" "$golden/zookeeper.golden"
+mv "$scratch/extended" "$golden/extended.golden"

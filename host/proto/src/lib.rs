@@ -18,6 +18,8 @@
 //!   multiple of the frame's own size. A list whose count could not fit into the remaining bytes is refused
 //!   before anything is reserved. (tests: `decode_anything_holds_for_200_000_inputs`,
 //!   `decoding_allocates_in_proportion_to_its_input`)
+//! - Every primitive of [`wire::Reader`] consumes bytes or fails, so that the work is linear in the frame.
+//!   (test: `every_primitive_consumes_what_it_reads`)
 //! - What decodes encodes again, and decodes to the same value (same tests).
 //! - Slices share the read buffer's memory: whoever keeps a path or data for longer than the request copies it.
 

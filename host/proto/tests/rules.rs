@@ -338,3 +338,35 @@ fn any_byte_but_zero_is_true_as_in_java() {
         [Ok(false), Ok(true), Ok(true), Ok(true)]
     );
 }
+
+/// Every primitive consumes at least a byte, or fails, and no decoder looks at a byte twice but to repair malformed
+/// UTF-8 once: so decoding takes linear time.
+#[test]
+fn every_primitive_consumes_what_it_reads() {
+    type Primitive = fn(&mut Reader) -> bool;
+    let primitives: [Primitive; 8] = [
+        |reader| reader.i32().is_ok(),
+        |reader| reader.i64().is_ok(),
+        |reader| reader.bool().is_ok(),
+        |reader| reader.buffer().is_ok(),
+        |reader| reader.string().is_ok(),
+        |reader| reader.optional_string().is_ok(),
+        |reader| reader.strings().is_ok(),
+        |reader| reader.list(12, Acl::decode).is_ok(),
+    ];
+    let mut inputs = common::Inputs::new(11);
+    let mut read = 0;
+    for _ in 0..20_000 {
+        let input = Bytes::from(inputs.next_input());
+        for primitive in primitives {
+            let mut reader = Reader::new(input.clone());
+            let mut left = reader.remaining();
+            while primitive(&mut reader) {
+                assert!(reader.remaining() < left, "{input:02x?}");
+                left = reader.remaining();
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 1_000_000, "the inputs exercise the reader: {read}");
+}

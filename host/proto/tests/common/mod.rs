@@ -22,6 +22,7 @@ pub fn unhex(hex: &str) -> Vec<u8> {
 
 pub const KAZOO: &str = include_str!("../golden/kazoo.golden");
 pub const ZOOKEEPER: &str = include_str!("../golden/zookeeper.golden");
+pub const EXTENDED: &str = include_str!("../golden/extended.golden");
 
 /// Inputs without an end, the same in every run: noise, and valid messages, alone and in a row, damaged in the ways
 /// that hurt decoders most.
@@ -32,7 +33,7 @@ pub struct Inputs {
 
 impl Inputs {
     pub fn new(seed: u64) -> Self {
-        let seeds = [KAZOO, ZOOKEEPER]
+        let seeds = [KAZOO, ZOOKEEPER, EXTENDED]
             .iter()
             .flat_map(|text| golden(text))
             .map(|(_, bytes)| bytes)
