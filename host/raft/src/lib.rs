@@ -23,6 +23,7 @@ mod codec;
 mod door;
 mod error;
 pub mod log;
+pub mod measure;
 mod modules;
 mod network;
 mod opening;

@@ -25,6 +25,7 @@ use crate::Delivery;
 use crate::door::Door;
 use crate::error::{Failure, OpenError, Unavailable};
 use crate::log::Log;
+use crate::measure::RaftFigures;
 use crate::modules::ModuleStore;
 use crate::opening::{Started, open_stores, start};
 use crate::read_index::ReadIndex;
@@ -166,6 +167,11 @@ impl<R: Runtime> Replica<R> {
     /// again for each new connection.
     pub fn reader(&self) -> Reader {
         self.parts().state.reader()
+    }
+
+    /// What the log and the checkpoints have cost since the process started.
+    pub fn figures(&self) -> Arc<RaftFigures> {
+        self.parts().log.figures()
     }
 
     /// The modules stored on this node.

@@ -47,6 +47,7 @@ struct Cause<'a> {
 
 impl Tree {
     pub(crate) fn run(&mut self, command: &Command) -> Applied {
+        self.store.note_digest(self.zxid, self.hash);
         self.zxid = self.zxid.next();
         self.time_ms = self.time_ms.max(command.time_ms);
         let mut hash = Rolling(self.hash);

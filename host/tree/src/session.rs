@@ -80,6 +80,7 @@ pub(crate) struct Sessions {
     ended: Vec<SessionId>,
     dirty: Vec<SessionId>,
     live: usize,
+    ephemerals: usize,
 }
 
 impl Sessions {
@@ -91,6 +92,11 @@ impl Sessions {
     /// How many are alive.
     pub(crate) fn len(&self) -> usize {
         self.live
+    }
+
+    /// How many ephemerals there are, of all sessions.
+    pub(crate) fn ephemeral_count(&self) -> usize {
+        self.ephemerals
     }
 
     /// Begins a session; false if one of that id is alive.
@@ -213,9 +219,9 @@ impl Sessions {
     pub(crate) fn own(&mut self, change: OwnerChange) {
         if let Some(session) = self.by_id.get_mut(&SessionId(change.owner as u64)) {
             if change.owns {
-                session.ephemerals.insert(change.slot);
+                self.ephemerals += usize::from(session.ephemerals.insert(change.slot));
             } else {
-                session.ephemerals.remove(&change.slot);
+                self.ephemerals -= usize::from(session.ephemerals.remove(&change.slot));
             }
         }
     }
@@ -223,7 +229,9 @@ impl Sessions {
     /// Puts a session's ephemeral of a checkpoint back; false if there is no such session.
     pub(crate) fn restore_owned(&mut self, owner: i64, slot: u32) -> bool {
         let session = self.by_id.get_mut(&SessionId(owner as u64));
-        session.is_some_and(|session| session.ephemerals.insert(slot))
+        let inserted = session.is_some_and(|session| session.ephemerals.insert(slot));
+        self.ephemerals += usize::from(inserted);
+        inserted
     }
 
     /// The slots of a session's ephemerals, in no order.

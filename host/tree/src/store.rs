@@ -9,12 +9,12 @@ mod nodes;
 mod reclaim;
 mod slab;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use innkeeper_proto::Stat;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub(crate) use horizon::Horizon;
 pub(crate) use node::{Body, Data};
@@ -30,6 +30,12 @@ use crate::{SessionId, Zxid};
 
 /// How many znodes a listing looks at before it lets the writer in.
 const RUN: usize = 128;
+
+/// At which zxids the rolling hash is kept for comparison with other nodes, as in ZooKeeper.
+const DIGEST_EVERY: u64 = 128;
+
+/// How many of them are kept.
+const DIGESTS: usize = 1024;
 
 /// What a view refers to: a zxid, and what is small enough to be copied when it changes.
 pub(crate) struct Epoch {
@@ -48,6 +54,8 @@ pub(crate) struct Store {
     pub(crate) nodes: RwLock<Nodes>,
     pub(crate) sessions: RwLock<Sessions>,
     pub(crate) queues: RwLock<BTreeMap<Arc<str>, Queue>>,
+    /// The rolling hash at the last multiples of [`DIGEST_EVERY`], oldest first.
+    digests: Mutex<VecDeque<(Zxid, u64)>>,
 }
 
 impl Store {
@@ -56,7 +64,24 @@ impl Store {
             nodes: RwLock::new(nodes),
             sessions: RwLock::new(Sessions::default()),
             queues: RwLock::new(BTreeMap::new()),
+            digests: Mutex::default(),
         }
+    }
+
+    /// Keeps the rolling hash at this zxid, if it is one of those that are kept.
+    pub(crate) fn note_digest(&self, zxid: Zxid, hash: u64) {
+        if zxid.0 == 0 || !zxid.0.is_multiple_of(DIGEST_EVERY) {
+            return;
+        }
+        let mut digests = self.digests.lock();
+        if digests.len() == DIGESTS {
+            digests.pop_front();
+        }
+        digests.push_back((zxid, hash));
+    }
+
+    pub(crate) fn digests(&self) -> Vec<(Zxid, u64)> {
+        self.digests.lock().iter().copied().collect()
     }
 
     pub(crate) fn get(&self, path: &str, at: Zxid) -> Option<Znode> {

@@ -132,6 +132,22 @@ impl View {
         self.epoch.store.nodes.read().len()
     }
 
+    /// Bytes of all znodes' paths and data now, which may be newer than the view.
+    pub fn data_bytes(&self) -> u64 {
+        self.epoch.store.nodes.read().bytes()
+    }
+
+    /// How many ephemerals exist now, which may be newer than the view.
+    pub fn ephemeral_count(&self) -> usize {
+        self.epoch.store.sessions.read().ephemeral_count()
+    }
+
+    /// The rolling hash at some zxids, the same ones on every node, oldest first: what was
+    /// applied since the node opened.
+    pub fn digests(&self) -> Vec<(Zxid, u64)> {
+        self.epoch.store.digests()
+    }
+
     /// The bindings, by name.
     pub fn bindings(&self) -> &Arc<Bindings> {
         &self.epoch.bindings

@@ -190,9 +190,10 @@ fn dump(view: &View) -> String {
     out + &format!("{:?}", view.modules())
 }
 
-/// Counts and ephemerals of a view agree with each other.
+/// Counts, sizes and ephemerals of the newest view agree with each other.
 fn check_view(view: &View) {
     let mut owned: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let mut bytes = 0;
     let mut children: BTreeMap<String, usize> = BTreeMap::new();
     view.scan("/", &mut |path, znode| {
         let stat = znode.stat;
@@ -201,6 +202,7 @@ fn check_view(view: &View) {
         assert_eq!(names.len(), stat.num_children as usize, "{path}");
         assert!(names.is_sorted());
         children.insert(path.to_owned(), names.len());
+        bytes += path.len() + znode.data.map_or(0, |data| data.len());
         if stat.ephemeral_owner != 0 {
             owned
                 .entry(stat.ephemeral_owner as u64)
@@ -218,11 +220,16 @@ fn check_view(view: &View) {
         children.len() - 1,
         "all but the root is a child"
     );
+    assert_eq!(view.znode_count(), children.len());
+    assert_eq!(view.data_bytes(), bytes as u64);
+    let mut ephemerals = 0;
     for session in view.sessions() {
         let mut paths = owned.remove(&session.session.0).unwrap_or_default();
         paths.sort();
         assert_eq!(view.ephemerals(session.session), paths);
+        ephemerals += paths.len();
     }
+    assert_eq!(view.ephemeral_count(), ephemerals);
     assert!(owned.is_empty(), "no session, no ephemerals: {owned:?}");
 }
 
@@ -646,6 +653,7 @@ proptest! {
         }
         house.capture();
         check_view(&house.view());
+        check_view(&restore(&house.store).reader().view());
         for (view, dumped) in held {
             prop_assert_eq!(dump(&view), dumped);
         }

@@ -36,7 +36,16 @@ pub(crate) async fn run<R: Runtime>(
             shared.queued.notified().await;
             continue;
         };
+        let begun = runtime.now();
         let result = write(&disk, &shared, &mut file, &work);
+        if !work.chunks.is_empty() {
+            let entries = match (work.first_index, work.last_index) {
+                (Some(first), Some(last)) => (last + 1).saturating_sub(first),
+                _ => 0,
+            };
+            let took = runtime.now() - begun;
+            shared.figures.synced(took.as_micros() as u64, entries);
+        }
         let error = result.err().map(|e| LogError::Io(e).to_string());
         finish(&shared, work, error.clone());
         if error.is_some() {

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
-use innkeeper_runtime::{Disk, File, Role, Runtime};
+use innkeeper_runtime::{Disk, File, Instant, Role, Runtime};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use super::segments::Stretch;
 use super::{flusher, recovery};
 use crate::codec;
 use crate::error::{Failure, LogError};
+use crate::measure::RaftFigures;
 use crate::settings::Settings;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -37,6 +38,7 @@ pub(crate) struct Shared<R: Runtime> {
     /// Something became durable, or failed.
     pub(crate) flushed: Notify,
     pub(crate) failure: Failure,
+    pub(crate) figures: Arc<RaftFigures>,
 }
 
 /// The write-ahead log. Clones are the same log.
@@ -102,6 +104,7 @@ impl<R: Runtime> Log<R> {
             queued: Notify::new(),
             flushed: Notify::new(),
             failure,
+            figures: Arc::default(),
         });
         let flusher = flusher::run(runtime.clone(), disk.clone(), shared.clone(), file);
         runtime.spawn(Role::Fsync, flusher).detach();
@@ -163,6 +166,22 @@ impl<R: Runtime> Log<R> {
         let core = self.shared.core.lock();
         let (age, bytes) = (core.settings.retention_age, core.settings.retention_bytes);
         core.purgeable(covered, self.runtime.now(), age, bytes)
+    }
+
+    /// What the log and the checkpoints have cost.
+    pub(crate) fn figures(&self) -> Arc<RaftFigures> {
+        self.shared.figures.clone()
+    }
+
+    /// Microseconds since `since`, and the wall clock.
+    pub(crate) fn timed(&self, since: Instant) -> (u64, u64) {
+        let took = self.runtime.now() - since;
+        (took.as_micros() as u64, self.runtime.wall_ms())
+    }
+
+    /// Now, on the monotonic clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.runtime.now()
     }
 
     /// What there is.

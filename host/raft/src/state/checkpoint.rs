@@ -146,7 +146,9 @@ async fn run<R: Runtime>(
                 membership,
                 done,
             } => {
-                let result = match flushed(&log, applied).await {
+                let flushed = flushed(&log, applied).await;
+                let begun = log.now();
+                let result = match flushed {
                     Ok(()) => {
                         write(&store, &capture, applied, &membership).map_err(|e| failure.fail(e))
                     }
@@ -156,6 +158,8 @@ async fn run<R: Runtime>(
                 let failed = result.is_err();
                 if !failed {
                     durable.set(applied);
+                    let (took_us, wall_ms) = log.timed(begun);
+                    log.figures().checkpointed(took_us, wall_ms);
                 }
                 // Nobody may be waiting: the capture was queued before anybody could.
                 let _ = done.send(result);

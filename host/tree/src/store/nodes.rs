@@ -52,6 +52,8 @@ pub(crate) struct Nodes {
     deleted: Vec<Arc<str>>,
     deleted_before: usize,
     pub(super) live: usize,
+    /// Bytes of the live nodes' paths and data.
+    pub(super) bytes: u64,
 }
 
 /// An ephemeral that came to be, or went, with a command.
@@ -74,6 +76,7 @@ impl Nodes {
     pub(crate) fn new(root: Body) -> Nodes {
         let mut nodes = Slab::new();
         let mut current = Slab::new();
+        let bytes = (ROOT_PATH.len() + root.data.len()) as u64;
         let slot = nodes.insert(Node {
             parent: ROOT,
             marks: FIRST_CAPTURE << 1,
@@ -97,6 +100,7 @@ impl Nodes {
             deleted: Vec::new(),
             deleted_before: 0,
             live: 1,
+            bytes,
         }
     }
 
@@ -172,6 +176,8 @@ impl Nodes {
         body.acl = self.acls.intern(&body.acl);
         if path == ROOT_PATH {
             body.num_children = self.body(ROOT).map_or(0, |body| body.num_children);
+            self.bytes = (self.bytes + body.data.len() as u64)
+                .saturating_sub(self.body(ROOT).map_or(0, |body| body.data.len() as u64));
             *self.current.get_mut(ROOT) = Version {
                 from,
                 body: Some(body),
@@ -185,6 +191,7 @@ impl Nodes {
         if known.is_some() {
             return Err(Orphan);
         }
+        self.bytes += (path.len() + body.data.len()) as u64;
         let slot = self.attach(
             hash,
             path,
@@ -282,6 +289,14 @@ impl Nodes {
                 }
             }
             let exists = now.is_some();
+            let data_before = before.map_or(0, |body| body.data.len() as u64);
+            let data_now = now.map_or(0, |body| body.data.len() as u64);
+            self.bytes = self.bytes + data_now - data_before;
+            match (before.is_some(), exists) {
+                (false, true) => self.bytes += self.path_len(slot),
+                (true, false) => self.bytes -= self.path_len(slot),
+                _ => {}
+            }
             self.live = self.live + usize::from(exists) - usize::from(before.is_some());
             self.prune(slot, horizon);
             let node = self.nodes.get_mut(slot);
@@ -294,6 +309,21 @@ impl Nodes {
             }
             self.raise_committed(slot, zxid);
         }
+    }
+
+    fn path_len(&self, mut slot: u32) -> u64 {
+        let mut len = 0;
+        while slot != ROOT {
+            let node = self.nodes.get(slot);
+            len += 1 + node.name.len() as u64;
+            slot = node.parent;
+        }
+        len.max(ROOT_PATH.len() as u64)
+    }
+
+    /// Bytes of all paths and data.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// An ancestor that is at `zxid` already means that all above it are.
