@@ -51,7 +51,9 @@ fn create(ticket: u64) -> Operation {
             data: Some(Bytes::from_static(&[b'x'; 100])),
             acl: acl::open(),
             mode: CreateMode::Persistent,
+            ttl_ms: 0,
         }),
+        enforce_quota: false,
     }
 }
 

@@ -52,7 +52,9 @@ fn entry(term: u64, index: u64, bytes: usize) -> Entry {
                         data: Some(vec![index as u8; bytes].into()),
                         acl: acl::open(),
                         mode: CreateMode::Persistent,
+                        ttl_ms: 0,
                     }),
+                    enforce_quota: false,
                 },
             };
             let mut encoded = Vec::new();

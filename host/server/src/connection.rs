@@ -126,6 +126,7 @@ async fn connect<R: Runtime, S: Stream>(
                     session: SessionId(u64::from(core.settings.node_id) << 56 | number),
                     password,
                     timeout_ms,
+                    local: false,
                 }
             } else {
                 Operation::Reattach {

@@ -360,7 +360,9 @@ impl Delivery for Fanout {
                 }
             }
             // The expiry proposes again.
-            Operation::ExpireSession { .. } | Operation::RaiseLevel { .. } => {}
+            Operation::ExpireSession { .. }
+            | Operation::Sweep(_)
+            | Operation::RaiseLevel { .. } => {}
             Operation::CreateSession { ticket, .. }
             | Operation::Reattach { ticket, .. }
             | Operation::Admin { ticket, .. }

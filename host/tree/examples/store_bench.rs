@@ -80,6 +80,7 @@ fn main() {
         session: SESSION,
         password: [0; 16],
         timeout_ms: 10_000,
+        local: false,
     });
     bench.tree.publish();
 
@@ -131,6 +132,8 @@ impl Bench {
             identities: self.identities.clone(),
             policy_zxid: Some(innkeeper_tree::Zxid(0)),
             write: Write::Single(write),
+            enforce_quota: false,
+            upgrade_local: false,
         };
         self.apply(Operation::Session {
             session: SESSION,
@@ -146,6 +149,7 @@ impl Bench {
             data: Some("some data of a znode".into()),
             acl: acl::open(),
             mode: CreateMode::Persistent,
+            ttl_ms: 0,
         });
     }
 
@@ -199,6 +203,8 @@ impl Bench {
                             data,
                             version: -1,
                         }),
+                        enforce_quota: false,
+                        upgrade_local: false,
                     };
                     let operation = Operation::Session {
                         session: SESSION,

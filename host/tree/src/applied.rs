@@ -25,6 +25,33 @@ pub struct Applied {
     pub bindings: Vec<Arc<str>>,
     /// Sessions that ended here: their connections are closed.
     pub ended: Vec<SessionId>,
+    /// Limits that the command went beyond, or would have; for the log. Only where the command
+    /// says that quotas are enforced.
+    pub over_quota: Vec<OverQuota>,
+}
+
+/// A limit of a quota that a write goes beyond.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OverQuota {
+    /// Root of the subtree that has the quota.
+    pub path: Arc<str>,
+    /// What is counted.
+    pub of: Quantity,
+    /// How much there would be with the write.
+    pub wanted: i64,
+    /// How much there may be.
+    pub limit: i64,
+    /// Was the write refused? A soft limit is only reported.
+    pub hard: bool,
+}
+
+/// What a quota counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Quantity {
+    /// Znodes.
+    Count,
+    /// Bytes of data.
+    Bytes,
 }
 
 /// Whom a command's result goes to.

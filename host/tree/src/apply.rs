@@ -12,6 +12,7 @@ mod change;
 mod guest;
 mod hash;
 mod sessions;
+mod sweep;
 mod write;
 
 use std::sync::Arc;
@@ -64,6 +65,7 @@ impl Tree {
             queued: Vec::new(),
             bindings: Vec::new(),
             ended: Vec::new(),
+            over_quota: Vec::new(),
         };
         match &command.operation {
             Operation::CreateSession {
@@ -71,8 +73,9 @@ impl Tree {
                 session,
                 password,
                 timeout_ms,
+                local,
             } => {
-                let result = self.create_session(*session, *password, *timeout_ms);
+                let result = self.create_session(*session, *password, *timeout_ms, *local);
                 applied.outcome = Outcome::Ticket {
                     ticket: *ticket,
                     result,
@@ -113,8 +116,9 @@ impl Tree {
                 ticket,
                 identities,
                 write,
+                enforce_quota,
             } => {
-                let result = self.admin_write(identities, write, &mut applied);
+                let result = self.admin_write(identities, write, *enforce_quota, &mut applied);
                 applied.outcome = Outcome::Ticket {
                     ticket: *ticket,
                     result,
@@ -153,6 +157,7 @@ impl Tree {
                     result,
                 };
             }
+            Operation::Sweep(sweep) => self.sweep(sweep, &mut applied),
             Operation::RaiseLevel { level } => {
                 if *level == self.level + 1 {
                     self.level = *level;

@@ -17,6 +17,7 @@ use crate::acl::AclRef;
 use crate::bindings::Bindings;
 use crate::encoding::rows::{self, Meta, Row, SessionRow, ZnodeRow};
 use crate::modules::Modules;
+use crate::owner::Owner;
 use crate::path;
 use crate::queue::Queue;
 use crate::record::Record;
@@ -116,6 +117,7 @@ impl Tree {
                     timeout_ms: session.timeout_ms(),
                     attachment: session.attachment(),
                     seq: session.seq,
+                    local: session.is_local(),
                 });
                 small.push(rows::session(id, row.as_ref()));
             }
@@ -178,7 +180,7 @@ struct Restoring {
     nodes: Option<Nodes>,
     /// Znodes that came before their parents; none where rows come in the order of their keys.
     orphans: BTreeMap<String, ZnodeRow<Bytes, Vec<Acl>>>,
-    owned: Vec<(i64, u32)>,
+    owned: Vec<(SessionId, u32)>,
     sessions: Vec<(SessionId, SessionRow)>,
     bindings: Bindings,
     modules: Modules,
@@ -225,8 +227,8 @@ impl Restoring {
         let slot = nodes
             .restore(&path, row.changed_zxid, body(&row))
             .map_err(|_| damaged(format!("the znode {path} is there twice")))?;
-        if row.owner != 0 {
-            self.owned.push((row.owner, slot));
+        if let Owner::Session(owner) = Owner::of(row.owner) {
+            self.owned.push((owner, slot));
         }
         Ok(())
     }
@@ -253,6 +255,7 @@ impl Restoring {
                     timeout_ms,
                     attachment,
                     seq,
+                    local,
                 } = row;
                 sessions.restore(
                     meta.zxid,
@@ -262,13 +265,14 @@ impl Restoring {
                         timeout_ms,
                         attachment,
                         seq,
+                        local,
                     },
                 );
             }
             for (owner, slot) in self.owned {
                 if !sessions.restore_owned(owner, slot) {
                     return Err(damaged(format!(
-                        "an ephemeral belongs to session {owner:#x}, which does not exist"
+                        "an ephemeral belongs to session {owner}, which does not exist"
                     )));
                 }
             }

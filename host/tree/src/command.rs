@@ -7,7 +7,7 @@
 //! 3. Every node applies it with [`crate::Tree::apply`].
 
 use bytes::Bytes;
-use innkeeper_proto::{Acl, CreateMode};
+use innkeeper_proto::{Acl, CreateMode, ErrorCode};
 
 use crate::ids::{Digest, SessionId, Ticket};
 use crate::transaction::Transaction;
@@ -36,6 +36,8 @@ pub enum Operation {
         password: [u8; 16],
         /// Already negotiated, in milliseconds.
         timeout_ms: u32,
+        /// Refuses ephemerals until it is upgraded (ZooKeeper's `localSessionsEnabled`).
+        local: bool,
     },
     /// A client comes back with its session's id and password, on whatever node.
     Reattach {
@@ -74,6 +76,8 @@ pub enum Operation {
         identities: Vec<Identity>,
         /// What is asked; an ephemeral create is refused, there is no session to hang it on.
         write: Write,
+        /// Hard quotas refuse it, and soft ones are reported (ZooKeeper's `enforceQuota`).
+        enforce_quota: bool,
     },
     /// A guest's transaction.
     Transaction {
@@ -102,6 +106,9 @@ pub enum Operation {
         /// mzxid of the binding's znode whose wish is fulfilled; void if it moved on.
         wish: Zxid,
     },
+    /// The leader's sweeper found a container or a znode with a time to live that nobody uses
+    /// any more. Void unless the znode is still as it was seen, and without children.
+    Sweep(Sweep),
     /// Every member supports the next feature level.
     RaiseLevel {
         /// The level that holds from here on; void unless one above the state's.
@@ -123,6 +130,11 @@ pub enum SessionRequest {
         policy_zxid: Option<Zxid>,
         /// What is asked.
         write: Write,
+        /// Hard quotas refuse it, and soft ones are reported (ZooKeeper's `enforceQuota`).
+        enforce_quota: bool,
+        /// A local session whose write holds an ephemeral create becomes a global one first,
+        /// whether the write then succeeds or not (ZooKeeper's `localSessionsUpgradingEnabled`).
+        upgrade_local: bool,
     },
     /// The client closes its session; its ephemerals go with it, under one zxid.
     Close,
@@ -132,10 +144,21 @@ pub enum SessionRequest {
 /// e.g. `ip` `10.0.0.7`, `digest` `user:hash`, `super` ``.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Identity {
-    /// The scheme: `ip`, `digest`, `super`, `guest`.
+    /// The scheme: `ip`, `digest`, `x509`, `sasl`, `super`, `guest`.
     pub scheme: String,
     /// The id within the scheme.
     pub id: String,
+}
+
+/// A znode to be swept, as the sweeper saw it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sweep {
+    /// Of the container or the znode with a time to live.
+    pub path: String,
+    /// Of its Stat.
+    pub mzxid: Zxid,
+    /// Of its Stat: no child came or went since.
+    pub pzxid: Zxid,
 }
 
 /// A client's write.
@@ -156,6 +179,12 @@ impl Write {
         }
     }
 
+    /// Does it ask for an ephemeral?
+    pub fn makes_ephemerals(&self) -> bool {
+        let is_ephemeral = |operation: &WriteOp| matches!(operation, WriteOp::Create { mode, .. } if mode.is_ephemeral());
+        self.operations().iter().any(is_ephemeral)
+    }
+
     /// The paths that the operations name, in order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.operations().iter().map(WriteOp::path)
@@ -170,7 +199,9 @@ impl WriteOp {
             | WriteOp::Delete { path, .. }
             | WriteOp::SetData { path, .. }
             | WriteOp::SetAcl { path, .. }
-            | WriteOp::Check { path, .. } => path,
+            | WriteOp::Check { path, .. }
+            | WriteOp::DeleteContainer { path }
+            | WriteOp::Refused { path, .. } => path,
         }
     }
 }
@@ -186,8 +217,11 @@ pub enum WriteOp {
         data: Option<Bytes>,
         /// As the client sent it; `auth` is expanded in apply.
         acl: Vec<Acl>,
-        /// Persistent or ephemeral, sequential or not.
+        /// What kind of znode, sequential or not.
         mode: CreateMode,
+        /// In milliseconds; 0 unless the mode has a time to live. What is not in
+        /// 1..=[`crate::owner::TTL_MAX_MS`] is BadArguments.
+        ttl_ms: i64,
     },
     /// Deletes a childless znode.
     Delete {
@@ -220,5 +254,19 @@ pub enum WriteOp {
         path: String,
         /// Must equal the znode's version; -1 matches any.
         version: i32,
+    },
+    /// deleteContainer, as a client may send it: what a leader's sweeper sends in ZooKeeper.
+    DeleteContainer {
+        /// Of the znode.
+        path: String,
+    },
+    /// An operation that the serving node refuses because of a setting of its own, after what
+    /// apply would have refused before. In a multi its place tells which operations count as
+    /// tried, so it travels with them.
+    Refused {
+        /// Which the operation named.
+        path: String,
+        /// Why.
+        error: ErrorCode,
     },
 }

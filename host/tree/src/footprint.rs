@@ -139,6 +139,7 @@ impl Keys {
                 }
             }
             Operation::Activate { binding, .. } => emit(self.of(Of::Binding, binding)),
+            Operation::Sweep(sweep) => self.deleted(&sweep.path, subtrees, emit),
             // A new or reattached session, a new module or level is nothing that a
             // transaction could have read.
             Operation::CreateSession { .. }
@@ -163,10 +164,12 @@ impl Keys {
                     }
                 }
                 WriteOp::Create { path, .. } => self.created(path, subtrees, emit),
-                WriteOp::Delete { path, .. } => self.deleted(path, subtrees, emit),
+                WriteOp::Delete { path, .. } | WriteOp::DeleteContainer { path } => {
+                    self.deleted(path, subtrees, emit);
+                }
                 WriteOp::SetData { path, .. } => self.set(Of::Changed, path, subtrees, emit),
                 WriteOp::SetAcl { path, .. } => self.set(Of::Acl, path, subtrees, emit),
-                WriteOp::Check { .. } => {}
+                WriteOp::Check { .. } | WriteOp::Refused { .. } => {}
             }
         }
     }

@@ -20,6 +20,7 @@ pub mod footprint;
 pub mod ids;
 pub mod modules;
 mod names;
+pub mod owner;
 pub mod path;
 pub mod pattern;
 pub mod queue;

@@ -19,6 +19,8 @@ pub struct SessionInfo {
     pub timeout_ms: u32,
     /// Counts its connects.
     pub attachment: u32,
+    /// It refuses ephemerals.
+    pub local: bool,
 }
 
 /// A session, as apply sees it.
@@ -40,6 +42,7 @@ struct Phase {
     attachment: u32,
     timeout_ms: u32,
     alive: bool,
+    local: bool,
 }
 
 impl Session {
@@ -49,6 +52,10 @@ impl Session {
 
     pub(crate) fn timeout_ms(&self) -> u32 {
         self.newest().timeout_ms
+    }
+
+    pub(crate) fn is_local(&self) -> bool {
+        self.newest().local
     }
 
     fn newest(&self) -> &Phase {
@@ -104,8 +111,7 @@ impl Sessions {
         &mut self,
         zxid: Zxid,
         id: SessionId,
-        password: [u8; 16],
-        timeout_ms: u32,
+        new: Restored,
         horizon: &Horizon,
     ) -> bool {
         if self.get(id).is_some() {
@@ -114,27 +120,12 @@ impl Sessions {
         match self.by_id.get_mut(&id) {
             // An id that was used before, and some view still sees that.
             Some(session) => {
-                (session.password, session.seq) = (password, 0);
-                let phase = Phase {
-                    from: zxid.0,
-                    attachment: 1,
-                    timeout_ms,
-                    alive: true,
-                };
-                session.push(phase, horizon);
+                (session.password, session.seq) = (new.password, new.seq);
+                session.push(new.phase(zxid), horizon);
                 self.ended.retain(|ended| *ended != id);
                 self.live += 1;
             }
-            None => self.restore(
-                zxid,
-                id,
-                Restored {
-                    password,
-                    timeout_ms,
-                    attachment: 1,
-                    seq: 0,
-                },
-            ),
+            None => self.restore(zxid, id, new),
         }
         self.mark(id);
         true
@@ -142,21 +133,10 @@ impl Sessions {
 
     /// Puts a session of a checkpoint back.
     pub(crate) fn restore(&mut self, from: Zxid, id: SessionId, restored: Restored) {
-        let Restored {
-            password,
-            timeout_ms,
-            attachment,
-            seq,
-        } = restored;
         let session = Session {
-            password,
-            seq,
-            phases: smallvec![Phase {
-                from: from.0,
-                attachment,
-                timeout_ms,
-                alive: true
-            }],
+            password: restored.password,
+            seq: restored.seq,
+            phases: smallvec![restored.phase(from)],
             ephemerals: HashSet::new(),
             dirty: false,
         };
@@ -181,11 +161,26 @@ impl Sessions {
                 from: zxid.0,
                 attachment,
                 timeout_ms,
-                alive: true,
+                ..*session.newest()
             },
             horizon,
         );
         attachment
+    }
+
+    /// A local session becomes a global one; false if it was one.
+    pub(crate) fn upgrade(&mut self, zxid: Zxid, id: SessionId, horizon: &Horizon) -> bool {
+        let Some(session) = self.by_id.get_mut(&id).filter(|known| known.is_local()) else {
+            return false;
+        };
+        let phase = Phase {
+            from: zxid.0,
+            local: false,
+            ..*session.newest()
+        };
+        session.push(phase, horizon);
+        self.mark(id);
+        true
     }
 
     /// A write of the session was run.
@@ -215,9 +210,9 @@ impl Sessions {
         }
     }
 
-    /// Keeps the lists of ephemerals. Owners that are no sessions (containers, TTLs) have none.
+    /// Keeps the lists of ephemerals.
     pub(crate) fn own(&mut self, change: OwnerChange) {
-        if let Some(session) = self.by_id.get_mut(&SessionId(change.owner as u64)) {
+        if let Some(session) = self.by_id.get_mut(&change.owner) {
             if change.owns {
                 self.ephemerals += usize::from(session.ephemerals.insert(change.slot));
             } else {
@@ -227,8 +222,8 @@ impl Sessions {
     }
 
     /// Puts a session's ephemeral of a checkpoint back; false if there is no such session.
-    pub(crate) fn restore_owned(&mut self, owner: i64, slot: u32) -> bool {
-        let session = self.by_id.get_mut(&SessionId(owner as u64));
+    pub(crate) fn restore_owned(&mut self, owner: SessionId, slot: u32) -> bool {
+        let session = self.by_id.get_mut(&owner);
         let inserted = session.is_some_and(|session| session.ephemerals.insert(slot));
         self.ephemerals += usize::from(inserted);
         inserted
@@ -294,23 +289,38 @@ impl Sessions {
     }
 }
 
-/// A session as a checkpoint holds it.
+/// A session as it begins, or as a checkpoint holds it.
 pub(crate) struct Restored {
     pub(crate) password: [u8; 16],
     pub(crate) timeout_ms: u32,
     pub(crate) attachment: u32,
     pub(crate) seq: u64,
+    pub(crate) local: bool,
+}
+
+impl Restored {
+    fn phase(&self, from: Zxid) -> Phase {
+        Phase {
+            from: from.0,
+            attachment: self.attachment,
+            timeout_ms: self.timeout_ms,
+            alive: true,
+            local: self.local,
+        }
+    }
 }
 
 fn info(id: SessionId, session: &Session, zxid: Zxid) -> Option<SessionInfo> {
     let Phase {
         attachment,
         timeout_ms,
+        local,
         ..
     } = *session.at(zxid)?;
     Some(SessionInfo {
         session: id,
         timeout_ms,
         attachment,
+        local,
     })
 }

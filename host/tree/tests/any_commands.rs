@@ -292,6 +292,7 @@ impl House {
                 data: (*name > 2).then(|| Bytes::from(vec![b'x'; usize::from(*name) * 9])),
                 acl: vec![Acl::world(Perms::ALL)],
                 mode: CreateMode::from_i32(*mode).expect("the four classic modes"),
+                ttl_ms: 0,
             },
             Op::Delete(at, version) => WriteOp::Delete {
                 path: path(*at),
@@ -358,6 +359,7 @@ impl House {
                     session: self.session(*client),
                     password: [*client; 16],
                     timeout_ms: 1000,
+                    local: false,
                 });
                 self.tree.publish();
             }
@@ -405,6 +407,8 @@ impl House {
                     identities,
                     policy_zxid: is_super.then_some(Zxid(0)).filter(|_| *odd > 5),
                     write,
+                    enforce_quota: false,
+                    upgrade_local: false,
                 };
                 self.request(*client, request, *odd);
             }
@@ -418,6 +422,7 @@ impl House {
                         Vec::new()
                     },
                     write,
+                    enforce_quota: false,
                 });
             }
             Step::Document(name, at) => {
@@ -439,6 +444,7 @@ impl House {
                         data,
                         acl: vec![Acl::world(Perms::ALL)],
                         mode: CreateMode::Persistent,
+                        ttl_ms: 0,
                     },
                     Some(_) => WriteOp::SetData {
                         path,
@@ -450,6 +456,7 @@ impl House {
                     ticket: Ticket(1),
                     identities: vec![super_user()],
                     write: Write::Single(write),
+                    enforce_quota: false,
                 });
             }
             Step::Unbind(name) => {
@@ -458,6 +465,7 @@ impl House {
                     ticket: Ticket(1),
                     identities: vec![super_user()],
                     write: Write::Single(WriteOp::Delete { path, version: -1 }),
+                    enforce_quota: false,
                 });
             }
             Step::Activate(name) => {
@@ -599,6 +607,7 @@ fn seeded() -> House {
         data: None,
         acl: vec![Acl::world(Perms::ALL)],
         mode: CreateMode::Persistent,
+        ttl_ms: 0,
     };
     house.apply(Operation::Admin {
         ticket: Ticket(1),
@@ -607,6 +616,7 @@ fn seeded() -> House {
             id: String::new(),
         }],
         write: Write::Single(bindings),
+        enforce_quota: false,
     });
     for step in [
         Step::Document(0, 0),

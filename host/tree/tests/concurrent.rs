@@ -18,6 +18,7 @@ fn apply(tree: &mut Tree, write: Write) {
         ticket: Ticket(0),
         identities,
         write,
+        enforce_quota: false,
     };
     tree.apply(&Command {
         time_ms: 0,
@@ -31,6 +32,7 @@ fn create(path: String, data: String) -> WriteOp {
         data: Some(data.into()),
         acl: acl::open(),
         mode: CreateMode::Persistent,
+        ttl_ms: 0,
     }
 }
 

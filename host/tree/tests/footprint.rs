@@ -35,6 +35,7 @@ fn create(path: &str, data: &str) -> WriteOp {
         data: Some(data.to_owned().into()),
         acl: vec![Acl::world(Perms::ALL)],
         mode: CreateMode::Persistent,
+        ttl_ms: 0,
     }
 }
 
@@ -51,6 +52,7 @@ impl House {
                 session,
                 password: [0; 16],
                 timeout_ms: 1000,
+                local: false,
             });
         }
         for (digest, kind) in [(RECIPES, World::Recipe), (ASSIGNORS, World::Assignor)] {
@@ -99,6 +101,8 @@ impl House {
                 }],
                 policy_zxid: None,
                 write: Write::Single(op),
+                enforce_quota: false,
+                upgrade_local: false,
             },
         }
     }
@@ -188,6 +192,7 @@ fn operation(world: &mut House, flying: &Flying) -> Operation {
             data: None,
             acl: vec![Acl::world(Perms::ALL)],
             mode: CreateMode::PersistentSequential,
+            ttl_ms: 0,
         },
         Flying::Delete(at) => WriteOp::Delete {
             path: path(at),

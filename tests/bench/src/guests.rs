@@ -229,6 +229,7 @@ fn state(rules: &Module, authorizer: &serde_json::Value) -> anyhow::Result<Reade
             data: Some(data.to_owned().into_bytes().into()),
             acl: vec![Acl::world(Perms::ALL)],
             mode: CreateMode::Persistent,
+            ttl_ms: 0,
         };
         let identities = vec![Identity {
             scheme: "super".to_owned(),
@@ -238,6 +239,7 @@ fn state(rules: &Module, authorizer: &serde_json::Value) -> anyhow::Result<Reade
             ticket: Ticket(0),
             identities,
             write: Write::Single(write),
+            enforce_quota: false,
         }
     };
     for path in [

@@ -231,8 +231,9 @@ pub(crate) fn paths(operation: &Operation, each: &mut impl FnMut(&str)) {
                 WriteOp::Create { path, .. }
                 | WriteOp::Delete { path, .. }
                 | WriteOp::SetData { path, .. }
-                | WriteOp::SetAcl { path, .. } => each(path),
-                WriteOp::Check { .. } => {}
+                | WriteOp::SetAcl { path, .. }
+                | WriteOp::DeleteContainer { path } => each(path),
+                WriteOp::Check { .. } | WriteOp::Refused { .. } => {}
             }
         }
     };
@@ -251,6 +252,7 @@ pub(crate) fn paths(operation: &Operation, each: &mut impl FnMut(&str)) {
                 }
             }
         }
+        Operation::Sweep(sweep) => each(&sweep.path),
         _ => {}
     }
 }

@@ -16,7 +16,10 @@ pub(super) fn of(operation: &Operation) -> u32 {
                 path.len() + data.as_ref().map_or(0, bytes::Bytes::len)
             }
             WriteOp::SetAcl { path, acl, .. } => path.len() + 64 * acl.len(),
-            WriteOp::Delete { path, .. } | WriteOp::Check { path, .. } => path.len(),
+            WriteOp::Delete { path, .. }
+            | WriteOp::Check { path, .. }
+            | WriteOp::DeleteContainer { path }
+            | WriteOp::Refused { path, .. } => path.len(),
         }
     }
     fn of_write(write: &Write) -> usize {
@@ -41,6 +44,7 @@ pub(super) fn of(operation: &Operation) -> u32 {
             });
             reads + writes.sum::<usize>()
         }
+        Operation::Sweep(sweep) => sweep.path.len(),
         _ => 0,
     };
     u32::try_from(FIXED + varying).unwrap_or(u32::MAX)

@@ -131,6 +131,7 @@ fn admin(ticket: u64, op: WriteOp) -> Operation {
             id: String::new(),
         }],
         write: Write::Single(op),
+        enforce_quota: false,
     }
 }
 
@@ -141,6 +142,7 @@ pub fn create(ticket: u64) -> Operation {
         data: Some(Bytes::from(ticket.to_string())),
         acl: acl::open(),
         mode: CreateMode::Persistent,
+        ttl_ms: 0,
     };
     admin(ticket, op)
 }

@@ -111,6 +111,7 @@ impl World {
                 id: String::new(),
             }],
             write: Write::Single(op.clone()),
+            enforce_quota: false,
         };
         match self.apply(operation).outcome {
             Outcome::Ticket {
@@ -127,6 +128,7 @@ impl World {
             data: Some(data.to_string().into()),
             acl: innkeeper_tree::acl::open(),
             mode: CreateMode::Persistent,
+            ttl_ms: 0,
         });
     }
 
@@ -158,6 +160,7 @@ impl World {
             session: id,
             password: [7; 16],
             timeout_ms: 10_000,
+            local: false,
         });
         let applied = self.apply(Operation::Session {
             session: id,
@@ -171,7 +174,10 @@ impl World {
                     data: None,
                     acl: innkeeper_tree::acl::open(),
                     mode: CreateMode::Ephemeral,
+                    ttl_ms: 0,
                 }),
+                enforce_quota: false,
+                upgrade_local: false,
             },
         });
         assert!(

@@ -238,6 +238,7 @@ async fn put<R: Runtime>(
                 // The children of a folder that is the super user's are its own as well.
                 acl: acl::read_only(),
                 mode: CreateMode::Persistent,
+                ttl_ms: 0,
             }
         };
         match admin.try_write(op).await? {

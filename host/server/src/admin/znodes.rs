@@ -184,6 +184,7 @@ pub(super) async fn create<R: Runtime>(
         data,
         acl: acl::open(),
         mode,
+        ttl_ms: 0,
     };
     let written = write(&admin, path, op).await?;
     Ok((StatusCode::CREATED, Json(written)))
@@ -279,6 +280,7 @@ impl<R: Runtime> Admin<R> {
                 ticket,
                 identities: super_user(),
                 write: Write::Single(op),
+                enforce_quota: false,
             })
             .await?;
         match settled.result {

@@ -175,7 +175,9 @@ impl<R: Runtime> Guests<R> {
                         data: None,
                         acl: innkeeper_tree::acl::read_only(),
                         mode: CreateMode::Persistent,
+                        ttl_ms: 0,
                     }),
+                    enforce_quota: false,
                 })
                 .await?;
             match settled.result {

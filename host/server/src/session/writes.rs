@@ -123,6 +123,8 @@ impl<R: Runtime> Session<R> {
                 identities: self.identities.clone(),
                 policy_zxid,
                 write,
+                enforce_quota: false,
+                upgrade_local: false,
             }),
             Verdict::Deny(index) => self.denied(index),
         }
@@ -223,6 +225,7 @@ fn create_of(create: &Create) -> Result<WriteOp, ErrorCode> {
         data: create.data.clone(),
         acl: create.acl.clone(),
         mode: create.mode()?,
+        ttl_ms: 0,
     })
 }
 
@@ -236,10 +239,15 @@ pub(crate) fn asks_of(write: &Write) -> Vec<Ask<'_>> {
         .map(|op| {
             let (access, path) = match op {
                 WriteOp::Create { path, .. } => (Access::Create, path),
-                WriteOp::Delete { path, .. } => (Access::Delete, path),
+                WriteOp::Delete { path, .. } | WriteOp::DeleteContainer { path } => {
+                    (Access::Delete, path)
+                }
                 WriteOp::SetData { path, .. } => (Access::SetData, path),
                 WriteOp::SetAcl { path, .. } => (Access::SetAcl, path),
-                WriteOp::Check { path, .. } => (Access::Check, path),
+                // Whoever may not even check it need not learn why it was refused.
+                WriteOp::Check { path, .. } | WriteOp::Refused { path, .. } => {
+                    (Access::Check, path)
+                }
             };
             Ask { access, path }
         })

@@ -17,6 +17,7 @@ use crate::applied::{Event, OpReply};
 use crate::binding::{self, Definition};
 use crate::command::{Identity, WriteOp};
 use crate::modules::Modules;
+use crate::owner::Owner;
 use crate::path;
 use crate::store::{Body, Data, Nodes};
 use crate::{SessionId, Zxid};
@@ -56,6 +57,38 @@ pub(super) enum Authority<'a> {
     Identities(&'a [Identity]),
     /// No ACL applies: the caller has judged the path, or the state itself acts.
     Granted,
+}
+
+/// Who asks for a write, and what holds for all of its operations.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    /// Whom the ACLs judge.
+    pub(super) identities: &'a [Identity],
+    /// Whose ephemerals are made; none outside a session.
+    pub(super) session: Option<SessionId>,
+    /// The session refuses ephemerals.
+    pub(super) local: bool,
+    /// Hard quotas refuse, soft ones are reported.
+    pub(super) enforce_quota: bool,
+}
+
+impl Asker<'_> {
+    /// Whose a new znode is.
+    fn owner(&self, mode: CreateMode, ttl_ms: i64) -> Result<Owner, ErrorCode> {
+        if ttl_ms != 0 && !mode.is_ttl() {
+            return Err(ErrorCode::BadArguments);
+        }
+        match mode {
+            CreateMode::Persistent | CreateMode::PersistentSequential => Ok(Owner::Nobody),
+            CreateMode::Ephemeral | CreateMode::EphemeralSequential => match self.session {
+                None => Err(ErrorCode::BadArguments),
+                Some(_) if self.local => Err(ErrorCode::EphemeralOnLocalSession),
+                Some(session) => Ok(Owner::Session(session)),
+            },
+            CreateMode::Container => Ok(Owner::Container),
+            CreateMode::PersistentTtl | CreateMode::PersistentSequentialTtl => Owner::ttl(ttl_ms),
+        }
+    }
 }
 
 impl Authority<'_> {
@@ -115,37 +148,22 @@ impl<'a> Change<'a> {
     pub(super) fn run(
         &mut self,
         operation: &WriteOp,
-        identities: &[Identity],
-        session: Option<SessionId>,
+        asker: Asker<'_>,
     ) -> Result<OpReply, ErrorCode> {
         self.let_views_in();
-        let authority = Authority::Identities(identities);
+        let authority = Authority::Identities(asker.identities);
         match operation {
             WriteOp::Create {
                 path,
                 data,
                 acl,
                 mode,
+                ttl_ms,
             } => {
-                let owner = match (mode, session) {
-                    (CreateMode::Persistent | CreateMode::PersistentSequential, _) => 0,
-                    (CreateMode::Ephemeral | CreateMode::EphemeralSequential, Some(session)) => {
-                        session.0 as i64
-                    }
-                    (CreateMode::Ephemeral | CreateMode::EphemeralSequential, None) => {
-                        return Err(ErrorCode::BadArguments);
-                    }
-                    _ => return Err(ErrorCode::Unimplemented),
-                };
+                let owner = asker.owner(*mode, *ttl_ms)?;
                 let acl = Stated::List(acl);
-                self.create(
-                    path,
-                    data.as_ref(),
-                    acl,
-                    mode.is_sequential(),
-                    owner,
-                    authority,
-                )
+                let sequential = mode.is_sequential();
+                self.create(path, data.as_ref(), acl, sequential, owner, authority)
             }
             WriteOp::Delete { path, version } => self.delete(path, *version, authority),
             WriteOp::SetData {
@@ -155,6 +173,8 @@ impl<'a> Change<'a> {
             } => self.set_data(path, data.as_ref(), *version, authority),
             WriteOp::SetAcl { path, acl, version } => self.set_acl(path, acl, *version, authority),
             WriteOp::Check { path, version } => self.check(path, *version, authority),
+            WriteOp::DeleteContainer { path } => self.delete_container(path, authority),
+            WriteOp::Refused { error, .. } => Err(*error),
         }
     }
 
@@ -172,7 +192,7 @@ impl<'a> Change<'a> {
         data: Option<&Bytes>,
         stated: Stated<'_>,
         sequential: bool,
-        owner: i64,
+        owner: Owner,
         authority: Authority<'_>,
     ) -> Result<OpReply, ErrorCode> {
         let parent_path = parent_or_refuse(path)?;
@@ -194,7 +214,7 @@ impl<'a> Change<'a> {
         if self.nodes.find(path).is_some() {
             return Err(ErrorCode::NodeExists);
         }
-        if parent_body.owner != 0 {
+        if let Owner::Session(_) = Owner::of(parent_body.owner) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         let parent_acl = parent_body.acl.clone();
@@ -220,7 +240,7 @@ impl<'a> Change<'a> {
             pzxid: zxid,
             ctime: self.time_ms,
             mtime: self.time_ms,
-            owner,
+            owner: owner.number(),
             version: 0,
             aversion: 0,
             creates: 0,
@@ -229,7 +249,7 @@ impl<'a> Change<'a> {
         let stat = body.stat();
         self.nodes.create(zxid, path, parent, body);
         self.mix(b'c', path, data.map(|data| &data[..]));
-        self.hash.number(owner as u64);
+        self.hash.number(owner.number() as u64);
         self.mix_acl(&list);
         let path: Arc<str> = path.into();
         self.event(EventType::NodeCreated, path.clone(), list);
@@ -265,8 +285,42 @@ impl<'a> Change<'a> {
         Ok(OpReply::Deleted)
     }
 
-    /// Deletes a session's ephemeral: nothing is checked.
-    pub(super) fn delete_ephemeral(&mut self, path: String, slot: u32) {
+    /// deleteContainer, which ZooKeeper's own sweeper sends: no ACL is asked, and any childless
+    /// znode but an ephemeral goes. So it is for clients, too; only below `/innkeeper`, which
+    /// ZooKeeper does not have, the ACL decides as for a delete.
+    fn delete_container(
+        &mut self,
+        path: &str,
+        authority: Authority<'_>,
+    ) -> Result<OpReply, ErrorCode> {
+        let parent_path = parent_or_refuse(path)?;
+        if path::is_special(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let slot = self.nodes.find(path).ok_or(ErrorCode::NoNode)?;
+        let body = self.nodes.body(slot).expect("found as existing");
+        let parent = self.find_parent(parent_path)?;
+        let parent_body = self.nodes.body(parent).expect("found as existing");
+        if path::is_at_or_below(path, path::INNKEEPER) {
+            authority.check(&parent_body.acl, Perms::DELETE)?;
+        }
+        if body.num_children > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        if let Owner::Session(_) = Owner::of(body.owner) {
+            return Err(ErrorCode::BadVersion);
+        }
+        if is_own_root(path) && !authority.is_super() {
+            return Err(ErrorCode::NoAuth);
+        }
+        let (acl, parent_acl) = (body.acl.clone(), parent_body.acl.clone());
+        self.remove(path.into(), slot, parent, acl);
+        self.children_changed(parent_path, parent_acl);
+        Ok(OpReply::Deleted)
+    }
+
+    /// Deletes what goes by itself, an ephemeral or an unused container: nothing is checked.
+    pub(super) fn delete_unasked(&mut self, path: String, slot: u32) {
         self.let_views_in();
         let parent = self.nodes.parent(slot);
         let Some((body, above)) = self.nodes.body(slot).zip(self.nodes.body(parent)) else {

@@ -15,6 +15,7 @@ use super::Cause;
 use super::change::{Authority, Change, Stated};
 use crate::applied::{Applied, Conflict, TicketResult};
 use crate::binding::Definition;
+use crate::owner::Owner;
 use crate::queue::QueueKey;
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};
 use crate::{SessionId, Tree, World};
@@ -248,10 +249,10 @@ impl Change<'_> {
 }
 
 /// The owner of an ephemeral: a session that the transaction read as alive, which makes it so.
-fn owner_of(owner: Option<&SessionId>, reads: &[Read]) -> Result<i64, Refused> {
+fn owner_of(owner: Option<&SessionId>, reads: &[Read]) -> Result<Owner, Refused> {
     match owner {
-        None => Ok(0),
-        Some(session) if reads.contains(&Read::Session(*session)) => Ok(session.0 as i64),
+        None => Ok(Owner::Nobody),
+        Some(session) if reads.contains(&Read::Session(*session)) => Ok(Owner::Session(*session)),
         Some(session) => {
             let text =
                 format!("session {session} is to own an ephemeral, but is not in the read set");

@@ -1,6 +1,8 @@
 //! The begin and the end of sessions.
 
 use crate::applied::{Applied, TicketResult};
+use crate::owner::is_session;
+use crate::session::Restored;
 use crate::{SessionId, Tree};
 
 use super::Cause;
@@ -11,18 +13,26 @@ impl Tree {
         session: SessionId,
         password: [u8; 16],
         timeout_ms: u32,
+        local: bool,
     ) -> TicketResult {
-        if !self.store.sessions.write().create(
-            self.zxid,
-            session,
+        let restored = Restored {
             password,
             timeout_ms,
-            &self.horizon,
-        ) {
+            attachment: 1,
+            seq: 0,
+            local,
+        };
+        let store = self.store.clone();
+        let mut sessions = store.sessions.write();
+        if !is_session(session) || !sessions.create(self.zxid, session, restored, &self.horizon) {
             // The id is taken: random as it is, the node just draws another one.
             return TicketResult::NoSession;
         }
+        drop(sessions);
         self.mix_session(b'+', session, timeout_ms);
+        if local {
+            self.mix(b"local");
+        }
         TicketResult::Attached {
             session,
             attachment: 1,
@@ -87,7 +97,7 @@ impl Tree {
             .collect();
         ephemerals.sort_unstable();
         for (path, slot) in ephemerals {
-            change.delete_ephemeral(path, slot);
+            change.delete_unasked(path, slot);
         }
         let done = change.commit(&store, &self.horizon);
         self.finish(done, Cause::default(), applied);

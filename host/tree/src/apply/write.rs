@@ -3,6 +3,7 @@
 use innkeeper_proto::ErrorCode;
 
 use super::Cause;
+use super::change::Asker;
 use crate::applied::{Applied, OpReply, Reply, SessionResult, TicketResult};
 use crate::command::{Identity, SessionRequest, Write};
 use crate::{SessionId, Tree, Zxid};
@@ -51,8 +52,21 @@ impl Tree {
                 SessionResult::Done(Reply::Closed)
             }
             SessionRequest::Write {
-                identities, write, ..
-            } => SessionResult::Done(self.write(write, identities, Some(session), applied)),
+                identities,
+                write,
+                enforce_quota,
+                upgrade_local,
+                ..
+            } => {
+                let local = self.is_local(session, *upgrade_local, write);
+                let asker = Asker {
+                    identities,
+                    session: Some(session),
+                    local,
+                    enforce_quota: *enforce_quota,
+                };
+                SessionResult::Done(self.write(write, asker, applied))
+            }
         }
     }
 
@@ -61,27 +75,44 @@ impl Tree {
         &mut self,
         identities: &[Identity],
         write: &Write,
+        enforce_quota: bool,
         applied: &mut Applied,
     ) -> TicketResult {
-        TicketResult::Admin(self.write(write, identities, None, applied))
+        let asker = Asker {
+            identities,
+            session: None,
+            local: false,
+            enforce_quota,
+        };
+        TicketResult::Admin(self.write(write, asker, applied))
     }
 
-    fn write(
-        &mut self,
-        write: &Write,
-        identities: &[Identity],
-        session: Option<SessionId>,
-        applied: &mut Applied,
-    ) -> Reply {
+    /// Is the session a local one? An ephemeral create may upgrade it first.
+    /// (test: script `host/tree/tests/scripts/state/local_sessions`)
+    fn is_local(&mut self, session: SessionId, upgrade: bool, write: &Write) -> bool {
+        let store = self.store.clone();
+        let mut sessions = store.sessions.write();
+        let local = sessions.get(session).is_some_and(|known| known.is_local());
+        if !(local && upgrade && write.makes_ephemerals()) {
+            return local;
+        }
+        sessions.upgrade(self.zxid, session, &self.horizon);
+        drop(sessions);
+        self.mix(b"upgrade");
+        self.mix(&session.0.to_le_bytes());
+        false
+    }
+
+    fn write(&mut self, write: &Write, asker: Asker<'_>, applied: &mut Applied) -> Reply {
         let store = self.store.clone();
         let mut change = self.change(&store);
         let reply = match write {
-            Write::Single(operation) => Reply::Single(change.run(operation, identities, session)),
+            Write::Single(operation) => Reply::Single(change.run(operation, asker)),
             Write::Multi(operations) => {
                 let mut replies: Vec<OpReply> = Vec::with_capacity(operations.len());
                 let mut failed = None;
                 for (index, operation) in operations.iter().enumerate() {
-                    match change.run(operation, identities, session) {
+                    match change.run(operation, asker) {
                         Ok(reply) => replies.push(reply),
                         Err(error) => {
                             failed = Some(Reply::MultiFailed { index, error });

@@ -1,14 +1,14 @@
 //! Commands.
 
 use bytes::{BufMut, Bytes};
-use innkeeper_proto::CreateMode;
+use innkeeper_proto::{CreateMode, ErrorCode};
 
 use super::EncodingError;
 use super::transaction::{put_transaction, transaction};
 use super::wire::{
     Reader, put_acl, put_bytes, put_data, put_i64, put_list, put_option, put_str, put_u64,
 };
-use crate::command::{Command, Identity, Operation, SessionRequest, Write, WriteOp};
+use crate::command::{Command, Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
 use crate::{Digest, SessionId, Ticket, World, Zxid};
 
 /// The version of the form that [`encode_command`] writes.
@@ -25,9 +25,17 @@ mod tag {
     pub(super) const REGISTER_MODULE: u8 = 7;
     pub(super) const ACTIVATE: u8 = 8;
     pub(super) const RAISE_LEVEL: u8 = 9;
+    pub(super) const CREATE_LOCAL_SESSION: u8 = 10;
+    pub(super) const ADMIN_IN_QUOTA: u8 = 11;
+    pub(super) const SWEEP: u8 = 12;
 
     pub(super) const REQUEST_WRITE: u8 = 1;
     pub(super) const REQUEST_CLOSE: u8 = 2;
+    pub(super) const REQUEST_FLAGGED_WRITE: u8 = 3;
+
+    /// Bits of a flagged write; at least one is set.
+    pub(super) const FLAG_ENFORCE_QUOTA: u8 = 1;
+    pub(super) const FLAG_UPGRADE_LOCAL: u8 = 2;
 
     pub(super) const WRITE_SINGLE: u8 = 1;
     pub(super) const WRITE_MULTI: u8 = 2;
@@ -37,6 +45,9 @@ mod tag {
     pub(super) const OP_SET_DATA: u8 = 3;
     pub(super) const OP_SET_ACL: u8 = 4;
     pub(super) const OP_CHECK: u8 = 5;
+    pub(super) const OP_CREATE_TTL: u8 = 6;
+    pub(super) const OP_DELETE_CONTAINER: u8 = 7;
+    pub(super) const OP_REFUSED: u8 = 8;
 }
 
 /// Appends a command's bytes.
@@ -49,8 +60,13 @@ pub fn encode_command<B: BufMut>(command: &Command, out: &mut B) {
             session,
             password,
             timeout_ms,
+            local,
         } => {
-            out.put_u8(tag::CREATE_SESSION);
+            out.put_u8(if *local {
+                tag::CREATE_LOCAL_SESSION
+            } else {
+                tag::CREATE_SESSION
+            });
             put_connect(out, *ticket, *session, password, *timeout_ms);
         }
         Operation::Reattach {
@@ -77,8 +93,17 @@ pub fn encode_command<B: BufMut>(command: &Command, out: &mut B) {
                     identities,
                     policy_zxid,
                     write,
+                    enforce_quota,
+                    upgrade_local,
                 } => {
-                    out.put_u8(tag::REQUEST_WRITE);
+                    let flags = u8::from(*enforce_quota) * tag::FLAG_ENFORCE_QUOTA
+                        | u8::from(*upgrade_local) * tag::FLAG_UPGRADE_LOCAL;
+                    if flags == 0 {
+                        out.put_u8(tag::REQUEST_WRITE);
+                    } else {
+                        out.put_u8(tag::REQUEST_FLAGGED_WRITE);
+                        out.put_u8(flags);
+                    }
                     put_identities(out, identities);
                     put_option(out, *policy_zxid, |out, zxid| put_u64(out, zxid.0));
                     put_write(out, write);
@@ -98,8 +123,13 @@ pub fn encode_command<B: BufMut>(command: &Command, out: &mut B) {
             ticket,
             identities,
             write,
+            enforce_quota,
         } => {
-            out.put_u8(tag::ADMIN);
+            out.put_u8(if *enforce_quota {
+                tag::ADMIN_IN_QUOTA
+            } else {
+                tag::ADMIN
+            });
             out.put_u64_le(ticket.0);
             put_identities(out, identities);
             put_write(out, write);
@@ -134,6 +164,12 @@ pub fn encode_command<B: BufMut>(command: &Command, out: &mut B) {
             put_str(out, binding);
             put_u64(out, wish.0);
         }
+        Operation::Sweep(Sweep { path, mzxid, pzxid }) => {
+            out.put_u8(tag::SWEEP);
+            put_str(out, path);
+            put_u64(out, mzxid.0);
+            put_u64(out, pzxid.0);
+        }
         Operation::RaiseLevel { level } => {
             out.put_u8(tag::RAISE_LEVEL);
             put_u64(out, u64::from(*level));
@@ -153,13 +189,14 @@ pub fn decode_command(bytes: Bytes) -> Result<Command, EncodingError> {
 
 fn operation(reader: &mut Reader) -> Result<Operation, EncodingError> {
     Ok(match reader.u8("command's tag")? {
-        tag::CREATE_SESSION => {
+        tag @ (tag::CREATE_SESSION | tag::CREATE_LOCAL_SESSION) => {
             let (ticket, session, password, timeout_ms) = connect(reader)?;
             Operation::CreateSession {
                 ticket,
                 session,
                 password,
                 timeout_ms,
+                local: tag == tag::CREATE_LOCAL_SESSION,
             }
         }
         tag::REATTACH => {
@@ -181,11 +218,17 @@ fn operation(reader: &mut Reader) -> Result<Operation, EncodingError> {
             session: SessionId(reader.id("session")?),
             attachment: reader.u32("attachment")?,
         },
-        tag::ADMIN => Operation::Admin {
+        tag @ (tag::ADMIN | tag::ADMIN_IN_QUOTA) => Operation::Admin {
             ticket: ticket(reader)?,
             identities: identities(reader)?,
             write: write(reader)?,
+            enforce_quota: tag == tag::ADMIN_IN_QUOTA,
         },
+        tag::SWEEP => Operation::Sweep(Sweep {
+            path: reader.string("path")?,
+            mzxid: Zxid(reader.u64("mzxid")?),
+            pzxid: Zxid(reader.u64("pzxid")?),
+        }),
         tag::TRANSACTION => Operation::Transaction {
             ticket: ticket(reader)?,
             transaction: transaction(reader)?,
@@ -245,15 +288,28 @@ fn ticket(reader: &mut Reader) -> Result<Ticket, EncodingError> {
 
 fn request(reader: &mut Reader) -> Result<SessionRequest, EncodingError> {
     Ok(match reader.u8("request's tag")? {
-        tag::REQUEST_WRITE => SessionRequest::Write {
-            identities: identities(reader)?,
-            policy_zxid: reader.option("policy's zxid", |reader| {
-                reader.u64("policy's zxid").map(Zxid)
-            })?,
-            write: write(reader)?,
-        },
+        tag::REQUEST_WRITE => flagged_write(reader, 0)?,
+        tag::REQUEST_FLAGGED_WRITE => {
+            let known = tag::FLAG_ENFORCE_QUOTA | tag::FLAG_UPGRADE_LOCAL;
+            match reader.u8("write's flags")? {
+                flags if flags != 0 && flags & !known == 0 => flagged_write(reader, flags)?,
+                flags => return Err(unknown("write's flags", flags)),
+            }
+        }
         tag::REQUEST_CLOSE => SessionRequest::Close,
         tag => return Err(unknown("request", tag)),
+    })
+}
+
+fn flagged_write(reader: &mut Reader, flags: u8) -> Result<SessionRequest, EncodingError> {
+    Ok(SessionRequest::Write {
+        identities: identities(reader)?,
+        policy_zxid: reader.option("policy's zxid", |reader| {
+            reader.u64("policy's zxid").map(Zxid)
+        })?,
+        write: write(reader)?,
+        enforce_quota: flags & tag::FLAG_ENFORCE_QUOTA != 0,
+        upgrade_local: flags & tag::FLAG_UPGRADE_LOCAL != 0,
     })
 }
 
@@ -289,7 +345,7 @@ fn put_write<B: BufMut>(out: &mut B, write: &Write) {
 fn write(reader: &mut Reader) -> Result<Write, EncodingError> {
     Ok(match reader.u8("write's tag")? {
         tag::WRITE_SINGLE => Write::Single(write_op(reader)?),
-        tag::WRITE_MULTI => Write::Multi(reader.list("multi", 3, write_op)?),
+        tag::WRITE_MULTI => Write::Multi(reader.list("multi", 2, write_op)?),
         tag => return Err(unknown("write", tag)),
     })
 }
@@ -301,13 +357,21 @@ fn put_write_op<B: BufMut>(out: &mut B, op: &WriteOp) {
             data,
             acl,
             mode,
+            ttl_ms,
         } => {
-            out.put_u8(tag::OP_CREATE);
+            out.put_u8(if *ttl_ms == 0 {
+                tag::OP_CREATE
+            } else {
+                tag::OP_CREATE_TTL
+            });
             put_str(out, path);
             put_data(out, data.as_deref());
             put_acl(out, acl);
             // ZooKeeper's own numbers, all of one byte.
             put_u64(out, mode.as_i32() as u64);
+            if *ttl_ms != 0 {
+                put_i64(out, *ttl_ms);
+            }
         }
         WriteOp::Delete { path, version } => {
             out.put_u8(tag::OP_DELETE);
@@ -331,6 +395,15 @@ fn put_write_op<B: BufMut>(out: &mut B, op: &WriteOp) {
             out.put_u8(tag::OP_CHECK);
             put_versioned(out, path, *version);
         }
+        WriteOp::DeleteContainer { path } => {
+            out.put_u8(tag::OP_DELETE_CONTAINER);
+            put_str(out, path);
+        }
+        WriteOp::Refused { path, error } => {
+            out.put_u8(tag::OP_REFUSED);
+            put_str(out, path);
+            put_i64(out, i64::from(error.code()));
+        }
     }
 }
 
@@ -348,6 +421,27 @@ fn write_op(reader: &mut Reader) -> Result<WriteOp, EncodingError> {
             data: reader.data()?,
             acl: reader.acl()?,
             mode: create_mode(reader)?,
+            ttl_ms: 0,
+        },
+        tag::OP_CREATE_TTL => WriteOp::Create {
+            path,
+            data: reader.data()?,
+            acl: reader.acl()?,
+            mode: create_mode(reader)?,
+            ttl_ms: match reader.i64("time to live")? {
+                // Without one, the older form is the only one.
+                0 => {
+                    return Err(EncodingError::Invalid {
+                        what: "time to live",
+                    });
+                }
+                ttl_ms => ttl_ms,
+            },
+        },
+        tag::OP_DELETE_CONTAINER => WriteOp::DeleteContainer { path },
+        tag::OP_REFUSED => WriteOp::Refused {
+            path,
+            error: refusal(reader)?,
         },
         tag::OP_DELETE => WriteOp::Delete {
             path,
@@ -369,6 +463,13 @@ fn write_op(reader: &mut Reader) -> Result<WriteOp, EncodingError> {
         },
         tag => return Err(unknown("operation", tag)),
     })
+}
+
+fn refusal(reader: &mut Reader) -> Result<ErrorCode, EncodingError> {
+    let what = "refusal's error code";
+    ErrorCode::from_code(reader.i32(what)?)
+        .filter(|error| *error != ErrorCode::Ok)
+        .ok_or(EncodingError::Invalid { what })
 }
 
 fn create_mode(reader: &mut Reader) -> Result<CreateMode, EncodingError> {

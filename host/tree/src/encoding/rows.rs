@@ -17,8 +17,12 @@ use crate::queue::{Kinds, Pending, QueueKey};
 use crate::record::{Record, Table};
 use crate::{Digest, SessionId, Zxid};
 
-/// The version of the form that this module writes, of every table.
+/// The version of the form that this module writes, of every table; but see
+/// [`LOCAL_SESSION_VERSION`].
 pub const ROW_VERSION: u8 = 1;
+
+/// The version of a local session's row: the fields are those of any session.
+pub const LOCAL_SESSION_VERSION: u8 = 2;
 
 /// The key of the only row of [`Table::Meta`].
 pub const META_KEY: &[u8] = b"state";
@@ -76,6 +80,8 @@ pub struct SessionRow {
     pub attachment: u32,
     /// The last applied on the attachment.
     pub seq: u64,
+    /// It refuses ephemerals.
+    pub local: bool,
 }
 
 /// A row, read.
@@ -96,8 +102,18 @@ pub enum Row {
 }
 
 fn row(table: Table, key: Vec<u8>, capacity: usize, put: impl FnOnce(&mut Vec<u8>)) -> Record {
+    row_of(ROW_VERSION, table, key, capacity, put)
+}
+
+fn row_of(
+    version: u8,
+    table: Table,
+    key: Vec<u8>,
+    capacity: usize,
+    put: impl FnOnce(&mut Vec<u8>),
+) -> Record {
     let mut value = Vec::with_capacity(capacity);
-    value.put_u8(ROW_VERSION);
+    value.put_u8(version);
     put(&mut value);
     Record {
         table,
@@ -165,7 +181,12 @@ pub fn session(id: SessionId, session: Option<&SessionRow>) -> Record {
     let Some(session) = session else {
         return deletion(Table::Sessions, key);
     };
-    row(Table::Sessions, key, 32, |out| {
+    let version = if session.local {
+        LOCAL_SESSION_VERSION
+    } else {
+        ROW_VERSION
+    };
+    row_of(version, Table::Sessions, key, 32, |out| {
         out.put_slice(&session.password);
         put_u64(out, u64::from(session.timeout_ms));
         put_u64(out, u64::from(session.attachment));
@@ -228,7 +249,13 @@ pub fn module(digest: &Digest, module: Option<&ModuleInfo>) -> Record {
 /// Reads a row. Data of a znode are a slice of the value.
 pub fn decode(table: Table, key: &[u8], value: impl Into<Bytes>) -> Result<Row, EncodingError> {
     let mut reader = Reader::new(value.into());
-    reader.version(table.name(), ROW_VERSION)?;
+    let local = table == Table::Sessions && reader.peek() == Some(LOCAL_SESSION_VERSION);
+    let version = if local {
+        LOCAL_SESSION_VERSION
+    } else {
+        ROW_VERSION
+    };
+    reader.version(table.name(), version)?;
     let bad_key = || EncodingError::Invalid {
         what: "key of a row",
     };
@@ -257,6 +284,7 @@ pub fn decode(table: Table, key: &[u8], value: impl Into<Bytes>) -> Result<Row, 
                 timeout_ms: reader.u32("timeout")?,
                 attachment: reader.u32("attachment")?,
                 seq: reader.u64("seq")?,
+                local,
             };
             Row::Session(SessionId(u64::from_be_bytes(id)), session)
         }

@@ -1,11 +1,11 @@
 use bytes::Bytes;
-use innkeeper_proto::{Acl, CreateMode, Perms};
+use innkeeper_proto::{Acl, CreateMode, ErrorCode, Perms};
 use proptest::prelude::*;
 
 use super::rows::{self, Meta, Row, SessionRow, ZnodeRow};
 use super::*;
 use crate::binding::{Definition, Limits};
-use crate::command::{Command, Identity, Operation, SessionRequest, Write, WriteOp};
+use crate::command::{Command, Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
 use crate::queue::{Kinds, Pending, QueueKey};
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};
 use crate::{Active, Binding, Digest, ModuleInfo, Record, SessionId, Table, Ticket, World, Zxid};
@@ -55,6 +55,8 @@ fn write(write: Write, policy_zxid: Option<Zxid>) -> Operation {
             identities: identities(),
             policy_zxid,
             write,
+            enforce_quota: false,
+            upgrade_local: false,
         },
     }
 }
@@ -100,6 +102,7 @@ fn samples() -> Vec<(&'static str, Operation)> {
                 session: connect.1,
                 password: connect.2,
                 timeout_ms: 30_000,
+                local: false,
             },
         ),
         (
@@ -118,6 +121,7 @@ fn samples() -> Vec<(&'static str, Operation)> {
                 data: data(),
                 acl: world_acl(),
                 mode: CreateMode::EphemeralSequential,
+                ttl_ms: 0,
             }),
         ),
         (
@@ -127,6 +131,7 @@ fn samples() -> Vec<(&'static str, Operation)> {
                 data: None,
                 acl: Vec::new(),
                 mode: CreateMode::Persistent,
+                ttl_ms: 0,
             }),
         ),
         (
@@ -210,6 +215,7 @@ fn samples() -> Vec<(&'static str, Operation)> {
                     data: Some(Bytes::new()),
                     version: -1,
                 }),
+                enforce_quota: false,
             },
         ),
         (
@@ -289,6 +295,79 @@ fn samples() -> Vec<(&'static str, Operation)> {
             },
         ),
         ("raise-level", Operation::RaiseLevel { level: 2 }),
+        (
+            "create-local-session",
+            Operation::CreateSession {
+                ticket: connect.0,
+                session: connect.1,
+                password: connect.2,
+                timeout_ms: 30_000,
+                local: true,
+            },
+        ),
+        (
+            "create-container",
+            single(WriteOp::Create {
+                path: path(),
+                data: data(),
+                acl: world_acl(),
+                mode: CreateMode::Container,
+                ttl_ms: 0,
+            }),
+        ),
+        (
+            "create-ttl",
+            single(WriteOp::Create {
+                path: path(),
+                data: data(),
+                acl: world_acl(),
+                mode: CreateMode::PersistentSequentialTtl,
+                ttl_ms: 60_000,
+            }),
+        ),
+        (
+            "delete-container",
+            single(WriteOp::DeleteContainer { path: path() }),
+        ),
+        (
+            "refused",
+            single(WriteOp::Refused {
+                path: path(),
+                error: ErrorCode::InvalidAcl,
+            }),
+        ),
+        (
+            "flagged-write",
+            Operation::Session {
+                session: SessionId(1),
+                attachment: 1,
+                seq: 2,
+                request: SessionRequest::Write {
+                    identities: identities(),
+                    policy_zxid: Some(Zxid(0)),
+                    write: Write::Single(WriteOp::DeleteContainer { path: path() }),
+                    enforce_quota: true,
+                    upgrade_local: true,
+                },
+            },
+        ),
+        (
+            "admin-in-quota",
+            Operation::Admin {
+                ticket: Ticket(9),
+                identities: identities(),
+                write: Write::Multi(Vec::new()),
+                enforce_quota: true,
+            },
+        ),
+        (
+            "sweep",
+            Operation::Sweep(Sweep {
+                path: path(),
+                mzxid: Zxid(300),
+                pzxid: Zxid(301),
+            }),
+        ),
     ]
 }
 
@@ -358,6 +437,20 @@ fn row_samples() -> Vec<(&'static str, Record)> {
                     timeout_ms: 30_000,
                     attachment: 3,
                     seq: 300,
+                    local: false,
+                }),
+            ),
+        ),
+        (
+            "session-local",
+            rows::session(
+                SessionId(0x0100_0000_0000_00fe),
+                Some(&SessionRow {
+                    password: *b"0123456789abcdef",
+                    timeout_ms: 30_000,
+                    attachment: 3,
+                    seq: 300,
+                    local: true,
                 }),
             ),
         ),
@@ -494,7 +587,7 @@ fn each_damage_has_its_error() {
         ("", "end within the command"),
         ("02ac020902", "version 2"),
         ("01ac02", "end within the command's tag"),
-        ("01ac020a02", "unknown tag 10"),
+        ("01ac021402", "unknown tag 20"),
         ("01ac020902ff", "1 bytes follow"),
         ("01ac0209", "end within the level"),
         // A longer form of a number, and a number beyond 64 bits.

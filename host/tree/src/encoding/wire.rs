@@ -92,6 +92,11 @@ impl Reader {
         }
     }
 
+    /// The next byte, left where it is.
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.input.get(self.at).copied()
+    }
+
     pub(super) fn u8(&mut self, what: &'static str) -> Result<u8> {
         match self.input.get(self.at) {
             Some(byte) => {

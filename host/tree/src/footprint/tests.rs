@@ -12,6 +12,8 @@ fn session(op: WriteOp) -> Operation {
             identities: Vec::new(),
             policy_zxid: None,
             write: Write::Single(op),
+            enforce_quota: false,
+            upgrade_local: false,
         },
     }
 }
@@ -22,6 +24,7 @@ fn create(path: &str, mode: CreateMode) -> Operation {
         data: None,
         acl: Vec::new(),
         mode,
+        ttl_ms: 0,
     })
 }
 
@@ -230,6 +233,7 @@ fn a_multi_marks_a_parent_once() {
         data: None,
         acl: Vec::new(),
         mode: CreateMode::Persistent,
+        ttl_ms: 0,
     });
     let mut in_flight = InFlight::new(1);
     in_flight.admit(
@@ -238,6 +242,7 @@ fn a_multi_marks_a_parent_once() {
             ticket: Ticket(1),
             identities: Vec::new(),
             write: Write::Multi(ops.to_vec()),
+            enforce_quota: false,
         },
     );
     assert_eq!(in_flight.len(), 4);

@@ -8,7 +8,7 @@
 //! 3. [`Nodes::reclaim`], called with every command, frees a few versions that were kept for
 //!    views that have gone since.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -17,7 +17,9 @@ use super::horizon::Horizon;
 use super::index::{Index, PathHash};
 use super::node::{Body, NONE, Node, OldVersion, Version};
 use super::slab::Slab;
+use crate::SessionId;
 use crate::acl::Interner;
+use crate::owner::Owner;
 use crate::path::ROOT as ROOT_PATH;
 
 /// The root's slot.
@@ -51,6 +53,8 @@ pub(crate) struct Nodes {
     capture: u32,
     deleted: Vec<Arc<str>>,
     deleted_before: usize,
+    /// Slots of the containers and of the znodes with a time to live that exist now.
+    pub(super) swept: BTreeSet<u32>,
     pub(super) live: usize,
     /// Bytes of the live nodes' paths and data.
     pub(super) bytes: u64,
@@ -59,7 +63,7 @@ pub(crate) struct Nodes {
 /// An ephemeral that came to be, or went, with a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OwnerChange {
-    pub(crate) owner: i64,
+    pub(crate) owner: SessionId,
     pub(crate) slot: u32,
     pub(crate) owns: bool,
 }
@@ -99,6 +103,7 @@ impl Nodes {
             capture: FIRST_CAPTURE,
             deleted: Vec::new(),
             deleted_before: 0,
+            swept: BTreeSet::new(),
             live: 1,
             bytes,
         }
@@ -192,6 +197,7 @@ impl Nodes {
             return Err(Orphan);
         }
         self.bytes += (path.len() + body.data.len()) as u64;
+        let is_swept = Owner::of(body.owner).is_swept();
         let slot = self.attach(
             hash,
             path,
@@ -203,6 +209,9 @@ impl Nodes {
         );
         if let Some(above) = &mut self.current.get_mut(parent).body {
             above.num_children += 1;
+        }
+        if is_swept {
+            self.swept.insert(slot);
         }
         self.live += 1;
         self.raise_restored(parent, from);
@@ -273,19 +282,17 @@ impl Nodes {
             let now = self.current.get(slot).body.as_ref();
             let owner_now = now.map_or(0, |body| body.owner);
             if owner_before != owner_now {
-                if owner_before != 0 {
-                    owners.push(OwnerChange {
-                        owner: owner_before,
-                        slot,
-                        owns: false,
-                    });
-                }
-                if owner_now != 0 {
-                    owners.push(OwnerChange {
-                        owner: owner_now,
-                        slot,
-                        owns: true,
-                    });
+                for (number, owns) in [(owner_before, false), (owner_now, true)] {
+                    match Owner::of(number) {
+                        Owner::Nobody => {}
+                        Owner::Session(owner) => owners.push(OwnerChange { owner, slot, owns }),
+                        Owner::Container | Owner::Ttl { .. } if owns => {
+                            self.swept.insert(slot);
+                        }
+                        Owner::Container | Owner::Ttl { .. } => {
+                            self.swept.remove(&slot);
+                        }
+                    }
                 }
             }
             let exists = now.is_some();

@@ -215,6 +215,7 @@ impl World {
                 data,
                 acl: acl::open(),
                 mode: innkeeper_proto::CreateMode::Persistent,
+                ttl_ms: 0,
             },
         };
         self.as_super(Write::Single(write))
@@ -237,6 +238,8 @@ impl World {
                 identities,
                 policy_zxid: None,
                 write,
+                enforce_quota: false,
+                upgrade_local: false,
             },
         };
         let applied = self.apply(operation);

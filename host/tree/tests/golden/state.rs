@@ -48,6 +48,7 @@ impl World {
                     ticket: Ticket(1),
                     identities,
                     write,
+                    enforce_quota: false,
                 });
                 let Outcome::Ticket {
                     result: innkeeper_tree::applied::TicketResult::Admin(reply),
@@ -207,6 +208,8 @@ impl World {
                 identities,
                 policy_zxid,
                 write,
+                enforce_quota: false,
+                upgrade_local: false,
             }
         };
         let applied = self.apply(Operation::Session {

@@ -129,6 +129,7 @@ impl World {
             session: id,
             password: [7; 16],
             timeout_ms: 4_000,
+            local: false,
         });
         let identities = vec![Identity {
             scheme: "ip".to_owned(),
@@ -159,6 +160,8 @@ impl World {
                 identities: known.identities.clone(),
                 policy_zxid,
                 write,
+                enforce_quota: false,
+                upgrade_local: false,
             },
         };
         let applied = self.apply(operation);
@@ -430,6 +433,7 @@ impl Args {
                     Some("es") => CreateMode::EphemeralSequential,
                     Some(other) => return Err(format!("unknown mode {other}").into()),
                 },
+                ttl_ms: 0,
             },
             "delete" => WriteOp::Delete { path, version },
             "set" => WriteOp::SetData {

@@ -5,9 +5,16 @@
 use std::collections::BTreeMap;
 
 use innkeeper_tree::applied::{Applied, Outcome, SessionResult, TicketResult};
-use innkeeper_tree::command::{Operation, SessionRequest};
+use innkeeper_tree::command::{Operation, SessionRequest, Sweep};
 use innkeeper_tree::transaction::{Read, Transaction};
-use innkeeper_tree::{QueueEntry, SessionId, Tree, Zxid};
+use innkeeper_tree::{QueueEntry, SessionId, Tree, View, Zxid};
+
+/// Makes a sweep say what its znode is like.
+pub fn aim_sweep(sweep: &mut Sweep, view: &View) {
+    if let Some((stat, _)) = view.exists(&sweep.path) {
+        (sweep.mzxid, sweep.pzxid) = (Zxid(stat.mzxid as u64), Zxid(stat.pzxid as u64));
+    }
+}
 
 /// What the sessions' nodes know, and how often what came about.
 #[derive(Default)]
@@ -43,6 +50,7 @@ impl Aim {
                         .unwrap_or_default();
                 }
             }
+            Operation::Sweep(sweep) => aim_sweep(sweep, &view),
             Operation::Activate { binding, wish, .. } => {
                 if let Some(binding) = view.bindings().get(binding) {
                     *wish = binding.wish;

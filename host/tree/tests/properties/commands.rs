@@ -1,8 +1,8 @@
 //! Random commands: on few names, so that they meet.
 
 use bytes::Bytes;
-use innkeeper_proto::{Acl, CreateMode, Perms};
-use innkeeper_tree::command::{Identity, Operation, SessionRequest, Write, WriteOp};
+use innkeeper_proto::{Acl, CreateMode, ErrorCode, Perms};
+use innkeeper_tree::command::{Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
 use innkeeper_tree::transaction::{Ack, GuestWrite, Read, Transaction};
 use innkeeper_tree::{Digest, SessionId, Ticket, World, Zxid, acl};
 use proptest::prelude::*;
@@ -104,7 +104,7 @@ pub fn client_steps() -> impl Strategy<Value = Vec<Operation>> {
     )
 }
 
-fn client_operation() -> impl Strategy<Value = Operation> {
+fn client_operation() -> BoxedStrategy<Operation> {
     let identities = identities().boxed();
     prop_oneof![
         20 => session_write(identities.clone(), Just(Some(Zxid(0)))),
@@ -112,10 +112,13 @@ fn client_operation() -> impl Strategy<Value = Operation> {
             session, attachment, seq, request: SessionRequest::Close,
         }),
         2 => session().prop_map(create_session),
+        1 => session().prop_map(create_local_session),
         1 => session().prop_map(reattach),
+        2 => sweep(),
         1 => (session(), any_small()).prop_map(|(session, attachment)| Operation::ExpireSession { session, attachment }),
-        2 => (identities, write()).prop_map(|(identities, write)| Operation::Admin { ticket: Ticket(0), identities, write }),
+        2 => (identities, write()).prop_map(|(identities, write)| Operation::Admin { ticket: Ticket(0), identities, write, enforce_quota: false, }),
     ]
+    .boxed()
 }
 
 fn any_operation() -> impl Strategy<Value = Operation> {
@@ -142,17 +145,22 @@ fn session_write(
         identities,
         policy,
         write(),
+        (any::<bool>(), any::<bool>()),
     )
         .prop_map(
-            |(session, attachment, seq, identities, policy_zxid, write)| Operation::Session {
-                session,
-                attachment,
-                seq,
-                request: SessionRequest::Write {
-                    identities,
-                    policy_zxid,
-                    write,
-                },
+            |(session, attachment, seq, identities, policy_zxid, write, flags)| {
+                Operation::Session {
+                    session,
+                    attachment,
+                    seq,
+                    request: SessionRequest::Write {
+                        identities,
+                        policy_zxid,
+                        write,
+                        enforce_quota: flags.0,
+                        upgrade_local: flags.1,
+                    },
+                }
             },
         )
 }
@@ -163,7 +171,22 @@ fn create_session(session: SessionId) -> Operation {
         session,
         password: [1; 16],
         timeout_ms: 1_000,
+        local: false,
     }
+}
+
+fn create_local_session(session: SessionId) -> Operation {
+    let mut operation = create_session(session);
+    if let Operation::CreateSession { local, .. } = &mut operation {
+        *local = true;
+    }
+    operation
+}
+
+/// Most of them find their znode as they say.
+fn sweep() -> impl Strategy<Value = Operation> {
+    (path(), zxid(), zxid())
+        .prop_map(|(path, mzxid, pzxid)| Operation::Sweep(Sweep { path, mzxid, pzxid }))
 }
 
 fn reattach(session: SessionId) -> Operation {
@@ -200,7 +223,9 @@ fn super_create(path: &str, data: &str) -> Operation {
             data: Some(Bytes::copy_from_slice(data.as_bytes())),
             acl: acl::open(),
             mode: CreateMode::Persistent,
+            ttl_ms: 0,
         }),
+        enforce_quota: false,
     }
 }
 
@@ -253,6 +278,7 @@ fn binding_write() -> impl Strategy<Value = Operation> {
                 ticket: Ticket(0),
                 identities,
                 write,
+                enforce_quota: false,
             };
         }
         let mut operation = super_create(&path, &document);
@@ -348,24 +374,38 @@ fn write() -> impl Strategy<Value = Write> {
     ]
 }
 
-fn write_op() -> impl Strategy<Value = WriteOp> {
+/// Boxed, as strategies are large and are built on the stack.
+fn write_op() -> BoxedStrategy<WriteOp> {
     let mode = prop_oneof![
         6 => Just(CreateMode::Persistent),
         2 => Just(CreateMode::Ephemeral),
         2 => Just(CreateMode::PersistentSequential),
         2 => Just(CreateMode::EphemeralSequential),
-        1 => Just(CreateMode::Container),
+        2 => Just(CreateMode::Container),
+        2 => Just(CreateMode::PersistentTtl),
+        1 => Just(CreateMode::PersistentSequentialTtl),
+    ];
+    let ttl_ms = prop_oneof![
+        12 => 1i64..10,
+        1 => Just(0xff_ffff_ffff),
+        1 => Just(0x100_0000_0000),
+        1 => any::<i64>(),
     ];
     let version = prop_oneof![3 => Just(-1), 2 => 0i32..3].boxed();
     prop_oneof![
-        5 => (path(), data(), list(), mode)
-            .prop_map(|(path, data, acl, mode)| WriteOp::Create { path, data, acl, mode }),
+        6 => (path(), data(), list(), mode, ttl_ms).prop_map(|(path, data, acl, mode, ttl_ms)| {
+            let ttl_ms = if mode.is_ttl() || ttl_ms == 9 { ttl_ms } else { 0 };
+            WriteOp::Create { path, data, acl, mode, ttl_ms }
+        }),
         3 => (path(), version.clone()).prop_map(|(path, version)| WriteOp::Delete { path, version }),
         3 => (path(), data(), version.clone())
             .prop_map(|(path, data, version)| WriteOp::SetData { path, data, version }),
         1 => (path(), list(), version.clone()).prop_map(|(path, acl, version)| WriteOp::SetAcl { path, acl, version }),
         1 => (path(), version).prop_map(|(path, version)| WriteOp::Check { path, version }),
+        1 => path().prop_map(|path| WriteOp::DeleteContainer { path }),
+        1 => path().prop_map(|path| WriteOp::Refused { path, error: ErrorCode::Unimplemented }),
     ]
+    .boxed()
 }
 
 fn path() -> impl Strategy<Value = String> {

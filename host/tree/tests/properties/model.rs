@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use innkeeper_proto::{Acl, CreateMode, ErrorCode, EventType, Perms, Stat};
 use innkeeper_tree::applied::{Applied, OpReply, Outcome, Reply, SessionResult, TicketResult};
-use innkeeper_tree::command::{Identity, Operation, SessionRequest, Write, WriteOp};
+use innkeeper_tree::command::{Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
 use innkeeper_tree::{SessionId, acl, path};
 
 #[derive(Clone, PartialEq, Debug)]
@@ -27,6 +27,7 @@ struct Znode {
 struct Session {
     attachment: u32,
     seq: u64,
+    local: bool,
 }
 
 pub struct Model {
@@ -103,7 +104,7 @@ impl Model {
         self.zxid += 1;
         self.events.clear();
         let outcome = match operation {
-            Operation::CreateSession { session, .. } => {
+            Operation::CreateSession { session, local, .. } => {
                 if self.sessions.contains_key(session) {
                     "NoSession".to_owned()
                 } else {
@@ -112,6 +113,7 @@ impl Model {
                         Session {
                             attachment: 1,
                             seq: 0,
+                            local: *local,
                         },
                     );
                     "Attached 1".to_owned()
@@ -123,6 +125,7 @@ impl Model {
                     *known = Session {
                         attachment: known.attachment + 1,
                         seq: 0,
+                        local: known.local,
                     };
                     format!("Attached {}", known.attachment)
                 }
@@ -163,14 +166,34 @@ impl Model {
                             "Closed".to_owned()
                         }
                         SessionRequest::Write {
-                            identities, write, ..
-                        } => self.write(write, identities, Some(*session)),
+                            identities,
+                            write,
+                            upgrade_local,
+                            ..
+                        } => {
+                            if *upgrade_local && write.makes_ephemerals() {
+                                known.local = false;
+                            }
+                            self.write(write, identities, Some(*session))
+                        }
                     }
                 }
             }
             Operation::Admin {
                 identities, write, ..
             } => self.write(write, identities, None),
+            Operation::Sweep(Sweep { path, mzxid, pzxid }) => {
+                let unused = self.znodes.get(path).is_some_and(|znode| {
+                    let owner = znode.stat.ephemeral_owner;
+                    (owner == i64::MIN || owner as u64 >> 40 == 0xff_0000)
+                        && znode.stat.mzxid == mzxid.0 as i64
+                        && znode.stat.pzxid == pzxid.0 as i64
+                });
+                if unused && self.children(path) == 0 {
+                    self.remove(path);
+                }
+                "Nobody".to_owned()
+            }
             other => panic!("the model does not know {other:?}"),
         };
         format!("{outcome} {:?}", self.events)
@@ -230,13 +253,23 @@ impl Model {
                 data,
                 acl,
                 mode,
+                ttl_ms,
             } => {
-                let owner = match mode {
-                    CreateMode::Ephemeral | CreateMode::EphemeralSequential => {
-                        session.ok_or(ErrorCode::BadArguments)?.0 as i64
+                let owner = match (mode, *ttl_ms) {
+                    (CreateMode::Ephemeral | CreateMode::EphemeralSequential, 0) => {
+                        let session = session.ok_or(ErrorCode::BadArguments)?;
+                        if self.sessions[&session].local {
+                            return Err(ErrorCode::EphemeralOnLocalSession);
+                        }
+                        session.0 as i64
                     }
-                    CreateMode::Persistent | CreateMode::PersistentSequential => 0,
-                    _ => return Err(ErrorCode::Unimplemented),
+                    (CreateMode::Persistent | CreateMode::PersistentSequential, 0) => 0,
+                    (CreateMode::Container, 0) => i64::MIN,
+                    (
+                        CreateMode::PersistentTtl | CreateMode::PersistentSequentialTtl,
+                        1..0x100_0000_0000,
+                    ) => -0x100_0000_0000_0000 | ttl_ms,
+                    _ => return Err(ErrorCode::BadArguments),
                 };
                 let parent = parent(path)?;
                 let list = acl::fixup(acl, identities)?;
@@ -250,7 +283,7 @@ impl Model {
                 if self.znodes.contains_key(&path) {
                     return Err(ErrorCode::NodeExists);
                 }
-                if above.stat.ephemeral_owner != 0 {
+                if self.is_ephemeral(&parent) {
                     return Err(ErrorCode::NoChildrenForEphemerals);
                 }
                 let parent_acl = above.acl.clone();
@@ -333,7 +366,29 @@ impl Model {
                 expect(znode.stat.version, *version)?;
                 Ok("checked".to_owned())
             }
+            WriteOp::DeleteContainer { path } => {
+                parent(path)?;
+                if path::is_special(path) {
+                    return Err(ErrorCode::BadArguments);
+                }
+                self.znodes.get(path).ok_or(ErrorCode::NoNode)?;
+                if self.children(path) > 0 {
+                    return Err(ErrorCode::NotEmpty);
+                }
+                if self.is_ephemeral(path) {
+                    return Err(ErrorCode::BadVersion);
+                }
+                self.remove(path);
+                Ok("deleted".to_owned())
+            }
+            WriteOp::Refused { error, .. } => Err(*error),
         }
+    }
+
+    /// Does the znode go with a session?
+    fn is_ephemeral(&self, path: &str) -> bool {
+        let owner = self.znodes[path].stat.ephemeral_owner;
+        owner != 0 && owner != i64::MIN && owner as u64 >> 56 != 0xff
     }
 
     fn remove(&mut self, path: &str) {

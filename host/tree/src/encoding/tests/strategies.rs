@@ -25,17 +25,24 @@ fn any_mode() -> impl Strategy<Value = CreateMode> {
     prop::sample::select(CreateMode::ALL)
 }
 
+fn any_ttl() -> impl Strategy<Value = i64> {
+    prop_oneof![Just(0), any::<i64>()]
+}
+
 fn any_op() -> impl Strategy<Value = WriteOp> {
     let version = any::<i32>;
     prop_oneof![
-        (any_path(), any_data(), any_acl(), any_mode()).prop_map(|(path, data, acl, mode)| {
-            WriteOp::Create {
-                path,
-                data,
-                acl,
-                mode,
+        (any_path(), any_data(), any_acl(), any_mode(), any_ttl()).prop_map(
+            |(path, data, acl, mode, ttl_ms)| {
+                WriteOp::Create {
+                    path,
+                    data,
+                    acl,
+                    mode,
+                    ttl_ms,
+                }
             }
-        }),
+        ),
         (any_path(), version()).prop_map(|(path, version)| WriteOp::Delete { path, version }),
         (any_path(), any_data(), version()).prop_map(|(path, data, version)| WriteOp::SetData {
             path,
@@ -48,6 +55,9 @@ fn any_op() -> impl Strategy<Value = WriteOp> {
             version
         }),
         (any_path(), version()).prop_map(|(path, version)| WriteOp::Check { path, version }),
+        any_path().prop_map(|path| WriteOp::DeleteContainer { path }),
+        (any_path(), prop::sample::select(&ErrorCode::ALL[1..]))
+            .prop_map(|(path, error)| WriteOp::Refused { path, error }),
     ]
 }
 
@@ -135,18 +145,29 @@ fn any_operation() -> impl Strategy<Value = Operation> {
     let ticket = || any::<u64>().prop_map(Ticket);
     let connect = || (ticket(), any_session(), any::<[u8; 16]>(), any::<u32>());
     let request = prop_oneof![
-        (any_identities(), prop::option::of(any_zxid()), any_write()).prop_map(
-            |(identities, policy_zxid, write)| SessionRequest::Write {
-                identities,
-                policy_zxid,
-                write
-            }
-        ),
+        (
+            any_identities(),
+            prop::option::of(any_zxid()),
+            any_write(),
+            any::<bool>(),
+            any::<bool>(),
+        )
+            .prop_map(
+                |(identities, policy_zxid, write, enforce_quota, upgrade_local)| {
+                    SessionRequest::Write {
+                        identities,
+                        policy_zxid,
+                        write,
+                        enforce_quota,
+                        upgrade_local,
+                    }
+                }
+            ),
         Just(SessionRequest::Close),
     ];
     prop_oneof![
-        1 => connect().prop_map(|(ticket, session, password, timeout_ms)| {
-            Operation::CreateSession { ticket, session, password, timeout_ms }
+        1 => (connect(), any::<bool>()).prop_map(|((ticket, session, password, timeout_ms), local)| {
+            Operation::CreateSession { ticket, session, password, timeout_ms, local }
         }),
         1 => connect().prop_map(|(ticket, session, password, timeout_ms)| {
             Operation::Reattach { ticket, session, password, timeout_ms }
@@ -161,9 +182,14 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         ),
         1 => (any_session(), any::<u32>())
             .prop_map(|(session, attachment)| Operation::ExpireSession { session, attachment }),
-        1 => (ticket(), any_identities(), any_write()).prop_map(|(ticket, identities, write)| {
-            Operation::Admin { ticket, identities, write }
-        }),
+        1 => (ticket(), any_identities(), any_write(), any::<bool>()).prop_map(
+            |(ticket, identities, write, enforce_quota)| Operation::Admin {
+                ticket,
+                identities,
+                write,
+                enforce_quota,
+            }
+        ),
         4 => (ticket(), any_transaction())
             .prop_map(|(ticket, transaction)| Operation::Transaction { ticket, transaction }),
         1 => (ticket(), any::<[u8; 32]>(), any::<u64>(), prop::sample::select(&World::ALL[..]))
@@ -176,6 +202,8 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => (ticket(), "[a-z]{1,5}", any_zxid())
             .prop_map(|(ticket, binding, wish)| Operation::Activate { ticket, binding, wish }),
         1 => any::<u32>().prop_map(|level| Operation::RaiseLevel { level }),
+        1 => (any_path(), any_zxid(), any_zxid())
+            .prop_map(|(path, mzxid, pzxid)| Operation::Sweep(Sweep { path, mzxid, pzxid })),
     ]
 }
 

@@ -1,0 +1,33 @@
+//! Sweeping: containers and znodes with a time to live go without a client's asking.
+//!
+//! 1. The leader's sweeper looks through a view ([`crate::View::sweepable`]) and proposes what
+//!    nobody uses any more, one command each.
+//! 2. Apply asks whether the znode is still as it was seen: who wrote to it meanwhile, or made
+//!    a child, keeps it.
+
+use super::Cause;
+use crate::Tree;
+use crate::applied::Applied;
+use crate::command::Sweep;
+use crate::owner::Owner;
+
+impl Tree {
+    pub(super) fn sweep(&mut self, sweep: &Sweep, applied: &mut Applied) {
+        let store = self.store.clone();
+        let mut change = self.change(&store);
+        let unused = change.nodes.find(&sweep.path).filter(|slot| {
+            change.nodes.body(*slot).is_some_and(|body| {
+                Owner::of(body.owner).is_swept()
+                    && body.num_children == 0
+                    && body.mzxid == sweep.mzxid.0
+                    && body.pzxid == sweep.pzxid.0
+            })
+        });
+        let Some(slot) = unused else {
+            return;
+        };
+        change.delete_unasked(sweep.path.clone(), slot);
+        let done = change.commit(&store, &self.horizon);
+        self.finish(done, Cause::default(), applied);
+    }
+}

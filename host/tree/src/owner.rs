@@ -1,0 +1,114 @@
+//! What a Stat's `ephemeralOwner` says: whose the znode is, or when it is swept.
+//!
+//! The numbers are those of ZooKeeper's `EphemeralType`: zero for none, the lowest number of
+//! all for a container, a top byte of 0xff and five bytes of milliseconds for a time to live,
+//! a session's id for an ephemeral.
+
+use innkeeper_proto::ErrorCode;
+
+use crate::SessionId;
+
+/// The longest time to live, in milliseconds: what fits into five bytes, about 34 years.
+pub const TTL_MAX_MS: i64 = 0xff_ffff_ffff;
+
+const CONTAINER: i64 = i64::MIN;
+const TTL: u64 = 0xff00_0000_0000_0000;
+const TTL_MASK: u64 = 0xffff_ff00_0000_0000;
+
+/// What the number stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// It stays until it is deleted.
+    Nobody,
+    /// It goes with this session, and may have no children.
+    Session(SessionId),
+    /// It is swept once its last child is gone.
+    Container,
+    /// It is swept when it has no children and was not set for that long.
+    Ttl {
+        /// At least 1, at most [`TTL_MAX_MS`].
+        ttl_ms: i64,
+    },
+}
+
+impl Owner {
+    /// What a Stat's number means.
+    pub fn of(number: i64) -> Owner {
+        match number {
+            0 => Owner::Nobody,
+            CONTAINER => Owner::Container,
+            _ if number as u64 & TTL_MASK == TTL => Owner::Ttl {
+                ttl_ms: number & TTL_MAX_MS,
+            },
+            _ => Owner::Session(SessionId(number as u64)),
+        }
+    }
+
+    /// A time to live, if it is one that ZooKeeper takes.
+    /// (test: `a_time_to_live_has_its_bounds`)
+    pub fn ttl(ttl_ms: i64) -> Result<Owner, ErrorCode> {
+        if (1..=TTL_MAX_MS).contains(&ttl_ms) {
+            Ok(Owner::Ttl { ttl_ms })
+        } else {
+            Err(ErrorCode::BadArguments)
+        }
+    }
+
+    /// The number that a Stat shows.
+    pub fn number(self) -> i64 {
+        match self {
+            Owner::Nobody => 0,
+            Owner::Session(session) => session.0 as i64,
+            Owner::Container => CONTAINER,
+            Owner::Ttl { ttl_ms } => TTL as i64 | ttl_ms,
+        }
+    }
+
+    /// May the znode go without anybody asking, once it has no children?
+    pub fn is_swept(self) -> bool {
+        matches!(self, Owner::Container | Owner::Ttl { .. })
+    }
+}
+
+/// Can this number name a session? Others would be read as something else in the Stat of an
+/// ephemeral; ZooKeeper keeps server ids below 255 for the same reason.
+pub fn is_session(session: SessionId) -> bool {
+    session.0 >> 56 != 0xff && matches!(Owner::of(session.0 as i64), Owner::Session(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_zookeepers() {
+        let session = SessionId(0x0100_0000_0000_00fe);
+        for (number, owner) in [
+            (0, Owner::Nobody),
+            (0x8000_0000_0000_0000, Owner::Container),
+            (0xff00_0000_0000_0001, Owner::Ttl { ttl_ms: 1 }),
+            (0xff00_00ff_ffff_ffff, Owner::Ttl { ttl_ms: TTL_MAX_MS }),
+            (session.0, Owner::Session(session)),
+        ] {
+            assert_eq!(Owner::of(number as i64), owner);
+            assert_eq!(owner.number() as u64, number);
+        }
+    }
+
+    #[test]
+    fn a_time_to_live_has_its_bounds() {
+        assert_eq!(Owner::ttl(1), Ok(Owner::Ttl { ttl_ms: 1 }));
+        assert!(Owner::ttl(TTL_MAX_MS).is_ok());
+        for ttl_ms in [0, -1, i64::MIN, TTL_MAX_MS + 1, i64::MAX] {
+            assert_eq!(Owner::ttl(ttl_ms), Err(ErrorCode::BadArguments));
+        }
+    }
+
+    #[test]
+    fn some_numbers_name_no_session() {
+        for number in [0, 1 << 63, 0xff << 56, u64::MAX] {
+            assert!(!is_session(SessionId(number)), "{number:#x}");
+        }
+        assert!(is_session(SessionId(1)) && is_session(SessionId(0xfeff << 48)));
+    }
+}
