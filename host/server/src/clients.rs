@@ -53,12 +53,28 @@ pub(crate) struct Tally {
     pub(crate) latency_max_us: u64,
 }
 
+/// Why a connection is not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum TooManyConnections {
+    /// Its address has as many as it may.
+    #[error("its address has {0} connections already: raise maxClientCnxns, or close some")]
+    OfAddress(usize),
+    /// All addresses together have as many as they may.
+    #[error("there are {0} connections already: raise maxCnxns, or close some")]
+    Total(usize),
+}
+
 /// All connections of this node.
 ///
-/// Invariant: an address has at most `max_per_ip` connections, unless that is 0.
+/// Invariants:
+/// - An address has at most `max_per_ip` connections, unless that is 0.
+///   (test: `an_address_has_so_many_connections_and_no_more`)
+/// - All have at most `max_total`, unless that is 0.
+///   (test: `all_addresses_together_have_so_many_connections`)
 #[derive(Debug)]
 pub(crate) struct Clients {
     max_per_ip: usize,
+    max_total: usize,
     /// The sums.
     pub(crate) stats: Stats,
     connected: Mutex<Connected>,
@@ -81,22 +97,30 @@ pub(crate) struct Present {
 
 impl Clients {
     /// Nobody is connected.
-    pub(crate) fn new(max_per_ip: usize) -> Self {
+    pub(crate) fn new(max_per_ip: usize, max_total: usize) -> Self {
         Self {
             max_per_ip,
+            max_total,
             stats: Stats::default(),
             connected: Mutex::default(),
         }
     }
 
-    /// Lets a connection in, unless its address has as many as it may.
-    pub(crate) fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Option<Present> {
+    /// Lets a connection in, unless its address, or all together, have as many as they may.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Present, TooManyConnections> {
         let mut connected = self.connected.lock();
+        if self.max_total != 0 && connected.clients.len() >= self.max_total {
+            self.stats.rejected.fetch_add(1, Ordering::Relaxed);
+            return Err(TooManyConnections::Total(self.max_total));
+        }
         if let Some(peer) = peer {
             let count = connected.per_ip.entry(peer.ip()).or_default();
             if self.max_per_ip != 0 && *count >= self.max_per_ip {
                 self.stats.rejected.fetch_add(1, Ordering::Relaxed);
-                return None;
+                return Err(TooManyConnections::OfAddress(self.max_per_ip));
             }
             *count += 1;
         }
@@ -110,7 +134,7 @@ impl Clients {
             sent: AtomicU64::new(0),
         });
         connected.clients.insert(number, client.clone());
-        Some(Present {
+        Ok(Present {
             clients: self.clone(),
             client,
         })

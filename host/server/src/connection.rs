@@ -8,6 +8,7 @@
 //!    lives on until it is closed or expires.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,17 +19,17 @@ use innkeeper_tree::applied::TicketResult;
 use innkeeper_tree::{Operation, SessionId};
 
 use crate::clients::Present;
+use crate::connection_throttle::Wanted;
 use crate::core::Core;
 use crate::outbox::{Close, Outbox};
 use crate::session::{Attached, Session};
-use crate::settings::HANDSHAKE_TIMEOUT_MS;
 use crate::wire::{End, Wants, Wire};
 use crate::words;
 
 /// Serves one accepted connection until its end.
 pub(crate) async fn serve<R: Runtime, S: Stream>(core: Arc<Core<R>>, stream: S, present: Present) {
     let peer = present.client.peer;
-    let mut wire = Wire::new(stream);
+    let mut wire = Wire::new(stream, core.settings.jute_max_buffer_bytes);
     let stopping = core.stopping.clone();
     let greeted = match select2(stopping.wait(), greet(&core, &mut wire)).await {
         Select2::First(()) => Err(End::Told(Close::Stopping)),
@@ -47,6 +48,8 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(core: Arc<Core<R>>, stream: S, 
         }
     };
     match end {
+        End::LargeRequests(_) => tracing::warn!(?peer, "a connection was closed: {end}"),
+        End::Throttled => tracing::info!(?peer, "a connection was closed: {end}"),
         End::Frame(error) => tracing::info!(?peer, "a connection was closed: {error}"),
         End::Message(error) => tracing::info!(?peer, "a connection was closed: {error}"),
         End::Ahead { .. } => tracing::warn!(?peer, "a connection was closed: {end}"),
@@ -64,12 +67,13 @@ async fn greet<R: Runtime, S: Stream>(
     core: &Arc<Core<R>>,
     wire: &mut Wire<S>,
 ) -> Result<Attached, End> {
-    let limit = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
+    let limit_ms = core.settings.handshake_timeout_ms;
+    let limit = Duration::from_millis(limit_ms);
     let first = core
         .runtime
         .timeout(limit, first_frame(wire))
         .await
-        .map_err(|_| End::Silent(HANDSHAKE_TIMEOUT_MS))??;
+        .map_err(|_| End::Silent(limit_ms))??;
     let frame = match first {
         Inbound::Word(word) => {
             answer_word(core, wire, word);
@@ -105,6 +109,17 @@ async fn connect<R: Runtime, S: Stream>(
     wire: &mut Wire<S>,
     request: ConnectRequest,
 ) -> Result<Attached, End> {
+    let wanted = match (request.session_id, core.settings.local_sessions) {
+        (0, false) => Wanted::Session,
+        (0, true) => Wanted::LocalSession,
+        _ => Wanted::OldSession,
+    };
+    let chance = || core.runtime.random_u64() as f64 / u64::MAX as f64;
+    let now = core.runtime.now();
+    if !core.connection_throttle.admits(wanted, now, chance) {
+        core.clients.stats.rejected.fetch_add(1, Ordering::Relaxed);
+        return Err(End::Throttled);
+    }
     let timeout_ms = core.settings.negotiate_timeout_ms(request.timeout_ms);
     let read_only = request.read_only.map(|_| false);
     let password = if request.session_id == 0 {

@@ -10,10 +10,12 @@ use innkeeper_tree::{Operation, Reader, Ticket};
 use parking_lot::RwLock;
 
 use crate::clients::Clients;
+use crate::connection_throttle::ConnectionThrottle;
 use crate::expiry::Expiry;
 use crate::fanout::Fanout;
 use crate::gate::Guard;
 use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
+use crate::throttle::Outstanding;
 use crate::tickets::{ProposeError, Settled, Tickets};
 
 /// The running node, as its parts see it: connections, guests, admin.
@@ -45,6 +47,8 @@ pub struct Core<R: Runtime> {
     pub(crate) replica: RwLock<Option<Arc<Replica<R>>>>,
     pub(crate) expiry: Arc<Expiry>,
     pub(crate) clients: Arc<Clients>,
+    pub(crate) outstanding: Arc<Outstanding>,
+    pub(crate) connection_throttle: ConnectionThrottle,
 }
 
 impl<R: Runtime> Core<R> {

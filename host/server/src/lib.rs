@@ -14,10 +14,12 @@
 
 mod clients;
 mod connection;
+mod connection_throttle;
 mod expiry;
 mod listener;
 mod outbox;
 mod session;
+mod throttle;
 mod watches;
 mod wire;
 mod words;

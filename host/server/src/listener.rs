@@ -24,12 +24,12 @@ pub(crate) async fn accept<R: Runtime>(core: Arc<Core<R>>, listener: R::Listener
             }
         };
         let peer = stream.peer_addr();
-        let Some(present) = core.clients.enter(peer) else {
-            tracing::warn!(
-                ?peer,
-                "too many connections from one address: raise maxClientCnxns, or close some"
-            );
-            continue;
+        let present = match core.clients.enter(peer) {
+            Ok(present) => present,
+            Err(why) => {
+                tracing::warn!(?peer, "a connection was turned away: {why}");
+                continue;
+            }
         };
         core.runtime
             .spawn(

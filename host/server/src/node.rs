@@ -23,6 +23,7 @@ use parking_lot::RwLock;
 
 use crate::admin;
 use crate::clients::Clients;
+use crate::connection_throttle::ConnectionThrottle;
 use crate::core::Core;
 use crate::expiry::{Expiry, Step};
 use crate::fanout::Fanout;
@@ -30,6 +31,7 @@ use crate::gate::Guard;
 use crate::guests::{AUTHORIZERS_MAX, Guests, GuestsParts};
 use crate::listener;
 use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
+use crate::throttle::Outstanding;
 use crate::tickets::Tickets;
 
 /// Why a node does not start. Each says what is wrong and what to do.
@@ -134,7 +136,19 @@ impl<R: Runtime> Node<R> {
             stopping: Signal::new(),
             started: runtime.now(),
             expiry,
-            clients: Arc::new(Clients::new(settings.max_client_connections)),
+            clients: Arc::new(Clients::new(
+                settings.max_client_connections,
+                settings.max_connections,
+            )),
+            outstanding: Arc::new(Outstanding::new(
+                settings.outstanding_limit(),
+                settings.large_request_threshold_bytes,
+                settings.large_request_max_bytes,
+            )),
+            connection_throttle: ConnectionThrottle::new(
+                settings.connection_throttle,
+                runtime.now(),
+            ),
             runtime,
             settings,
         });

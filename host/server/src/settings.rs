@@ -1,5 +1,6 @@
 //! What a node is told at its start, and the bounds of every queue that the server owns.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use innkeeper_proto::frame::FourLetterWord;
 /// The version that is announced to clients.
 pub const VERSION: &str = concat!("3.9.5-innkeeper-", env!("CARGO_PKG_VERSION"));
 
-/// The longest frame that is taken from a client, in bytes.
+/// The longest frame that is taken from a client, in bytes, unless a node is told otherwise.
 pub const MAX_FRAME_BYTES: usize = innkeeper_proto::frame::DEFAULT_MAX_LEN;
 
 /// Output of one connection that may wait for its socket, in bytes; above it the connection
@@ -29,7 +30,8 @@ pub const MAX_SUBMIT: usize = 256;
 /// How many paths of a setWatches are judged under one hold of the fan-out's lock.
 pub const SET_WATCHES_CHUNK: usize = 256;
 
-/// How long a connection may take to send its first frame, in milliseconds.
+/// How long a connection may take to send its first frame, in milliseconds, unless a node is told
+/// otherwise.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 
 /// How long a stopping node waits for its connections to end, in milliseconds.
@@ -39,8 +41,21 @@ pub const STOP_TIMEOUT_MS: u64 = 3_000;
 /// the view alone can see stays in memory as long.
 pub const VIEW_MAX_AGE_MS: u64 = 10_000;
 
+/// Requests that all connections together may have outstanding, unless a node is told otherwise.
+pub const GLOBAL_OUTSTANDING_LIMIT: usize = 1000;
+
+/// Bytes of all large requests together, unless a node is told otherwise; without a threshold
+/// (`largeRequestThreshold`) none is large.
+pub const LARGE_REQUEST_MAX_BYTES: usize = 100 * 1024 * 1024;
+
+/// Local sessions that a node keeps without a record in the log: one more gets a record at once.
+pub const MAX_LOCAL_SESSIONS: usize = 1_000_000;
+
+/// How often a node looks whether its group has a leader, in milliseconds.
+pub const QUORUM_CHECK_MS: u64 = 200;
+
 /// A node's settings.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct NodeSettings {
     /// The node's number, 1 to 255: the top byte of the session ids that it hands out.
     pub node_id: u8,
@@ -105,6 +120,99 @@ pub struct NodeSettings {
     pub metrics: Option<SocketAddr>,
     /// The path below which ZooKeeper's admin commands are served (`admin.commandURL`).
     pub admin_command_url: String,
+    /// How long a connection may take to send its first frame, in milliseconds
+    /// (`nio.sessionlessCnxnTimeout`).
+    pub handshake_timeout_ms: u64,
+    /// Above how many bytes a request is a large one (`largeRequestThreshold`); `None` is never.
+    pub large_request_threshold_bytes: Option<usize>,
+    /// Bytes of all large requests that are outstanding; who exceeds them is closed
+    /// (`largeRequestMaxBytes`).
+    pub large_request_max_bytes: usize,
+    /// How many connect requests a moment may bring (`connection_throttle_*`).
+    pub connection_throttle: ConnectionThrottleSettings,
+    /// What happens to requests that have waited for long (`request_throttle_*`).
+    pub request_throttle: RequestThrottleSettings,
+    /// ZooKeeper's properties on authentication and TLS as they were given, without the prefix
+    /// `zookeeper.`: `ssl.*`, `authProvider.*`, `enforce.auth.*`, `sessionRequireClientSASLAuth`
+    /// and their like.
+    pub security: BTreeMap<String, String>,
+}
+
+/// ZooKeeper's connection throttle: a bucket of tokens that connect requests are paid from.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct ConnectionThrottleSettings {
+    /// How many sessions a full bucket pays for (`connection_throttle_tokens`); 0 is no throttle.
+    pub tokens: u32,
+    /// How often it is filled, in milliseconds (`connection_throttle_fill_time`).
+    pub fill_time_ms: u32,
+    /// For how many sessions each time (`connection_throttle_fill_count`).
+    pub fill_count: u32,
+    /// How often the chance of being dropped at random changes, in milliseconds
+    /// (`connection_throttle_freeze_time`); `None` drops nobody at random.
+    pub freeze_time_ms: Option<u32>,
+    /// By how much that chance grows while the bucket is empty
+    /// (`connection_throttle_drop_increase`).
+    pub drop_increase: f64,
+    /// By how much it shrinks while the bucket is full enough
+    /// (`connection_throttle_drop_decrease`).
+    pub drop_decrease: f64,
+    /// What part of the bucket may be missing for it to be full enough
+    /// (`connection_throttle_decrease_ratio`).
+    pub decrease_ratio: f64,
+    /// What the kinds of sessions cost (`connection_throttle_weight_enabled`); `None` is one
+    /// token for each.
+    pub weights: Option<ConnectionWeights>,
+}
+
+/// What sessions cost, in tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectionWeights {
+    /// A new session (`connection_throttle_global_session_weight`).
+    pub session: u32,
+    /// A new local session (`connection_throttle_local_session_weight`).
+    pub local_session: u32,
+    /// A session that the client had (`connection_throttle_renew_session_weight`).
+    pub old_session: u32,
+}
+
+impl Default for ConnectionThrottleSettings {
+    fn default() -> Self {
+        Self {
+            tokens: 0,
+            fill_time_ms: 1,
+            fill_count: 1,
+            freeze_time_ms: None,
+            drop_increase: 0.02,
+            drop_decrease: 0.002,
+            decrease_ratio: 0.0,
+            weights: None,
+        }
+    }
+}
+
+impl Default for ConnectionWeights {
+    fn default() -> Self {
+        Self {
+            session: 3,
+            local_session: 1,
+            old_session: 2,
+        }
+    }
+}
+
+/// What happens to requests that wait for long before they are served.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RequestThrottleSettings {
+    /// Requests of all connections that are in process at a time
+    /// (`request_throttle_max_requests`); 0 leaves it to `globalOutstandingLimit`.
+    pub max_requests: usize,
+    /// Whether the connection of a request older than its session's timeout is closed
+    /// (`request_stale_latency_check`, unless `request_throttle_drop_stale` is off); it takes
+    /// effect where `max_requests` is set, as in ZooKeeper.
+    pub drop_stale: bool,
+    /// After how long a wait a request is answered with ThrottledOp instead of being run, in
+    /// milliseconds (`throttled_op_wait_time`); 0 is never.
+    pub throttled_op_wait_ms: u64,
 }
 
 impl NodeSettings {
@@ -125,7 +233,7 @@ impl NodeSettings {
             max_session_timeout_ms: None,
             jute_max_buffer_bytes: MAX_FRAME_BYTES,
             max_connections: 0,
-            global_outstanding_limit: 1000,
+            global_outstanding_limit: GLOBAL_OUTSTANDING_LIMIT,
             extended_types_enabled: false,
             reconfig_enabled: false,
             enforce_quota: false,
@@ -140,6 +248,20 @@ impl NodeSettings {
             secure_listen: None,
             metrics: None,
             admin_command_url: "/commands".to_owned(),
+            handshake_timeout_ms: HANDSHAKE_TIMEOUT_MS,
+            large_request_threshold_bytes: None,
+            large_request_max_bytes: LARGE_REQUEST_MAX_BYTES,
+            connection_throttle: ConnectionThrottleSettings::default(),
+            request_throttle: RequestThrottleSettings::default(),
+            security: BTreeMap::new(),
+        }
+    }
+
+    /// How many requests all connections together may have outstanding.
+    pub fn outstanding_limit(&self) -> usize {
+        match self.request_throttle.max_requests {
+            0 => self.global_outstanding_limit,
+            max => max.min(self.global_outstanding_limit),
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::io::AsyncReadExt;
 use innkeeper_runtime::Stream;
 
 use crate::outbox::Close;
-use crate::settings::{MAX_FRAME_BYTES, MAX_OUTPUT_BYTES};
+use crate::settings::MAX_OUTPUT_BYTES;
 
 /// Room that is made for one read, in bytes.
 const READ_BYTES: usize = 16 * 1024;
@@ -63,6 +63,14 @@ pub(crate) enum End {
     /// The first frame did not come in time.
     #[error("no first frame within {0} ms")]
     Silent(u64),
+    /// Too many bytes of large requests are outstanding.
+    #[error(
+        "a request of {0} bytes would exceed what all large ones may take together: raise largeRequestMaxBytes, or send less"
+    )]
+    LargeRequests(usize),
+    /// The connect request came when too many did.
+    #[error("too many connect requests at once (connection_throttle_tokens)")]
+    Throttled,
     /// The node cannot serve now.
     #[error("{0}")]
     Unavailable(String),
@@ -101,12 +109,12 @@ pub(crate) struct Wire<S> {
 }
 
 impl<S: Stream> Wire<S> {
-    /// A fresh connection.
-    pub(crate) fn new(stream: S) -> Self {
+    /// A fresh connection that takes frames up to that length.
+    pub(crate) fn new(stream: S, max_frame_bytes: usize) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
-            decoder: FrameDecoder::new(MAX_FRAME_BYTES),
+            decoder: FrameDecoder::new(max_frame_bytes),
             output: BytesMut::new(),
         }
     }

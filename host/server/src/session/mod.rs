@@ -35,6 +35,7 @@ use crate::expiry::Heartbeat;
 use crate::fanout::Seat;
 use crate::outbox::{Item, Outbox};
 use crate::settings::{MAX_PENDING_BYTES, MAX_PENDING_REQUESTS};
+use crate::throttle::Share;
 use crate::wire::End;
 
 pub(crate) use auth::digest_of;
@@ -80,6 +81,8 @@ pub(crate) struct Session<R: Runtime> {
     now: Instant,
     tally: Tally,
     present: Present,
+    /// Of what the node as a whole has outstanding.
+    share: Share,
     /// What was examined last ends the connection: nothing behind it is examined.
     closing: bool,
     /// The last answer is given: close when it is sent.
@@ -155,6 +158,7 @@ impl<R: Runtime> Session<R> {
     pub(crate) fn new(core: Arc<Core<R>>, attached: Attached, present: Present) -> Self {
         let identities = auth::by_address(present.client.peer);
         let now = core.runtime.now();
+        let share = core.outstanding.share();
         Self {
             core,
             id: attached.id,
@@ -177,19 +181,25 @@ impl<R: Runtime> Session<R> {
             now,
             tally: Tally::default(),
             present,
+            share,
             closing: false,
             finished: false,
         }
     }
 
-    /// Whether no further request is taken for now.
+    /// Whether no further request is taken for now: by the connection's own bounds, or because
+    /// it has its fair share of what the node has outstanding.
     fn is_full(&self) -> bool {
-        self.requests.len() >= MAX_PENDING_REQUESTS || self.pending_bytes >= MAX_PENDING_BYTES
+        self.requests.len() >= self.share.budget().min(MAX_PENDING_REQUESTS)
+            || self.pending_bytes >= MAX_PENDING_BYTES
     }
 
     /// Takes a frame off the client's hands.
     fn take(&mut self, frame: Bytes) -> Result<(), End> {
         let bytes = frame.len();
+        if !self.share.admit(bytes) {
+            return Err(End::LargeRequests(bytes));
+        }
         let (header, decoded) = Request::decode(frame)?;
         let body = match decoded {
             Ok(Request::SetWatches(set)) => Body::Rewatch(Rewatch::new(set)),
@@ -218,6 +228,7 @@ impl<R: Runtime> Session<R> {
         };
         self.examined = self.examined.saturating_sub(1);
         self.pending_bytes -= pending.bytes;
+        self.share.release(pending.bytes);
         match pending.state {
             State::InFlight(_) => self.in_flight -= 1,
             _ if pending.body.needs_view() => self.reads_ahead -= 1,

@@ -36,7 +36,9 @@ impl<R: Runtime> Session<R> {
                 }
             }
             let was_full = self.is_full();
+            self.share.note(self.requests.len());
             self.advance(wire).await?;
+            self.share.note(self.requests.len());
             if !was_full || self.is_full() || self.finished {
                 break;
             }
