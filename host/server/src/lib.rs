@@ -19,6 +19,7 @@ mod expiry;
 mod listener;
 mod outbox;
 mod session;
+mod sweeper;
 mod throttle;
 mod watches;
 mod wire;

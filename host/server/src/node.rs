@@ -31,6 +31,7 @@ use crate::gate::Guard;
 use crate::guests::{AUTHORIZERS_MAX, Guests, GuestsParts};
 use crate::listener;
 use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
+use crate::sweeper;
 use crate::throttle::Outstanding;
 use crate::tickets::Tickets;
 
@@ -188,6 +189,7 @@ impl<R: Runtime> Node<R> {
             listener::accept(core.clone(), clients_listener),
         ));
         tasks.push(runtime.spawn(Role::Client, expire(core.clone())));
+        tasks.push(runtime.spawn(Role::Client, sweeper::run(core.clone())));
         Ok(Self {
             addr,
             http,

@@ -22,6 +22,7 @@ pub(crate) use nodes::{Dirty, Nodes, OwnerChange};
 
 use crate::acl::AclRef;
 use crate::bindings::Bindings;
+use crate::command::Sweep;
 use crate::modules::Modules;
 use crate::queue::{Queue, QueueEntry};
 use crate::session::{SessionInfo, Sessions};
@@ -210,6 +211,38 @@ impl Store {
             .collect();
         paths.sort_unstable();
         paths
+    }
+
+    /// Containers and znodes with a time to live that pass the test.
+    pub(crate) fn swept(
+        &self,
+        at: Zxid,
+        limit: usize,
+        is_wanted: &dyn Fn(&Stat) -> bool,
+    ) -> Vec<Sweep> {
+        let mut found = Vec::new();
+        let mut from = 0;
+        loop {
+            let nodes = self.nodes.read();
+            let run: Vec<u32> = nodes.swept_from(from).take(RUN).collect();
+            let Some(last) = run.last() else {
+                return found;
+            };
+            from = last + 1;
+            for slot in run {
+                let stat = nodes.body_at(slot, at.0).map(Body::stat);
+                if let Some(stat) = stat.filter(is_wanted) {
+                    found.push(Sweep {
+                        path: nodes.path_of(slot),
+                        mzxid: Zxid(stat.mzxid as u64),
+                        pzxid: Zxid(stat.pzxid as u64),
+                    });
+                    if found.len() >= limit {
+                        return found;
+                    }
+                }
+            }
+        }
     }
 
     /// Entries that views of `published` or later explain.

@@ -15,7 +15,9 @@ use innkeeper_proto::Stat;
 
 use crate::acl::AclRef;
 use crate::bindings::Bindings;
+use crate::command::Sweep;
 use crate::modules::Modules;
+use crate::owner::Owner;
 use crate::queue::QueueEntry;
 use crate::session::SessionInfo;
 use crate::store::{Epoch, Store};
@@ -146,6 +148,30 @@ impl View {
     /// applied since the node opened.
     pub fn digests(&self) -> Vec<(Zxid, u64)> {
         self.epoch.store.digests()
+    }
+
+    /// What a sweep at that time may delete, at most `limit` of them: childless containers that
+    /// once had a child, or that had none for longer than `never_used_ms` (zero: for ever), and
+    /// childless znodes whose time to live has passed since they were last set. As ZooKeeper's
+    /// `ContainerManager` chooses. (test: `a_sweep_finds_what_nobody_uses`)
+    pub fn sweepable(&self, now_ms: u64, never_used_ms: u64, limit: usize) -> Vec<Sweep> {
+        let is_unused = |stat: &Stat| {
+            let elapsed_ms = now_ms as i64 - stat.mtime;
+            stat.num_children == 0
+                && match Owner::of(stat.ephemeral_owner) {
+                    Owner::Container if stat.cversion > 0 => true,
+                    Owner::Container => never_used_ms > 0 && elapsed_ms > never_used_ms as i64,
+                    Owner::Ttl { ttl_ms } => elapsed_ms > ttl_ms,
+                    Owner::Nobody | Owner::Session(_) => false,
+                }
+        };
+        self.epoch.store.swept(self.epoch.zxid, limit, &is_unused)
+    }
+
+    /// How many containers and how many znodes with a time to live exist now, together; which
+    /// may be newer than the view.
+    pub fn swept_count(&self) -> usize {
+        self.epoch.store.nodes.read().swept_count()
     }
 
     /// The bindings, by name.

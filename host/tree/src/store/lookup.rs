@@ -124,6 +124,16 @@ impl Nodes {
         self.nodes.get(slot).parent
     }
 
+    /// Slots, from this one on, of the containers and the znodes with a time to live.
+    pub(super) fn swept_from(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
+        self.swept.range(slot..).copied()
+    }
+
+    /// How many of them there are.
+    pub(crate) fn swept_count(&self) -> usize {
+        self.swept.len()
+    }
+
     /// How many znodes exist.
     pub(crate) fn len(&self) -> usize {
         self.live
