@@ -36,7 +36,8 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(core: Arc<Core<R>>, stream: S, 
         Select2::Second(greeted) => greeted,
     };
     let end = match greeted {
-        Ok(attached) => {
+        Ok(mut attached) => {
+            attached.identities = core.auth.at_connect(peer, None);
             let session = attached.id;
             let end = Session::new(core, attached, present).run(&mut wire).await;
             tracing::debug!(%session, ?peer, "a connection ended: {end}");
@@ -190,6 +191,7 @@ async fn connect<R: Runtime, S: Stream>(
         seat,
         outbox,
         heartbeat,
+        identities: Vec::new(),
         last_zxid_seen: request.last_zxid_seen,
     })
 }

@@ -9,6 +9,7 @@ use innkeeper_runtime::{Instant, Runtime, Signal};
 use innkeeper_tree::{Operation, Reader, Ticket};
 use parking_lot::RwLock;
 
+use crate::auth::Auth;
 use crate::clients::Clients;
 use crate::connection_throttle::ConnectionThrottle;
 use crate::expiry::Expiry;
@@ -47,6 +48,8 @@ pub struct Core<R: Runtime> {
     pub(crate) replica: RwLock<Option<Arc<Replica<R>>>>,
     pub(crate) expiry: Arc<Expiry>,
     pub(crate) clients: Arc<Clients>,
+    /// Who may be whom.
+    pub(crate) auth: Auth,
     pub(crate) outstanding: Arc<Outstanding>,
     pub(crate) connection_throttle: ConnectionThrottle,
 }

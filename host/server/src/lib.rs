@@ -12,15 +12,18 @@
 //! Beside it: `expiry` ends silent sessions, [`tickets`] tells the node's own parts what
 //! became of their proposals, [`node`] puts everything together.
 
+mod auth;
 mod clients;
 mod connection;
 mod connection_throttle;
 mod expiry;
 mod listener;
 mod outbox;
+mod sasl;
 mod session;
 mod sweeper;
 mod throttle;
+mod tls;
 mod watches;
 mod wire;
 mod words;
@@ -38,5 +41,7 @@ pub mod node;
 pub mod settings;
 pub mod tickets;
 
+pub use auth::{AuthError, AuthSettings, BadValue, DigestAlgorithm, Secret};
 pub use node::{Node, StartError};
 pub use settings::NodeSettings;
+pub use tls::{ClientAuth, StoreSettings, TlsSettings};

@@ -22,6 +22,7 @@ use innkeeper_tree::Operation;
 use parking_lot::RwLock;
 
 use crate::admin;
+use crate::auth::{Auth, AuthError};
 use crate::clients::Clients;
 use crate::connection_throttle::ConnectionThrottle;
 use crate::core::Core;
@@ -67,6 +68,9 @@ pub enum StartError {
         /// Why; it says what to do as well.
         error: io::Error,
     },
+    /// Authentication.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// The replica.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -100,6 +104,7 @@ impl<R: Runtime> Node<R> {
         settings: NodeSettings,
         raft: Settings,
     ) -> Result<Self, StartError> {
+        let auth = Auth::new(&settings)?;
         let clients_listener = listen(&runtime, settings.listen, "ZooKeeper's clients").await?;
         let http_listener = match settings.http {
             Some(addr) => Some(listen(&runtime, addr, "HTTP").await?),
@@ -137,6 +142,7 @@ impl<R: Runtime> Node<R> {
             stopping: Signal::new(),
             started: runtime.now(),
             expiry,
+            auth,
             clients: Arc::new(Clients::new(
                 settings.max_client_connections,
                 settings.max_connections,

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use innkeeper_proto::frame::FourLetterWord;
 
+use crate::auth::AuthSettings;
+use crate::tls::TlsSettings;
+
 /// The version that is announced to clients.
 pub const VERSION: &str = concat!("3.9.5-innkeeper-", env!("CARGO_PKG_VERSION"));
 
@@ -33,6 +36,17 @@ pub const SET_WATCHES_CHUNK: usize = 256;
 /// How long a connection may take to send its first frame, in milliseconds, unless a node is told
 /// otherwise.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+
+/// How many identities a connection may gather; further credentials are refused, since every
+/// write carries them all.
+pub const MAX_IDENTITIES: usize = 64;
+
+/// How long a client may take for its TLS handshake, in milliseconds, unless
+/// `ssl.handshakeDetectionTimeoutMillis` says otherwise.
+pub const TLS_HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+
+/// The largest key store or trust store that is read, in bytes.
+pub const MAX_STORE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How long a stopping node waits for its connections to end, in milliseconds.
 pub const STOP_TIMEOUT_MS: u64 = 3_000;
@@ -115,6 +129,10 @@ pub struct NodeSettings {
     /// Where TLS clients connect (`secureClientPort`, `secureClientPortAddress`); port 0 picks
     /// one.
     pub secure_listen: Option<SocketAddr>,
+    /// TLS (`ssl.*`), for both ports.
+    pub tls: TlsSettings,
+    /// Who may be whom (`authProvider.*` and what belongs to it).
+    pub auth: AuthSettings,
     /// Where `/metrics` is served besides the HTTP listener (`metricsProvider.httpHost`,
     /// `metricsProvider.httpPort`).
     pub metrics: Option<SocketAddr>,
@@ -246,6 +264,8 @@ impl NodeSettings {
             skip_acl: false,
             port_unification: false,
             secure_listen: None,
+            tls: TlsSettings::default(),
+            auth: AuthSettings::default(),
             metrics: None,
             admin_command_url: "/commands".to_owned(),
             handshake_timeout_ms: HANDSHAKE_TIMEOUT_MS,

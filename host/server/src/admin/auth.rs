@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use super::serve::Pace;
-use crate::session::digest_of;
+use crate::auth::digest_of;
 
 /// How a request came in.
 #[derive(Clone, Debug)]

@@ -10,7 +10,6 @@
 //!    decided on, numbered and handed to the door in one batch ([`writes`]).
 //! 5. Again, until nothing moves; then the connection writes its output and sleeps.
 
-mod auth;
 mod reads;
 mod results;
 mod rewatch;
@@ -29,16 +28,17 @@ use innkeeper_raft::Unavailable;
 use innkeeper_runtime::{Instant, Runtime};
 use innkeeper_tree::{Identity, SessionId};
 
+use crate::auth::SaslAnswer;
 use crate::clients::{Present, Tally};
 use crate::core::Core;
 use crate::expiry::Heartbeat;
 use crate::fanout::Seat;
 use crate::outbox::{Item, Outbox};
+use crate::sasl::Negotiation;
 use crate::settings::{MAX_PENDING_BYTES, MAX_PENDING_REQUESTS};
 use crate::throttle::Share;
 use crate::wire::End;
 
-pub(crate) use auth::digest_of;
 use rewatch::Rewatch;
 
 /// A session as its connection serves it.
@@ -60,6 +60,8 @@ pub(crate) struct Session<R: Runtime> {
     heartbeat: Arc<Heartbeat>,
     /// Who the client is: its address, then what it authenticated as.
     identities: Vec<Identity>,
+    /// How far its SASL exchange has come.
+    negotiation: Negotiation,
     requests: VecDeque<Pending>,
     pending_bytes: usize,
     /// How many of `requests`, from the front, were examined.
@@ -105,6 +107,8 @@ enum Body {
     Plain(Request),
     /// setWatches, with how far it has come.
     Rewatch(Rewatch),
+    /// A SASL token that was taken; this is the answer.
+    Sasl(SaslAnswer),
     /// What is not served: the answer, then the end.
     Refused(ErrorCode),
 }
@@ -150,13 +154,14 @@ pub(crate) struct Attached {
     pub(crate) seat: Seat,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) heartbeat: Arc<Heartbeat>,
+    /// What the client is before it says anything.
+    pub(crate) identities: Vec<Identity>,
     /// What the client said that it has seen.
     pub(crate) last_zxid_seen: i64,
 }
 
 impl<R: Runtime> Session<R> {
     pub(crate) fn new(core: Arc<Core<R>>, attached: Attached, present: Present) -> Self {
-        let identities = auth::by_address(present.client.peer);
         let now = core.runtime.now();
         let share = core.outstanding.share();
         Self {
@@ -166,7 +171,8 @@ impl<R: Runtime> Session<R> {
             seat: attached.seat,
             outbox: attached.outbox,
             heartbeat: attached.heartbeat,
-            identities,
+            identities: attached.identities,
+            negotiation: Negotiation::default(),
             requests: VecDeque::new(),
             pending_bytes: 0,
             examined: 0,
@@ -247,7 +253,7 @@ impl Body {
     fn needs_view(&self) -> bool {
         match self {
             Body::Rewatch(_) => true,
-            Body::Refused(_) => false,
+            Body::Sasl(_) | Body::Refused(_) => false,
             Body::Plain(request) => matches!(
                 request,
                 Request::Exists(_)
@@ -261,13 +267,21 @@ impl Body {
     }
 }
 
+/// Whether an error is the last thing that a connection hears.
+const fn ends_connection(error: ErrorCode) -> bool {
+    matches!(
+        error,
+        ErrorCode::AuthFailed | ErrorCode::SessionClosedRequireSaslAuth
+    )
+}
+
 impl Pending {
     /// Whether its answer is the last one.
     fn ends_connection(&self) -> bool {
         match &self.body {
             Body::Refused(_) | Body::Plain(Request::CloseSession) => true,
-            Body::Plain(Request::Auth(_)) => matches!(self.state, State::Failed(..)),
-            _ => false,
+            Body::Sasl(SaslAnswer::Refused(_)) => true,
+            _ => matches!(self.state, State::Failed(error, _) if ends_connection(error)),
         }
     }
 

@@ -10,7 +10,8 @@ use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::View;
 
 use super::results::encode_multi_failed;
-use super::{Body, Session, State};
+use super::{Body, Session, State, ends_connection};
+use crate::auth::SaslAnswer;
 use crate::wire::{End, Wants, Wire};
 
 impl<R: Runtime> Session<R> {
@@ -117,19 +118,35 @@ impl<R: Runtime> Session<R> {
             State::Failed(error, index) => {
                 if let Body::Plain(Request::Multi(multi)) = &front.body
                     && error != ErrorCode::MarshallingError
+                    && !ends_connection(error)
                 {
                     let len = multi.ops.len();
                     encode_multi_failed(wire, xid, self.last_zxid, len, index, error);
                     self.pop_front();
                     return Ok(true);
                 }
-                self.finished = error == ErrorCode::AuthFailed;
+                self.finished = ends_connection(error);
                 error
             }
             State::Syncing(_) | State::Waiting => match &front.body {
                 Body::Refused(error) => {
                     self.finished = true;
                     *error
+                }
+                Body::Sasl(answer) => {
+                    let error = match answer {
+                        SaslAnswer::Token(token) => {
+                            let token = token.as_deref().map(str::as_bytes);
+                            reply::encode(&mut wire.output, xid, self.last_zxid, |body| {
+                                body.token(token);
+                            });
+                            self.pop_front();
+                            return Ok(true);
+                        }
+                        SaslAnswer::Refused(error) => *error,
+                    };
+                    self.finished = true;
+                    error
                 }
                 Body::Rewatch(_) => return self.rewatch(view, wire).await,
                 Body::Plain(Request::RemoveWatches(_)) => {

@@ -11,8 +11,9 @@ use innkeeper_runtime::Runtime;
 use innkeeper_tree::command::{SessionRequest, Write, WriteOp};
 use innkeeper_tree::{Operation, View, Zxid};
 
-use super::{Body, Sent, Session, State, auth};
+use super::{Body, Sent, Session, State};
 use crate::gate::{Access, Ask, Verdict};
+use crate::sasl::digest_md5::NONCE_BYTES;
 use crate::settings::MAX_SUBMIT;
 use crate::wire::End;
 
@@ -72,14 +73,25 @@ impl<R: Runtime> Session<R> {
     }
 
     async fn examine_next(&mut self, view: &View) -> Examined {
-        let pending = &self.requests[self.examined];
+        let pending = &mut self.requests[self.examined];
+        if let Body::Plain(Request::Sasl(token)) = &pending.body {
+            let runtime = &self.core.runtime;
+            let (identities, negotiation) = (&mut self.identities, &mut self.negotiation);
+            let random = |bytes: &mut [u8; NONCE_BYTES]| runtime.fill_random(bytes);
+            let auth = &self.core.auth;
+            pending.body = Body::Sasl(auth.sasl(identities, negotiation, token, random));
+        }
+        // Of the demanded authentication nothing else is let by, not even a ping.
+        let proves = matches!(pending.body, Body::Plain(Request::Auth(_)) | Body::Sasl(_));
+        if !proves && !self.core.auth.admits(&self.identities) {
+            return Examined::As(State::Failed(ErrorCode::SessionClosedRequireSaslAuth, 0));
+        }
         let Body::Plain(request) = &pending.body else {
             return Examined::As(State::Waiting);
         };
         match request {
             Request::Auth(auth) => {
-                let super_digest = self.core.settings.super_digest.as_deref();
-                let proved = auth::authenticate(&mut self.identities, auth, super_digest);
+                let proved = self.core.auth.authenticate(&mut self.identities, auth);
                 Examined::As(match proved {
                     Ok(()) => State::Waiting,
                     Err(error) => State::Failed(error, 0),
@@ -107,10 +119,11 @@ impl<R: Runtime> Session<R> {
         let Body::Plain(request) = &self.requests[self.examined].body else {
             return Examined::As(State::Waiting);
         };
-        let write = match write_of(request) {
+        let mut write = match write_of(request) {
             Ok(write) => write,
             Err((error, index)) => return Examined::As(State::Failed(error, index)),
         };
+        self.core.auth.judge(&mut write);
         let verdict = if !view.bindings().has_authorizers() {
             Verdict::Allow(Some(Zxid(0)))
         } else {

@@ -112,7 +112,7 @@ fn digest(credentials: String) -> anyhow::Result<String> {
     }
     Ok(format!(
         "{}\n",
-        crate::session::digest_of(credentials.as_bytes())
+        crate::auth::digest_of(credentials.as_bytes())
     ))
 }
 
