@@ -29,13 +29,14 @@ PYTHON := $(CARGO_TARGET_DIR)/venv/bin/python
 .PHONY: help
 help:
 	@echo 'make demo      see it work: one node, four consumers, guests swapped under them (ARGS=--help)'
-	@echo 'make test      every test: ours, the guests'"'"', and the Python client against a running node'
+	@echo 'make test      every test: ours, the guests'"'"', the Python client'"'"'s and its own suite'
 	@echo 'make build     the binary, guests inside: $(INNKEEPER)'
 	@echo 'make check     formatting, clippy and rustdoc, warnings denied'
 	@echo 'make bench     measure it (release build)'
 	@echo 'make release   the optimised binary'
 	@echo 'make guests    only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
 	@echo 'make golden-check   replay the golden scripts against a real ZooKeeper'
+	@echo 'make kazoo-suite-check   run the Python client'"'"'s own suite against a real ZooKeeper'
 	@echo 'make clean     remove $(CARGO_TARGET_DIR)'
 
 .PHONY: demo
@@ -57,7 +58,7 @@ toolchain:
 # A guest that is missing from the binary is a failure here, and only here: see
 # INNKEEPER_GUEST_MODULES.
 .PHONY: test
-test: test-host test-guests test-clients
+test: test-host test-guests test-clients test-kazoo-suite
 
 .PHONY: test-host
 test-host: guests
@@ -74,6 +75,14 @@ test-guests: guests
 test-clients: build
 	@scripts/python.sh
 	INNKEEPER=$(INNKEEPER) $(PYTHON) -m pytest tests/kazoo $(PYTEST_ARGS)
+
+# The Python client's own test suite, outcome by outcome: tests/kazoo_suite/run.py.
+# SUITE_ARGS="-k lock test_lock.py" narrows it.
+.PHONY: test-kazoo-suite
+test-kazoo-suite: build
+	@scripts/python.sh
+	@$(PYTHON) -m pytest --quiet -p no:cacheprovider tests/kazoo_suite
+	@INNKEEPER=$(INNKEEPER) $(PYTHON) tests/kazoo_suite/run.py $(SUITE_ARGS)
 
 .PHONY: check
 check: check-format check-sharing check-clippy check-doc
@@ -121,6 +130,13 @@ golden-check:
 client-check: build
 	@scripts/python.sh
 	INNKEEPER=$(INNKEEPER) scripts/zookeeper.sh run $(PYTHON) -m pytest tests/kazoo $(PYTEST_ARGS)
+
+# The same list, held against a real ZooKeeper: that is where it comes from.
+.PHONY: kazoo-suite-check
+kazoo-suite-check:
+	@scripts/python.sh
+	@scripts/zookeeper.sh fetch
+	@$(PYTHON) tests/kazoo_suite/run.py --server zookeeper --classpath '$(CARGO_TARGET_DIR)/zookeeper/3.9.5/lib/*' $(SUITE_ARGS)
 
 .PHONY: clean
 clean:

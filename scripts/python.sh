@@ -1,15 +1,17 @@
 #!/bin/sh
-# Makes target/venv hold exactly what tests/kazoo/requirements.txt asks for, and
-# does nothing when it already does.
+# Makes target/venv hold exactly what the requirements.txt of tests/kazoo and of
+# tests/kazoo_suite ask for, and does nothing when it already does.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
 venv=$target_dir/venv
-requirements=$root_dir/tests/kazoo/requirements.txt
+ours=$root_dir/tests/kazoo/requirements.txt
+suites=$root_dir/tests/kazoo_suite/requirements.txt
 
 # A venv is tied to the interpreter that made it: one whose Python is gone is
 # made again.
-if cmp -s "$requirements" "$venv/requirements.txt" && "$venv/bin/python" -c 'import kazoo, pytest' 2>/dev/null; then
+if cat "$ours" "$suites" | cmp -s - "$venv/requirements.txt" &&
+    "$venv/bin/python" -c 'import kazoo, pytest, jks, OpenSSL, eventlet, gevent' 2>/dev/null; then
     exit 0
 fi
 
@@ -21,6 +23,6 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages "Python's venv 
 say "fetching the ZooKeeper client for the tests into target/venv"
 rm -rf "$venv"
 python3 -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" >&2 ||
-    fail "pip could not fetch what tests/kazoo/requirements.txt names. Is the network there?"
-cp "$requirements" "$venv/requirements.txt"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$ours" -r "$suites" >&2 ||
+    fail "pip could not fetch what the requirements.txt of tests/kazoo and tests/kazoo_suite name. Is the network there?"
+cat "$ours" "$suites" >"$venv/requirements.txt"
