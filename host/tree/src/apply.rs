@@ -11,6 +11,7 @@ mod bindings;
 mod change;
 mod guest;
 mod hash;
+mod quota;
 mod sessions;
 mod sweep;
 mod write;
@@ -24,6 +25,7 @@ use self::hash::Rolling;
 use crate::applied::{Applied, Event, Outcome};
 use crate::command::{Command, Operation};
 use crate::queue::{Kinds, MAX_CASCADE_DEPTH, Pushed, QueueKey};
+use crate::quota::Quotas;
 use crate::store::Store;
 use crate::{Tree, Zxid};
 
@@ -175,6 +177,7 @@ impl Tree {
             self.time_ms,
             store.nodes.write(),
             &self.modules,
+            &self.quotas,
             Rolling(self.hash),
         )
     }
@@ -193,8 +196,12 @@ impl Tree {
             events,
             bindings,
             acls_set,
+            quotas,
         } = done;
         self.hash = hash.0;
+        if let Some(quotas) = quotas {
+            self.quotas = quotas;
+        }
         self.queue_events(&events, cause, applied);
         if self.bindings.has_policies() {
             self.move_policies(&events, &acls_set);
@@ -302,6 +309,7 @@ struct Done {
     events: Vec<Event>,
     bindings: Vec<BindingEdit>,
     acls_set: Vec<Arc<str>>,
+    quotas: Option<Arc<Quotas>>,
 }
 
 impl Change<'_> {
@@ -324,6 +332,7 @@ impl Change<'_> {
             events,
             bindings,
             acls_set,
+            quotas_after,
             ..
         } = self;
         drop(nodes);
@@ -336,6 +345,7 @@ impl Change<'_> {
             events,
             bindings,
             acls_set,
+            quotas: quotas_after,
         }
     }
 }

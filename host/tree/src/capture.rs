@@ -20,6 +20,7 @@ use crate::modules::Modules;
 use crate::owner::Owner;
 use crate::path;
 use crate::queue::Queue;
+use crate::quota::Quotas;
 use crate::record::Record;
 use crate::session::Restored;
 use crate::store::{Body, Data, Dirty, Nodes, Store};
@@ -184,6 +185,7 @@ struct Restoring {
     sessions: Vec<(SessionId, SessionRow)>,
     bindings: Bindings,
     modules: Modules,
+    quotas: Quotas,
     queues: BTreeMap<Arc<str>, Queue>,
     meta: Option<Meta>,
 }
@@ -227,6 +229,9 @@ impl Restoring {
         let slot = nodes
             .restore(&path, row.changed_zxid, body(&row))
             .map_err(|_| damaged(format!("the znode {path} is there twice")))?;
+        if let Some(subject) = Quotas::limited_by(&path) {
+            self.quotas.add(subject);
+        }
         if let Owner::Session(owner) = Owner::of(row.owner) {
             self.owned.push((owner, slot));
         }
@@ -296,6 +301,7 @@ impl Restoring {
             self.bindings,
             self.modules,
         );
+        tree.quotas = Arc::new(self.quotas);
         tree.captured = Some(zxid);
         Ok(tree)
     }

@@ -19,6 +19,7 @@ use crate::command::Command;
 use crate::modules::Modules;
 use crate::path;
 use crate::queue::QueueKey;
+use crate::quota::Quotas;
 use crate::store::{Body, Data, Epoch, Horizon, Nodes, Store};
 use crate::view::Reader;
 use crate::{Digest, Zxid};
@@ -37,6 +38,8 @@ pub struct Tree {
     pub(crate) level: u32,
     pub(crate) bindings: Arc<Bindings>,
     pub(crate) modules: Arc<Modules>,
+    /// Told from the znodes when a checkpoint is restored.
+    pub(crate) quotas: Arc<Quotas>,
     /// Keys of what changed since the last capture, beside znodes and sessions.
     pub(crate) dirty_bindings: BTreeSet<Arc<str>>,
     pub(crate) dirty_modules: BTreeSet<Digest>,
@@ -106,6 +109,7 @@ impl Tree {
             level,
             bindings,
             modules,
+            quotas: Arc::default(),
             dirty_bindings: BTreeSet::new(),
             dirty_modules: BTreeSet::new(),
             dirty_queues: BTreeSet::new(),

@@ -13,12 +13,13 @@ use parking_lot::RwLockWriteGuard;
 
 use super::hash::Rolling;
 use crate::acl::{self, AclRef};
-use crate::applied::{Event, OpReply};
+use crate::applied::{Event, OpReply, OverQuota};
 use crate::binding::{self, Definition};
 use crate::command::{Identity, WriteOp};
 use crate::modules::Modules;
 use crate::owner::Owner;
 use crate::path;
+use crate::quota::Quotas;
 use crate::store::{Body, Data, Nodes};
 use crate::{SessionId, Zxid};
 
@@ -38,6 +39,13 @@ pub(super) struct Change<'a> {
     pub(super) bindings: Vec<BindingEdit>,
     /// Paths whose ACL was set: they have no event, but policies may be among them.
     pub(super) acls_set: Vec<Arc<str>>,
+    /// The quotas as they were before the command, which its checks go by.
+    pub(super) quotas_before: &'a Arc<Quotas>,
+    /// The quotas as they will be, if the command changes them.
+    pub(super) quotas_after: Option<Arc<Quotas>>,
+    pub(super) enforce_quota: bool,
+    /// Limits that were met; they stay known when the command is undone.
+    pub(super) over_quota: Vec<OverQuota>,
     operations: usize,
 }
 
@@ -119,6 +127,7 @@ impl<'a> Change<'a> {
         time_ms: u64,
         nodes: RwLockWriteGuard<'a, Nodes>,
         modules: &'a Modules,
+        quotas: &'a Arc<Quotas>,
         hash: Rolling,
     ) -> Change<'a> {
         Change {
@@ -131,6 +140,10 @@ impl<'a> Change<'a> {
             events: Vec::new(),
             bindings: Vec::new(),
             acls_set: Vec::new(),
+            quotas_before: quotas,
+            quotas_after: None,
+            enforce_quota: false,
+            over_quota: Vec::new(),
             operations: 0,
         }
     }
@@ -141,6 +154,7 @@ impl<'a> Change<'a> {
         self.events.clear();
         self.bindings.clear();
         self.acls_set.clear();
+        self.quotas_after = None;
         self.hash = self.hash_before;
     }
 
@@ -151,6 +165,7 @@ impl<'a> Change<'a> {
         asker: Asker<'_>,
     ) -> Result<OpReply, ErrorCode> {
         self.let_views_in();
+        self.enforce_quota = asker.enforce_quota;
         let authority = Authority::Identities(asker.identities);
         match operation {
             WriteOp::Create {
@@ -218,6 +233,8 @@ impl<'a> Change<'a> {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         let parent_acl = parent_body.acl.clone();
+        let bytes = data.map_or(0, Bytes::len);
+        self.check_quota(path, 1, bytes as i64)?;
         let list = match listed {
             Some(list) => self.nodes.acls.intern(&guarded(path, list)),
             None => parent_acl.clone(),
@@ -251,6 +268,7 @@ impl<'a> Change<'a> {
         self.mix(b'c', path, data.map(|data| &data[..]));
         self.hash.number(owner.number() as u64);
         self.mix_acl(&list);
+        self.quota_created(path, bytes);
         let path: Arc<str> = path.into();
         self.event(EventType::NodeCreated, path.clone(), list);
         self.children_changed(parent_path, parent_acl);
@@ -334,11 +352,13 @@ impl<'a> Change<'a> {
 
     fn remove(&mut self, path: Arc<str>, slot: u32, parent: u32, acl: AclRef) {
         let zxid = self.zxid.0;
+        let bytes = self.nodes.body(slot).map_or(0, |body| body.data.len());
         let above = self.nodes.touch(parent, zxid);
         above.num_children -= 1;
         above.pzxid = zxid;
         self.nodes.delete(zxid, slot, path.clone());
         self.mix(b'd', &path, None);
+        self.quota_deleted(&path, bytes);
         if let Some(name) = binding::name_of(&path) {
             self.bindings.push(BindingEdit::Gone(name.into()));
         }
@@ -356,8 +376,10 @@ impl<'a> Change<'a> {
         let slot = self.nodes.find(path).ok_or(ErrorCode::NoNode)?;
         let body = self.nodes.body(slot).expect("found as existing");
         authority.check(&body.acl, Perms::WRITE)?;
-        check_version(body.version, version)?;
-        let acl = body.acl.clone();
+        let (acl, version_now) = (body.acl.clone(), body.version);
+        let more_bytes = data.map_or(0, Bytes::len) as i64 - body.data.len() as i64;
+        self.check_quota(path, 0, more_bytes)?;
+        check_version(version_now, version)?;
         self.edit_binding(path, data)?;
         let body = self.nodes.touch(slot, self.zxid.0);
         body.data = Data::new(data);
@@ -367,6 +389,7 @@ impl<'a> Change<'a> {
         let stat = body.stat();
         self.mix(b's', path, data.map(|data| &data[..]));
         self.hash.number(u64::from(stat.version as u32));
+        self.quota_moved(path, 0, more_bytes);
         self.event(EventType::NodeDataChanged, path.into(), acl);
         Ok(OpReply::Set(stat))
     }
@@ -442,7 +465,7 @@ impl<'a> Change<'a> {
         self.events.push(Event { kind, path, acl });
     }
 
-    fn mix(&mut self, kind: u8, path: &str, data: Option<&[u8]>) {
+    pub(super) fn mix(&mut self, kind: u8, path: &str, data: Option<&[u8]>) {
         self.hash.number(u64::from(kind));
         self.hash.bytes(path.as_bytes());
         self.hash.optional(data);

@@ -123,6 +123,7 @@ impl Tree {
                 failed.unwrap_or(Reply::Multi(replies))
             }
         };
+        applied.over_quota = std::mem::take(&mut change.over_quota);
         if let Some(error) = failure(&reply) {
             change.undo();
             drop(change);

@@ -78,6 +78,19 @@ impl Nodes {
         self.current.get(slot).body.as_ref()
     }
 
+    /// What stood at a path before the command `zxid`, which is in progress.
+    pub(crate) fn before(&self, path: &str, zxid: u64) -> Option<&Body> {
+        let slot = self.find_any(path)?;
+        let current = self.current.get(slot);
+        if current.from != zxid {
+            return current.body.as_ref();
+        }
+        match self.nodes.get(slot).older {
+            NONE => None,
+            older => self.old.get(older).version.body.as_ref(),
+        }
+    }
+
     /// What a node was at a zxid.
     pub(super) fn body_at(&self, slot: u32, zxid: u64) -> Option<&Body> {
         self.version_at(slot, zxid)
@@ -106,7 +119,7 @@ impl Nodes {
 
     /// The slots of all children, tombstones included. While the lock is let go, one may
     /// move to a lower place; none that a view sees moves to a higher one.
-    pub(super) fn children(&self, slot: u32) -> &[u32] {
+    pub(crate) fn children(&self, slot: u32) -> &[u32] {
         self.nodes
             .get(slot)
             .children

@@ -1,0 +1,277 @@
+//! Quotas: which subtrees have one, and the texts in which limits and statistics are kept.
+//!
+//! 1. A client creates `/zookeeper/quota/<path>/zookeeper_limits`: from then on [`Quotas`] has
+//!    `<path>`.
+//! 2. It creates `zookeeper_stats` beside it: apply counts the subtree and writes the znodes
+//!    and bytes there as a [`Track`], whatever the client had put.
+//! 3. With each change of a znode below `<path>`, apply adds the difference to the statistics of
+//!    the deepest quota above it, without touching that znode's Stat.
+//! 4. A write that enforces quotas is held against the limits first: beyond a hard one it is
+//!    refused with QuotaExceeded, beyond a soft one it is reported.
+//!
+//! The forms and rules are those of ZooKeeper's `StatsTrack`, `Quotas` and `PathTrie`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::path;
+
+/// The znode that states the limits.
+pub const LIMITS: &str = "zookeeper_limits";
+/// The znode that holds the statistics.
+pub const STATS: &str = "zookeeper_stats";
+
+const COUNT: &str = "count";
+const COUNT_HARD_LIMIT: &str = "countHardLimit";
+const BYTES: &str = "bytes";
+const BYTES_HARD_LIMIT: &str = "byteHardLimit";
+
+/// The quota that a znode of that name belongs to, if it can: what follows `/zookeeper/quota`
+/// in its parent's path, which is not empty for one that states limits.
+pub(crate) fn subject<'a>(path: &'a str, name: &str) -> Option<&'a str> {
+    path.strip_prefix(path::QUOTA)?
+        .strip_suffix(name)?
+        .strip_suffix('/')
+}
+
+/// The path of a quota's limits.
+pub(crate) fn limits_path(prefix: &str) -> String {
+    format!("{}{prefix}/{LIMITS}", path::QUOTA)
+}
+
+/// The path of a quota's statistics.
+pub(crate) fn stats_path(prefix: &str) -> String {
+    format!("{}{prefix}/{STATS}", path::QUOTA)
+}
+
+/// The subtrees that have limits.
+///
+/// It is a function of the znodes: a subtree is in it exactly while there is a znode that
+/// states its limits, so that a restart changes nothing.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Quotas {
+    /// How many znodes state limits for each path: several can, since ZooKeeper passes over
+    /// segments of nothing but spaces.
+    by_path: BTreeMap<String, u32>,
+}
+
+impl Quotas {
+    /// Is there none? Then nothing is to be looked up.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_path.is_empty()
+    }
+
+    /// The subtree for which a znode would state limits; the root can have none.
+    pub(crate) fn limited_by(path: &str) -> Option<&str> {
+        subject(path, LIMITS).filter(|subject| !subject.is_empty())
+    }
+
+    pub(crate) fn add(&mut self, subject: &str) {
+        *self.by_path.entry(plain(subject).into_owned()).or_default() += 1;
+    }
+
+    pub(crate) fn remove(&mut self, subject: &str) {
+        let subject = plain(subject);
+        if let Some(count) = self.by_path.get_mut(&*subject) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_path.remove(&*subject);
+            }
+        }
+    }
+
+    /// The deepest subtree with a quota that the path is in.
+    pub(crate) fn of(&self, path: &str) -> Option<&str> {
+        if self.by_path.is_empty() {
+            return None;
+        }
+        let path = plain(path);
+        let mut at = &*path;
+        while !at.is_empty() {
+            if let Some((found, _)) = self.by_path.get_key_value(at) {
+                return Some(found);
+            }
+            at = &at[..at.rfind('/')?];
+        }
+        None
+    }
+}
+
+/// The path as ZooKeeper's trie sees it: without segments of nothing but spaces, and with a
+/// slash before each.
+fn plain(path: &str) -> Cow<'_, str> {
+    let is_blank = |segment: &&str| segment.chars().all(|char| char <= ' ');
+    let mut segments = path.split('/');
+    if segments.next() == Some("") && !segments.any(|segment| is_blank(&segment)) {
+        return Cow::Borrowed(path);
+    }
+    let segments = path.split('/').filter(|segment| !is_blank(segment));
+    Cow::Owned(segments.fold(String::new(), |plain, segment| plain + "/" + segment))
+}
+
+/// Named numbers in a text: `count=4,bytes=5=;byteHardLimit=10;countHardLimit=10`.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Track {
+    numbers: BTreeMap<String, i64>,
+}
+
+impl Track {
+    /// Reads a text; `None` where ZooKeeper's parser fails.
+    /// (test: `tracks_are_read_and_written_as_zookeeper_does`)
+    pub(crate) fn parse(text: &[u8]) -> Option<Track> {
+        let text = String::from_utf8_lossy(text);
+        let mut numbers = BTreeMap::new();
+        // Java's split: runs of separators are one, and only empty pieces at the end are dropped.
+        let text = text.trim_end_matches([',', ';']);
+        if text.is_empty() {
+            return Some(Track { numbers });
+        }
+        let mut rest = text;
+        loop {
+            let (pair, more) = match rest.find([',', ';']) {
+                Some(end) => (&rest[..end], rest[end..].trim_start_matches([',', ';'])),
+                None => (rest, ""),
+            };
+            let mut parts = pair.trim_end_matches('=').split('=');
+            let key = parts.next()?;
+            let number = match parts.next()? {
+                "" => -1,
+                digits => digits.parse().ok()?,
+            };
+            numbers.insert(key.to_owned(), number);
+            if more.is_empty() {
+                return Some(Track { numbers });
+            }
+            rest = more;
+        }
+    }
+
+    /// The text, which older parsers can read the beginning of.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("{COUNT}={},{BYTES}={}", self.count(), self.bytes());
+        let others = self
+            .numbers
+            .iter()
+            .filter(|(key, _)| *key != COUNT && *key != BYTES);
+        for (at, (key, number)) in others.enumerate() {
+            text += if at == 0 { "=;" } else { ";" };
+            text += &format!("{key}={number}");
+        }
+        text
+    }
+
+    pub(crate) fn new(count: i64, bytes: i64) -> Track {
+        let mut track = Track::default();
+        track.set(count, bytes);
+        track
+    }
+
+    pub(crate) fn set(&mut self, count: i64, bytes: i64) {
+        self.numbers.insert(COUNT.to_owned(), count);
+        self.numbers.insert(BYTES.to_owned(), bytes);
+    }
+
+    /// -1 where it is not stated, as everywhere here.
+    pub(crate) fn count(&self) -> i64 {
+        self.get(COUNT)
+    }
+
+    pub(crate) fn bytes(&self) -> i64 {
+        self.get(BYTES)
+    }
+
+    pub(crate) fn count_hard_limit(&self) -> i64 {
+        self.get(COUNT_HARD_LIMIT)
+    }
+
+    pub(crate) fn bytes_hard_limit(&self) -> i64 {
+        self.get(BYTES_HARD_LIMIT)
+    }
+
+    fn get(&self, key: &str) -> i64 {
+        self.numbers.get(key).copied().unwrap_or(-1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracks_are_read_and_written_as_zookeeper_does() {
+        // Left: what stands in a znode; right: what ZooKeeper 3.9.5's StatsTrack makes of it.
+        for (text, again) in [
+            ("", Some("count=-1,bytes=-1")),
+            ("count=4,bytes=5", Some("count=4,bytes=5")),
+            ("bytes=5;count=4", Some("count=4,bytes=5")),
+            (
+                "count=4,bytes=5=;countHardLimit=10;byteHardLimit=11",
+                Some("count=4,bytes=5=;byteHardLimit=11;countHardLimit=10"),
+            ),
+            ("count==4,bytes=5", Some("count=-1,bytes=5")),
+            ("count=+4,,;bytes=-5;;", Some("count=4,bytes=-5")),
+            (";;,", Some("count=-1,bytes=-1")),
+            ("x=1", Some("count=-1,bytes=-1=;x=1")),
+            ("=7", Some("count=-1,bytes=-1=;=7")),
+            ("count=1,count=2", Some("count=2,bytes=-1")),
+            ("count", None),
+            ("count=", None),
+            ("=", None),
+            (",count=1", None),
+            ("count=x", None),
+            ("count=1 ", None),
+            ("count=9223372036854775808", None),
+        ] {
+            let track = Track::parse(text.as_bytes()).map(|track| track.text());
+            assert_eq!(track.as_deref(), again, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_deepest_quota_counts() {
+        let mut quotas = Quotas::default();
+        assert!(quotas.is_empty() && quotas.of("/a").is_none());
+        for path in ["/a", "/a/b/c", "/a/b/c"] {
+            quotas.add(path);
+        }
+        for (path, of) in [
+            ("/", None),
+            ("/ab", None),
+            ("/a", Some("/a")),
+            ("/a/b", Some("/a")),
+            ("/a/b/c", Some("/a/b/c")),
+            ("/a/ /b/c/d", Some("/a/b/c")),
+            ("/a/b/cd", Some("/a")),
+        ] {
+            assert_eq!(quotas.of(path), of, "{path}");
+        }
+        quotas.remove("/a/b/c");
+        assert_eq!(quotas.of("/a/b/c"), Some("/a/b/c"));
+        quotas.remove("/a/ /b/c");
+        assert_eq!(quotas.of("/a/b/c"), Some("/a"));
+        quotas.remove("/x");
+        quotas.remove("/a");
+        assert!(quotas.is_empty());
+    }
+
+    #[test]
+    fn a_quotas_znodes_name_their_subtree() {
+        for (path, of) in [
+            ("/zookeeper/quota/a/b/zookeeper_limits", Some("/a/b")),
+            ("/zookeeper/quota/zookeeper_limits", None),
+            ("/zookeeper/quota/a/zookeeper_stats", None),
+            ("/zookeeper/quota/a/xzookeeper_limits", None),
+            ("/other/a/zookeeper_limits", None),
+        ] {
+            assert_eq!(Quotas::limited_by(path), of, "{path}");
+        }
+        assert_eq!(subject("/zookeeper/quota/zookeeper_stats", STATS), Some(""));
+        assert_eq!(
+            (limits_path("/a"), stats_path("")),
+            (
+                "/zookeeper/quota/a/zookeeper_limits".to_owned(),
+                "/zookeeper/quota/zookeeper_stats".to_owned()
+            )
+        );
+    }
+}
