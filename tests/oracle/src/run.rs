@@ -1,0 +1,611 @@
+//! One case against one server.
+//!
+//! 1. The keeper, a super user's session that lasts for all cases, creates the case's root; the
+//!    sessions open.
+//! 2. A step is done, its replies awaited; then every connection asks for one more thing and reads
+//!    up to its answer. An event reaches a client before any answer that could show its cause, so
+//!    after that barrier nothing is under way: both servers see one total order of requests, and
+//!    what a step caused is all there. (A request pipelined behind another is ordered by its
+//!    connection.)
+//! 3. What came is put into words ([`crate::answer`]), per step and session.
+//! 4. The sessions close, the keeper removes what is left.
+//!
+//! A session whose connection the server has closed reattaches before its next request; one that
+//! has expired begins anew. Both are part of what is compared.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+
+use innkeeper_proto::ErrorCode;
+
+use crate::answer::{self, Names, Pair};
+use crate::connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, Connection, Hello, Received};
+use crate::op::{
+    AclEntry, Case, Context, CreateOp, Credential, Damage, Op, ReadOp, Request, Slot, Step,
+    VersionOp,
+};
+use crate::wire::Input;
+
+/// The super user, as the servers are started.
+pub const SUPER: &[u8] = b"super:super";
+/// Where sessions that are to expire leave a mark.
+const MARKS: &str = "/oracle-marks";
+/// The timeout that a session which is to expire asks for: the shortest.
+const EXPIRY_MS: i32 = 1;
+/// How long it may take to expire.
+const EXPIRED_WITHIN: Duration = Duration::from_secs(30);
+/// The xid of barriers; a case's own count stays far below.
+const BARRIER_XID: i32 = 0x7fff_0000;
+/// A request that is answered by nobody's permission and leaves nothing behind.
+const BARRIER_PATH: &[u8] = b"/oracle-barrier";
+
+/// What one step made a session see.
+pub type Lines = Vec<(Slot, String)>;
+
+/// What a case made a server say.
+pub struct Transcript {
+    /// Before the first step, and after each.
+    pub steps: Vec<Lines>,
+    /// Which operation was answered with which code.
+    pub pairs: HashMap<Pair, u64>,
+}
+
+struct Session {
+    connection: Option<Connection>,
+    id: i64,
+    password: Vec<u8>,
+    timeout_ms: i32,
+    read_only: Option<bool>,
+    /// How many sessions this slot has had.
+    generation: u32,
+    xid: i32,
+    /// The newest zxid that a header has shown it.
+    newest_zxid: i64,
+    /// The newest zxid of the case when its connection was opened.
+    connected_zxid: i64,
+}
+
+/// A server, and the session that keeps house there.
+pub struct Server {
+    address: SocketAddr,
+    keeper: Connection,
+    xid: i32,
+}
+
+impl Server {
+    /// Opens the keeper's session.
+    pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let mut keeper = Connection::open(address)?;
+        // As long as the servers allow: far longer than any case.
+        let welcome = keeper
+            .handshake(&Hello::new(i32::MAX, None))
+            .context("the server refused a session")?;
+        ensure!(welcome.session != 0, "the server refused a session");
+        let mut server = Self {
+            address,
+            keeper,
+            xid: 0,
+        };
+        let auth = Op::Auth {
+            scheme: Some(b"digest".to_vec()),
+            credentials: Some(SUPER.to_vec()),
+        };
+        ensure!(
+            server.keep(auth)?.0 == 0,
+            "the server does not know the super user"
+        );
+        server.keep(create(MARKS, 0))?;
+        Ok(server)
+    }
+
+    /// One request of the keeper's: the error, and the body.
+    fn keep(&mut self, op: Op) -> anyhow::Result<(i32, Vec<u8>)> {
+        self.xid += 1;
+        let xid = op.fixed_xid().unwrap_or(self.xid);
+        let context = Context {
+            root: "",
+            newest_zxid: 0,
+            connected_zxid: 0,
+        };
+        self.keeper.send(&Request::from(op).frame(xid, &context));
+        loop {
+            let Received::Frame(frame) = self.keeper.receive(ANSWER_TIMEOUT) else {
+                bail!("the server no longer answers the keeper's session");
+            };
+            let mut input = Input::new(&frame);
+            if let (Some(found), Some(_), Some(error)) = (input.i32(), input.i64(), input.i32())
+                && found == xid
+            {
+                return Ok((error, input.rest().to_vec()));
+            }
+        }
+    }
+
+    fn children(&mut self, path: &str) -> anyhow::Result<Vec<String>> {
+        let (error, body) = self.keep(read(ReadOp::GetChildren, path, false))?;
+        if error != 0 {
+            return Ok(Vec::new());
+        }
+        let list = Input::new(&body).list(Input::bytes).flatten();
+        Ok(list
+            .unwrap_or_default()
+            .into_iter()
+            .map(|name| {
+                format!(
+                    "{path}/{}",
+                    String::from_utf8_lossy(&name.unwrap_or_default())
+                )
+            })
+            .collect())
+    }
+
+    /// Removes a znode and what is below it.
+    fn remove(&mut self, path: &str) -> anyhow::Result<()> {
+        for child in self.children(path)? {
+            self.remove(&child)?;
+        }
+        self.keep(Op::Version {
+            op: VersionOp::Delete,
+            path: Some(path.as_bytes().to_vec()),
+            version: -1,
+        })?;
+        Ok(())
+    }
+
+    /// Waits until a znode is gone.
+    fn gone(&mut self, path: &str) -> anyhow::Result<bool> {
+        if self.keep(read(ReadOp::Exists, path, true))?.0 != 0 {
+            return Ok(true);
+        }
+        // The next thing that comes is the event.
+        Ok(matches!(
+            self.keeper.receive(EXPIRED_WITHIN),
+            Received::Frame(_)
+        ))
+    }
+
+    /// Runs a case below `root`.
+    pub fn run(&mut self, case: &Case, root: &str) -> anyhow::Result<Transcript> {
+        ensure!(
+            self.keep(create(root, 0))?.0 == 0,
+            "the root {root} cannot be created"
+        );
+        let mut run = Run {
+            server: self,
+            root,
+            names: Names::default(),
+            sessions: Vec::new(),
+            newest_zxid: 0,
+            transcript: Transcript {
+                steps: Vec::new(),
+                pairs: HashMap::new(),
+            },
+        };
+        let mut lines = Lines::new();
+        for (slot, opening) in case.sessions.iter().enumerate() {
+            run.sessions.push(Session {
+                connection: None,
+                id: 0,
+                password: Vec::new(),
+                timeout_ms: opening.timeout_ms,
+                read_only: opening.read_only,
+                generation: 0,
+                xid: 0,
+                newest_zxid: 0,
+                connected_zxid: 0,
+            });
+            run.begin(slot, &mut lines)?;
+        }
+        run.transcript.steps.push(lines);
+        for step in &case.steps {
+            let mut lines = Lines::new();
+            run.step(step, &mut lines)?;
+            run.barrier(&mut lines, ends_a_session(step));
+            run.transcript.steps.push(lines);
+        }
+        let transcript = run.end();
+        self.remove(root)?;
+        self.remove(&format!("/zookeeper/quota{root}"))?;
+        Ok(transcript)
+    }
+}
+
+/// Does the step delete ephemerals in an order that is chance?
+fn ends_a_session(step: &Step) -> bool {
+    let closes = |request: &Request| request.op == Op::Close;
+    match step {
+        Step::Call(_, request) => closes(request),
+        Step::Pipeline(_, requests) => requests.iter().any(closes),
+        Step::Expire(_) => true,
+        Step::Reattach { .. } | Step::Drop(_) => false,
+    }
+}
+
+/// Is the connection closed behind this answer?
+fn closes(op: &Op, error: i32) -> bool {
+    let code = ErrorCode::from_code(error);
+    match op {
+        Op::Close => true,
+        Op::Auth { .. } | Op::Sasl { .. } => error != 0,
+        Op::Unknown { .. }
+        | Op::Version {
+            op: VersionOp::Check,
+            ..
+        } => code == Some(ErrorCode::Unimplemented),
+        _ => false,
+    }
+}
+
+struct Run<'a> {
+    server: &'a mut Server,
+    root: &'a str,
+    names: Names,
+    sessions: Vec<Session>,
+    newest_zxid: i64,
+    transcript: Transcript,
+}
+
+impl Run<'_> {
+    /// Opens a new session in a slot.
+    fn begin(&mut self, slot: Slot, lines: &mut Lines) -> anyhow::Result<()> {
+        let session = &mut self.sessions[slot];
+        let mut connection = Connection::open(self.server.address)?;
+        let hello = Hello::new(session.timeout_ms, session.read_only);
+        let Some(welcome) = connection.handshake(&hello) else {
+            lines.push((slot, "a new session: the connection is closed".to_owned()));
+            return Ok(());
+        };
+        lines.push((slot, format!("a new session: {}", welcome.line)));
+        if welcome.session == 0 {
+            return Ok(());
+        }
+        session.generation += 1;
+        session.id = welcome.session;
+        session.password = welcome.password;
+        session.connection = Some(connection);
+        session.newest_zxid = 0;
+        session.connected_zxid = self.newest_zxid;
+        self.names
+            .session(session.id, format!("s{slot}.{}", session.generation));
+        Ok(())
+    }
+
+    /// Opens a new connection for a slot's session; says whether the session is there.
+    fn reattach(
+        &mut self,
+        slot: Slot,
+        with: Credential,
+        timeout_ms: i32,
+        lines: &mut Lines,
+    ) -> anyhow::Result<bool> {
+        let session = &mut self.sessions[slot];
+        let mut connection = Connection::open(self.server.address)?;
+        let mut hello = Hello::new(timeout_ms, session.read_only);
+        hello.session = session.id;
+        hello.password = match with {
+            Credential::Right | Credential::Ahead => Some(session.password.clone()),
+            Credential::Wrong => Some(session.password.iter().map(|byte| !byte).collect()),
+            Credential::Short => Some(b"abc".to_vec()),
+            Credential::Null => None,
+        };
+        if with == Credential::Ahead {
+            hello.last_zxid = i64::MAX;
+        }
+        let welcome = connection.handshake(&hello);
+        let Some(welcome) = welcome else {
+            lines.push((slot, "reattach: the connection is closed".to_owned()));
+            return Ok(false);
+        };
+        let same = if welcome.session == session.id && welcome.password == session.password {
+            "the same session"
+        } else {
+            "not the session"
+        };
+        lines.push((slot, format!("reattach: {same}, {}", welcome.line)));
+        if welcome.session == 0 {
+            if !matches!(connection.receive(CLOSE_TIMEOUT), Received::Closed) {
+                lines.push((slot, "reattach: refused, and not closed".to_owned()));
+            }
+            return Ok(false);
+        }
+        let old = self.sessions[slot].connection.replace(connection);
+        if let Some(mut old) = old {
+            self.until_closed(slot, &mut old, lines);
+        }
+        self.sessions[slot].connected_zxid = self.newest_zxid;
+        Ok(true)
+    }
+
+    /// Reads what a connection still has to say until the server closes it.
+    fn until_closed(&mut self, slot: Slot, connection: &mut Connection, lines: &mut Lines) {
+        loop {
+            match connection.receive(CLOSE_TIMEOUT) {
+                Received::Frame(frame) => {
+                    let (line, _) = answer::event(&frame, &mut self.names);
+                    lines.push((slot, format!("before it is closed: {line}")));
+                }
+                Received::Closed => {
+                    lines.push((slot, "the connection is closed".to_owned()));
+                    return;
+                }
+                Received::Nothing => {
+                    lines.push((slot, "the connection is NOT closed".to_owned()));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes sure that a slot has a session and a connection.
+    fn connect(&mut self, slot: Slot, lines: &mut Lines) -> anyhow::Result<()> {
+        let session = &self.sessions[slot];
+        if session.connection.is_some() {
+            return Ok(());
+        }
+        let timeout_ms = session.timeout_ms;
+        if session.id != 0 && self.reattach(slot, Credential::Right, timeout_ms, lines)? {
+            return Ok(());
+        }
+        self.begin(slot, lines)
+    }
+
+    fn step(&mut self, step: &Step, lines: &mut Lines) -> anyhow::Result<()> {
+        match step {
+            Step::Call(slot, request) => {
+                self.connect(*slot, lines)?;
+                self.requests(*slot, std::slice::from_ref(request), lines);
+            }
+            Step::Pipeline(slot, requests) => {
+                self.connect(*slot, lines)?;
+                self.requests(*slot, requests, lines);
+            }
+            Step::Reattach {
+                slot,
+                with,
+                dropped,
+            } => {
+                if *dropped {
+                    self.sessions[*slot].connection = None;
+                }
+                let timeout_ms = self.sessions[*slot].timeout_ms;
+                if self.sessions[*slot].id == 0 {
+                    self.begin(*slot, lines)?;
+                } else if !self.reattach(*slot, *with, timeout_ms, lines)?
+                    && *with != Credential::Ahead
+                {
+                    // ZooKeeper closes the owner's connection, Innkeeper does not: see
+                    // `deliberate::WRONG_PASSWORD`. Both go on without it.
+                    self.sessions[*slot].connection = None;
+                }
+            }
+            Step::Drop(slot) => self.sessions[*slot].connection = None,
+            Step::Expire(slot) => self.expire(*slot, lines)?,
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, slot: Slot, lines: &mut Lines) -> anyhow::Result<()> {
+        if self.sessions[slot].id == 0 {
+            self.begin(slot, lines)?;
+        }
+        if !self.reattach(slot, Credential::Right, EXPIRY_MS, lines)? {
+            return Ok(());
+        }
+        let mark = format!("{MARKS}{}-{slot}", self.root);
+        let xid = self.next_xid(slot);
+        let context = self.context(slot);
+        let frame = Request::from(create(&mark, 1)).frame(xid, &context);
+        let session = &mut self.sessions[slot];
+        if let Some(connection) = &mut session.connection {
+            connection.send(&frame);
+            while let Received::Frame(frame) = connection.receive(ANSWER_TIMEOUT) {
+                if Input::new(&frame).i32() == Some(xid) {
+                    break;
+                }
+            }
+        }
+        session.connection = None;
+        if !self.server.gone(&mark)? {
+            lines.push((slot, "the session does NOT expire".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn next_xid(&mut self, slot: Slot) -> i32 {
+        self.sessions[slot].xid += 1;
+        self.sessions[slot].xid
+    }
+
+    fn context(&self, slot: Slot) -> Context<'_> {
+        Context {
+            root: self.root,
+            newest_zxid: self.newest_zxid,
+            connected_zxid: self.sessions[slot].connected_zxid,
+        }
+    }
+
+    /// Sends requests at once and awaits all their replies.
+    fn requests(&mut self, slot: Slot, requests: &[Request], lines: &mut Lines) {
+        let mut sent = Vec::new();
+        let mut xids = Vec::new();
+        for request in requests {
+            let own = self.next_xid(slot);
+            let xid = request.op.fixed_xid().unwrap_or(own);
+            sent.extend_from_slice(&request.frame(xid, &self.context(slot)));
+            xids.push(xid);
+        }
+        let Some(mut connection) = self.sessions[slot].connection.take() else {
+            lines.push((slot, "there is no connection".to_owned()));
+            return;
+        };
+        connection.send(&sent);
+        let mut waiting = requests.iter().zip(&xids);
+        let mut next = waiting.next();
+        // Without a body to read its number from, a broken header has no reply at all.
+        let close_only = requests
+            .iter()
+            .any(|request| matches!(request.damage, Damage::Cut(_)));
+        let timeout = if close_only {
+            CLOSE_TIMEOUT
+        } else {
+            ANSWER_TIMEOUT
+        };
+        while let Some((request, &xid)) = next {
+            match connection.receive(timeout) {
+                Received::Frame(frame) if Input::new(&frame).i32() == Some(-1) => {
+                    self.event(slot, &frame, lines);
+                }
+                Received::Frame(frame) => {
+                    let answer = answer::reply(&request.op, &frame, xid, &mut self.names);
+                    let back = self.seen(slot, answer.zxid);
+                    lines.push((slot, format!("{}{back}", answer.line)));
+                    for pair in answer.pairs {
+                        *self.transcript.pairs.entry(pair).or_default() += 1;
+                    }
+                    next = waiting.next();
+                    if next.is_none() && closes(&request.op, answer.error) {
+                        // ZooKeeper says so first and closes a moment later.
+                        self.until_closed(slot, &mut connection, lines);
+                        return;
+                    }
+                }
+                Received::Closed => {
+                    lines.push((
+                        slot,
+                        format!("{}: closed instead", crate::op::name(request.op.code())),
+                    ));
+                    return;
+                }
+                Received::Nothing => {
+                    lines.push((
+                        slot,
+                        format!("{}: NO ANSWER", crate::op::name(request.op.code())),
+                    ));
+                    return;
+                }
+            }
+        }
+        self.sessions[slot].connection = Some(connection);
+    }
+
+    fn event(&mut self, slot: Slot, frame: &[u8], lines: &mut Lines) {
+        let (line, zxid) = answer::event(frame, &mut self.names);
+        let back = self.seen(slot, zxid);
+        lines.push((slot, format!("{line}{back}")));
+    }
+
+    /// Takes note of a header's zxid.
+    fn seen(&mut self, slot: Slot, zxid: i64) -> &'static str {
+        self.newest_zxid = self.newest_zxid.max(zxid);
+        let session = &mut self.sessions[slot];
+        if zxid > 0 && zxid < session.newest_zxid {
+            return " ZXID WENT BACK";
+        }
+        session.newest_zxid = session.newest_zxid.max(zxid);
+        ""
+    }
+
+    /// Reads everything that is under way to any session.
+    fn barrier(&mut self, lines: &mut Lines, any_order: bool) {
+        let context = Context {
+            root: self.root,
+            newest_zxid: 0,
+            connected_zxid: 0,
+        };
+        let frame = Request::from(Op::Read {
+            op: ReadOp::Exists,
+            path: Some(BARRIER_PATH.to_vec()),
+            watch: false,
+        })
+        .frame(BARRIER_XID, &context);
+        for session in &mut self.sessions {
+            if let Some(connection) = &mut session.connection {
+                connection.send(&frame);
+            }
+        }
+        for slot in 0..self.sessions.len() {
+            let Some(mut connection) = self.sessions[slot].connection.take() else {
+                continue;
+            };
+            let mut events = Vec::new();
+            let open = loop {
+                match connection.receive(ANSWER_TIMEOUT) {
+                    Received::Frame(frame) => match Input::new(&frame).i32() {
+                        Some(BARRIER_XID) => break true,
+                        Some(-1) => events.push(frame),
+                        _ => lines.push((
+                            slot,
+                            format!("a reply that nobody awaits: {}", frame.escape_ascii()),
+                        )),
+                    },
+                    Received::Closed => break false,
+                    Received::Nothing => {
+                        lines.push((slot, "THE BARRIER IS NOT ANSWERED".to_owned()));
+                        break false;
+                    }
+                }
+            };
+            if any_order {
+                events.sort_by_key(|frame| answer::event_key(frame));
+            }
+            for frame in events {
+                self.event(slot, &frame, lines);
+            }
+            if open {
+                self.sessions[slot].connection = Some(connection);
+            } else {
+                lines.push((slot, "the connection is closed".to_owned()));
+            }
+        }
+    }
+
+    /// Closes all sessions; what they say to that is nobody's concern.
+    fn end(mut self) -> Transcript {
+        for slot in 0..self.sessions.len() {
+            let mut unseen = Lines::new();
+            let session = &self.sessions[slot];
+            let timeout_ms = session.timeout_ms;
+            if session.connection.is_none()
+                && session.id != 0
+                && self
+                    .reattach(slot, Credential::Right, timeout_ms, &mut unseen)
+                    .is_err()
+            {
+                continue;
+            }
+            let xid = self.next_xid(slot);
+            let frame = Request::from(Op::Close).frame(xid, &self.context(slot));
+            if let Some(connection) = &mut self.sessions[slot].connection {
+                connection.send(&frame);
+                while let Received::Frame(_) = connection.receive(CLOSE_TIMEOUT) {}
+            }
+        }
+        self.transcript
+    }
+}
+
+fn create(path: &str, flags: i32) -> Op {
+    Op::Create {
+        op: CreateOp::Create,
+        path: Some(path.as_bytes().to_vec()),
+        data: Some(Vec::new()),
+        acl: Some(vec![AclEntry {
+            perms: 31,
+            scheme: Some(b"world".to_vec()),
+            id: Some(b"anyone".to_vec()),
+        }]),
+        flags,
+        ttl_ms: 0,
+    }
+}
+
+fn read(op: ReadOp, path: &str, watch: bool) -> Op {
+    Op::Read {
+        op,
+        path: Some(path.as_bytes().to_vec()),
+        watch,
+    }
+}
