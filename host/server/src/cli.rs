@@ -42,6 +42,7 @@ enum Command {
 /// Runs what the command line asks for. An error is one sentence on stderr.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    let serves = matches!(cli.command, Command::Serve(_));
     let done = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
@@ -53,7 +54,10 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("innkeeper: {error:#}");
-            ExitCode::FAILURE
+            match serves {
+                true => ExitCode::from(serve::exit_code(&error)),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -36,6 +36,9 @@ use crate::sweeper;
 use crate::throttle::Outstanding;
 use crate::tickets::Tickets;
 
+/// For whom the admin's port is opened, as errors name it.
+pub(crate) const HTTP: &str = "HTTP";
+
 /// Why a node does not start. Each says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -105,12 +108,18 @@ impl<R: Runtime> Node<R> {
         raft: Settings,
     ) -> Result<Self, StartError> {
         let auth = Auth::new(&settings)?;
-        let clients_listener = listen(&runtime, settings.listen, "ZooKeeper's clients").await?;
+        let clients_listener = match settings.plain_clients {
+            true => Some(listen(&runtime, settings.listen, "ZooKeeper's clients").await?),
+            false => None,
+        };
         let http_listener = match settings.http {
-            Some(addr) => Some(listen(&runtime, addr, "HTTP").await?),
+            Some(addr) => Some(listen(&runtime, addr, HTTP).await?),
             None => None,
         };
-        let addr = clients_listener.local_addr().unwrap_or(settings.listen);
+        let addr = clients_listener
+            .as_ref()
+            .and_then(Listener::local_addr)
+            .unwrap_or(settings.listen);
         let http = http_listener
             .as_ref()
             .and_then(|listener| listener.local_addr().or(settings.http));
@@ -190,10 +199,10 @@ impl<R: Runtime> Node<R> {
             })?;
         guests.wait_for_authorizers().await;
         let runtime = &core.runtime;
-        tasks.push(runtime.spawn(
-            Role::Client,
-            listener::accept(core.clone(), clients_listener),
-        ));
+        if let Some(listener) = clients_listener {
+            let accepting = listener::accept(core.clone(), listener);
+            tasks.push(runtime.spawn(Role::Client, accepting));
+        }
         tasks.push(runtime.spawn(Role::Client, expire(core.clone())));
         tasks.push(runtime.spawn(Role::Client, sweeper::run(core.clone())));
         Ok(Self {
@@ -221,12 +230,14 @@ impl<R: Runtime> Node<R> {
 
     /// The line that says that the node is ready, and where.
     pub fn ready_line(&self) -> String {
-        let http = self
-            .http
-            .map_or_else(|| "none".to_owned(), |addr| addr.to_string());
+        let shown = |addr: Option<SocketAddr>| {
+            addr.map_or_else(|| "none".to_owned(), |addr| addr.to_string())
+        };
+        let plain = self.core.settings.plain_clients.then_some(self.addr);
         format!(
-            "innkeeper ready: zookeeper={} http={http} admin={}",
-            self.addr,
+            "innkeeper ready: zookeeper={} http={} admin={}",
+            shown(plain),
+            shown(self.http),
             self.core.admin_path().display()
         )
     }

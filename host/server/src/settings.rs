@@ -77,6 +77,9 @@ pub struct NodeSettings {
     pub data: PathBuf,
     /// Where ZooKeeper's clients connect; port 0 picks one.
     pub listen: SocketAddr,
+    /// Whether clients may connect without TLS (`clientPort` is set); `secure_listen` is where
+    /// they connect otherwise.
+    pub plain_clients: bool,
     /// Where HTTP is served; port 0 picks one, `None` serves none.
     pub http: Option<SocketAddr>,
     /// ZooKeeper's tick; session timeouts lie between 2 and 20 of it.
@@ -241,6 +244,7 @@ impl NodeSettings {
             node_id: 1,
             data: data.into(),
             listen: any,
+            plain_clients: true,
             http: Some(any),
             tick_time_ms: 2000,
             max_client_connections: 60,

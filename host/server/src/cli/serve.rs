@@ -1,6 +1,7 @@
 //! `innkeeper serve`: one node, until it is asked to end.
 //!
-//! 1. Settings: the flags, else `zoo.cfg` and its `-D` properties, else the defaults.
+//! 1. Settings: the flags, else ZooKeeper's own file and the `-D` properties ([`zoo_cfg`]), else
+//!    the defaults. What is not as ZooKeeper would have it is said on stderr, a line for each.
 //! 2. The node starts; one line on stdout says where it listens, and it is the only one.
 //! 3. SIGTERM or SIGINT: connections are closed, a checkpoint is left, exit code 0.
 
@@ -10,22 +11,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_runtime::{Real, RealConfig, Runtime, Select2, select2};
 use tracing_subscriber::EnvFilter;
 
-use super::zoo_cfg::{self, ZooCfg};
-use crate::node::Node;
+use super::zoo_cfg::{self, Read};
+use crate::node::{HTTP, Node, StartError};
 use crate::settings::NodeSettings;
-
-/// Where clients connect if nothing is said.
-const LISTEN: &str = "127.0.0.1:2181";
-/// Where HTTP is served if nothing is said.
-const HTTP: &str = "127.0.0.1:8080";
-/// ZooKeeper's tick if nothing is said.
-const TICK_TIME_MS: u32 = 2000;
-/// ZooKeeper's limit of connections per address if nothing is said.
-const MAX_CLIENT_CNXNS: usize = 60;
 
 /// Flags of `innkeeper serve`; a flag outweighs what `zoo.cfg` says.
 #[derive(Debug, Args)]
@@ -54,7 +45,7 @@ pub(super) struct ServeArgs {
     /// Connections that one address may have; 0 is any number [default: 60]
     #[arg(long, value_name = "N")]
     max_client_cnxns: Option<usize>,
-    /// A Java system property, as ZooKeeper's start scripts pass them
+    /// A Java system property, as ZooKeeper's start scripts pass them; the file outweighs it
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     properties: Vec<String>,
 }
@@ -62,7 +53,7 @@ pub(super) struct ServeArgs {
 /// Runs a node until the process is asked to end.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     log_to_stderr();
-    let settings = settings_of(args)?;
+    let settings = settings_of(args).map_err(Invalid)?;
     Real::run(RealConfig::default(), |runtime| serve(runtime, settings))
         .context("the threads of the node cannot be started")?
 }
@@ -98,75 +89,79 @@ fn log_to_stderr() {
 }
 
 fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
-    let mut file = match &args.config {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| {
-                format!(
-                    "{} cannot be read; name a zoo.cfg that this user may read",
-                    path.display()
-                )
-            })?;
-            zoo_cfg::read(&text).with_context(|| format!("{} is not usable", path.display()))?
-        }
-        None => ZooCfg::default(),
+    let Read {
+        mut settings,
+        warnings,
+        notes,
+    } = match &args.config {
+        Some(path) => zoo_cfg::read(path, &args.properties)?,
+        None => zoo_cfg::read_properties(&args.properties, default_data(&args)?)?,
     };
-    for property in &args.properties {
-        let (key, value) = property.split_once('=').unwrap_or((property, "true"));
-        file.set(key, value)
-            .with_context(|| format!("-D{property} is not usable"))?;
+    if let Some(words) = &args.words {
+        settings.words = zoo_cfg::words(words)?;
     }
-    for key in &file.ignored {
-        eprintln!("innkeeper: warning: {key} has no meaning here and is ignored");
+    for note in notes {
+        eprintln!("innkeeper: note: {note}");
     }
-    let data = match args.data.or(file.data_dir) {
-        Some(data) if data.as_os_str().is_empty() => {
+    for warning in warnings {
+        eprintln!("innkeeper: warning: {warning}");
+    }
+    if let Some(data) = args.data {
+        if data.as_os_str().is_empty() {
             return Err(anyhow!("the data folder's path is empty: name a folder"));
         }
-        Some(data) => data,
+        settings.data = data;
+    }
+    if let Some(listen) = args.listen {
+        (settings.listen, settings.plain_clients) = (listen, true);
+    }
+    if let Some(http) = args.http {
+        settings.http = Some(http);
+    }
+    match args.tick_time_ms {
+        Some(0) => return Err(anyhow!("a tick of 0 ms is no tick: choose 1 or more")),
+        Some(tick_time_ms) => settings.tick_time_ms = tick_time_ms,
+        None => {}
+    }
+    if let Some(max) = args.max_client_cnxns {
+        settings.max_client_connections = max;
+    }
+    if let Some(digest) = args.super_digest {
+        if !digest.contains(':') {
+            return Err(anyhow!(
+                "the super user's digest has no colon: write user:base64(sha1(user:password))"
+            ));
+        }
+        settings.super_digest = Some(digest);
+    }
+    Ok(settings)
+}
+
+/// Where a node that is started without a file has its data.
+fn default_data(args: &ServeArgs) -> anyhow::Result<PathBuf> {
+    match &args.data {
+        Some(data) => Ok(data.clone()),
         None => dirs::data_dir()
             .map(|folder| folder.join("innkeeper"))
-            .context("this user has no data folder: name one with --data")?,
-    };
-    let listen = match (args.listen, args.config.is_some()) {
-        (Some(listen), _) => listen,
-        (None, true) => SocketAddr::new(file.client_address, file.client_port),
-        (None, false) => LISTEN.parse()?,
-    };
-    let http = match (args.http, file.admin_port) {
-        (Some(http), _) => Some(http),
-        (None, _) if file.admin_enabled == Some(false) => None,
-        (None, Some(port)) => Some(SocketAddr::from(([127, 0, 0, 1], port))),
-        (None, None) => Some(HTTP.parse()?),
-    };
-    let words = match args.words {
-        Some(words) => zoo_cfg::words(&words)?,
-        None => file.words.unwrap_or_else(|| vec![FourLetterWord::Srvr]),
-    };
-    let tick_time_ms = args
-        .tick_time_ms
-        .or(file.tick_time_ms)
-        .unwrap_or(TICK_TIME_MS);
-    if tick_time_ms == 0 {
-        return Err(anyhow!("a tick of 0 ms is no tick: choose 1 or more"));
+            .context("this user has no data folder: name one with --data"),
     }
-    let super_digest = args.super_digest.or(file.super_digest);
-    if let Some(digest) = &super_digest
-        && !digest.contains(':')
-    {
-        return Err(anyhow!(
-            "the super user's digest has no colon: write user:base64(sha1(user:password))"
-        ));
+}
+
+/// The settings are at fault, not the machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct Invalid(anyhow::Error);
+
+/// What the process exits with, in ZooKeeper's numbers: 2 for settings that cannot be, 3 for a
+/// data folder that cannot be used, 4 for a port of administration that cannot be had, 1 for
+/// everything else. (test: `exit_codes_are_zookeepers`)
+pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Invalid>() {
+        return 2;
     }
-    Ok(NodeSettings {
-        listen,
-        http,
-        tick_time_ms,
-        max_client_connections: args
-            .max_client_cnxns
-            .or(file.max_client_cnxns)
-            .unwrap_or(MAX_CLIENT_CNXNS),
-        words,
-        super_digest,
-        ..NodeSettings::on_free_ports(data)
-    })
+    match error.downcast_ref::<StartError>() {
+        Some(StartError::Data { .. } | StartError::Open(_)) => 3,
+        Some(StartError::Listen { what: HTTP, .. }) => 4,
+        _ => 1,
+    }
 }

@@ -1,0 +1,268 @@
+//! The servers that a file names, and which of them this one is.
+//!
+//! 1. `server.N=host:port:port[:role][;[host:]clientPort]` lines stand in the file, or in the one
+//!    that `dynamicConfigFile` names, but not in both.
+//! 2. `myid` in the data folder says which N this server is; it is needed where several take part.
+//! 3. A node serves alone, however many are named, and [`consequences`] says what that means.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+
+/// One `server.N` line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Member {
+    /// Whether it votes; an observer does not.
+    pub(super) votes: bool,
+    /// Where its clients connect, if the line says so: host and port.
+    pub(super) client: Option<(String, u16)>,
+}
+
+/// All of them, by number.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(super) struct Ensemble {
+    members: BTreeMap<i64, Member>,
+    /// `group.N` and `weight.N`.
+    groups: Vec<String>,
+    standalone_disabled: bool,
+}
+
+impl Ensemble {
+    /// Takes a `server.N`, `group.N` or `weight.N` line; false if the key is none of these.
+    pub(super) fn take(&mut self, key: &str, value: &str) -> anyhow::Result<bool> {
+        if let Some(number) = key.strip_prefix("server.") {
+            let number = number.parse().map_err(|_| {
+                anyhow!("{key}: a server has a number; write server.1, server.2, …")
+            })?;
+            self.members.insert(number, member(key, value)?);
+        } else if key.starts_with("group") || key.starts_with("weight") {
+            self.groups.push(key.to_owned());
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// `standaloneEnabled=false`: one server is an ensemble, too.
+    pub(super) fn disable_standalone(&mut self) {
+        self.standalone_disabled = true;
+    }
+
+    /// Whether ZooKeeper would run as one of several, and so ask for its number.
+    pub(super) fn is_distributed(&self) -> bool {
+        let voters = self.members.values().filter(|member| member.votes).count();
+        voters > 1 || (voters == 1 && self.standalone_disabled)
+    }
+
+    /// Whether no line was taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.groups.is_empty()
+    }
+
+    /// What the line of the server with that number says.
+    pub(super) fn member(&self, number: i64) -> Option<&Member> {
+        self.members.get(&number)
+    }
+
+    /// As ZooKeeper checks it.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let voters = self.members.values().filter(|member| member.votes).count();
+        let observers = self.members.len() - voters;
+        if voters == 0 && self.standalone_disabled {
+            bail!(
+                "standaloneEnabled=false needs a server.N line: name the servers, or leave it out"
+            );
+        }
+        if observers > 0 && voters <= 1 && !self.is_distributed() {
+            bail!("the servers named are observers without a quorum: name those that vote as well");
+        }
+        Ok(())
+    }
+
+    /// What it means that this node serves alone; `None` if it is meant to.
+    pub(super) fn consequences(&self) -> Option<String> {
+        let others = self.members.len().saturating_sub(1);
+        (others > 0).then(|| {
+            format!(
+                "{} servers are named, but this release serves alone: nothing is replicated to the \
+                 other {others}, and each server that is started with such a file has data of its \
+                 own; let clients connect to this one only",
+                self.members.len(),
+            )
+        })
+    }
+
+    /// The keys that share votes out, which nobody counts here.
+    pub(super) fn groups(&self) -> &[String] {
+        &self.groups
+    }
+}
+
+fn member(key: &str, value: &str) -> anyhow::Result<Member> {
+    let form = || {
+        anyhow!(
+            "{key}={value} is not of the form host:port:port[:participant|observer][;[host:]port]"
+        )
+    };
+    let mut halves = value.split(';');
+    let servers = halves.next().unwrap_or_default();
+    let client = match (halves.next(), halves.next()) {
+        (None, _) => None,
+        (Some(client), None) => {
+            let parts = host_and_ports(client).ok_or_else(form)?;
+            let (port, host) = match parts.as_slice() {
+                [port] => (port, "0.0.0.0".to_owned()),
+                [host, port] => (port, host.clone()),
+                _ => return Err(form()),
+            };
+            Some((host, port.parse().map_err(|_| form())?))
+        }
+        (Some(_), Some(_)) => return Err(form()),
+    };
+    let mut votes = None;
+    for server in servers.split('|') {
+        let parts = host_and_ports(server).ok_or_else(form)?;
+        let (peer, election, role) = match parts.as_slice() {
+            [_, peer, election] => (peer, election, None),
+            [_, peer, election, role] => (peer, election, Some(role)),
+            _ => return Err(form()),
+        };
+        let ports: (u16, u16) = (
+            peer.parse().map_err(|_| form())?,
+            election.parse().map_err(|_| form())?,
+        );
+        if ports.0 == ports.1 {
+            bail!("{key}={value}: the port for peers and the one for elections must differ");
+        }
+        if let Some(role) = role {
+            let this = votes_of(role).with_context(|| format!("{key}={value}"))?;
+            if votes.is_some_and(|votes| votes != this) {
+                bail!("{key}={value}: all addresses of one server must have one role");
+            }
+            votes = Some(this);
+        }
+    }
+    Ok(Member {
+        votes: votes.unwrap_or(true),
+        client,
+    })
+}
+
+/// Whether a peer of that type votes.
+pub(super) fn votes_of(role: &str) -> anyhow::Result<bool> {
+    match role.trim().to_ascii_lowercase().as_str() {
+        "participant" => Ok(true),
+        "observer" => Ok(false),
+        _ => bail!("{role} is no type of peer: write participant or observer"),
+    }
+}
+
+/// Splits at colons, but for those of an IPv6 address in brackets.
+fn host_and_ports(text: &str) -> Option<Vec<String>> {
+    let Some(bracketed) = text.strip_prefix('[') else {
+        return Some(text.split(':').map(str::to_owned).collect());
+    };
+    let (host, rest) = bracketed.split_once(']')?;
+    let mut parts = vec![host.to_owned()];
+    if !rest.is_empty() {
+        parts.extend(rest.strip_prefix(':')?.split(':').map(str::to_owned));
+    }
+    Some(parts)
+}
+
+/// The number in the data folder's `myid`, if that file is there.
+pub(super) fn my_id(data_dir: &Path) -> anyhow::Result<Option<i64>> {
+    let path = data_dir.join("myid");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let line = text.lines().next().unwrap_or_default();
+    let number = line.parse().map_err(|_| {
+        anyhow!(
+            "{} holds {line:?} and no number: write this server's number, 1 to 255, into it",
+            path.display()
+        )
+    })?;
+    Ok(Some(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ensemble(lines: &[(&str, &str)]) -> Ensemble {
+        let mut ensemble = Ensemble::default();
+        for (key, value) in lines {
+            assert!(ensemble.take(key, value).unwrap());
+        }
+        ensemble
+    }
+
+    #[test]
+    fn server_lines_are_read_as_zookeeper_reads_them() {
+        let read = ensemble(&[
+            ("server.1", "zk1:2888:3888"),
+            ("server.2", "zk2:2888:3888:observer;2182"),
+            ("server.3", "[2001:db8::1]:2888:3888;[2001:db8::1]:2183"),
+            (
+                "server.4",
+                "zk4:2888:3888:participant|zk4b:2889:3889:participant;zk4:2184",
+            ),
+            ("group.1", "1:2"),
+            ("weight.1", "3"),
+        ]);
+        assert_eq!(
+            read.member(1),
+            Some(&Member {
+                votes: true,
+                client: None
+            })
+        );
+        let client = |number| read.member(number).unwrap().client.clone().unwrap();
+        assert_eq!(client(2), ("0.0.0.0".to_owned(), 2182));
+        assert!(!read.member(2).unwrap().votes);
+        assert_eq!(client(3), ("2001:db8::1".to_owned(), 2183));
+        assert_eq!(client(4), ("zk4".to_owned(), 2184));
+        assert!(read.is_distributed());
+        assert_eq!(read.groups(), ["group.1", "weight.1"]);
+        assert!(read.consequences().unwrap().contains("the other 3"));
+    }
+
+    #[test]
+    fn lines_that_zookeeper_refuses_are_refused() {
+        let mut ensemble = Ensemble::default();
+        for (key, value) in [
+            ("server.one", "zk:2888:3888"),
+            ("server.1", "zk"),
+            ("server.1", "zk:2888"),
+            ("server.1", "zk:2888:2888"),
+            ("server.1", "zk:a:3888"),
+            ("server.1", "zk:2888:3888:king"),
+            ("server.1", "zk:2888:3888:observer:x"),
+            ("server.1", "zk:2888:3888:observer|zk:2889:3889:participant"),
+            ("server.1", "zk:2888:3888;1;2"),
+            ("server.1", "zk:2888:3888;zk:x"),
+            ("server.1", "[::1:2888:3888"),
+        ] {
+            assert!(ensemble.take(key, value).is_err(), "{key}={value}");
+        }
+    }
+
+    #[test]
+    fn one_server_is_no_ensemble_unless_it_must_be() {
+        let mut one = ensemble(&[("server.7", "zk:2888:3888")]);
+        assert!(!one.is_distributed() && one.consequences().is_none());
+        one.check().unwrap();
+        one.disable_standalone();
+        assert!(one.is_distributed());
+        let observers = ensemble(&[("server.1", "zk:2888:3888:observer")]);
+        assert!(observers.check().is_err());
+        let mut none = Ensemble::default();
+        none.check().unwrap();
+        none.disable_standalone();
+        assert!(none.check().is_err());
+    }
+}

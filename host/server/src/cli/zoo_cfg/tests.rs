@@ -1,0 +1,331 @@
+//! A file's whole way, as far as it goes without a node.
+
+use std::path::PathBuf;
+
+use super::keys::{self, Rule};
+use super::values::{Given, Origin};
+use super::*;
+
+/// A folder with a data folder, and the text of a file that names it.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        Self { folder }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Reads a file of the least that must be said, and more.
+    fn read(&self, more: &str, properties: &[&str]) -> anyhow::Result<Read> {
+        let text = format!("dataDir={}\nclientPort=2181\n{more}", self.data().display());
+        let path = self.write("zoo.cfg", &text);
+        let properties: Vec<String> = properties.iter().map(|text| (*text).to_owned()).collect();
+        read(&path, &properties)
+    }
+
+    fn refused(&self, more: &str) -> String {
+        format!("{:#}", self.read(more, &[]).unwrap_err())
+    }
+}
+
+/// Nothing that ZooKeeper knows is dropped in silence, in either spelling.
+#[test]
+fn every_key_is_honoured_or_named() {
+    let bench = Bench::new();
+    for key in keys::all() {
+        let name = key.name.replace('*', "1");
+        for given in [name.clone(), format!("zookeeper.{name}")] {
+            let mut draft = Draft::new();
+            let line = Given {
+                key: given.clone(),
+                value: "true".to_owned(),
+                origin: Origin::Line(1),
+            };
+            let taken = take(&name_of(&given), &line, &mut draft);
+            draft.data_dir = Some(bench.data());
+            draft.client_port = Some(2181);
+            let Rule::Honoured(_) = key.rule else {
+                taken.unwrap();
+                let read = draft.finish().unwrap();
+                let said = [read.warnings, read.notes].concat();
+                assert!(
+                    said.iter().any(|said| said.contains(&name)),
+                    "{given}: {said:?}"
+                );
+                continue;
+            };
+        }
+    }
+    let read = bench.read("speed=fast\n", &[]).unwrap();
+    assert!(
+        read.warnings[0].contains("line 3: speed=fast is not known"),
+        "{read:?}"
+    );
+}
+
+#[test]
+fn a_table_names_each_key_once() {
+    let mut names: Vec<_> = keys::all().map(|key| key.name).collect();
+    names.sort_unstable();
+    let before = names.len();
+    names.dedup();
+    assert_eq!(before, names.len());
+    // The longest match counts, and a whole name before a prefix of its length.
+    assert_eq!(
+        keys::find("ssl.quorum.keyStore.type").unwrap().name,
+        "ssl.quorum.*"
+    );
+    assert_eq!(keys::find("jute.maxbuffer").unwrap().name, "jute.maxbuffer");
+    assert!(keys::find("server").is_none() && keys::find("tickTimes").is_none());
+}
+
+/// Every system property and key whose name stands in ZooKeeper 3.9.5's own sources.
+#[test]
+fn all_names_of_zookeepers_sources_are_in_a_table() {
+    for name in include_str!("known_to_zookeeper.txt").lines() {
+        assert!(keys::find(&name_of(name)).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_honoured_is_in_the_settings() {
+    let bench = Bench::new();
+    let more = "tickTime=500\nclientPortAddress=127.0.0.1\nsecureClientPort=2281\n\
+        maxClientCnxns=7\nminSessionTimeout=700\nmaxSessionTimeout=9000\n\
+        4lw.commands.whitelist=ruok, mntr\nadmin.serverPort=9090\nadmin.serverAddress=::1\n\
+        admin.commandURL=/zk/\nmetricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
+        metricsProvider.httpPort=7070\nmetricsProvider.httpHost=127.0.0.1\n\
+        extendedTypesEnabled=true\nenforceQuota=true\nlocalSessionsEnabled=TRUE\n\
+        localSessionsUpgradingEnabled=true\nreconfigEnabled=true\nskipACL=yes\n\
+        globalOutstandingLimit=50\nlargeRequestThreshold=1000\nlargeRequestMaxBytes=5000\n\
+        connection_throttle_tokens=10\nconnection_throttle_weight_enabled=true\n\
+        ssl.keyStore.location=/k.jks\nauthProvider.1=org.X\nclient.portUnification=true\n";
+    let properties = [
+        "zookeeper.DigestAuthenticationProvider.superDigest=super:x",
+        "readonlymode.enabled=true",
+        "jute.maxbuffer=0x400",
+        "zookeeper.maxCnxns=12",
+        "znode.container.checkIntervalMs=1000",
+        "zookeeper.request_throttle_max_requests=20",
+        "zookeeper.request_stale_latency_check=true",
+        "zookeeper.throttled_op_wait_time=300",
+        "zookeeper.nio.sessionlessCnxnTimeout=2000",
+    ];
+    let read = bench.read(more, &properties).unwrap();
+    assert_eq!((read.warnings, read.notes), (vec![], vec![]));
+    let settings = read.settings;
+    let addr = |text: &str| text.parse().ok();
+    assert_eq!(Some(settings.listen), addr("127.0.0.1:2181"));
+    assert_eq!(settings.secure_listen, addr("0.0.0.0:2281"));
+    assert_eq!(settings.http, addr("[::1]:9090"));
+    assert_eq!(settings.metrics, addr("127.0.0.1:7070"));
+    assert_eq!(settings.admin_command_url, "/zk");
+    assert_eq!(settings.timeout_range_ms(), (700, 9000));
+    assert_eq!(
+        (settings.max_client_connections, settings.max_connections),
+        (7, 12)
+    );
+    assert_eq!(settings.words, [FourLetterWord::Ruok, FourLetterWord::Mntr]);
+    assert!(settings.extended_types_enabled && settings.enforce_quota && settings.skip_acl);
+    assert!(settings.local_sessions && settings.local_sessions_upgrading);
+    assert!(settings.reconfig_enabled && settings.read_only_mode && settings.port_unification);
+    assert_eq!(settings.jute_max_buffer_bytes, 1024);
+    assert_eq!(settings.outstanding_limit(), 20);
+    assert_eq!(settings.large_request_threshold_bytes, Some(1000));
+    assert_eq!(settings.large_request_max_bytes, 5000);
+    assert_eq!(settings.connection_throttle.tokens, 10);
+    assert!(settings.connection_throttle.weights.is_some());
+    assert!(settings.request_throttle.drop_stale);
+    assert_eq!(settings.request_throttle.throttled_op_wait_ms, 300);
+    assert_eq!(settings.handshake_timeout_ms, 2000);
+    assert_eq!(settings.container_check_interval_ms, 1000);
+    assert_eq!(settings.super_digest.as_deref(), Some("super:x"));
+    assert_eq!(settings.security["ssl.keyStore.location"], "/k.jks");
+    assert_eq!(settings.security["authProvider.1"], "org.X");
+}
+
+#[test]
+fn zookeepers_defaults_hold_where_nothing_is_said() {
+    let settings = Bench::new().read("", &[]).unwrap().settings;
+    let addr = |text: &str| text.parse().ok();
+    assert_eq!(Some(settings.listen), addr("0.0.0.0:2181"));
+    assert_eq!(settings.http, addr("0.0.0.0:8080"));
+    assert_eq!((settings.secure_listen, settings.metrics), (None, None));
+    assert_eq!(settings.timeout_range_ms(), (4000, 40_000));
+    assert_eq!((settings.max_client_connections, settings.node_id), (60, 1));
+    assert_eq!(settings.outstanding_limit(), 1000);
+    assert_eq!(settings.jute_max_buffer_bytes, 0xf_ffff);
+}
+
+#[test]
+fn the_file_outweighs_a_property_and_says_so() {
+    let bench = Bench::new();
+    let read = bench
+        .read(
+            "globalOutstandingLimit=5\n",
+            &["zookeeper.globalOutstandingLimit=9"],
+        )
+        .unwrap();
+    assert_eq!(read.settings.global_outstanding_limit, 5);
+    assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
+    let same = bench
+        .read(
+            "globalOutstandingLimit=5\n",
+            &["zookeeper.globalOutstandingLimit=5"],
+        )
+        .unwrap();
+    assert!(same.warnings.is_empty());
+    let twice = bench
+        .read("maxClientCnxns=5\nmaxClientCnxns=6\n", &[])
+        .unwrap();
+    assert_eq!(twice.settings.max_client_connections, 6);
+    assert!(
+        twice.warnings[0].starts_with("line 4: "),
+        "{:?}",
+        twice.warnings
+    );
+}
+
+#[test]
+fn a_mistake_is_one_sentence_with_its_line() {
+    let bench = Bench::new();
+    for (more, says) in [
+        ("tickTime=fast", "line 3: tickTime=fast is no whole number"),
+        (
+            "\n\nclientPort=70000",
+            "line 5: clientPort=70000 is no port",
+        ),
+        ("tickTime=0", "line 3: tickTime=0"),
+        (
+            "localSessionsEnabled=yes",
+            "line 3: localSessionsEnabled=yes is neither on nor off",
+        ),
+        (
+            "4lw.commands.whitelist=ruok,nope",
+            "line 3: 4lw.commands.whitelist",
+        ),
+        ("electionAlg=0", "line 3: electionAlg=0"),
+        ("peerType=king", "king is no type of peer"),
+        ("server.1=zk", "server.1=zk is not of the form"),
+        (
+            "secureClientPortAddress=127.0.0.1",
+            "secureClientPort is not set",
+        ),
+        (
+            "secureClientPort=2181",
+            "clientPort and secureClientPort are both 2181",
+        ),
+        ("minSessionTimeout=50000", "must not be larger"),
+        ("standaloneEnabled=false", "needs a server.N line"),
+        ("tickTime", "line 3: tickTime= is no whole number"),
+        ("a=\\u12", "line 3: \\u is not followed"),
+        (
+            "dynamicConfigFile=/no/such\nserver.1=a:1:2",
+            "belong into /no/such",
+        ),
+        ("dynamicConfigFile=/no/such", "/no/such cannot be read"),
+    ] {
+        let error = bench.refused(more);
+        assert!(error.contains(says), "{more}: {error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    let no_data = bench.write("empty.cfg", "clientPort=2181\n");
+    let error = format!("{:#}", read(&no_data, &[]).unwrap_err());
+    assert!(error.contains("dataDir is not set"), "{error}");
+    let no_port = bench.write("mute.cfg", "dataDir=/tmp\n");
+    let error = format!("{:#}", read(&no_port, &[]).unwrap_err());
+    assert!(error.contains("clientPort is not set"), "{error}");
+}
+
+#[test]
+fn a_property_that_is_no_number_leaves_the_default_and_is_named() {
+    let read = Bench::new()
+        .read(
+            "globalOutstandingLimit=lots\nlargeRequestMaxBytes=-5\n",
+            &[],
+        )
+        .unwrap();
+    assert_eq!(read.settings.global_outstanding_limit, 1000);
+    assert_eq!(read.warnings.len(), 2, "{:?}", read.warnings);
+}
+
+#[test]
+fn a_file_of_several_servers_is_taken_and_its_consequence_said() {
+    let bench = Bench::new();
+    let servers = "initLimit=5\nsyncLimit=2\nserver.1=a:2888:3888\nserver.2=b:2888:3888\n\
+        server.3=c:2888:3888;2181\n";
+    let missing = bench.refused(servers);
+    assert!(missing.contains("myid is missing"), "{missing}");
+    bench.write("data/myid", "9\n");
+    assert!(
+        bench
+            .refused(servers)
+            .contains("not among the server.N lines")
+    );
+    bench.write("data/myid", "900");
+    assert!(bench.refused(servers).contains("between 1 and 255"));
+    bench.write("data/myid", "three");
+    assert!(bench.refused(servers).contains("no number"));
+    bench.write("data/myid", "3");
+    let read = bench.read(servers, &[]).unwrap();
+    assert_eq!(read.settings.node_id, 3);
+    assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
+    assert!(read.warnings[0].contains("nothing is replicated to the other 2"));
+    assert_eq!(read.notes.len(), 1, "one line for all with one reason");
+    assert!(read.notes[0].starts_with("initLimit, syncLimit mean nothing here: "));
+
+    let dynamic = bench.write("zoo.cfg.dynamic", "server.3=127.0.0.1:2888:3888;2181\n");
+    let one = bench
+        .read(&format!("dynamicConfigFile={}\n", dynamic.display()), &[])
+        .unwrap();
+    assert_eq!((one.settings.node_id, one.warnings), (3, vec![]));
+}
+
+/// What kazoo's own harness writes and says, for one server and for three.
+#[test]
+fn the_file_of_kazoos_harness_is_taken() {
+    let bench = Bench::new();
+    bench.write("data/myid", "1");
+    let alone = "tickTime=2000\nsecureClientPort=22182\nmaxClientCnxns=0\nadmin.serverPort=20202\n\
+        serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+        authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\
+        ssl.keyStore.location=/tmp/keystore.jks\nssl.keyStore.password=apassword\n\
+        ssl.trustStore.location=/tmp/truststore.jks\nssl.trustStore.password=apassword\n";
+    let properties = [
+        "file.encoding=UTF-8",
+        "readonlymode.enabled=true",
+        "zookeeper.log.dir=/tmp/log",
+        "zookeeper.root.logger=INFO,CONSOLE",
+        "log4j.configuration=file:/tmp/log4j.properties",
+        "java.awt.headless=true",
+        "java.security.auth.login.config=/tmp/jaas.conf",
+    ];
+    let read = bench.read(alone, &properties).unwrap();
+    assert_eq!(read.warnings, Vec::<String>::new());
+    assert_eq!(read.notes.len(), 2, "{:?}", read.notes);
+    assert_eq!(
+        read.settings.security["java.security.auth.login.config"],
+        "/tmp/jaas.conf"
+    );
+    assert!(read.settings.read_only_mode);
+    let three = format!(
+        "{alone}initLimit=4\nsyncLimit=2\nserver.1=localhost:20003:20004:participant\n\
+         server.2=localhost:20013:20014:participant\nserver.3=localhost:20023:20024:participant\n\
+         peerType=participant\n"
+    );
+    let read = bench.read(&three, &properties).unwrap();
+    assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
+}
