@@ -1,6 +1,5 @@
 //! What a node is told at its start, and the bounds of every queue that the server owns.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -153,10 +152,6 @@ pub struct NodeSettings {
     pub connection_throttle: ConnectionThrottleSettings,
     /// What happens to requests that have waited for long (`request_throttle_*`).
     pub request_throttle: RequestThrottleSettings,
-    /// ZooKeeper's properties on authentication and TLS as they were given, without the prefix
-    /// `zookeeper.`: `ssl.*`, `authProvider.*`, `enforce.auth.*`, `sessionRequireClientSASLAuth`
-    /// and their like.
-    pub security: BTreeMap<String, String>,
 }
 
 /// ZooKeeper's connection throttle: a bucket of tokens that connect requests are paid from.
@@ -277,7 +272,6 @@ impl NodeSettings {
             large_request_max_bytes: LARGE_REQUEST_MAX_BYTES,
             connection_throttle: ConnectionThrottleSettings::default(),
             request_throttle: RequestThrottleSettings::default(),
-            security: BTreeMap::new(),
         }
     }
 

@@ -112,7 +112,7 @@ fn what_is_honoured_is_in_the_settings() {
         localSessionsUpgradingEnabled=true\nreconfigEnabled=true\nskipACL=yes\n\
         globalOutstandingLimit=50\nlargeRequestThreshold=1000\nlargeRequestMaxBytes=5000\n\
         connection_throttle_tokens=10\nconnection_throttle_weight_enabled=true\n\
-        ssl.keyStore.location=/k.jks\nauthProvider.1=org.X\nclient.portUnification=true\n";
+        ssl.keyStore.location=/k.jks\nauthProvider.1=org.apache.zookeeper.server.auth.X509AuthenticationProvider\nclient.portUnification=true\n";
     let properties = [
         "zookeeper.DigestAuthenticationProvider.superDigest=super:x",
         "readonlymode.enabled=true",
@@ -153,8 +153,8 @@ fn what_is_honoured_is_in_the_settings() {
     assert_eq!(settings.handshake_timeout_ms, 2000);
     assert_eq!(settings.container_check_interval_ms, 1000);
     assert_eq!(settings.super_digest.as_deref(), Some("super:x"));
-    assert_eq!(settings.security["ssl.keyStore.location"], "/k.jks");
-    assert_eq!(settings.security["authProvider.1"], "org.X");
+    assert_eq!(settings.tls.key_store.location, Some("/k.jks".into()));
+    assert!(settings.auth.schemes.contains("x509"));
 }
 
 #[test]
@@ -231,6 +231,10 @@ fn a_mistake_is_one_sentence_with_its_line() {
         ("minSessionTimeout=50000", "must not be larger"),
         ("standaloneEnabled=false", "needs a server.N line"),
         ("tickTime", "line 3: tickTime= is no whole number"),
+        (
+            "ssl.clientAuth=maybe",
+            "line 3: ssl.clientAuth=maybe is not known",
+        ),
         ("a=\\u12", "line 3: \\u is not followed"),
         (
             "dynamicConfigFile=/no/such\nserver.1=a:1:2",
@@ -316,10 +320,9 @@ fn the_file_of_kazoos_harness_is_taken() {
     let read = bench.read(alone, &properties).unwrap();
     assert_eq!(read.warnings, Vec::<String>::new());
     assert_eq!(read.notes.len(), 2, "{:?}", read.notes);
-    assert_eq!(
-        read.settings.security["java.security.auth.login.config"],
-        "/tmp/jaas.conf"
-    );
+    let auth = &read.settings.auth;
+    assert_eq!(auth.jaas_file, Some("/tmp/jaas.conf".into()));
+    assert!(auth.schemes.contains("sasl"));
     assert!(read.settings.read_only_mode);
     let three = format!(
         "{alone}initLimit=4\nsyncLimit=2\nserver.1=localhost:20003:20004:participant\n\

@@ -30,14 +30,19 @@ pub(super) enum Origin {
 
 impl std::fmt::Display for Given {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.origin {
-            Origin::Line(line) => write!(f, "line {line}: {}={}", self.key, self.shown()),
-            Origin::Property => write!(f, "-D{}={}", self.key, self.shown()),
-        }
+        write!(f, "{}: {}={}", self.place(), self.key, self.shown())
     }
 }
 
 impl Given {
+    /// Where it was written.
+    pub(super) fn place(&self) -> String {
+        match self.origin {
+            Origin::Line(line) => format!("line {line}"),
+            Origin::Property => "-D".to_owned(),
+        }
+    }
+
     /// The value, unless it is a secret.
     fn shown(&self) -> &str {
         let key = self.key.to_ascii_lowercase();

@@ -1,7 +1,7 @@
-//! Authentication and TLS: handed on by name in [`NodeSettings::security`], and read when the
-//! node starts.
-//!
-//! [`NodeSettings::security`]: crate::settings::NodeSettings::security
+//! Authentication and TLS, handed on to [`TlsSettings`](crate::tls::TlsSettings) and
+//! [`AuthSettings`](crate::auth::AuthSettings), which know their keys.
+
+use anyhow::Context;
 
 use super::super::draft::Draft;
 use super::super::values::Given;
@@ -41,6 +41,7 @@ pub(super) const KEYS: &[Key] = &[
     honoured("java.security.auth.login.config", hand_on),
     honoured("ssl.*", hand_on),
     honoured("client.certReload", hand_on),
+    honoured("netty.server.outstandingHandshake.limit", hand_on),
     unsupported("fips-mode", "TLS is done by rustls, not by a FIPS provider"),
     unsupported(
         "IPAuthenticationProvider.usexforwardedfor",
@@ -52,9 +53,21 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
+/// Hands a key to whoever reads it: TLS, else authentication. What these cannot honour they name.
 fn hand_on(draft: &mut Draft, given: &Given) -> anyhow::Result<()> {
-    let name = given.key.strip_prefix("zookeeper.").unwrap_or(&given.key);
-    let value = given.value.clone();
-    draft.settings.security.insert(name.to_owned(), value);
+    let mut warnings = Vec::new();
+    let mut warn = |warning: String| warnings.push(format!("{}: {warning}", given.place()));
+    let (key, value) = (&given.key, &given.value);
+    let settings = &mut draft.settings;
+    let taken = match settings.tls.set(key, value, &mut warn) {
+        Ok(false) => settings.auth.set(key, value, &mut warn),
+        taken => taken,
+    };
+    if !taken.with_context(|| given.place())? {
+        warn(format!("{key} is not known here and has no effect"));
+    }
+    for warning in warnings {
+        draft.warn(warning);
+    }
     Ok(())
 }
