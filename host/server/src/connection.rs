@@ -1,5 +1,6 @@
 //! One client's connection, from its first bytes to its end.
 //!
+//! 0. Where it is TLS, the handshake ([`crate::tls`]); all that follows goes through it.
 //! 1. The first four bytes may be a four-letter word: it is answered, and that is all.
 //! 2. The first frame is the connect request. A new session is created, an old one reattached:
 //!    both are commands, and the answer waits until the command was applied here.
@@ -23,21 +24,39 @@ use crate::connection_throttle::Wanted;
 use crate::core::Core;
 use crate::outbox::{Close, Outbox};
 use crate::session::{Attached, Session};
+use crate::tls::{self, Port, Refused};
 use crate::wire::{End, Wants, Wire};
 use crate::words;
 
 /// Serves one accepted connection until its end.
-pub(crate) async fn serve<R: Runtime, S: Stream>(core: Arc<Core<R>>, stream: S, present: Present) {
+pub(crate) async fn serve<R: Runtime, S: Stream>(
+    core: Arc<Core<R>>,
+    stream: S,
+    port: Port,
+    present: Present,
+) {
     let peer = present.client.peer;
-    let mut wire = Wire::new(stream, core.settings.jute_max_buffer_bytes);
     let stopping = core.stopping.clone();
+    let opened = match select2(stopping.wait(), tls::open(&core, stream, port)).await {
+        Select2::First(()) => return,
+        Select2::Second(Ok(opened)) => opened,
+        Select2::Second(Err(refused)) => {
+            match refused {
+                Refused::Silent(_) | Refused::Left => tracing::debug!(?peer, "{refused}"),
+                refused => tracing::warn!(?peer, "a connection was closed: {refused}"),
+            }
+            return;
+        }
+    };
+    let (stream, certificate) = (opened.stream, opened.certificate);
+    let mut wire = Wire::new(stream, core.settings.jute_max_buffer_bytes);
     let greeted = match select2(stopping.wait(), greet(&core, &mut wire)).await {
         Select2::First(()) => Err(End::Told(Close::Stopping)),
         Select2::Second(greeted) => greeted,
     };
     let end = match greeted {
         Ok(mut attached) => {
-            attached.identities = core.auth.at_connect(peer, None);
+            attached.identities = core.auth.at_connect(peer, certificate.as_deref());
             let session = attached.id;
             let end = Session::new(core, attached, present).run(&mut wire).await;
             tracing::debug!(%session, ?peer, "a connection ended: {end}");

@@ -18,6 +18,7 @@ use crate::gate::Guard;
 use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
 use crate::throttle::Outstanding;
 use crate::tickets::{ProposeError, Settled, Tickets};
+use crate::tls::Tls;
 
 /// The running node, as its parts see it: connections, guests, admin.
 ///
@@ -50,6 +51,8 @@ pub struct Core<R: Runtime> {
     pub(crate) clients: Arc<Clients>,
     /// Who may be whom.
     pub(crate) auth: Auth,
+    /// TLS, where a port takes it.
+    pub(crate) tls: Option<Tls>,
     pub(crate) outstanding: Arc<Outstanding>,
     pub(crate) connection_throttle: ConnectionThrottle,
 }

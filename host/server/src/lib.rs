@@ -44,4 +44,4 @@ pub mod tickets;
 pub use auth::{AuthError, AuthSettings, BadValue, DigestAlgorithm, Secret};
 pub use node::{Node, StartError};
 pub use settings::NodeSettings;
-pub use tls::{ClientAuth, StoreSettings, TlsSettings};
+pub use tls::{ClientAuth, StoreError, StoreSettings, TlsError, TlsSettings};

@@ -7,12 +7,13 @@ use innkeeper_runtime::{Listener, Role, Runtime, Select2, Stream, select2};
 
 use crate::connection;
 use crate::core::Core;
+use crate::tls::Port;
 
 /// How long accepting pauses after an error (usually: out of file descriptors).
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until the node stops. The listener is closed when this returns.
-pub(crate) async fn accept<R: Runtime>(core: Arc<Core<R>>, listener: R::Listener) {
+pub(crate) async fn accept<R: Runtime>(core: Arc<Core<R>>, listener: R::Listener, port: Port) {
     loop {
         let stream = match select2(core.stopping.wait(), listener.accept()).await {
             Select2::First(()) => return,
@@ -34,7 +35,7 @@ pub(crate) async fn accept<R: Runtime>(core: Arc<Core<R>>, listener: R::Listener
         core.runtime
             .spawn(
                 Role::Client,
-                connection::serve(core.clone(), stream, present),
+                connection::serve(core.clone(), stream, port, present),
             )
             .detach();
     }

@@ -35,6 +35,7 @@ use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
 use crate::sweeper;
 use crate::throttle::Outstanding;
 use crate::tickets::Tickets;
+use crate::tls::{Port, Tls, TlsError};
 
 /// For whom the admin's port is opened, as errors name it.
 pub(crate) const HTTP: &str = "HTTP";
@@ -74,6 +75,9 @@ pub enum StartError {
     /// Authentication.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The replica.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -88,6 +92,7 @@ pub struct Node<R: Runtime> {
     core: Arc<Core<R>>,
     addr: SocketAddr,
     http: Option<SocketAddr>,
+    secure: Option<SocketAddr>,
     tasks: Vec<Task<()>>,
 }
 
@@ -108,10 +113,18 @@ impl<R: Runtime> Node<R> {
         raft: Settings,
     ) -> Result<Self, StartError> {
         let auth = Auth::new(&settings)?;
+        let tls = Tls::load(&runtime, &settings)?;
         let clients_listener = match settings.plain_clients {
             true => Some(listen(&runtime, settings.listen, "ZooKeeper's clients").await?),
             false => None,
         };
+        let secure_listener = match settings.secure_listen {
+            Some(addr) => Some(listen(&runtime, addr, "ZooKeeper's clients over TLS").await?),
+            None => None,
+        };
+        let secure = secure_listener
+            .as_ref()
+            .and_then(|listener| listener.local_addr().or(settings.secure_listen));
         let http_listener = match settings.http {
             Some(addr) => Some(listen(&runtime, addr, HTTP).await?),
             None => None,
@@ -152,6 +165,7 @@ impl<R: Runtime> Node<R> {
             started: runtime.now(),
             expiry,
             auth,
+            tls,
             clients: Arc::new(Clients::new(
                 settings.max_client_connections,
                 settings.max_connections,
@@ -199,15 +213,28 @@ impl<R: Runtime> Node<R> {
             })?;
         guests.wait_for_authorizers().await;
         let runtime = &core.runtime;
-        if let Some(listener) = clients_listener {
-            let accepting = listener::accept(core.clone(), listener);
-            tasks.push(runtime.spawn(Role::Client, accepting));
+        let ports = [
+            (clients_listener, Port::Plain),
+            (secure_listener, Port::Secure),
+        ];
+        for (listener, port) in ports {
+            if let Some(listener) = listener {
+                let accepting = listener::accept(core.clone(), listener, port);
+                tasks.push(runtime.spawn(Role::Client, accepting));
+            }
         }
+        let fresh = core.clone();
+        tasks.push(runtime.spawn(Role::Client, async move {
+            if let Some(tls) = &fresh.tls {
+                tls.keep_fresh(&fresh.runtime, fresh.stopping.clone()).await;
+            }
+        }));
         tasks.push(runtime.spawn(Role::Client, expire(core.clone())));
         tasks.push(runtime.spawn(Role::Client, sweeper::run(core.clone())));
         Ok(Self {
             addr,
             http,
+            secure,
             tasks,
             core,
         })
@@ -221,6 +248,11 @@ impl<R: Runtime> Node<R> {
     /// Where HTTP is served.
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// Where TLS clients connect, if they have a port of their own.
+    pub fn secure(&self) -> Option<SocketAddr> {
+        self.secure
     }
 
     /// What the node's parts share.

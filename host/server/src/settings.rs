@@ -44,6 +44,9 @@ pub const MAX_IDENTITIES: usize = 64;
 /// `ssl.handshakeDetectionTimeoutMillis` says otherwise.
 pub const TLS_HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 
+/// How often changed stores are looked for, in milliseconds, with `client.certReload`.
+pub const STORE_LOOK_MS: u64 = 1_000;
+
 /// The largest key store or trust store that is read, in bytes.
 pub const MAX_STORE_BYTES: u64 = 16 * 1024 * 1024;
 

@@ -106,6 +106,8 @@ pub(crate) struct Wire<S> {
     decoder: FrameDecoder,
     /// What is to be sent, frame after frame.
     pub(crate) output: BytesMut,
+    /// Something was written that the stream may not have handed on.
+    unflushed: bool,
 }
 
 impl<S: Stream> Wire<S> {
@@ -116,6 +118,7 @@ impl<S: Stream> Wire<S> {
             input: BytesMut::new(),
             decoder: FrameDecoder::new(max_frame_bytes),
             output: BytesMut::new(),
+            unflushed: false,
         }
     }
 
@@ -191,10 +194,18 @@ impl<S: Stream> Wire<S> {
                 Poll::Ready(Ok(written)) => {
                     self.output.advance(written);
                     took = true;
+                    self.unflushed = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error.into()),
                 Poll::Pending => break,
             }
+        }
+        // What TLS has taken it may still hold; a socket holds nothing.
+        if self.unflushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(cx)
+        {
+            flushed?;
+            self.unflushed = false;
         }
         if self.output.is_empty() {
             if self.output.capacity() > 2 * MAX_OUTPUT_BYTES {

@@ -160,7 +160,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
         return 2;
     }
     match error.downcast_ref::<StartError>() {
-        Some(StartError::Auth(_)) => 2,
+        Some(StartError::Auth(_) | StartError::Tls(_)) => 2,
         Some(StartError::Data { .. } | StartError::Open(_)) => 3,
         Some(StartError::Listen { what: HTTP, .. }) => 4,
         _ => 1,
