@@ -1,10 +1,13 @@
 //! Access control lists: who may do what to a znode, decided as ZooKeeper decides it.
 //!
-//! 1. A client's identities (`ip` by its connection, `digest` and `super` by its auth packets)
-//!    travel inside the command.
+//! 1. A client's identities (`ip` by its connection, `x509` by its certificate, `sasl` by its
+//!    exchange, `digest` and `super` by its auth packets) travel inside the command.
 //! 2. [`fixup`] judges and expands the list that a create or setACL states; the list that is
 //!    stored never holds `auth`.
 //! 3. [`allows`] decides by the stored list.
+
+mod ip;
+mod principal;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -144,7 +147,7 @@ pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode
                 let before = fixed.len();
                 let authenticated = identities
                     .iter()
-                    .filter(|identity| identity.scheme == "digest");
+                    .filter(|identity| is_authenticated(identity));
                 fixed.extend(authenticated.map(|identity| {
                     Acl::new(entry.perms, identity.scheme.as_str(), identity.id.as_str())
                 }));
@@ -153,7 +156,11 @@ pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode
                 }
             }
             "digest" if is_valid_digest(&entry.id) => fixed.push(entry.clone()),
-            "ip" if Network::parse(&entry.id).is_some() => fixed.push(entry.clone()),
+            "ip" if ip::is_valid(&entry.id) => fixed.push(entry.clone()),
+            // Whether these two are enabled, only the serving node knows, and refuses them
+            // before it proposes.
+            "x509" if principal::is_distinguished_name(&entry.id) => fixed.push(entry.clone()),
+            "sasl" if principal::is_sasl_name(&entry.id) => fixed.push(entry.clone()),
             _ => return Err(ErrorCode::InvalidAcl),
         }
     }
@@ -162,6 +169,11 @@ pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode
     } else {
         Ok(fixed)
     }
+}
+
+/// Did the client prove it? An address is only seen, and the super user has no id of its own.
+fn is_authenticated(identity: &Identity) -> bool {
+    matches!(&*identity.scheme, "digest" | "x509" | "sasl")
 }
 
 fn is_world(entry: &Acl) -> bool {
@@ -173,11 +185,9 @@ fn matches(entry: &Acl, identity: &Identity) -> bool {
         return false;
     }
     match &*entry.scheme {
-        "digest" => *entry.id == *identity.id,
-        "ip" => match (Network::parse(&entry.id), address(&identity.id)) {
-            (Some(network), Some(address)) => network.contains(&address),
-            _ => false,
-        },
+        "digest" | "x509" => *entry.id == *identity.id,
+        "sasl" => *entry.id == *identity.id || identity.id == "super",
+        "ip" => ip::matches(&entry.id, &identity.id),
         _ => false,
     }
 }
@@ -185,58 +195,6 @@ fn matches(entry: &Acl, identity: &Identity) -> bool {
 /// `user:hash`; counted as Java's split counts, which drops empty parts at the end.
 fn is_valid_digest(id: &str) -> bool {
     id.trim_end_matches(':').matches(':').count() == 1
-}
-
-/// An `ip` entry's id: an address, or an address and the number of bits that count.
-struct Network {
-    address: Address,
-    bits: usize,
-}
-
-/// 4 or 16 bytes.
-struct Address {
-    bytes: [u8; 16],
-    len: usize,
-}
-
-impl Network {
-    fn parse(id: &str) -> Option<Network> {
-        let (text, bits) = match id.split_once('/') {
-            Some((text, bits)) => (text, Some(bits)),
-            None => (id, None),
-        };
-        let address = address(text)?;
-        let all = address.len * 8;
-        let bits = match bits {
-            Some(bits) => bits.parse().ok().filter(|bits| *bits <= all)?,
-            None => all,
-        };
-        Some(Network { address, bits })
-    }
-
-    fn contains(&self, other: &Address) -> bool {
-        let (whole, rest) = (self.bits / 8, self.bits % 8);
-        self.address.len == other.len
-            && self.address.bytes[..whole] == other.bytes[..whole]
-            && (rest == 0 || (self.address.bytes[whole] ^ other.bytes[whole]) >> (8 - rest) == 0)
-    }
-}
-
-fn address(text: &str) -> Option<Address> {
-    let mut bytes = [0u8; 16];
-    if text.contains(':') {
-        bytes = text
-            .parse::<std::net::Ipv6Addr>()
-            .ok()
-            .filter(|_| !text.contains('.'))?
-            .octets();
-        return Some(Address { bytes, len: 16 });
-    }
-    let mut parts = text.split('.');
-    for byte in &mut bytes[..4] {
-        *byte = parts.next()?.parse().ok()?;
-    }
-    parts.next().is_none().then_some(Address { bytes, len: 4 })
 }
 
 #[cfg(test)]
@@ -267,6 +225,28 @@ mod tests {
     }
 
     #[test]
+    fn certificates_and_sasl_names_match_whole() {
+        let acl = [
+            Acl::new(Perms::READ, "x509", "CN=ann"),
+            Acl::new(Perms::WRITE, "sasl", "bob"),
+        ];
+        for (scheme, id, wanted, allowed) in [
+            ("x509", "CN=ann", Perms::READ, true),
+            ("x509", "CN=ann,O=x", Perms::READ, false),
+            ("sasl", "CN=ann", Perms::READ, false),
+            ("sasl", "bob", Perms::WRITE, true),
+            ("sasl", "bobby", Perms::WRITE, false),
+            // ZooKeeper's provider knows a super user of its own, for its own entries.
+            ("sasl", "super", Perms::WRITE, true),
+            ("sasl", "super", Perms::READ, false),
+            ("digest", "super", Perms::WRITE, false),
+        ] {
+            let asked = [identity(scheme, id)];
+            assert_eq!(allows(&acl, wanted, &asked), allowed, "{scheme}:{id}");
+        }
+    }
+
+    #[test]
     fn digests_are_zookeepers() {
         // As `java … DigestAuthenticationProvider super:super` prints it.
         assert_eq!(
@@ -283,7 +263,31 @@ mod tests {
             fixup(std::slice::from_ref(&auth), &ann),
             Ok(vec![Acl::new(Perms::ALL, "digest", "ann:x")])
         );
-        assert_eq!(fixup(&[auth], &ann[..1]), Err(ErrorCode::InvalidAcl));
+        assert_eq!(
+            fixup(std::slice::from_ref(&auth), &ann[..1]),
+            Err(ErrorCode::InvalidAcl)
+        );
+        // Every identity that was proved, in its order; the super user is none by itself.
+        let many = [
+            "super:",
+            "ip:1.2.3.4",
+            "sasl:bob",
+            "digest:ann:x",
+            "x509:CN=ann",
+        ];
+        let many = many.map(|text| {
+            let (scheme, id) = text.split_once(':').unwrap();
+            identity(scheme, id)
+        });
+        assert_eq!(
+            fixup(std::slice::from_ref(&auth), &many),
+            Ok(vec![
+                Acl::new(Perms::ALL, "sasl", "bob"),
+                Acl::new(Perms::ALL, "digest", "ann:x"),
+                Acl::new(Perms::ALL, "x509", "CN=ann"),
+            ])
+        );
+        assert_eq!(fixup(&[auth], &many[..2]), Err(ErrorCode::InvalidAcl));
         assert_eq!(fixup(&[], &ann), Err(ErrorCode::InvalidAcl));
         for (scheme, id, valid) in [
             ("world", "anyone", true),
@@ -301,7 +305,12 @@ mod tests {
             ("ip", "fe80::/10", true),
             ("ip", "fe80::zz", false),
             ("super", "", false),
-            ("sasl", "x", false),
+            ("sasl", "x", true),
+            ("sasl", "x@y@z", false),
+            ("x509", "CN=x, O=y", true),
+            ("x509", "x", false),
+            ("auth", "", false),
+            ("magic", "x", false),
         ] {
             let entry = Acl::new(Perms::READ, scheme, id);
             assert_eq!(

@@ -46,6 +46,8 @@ pub(crate) struct Epoch {
     pub(crate) bindings: Arc<Bindings>,
     pub(crate) modules: Arc<Modules>,
     pub(crate) store: Arc<Store>,
+    /// How many znodes exist at that zxid.
+    pub(crate) znodes: usize,
 }
 
 /// The parts that views and the writer share.
@@ -115,29 +117,69 @@ impl Store {
     }
 
     /// Names and slots of a visible znode's visible children, in byte order of the names.
-    ///
-    /// The places are visited from the last to the first, with the lock let go in between:
-    /// a child that moves meanwhile moves from the end to a lower place, so that it is seen
-    /// at least once.
     fn children_of(&self, slot: u32, at: Zxid) -> Vec<(String, u32)> {
         let mut found: Vec<(String, u32)> = Vec::new();
+        self.each_child(slot, |nodes, child| {
+            if nodes.body_at(child, at.0).is_some() {
+                let name = std::str::from_utf8(nodes.name(child))
+                    .expect("names are pieces of valid paths");
+                found.push((name.to_owned(), child));
+            }
+        });
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    pub(crate) fn descendant_count(&self, path: &str, at: Zxid) -> Option<usize> {
+        let (slot, children) = {
+            let nodes = self.nodes.read();
+            let slot = nodes.find_any(path)?;
+            (slot, nodes.body_at(slot, at.0)?.num_children)
+        };
+        let mut count = children as usize;
+        let mut stack = Vec::new();
+        if children > 0 {
+            stack.push(slot);
+        }
+        // Of each znode with children, the number of its children.
+        while let Some(slot) = stack.pop() {
+            let mut inner: Vec<(u32, usize)> = Vec::new();
+            self.each_child(slot, |nodes, child| {
+                let children = nodes
+                    .body_at(child, at.0)
+                    .map_or(0, |body| body.num_children);
+                if children > 0 {
+                    inner.push((child, children as usize));
+                }
+            });
+            inner.sort_unstable();
+            inner.dedup();
+            for (child, children) in inner {
+                count += children;
+                stack.push(child);
+            }
+        }
+        Some(count)
+    }
+
+    /// Shows all children of a visible znode, tombstones included, with the lock let go now and
+    /// then.
+    ///
+    /// The places are visited from the last to the first: a child that moves meanwhile moves
+    /// from the end to a lower place, so that it is seen at least once.
+    fn each_child(&self, slot: u32, mut see: impl FnMut(&Nodes, u32)) {
         let mut end = usize::MAX;
         while end > 0 {
             let nodes = self.nodes.read();
             let children = nodes.children(slot);
             end = end.min(children.len());
             let begin = end.saturating_sub(RUN);
-            found.extend(children[begin..end].iter().rev().filter_map(|child| {
-                nodes.body_at(*child, at.0)?;
-                let name = std::str::from_utf8(nodes.name(*child))
-                    .expect("names are pieces of valid paths");
-                Some((name.to_owned(), *child))
-            }));
+            for child in children[begin..end].iter().rev() {
+                see(&nodes, *child);
+            }
             end = begin;
         }
-        found.sort_unstable();
-        found.dedup();
-        found
     }
 
     pub(crate) fn scan(

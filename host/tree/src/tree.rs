@@ -92,6 +92,7 @@ impl Tree {
         } = numbers;
         let (store, bindings, modules) = (Arc::new(store), Arc::new(bindings), Arc::new(modules));
         let epoch = Epoch {
+            znodes: store.nodes.read().len(),
             zxid,
             time_ms,
             level,
@@ -131,6 +132,7 @@ impl Tree {
             return;
         }
         let epoch = Arc::new(Epoch {
+            znodes: self.store.nodes.read().len(),
             zxid: self.zxid,
             time_ms: self.time_ms,
             level: self.level,

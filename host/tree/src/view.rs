@@ -129,6 +129,17 @@ impl View {
         self.epoch.store.scan(root, self.epoch.zxid, visit)
     }
 
+    /// How many znodes stand below a path, all the way down, as ZooKeeper's
+    /// getAllChildrenNumber counts; `None` where there is no znode. Of the root it is known;
+    /// elsewhere all znodes whose parent is at or below the path are looked at.
+    /// (test: `checkpoints_are_exact_and_views_hold_still`)
+    pub fn descendant_count(&self, path: &str) -> Option<usize> {
+        if path == crate::path::ROOT {
+            return Some(self.epoch.znodes - 1);
+        }
+        self.epoch.store.descendant_count(path, self.epoch.zxid)
+    }
+
     /// How many znodes exist now, which may be newer than the view.
     pub fn znode_count(&self) -> usize {
         self.epoch.store.nodes.read().len()

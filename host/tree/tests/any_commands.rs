@@ -14,6 +14,7 @@ use innkeeper_proto::{Acl, CreateMode, Perms};
 use innkeeper_tree::applied::Applied;
 use innkeeper_tree::command::{SessionRequest, Write, WriteOp};
 use innkeeper_tree::encoding::{decode_command, encode_command};
+use innkeeper_tree::owner::Owner;
 use innkeeper_tree::transaction::{Ack, GuestWrite, Read, Transaction};
 use innkeeper_tree::{
     Command, Digest, Identity, Operation, Record, SessionId, Table, Ticket, Tree, View, World, Zxid,
@@ -77,6 +78,7 @@ enum Step {
     Activate(usize),
     React(usize, Vec<(u8, usize)>, Vec<(u8, usize)>, usize, bool),
     RaiseLevel,
+    Sweep(u64),
     Capture,
     Publish,
     Hold,
@@ -89,17 +91,19 @@ enum Op {
     Set(usize, i32),
     SetAcl(usize, u8),
     Check(usize, i32),
+    DeleteContainer(usize),
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let at = || 0..PATHS.len();
     let version = || prop_oneof![4 => Just(-1), 1 => 0..2i32];
     prop_oneof![
-        5 => (at(), 0..8u8, 0..4i32).prop_map(|(at, name, mode)| Op::Create(at, name, mode)),
+        5 => (at(), 0..8u8, 0..7i32).prop_map(|(at, name, mode)| Op::Create(at, name, mode)),
         2 => (at(), version()).prop_map(|(at, version)| Op::Delete(at, version)),
         3 => (at(), version()).prop_map(|(at, version)| Op::Set(at, version)),
         1 => (at(), 0..32u8).prop_map(|(at, perms)| Op::SetAcl(at, perms)),
         1 => (at(), version()).prop_map(|(at, version)| Op::Check(at, version)),
+        1 => at().prop_map(Op::DeleteContainer),
     ]
 }
 
@@ -129,6 +133,7 @@ fn step() -> impl Strategy<Value = Step> {
                 Step::React(name, reads, writes, acks, stale)
             }),
         1 => Just(Step::RaiseLevel),
+        2 => (0..3_000u64).prop_map(Step::Sweep),
         2 => Just(Step::Capture),
         4 => Just(Step::Publish),
         1 => Just(Step::Hold),
@@ -193,7 +198,7 @@ fn dump(view: &View) -> String {
 /// Counts, sizes and ephemerals of the newest view agree with each other.
 fn check_view(view: &View) {
     let mut owned: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    let mut bytes = 0;
+    let (mut bytes, mut swept) = (0, 0);
     let mut children: BTreeMap<String, usize> = BTreeMap::new();
     view.scan("/", &mut |path, znode| {
         let stat = znode.stat;
@@ -202,12 +207,16 @@ fn check_view(view: &View) {
         assert_eq!(names.len(), stat.num_children as usize, "{path}");
         assert!(names.is_sorted());
         children.insert(path.to_owned(), names.len());
+        let mut below = 0;
+        view.scan(path, &mut |_, _| {
+            below += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(view.descendant_count(path), Some(below - 1), "{path}");
         bytes += path.len() + znode.data.map_or(0, |data| data.len());
-        if stat.ephemeral_owner != 0 {
-            owned
-                .entry(stat.ephemeral_owner as u64)
-                .or_default()
-                .push(path.to_owned());
+        swept += usize::from(Owner::of(stat.ephemeral_owner).is_swept());
+        if let Owner::Session(owner) = Owner::of(stat.ephemeral_owner) {
+            owned.entry(owner.0).or_default().push(path.to_owned());
         }
         assert!(
             stat.mzxid <= view.zxid().0 as i64 && stat.czxid <= stat.mzxid,
@@ -221,6 +230,8 @@ fn check_view(view: &View) {
         "all but the root is a child"
     );
     assert_eq!(view.znode_count(), children.len());
+    assert_eq!(view.swept_count(), swept);
+    assert_eq!(view.descendant_count("/nowhere"), None);
     assert_eq!(view.data_bytes(), bytes as u64);
     let mut ephemerals = 0;
     for session in view.sessions() {
@@ -291,8 +302,8 @@ impl House {
                 },
                 data: (*name > 2).then(|| Bytes::from(vec![b'x'; usize::from(*name) * 9])),
                 acl: vec![Acl::world(Perms::ALL)],
-                mode: CreateMode::from_i32(*mode).expect("the four classic modes"),
-                ttl_ms: 0,
+                mode: CreateMode::from_i32(*mode).expect("one of the seven modes"),
+                ttl_ms: if *mode > 4 { 1_000 } else { 0 },
             },
             Op::Delete(at, version) => WriteOp::Delete {
                 path: path(*at),
@@ -312,6 +323,7 @@ impl House {
                 path: path(*at),
                 version: *version,
             },
+            Op::DeleteContainer(at) => WriteOp::DeleteContainer { path: path(*at) },
         }
     }
 
@@ -495,6 +507,18 @@ impl House {
             Step::RaiseLevel => {
                 let level = self.tree.level() + 1;
                 self.apply(Operation::RaiseLevel { level });
+            }
+            Step::Sweep(later_ms) => {
+                self.tree.publish();
+                let view = self.view();
+                for sweep in view.sweepable(self.time_ms + later_ms, 100, usize::MAX) {
+                    let path = sweep.path.clone();
+                    self.apply(Operation::Sweep(sweep.clone()));
+                    // The second time it is not as it was seen.
+                    self.apply(Operation::Sweep(sweep));
+                    self.tree.publish();
+                    assert!(self.view().exists(&path).is_none(), "{path}");
+                }
             }
             Step::Capture => self.capture(),
             Step::Publish => self.tree.publish(),
