@@ -61,7 +61,7 @@ impl Create {
 
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            path: reader.string()?,
+            path: reader.path()?,
             data: reader.buffer()?,
             acl: reader.list(Acl::MIN_WIRE_LEN, Acl::decode)?,
             flags: reader.i32()?,
@@ -88,7 +88,7 @@ pub struct PathVersion {
 impl PathVersion {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            path: reader.string()?,
+            path: reader.path()?,
             version: reader.i32()?,
         })
     }
@@ -111,7 +111,7 @@ pub struct PathWatch {
 impl PathWatch {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            path: reader.string()?,
+            path: reader.path()?,
             watch: reader.bool()?,
         })
     }
@@ -136,7 +136,7 @@ pub struct SetData {
 impl SetData {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            path: reader.string()?,
+            path: reader.path()?,
             data: reader.buffer()?,
             version: reader.i32()?,
         })
@@ -333,9 +333,9 @@ impl Request {
             OpCode::Exists => Self::Exists(PathWatch::decode(reader)?),
             OpCode::GetData => Self::GetData(PathWatch::decode(reader)?),
             OpCode::SetData => Self::SetData(SetData::decode(reader)?),
-            OpCode::GetAcl => Self::GetAcl(reader.string()?),
+            OpCode::GetAcl => Self::GetAcl(reader.path()?),
             OpCode::SetAcl => Self::SetAcl(SetAcl {
-                path: reader.string()?,
+                path: reader.path()?,
                 acl: reader.list(Acl::MIN_WIRE_LEN, Acl::decode)?,
                 version: reader.i32()?,
             }),
@@ -356,11 +356,11 @@ impl Request {
             OpCode::AddWatch => Self::AddWatch(AddWatch::decode(reader)?),
             OpCode::CreateContainer => Self::CreateContainer(Create::decode(reader)?),
             OpCode::CreateTtl => Self::CreateTtl(CreateTtl::decode(reader)?),
-            OpCode::DeleteContainer => Self::DeleteContainer(reader.string()?),
+            OpCode::DeleteContainer => Self::DeleteContainer(reader.path()?),
             OpCode::MultiRead => Self::MultiRead(MultiRead::decode(reader)?),
             OpCode::Sasl => Self::Sasl(reader.buffer()?.unwrap_or_default()),
             OpCode::GetEphemerals => Self::GetEphemerals(reader.string()?),
-            OpCode::GetAllChildrenNumber => Self::GetAllChildrenNumber(reader.string()?),
+            OpCode::GetAllChildrenNumber => Self::GetAllChildrenNumber(reader.path()?),
             OpCode::WhoAmI => Self::WhoAmI,
             OpCode::Reconfig => Self::Reconfig(Reconfig::decode(reader)?),
             OpCode::CloseSession => Self::CloseSession,

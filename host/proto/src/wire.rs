@@ -149,6 +149,13 @@ impl Reader {
         Ok(self.optional_string()?.unwrap_or_default())
     }
 
+    /// A path. Null is none, as in ZooKeeper, which answers MarshallingError where it needs one.
+    /// (test: `a_null_path_cannot_be_read`)
+    pub fn path(&mut self) -> Result<ByteString, DecodeError> {
+        self.optional_string()?
+            .ok_or(DecodeError::BadLength { length: -1 })
+    }
+
     /// A string where null means something of its own.
     pub fn optional_string(&mut self) -> Result<Option<ByteString>, DecodeError> {
         let Some(bytes) = self.buffer()? else {

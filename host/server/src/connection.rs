@@ -24,6 +24,7 @@ use crate::connection_throttle::Wanted;
 use crate::core::Core;
 use crate::outbox::{Close, Outbox};
 use crate::session::{Attached, Session};
+use crate::settings::MAX_LASTING_BYTES;
 use crate::tls::{self, Port, Refused};
 use crate::wire::{End, Wants, Wire};
 use crate::words;
@@ -73,6 +74,12 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
         End::Frame(error) => tracing::info!(?peer, "a connection was closed: {error}"),
         End::Message(error) => tracing::info!(?peer, "a connection was closed: {error}"),
         End::Ahead { .. } => tracing::warn!(?peer, "a connection was closed: {end}"),
+        End::Told(Close::Overrun) => tracing::warn!(
+            ?peer,
+            bytes = MAX_LASTING_BYTES,
+            "a connection was closed: its client does not read what its persistent watches bring; \
+             it comes back and reads everything anew"
+        ),
         End::Unavailable(why) => tracing::warn!(?peer, "a connection was closed: {why}"),
         End::Done => {
             // The client may have gone; then the last words are for nobody.

@@ -23,9 +23,9 @@ use rustc_hash::FxHashMap;
 
 use crate::expiry::Expiry;
 use crate::hooks::Hooks;
-use crate::outbox::{Close, Item, Outbox};
+use crate::outbox::{Close, Happened, Item, Outbox};
 use crate::tickets::{ProposeError, Settled, Tickets, Waiter};
-use crate::watches::{Dense, Watches};
+use crate::watches::{Dense, WatchCounts, Watches};
 
 /// The way from apply to whoever waits on this node.
 ///
@@ -180,10 +180,28 @@ impl Fanout {
         Some(inner.seats[dense as usize].as_ref()?.outbox.clone())
     }
 
-    /// Watches, and watched paths.
-    pub(crate) fn watch_counts(&self) -> (usize, usize) {
-        let inner = self.inner.lock();
-        (inner.watches.len(), inner.watches.paths())
+    /// How many watches there are on this node.
+    pub fn watch_counts(&self) -> WatchCounts {
+        self.inner.lock().watches.counts()
+    }
+
+    /// The paths with watches on data, persistent ones included, and the sessions whose they
+    /// are: both in order. It is what ZooKeeper's `wchp`, `wchc` and `wchs` count. The lock is
+    /// held while the table is copied, so it is for whoever is asked rarely.
+    pub fn watch_report(&self) -> Vec<(Arc<str>, Vec<SessionId>)> {
+        let mut report: Vec<(Arc<str>, Vec<SessionId>)> = {
+            let inner = self.inner.lock();
+            let session = |dense: &Dense| Some(inner.seats[*dense as usize].as_ref()?.session);
+            let watched = inner.watches.on_data().into_iter();
+            watched
+                .map(|(path, listeners)| (path, listeners.iter().filter_map(session).collect()))
+                .collect()
+        };
+        for (_, sessions) in &mut report {
+            sessions.sort_unstable();
+        }
+        report.sort_unstable();
+        report
     }
 
     /// Closes every connection and admits no more.
@@ -225,17 +243,26 @@ impl Inner {
     fn absorb(&mut self, applied: Applied, fanout: &Fanout, after: &mut After) {
         let zxid = applied.zxid;
         for event in &applied.events {
-            let watchers = self.watches.fire(&event.path, event.kind);
-            if watchers.is_empty() {
+            let fired = self.watches.fire(&event.path, event.kind);
+            if fired.once.is_empty() && fired.lasting.is_empty() {
                 continue;
             }
             let frame = encode_event(event, zxid);
-            for dense in watchers {
+            let once = fired.once.iter().map(|dense| (*dense, None));
+            let lasting = fired.lasting.iter().map(|dense| {
+                let happened = Happened {
+                    kind: event.kind,
+                    path: event.path.clone(),
+                };
+                (*dense, Some(happened))
+            });
+            for (dense, lasting) in once.chain(lasting) {
                 if let Some(served) = &self.seats[dense as usize] {
                     let item = Item::Event {
                         zxid,
                         frame: frame.clone(),
                         acl: event.acl.clone(),
+                        lasting,
                     };
                     push(served, item, after);
                 }

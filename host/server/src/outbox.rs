@@ -5,18 +5,26 @@
 //! 3. The connection's task drains the outbox and sends, of what it found, that which the view
 //!    it took before contains; the rest waits for the next wake-up.
 //!
-//! Every outbox is bounded without closing anybody: results by the connection's writes in
-//! flight ([`MAX_PENDING_REQUESTS`](crate::settings::MAX_PENDING_REQUESTS)), one-shot events by
-//! the watches that its session asked for. A connection whose client does not read stops
-//! reading requests, so neither grows.
+//! Results are bounded by the connection's writes in flight
+//! ([`MAX_PENDING_REQUESTS`](crate::settings::MAX_PENDING_REQUESTS)), one-shot events by the
+//! watches that its session asked for: a connection whose client does not read stops reading
+//! requests, so neither grows, and nobody is closed for them. Events of persistent watches have
+//! no such bound, since others cause them. Beyond [`MAX_LASTING_BYTES`] of them the connection
+//! is closed, and the client comes back and resynchronises, as its protocol has it.
+//! (test: `a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else`)
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use innkeeper_proto::EventType;
 use innkeeper_tree::applied::SessionResult;
 use innkeeper_tree::{AclRef, Zxid};
 use parking_lot::Mutex;
+
+use crate::settings::{EVENT_OVERHEAD_BYTES, MAX_LASTING_BYTES};
 
 /// One thing that apply has for a connection.
 #[derive(Clone, Debug)]
@@ -29,6 +37,9 @@ pub(crate) enum Item {
         frame: Bytes,
         /// The znode's ACL as of the event: the connection judges by it who may see it.
         acl: AclRef,
+        /// The event itself, if it is one of a persistent watch. It counts against
+        /// [`MAX_LASTING_BYTES`] until it is sent, and authorizers are asked about it.
+        lasting: Option<Happened>,
     },
     /// A command of the session was applied. Every send is answered once, in order.
     Result {
@@ -41,7 +52,28 @@ pub(crate) enum Item {
     },
 }
 
+/// What an event of a persistent watch is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Happened {
+    /// What happened.
+    pub(crate) kind: EventType,
+    /// To which znode.
+    pub(crate) path: Arc<str>,
+}
+
 impl Item {
+    /// What it counts against [`MAX_LASTING_BYTES`].
+    pub(crate) fn lasting_bytes(&self) -> usize {
+        match self {
+            Item::Event {
+                frame,
+                lasting: Some(_),
+                ..
+            } => frame.len() + EVENT_OVERHEAD_BYTES,
+            _ => 0,
+        }
+    }
+
     /// The zxid at which the item takes its place among the replies.
     pub(crate) fn zxid(&self) -> Zxid {
         match self {
@@ -59,6 +91,8 @@ pub(crate) enum Close {
     Ended,
     /// The door refused one of its writes.
     Refused,
+    /// It does not read what its persistent watches bring.
+    Overrun,
     /// The node stops.
     Stopping,
 }
@@ -67,12 +101,16 @@ pub(crate) enum Close {
 ///
 /// Invariants:
 /// - Items stand in zxid order.
+/// - `lasting_bytes` counts the events of persistent watches that were pushed and neither sent
+///   nor dropped by the task; while the connection is open it is at most [`MAX_LASTING_BYTES`].
+/// - Nothing is kept for a connection that is to close.
 /// - Whoever pushes wakes afterwards, when the items' zxids are published; a wake-up is kept
 ///   until the task asks, even if the items were drained in between, since what was drained
 ///   before it was published could not be sent yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
+    lasting_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -92,8 +130,28 @@ impl Outbox {
     /// put on the list of those to wake.
     pub(crate) fn push(&self, item: Item) -> bool {
         let mut state = self.state.lock();
+        if state.close.is_some() {
+            return false;
+        }
+        let bytes = item.lasting_bytes();
+        if bytes > 0 {
+            let before = self.lasting_bytes.fetch_add(bytes, Ordering::Relaxed);
+            if before + bytes > MAX_LASTING_BYTES {
+                state.close = Some(Close::Overrun);
+                state.items = VecDeque::new();
+                return !std::mem::replace(&mut state.listed, true);
+            }
+        }
         state.items.push_back(item);
         !std::mem::replace(&mut state.listed, true)
+    }
+
+    /// Says that an item was sent, or dropped.
+    pub(crate) fn is_done_with(&self, item: &Item) {
+        let bytes = item.lasting_bytes();
+        if bytes > 0 {
+            self.lasting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Asks the task to end its connection, and wakes it.
@@ -200,6 +258,40 @@ mod tests {
         outbox.wake();
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert!(outbox.poll_woken(&mut cx).is_ready());
+    }
+
+    fn event(zxid: u64, bytes: usize, lasting: bool) -> Item {
+        Item::Event {
+            zxid: Zxid(zxid),
+            frame: Bytes::from(vec![0; bytes]),
+            acl: AclRef::from(Vec::new()),
+            lasting: lasting.then(|| Happened {
+                kind: EventType::NodeCreated,
+                path: "/a".into(),
+            }),
+        }
+    }
+
+    #[test]
+    fn persistent_events_beyond_the_bound_close_and_others_do_not() {
+        let outbox = Outbox::default();
+        let half = MAX_LASTING_BYTES / 2 - EVENT_OVERHEAD_BYTES;
+        for zxid in 0..4 {
+            outbox.push(event(zxid, half, false));
+        }
+        outbox.push(event(4, half, true));
+        outbox.push(event(5, half, true));
+        let mut arrived = VecDeque::new();
+        assert_eq!(outbox.drain(&mut arrived), Ok(()), "exactly at the bound");
+        assert_eq!(arrived.len(), 6);
+        // What was drained and not sent still counts, and what was sent does not.
+        outbox.is_done_with(&arrived[5]);
+        outbox.push(event(6, half, true));
+        assert_eq!(outbox.drain(&mut arrived), Ok(()));
+        outbox.wake();
+        assert!(outbox.push(event(7, 1, true)), "the task is to be woken");
+        assert_eq!(outbox.drain(&mut arrived), Err(Close::Overrun));
+        assert!(!outbox.push(result(8)), "nothing is kept for it");
     }
 
     #[test]

@@ -29,6 +29,13 @@ pub const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 /// Writes that one connection hands to the door in one call.
 pub const MAX_SUBMIT: usize = 256;
 
+/// Events of persistent watches that one connection has not taken yet, in bytes and counted with
+/// [`EVENT_OVERHEAD_BYTES`] each; beyond it the connection is closed.
+pub const MAX_LASTING_BYTES: usize = 8 * 1024 * 1024;
+
+/// What an event that waits costs besides its frame, in bytes.
+pub const EVENT_OVERHEAD_BYTES: usize = 128;
+
 /// How many paths of a setWatches are judged under one hold of the fan-out's lock.
 pub const SET_WATCHES_CHUNK: usize = 256;
 

@@ -1,11 +1,19 @@
-//! Who watches what, on this node: one-shot watches on data, existence and children.
+//! Who watches what, on this node: one-shot, persistent and persistent recursive watches.
 //!
-//! 1. A read that sets a watch registers it under the fan-out's lock, in which the table lives.
-//! 2. Apply's event takes the watchers of its path out of the table: a watch fires once.
-//! 3. A connection that ends takes its watches with it.
+//! 1. A read that sets a watch registers it under the fan-out's lock, in which the table lives;
+//!    so do addWatch and setWatches.
+//! 2. Apply's event asks for the watchers of its path. One-shot watches are taken out of the
+//!    table: they fire once. The others stay.
+//! 3. Only if there are recursive watches at all, the paths above the event's are asked for
+//!    them, too.
+//! 4. A connection that ends takes its watches with it.
 //!
 //! As in ZooKeeper, existence and data are one kind: a watch of exists and one of getData on one
-//! znode are the same watch.
+//! znode are the same watch. And as there, the kinds stand side by side: whoever adds a
+//! persistent watch where it has a recursive or a one-shot one has both, each is removed by
+//! itself, and however many kinds match, a connection hears of an event once.
+//! (tests: `modes_stand_side_by_side_and_one_event_comes`,
+//! `a_recursive_watch_hears_of_all_below_and_of_no_list_of_children`)
 
 use std::sync::Arc;
 
@@ -16,24 +24,109 @@ use smallvec::SmallVec;
 /// The dense number of a connection that serves a session.
 pub(crate) type Dense = u32;
 
+/// Connections, in the order of their numbers, each once.
+pub(crate) type Listeners = SmallVec<[Dense; 2]>;
+
 /// The number of a watched path in the table.
 type PathId = u32;
 
 /// What a watch waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// Creation, deletion and change of data.
+    /// Creation, deletion and change of data, once.
     Data,
-    /// Deletion, and creation and deletion of children.
+    /// Deletion, and creation and deletion of children, once.
     Child,
+    /// Everything that happens to the znode, until it is removed.
+    Persistent,
+    /// Creation, deletion and change of data, of the znode and of all below it, until it is
+    /// removed.
+    Recursive,
 }
 
 impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Kind; 4] = [Kind::Data, Kind::Child, Kind::Persistent, Kind::Recursive];
+
     const fn bit(self) -> u8 {
         match self {
             Kind::Data => 1,
             Kind::Child => 2,
+            Kind::Persistent => 4,
+            Kind::Recursive => 8,
         }
+    }
+}
+
+/// The kinds that one connection watches of one path.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Kinds(u8);
+
+impl Kinds {
+    const fn has(self, kind: Kind) -> bool {
+        self.0 & kind.bit() != 0
+    }
+
+    const fn with(self, kind: Kind) -> Self {
+        Self(self.0 | kind.bit())
+    }
+
+    const fn without(self, kind: Kind) -> Self {
+        Self(self.0 & !kind.bit())
+    }
+
+    const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether ZooKeeper would count it among its data watches.
+    const fn on_data(self) -> bool {
+        self.has(Kind::Data) || self.has(Kind::Persistent) || self.has(Kind::Recursive)
+    }
+
+    /// Whether ZooKeeper would count it among its child watches.
+    const fn on_children(self) -> bool {
+        self.has(Kind::Child) || self.has(Kind::Persistent)
+    }
+}
+
+/// Who is to hear of an event. Nobody stands in both lists.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Fired {
+    /// Whose one-shot watch it was: the watch is gone.
+    pub(crate) once: Listeners,
+    /// Whose watch stays.
+    pub(crate) lasting: Listeners,
+}
+
+/// How many watches there are, counted as ZooKeeper counts them: a connection's data watches of
+/// one path are one, whatever their modes, and so are its child watches.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct WatchCounts {
+    /// Watches on data, persistent and recursive ones included.
+    pub data: usize,
+    /// Watches on children, persistent ones included.
+    pub child: usize,
+    /// Persistent recursive watches.
+    pub recursive: usize,
+    /// Paths that are watched, in whatever way.
+    pub paths: usize,
+}
+
+impl WatchCounts {
+    /// All watches: ZooKeeper's `watch_count`.
+    pub const fn watches(&self) -> usize {
+        self.data + self.child
+    }
+
+    fn moved(&mut self, old: Kinds, new: Kinds) {
+        let step = |count: &mut usize, was: bool, is: bool| {
+            *count = *count + usize::from(is) - usize::from(was);
+        };
+        step(&mut self.data, old.on_data(), new.on_data());
+        step(&mut self.child, old.on_children(), new.on_children());
+        let recursive = Kind::Recursive;
+        step(&mut self.recursive, old.has(recursive), new.has(recursive));
     }
 }
 
@@ -42,41 +135,95 @@ impl Kind {
 /// Invariants:
 /// - A watcher stands in a path's list if and only if its own set has that path with that kind.
 /// - Lists are sorted and free of duplicates; a path without watchers is not in the table.
+/// - The paths above an event's are looked up only while `counts.recursive` is not 0.
+///   (test: `recursive_watches_are_counted_down_to_none`)
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
     ids: FxHashMap<Arc<str>, PathId>,
     paths: Vec<Watched>,
     free: Vec<PathId>,
     /// By connection: the kinds that it watches of each path.
-    watchers: Vec<FxHashMap<PathId, u8>>,
-    count: usize,
+    watchers: Vec<FxHashMap<PathId, Kinds>>,
+    counts: WatchCounts,
 }
 
 #[derive(Debug)]
 struct Watched {
     path: Arc<str>,
-    data: SmallVec<[Dense; 2]>,
-    child: SmallVec<[Dense; 2]>,
+    data: Listeners,
+    child: Listeners,
+    /// Few paths have such watches: they cost the others a pointer.
+    lasting: Option<Box<Lasting>>,
+}
+
+/// Watches that do not end with an event.
+#[derive(Debug, Default)]
+struct Lasting {
+    persistent: Listeners,
+    recursive: Listeners,
 }
 
 impl Watched {
-    fn list(&mut self, kind: Kind) -> &mut SmallVec<[Dense; 2]> {
-        match kind {
+    fn add(&mut self, kind: Kind, watcher: Dense) {
+        let list = match kind {
             Kind::Data => &mut self.data,
             Kind::Child => &mut self.child,
+            Kind::Persistent => &mut self.lasting.get_or_insert_default().persistent,
+            Kind::Recursive => &mut self.lasting.get_or_insert_default().recursive,
+        };
+        if let Err(at) = list.binary_search(&watcher) {
+            list.insert(at, watcher);
         }
+    }
+
+    fn remove(&mut self, kind: Kind, watcher: Dense) {
+        let list = match (kind, &mut self.lasting) {
+            (Kind::Data, _) => &mut self.data,
+            (Kind::Child, _) => &mut self.child,
+            (Kind::Persistent, Some(lasting)) => &mut lasting.persistent,
+            (Kind::Recursive, Some(lasting)) => &mut lasting.recursive,
+            (_, None) => return,
+        };
+        if let Ok(at) = list.binary_search(&watcher) {
+            list.remove(at);
+        }
+        if self
+            .lasting
+            .as_ref()
+            .is_some_and(|lasting| lasting.persistent.is_empty() && lasting.recursive.is_empty())
+        {
+            self.lasting = None;
+        }
+    }
+
+    fn is_unwatched(&self) -> bool {
+        self.data.is_empty() && self.child.is_empty() && self.lasting.is_none()
     }
 }
 
 impl Watches {
     /// How many watches there are.
-    pub(crate) fn len(&self) -> usize {
-        self.count
+    pub(crate) fn counts(&self) -> WatchCounts {
+        WatchCounts {
+            paths: self.ids.len(),
+            ..self.counts
+        }
     }
 
-    /// How many paths are watched.
-    pub(crate) fn paths(&self) -> usize {
-        self.ids.len()
+    /// The paths with watches on data, and whose they are, in no order: what ZooKeeper shows
+    /// when it is asked for its watches.
+    pub(crate) fn on_data(&self) -> Vec<(Arc<str>, Listeners)> {
+        let shown = |(path, id): (&Arc<str>, &PathId)| {
+            let watched = &self.paths[*id as usize];
+            let mut listeners = watched.data.clone();
+            if let Some(lasting) = &watched.lasting {
+                listeners.extend_from_slice(&lasting.persistent);
+                listeners.extend_from_slice(&lasting.recursive);
+                in_order(&mut listeners);
+            }
+            (!listeners.is_empty()).then(|| (path.clone(), listeners))
+        };
+        self.ids.iter().filter_map(shown).collect()
     }
 
     /// Leaves a watch; one that stands already stays one.
@@ -90,15 +237,22 @@ impl Watches {
             self.watchers.resize_with(index + 1, FxHashMap::default);
         }
         let kinds = self.watchers[index].entry(id).or_default();
-        if *kinds & kind.bit() != 0 {
+        if kinds.has(kind) {
             return;
         }
-        *kinds |= kind.bit();
-        let list = self.paths[id as usize].list(kind);
-        if let Err(at) = list.binary_search(&watcher) {
-            list.insert(at, watcher);
-        }
-        self.count += 1;
+        let (old, new) = (*kinds, kinds.with(kind));
+        *kinds = new;
+        self.counts.moved(old, new);
+        self.paths[id as usize].add(kind, watcher);
+    }
+
+    /// Whether a connection has such a watch.
+    pub(crate) fn contains(&self, watcher: Dense, path: &str, kind: Kind) -> bool {
+        let kinds = self.ids.get(path).and_then(|id| {
+            let own = self.watchers.get(watcher as usize)?;
+            own.get(id).copied()
+        });
+        kinds.unwrap_or_default().has(kind)
     }
 
     /// Removes one connection's watch; false if there is none.
@@ -109,36 +263,63 @@ impl Watches {
         if !self.forget(watcher, id, kind) {
             return false;
         }
-        let list = self.paths[id as usize].list(kind);
-        if let Ok(at) = list.binary_search(&watcher) {
-            list.remove(at);
-        }
+        self.paths[id as usize].remove(kind, watcher);
         self.release_if_unwatched(id);
         true
     }
 
-    /// Takes out who is to hear of an event, each once.
-    pub(crate) fn fire(&mut self, path: &str, event: EventType) -> SmallVec<[Dense; 2]> {
-        let Some(&id) = self.ids.get(path) else {
-            return SmallVec::new();
-        };
-        let fired = match event {
-            EventType::NodeCreated | EventType::NodeDataChanged => self.take(id, Kind::Data),
-            EventType::NodeChildrenChanged => self.take(id, Kind::Child),
-            EventType::NodeDeleted => {
-                // One event for whoever has both kinds of watch, as in ZooKeeper.
-                let mut fired = self.take(id, Kind::Data);
-                for watcher in self.take(id, Kind::Child) {
-                    if let Err(at) = fired.binary_search(&watcher) {
-                        fired.insert(at, watcher);
-                    }
+    /// Who is to hear of an event, each once; one-shot watches are taken out.
+    pub(crate) fn fire(&mut self, path: &str, event: EventType) -> Fired {
+        let of_children = event == EventType::NodeChildrenChanged;
+        let mut fired = Fired::default();
+        if let Some(&id) = self.ids.get(path) {
+            fired.once = match event {
+                EventType::NodeCreated | EventType::NodeDataChanged => self.take(id, Kind::Data),
+                EventType::NodeChildrenChanged => self.take(id, Kind::Child),
+                EventType::NodeDeleted => {
+                    // One event for whoever has both kinds of watch, as in ZooKeeper.
+                    let mut both = self.take(id, Kind::Data);
+                    both.extend(self.take(id, Kind::Child));
+                    in_order(&mut both);
+                    both
                 }
-                fired
+                _ => return fired,
+            };
+            if let Some(lasting) = &self.paths[id as usize].lasting {
+                fired.lasting.extend_from_slice(&lasting.persistent);
+                if !of_children {
+                    fired.lasting.extend_from_slice(&lasting.recursive);
+                }
             }
-            _ => SmallVec::new(),
-        };
-        self.release_if_unwatched(id);
+            self.release_if_unwatched(id);
+        }
+        if self.counts.recursive > 0 && !of_children {
+            self.hear_above(path, &mut fired.lasting);
+        }
+        if !fired.lasting.is_empty() {
+            in_order(&mut fired.lasting);
+            let once = &fired.once;
+            fired
+                .lasting
+                .retain(|watcher| once.binary_search(watcher).is_err());
+        }
         fired
+    }
+
+    /// Adds the recursive watchers of the paths above one.
+    fn hear_above(&self, path: &str, listeners: &mut Listeners) {
+        let mut below = path;
+        while let Some(at) = below.rfind('/')
+            && below.len() > 1
+        {
+            let above = if at == 0 { "/" } else { &below[..at] };
+            if let Some(&id) = self.ids.get(above)
+                && let Some(lasting) = &self.paths[id as usize].lasting
+            {
+                listeners.extend_from_slice(&lasting.recursive);
+            }
+            below = above;
+        }
     }
 
     /// Removes everything of a connection that ended.
@@ -147,14 +328,10 @@ impl Watches {
             return;
         };
         for (id, kinds) in std::mem::take(own) {
-            for kind in [Kind::Data, Kind::Child] {
-                if kinds & kind.bit() == 0 {
-                    continue;
-                }
-                self.count -= 1;
-                let list = self.paths[id as usize].list(kind);
-                if let Ok(at) = list.binary_search(&watcher) {
-                    list.remove(at);
+            self.counts.moved(kinds, Kinds::default());
+            for kind in Kind::ALL {
+                if kinds.has(kind) {
+                    self.paths[id as usize].remove(kind, watcher);
                 }
             }
             self.release_if_unwatched(id);
@@ -165,8 +342,9 @@ impl Watches {
         let path: Arc<str> = path.into();
         let watched = Watched {
             path: path.clone(),
-            data: SmallVec::new(),
-            child: SmallVec::new(),
+            data: Listeners::new(),
+            child: Listeners::new(),
+            lasting: None,
         };
         let id = match self.free.pop() {
             Some(id) => {
@@ -183,8 +361,13 @@ impl Watches {
         id
     }
 
-    fn take(&mut self, id: PathId, kind: Kind) -> SmallVec<[Dense; 2]> {
-        let fired = std::mem::take(self.paths[id as usize].list(kind));
+    /// Takes the one-shot watches of a kind.
+    fn take(&mut self, id: PathId, kind: Kind) -> Listeners {
+        let watched = &mut self.paths[id as usize];
+        let fired = std::mem::take(match kind {
+            Kind::Child => &mut watched.child,
+            _ => &mut watched.data,
+        });
         for watcher in &fired {
             self.forget(*watcher, id, kind);
         }
@@ -199,20 +382,21 @@ impl Watches {
         let Some(kinds) = own.get_mut(&id) else {
             return false;
         };
-        if *kinds & kind.bit() == 0 {
+        if !kinds.has(kind) {
             return false;
         }
-        *kinds &= !kind.bit();
-        if *kinds == 0 {
+        let (old, new) = (*kinds, kinds.without(kind));
+        *kinds = new;
+        if new.is_empty() {
             own.remove(&id);
         }
-        self.count -= 1;
+        self.counts.moved(old, new);
         true
     }
 
     fn release_if_unwatched(&mut self, id: PathId) {
         let watched = &mut self.paths[id as usize];
-        if watched.data.is_empty() && watched.child.is_empty() {
+        if watched.is_unwatched() {
             if self.ids.remove(&watched.path).is_some() {
                 self.free.push(id);
             }
@@ -221,62 +405,159 @@ impl Watches {
     }
 }
 
+/// Sorts, and drops what stands twice.
+fn in_order(listeners: &mut Listeners) {
+    listeners.sort_unstable();
+    listeners.dedup();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn watches(watches: &Watches) -> (usize, usize) {
+        let counts = watches.counts();
+        (counts.watches(), counts.paths)
+    }
+
+    fn once(watches: &mut Watches, path: &str, event: EventType) -> Vec<Dense> {
+        let fired = watches.fire(path, event);
+        assert!(fired.lasting.is_empty(), "{fired:?}");
+        fired.once.to_vec()
+    }
+
     #[test]
     fn a_watch_fires_once_and_a_deletion_reaches_both_kinds_once() {
-        let mut watches = Watches::default();
-        watches.add(3, "/a", Kind::Data);
-        watches.add(3, "/a", Kind::Data);
-        watches.add(1, "/a", Kind::Child);
-        watches.add(3, "/a", Kind::Child);
-        assert_eq!((watches.len(), watches.paths()), (3, 1));
-        assert_eq!(
-            watches.fire("/a", EventType::NodeDeleted).as_slice(),
-            [1, 3]
-        );
-        assert!(watches.fire("/a", EventType::NodeDeleted).is_empty());
-        assert_eq!((watches.len(), watches.paths()), (0, 0));
+        let mut table = Watches::default();
+        table.add(3, "/a", Kind::Data);
+        table.add(3, "/a", Kind::Data);
+        table.add(1, "/a", Kind::Child);
+        table.add(3, "/a", Kind::Child);
+        assert_eq!(watches(&table), (3, 1));
+        assert_eq!(once(&mut table, "/a", EventType::NodeDeleted), [1, 3]);
+        assert!(once(&mut table, "/a", EventType::NodeDeleted).is_empty());
+        assert_eq!(watches(&table), (0, 0));
     }
 
     #[test]
     fn kinds_are_told_apart() {
-        let mut watches = Watches::default();
-        watches.add(0, "/a", Kind::Data);
-        watches.add(1, "/a", Kind::Child);
-        assert_eq!(
-            watches
-                .fire("/a", EventType::NodeChildrenChanged)
-                .as_slice(),
-            [1]
-        );
-        assert_eq!(
-            watches.fire("/a", EventType::NodeDataChanged).as_slice(),
-            [0]
-        );
-        watches.add(0, "/b", Kind::Data);
-        assert!(!watches.remove(0, "/b", Kind::Child));
-        assert!(!watches.remove(1, "/b", Kind::Data));
-        assert!(watches.remove(0, "/b", Kind::Data));
-        assert_eq!((watches.len(), watches.paths()), (0, 0));
+        let mut table = Watches::default();
+        table.add(0, "/a", Kind::Data);
+        table.add(1, "/a", Kind::Child);
+        assert_eq!(once(&mut table, "/a", EventType::NodeChildrenChanged), [1]);
+        assert_eq!(once(&mut table, "/a", EventType::NodeDataChanged), [0]);
+        table.add(0, "/b", Kind::Data);
+        assert!(!table.remove(0, "/b", Kind::Child));
+        assert!(!table.remove(1, "/b", Kind::Data));
+        assert!(table.contains(0, "/b", Kind::Data));
+        assert!(table.remove(0, "/b", Kind::Data));
+        assert!(!table.contains(0, "/b", Kind::Data));
+        assert_eq!(watches(&table), (0, 0));
     }
 
     #[test]
     fn a_connection_takes_its_watches_with_it_and_its_number_starts_empty() {
-        let mut watches = Watches::default();
-        watches.add(0, "/a", Kind::Data);
-        watches.add(1, "/a", Kind::Data);
-        watches.add(1, "/b", Kind::Child);
-        watches.drop_watcher(1);
-        assert_eq!((watches.len(), watches.paths()), (1, 1));
-        watches.add(1, "/c", Kind::Data);
-        assert!(watches.fire("/b", EventType::NodeDeleted).is_empty());
+        let mut table = Watches::default();
+        table.add(0, "/a", Kind::Data);
+        table.add(1, "/a", Kind::Data);
+        table.add(1, "/b", Kind::Child);
+        table.add(1, "/", Kind::Recursive);
+        table.add(1, "/", Kind::Persistent);
+        table.drop_watcher(1);
+        assert_eq!(watches(&table), (1, 1));
+        assert_eq!(table.counts().recursive, 0);
+        table.add(1, "/c", Kind::Data);
+        assert!(once(&mut table, "/b", EventType::NodeDeleted).is_empty());
+        assert_eq!(once(&mut table, "/a", EventType::NodeDataChanged), [0]);
+        assert_eq!(once(&mut table, "/c", EventType::NodeCreated), [1]);
+    }
+
+    /// What fires, for every event and every set of kinds of one connection, stated once more
+    /// in the words of ZooKeeper's documentation.
+    #[test]
+    fn every_set_of_kinds_hears_once_what_one_of_them_waits_for() {
+        use EventType::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
+        for set in 0..16u8 {
+            for event in [
+                NodeCreated,
+                NodeDeleted,
+                NodeDataChanged,
+                NodeChildrenChanged,
+            ] {
+                let mut table = Watches::default();
+                for kind in Kind::ALL.into_iter().filter(|kind| set & kind.bit() != 0) {
+                    table.add(7, "/a/b", kind);
+                }
+                let has = |kind: Kind| set & kind.bit() != 0;
+                let (data, child) = match event {
+                    NodeCreated | NodeDataChanged => (has(Kind::Data), false),
+                    NodeDeleted => (has(Kind::Data), has(Kind::Child)),
+                    _ => (false, has(Kind::Child)),
+                };
+                let lasting =
+                    has(Kind::Persistent) || (has(Kind::Recursive) && event != NodeChildrenChanged);
+                let fired = table.fire("/a/b", event);
+                assert_eq!(!fired.once.is_empty(), data || child, "{set} {event:?}");
+                assert_eq!(
+                    !fired.lasting.is_empty(),
+                    lasting && fired.once.is_empty(),
+                    "{set} {event:?}"
+                );
+                for kind in Kind::ALL {
+                    let gone = match kind {
+                        Kind::Data => data,
+                        Kind::Child => child,
+                        _ => false,
+                    };
+                    assert_eq!(table.contains(7, "/a/b", kind), has(kind) && !gone);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_recursive_watches_hear_of_what_is_below_them() {
+        let mut table = Watches::default();
+        table.add(0, "/", Kind::Recursive);
+        table.add(1, "/a", Kind::Recursive);
+        table.add(2, "/a", Kind::Persistent);
+        table.add(3, "/a/b/c", Kind::Data);
+        table.add(1, "/a/b/c", Kind::Data);
+        table.add(4, "/ab", Kind::Recursive);
+        let fired = table.fire("/a/b/c", EventType::NodeDataChanged);
+        assert_eq!(fired.once.as_slice(), [1, 3]);
+        assert_eq!(fired.lasting.as_slice(), [0]);
+        let fired = table.fire("/a/b/c", EventType::NodeDataChanged);
+        assert_eq!(fired.lasting.as_slice(), [0, 1]);
+        let fired = table.fire("/a/b", EventType::NodeChildrenChanged);
+        assert_eq!(fired, Fired::default());
+        let fired = table.fire("/a", EventType::NodeDeleted);
+        assert_eq!(fired.lasting.as_slice(), [0, 1, 2]);
         assert_eq!(
-            watches.fire("/a", EventType::NodeDataChanged).as_slice(),
+            table
+                .fire("/", EventType::NodeDataChanged)
+                .lasting
+                .as_slice(),
             [0]
         );
-        assert_eq!(watches.fire("/c", EventType::NodeCreated).as_slice(), [1]);
+    }
+
+    #[test]
+    fn recursive_watches_are_counted_down_to_none() {
+        let mut table = Watches::default();
+        table.add(0, "/a", Kind::Recursive);
+        table.add(0, "/a", Kind::Recursive);
+        table.add(0, "/a", Kind::Persistent);
+        table.add(0, "/a", Kind::Child);
+        let counts = table.counts();
+        assert_eq!((counts.data, counts.child, counts.recursive), (1, 1, 1));
+        assert_eq!(table.on_data().len(), 1);
+        assert!(table.remove(0, "/a", Kind::Recursive));
+        assert!(!table.remove(0, "/a", Kind::Recursive));
+        assert_eq!(table.counts().recursive, 0);
+        assert!(table.remove(0, "/a", Kind::Persistent));
+        assert!(table.on_data().is_empty());
+        assert!(table.remove(0, "/a", Kind::Child));
+        assert_eq!(table.counts(), WatchCounts::default());
     }
 }

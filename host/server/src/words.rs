@@ -104,7 +104,7 @@ fn srvr<R: Runtime>(core: &Core<R>, with_clients: bool) -> String {
 
 fn mntr<R: Runtime>(core: &Core<R>) -> String {
     let figures = Figures::of(core);
-    let (watches, watched_paths) = core.fanout.watch_counts();
+    let watches = core.fanout.watch_counts();
     let uptime_ms = (core.runtime.now() - core.started).as_millis();
     let stats = &core.clients.stats;
     let rows: [(&str, String); 18] = [
@@ -119,8 +119,8 @@ fn mntr<R: Runtime>(core: &Core<R>) -> String {
         ("num_alive_connections", figures.connections.to_string()),
         ("outstanding_requests", figures.outstanding.to_string()),
         ("znode_count", figures.znodes.to_string()),
-        ("watch_count", watches.to_string()),
-        ("watched_paths", watched_paths.to_string()),
+        ("watch_count", watches.watches().to_string()),
+        ("watched_paths", watches.paths.to_string()),
         ("global_sessions", core.expiry.len().to_string()),
         (
             "connection_rejected",

@@ -5,10 +5,10 @@ mod common;
 #[path = "../../../tests/guarantees/support.rs"]
 mod support;
 
-use common::{Answer, Client, create, exists, get, multi, set};
+use common::{Answer, Client, add_watch, create, exists, get, multi, set};
 use innkeeper_proto::reply::{MultiResult, Reply};
-use innkeeper_proto::request::{MultiOp, Request};
-use innkeeper_proto::{ErrorCode, OpCode};
+use innkeeper_proto::request::{MultiOp, MultiRead, ReadOp, Request};
+use innkeeper_proto::{AddWatchMode, ErrorCode, EventType, OpCode};
 use support::{NodeProcess, guest};
 
 const FORBIDS: &[u8] =
@@ -144,4 +144,59 @@ fn reads_syncs_and_every_operation_of_a_multi_are_asked_about() {
         Reply::Multi(results.into_iter().map(MultiResult::Error).collect())
     );
     assert_eq!(client.ask(exists("/free", false)).err, ErrorCode::NoNode);
+}
+
+#[test]
+fn an_authorizer_is_asked_about_every_event_of_a_persistent_watch() {
+    let Some((node, mut client, _folder)) = guarded() else {
+        return;
+    };
+    let mut watcher = Client::connect(node.zookeeper, 30_000);
+    // The root is no authorizer's; what is below it is.
+    watcher.must(add_watch("/", AddWatchMode::PersistentRecursive));
+    watcher.must(add_watch("/data", AddWatchMode::Persistent));
+    client.must(set("/data", b"1"));
+    watcher.only_events(&[(EventType::NodeDataChanged, "/data")]);
+    client.must(set("/policy", HIDES));
+    client.must(set("/data", b"2"));
+    client.must(create("/data/x", b""));
+    client.must(create("/seen", b""));
+    watcher.only_events(&[
+        (EventType::NodeDataChanged, "/policy"),
+        (EventType::NodeCreated, "/seen"),
+    ]);
+    let denied = watcher.ask(add_watch("/data", AddWatchMode::Persistent));
+    assert_eq!(denied.err, ErrorCode::NoAuth);
+    client.must(set("/policy", ALLOWS));
+    client.must(set("/data", b"3"));
+    watcher.only_events(&[
+        (EventType::NodeDataChanged, "/policy"),
+        (EventType::NodeDataChanged, "/data"),
+    ]);
+}
+
+#[test]
+fn an_authorizer_is_asked_about_each_read_of_a_multi_read() {
+    let Some((_node, mut client, _folder)) = guarded() else {
+        return;
+    };
+    client.must(set("/policy", HIDES));
+    let answer = client.must(Request::MultiRead(MultiRead {
+        ops: vec![
+            ReadOp::GetChildren("/policy".into()),
+            ReadOp::GetData("/data".into()),
+            ReadOp::GetChildren("/policy".into()),
+        ],
+    }));
+    let empty = || MultiResult::GetChildren(Vec::new());
+    assert_eq!(
+        answer.reply(OpCode::MultiRead),
+        Reply::Multi(vec![
+            empty(),
+            MultiResult::Error(ErrorCode::NoAuth),
+            empty()
+        ])
+    );
+    let count = client.ask(Request::GetAllChildrenNumber("/data".into()));
+    assert_eq!(count.err, ErrorCode::NoAuth);
 }

@@ -29,7 +29,7 @@ impl CreateTtl {
 
     pub(super) fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            path: reader.string()?,
+            path: reader.path()?,
             data: reader.buffer()?,
             acl: reader.list(Acl::MIN_WIRE_LEN, Acl::decode)?,
             flags: reader.i32()?,

@@ -57,7 +57,7 @@ impl MultiRead {
                 Some(OpCode::GetChildren) => ReadOp::GetChildren,
                 _ => return Err(refused),
             };
-            ops.push(read(reader.string()?));
+            ops.push(read(reader.path()?));
             reader.bool()?;
         }
     }

@@ -87,7 +87,7 @@ pub(super) async fn status<R: Runtime>(
         znodes: view.znode_count(),
         sessions: core.expiry.len(),
         connections: core.clients.len(),
-        watches: core.fanout.watch_counts().0,
+        watches: core.fanout.watch_counts().watches(),
         modules: view.modules().len(),
         bindings: view.bindings().len(),
         log: Log {

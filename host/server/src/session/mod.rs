@@ -5,15 +5,19 @@
 //! 2. What arrived up to the view is sent in zxid order: events as they are, a write's result
 //!    when its request is the next to be answered ([`results`]).
 //! 3. Requests at the front that need no log are answered: reads from the view ([`reads`]),
-//!    setWatches and removeWatches ([`rewatch`]), ping, auth, a sync whose read index is there.
+//!    setWatches ([`rewatch`]), addWatch and its like ([`watching`]), ping, auth, a sync whose
+//!    read index is there.
 //! 4. Requests behind them are examined in order: credentials are noted, syncs begun, writes
 //!    decided on, numbered and handed to the door in one batch ([`writes`]).
 //! 5. Again, until nothing moves; then the connection writes its output and sleeps.
 
+mod commands;
+mod look;
 mod reads;
 mod results;
 mod rewatch;
 mod run;
+mod watching;
 mod writes;
 
 use std::collections::VecDeque;
@@ -23,10 +27,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use innkeeper_proto::request::Request;
-use innkeeper_proto::{ErrorCode, xid};
+use innkeeper_proto::{ErrorCode, OpCode, xid};
 use innkeeper_raft::Unavailable;
 use innkeeper_runtime::{Instant, Runtime};
-use innkeeper_tree::{Identity, SessionId};
+use innkeeper_tree::{Identity, SessionId, Zxid};
 
 use crate::auth::SaslAnswer;
 use crate::clients::{Present, Tally};
@@ -76,6 +80,8 @@ pub(crate) struct Session<R: Runtime> {
     /// Raised when a bounce makes the results of what was sent behind it meaningless.
     round: u32,
     arrived: VecDeque<Item>,
+    /// Up to where authorizers were asked about what arrived.
+    judged: Zxid,
     /// The zxid of the last reply or event sent.
     last_zxid: i64,
     syncs: Syncs,
@@ -85,6 +91,8 @@ pub(crate) struct Session<R: Runtime> {
     present: Present,
     /// Of what the node as a whole has outstanding.
     share: Share,
+    /// The path of the last answer that was too large, so that the log tells it once.
+    told_of: Option<String>,
     /// What was examined last ends the connection: nothing behind it is examined.
     closing: bool,
     /// The last answer is given: close when it is sent.
@@ -109,7 +117,7 @@ enum Body {
     Rewatch(Rewatch),
     /// A SASL token that was taken; this is the answer.
     Sasl(SaslAnswer),
-    /// What is not served: the answer, then the end.
+    /// What cannot be read, or is not served: the answer.
     Refused(ErrorCode),
 }
 
@@ -182,12 +190,14 @@ impl<R: Runtime> Session<R> {
             sends: VecDeque::new(),
             round: 0,
             arrived: VecDeque::new(),
+            judged: Zxid(0),
             last_zxid: attached.last_zxid_seen.max(0),
             syncs: Syncs::default(),
             now,
             tally: Tally::default(),
             present,
             share,
+            told_of: None,
             closing: false,
             finished: false,
         }
@@ -208,8 +218,13 @@ impl<R: Runtime> Session<R> {
         }
         let (header, decoded) = Request::decode(frame)?;
         let body = match decoded {
-            Ok(Request::SetWatches(set)) => Body::Rewatch(Rewatch::new(set)),
+            Ok(Request::SetWatches(set) | Request::SetWatches2(set)) => {
+                Body::Rewatch(Rewatch::new(set))
+            }
             Ok(request) => Body::Plain(request),
+            // ZooKeeper reads credentials where it reads the frame, and has no answer then.
+            // (test: `a_body_that_cannot_be_read_is_answered_and_the_connection_stays`)
+            Err(error) if is_credentials(header.op) => return Err(error.into()),
             Err(error) => {
                 tracing::debug!(session = %self.id, "{error}");
                 Body::Refused(error.error_code())
@@ -248,6 +263,11 @@ impl<R: Runtime> Session<R> {
     }
 }
 
+/// Whether a request with that number brings credentials.
+const fn is_credentials(op: i32) -> bool {
+    op == OpCode::Auth.as_i32() || op == OpCode::Sasl.as_i32()
+}
+
 impl Body {
     /// Whether it is answered from a view, behind the session's own writes.
     fn needs_view(&self) -> bool {
@@ -261,6 +281,13 @@ impl Body {
                     | Request::GetAcl(_)
                     | Request::GetChildren(_)
                     | Request::GetChildren2(_)
+                    | Request::GetAllChildrenNumber(_)
+                    | Request::GetEphemerals(_)
+                    | Request::MultiRead(_)
+                    // What the client is called is what it was called when it asked.
+                    | Request::WhoAmI
+                    | Request::AddWatch(_)
+                    | Request::CheckWatches(_)
                     | Request::RemoveWatches(_)
             ),
         }
@@ -279,7 +306,8 @@ impl Pending {
     /// Whether its answer is the last one.
     fn ends_connection(&self) -> bool {
         match &self.body {
-            Body::Refused(_) | Body::Plain(Request::CloseSession) => true,
+            Body::Refused(error) => *error == ErrorCode::Unimplemented,
+            Body::Plain(Request::CloseSession) => true,
             Body::Sasl(SaslAnswer::Refused(_)) => true,
             _ => matches!(self.state, State::Failed(error, _) if ends_connection(error)),
         }

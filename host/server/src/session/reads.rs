@@ -4,28 +4,16 @@
 //! sets a watch takes its view and registers under the fan-out's lock, sends the events up to
 //! that view, then its reply; from there on the pass goes on with that view.
 
-use innkeeper_proto::request::{PathWatch, Request};
-use innkeeper_proto::{Acl, ErrorCode, Perms, Stat, reply};
+use innkeeper_proto::ErrorCode;
+use innkeeper_proto::request::{PathWatch, ReadOp, Request};
 use innkeeper_runtime::{Runtime, Stream};
-use innkeeper_tree::{AclRef, Children, Identity, View, Znode, acl};
+use innkeeper_tree::View;
 
+use super::look::{Asker, Found, TooLarge, encode};
 use super::{Body, Session};
 use crate::gate::{Access, Ask, Verdict};
 use crate::watches::{Kind, Watches};
 use crate::wire::{End, Wire};
-
-/// What a read found.
-enum Found {
-    Error(ErrorCode),
-    Data(Znode),
-    Stat(Stat),
-    Acl {
-        stat: Stat,
-        acl: AclRef,
-        masked: bool,
-    },
-    Children(Children),
-}
 
 impl<R: Runtime> Session<R> {
     /// Answers the front request, a read.
@@ -34,33 +22,33 @@ impl<R: Runtime> Session<R> {
         view: &mut View,
         wire: &mut Wire<S>,
     ) -> Result<bool, End> {
+        let denied = self.denied_reads(view).await;
         let Some(front) = self.requests.front() else {
             return Ok(false);
         };
         let Body::Plain(request) = &front.body else {
             return Ok(false);
         };
-        let allowed = !view.bindings().has_authorizers()
-            || match ask_of(request) {
-                Some(ask) => {
-                    let guard = &self.core.guard;
-                    let verdict = guard.check(view, &self.identities, &[ask]).await;
-                    matches!(verdict, Verdict::Allow(_))
-                }
-                None => true,
-            };
+        let asker = Asker {
+            identities: &self.identities,
+            session: self.id,
+            skip_acl: self.core.settings.skip_acl,
+            max_reply_bytes: self.core.settings.jute_max_buffer_bytes,
+        };
         let found = match watch_of(request) {
-            _ if !allowed => Found::Error(ErrorCode::NoAuth),
-            None => look(view, request, &self.identities),
+            _ if !denied.is_empty() && !matches!(request, Request::MultiRead(_)) => {
+                ErrorCode::NoAuth.into()
+            }
+            None => asker.look(view, request, &denied),
             Some((watched, kind)) => {
                 let decided_at = view.bindings().policy_zxid_of(&watched.path);
-                let (identities, dense) = (&self.identities, self.seat.dense);
+                let dense = self.seat.dense;
                 let register = |newest: View, watches: &mut Watches| {
                     // The verdict was given as of an older view: it must still be the policy's.
                     if newest.bindings().policy_zxid_of(&watched.path) != decided_at {
                         return (newest, None);
                     }
-                    let found = look(&newest, request, identities);
+                    let found = asker.look(&newest, request, &denied);
                     if leaves_watch(request, &found) {
                         watches.add(dense, &watched.path, kind);
                     }
@@ -73,33 +61,83 @@ impl<R: Runtime> Session<R> {
                     // Decided again, as of the newer view.
                     return Ok(true);
                 };
-                self.send_arrived(view.zxid(), true, wire)?;
+                self.send_arrived(view, true, wire).await?;
                 found
             }
         };
+        if let Found::TooLarge(large) = &found {
+            self.tell_too_large(large);
+        }
         let Some(front) = self.requests.front() else {
             return Ok(false);
         };
         // A reply as of this view follows every event up to it.
         self.last_zxid = view.zxid().0 as i64;
-        encode(wire, front.xid, self.last_zxid, &front.body, &found);
+        encode(wire, front.xid, self.last_zxid, &found);
         self.pop_front();
         Ok(true)
+    }
+
+    /// Which of the front request's reads no authorizer lets through: their places in a
+    /// multiRead, 0 for any other read.
+    async fn denied_reads(&mut self, view: &View) -> Vec<usize> {
+        let mut denied = Vec::new();
+        if !view.bindings().has_authorizers() {
+            return denied;
+        }
+        let Some(Body::Plain(request)) = self.requests.front().map(|front| &front.body) else {
+            return denied;
+        };
+        for (place, ask) in asks_of(request).into_iter().enumerate() {
+            let guard = &self.core.guard;
+            let verdict = guard.check(view, &self.identities, &[ask]).await;
+            if let Verdict::Deny(_) = verdict {
+                denied.push(place);
+            }
+        }
+        denied
+    }
+
+    /// Says once why a client got no answer, and what to do. A client that asks again and again
+    /// for the same is not told of again.
+    fn tell_too_large(&mut self, large: &TooLarge) {
+        if self.told_of.as_deref() == Some(large.path.as_str()) {
+            return;
+        }
+        tracing::warn!(
+            session = %self.id,
+            path = large.path,
+            children = large.children,
+            bytes = large.bytes,
+            jute_max_buffer_bytes = self.core.settings.jute_max_buffer_bytes,
+            "an answer would be longer than jute.maxbuffer, so that the client would close its \
+             connection: it got MarshallingError instead. Raise jute.maxbuffer here and at the \
+             clients, or spread the znodes over several parents"
+        );
+        self.told_of = Some(large.path.clone());
     }
 }
 
 /// What authorizers are asked about a read.
-fn ask_of(request: &Request) -> Option<Ask<'_>> {
+fn asks_of(request: &Request) -> Vec<Ask<'_>> {
     let (access, path) = match request {
         Request::Exists(read) => (Access::Exists, &read.path),
         Request::GetData(read) => (Access::GetData, &read.path),
         Request::GetChildren(read) | Request::GetChildren2(read) => {
             (Access::GetChildren, &read.path)
         }
+        Request::GetAllChildrenNumber(path) => (Access::GetChildren, path),
         Request::GetAcl(path) => (Access::GetAcl, path),
-        _ => return None,
+        Request::MultiRead(multi) => {
+            let asks = multi.ops.iter().map(|op| match op {
+                ReadOp::GetData(path) => (Access::GetData, path),
+                ReadOp::GetChildren(path) => (Access::GetChildren, path),
+            });
+            return asks.map(|(access, path)| Ask { access, path }).collect();
+        }
+        _ => return Vec::new(),
     };
-    Some(Ask { access, path })
+    vec![Ask { access, path }]
 }
 
 /// The watch that a read asks for.
@@ -116,88 +154,7 @@ fn watch_of(request: &Request) -> Option<(&PathWatch, Kind)> {
 fn leaves_watch(request: &Request, found: &Found) -> bool {
     match found {
         Found::Error(error) => *error == ErrorCode::NoNode && matches!(request, Request::Exists(_)),
+        Found::TooLarge(_) => false,
         _ => true,
     }
-}
-
-/// What a read finds in a view, for someone with these identities.
-fn look(view: &View, request: &Request, identities: &[Identity]) -> Found {
-    let missing = Found::Error(ErrorCode::NoNode);
-    let hidden = Found::Error(ErrorCode::NoAuth);
-    let may_read = |list: &AclRef| acl::allows(list, Perms::READ, identities);
-    match request {
-        Request::GetData(read) => match view.get(&read.path) {
-            None => missing,
-            Some(znode) if may_read(&znode.acl) => Found::Data(znode),
-            Some(_) => hidden,
-        },
-        Request::Exists(read) => match view.exists(&read.path) {
-            None => missing,
-            Some((stat, list)) if may_read(&list) => Found::Stat(stat),
-            Some(_) => hidden,
-        },
-        Request::GetChildren(read) | Request::GetChildren2(read) => {
-            match view.children(&read.path) {
-                None => missing,
-                Some(children) if may_read(&children.acl) => Found::Children(children),
-                Some(_) => hidden,
-            }
-        }
-        Request::GetAcl(path) => match view.exists(path) {
-            None => missing,
-            Some((stat, list)) => {
-                if acl::allows(&list, Perms::READ | Perms::ADMIN, identities) {
-                    let masked = !acl::allows(&list, Perms::ADMIN, identities);
-                    Found::Acl {
-                        stat,
-                        acl: list,
-                        masked,
-                    }
-                } else {
-                    hidden
-                }
-            }
-        },
-        _ => Found::Error(ErrorCode::Unimplemented),
-    }
-}
-
-fn encode<S: Stream>(wire: &mut Wire<S>, xid: i32, zxid: i64, body: &Body, found: &Found) {
-    let output = &mut wire.output;
-    match found {
-        Found::Error(error) => reply::encode_error(output, xid, zxid, *error),
-        Found::Data(znode) => reply::encode(output, xid, zxid, |body| {
-            body.data(znode.data.as_deref(), &znode.stat);
-        }),
-        Found::Stat(stat) => reply::encode(output, xid, zxid, |body| body.stat(stat)),
-        Found::Acl {
-            stat,
-            acl,
-            masked: false,
-        } => reply::encode(output, xid, zxid, |body| body.acl(acl.iter(), stat)),
-        Found::Acl { stat, acl, .. } => {
-            let masked: Vec<Acl> = acl.iter().map(mask).collect();
-            reply::encode(output, xid, zxid, |body| body.acl(&masked, stat));
-        }
-        Found::Children(children) => {
-            let with_stat = matches!(body, Body::Plain(Request::GetChildren2(_)));
-            reply::encode(output, xid, zxid, |body| {
-                body.children(&children.names);
-                if with_stat {
-                    body.stat(&children.stat);
-                }
-            });
-        }
-    }
-}
-
-/// What someone without ADMIN sees of an entry: no hashes of passwords.
-fn mask(entry: &Acl) -> Acl {
-    let mut entry = entry.clone();
-    if &*entry.scheme == "digest"
-        && let Some((user, _)) = entry.id.split_once(':')
-    {
-        entry.id = format!("{user}:x").into();
-    }
-    entry
 }

@@ -8,27 +8,32 @@
 use innkeeper_proto::Perms;
 use innkeeper_proto::reply::{self, MultiResult};
 use innkeeper_proto::request::{MultiOp, Request};
-use innkeeper_proto::{ByteString, ErrorCode};
+use innkeeper_proto::{ByteString, ErrorCode, EventType};
 use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::applied::{OpReply, Reply, SessionResult};
-use innkeeper_tree::{Zxid, acl};
+use innkeeper_tree::{View, Zxid, acl};
 
-use super::{Body, Session, State};
+use super::{Body, Session, State, commands};
+use crate::gate::{Access, Ask, Verdict};
 use crate::outbox::Item;
 use crate::wire::{End, Wire};
 
 impl<R: Runtime> Session<R> {
-    /// Sends what arrived up to `until`; true if anything was. `reply_follows` says that a reply
-    /// as of `until` comes next, so that nothing may be left, however much waits for the socket.
-    pub(super) fn send_arrived<S: Stream>(
+    /// Sends what arrived up to `view`; true if anything was. `reply_follows` says that a reply
+    /// as of the view comes next, so that nothing may be left, however much waits for the
+    /// socket.
+    pub(super) async fn send_arrived<S: Stream>(
         &mut self,
-        until: Zxid,
+        view: &View,
         reply_follows: bool,
         wire: &mut Wire<S>,
     ) -> Result<bool, End> {
+        if view.bindings().has_authorizers() {
+            self.judge(view).await;
+        }
         let mut moved = false;
         while let Some(item) = self.arrived.front() {
-            if item.zxid() > until || (wire.is_full() && !reply_follows) {
+            if item.zxid() > view.zxid() || (wire.is_full() && !reply_follows) {
                 break;
             }
             match item {
@@ -47,12 +52,65 @@ impl<R: Runtime> Session<R> {
         Ok(moved)
     }
 
+    /// Drops the events of persistent watches that no authorizer lets through. A one-shot watch
+    /// was asked about when it was set; a persistent one stays, while policies change, and a
+    /// recursive one tells of paths that nobody had named then.
+    /// (test: `an_authorizer_is_asked_about_every_event_of_a_persistent_watch`)
+    async fn judge(&mut self, view: &View) {
+        let from = self
+            .arrived
+            .partition_point(|item| item.zxid() <= self.judged);
+        let to = self
+            .arrived
+            .partition_point(|item| item.zxid() <= view.zxid());
+        self.judged = self.judged.max(view.zxid());
+        let mut denied = Vec::new();
+        for at in from..to {
+            let Item::Event {
+                lasting: Some(happened),
+                ..
+            } = &self.arrived[at]
+            else {
+                continue;
+            };
+            let access = match happened.kind {
+                EventType::NodeDataChanged => Access::GetData,
+                EventType::NodeChildrenChanged => Access::GetChildren,
+                _ => Access::Exists,
+            };
+            let path = &happened.path;
+            let guard = &self.core.guard;
+            let asks = [Ask { access, path }];
+            let verdict = guard.check(view, &self.identities, &asks).await;
+            if let Verdict::Deny(_) = verdict {
+                denied.push(at);
+            }
+        }
+        if !denied.is_empty() {
+            let mut at = 0;
+            self.arrived.retain(|item| {
+                let stays = denied.binary_search(&at).is_err();
+                at += 1;
+                if !stays {
+                    self.outbox.is_done_with(item);
+                }
+                stays
+            });
+        }
+    }
+
     /// Sends the event at the front, if the client may see it: by the ACL as of the event.
     fn send_event<S: Stream>(&mut self, wire: &mut Wire<S>) {
-        if let Some(Item::Event { zxid, frame, acl }) = self.arrived.pop_front()
-            && acl::allows(&acl, Perms::READ, &self.identities)
+        let Some(item) = self.arrived.pop_front() else {
+            return;
+        };
+        self.outbox.is_done_with(&item);
+        if let Item::Event {
+            zxid, frame, acl, ..
+        } = &item
+            && (self.core.settings.skip_acl || acl::allows(acl, Perms::READ, &self.identities))
         {
-            wire.output.extend_from_slice(&frame);
+            wire.output.extend_from_slice(frame);
             self.last_zxid = self.last_zxid.max(zxid.0 as i64);
             self.tally.sent += 1;
         }
@@ -137,7 +195,8 @@ fn encode_reply<S: Stream>(
     match reply {
         Reply::Single(Ok(done)) => match done {
             OpReply::Created { path, stat } => reply::encode(output, xid, zxid, |body| {
-                if matches!(request, Request::Create2(_)) {
+                // (test: `create_modes_mean_what_they_mean_in_zookeeper`)
+                if !matches!(request, Request::Create(_)) {
                     body.path_and_stat(path, stat);
                 } else {
                     body.path(path);
@@ -183,7 +242,7 @@ pub(super) fn encode_multi_failed<S: Stream>(
 
 fn multi_result((op, done): (&MultiOp, &OpReply)) -> MultiResult {
     match (op, done) {
-        (MultiOp::Create2(_), OpReply::Created { path, stat }) => {
+        (op, OpReply::Created { path, stat }) if commands::answers_with_stat(op) => {
             MultiResult::Create2(ByteString::from(&**path), *stat)
         }
         (_, OpReply::Created { path, .. }) => MultiResult::Create(ByteString::from(&**path)),

@@ -1,17 +1,21 @@
-//! setWatches and removeWatches: watches changed without a read.
+//! setWatches and setWatches2: what a client watched on its last connection.
 //!
-//! setWatches names what a client watched on its last connection and the last zxid that it saw.
-//! Whatever changed since fires at once, the rest is watched again. The list may be long, so it
-//! is taken in runs: each under one hold of the fan-out's lock, and the next one only when the
-//! socket has taken what the last one owed.
+//! The client names what it watched and the last zxid that it saw. Of its one-shot watches,
+//! whatever changed since fires at once, the rest is watched again; its persistent watches are
+//! only set again, since whoever has one reads everything anew after a reconnection. The list
+//! may be long, so it is taken in runs: each under one hold of the fan-out's lock, and the next
+//! one only when the socket has taken what the last one owed.
+//!
+//! Deliberate difference: ZooKeeper tells whoever asks what changed, we only who may read the
+//! znode; for others the watch is set, and its event will be judged by the ACL of its moment.
+//! (test: `set_watches_tells_nothing_of_what_may_not_be_read`)
 
-use innkeeper_proto::request::{Request, SetWatches};
-use innkeeper_proto::{
-    ByteString, ErrorCode, EventType, KeeperState, Perms, WatcherType, event, reply,
-};
+use innkeeper_proto::request::SetWatches;
+use innkeeper_proto::{ByteString, ErrorCode, EventType, KeeperState, Perms, event, reply};
 use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::{Identity, View, acl};
 
+use super::watching::PERSISTENT_WATCH;
 use super::{Body, Session};
 use crate::gate::{Access, Ask, Verdict};
 use crate::settings::SET_WATCHES_CHUNK;
@@ -37,14 +41,24 @@ enum Former {
     Exist,
     /// The children.
     Child,
+    /// Everything of a znode, with a persistent watch.
+    Persistent,
+    /// Everything of a znode and below it, with a persistent watch.
+    Recursive,
 }
 
 impl Rewatch {
     pub(super) fn new(set: SetWatches) -> Self {
-        let data = set.data.into_iter().map(|path| (Former::Data, path));
-        let exist = set.exist.into_iter().map(|path| (Former::Exist, path));
-        let child = set.child.into_iter().map(|path| (Former::Child, path));
-        let mut left: Vec<_> = data.chain(exist).chain(child).collect();
+        let mut left: Vec<_> = [
+            (Former::Data, set.data),
+            (Former::Exist, set.exist),
+            (Former::Child, set.child),
+            (Former::Persistent, set.persistent),
+            (Former::Recursive, set.persistent_recursive),
+        ]
+        .into_iter()
+        .flat_map(|(former, paths)| paths.into_iter().map(move |path| (former, path)))
+        .collect();
         left.reverse();
         Self {
             relative_zxid: set.relative_zxid,
@@ -54,18 +68,27 @@ impl Rewatch {
 }
 
 impl Former {
-    const fn access(self) -> Access {
-        match self {
-            Former::Data => Access::GetData,
-            Former::Exist => Access::Exists,
-            Former::Child => Access::GetChildren,
-        }
+    /// What authorizers are asked: setting a watch is asked as the read that sets it.
+    fn asks(self, path: &str) -> Vec<Ask<'_>> {
+        let accesses: &[Access] = match self {
+            Former::Data => &[Access::GetData],
+            Former::Exist => &[Access::Exists],
+            Former::Child => &[Access::GetChildren],
+            Former::Persistent | Former::Recursive => &PERSISTENT_WATCH,
+        };
+        let asks = accesses.iter().map(|access| Ask {
+            access: *access,
+            path,
+        });
+        asks.collect()
     }
 
     const fn kind(self) -> Kind {
         match self {
             Former::Data | Former::Exist => Kind::Data,
             Former::Child => Kind::Child,
+            Former::Persistent => Kind::Persistent,
+            Former::Recursive => Kind::Recursive,
         }
     }
 
@@ -78,6 +101,9 @@ impl Former {
         relative_zxid: i64,
         identities: &[Identity],
     ) -> Option<EventType> {
+        if let Former::Persistent | Former::Recursive = self {
+            return None;
+        }
         let found = view.exists(path);
         let visible = match &found {
             Some((_, list)) => acl::allows(list, Perms::READ, identities),
@@ -93,6 +119,7 @@ impl Former {
             (Former::Child, Some((stat, _))) => {
                 (stat.pzxid > relative_zxid).then_some(EventType::NodeChildrenChanged)
             }
+            (Former::Persistent | Former::Recursive, _) => None,
         };
         missed.filter(|_| visible)
     }
@@ -137,7 +164,7 @@ impl<R: Runtime> Session<R> {
         let (newest, owed) = self.core.fanout.watching(&self.core.reader, register);
         *view = newest;
         self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
-        self.send_arrived(view.zxid(), true, wire)?;
+        self.send_arrived(view, true, wire).await?;
         for (missed, path) in owed {
             let state = KeeperState::SyncConnected;
             event::encode(&mut wire.output, NO_ZXID, missed, state, &path);
@@ -146,7 +173,7 @@ impl<R: Runtime> Session<R> {
         Ok(true)
     }
 
-    /// What of a run the authorizers allow: setting a watch is asked as the read that sets it.
+    /// What of a run the authorizers allow.
     async fn permitted(
         &mut self,
         view: &View,
@@ -154,10 +181,7 @@ impl<R: Runtime> Session<R> {
     ) -> Vec<(Former, ByteString)> {
         let mut permitted = Vec::with_capacity(run.len());
         for (former, path) in run {
-            let asks = [Ask {
-                access: former.access(),
-                path: &path,
-            }];
+            let asks = former.asks(&path);
             let guard = &self.core.guard;
             let verdict = guard.check(view, &self.identities, &asks).await;
             if let Verdict::Allow(_) = verdict {
@@ -165,53 +189,5 @@ impl<R: Runtime> Session<R> {
             }
         }
         permitted
-    }
-
-    /// Answers the front request, a removeWatches.
-    pub(super) fn remove_watches<S: Stream>(
-        &mut self,
-        view: &mut View,
-        wire: &mut Wire<S>,
-    ) -> Result<bool, End> {
-        let Some(front) = self.requests.front() else {
-            return Ok(false);
-        };
-        let Body::Plain(Request::RemoveWatches(remove)) = &front.body else {
-            return Ok(false);
-        };
-        let (xid, dense) = (front.xid, self.seat.dense);
-        let kinds: Result<&[Kind], ErrorCode> = match remove.watcher_type() {
-            Ok(WatcherType::Children) => Ok(&[Kind::Child]),
-            Ok(WatcherType::Data) => Ok(&[Kind::Data]),
-            Ok(WatcherType::Any) => Ok(&[Kind::Data, Kind::Child]),
-            // Nobody can have set one.
-            Ok(WatcherType::Persistent | WatcherType::PersistentRecursive) => Ok(&[]),
-            Err(error) => Err(error),
-        };
-        let (newest, outcome) = self
-            .core
-            .fanout
-            .watching(&self.core.reader, |newest, watches| {
-                let outcome = kinds.and_then(|kinds| {
-                    let mut removed = false;
-                    for kind in kinds {
-                        removed |= watches.remove(dense, &remove.path, *kind);
-                    }
-                    if removed {
-                        Ok(())
-                    } else {
-                        Err(ErrorCode::NoWatcher)
-                    }
-                });
-                (newest, outcome)
-            });
-        *view = newest;
-        self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
-        self.send_arrived(view.zxid(), true, wire)?;
-        self.last_zxid = view.zxid().0 as i64;
-        let error = outcome.err().unwrap_or(ErrorCode::Ok);
-        reply::encode_error(&mut wire.output, xid, self.last_zxid, error);
-        self.pop_front();
-        Ok(true)
     }
 }

@@ -82,7 +82,7 @@ impl<R: Runtime> Session<R> {
             self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
             let mut moved = false;
             loop {
-                let arrived = self.send_arrived(view.zxid(), false, wire)?;
+                let arrived = self.send_arrived(&view, false, wire).await?;
                 let answered = !self.finished && self.answer_front(&mut view, wire).await?;
                 if self.finished {
                     return Ok(());
@@ -129,8 +129,11 @@ impl<R: Runtime> Session<R> {
                 error
             }
             State::Syncing(_) | State::Waiting => match &front.body {
+                // Of a request that could not be read the client is told, and may go on; of one
+                // that is none, the connection ends, as in ZooKeeper.
+                // (test: `a_body_that_cannot_be_read_is_answered_and_the_connection_stays`)
                 Body::Refused(error) => {
-                    self.finished = true;
+                    self.finished = *error == ErrorCode::Unimplemented;
                     *error
                 }
                 Body::Sasl(answer) => {
@@ -149,9 +152,9 @@ impl<R: Runtime> Session<R> {
                     error
                 }
                 Body::Rewatch(_) => return self.rewatch(view, wire).await,
-                Body::Plain(Request::RemoveWatches(_)) => {
-                    return self.remove_watches(view, wire);
-                }
+                Body::Plain(
+                    Request::AddWatch(_) | Request::CheckWatches(_) | Request::RemoveWatches(_),
+                ) => return self.watch(view, wire).await,
                 Body::Plain(Request::Sync(path)) => {
                     let path = path.clone();
                     reply::encode(&mut wire.output, xid, self.last_zxid, |body| {

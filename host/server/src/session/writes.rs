@@ -6,12 +6,12 @@
 //! nothing of the session is in flight, else the write waits and is decided on again.
 
 use innkeeper_proto::ErrorCode;
-use innkeeper_proto::request::{Create, MultiOp, Request};
+use innkeeper_proto::request::Request;
 use innkeeper_runtime::Runtime;
-use innkeeper_tree::command::{SessionRequest, Write, WriteOp};
+use innkeeper_tree::command::SessionRequest;
 use innkeeper_tree::{Operation, View, Zxid};
 
-use super::{Body, Sent, Session, State};
+use super::{Body, Sent, Session, State, commands};
 use crate::gate::{Access, Ask, Verdict};
 use crate::sasl::digest_md5::NONCE_BYTES;
 use crate::settings::MAX_SUBMIT;
@@ -74,6 +74,13 @@ impl<R: Runtime> Session<R> {
 
     async fn examine_next(&mut self, view: &View) -> Examined {
         let pending = &mut self.requests[self.examined];
+        // A read ahead is judged by what the client was when it asked.
+        // (test: `a_read_is_judged_by_the_credentials_before_it`)
+        if let Body::Plain(Request::Auth(_) | Request::Sasl(_)) = &pending.body
+            && self.reads_ahead > 0
+        {
+            return Examined::NotYet;
+        }
         if let Body::Plain(Request::Sasl(token)) = &pending.body {
             let runtime = &self.core.runtime;
             let (identities, negotiation) = (&mut self.identities, &mut self.negotiation);
@@ -106,10 +113,16 @@ impl<R: Runtime> Session<R> {
                 }
                 Examined::As(State::Syncing(self.syncs.ask()))
             }
+            // There is no ensemble to change.
+            // (test: `reconfig_is_disabled_or_not_there`)
+            Request::Reconfig(_) if self.core.settings.reconfig_enabled => {
+                Examined::As(State::Failed(ErrorCode::Unimplemented, 0))
+            }
+            Request::Reconfig(_) => Examined::As(State::Failed(ErrorCode::ReconfigDisabled, 0)),
             // A read ahead must not see it.
-            _ if is_write(request) && self.reads_ahead > 0 => Examined::NotYet,
+            _ if commands::is_write(request) && self.reads_ahead > 0 => Examined::NotYet,
             Request::CloseSession => Examined::Write(SessionRequest::Close),
-            _ if is_write(request) => self.decide(view).await,
+            _ if commands::is_write(request) => self.decide(view).await,
             _ => Examined::As(State::Waiting),
         }
     }
@@ -119,7 +132,8 @@ impl<R: Runtime> Session<R> {
         let Body::Plain(request) = &self.requests[self.examined].body else {
             return Examined::As(State::Waiting);
         };
-        let mut write = match write_of(request) {
+        let extended = self.core.settings.extended_types_enabled;
+        let mut write = match commands::write_of(request, extended) {
             Ok(write) => write,
             Err((error, index)) => return Examined::As(State::Failed(error, index)),
         };
@@ -127,7 +141,7 @@ impl<R: Runtime> Session<R> {
         let verdict = if !view.bindings().has_authorizers() {
             Verdict::Allow(Some(Zxid(0)))
         } else {
-            let asks = asks_of(&write);
+            let asks = commands::asks_of(&write);
             let guard = &self.core.guard;
             guard.check(view, &self.identities, &asks).await
         };
@@ -136,8 +150,8 @@ impl<R: Runtime> Session<R> {
                 identities: self.identities.clone(),
                 policy_zxid,
                 write,
-                enforce_quota: false,
-                upgrade_local: false,
+                enforce_quota: self.core.settings.enforce_quota,
+                upgrade_local: self.core.settings.local_sessions_upgrading,
             }),
             Verdict::Deny(index) => self.denied(index),
         }
@@ -164,105 +178,4 @@ impl<R: Runtime> Session<R> {
             Examined::As(State::Failed(ErrorCode::NoAuth, index))
         }
     }
-}
-
-const fn is_write(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Create(_)
-            | Request::Create2(_)
-            | Request::Delete(_)
-            | Request::SetData(_)
-            | Request::SetAcl(_)
-            | Request::Multi(_)
-            | Request::CloseSession
-    )
-}
-
-/// What a request asks of the log; the error names the operation at fault.
-fn write_of(request: &Request) -> Result<Write, (ErrorCode, usize)> {
-    let alone = |error| (error, 0);
-    Ok(Write::Single(match request {
-        Request::Create(create) | Request::Create2(create) => create_of(create).map_err(alone)?,
-        Request::Delete(delete) => WriteOp::Delete {
-            path: delete.path.to_string(),
-            version: delete.version,
-        },
-        Request::SetData(set) => WriteOp::SetData {
-            path: set.path.to_string(),
-            data: set.data.clone(),
-            version: set.version,
-        },
-        Request::SetAcl(set) => WriteOp::SetAcl {
-            path: set.path.to_string(),
-            acl: set.acl.clone(),
-            version: set.version,
-        },
-        Request::Multi(multi) => {
-            // ZooKeeper finds an unknown create mode while it reads the multi, and calls the
-            // whole of it unreadable. (test: `failed_writes_answer_in_their_place`)
-            let unreadable = |_| (ErrorCode::MarshallingError, 0);
-            let ops = multi.ops.iter().map(multi_op_of);
-            let ops = ops.collect::<Result<_, _>>().map_err(unreadable)?;
-            return Ok(Write::Multi(ops));
-        }
-        _ => return Err((ErrorCode::Unimplemented, 0)),
-    }))
-}
-
-fn multi_op_of(op: &MultiOp) -> Result<WriteOp, ErrorCode> {
-    Ok(match op {
-        MultiOp::Create(create) | MultiOp::Create2(create) => create_of(create)?,
-        MultiOp::CreateContainer(_) | MultiOp::CreateTtl(_) => {
-            return Err(ErrorCode::Unimplemented);
-        }
-        MultiOp::Delete(delete) => WriteOp::Delete {
-            path: delete.path.to_string(),
-            version: delete.version,
-        },
-        MultiOp::SetData(set) => WriteOp::SetData {
-            path: set.path.to_string(),
-            data: set.data.clone(),
-            version: set.version,
-        },
-        MultiOp::Check(check) => WriteOp::Check {
-            path: check.path.to_string(),
-            version: check.version,
-        },
-    })
-}
-
-fn create_of(create: &Create) -> Result<WriteOp, ErrorCode> {
-    Ok(WriteOp::Create {
-        path: create.path.to_string(),
-        data: create.data.clone(),
-        acl: create.acl.clone(),
-        mode: create.mode()?,
-        ttl_ms: 0,
-    })
-}
-
-/// What authorizers are asked about a write: every operation of a multi.
-pub(crate) fn asks_of(write: &Write) -> Vec<Ask<'_>> {
-    let ops = match write {
-        Write::Single(op) => std::slice::from_ref(op),
-        Write::Multi(ops) => ops,
-    };
-    ops.iter()
-        .map(|op| {
-            let (access, path) = match op {
-                WriteOp::Create { path, .. } => (Access::Create, path),
-                WriteOp::Delete { path, .. } | WriteOp::DeleteContainer { path } => {
-                    (Access::Delete, path)
-                }
-                WriteOp::SetData { path, .. } => (Access::SetData, path),
-                WriteOp::SetAcl { path, .. } => (Access::SetAcl, path),
-                // Whoever may not even check it need not learn why it was refused.
-                WriteOp::Check { path, .. } | WriteOp::Refused { path, .. } => {
-                    (Access::Check, path)
-                }
-            };
-            Ask { access, path }
-        })
-        .collect()
 }

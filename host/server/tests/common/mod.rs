@@ -10,15 +10,18 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{FrameDecoder, Inbound};
 use innkeeper_proto::reply::{Reply, ReplyHeader};
 use innkeeper_proto::request::{
-    Create, Multi, MultiOp, PathVersion, PathWatch, Request, SetData, SetWatches,
+    AddWatch, Auth, Create, Multi, MultiOp, PathVersion, PathWatch, RemoveWatches, Request, SetAcl,
+    SetData, SetWatches,
 };
 use innkeeper_proto::wire::Reader;
-use innkeeper_proto::{Acl, ErrorCode, EventType, OpCode, Perms, WatcherEvent, xid};
+use innkeeper_proto::{
+    Acl, AddWatchMode, ErrorCode, EventType, OpCode, Perms, WatcherEvent, WatcherType, xid,
+};
 use innkeeper_runtime::{Real, RealConfig, Threads};
 use innkeeper_server::{Node, NodeSettings};
 
@@ -227,6 +230,47 @@ impl Client {
         self.stream.write_all(&out).unwrap();
     }
 
+    /// Sends a request that need not be one: its number, and what follows.
+    pub fn send_raw(&mut self, op: i32, body: &[u8]) -> i32 {
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        let mut out = BytesMut::new();
+        out.put_i32(8 + body.len() as i32);
+        out.put_i32(xid);
+        out.put_i32(op);
+        out.put_slice(body);
+        self.stream.write_all(&out).unwrap();
+        xid
+    }
+
+    /// What a request answers that need not be one.
+    pub fn ask_raw(&mut self, op: i32, body: &[u8]) -> Answer {
+        let xid = self.send_raw(op, body);
+        let answer = self.answer();
+        assert_eq!(answer.xid, xid, "{answer:?}");
+        answer
+    }
+
+    /// Asserts that nothing but these events and the answer of a ping comes.
+    pub fn only_events(&mut self, expected: &[(EventType, &str)]) {
+        self.send_as(xid::PING, &Request::Ping);
+        for (event, path) in expected {
+            assert_eq!(self.answer().event(), (*event, (*path).to_owned()));
+        }
+        assert_eq!(self.answer().xid, xid::PING);
+    }
+
+    /// Proves to be someone.
+    pub fn log_in(&mut self, credentials: &'static [u8]) {
+        let auth = Auth {
+            auth_type: 0,
+            scheme: "digest".into(),
+            auth: Bytes::from_static(credentials),
+        };
+        self.send_as(xid::AUTH, &Request::Auth(auth));
+        assert_eq!(self.answer().err, ErrorCode::Ok);
+    }
+
     /// One request, and its answer, which must be the next thing that comes.
     pub fn ask(&mut self, request: Request) -> Answer {
         let xid = self.send(&[request])[0];
@@ -321,6 +365,28 @@ pub fn set_watches(relative_zxid: i64, data: &[&str], exist: &[&str], child: &[&
         exist: all(exist),
         child: all(child),
         ..SetWatches::default()
+    })
+}
+
+pub fn add_watch(path: &str, mode: AddWatchMode) -> Request {
+    Request::AddWatch(AddWatch {
+        path: path.into(),
+        mode: mode.as_i32(),
+    })
+}
+
+pub fn watches(path: &str, kind: WatcherType) -> RemoveWatches {
+    RemoveWatches {
+        path: path.into(),
+        kind: kind.as_i32(),
+    }
+}
+
+pub fn set_acl(path: &str, acl: Vec<Acl>) -> Request {
+    Request::SetAcl(SetAcl {
+        path: path.into(),
+        acl,
+        version: -1,
     })
 }
 

@@ -1,0 +1,318 @@
+//! What a read finds in a view, and how large its answer is.
+//!
+//! A client refuses an answer longer than its `jute.maxbuffer` by closing the connection, comes
+//! back and asks again, for ever. So a list of children that would make such an answer is not
+//! sent: the client gets MarshallingError, and the log says why. Where the number of children
+//! alone decides that, nothing is listed at all.
+
+use innkeeper_proto::reply::{self, MultiResult, ReplyHeader};
+use innkeeper_proto::request::{ReadOp, Request};
+use innkeeper_proto::{Acl, ByteString, ClientInfo, ErrorCode, Perms, Stat};
+use innkeeper_runtime::Stream;
+use innkeeper_tree::{AclRef, Children, Identity, SessionId, View, Znode, acl};
+
+use crate::wire::Wire;
+
+/// What stands before each result of a multiRead, and behind the last: operation, done, error.
+const MULTI_HEADER_BYTES: usize = 4 + 1 + 4;
+
+/// A length, of a list or of what is in it.
+const LENGTH_BYTES: usize = 4;
+
+/// A Stat.
+const STAT_BYTES: usize = 68;
+
+/// Who asks, and how much it may be told at once.
+pub(super) struct Asker<'a> {
+    /// Who it is.
+    pub(super) identities: &'a [Identity],
+    /// Its session.
+    pub(super) session: SessionId,
+    /// ACLs are not looked at.
+    pub(super) skip_acl: bool,
+    /// The longest answer, in bytes.
+    pub(super) max_reply_bytes: usize,
+}
+
+/// What a read found.
+pub(super) enum Found {
+    /// Nothing, or nothing that may be told.
+    Error(ErrorCode),
+    /// For getData.
+    Data(Znode),
+    /// For exists.
+    Stat(Stat),
+    /// For getACL.
+    Acl {
+        /// Of the znode.
+        stat: Stat,
+        /// Its list.
+        acl: AclRef,
+        /// Whether hashes of passwords are kept back.
+        masked: bool,
+    },
+    /// For getChildren; with the Stat for getChildren2.
+    Children(Children, bool),
+    /// For getEphemerals.
+    Paths(Vec<String>),
+    /// For getAllChildrenNumber.
+    Number(i32),
+    /// For whoAmI.
+    Identities(Vec<ClientInfo>),
+    /// For multiRead.
+    Several(Vec<MultiResult>),
+    /// An answer that no client would take.
+    TooLarge(TooLarge),
+}
+
+/// An answer that is longer than a client takes.
+pub(super) struct TooLarge {
+    /// Whose children were asked for.
+    pub(super) path: String,
+    /// How many there are.
+    pub(super) children: usize,
+    /// At least so long is the answer.
+    pub(super) bytes: usize,
+}
+
+impl From<ErrorCode> for Found {
+    fn from(error: ErrorCode) -> Self {
+        Found::Error(error)
+    }
+}
+
+impl Asker<'_> {
+    fn may(&self, list: &AclRef, perms: Perms) -> bool {
+        self.skip_acl || acl::allows(list, perms, self.identities)
+    }
+
+    /// Looks up what a read asks for. Of a multiRead, `denied` names the operations that no
+    /// authorizer lets through.
+    pub(super) fn look(&self, view: &View, request: &Request, denied: &[usize]) -> Found {
+        match request {
+            Request::GetData(read) => match self.data(view, &read.path) {
+                Ok(znode) => Found::Data(znode),
+                Err(error) => error.into(),
+            },
+            // ZooKeeper looks for this one character, and only here.
+            // (test: `reads_judge_paths_as_zookeeper_does`)
+            Request::Exists(read) if read.path.contains('\0') => ErrorCode::BadArguments.into(),
+            Request::Exists(read) => match self.readable(view, &read.path) {
+                Ok(stat) => Found::Stat(stat),
+                Err(error) => error.into(),
+            },
+            Request::GetChildren(read) | Request::GetChildren2(read) => {
+                let with_stat = matches!(request, Request::GetChildren2(_));
+                let around = ReplyHeader::WIRE_LEN + if with_stat { STAT_BYTES } else { 0 };
+                match self.children(view, &read.path, around) {
+                    Ok(children) => Found::Children(children, with_stat),
+                    Err(found) => found,
+                }
+            }
+            Request::GetAcl(path) => self.acl(view, path),
+            Request::GetAllChildrenNumber(path) => match self.readable(view, path) {
+                Ok(_) => Found::Number(descendants(view, path)),
+                Err(error) => error.into(),
+            },
+            Request::GetEphemerals(prefix) => self.ephemerals(view, prefix),
+            Request::WhoAmI => Found::Identities(self.identities.iter().map(shown).collect()),
+            Request::MultiRead(multi) => self.several(view, &multi.ops, denied),
+            _ => ErrorCode::Unimplemented.into(),
+        }
+    }
+
+    /// A znode's Stat, for whoever may read it.
+    fn readable(&self, view: &View, path: &str) -> Result<Stat, ErrorCode> {
+        match view.exists(rooted(path)) {
+            None => Err(ErrorCode::NoNode),
+            Some((stat, list)) if self.may(&list, Perms::READ) => Ok(stat),
+            Some(_) => Err(ErrorCode::NoAuth),
+        }
+    }
+
+    fn data(&self, view: &View, path: &str) -> Result<Znode, ErrorCode> {
+        match view.get(rooted(path)) {
+            None => Err(ErrorCode::NoNode),
+            Some(znode) if self.may(&znode.acl, Perms::READ) => Ok(znode),
+            Some(_) => Err(ErrorCode::NoAuth),
+        }
+    }
+
+    /// The children, if an answer of them and of `around` bytes is not too long.
+    /// (test: `a_list_of_children_that_no_client_would_take_is_an_error`)
+    fn children(&self, view: &View, path: &str, around: usize) -> Result<Children, Found> {
+        let too_large = |children, bytes| {
+            Err(Found::TooLarge(TooLarge {
+                path: path.to_owned(),
+                children,
+                bytes,
+            }))
+        };
+        let stat = self.readable(view, path)?;
+        let count = usize::try_from(stat.num_children).unwrap_or(0);
+        // A name has at least one byte.
+        let at_least = around + LENGTH_BYTES + count * (LENGTH_BYTES + 1);
+        if at_least > self.max_reply_bytes {
+            return too_large(count, at_least);
+        }
+        let Some(children) = view.children(rooted(path)) else {
+            return Err(ErrorCode::NoNode.into());
+        };
+        let bytes = around + LENGTH_BYTES + names_bytes(&children.names);
+        if bytes > self.max_reply_bytes {
+            return too_large(children.names.len(), bytes);
+        }
+        Ok(children)
+    }
+
+    /// Who may neither change the list nor read the znode may not see it; who may only read
+    /// sees no hashes. (test: `an_acl_is_masked_for_whoever_may_not_change_it`)
+    fn acl(&self, view: &View, path: &str) -> Found {
+        match view.exists(rooted(path)) {
+            None => ErrorCode::NoNode.into(),
+            Some((stat, acl)) if self.may(&acl, Perms::READ | Perms::ADMIN) => Found::Acl {
+                stat,
+                masked: !self.may(&acl, Perms::ADMIN),
+                acl,
+            },
+            Some(_) => ErrorCode::NoAuth.into(),
+        }
+    }
+
+    /// The session's own ephemerals whose path begins with `prefix`, which is a prefix of the
+    /// text: `/a` is one of `/ab`. Blank is any.
+    /// (test: `ephemerals_are_found_by_the_beginning_of_their_paths`)
+    fn ephemerals(&self, view: &View, prefix: &str) -> Found {
+        let mut paths = view.ephemerals(self.session);
+        if !matches!(prefix.trim(), "" | "/") {
+            paths.retain(|path| path.starts_with(prefix));
+        }
+        let bytes = ReplyHeader::WIRE_LEN + LENGTH_BYTES + names_bytes(&paths);
+        if bytes > self.max_reply_bytes {
+            return Found::TooLarge(TooLarge {
+                path: prefix.to_owned(),
+                children: paths.len(),
+                bytes,
+            });
+        }
+        Found::Paths(paths)
+    }
+
+    /// Every read has a result or an error of its own; but all must fit into one answer.
+    /// (test: `a_multi_read_answers_each_read_by_itself`)
+    fn several(&self, view: &View, ops: &[ReadOp], denied: &[usize]) -> Found {
+        let mut results = Vec::with_capacity(ops.len());
+        let mut bytes = ReplyHeader::WIRE_LEN + MULTI_HEADER_BYTES;
+        for (index, op) in ops.iter().enumerate() {
+            bytes += MULTI_HEADER_BYTES;
+            let result = match op {
+                _ if denied.contains(&index) => Err(ErrorCode::NoAuth),
+                ReadOp::GetData(path) => self.data(view, path).map(|znode| {
+                    let data_bytes = znode.data.as_ref().map_or(0, |data| data.len());
+                    bytes += LENGTH_BYTES + data_bytes + STAT_BYTES;
+                    MultiResult::GetData(znode.data, znode.stat)
+                }),
+                ReadOp::GetChildren(path) => match self.children(view, path, bytes) {
+                    Ok(children) => {
+                        bytes += LENGTH_BYTES + names_bytes(&children.names);
+                        let names = children.names.into_iter().map(ByteString::from);
+                        Ok(MultiResult::GetChildren(names.collect()))
+                    }
+                    Err(Found::Error(error)) => Err(error),
+                    Err(too_large) => return too_large,
+                },
+            };
+            results.push(result.unwrap_or_else(|error| {
+                bytes += LENGTH_BYTES;
+                MultiResult::Error(error)
+            }));
+            if bytes > self.max_reply_bytes {
+                return Found::TooLarge(TooLarge {
+                    path: op.path().to_string(),
+                    children: 0,
+                    bytes,
+                });
+            }
+        }
+        Found::Several(results)
+    }
+}
+
+/// ZooKeeper knows the root by two names. (test: `reads_judge_paths_as_zookeeper_does`)
+fn rooted(path: &str) -> &str {
+    if path.is_empty() { "/" } else { path }
+}
+
+/// How many znodes stand below one. By its other name the root stands below itself.
+fn descendants(view: &View, path: &str) -> i32 {
+    let below = view.descendant_count(rooted(path)).unwrap_or(0);
+    let count = below + usize::from(path.is_empty());
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+fn names_bytes(names: &[String]) -> usize {
+    names.iter().map(|name| LENGTH_BYTES + name.len()).sum()
+}
+
+/// An identity as its owner is told of it: no hash of a password.
+/// (test: `who_am_i_tells_the_connections_identities_without_secrets`)
+fn shown(identity: &Identity) -> ClientInfo {
+    let user = match identity.scheme.as_str() {
+        "digest" => identity.id.split(':').next().unwrap_or_default(),
+        // ZooKeeper has no provider of that name to ask.
+        "super" => "",
+        _ => &identity.id,
+    };
+    ClientInfo {
+        scheme: identity.scheme.as_str().into(),
+        user: user.into(),
+    }
+}
+
+/// Writes the answer to a read.
+pub(super) fn encode<S: Stream>(wire: &mut Wire<S>, xid: i32, zxid: i64, found: &Found) {
+    let output = &mut wire.output;
+    match found {
+        Found::Error(error) => reply::encode_error(output, xid, zxid, *error),
+        Found::TooLarge(_) => {
+            reply::encode_error(output, xid, zxid, ErrorCode::MarshallingError);
+        }
+        Found::Data(znode) => reply::encode(output, xid, zxid, |body| {
+            body.data(znode.data.as_deref(), &znode.stat);
+        }),
+        Found::Stat(stat) => reply::encode(output, xid, zxid, |body| body.stat(stat)),
+        Found::Acl {
+            stat,
+            acl,
+            masked: false,
+        } => reply::encode(output, xid, zxid, |body| body.acl(acl.iter(), stat)),
+        Found::Acl { stat, acl, .. } => {
+            let masked: Vec<Acl> = acl.iter().map(mask).collect();
+            reply::encode(output, xid, zxid, |body| body.acl(&masked, stat));
+        }
+        Found::Children(children, with_stat) => reply::encode(output, xid, zxid, |body| {
+            body.children(&children.names);
+            if *with_stat {
+                body.stat(&children.stat);
+            }
+        }),
+        Found::Paths(paths) => reply::encode(output, xid, zxid, |body| body.children(paths)),
+        Found::Number(number) => reply::encode(output, xid, zxid, |body| body.number(*number)),
+        Found::Identities(identities) => {
+            reply::encode(output, xid, zxid, |body| body.identities(identities));
+        }
+        Found::Several(results) => reply::encode(output, xid, zxid, |body| body.multi(results)),
+    }
+}
+
+/// What someone without ADMIN sees of an entry: no hashes of passwords. Only digest has such;
+/// names of x509 and sasl are shown whole, as in ZooKeeper.
+fn mask(entry: &Acl) -> Acl {
+    let mut entry = entry.clone();
+    if &*entry.scheme == "digest"
+        && let Some((user, _)) = entry.id.split_once(':')
+    {
+        entry.id = format!("{user}:x").into();
+    }
+    entry
+}
