@@ -5,7 +5,8 @@
 #     scripts/zookeeper.sh run COMMAND...  # with ZOOKEEPER_ADDRESS=127.0.0.1:PORT
 #
 # The server's jars are kept in target/zookeeper; its data is a temporary folder
-# that goes when the command ends. The super user is super:super.
+# that goes when the command ends. The super user is super:super; znodes may have
+# a time to live, hard quotas refuse, and sasl is a scheme of ACLs.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
@@ -64,6 +65,9 @@ CFG
     # super:super, as DigestAuthenticationProvider.generateDigest prints it.
     java -cp "$home/lib/*" \
         -Dzookeeper.DigestAuthenticationProvider.superDigest='super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss=' \
+        -Dzookeeper.extendedTypesEnabled=true \
+        -Dzookeeper.enforceQuota=true \
+        -Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider \
         org.apache.zookeeper.server.quorum.QuorumPeerMain "$folder/zoo.cfg" >"$folder/log" 2>&1 &
     java_pid=$!
     # Ready is what the server says of itself, asked for at most 30 s.

@@ -16,12 +16,19 @@ what must be equal is which are equal; times and session ids are not shown.
 import ast
 import os
 import re
+import struct
 import sys
 import time
+from collections import namedtuple
 from pathlib import Path
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, RolledBackError, RuntimeInconsistency
+from kazoo.exceptions import (
+    EXCEPTIONS,
+    KazooException,
+    RolledBackError,
+    RuntimeInconsistency,
+)
 from kazoo.protocol.serialization import (
     CheckVersion,
     Create,
@@ -31,10 +38,15 @@ from kazoo.protocol.serialization import (
     GetACL,
     GetChildren2,
     GetData,
+    MultiHeader,
     SetACL,
     SetData,
     Transaction,
+    read_string,
+    stat_struct,
+    write_string,
 )
+from kazoo.protocol.states import ZnodeStat
 from kazoo.security import ACL, Id
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +54,77 @@ SCRIPTS = ROOT / "host/tree/tests/scripts/client"
 PERMS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
 MODES = {None: 0, "e": 1, "s": 2, "es": 3}
 OPEN = [ACL(31, Id("world", "anyone"))]
+
+
+class CreateContainer(Create2):
+    """createContainer, which kazoo does not have."""
+
+    type = 19
+
+
+class CreateTtl(namedtuple("CreateTtl", "path data acl flags ttl")):
+    """createTTL, which kazoo does not have."""
+
+    type = 21
+
+    def serialize(self):
+        return Create2(*self[:4]).serialize() + struct.pack("!q", self.ttl)
+
+    @classmethod
+    def deserialize(cls, data, offset):
+        return Create2.deserialize(data, offset)
+
+
+class DeleteContainer(namedtuple("DeleteContainer", "path")):
+    """deleteContainer, which only servers send."""
+
+    type = 20
+
+    def serialize(self):
+        return write_string(self.path)
+
+    @classmethod
+    def deserialize(cls, data, offset):
+        return True
+
+
+class CountAll(namedtuple("CountAll", "path")):
+    """getAllChildrenNumber."""
+
+    type = 104
+
+    def serialize(self):
+        return write_string(self.path)
+
+    @classmethod
+    def deserialize(cls, data, offset):
+        return struct.unpack_from("!i", data, offset)[0]
+
+
+class Multi(Transaction):
+    """A multi whose results may be those of any create."""
+
+    @classmethod
+    def deserialize(cls, data, offset):
+        results = []
+        while True:
+            header, offset = MultiHeader.deserialize(data, offset)
+            if header.done:
+                return results
+            if header.type == -1:
+                code = struct.unpack_from("!i", data, offset)[0]
+                offset += 4
+                results.append(EXCEPTIONS[code]())
+            elif header.type in (Create.type, Create2.type):
+                path, offset = read_string(data, offset)
+                if header.type == Create2.type:
+                    offset += stat_struct.size
+                results.append(path)
+            elif header.type == SetData.type:
+                results.append(ZnodeStat._make(stat_struct.unpack_from(data, offset)))
+                offset += stat_struct.size
+            else:
+                results.append(True)
 
 
 class Zookeeper:
@@ -116,9 +199,11 @@ class Zookeeper:
         if verb == "create":
             path, stat = self.call(name, operation(verb, args, keys, Create2))
             return f"created {path}: {self.stat(stat)}"
-        if verb == "delete":
+        if verb in ("delete", "deletecontainer"):
             self.call(name, operation(verb, args, keys))
             return "deleted"
+        if verb == "count":
+            return str(self.call(name, CountAll(path)))
         if verb in ("set", "setacl"):
             return f"set: {self.stat(self.call(name, operation(verb, args, keys)))}"
         if verb == "get":
@@ -144,7 +229,7 @@ class Zookeeper:
             keys = dict(word.split("=", 1) for word in words[1:] if "=" in word)
             args = [word for word in words[1:] if "=" not in word]
             operations.append(operation(words[0], args, keys))
-        results = self.call(name, Transaction(operations))
+        results = self.call(name, Multi(operations))
         for index, result in enumerate(results):
             if isinstance(result, Exception) and not isinstance(
                 result, (RolledBackError, RuntimeInconsistency)
@@ -153,7 +238,7 @@ class Zookeeper:
         return [self.result(asked, result) for asked, result in zip(operations, results)]
 
     def result(self, asked, result):
-        if isinstance(asked, Create):
+        if isinstance(asked, (Create, CreateContainer, CreateTtl)):
             return f"created {result}"
         if isinstance(asked, Delete):
             return "deleted"
@@ -181,9 +266,16 @@ def operation(verb, args, keys, create=Create):
     data = None if "null" in args[1:] else keys.get("data", "").encode()
     if verb == "create":
         acl = parse_acl(keys["acl"]) if "acl" in keys else OPEN
+        mode = keys.get("mode")
+        if mode == "c":
+            return CreateContainer(path, data, acl, 4)
+        if mode in ("t", "ts"):
+            return CreateTtl(path, data, acl, 5 if mode == "t" else 6, int(keys.get("ttl", 0)))
         return create(path, data, acl, MODES[keys.get("mode")])
     if verb == "delete":
         return Delete(path, version)
+    if verb == "deletecontainer":
+        return DeleteContainer(path)
     if verb == "set":
         return SetData(path, data, version)
     if verb == "setacl":
@@ -220,7 +312,7 @@ def spell(kind):
 
 def spell_error(error):
     name = type(error).__name__.removesuffix("Error")
-    return {"InvalidACL": "InvalidAcl", "NotEmpty": "NotEmpty"}.get(name, name)
+    return {"InvalidACL": "InvalidAcl", "Marshalling": "MarshallingError"}.get(name, name)
 
 
 def parse(script):

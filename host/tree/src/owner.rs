@@ -1,8 +1,8 @@
-//! What a Stat's `ephemeralOwner` says: whose the znode is, or when it is swept.
+//! Whose a znode is, or when it is swept.
 //!
-//! The numbers are those of ZooKeeper's `EphemeralType`: zero for none, the lowest number of
-//! all for a container, a top byte of 0xff and five bytes of milliseconds for a time to live,
-//! a session's id for an ephemeral.
+//! The numbers that stand for it are those of ZooKeeper's `EphemeralType`: zero for none, the
+//! lowest number of all for a container, a top byte of 0xff and five bytes of milliseconds for
+//! a time to live, a session's id for an ephemeral. A Stat shows only the last.
 
 use innkeeper_proto::ErrorCode;
 
@@ -32,7 +32,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// What a Stat's number means.
+    /// What the number means.
     pub fn of(number: i64) -> Owner {
         match number {
             0 => Owner::Nobody,
@@ -54,7 +54,16 @@ impl Owner {
         }
     }
 
-    /// The number that a Stat shows.
+    /// What a Stat shows as `ephemeralOwner`: clients see of containers and of times to live
+    /// nothing but what they do. (test: `client_scripts`)
+    pub fn shown(self) -> i64 {
+        match self {
+            Owner::Session(session) => session.0 as i64,
+            Owner::Nobody | Owner::Container | Owner::Ttl { .. } => 0,
+        }
+    }
+
+    /// The number that stands for it.
     pub fn number(self) -> i64 {
         match self {
             Owner::Nobody => 0,

@@ -24,6 +24,7 @@ use crate::acl::AclRef;
 use crate::bindings::Bindings;
 use crate::command::Sweep;
 use crate::modules::Modules;
+use crate::owner::Owner;
 use crate::queue::{Queue, QueueEntry};
 use crate::session::{SessionInfo, Sessions};
 use crate::view::{Children, Znode};
@@ -129,6 +130,12 @@ impl Store {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    pub(crate) fn owner(&self, path: &str, at: Zxid) -> Option<Owner> {
+        let nodes = self.nodes.read();
+        let slot = nodes.find_any(path)?;
+        nodes.body_at(slot, at.0).map(Body::owner)
     }
 
     pub(crate) fn descendant_count(&self, path: &str, at: Zxid) -> Option<usize> {
@@ -260,7 +267,7 @@ impl Store {
         &self,
         at: Zxid,
         limit: usize,
-        is_wanted: &dyn Fn(&Stat) -> bool,
+        is_wanted: &dyn Fn(&Body) -> bool,
     ) -> Vec<Sweep> {
         let mut found = Vec::new();
         let mut from = 0;
@@ -272,12 +279,11 @@ impl Store {
             };
             from = last + 1;
             for slot in run {
-                let stat = nodes.body_at(slot, at.0).map(Body::stat);
-                if let Some(stat) = stat.filter(is_wanted) {
+                if let Some(body) = nodes.body_at(slot, at.0).filter(|body| is_wanted(body)) {
                     found.push(Sweep {
                         path: nodes.path_of(slot),
-                        mzxid: Zxid(stat.mzxid as u64),
-                        pzxid: Zxid(stat.pzxid as u64),
+                        mzxid: Zxid(body.mzxid),
+                        pzxid: Zxid(body.pzxid),
                     });
                     if found.len() >= limit {
                         return found;

@@ -20,7 +20,7 @@ use crate::modules::Modules;
 use crate::owner::Owner;
 use crate::queue::QueueEntry;
 use crate::session::SessionInfo;
-use crate::store::{Epoch, Store};
+use crate::store::{Body, Epoch, Store};
 use crate::{SessionId, Zxid};
 
 /// Hands out views; cheap to clone, for any thread.
@@ -164,19 +164,24 @@ impl View {
     /// What a sweep at that time may delete, at most `limit` of them: childless containers that
     /// once had a child, or that had none for longer than `never_used_ms` (zero: for ever), and
     /// childless znodes whose time to live has passed since they were last set. As ZooKeeper's
-    /// `ContainerManager` chooses. (test: `a_sweep_finds_what_nobody_uses`)
+    /// `ContainerManager` chooses. (test: script `host/tree/tests/scripts/state/sweeps`)
     pub fn sweepable(&self, now_ms: u64, never_used_ms: u64, limit: usize) -> Vec<Sweep> {
-        let is_unused = |stat: &Stat| {
-            let elapsed_ms = now_ms as i64 - stat.mtime;
-            stat.num_children == 0
-                && match Owner::of(stat.ephemeral_owner) {
-                    Owner::Container if stat.cversion > 0 => true,
-                    Owner::Container => never_used_ms > 0 && elapsed_ms > never_used_ms as i64,
-                    Owner::Ttl { ttl_ms } => elapsed_ms > ttl_ms,
+        let is_unused = |body: &Body| {
+            let elapsed_ms = now_ms.saturating_sub(body.mtime);
+            body.num_children == 0
+                && match body.owner() {
+                    Owner::Container if body.creates != 0 => true,
+                    Owner::Container => never_used_ms > 0 && elapsed_ms > never_used_ms,
+                    Owner::Ttl { ttl_ms } => elapsed_ms > ttl_ms as u64,
                     Owner::Nobody | Owner::Session(_) => false,
                 }
         };
         self.epoch.store.swept(self.epoch.zxid, limit, &is_unused)
+    }
+
+    /// Whose a znode is, or when it is swept, which its Stat does not show.
+    pub fn owner(&self, path: &str) -> Option<Owner> {
+        self.epoch.store.owner(path, self.epoch.zxid)
     }
 
     /// How many containers and how many znodes with a time to live exist now, together; which

@@ -183,7 +183,7 @@ fn restore(store: &BTreeMap<(Table, Vec<u8>), Vec<u8>>) -> Tree {
 fn dump(view: &View) -> String {
     let mut out = format!("{:?} {:?}\n", view.zxid(), view.level());
     view.scan("/", &mut |path, znode| {
-        out += &format!("{path} {znode:?}\n");
+        out += &format!("{path} {znode:?} {:?}\n", view.owner(path));
         ControlFlow::Continue(())
     });
     for session in view.sessions() {
@@ -214,8 +214,10 @@ fn check_view(view: &View) {
         });
         assert_eq!(view.descendant_count(path), Some(below - 1), "{path}");
         bytes += path.len() + znode.data.map_or(0, |data| data.len());
-        swept += usize::from(Owner::of(stat.ephemeral_owner).is_swept());
-        if let Owner::Session(owner) = Owner::of(stat.ephemeral_owner) {
+        let owner = view.owner(path).expect("it was just scanned");
+        swept += usize::from(owner.is_swept());
+        assert_eq!(owner.shown(), stat.ephemeral_owner);
+        if let Owner::Session(owner) = owner {
             owned.entry(owner.0).or_default().push(path.to_owned());
         }
         assert!(

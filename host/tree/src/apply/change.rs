@@ -229,7 +229,7 @@ impl<'a> Change<'a> {
         if self.nodes.find(path).is_some() {
             return Err(ErrorCode::NodeExists);
         }
-        if let Owner::Session(_) = Owner::of(parent_body.owner) {
+        if let Owner::Session(_) = parent_body.owner() {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         let parent_acl = parent_body.acl.clone();
@@ -325,7 +325,7 @@ impl<'a> Change<'a> {
         if body.num_children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        if let Owner::Session(_) = Owner::of(body.owner) {
+        if let Owner::Session(_) = body.owner() {
             return Err(ErrorCode::BadVersion);
         }
         if is_own_root(path) && !authority.is_super() {

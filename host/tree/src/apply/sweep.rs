@@ -17,7 +17,7 @@ impl Tree {
         let mut change = self.change(&store);
         let unused = change.nodes.find(&sweep.path).filter(|slot| {
             change.nodes.body(*slot).is_some_and(|body| {
-                Owner::of(body.owner).is_swept()
+                body.owner().is_swept()
                     && body.num_children == 0
                     && body.mzxid == sweep.mzxid.0
                     && body.pzxid == sweep.pzxid.0

@@ -5,6 +5,7 @@ use innkeeper_proto::Stat;
 use smallvec::SmallVec;
 
 use crate::acl::AclRef;
+use crate::owner::Owner;
 
 /// The number that stands for no slot and no version.
 pub(super) const NONE: u32 = u32::MAX;
@@ -111,6 +112,10 @@ pub(crate) struct Body {
 }
 
 impl Body {
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::of(self.owner)
+    }
+
     pub(crate) fn stat(&self) -> Stat {
         Stat {
             czxid: self.czxid as i64,
@@ -120,7 +125,7 @@ impl Body {
             version: self.version,
             cversion: self.creates.wrapping_mul(2).wrapping_sub(self.num_children),
             aversion: self.aversion,
-            ephemeral_owner: self.owner,
+            ephemeral_owner: self.owner().shown(),
             data_length: i32::try_from(self.data.len()).unwrap_or(i32::MAX),
             num_children: self.num_children,
             pzxid: self.pzxid as i64,

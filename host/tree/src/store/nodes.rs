@@ -197,7 +197,7 @@ impl Nodes {
             return Err(Orphan);
         }
         self.bytes += (path.len() + body.data.len()) as u64;
-        let is_swept = Owner::of(body.owner).is_swept();
+        let is_swept = body.owner().is_swept();
         let slot = self.attach(
             hash,
             path,

@@ -2,8 +2,8 @@
 
 use goldenscript::Command;
 use innkeeper_tree::applied::{Applied, Outcome};
-use innkeeper_tree::command::{Identity, Operation, SessionRequest, Write};
-use innkeeper_tree::{Digest, Record, SessionId, Ticket, Tree, World as GuestWorld};
+use innkeeper_tree::command::{Identity, Operation, SessionRequest, Sweep, Write};
+use innkeeper_tree::{Digest, Record, SessionId, Ticket, Tree, World as GuestWorld, Zxid};
 
 use crate::world::{Args, Output, World};
 
@@ -11,13 +11,45 @@ impl World {
     pub fn state_command(&mut self, command: &Command, client: &str, args: &mut Args) -> Output {
         match command.name.as_str() {
             "connect" => {
-                self.connect(client)?;
+                let local = args.flag("local");
+                self.connect_as(client, local)?;
                 let id = self.clients[client].id;
                 let info = self.view().session(id).ok_or("the session is not there")?;
+                let local = if info.local { " local" } else { "" };
                 Ok(format!(
-                    "attachment={} timeout={}\n",
+                    "attachment={} timeout={}{local}\n",
                     info.attachment, info.timeout_ms
                 ))
+            }
+            "upgrade" => {
+                self.upgrade_local = !args.flag("off");
+                Ok(String::new())
+            }
+            "owner" => {
+                let owner = self.view().owner(&args.required()?);
+                Ok(format!("{owner:?}\n"))
+            }
+            "sweepable" => {
+                let never_used_ms = args.number("never", 0)?;
+                let limit = args.number("limit", usize::MAX)?;
+                let found = self.view().sweepable(self.time_ms, never_used_ms, limit);
+                Ok(found
+                    .iter()
+                    .map(|sweep| format!("{}\n", sweep.path))
+                    .collect())
+            }
+            "sweep" => {
+                let path = args.required()?;
+                let stat = self.view().exists(&path).map(|(stat, _)| stat);
+                let stat = stat.unwrap_or_default();
+                let mzxid = args.number("mzxid", stat.mzxid as u64)?;
+                let pzxid = args.number("pzxid", stat.pzxid as u64)?;
+                let applied = self.apply(Operation::Sweep(Sweep {
+                    path,
+                    mzxid: Zxid(mzxid),
+                    pzxid: Zxid(pzxid),
+                }));
+                Ok(self.effects(&applied))
             }
             "reattach" => self.reattach(client, args),
             "expire" => {
@@ -77,8 +109,9 @@ impl World {
                 for info in view.sessions() {
                     let paths = view.ephemerals(info.session);
                     let name = self.names(&[info.session]).remove(0);
+                    let local = if info.local { " local" } else { "" };
                     out += &format!(
-                        "{name} attachment={} timeout={} {paths:?}\n",
+                        "{name} attachment={} timeout={}{local} {paths:?}\n",
                         info.attachment, info.timeout_ms
                     );
                 }

@@ -34,6 +34,9 @@ pub struct World {
     pub clients: BTreeMap<String, Client>,
     watches: BTreeSet<(String, Watch, String)>,
     sessions_made: u64,
+    /// Every write enforces quotas, as the server that scripts are compared with does; this
+    /// one also upgrades local sessions.
+    pub upgrade_local: bool,
     pub observed: Option<Observed>,
     pub store: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
 }
@@ -49,6 +52,7 @@ impl World {
             clients: BTreeMap::new(),
             watches: BTreeSet::new(),
             sessions_made: 0,
+            upgrade_local: false,
             observed: None,
             store: BTreeMap::new(),
         }
@@ -57,7 +61,7 @@ impl World {
     pub fn command(&mut self, command: &Command, client: &str) -> Output {
         let mut args = Args::of(command);
         let output = match command.name.as_str() {
-            "create" | "delete" | "set" | "setacl" | "check" => {
+            "create" | "delete" | "set" | "setacl" | "check" | "deletecontainer" => {
                 let operation = args.operation(&command.name)?;
                 self.write(client, Write::Single(operation))
             }
@@ -74,6 +78,7 @@ impl World {
             "exists" => self.exists(client, &mut args),
             "children" => self.children(client, &mut args),
             "getacl" => self.get_acl(client, &mut args),
+            "count" => self.count(client, &mut args),
             "auth" => {
                 let credentials = args.required()?;
                 self.connect(client)?;
@@ -119,6 +124,10 @@ impl World {
 
     /// A client's session begins with its first command.
     pub fn connect(&mut self, client: &str) -> Result<(), Box<dyn Error>> {
+        self.connect_as(client, false)
+    }
+
+    pub fn connect_as(&mut self, client: &str, local: bool) -> Result<(), Box<dyn Error>> {
         if self.clients.contains_key(client) {
             return Ok(());
         }
@@ -129,7 +138,7 @@ impl World {
             session: id,
             password: [7; 16],
             timeout_ms: 4_000,
-            local: false,
+            local,
         });
         let identities = vec![Identity {
             scheme: "ip".to_owned(),
@@ -160,8 +169,8 @@ impl World {
                 identities: known.identities.clone(),
                 policy_zxid,
                 write,
-                enforce_quota: false,
-                upgrade_local: false,
+                enforce_quota: true,
+                upgrade_local: self.upgrade_local,
             },
         };
         let applied = self.apply(operation);
@@ -308,6 +317,19 @@ impl World {
         Ok(format!("{} {}\n", show::acl(&list), self.stat(&stat)))
     }
 
+    fn count(&mut self, client: &str, args: &mut Args) -> Output {
+        self.connect(client)?;
+        let path = args.required()?;
+        let Some((_, list)) = self.view().exists(&path) else {
+            return Ok(error(ErrorCode::NoNode));
+        };
+        if !self.allowed(client, &list, Perms::READ) {
+            return Ok(error(ErrorCode::NoAuth));
+        }
+        let count = self.view().descendant_count(&path);
+        Ok(format!("{}\n", count.expect("it was just there")))
+    }
+
     fn watch(&mut self, client: &str, watch: Watch, path: &str, wanted: bool) {
         if wanted {
             self.watches
@@ -409,12 +431,13 @@ impl Args {
         }
     }
 
-    /// `create PATH [data=TEXT|null] [acl=…] [mode=e|s|es]`, `delete PATH [version=N]`,
+    /// `create PATH [data=TEXT|null] [acl=…] [mode=e|s|es|c|t|ts] [ttl=N]`,
+    /// `delete PATH [version=N]`, `deletecontainer PATH`,
     /// `set PATH [data=TEXT|null] [version=N]`, `setacl PATH acl=… [version=N]`,
     /// `check PATH [version=N]`.
     pub fn operation(&mut self, name: &str) -> Result<WriteOp, Box<dyn Error>> {
         let path = self.required()?;
-        let version = if name == "create" {
+        let version = if matches!(name, "create" | "deletecontainer") {
             -1
         } else {
             self.number("version", -1)?
@@ -431,9 +454,12 @@ impl Args {
                     Some("e") => CreateMode::Ephemeral,
                     Some("s") => CreateMode::PersistentSequential,
                     Some("es") => CreateMode::EphemeralSequential,
+                    Some("c") => CreateMode::Container,
+                    Some("t") => CreateMode::PersistentTtl,
+                    Some("ts") => CreateMode::PersistentSequentialTtl,
                     Some(other) => return Err(format!("unknown mode {other}").into()),
                 },
-                ttl_ms: 0,
+                ttl_ms: self.number("ttl", 0)?,
             },
             "delete" => WriteOp::Delete { path, version },
             "set" => WriteOp::SetData {
@@ -446,6 +472,7 @@ impl Args {
                 WriteOp::SetAcl { path, acl, version }
             }
             "check" => WriteOp::Check { path, version },
+            "deletecontainer" => WriteOp::DeleteContainer { path },
             other => return Err(format!("unknown operation {other}").into()),
         })
     }

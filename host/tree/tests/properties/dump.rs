@@ -46,7 +46,8 @@ pub fn dump(view: &View) -> String {
             seen.stat.num_children as usize,
             "{path}"
         );
-        let _ = writeln!(out, "{path} {seen:?} {:?}", children.names);
+        let owner = view.owner(&path);
+        let _ = writeln!(out, "{path} {seen:?} {:?} {owner:?}", children.names);
     }
     for session in view.sessions() {
         assert_eq!(view.session(session.session), Some(session));

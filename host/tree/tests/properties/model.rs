@@ -93,6 +93,11 @@ impl Model {
         let num_children = self.children(path);
         Stat {
             num_children,
+            ephemeral_owner: if self.is_ephemeral(path) {
+                znode.stat.ephemeral_owner
+            } else {
+                0
+            },
             cversion: 2 * znode.stat.cversion - num_children,
             data_length: znode.data.as_ref().map_or(0, Vec::len) as i32,
             ..znode.stat
