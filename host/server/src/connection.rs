@@ -2,28 +2,26 @@
 //!
 //! 0. Where it is TLS, the handshake ([`crate::tls`]); all that follows goes through it.
 //! 1. The first four bytes may be a four-letter word: it is answered, and that is all.
-//! 2. The first frame is the connect request. A new session is created, an old one reattached:
-//!    both are commands, and the answer waits until the command was applied here.
-//! 3. Only then is the client's lastZxidSeen judged: a node that merely lagged has caught up.
+//! 2. The first frame is the connect request, and [`admission`] decides which session the client
+//!    gets, if any; a command's answer waits until it was applied here.
+//! 3. The connection takes the session's seat in the fan-out; an older one is closed.
 //! 4. The session takes over ([`crate::session`]) until one side ends it. The session itself
 //!    lives on until it is closed or expires.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use innkeeper_proto::connect::{ConnectRequest, ConnectResponse, PASSWORD_LEN};
+use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{FourLetterWord, Inbound};
 use innkeeper_runtime::{Runtime, Select2, Stream, select2};
-use innkeeper_tree::applied::TicketResult;
-use innkeeper_tree::{Operation, SessionId};
 
+use crate::admission::{self, NotAdmitted};
 use crate::clients::Present;
-use crate::connection_throttle::Wanted;
 use crate::core::Core;
+use crate::local::ATTACHMENT;
 use crate::outbox::{Close, Outbox};
-use crate::session::{Attached, Session};
+use crate::session::{Attached, Session, Standing};
 use crate::settings::MAX_LASTING_BYTES;
 use crate::tls::{self, Port, Refused};
 use crate::wire::{End, Wants, Wire};
@@ -70,7 +68,10 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
     };
     match end {
         End::LargeRequests(_) => tracing::warn!(?peer, "a connection was closed: {end}"),
-        End::Throttled => tracing::info!(?peer, "a connection was closed: {end}"),
+        End::Stale => tracing::warn!(?peer, "a connection was closed: {end}"),
+        End::Throttled | End::NoQuorum => {
+            tracing::info!(?peer, "a connection was closed: {end}");
+        }
         End::Frame(error) => tracing::info!(?peer, "a connection was closed: {error}"),
         End::Message(error) => tracing::info!(?peer, "a connection was closed: {error}"),
         End::Ahead { .. } => tracing::warn!(?peer, "a connection was closed: {end}"),
@@ -130,95 +131,60 @@ fn answer_word<R: Runtime, S: Stream>(core: &Core<R>, wire: &mut Wire<S>, word: 
     wire.output.extend_from_slice(answer.as_bytes());
 }
 
-/// Creates or reattaches the session, and answers the connect request.
+/// Connects the client to its session, and answers the connect request.
 async fn connect<R: Runtime, S: Stream>(
     core: &Arc<Core<R>>,
     wire: &mut Wire<S>,
     request: ConnectRequest,
 ) -> Result<Attached, End> {
-    let wanted = match (request.session_id, core.settings.local_sessions) {
-        (0, false) => Wanted::Session,
-        (0, true) => Wanted::LocalSession,
-        _ => Wanted::OldSession,
+    let admitted = match admission::admit(core, &request).await {
+        Ok(admitted) => admitted,
+        Err(NotAdmitted::Refused) => return Err(refuse(wire, request.read_only.map(|_| false))),
+        Err(NotAdmitted::Closed(end)) => return Err(end),
     };
-    let chance = || core.runtime.random_u64() as f64 / u64::MAX as f64;
-    let now = core.runtime.now();
-    if !core.connection_throttle.admits(wanted, now, chance) {
-        core.clients.stats.rejected.fetch_add(1, Ordering::Relaxed);
-        return Err(End::Throttled);
-    }
-    let timeout_ms = core.settings.negotiate_timeout_ms(request.timeout_ms);
-    let read_only = request.read_only.map(|_| false);
-    let password = if request.session_id == 0 {
-        let mut password = [0; PASSWORD_LEN];
-        core.runtime.fill_random(&mut password);
-        password
-    } else {
-        match request.password.as_ref().try_into() {
-            Ok(password) => password,
-            Err(_) => return Err(refuse(wire, read_only)),
-        }
-    };
-    let settled = core
-        .propose(|ticket| {
-            if request.session_id == 0 {
-                let number = core.runtime.random_u64() >> 8;
-                Operation::CreateSession {
-                    ticket,
-                    session: SessionId(u64::from(core.settings.node_id) << 56 | number),
-                    password,
-                    timeout_ms,
-                    local: false,
-                }
-            } else {
-                Operation::Reattach {
-                    ticket,
-                    session: SessionId(request.session_id as u64),
-                    password,
-                    timeout_ms,
-                }
-            }
-        })
-        .await
-        .map_err(|error| End::Unavailable(error.to_string()))?;
-    let TicketResult::Attached {
-        session,
-        attachment,
-        timeout_ms,
-    } = settled.result
-    else {
-        return Err(refuse(wire, read_only));
-    };
-    let here = core.reader.last_zxid();
-    if request.last_zxid_seen > here.0 as i64 {
-        return Err(End::Ahead {
-            seen: request.last_zxid_seen,
-            here: here.0,
-        });
-    }
+    let session = admitted.session;
     let outbox = Arc::new(Outbox::default());
+    let known = core.reader.view().session(session);
+    let current = || match admitted.local {
+        true => core.locals.contains(session).then_some(ATTACHMENT),
+        false => core
+            .reader
+            .view()
+            .session(session)
+            .map(|known| known.attachment),
+    };
     let seat = core
         .fanout
-        .attach(session, attachment, outbox.clone(), &core.reader)
+        .attach(session, admitted.attachment, outbox.clone(), current)
         .ok_or(End::SessionOver)?;
+    admitted.still_holds(core)?;
     let heartbeat = core.expiry.heartbeat(session).ok_or(End::SessionOver)?;
     heartbeat.touch(core.expiry.now_tick());
     ConnectResponse {
         protocol_version: 0,
-        timeout_ms: timeout_ms as i32,
+        timeout_ms: admitted.timeout_ms as i32,
         session_id: session.0 as i64,
-        password,
-        read_only,
+        password: admitted.password,
+        // Only those who sent the byte are answered it.
+        // (test: `the_read_only_byte_is_answered_only_to_those_who_sent_it`)
+        read_only: request.read_only.map(|_| admitted.read_only),
     }
     .encode(&mut wire.output);
     Ok(Attached {
         id: session,
-        attachment,
+        attachment: admitted.attachment,
         seat,
         outbox,
         heartbeat,
         identities: Vec::new(),
         last_zxid_seen: request.last_zxid_seen,
+        standing: match (admitted.read_only, admitted.local) {
+            (true, _) => Standing::ReadOnly,
+            (false, true) => Standing::Local,
+            (false, false) if known.is_some_and(|known| known.local) => Standing::LocalRecorded,
+            (false, false) => Standing::Global,
+        },
+        timeout_ms: admitted.timeout_ms,
     })
 }
 

@@ -15,6 +15,8 @@ use crate::connection_throttle::ConnectionThrottle;
 use crate::expiry::Expiry;
 use crate::fanout::Fanout;
 use crate::gate::Guard;
+use crate::local::Locals;
+use crate::quorum::Quorum;
 use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
 use crate::throttle::Outstanding;
 use crate::tickets::{ProposeError, Settled, Tickets};
@@ -42,6 +44,8 @@ pub struct Core<R: Runtime> {
     pub fanout: Arc<Fanout>,
     /// What requests must pass besides ACLs.
     pub guard: Guard,
+    /// Whether the node's group can decide anything.
+    pub quorum: Quorum,
     /// Raised when the node begins to stop.
     pub stopping: Signal,
     /// When the node was ready.
@@ -49,6 +53,7 @@ pub struct Core<R: Runtime> {
     pub(crate) replica: RwLock<Option<Arc<Replica<R>>>>,
     pub(crate) expiry: Arc<Expiry>,
     pub(crate) clients: Arc<Clients>,
+    pub(crate) locals: Locals,
     /// Who may be whom.
     pub(crate) auth: Auth,
     /// TLS, where a port takes it.
@@ -97,6 +102,16 @@ impl<R: Runtime> Core<R> {
             }
             self.runtime.sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Requests of all connections that are parsed and not answered.
+    pub fn outstanding_requests(&self) -> usize {
+        self.outstanding.total()
+    }
+
+    /// Sessions that only this node knows.
+    pub fn local_sessions(&self) -> usize {
+        self.locals.len()
     }
 
     /// Where the admin socket is.

@@ -106,19 +106,19 @@ impl Fanout {
         }
     }
 
-    /// Makes a connection the one that serves a session here; an older one is closed. `None` if
-    /// the session has ended or moved on since, or the node stops.
+    /// Makes a connection the one that serves a session here; an older one is closed. `current`
+    /// says which attachment the session has now, if it is there; `None` if it has ended or moved
+    /// on since, or the node stops.
     pub(crate) fn attach(
         self: &Arc<Self>,
         session: SessionId,
         attachment: u32,
         outbox: Arc<Outbox>,
-        reader: &Reader,
+        current: impl FnOnce() -> Option<u32>,
     ) -> Option<Seat> {
         let mut inner = self.inner.lock();
         // Under the lock, so that an end of the session that comes later finds the seat.
-        let current = reader.view().session(session)?.attachment;
-        if current != attachment || inner.stopping {
+        if current()? != attachment || inner.stopping {
             return None;
         }
         if let Some(&older) = inner.sessions.get(&session) {
@@ -206,18 +206,19 @@ impl Fanout {
 
     /// Closes every connection and admits no more.
     pub(crate) fn stop(&self) {
+        self.inner.lock().stopping = true;
+        self.close_all(Close::Stopping);
+    }
+
+    /// Closes every connection.
+    pub(crate) fn close_all(&self, close: Close) {
         let outboxes: Vec<_> = {
-            let mut inner = self.inner.lock();
-            inner.stopping = true;
-            inner
-                .seats
-                .iter()
-                .flatten()
-                .map(|served| served.outbox.clone())
-                .collect()
+            let inner = self.inner.lock();
+            let served = inner.seats.iter().flatten();
+            served.map(|served| served.outbox.clone()).collect()
         };
         for outbox in outboxes {
-            outbox.close(Close::Stopping);
+            outbox.close(close);
         }
     }
 }

@@ -12,12 +12,14 @@
 //! Beside it: `expiry` ends silent sessions, [`tickets`] tells the node's own parts what
 //! became of their proposals, [`node`] puts everything together.
 
+mod admission;
 mod auth;
 mod clients;
 mod connection;
 mod connection_throttle;
 mod expiry;
 mod listener;
+mod local;
 mod outbox;
 mod sasl;
 mod session;
@@ -38,6 +40,7 @@ pub mod gate;
 pub mod guests;
 pub mod hooks;
 pub mod node;
+pub mod quorum;
 pub mod settings;
 pub mod tickets;
 

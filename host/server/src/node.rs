@@ -31,6 +31,9 @@ use crate::fanout::Fanout;
 use crate::gate::Guard;
 use crate::guests::{AUTHORIZERS_MAX, Guests, GuestsParts};
 use crate::listener;
+use crate::local::Locals;
+use crate::outbox::Close;
+use crate::quorum::{self, Quorum};
 use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
 use crate::sweeper;
 use crate::throttle::Outstanding;
@@ -166,6 +169,8 @@ impl<R: Runtime> Node<R> {
             expiry,
             auth,
             tls,
+            quorum: Quorum::default(),
+            locals: Locals::default(),
             clients: Arc::new(Clients::new(
                 settings.max_client_connections,
                 settings.max_connections,
@@ -230,6 +235,7 @@ impl<R: Runtime> Node<R> {
             }
         }));
         tasks.push(runtime.spawn(Role::Client, expire(core.clone())));
+        tasks.push(runtime.spawn(Role::Client, quorum::watch(core.clone())));
         tasks.push(runtime.spawn(Role::Client, sweeper::run(core.clone())));
         Ok(Self {
             addr,
@@ -336,6 +342,12 @@ async fn expire<R: Runtime>(core: Arc<Core<R>>) {
                 },
                 Step::Expire(session, attachment) => {
                     tracing::info!(%session, "a session expires");
+                    if core.locals.end(session, &core.expiry) {
+                        if let Some(outbox) = core.fanout.outbox_of(session) {
+                            outbox.close(Close::Ended);
+                        }
+                        continue;
+                    }
                     proposals.push(Operation::ExpireSession {
                         session,
                         attachment,

@@ -95,6 +95,8 @@ pub(crate) enum Close {
     Overrun,
     /// The node stops.
     Stopping,
+    /// The quorum was lost, or is back.
+    Quorum,
 }
 
 /// The outbox of one connection.
@@ -152,6 +154,11 @@ impl Outbox {
         if bytes > 0 {
             self.lasting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// An error if the task is to end its connection.
+    pub(crate) fn is_open(&self) -> Result<(), Close> {
+        self.state.lock().close.map_or(Ok(()), Err)
     }
 
     /// Asks the task to end its connection, and wakes it.

@@ -68,6 +68,14 @@ pub(crate) enum End {
         "a request of {0} bytes would exceed what all large ones may take together: raise largeRequestMaxBytes, or send less"
     )]
     LargeRequests(usize),
+    /// The node has no quorum, and the client may not be served without one.
+    #[error("this node has no quorum: the client must ask another")]
+    NoQuorum,
+    /// A request has waited for longer than its session's timeout.
+    #[error(
+        "a request has waited for longer than its session's timeout (request_stale_latency_check)"
+    )]
+    Stale,
     /// The connect request came when too many did.
     #[error("too many connect requests at once (connection_throttle_tokens)")]
     Throttled,

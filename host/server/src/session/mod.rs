@@ -17,6 +17,7 @@ mod reads;
 mod results;
 mod rewatch;
 mod run;
+mod standing;
 mod watching;
 mod writes;
 
@@ -24,6 +25,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use innkeeper_proto::request::Request;
@@ -44,6 +46,7 @@ use crate::throttle::Share;
 use crate::wire::End;
 
 use rewatch::Rewatch;
+pub(crate) use standing::Standing;
 
 /// A session as its connection serves it.
 ///
@@ -89,6 +92,9 @@ pub(crate) struct Session<R: Runtime> {
     now: Instant,
     tally: Tally,
     present: Present,
+    standing: Standing,
+    /// The session's, as it was negotiated.
+    timeout: Duration,
     /// Of what the node as a whole has outstanding.
     share: Share,
     /// The path of the last answer that was too large, so that the log tells it once.
@@ -166,6 +172,9 @@ pub(crate) struct Attached {
     pub(crate) identities: Vec<Identity>,
     /// What the client said that it has seen.
     pub(crate) last_zxid_seen: i64,
+    /// How the service knows it.
+    pub(crate) standing: Standing,
+    pub(crate) timeout_ms: u32,
 }
 
 impl<R: Runtime> Session<R> {
@@ -196,6 +205,8 @@ impl<R: Runtime> Session<R> {
             now,
             tally: Tally::default(),
             present,
+            standing: attached.standing,
+            timeout: Duration::from_millis(u64::from(attached.timeout_ms)),
             share,
             told_of: None,
             closing: false,

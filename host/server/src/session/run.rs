@@ -10,6 +10,7 @@ use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::View;
 
 use super::results::encode_multi_failed;
+use super::standing::fails_whole;
 use super::{Body, Session, State, ends_connection};
 use crate::auth::SaslAnswer;
 use crate::wire::{End, Wants, Wire};
@@ -119,6 +120,7 @@ impl<R: Runtime> Session<R> {
                 if let Body::Plain(Request::Multi(multi)) = &front.body
                     && error != ErrorCode::MarshallingError
                     && !ends_connection(error)
+                    && !fails_whole(error)
                 {
                     let len = multi.ops.len();
                     encode_multi_failed(wire, xid, self.last_zxid, len, index, error);
@@ -164,6 +166,11 @@ impl<R: Runtime> Session<R> {
                     return Ok(true);
                 }
                 Body::Plain(Request::Ping | Request::Auth(_)) => ErrorCode::Ok,
+                // One with a record is closed by a command, and never waits here.
+                Body::Plain(Request::CloseSession) => {
+                    self.end_unrecorded();
+                    ErrorCode::Ok
+                }
                 Body::Plain(_) => return self.read(view, wire).await,
             },
         };

@@ -33,7 +33,11 @@ impl<R: Runtime> Session<R> {
         let mut batch = Vec::new();
         let from = self.examined;
         while !self.closing && self.examined < self.requests.len() && batch.len() < MAX_SUBMIT {
-            let state = match self.examine_next(view).await {
+            let examined = match self.set_aside().await? {
+                Some(state) => Examined::As(state),
+                None => self.examine_next(view).await,
+            };
+            let state = match examined {
                 Examined::NotYet => break,
                 Examined::As(state) => state,
                 Examined::Write(request) => {

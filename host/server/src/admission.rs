@@ -1,0 +1,264 @@
+//! What becomes of a connect request: a session, or none.
+//!
+//! 1. The connection throttle lets it pass, or closes it unanswered.
+//! 2. Without a quorum only a client that agreed to be read-only gets a session, of this node
+//!    alone ([`crate::quorum`]).
+//! 3. A client without a session gets a new one: a local one where they are enabled, else one
+//!    that a command creates. A client that names a session gets that one: if it is local, from
+//!    this node; else by a command.
+//! 4. The client's lastZxidSeen is judged last: a node that merely lagged has caught up by then.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use innkeeper_proto::connect::{ConnectRequest, PASSWORD_LEN};
+use innkeeper_runtime::Runtime;
+use innkeeper_tree::applied::TicketResult;
+use innkeeper_tree::{Operation, SessionId};
+
+use crate::connection_throttle::Wanted;
+use crate::core::Core;
+use crate::local::{self, Password};
+use crate::outbox::Close;
+use crate::quorum::Held;
+use crate::wire::End;
+
+/// The session that a client gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) session: SessionId,
+    pub(crate) attachment: u32,
+    pub(crate) password: Password,
+    pub(crate) timeout_ms: u32,
+    /// Only this node knows it.
+    pub(crate) local: bool,
+    /// It may not write.
+    pub(crate) read_only: bool,
+    /// How often the quorum had changed when the client was admitted.
+    quorum_changes: u64,
+}
+
+/// Why it gets none.
+#[derive(Debug)]
+pub(crate) enum NotAdmitted {
+    /// It is told that its session is no more.
+    Refused,
+    /// It is told nothing.
+    Closed(End),
+}
+
+impl From<End> for NotAdmitted {
+    fn from(end: End) -> Self {
+        Self::Closed(end)
+    }
+}
+
+/// Decides on a connect request.
+pub(crate) async fn admit<R: Runtime>(
+    core: &Arc<Core<R>>,
+    request: &ConnectRequest,
+) -> Result<Admitted, NotAdmitted> {
+    throttle(core, request)?;
+    let (quorum, quorum_changes) = core.quorum.moment();
+    let timeout_ms = core.settings.negotiate_timeout_ms(request.timeout_ms);
+    let asks = Asks {
+        timeout_ms,
+        quorum_changes,
+    };
+    let admitted = match quorum {
+        Held::Lost => read_only(core, request, asks)?,
+        Held::Held if request.session_id == 0 => new_session(core, asks).await?,
+        Held::Held => old_session(core, request, asks).await?,
+    };
+    if admitted.local && quorum == Held::Held && is_ahead(core, request) {
+        // No command has brought this node up to date.
+        let fresh = core.read_index().await;
+        fresh.map_err(|error| End::Unavailable(error.to_string()))?;
+    }
+    if is_ahead(core, request) {
+        if admitted.local && request.session_id == 0 {
+            core.locals.end(admitted.session, &core.expiry);
+        }
+        let here = core.reader.last_zxid().0;
+        let seen = request.last_zxid_seen;
+        return Err(End::Ahead { seen, here }.into());
+    }
+    Ok(admitted)
+}
+
+impl Admitted {
+    /// Whether the quorum is still what it was when the client was admitted; asked once the
+    /// connection has its seat, where a change finds it.
+    pub(crate) fn still_holds<R: Runtime>(&self, core: &Core<R>) -> Result<(), End> {
+        if core.quorum.moment().1 == self.quorum_changes {
+            Ok(())
+        } else {
+            Err(End::Told(Close::Quorum))
+        }
+    }
+}
+
+/// What every way of admission needs.
+#[derive(Clone, Copy)]
+struct Asks {
+    timeout_ms: u32,
+    quorum_changes: u64,
+}
+
+impl Asks {
+    fn local(self, session: SessionId, password: Password, read_only: bool) -> Admitted {
+        Admitted {
+            session,
+            attachment: local::ATTACHMENT,
+            password,
+            timeout_ms: self.timeout_ms,
+            local: true,
+            read_only,
+            quorum_changes: self.quorum_changes,
+        }
+    }
+}
+
+fn throttle<R: Runtime>(core: &Core<R>, request: &ConnectRequest) -> Result<(), End> {
+    let wanted = match (request.session_id, core.settings.local_sessions) {
+        (0, false) => Wanted::Session,
+        (0, true) => Wanted::LocalSession,
+        _ => Wanted::OldSession,
+    };
+    let chance = || core.runtime.random_u64() as f64 / u64::MAX as f64;
+    let now = core.runtime.now();
+    if core.connection_throttle.admits(wanted, now, chance) {
+        return Ok(());
+    }
+    let rejected = &core.clients.stats.rejected;
+    rejected.fetch_add(1, Ordering::Relaxed);
+    Err(End::Throttled)
+}
+
+fn is_ahead<R: Runtime>(core: &Core<R>, request: &ConnectRequest) -> bool {
+    request.last_zxid_seen > core.reader.last_zxid().0 as i64
+}
+
+/// Without a quorum. (test: `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
+fn read_only<R: Runtime>(
+    core: &Core<R>,
+    request: &ConnectRequest,
+    asks: Asks,
+) -> Result<Admitted, NotAdmitted> {
+    if !core.settings.read_only_mode || request.read_only != Some(true) {
+        return Err(End::NoQuorum.into());
+    }
+    if request.session_id == 0 {
+        return begin_local(core, asks, true).ok_or(NotAdmitted::Closed(End::NoQuorum));
+    }
+    let session = SessionId(request.session_id as u64);
+    // One of the whole service goes on where there is a quorum.
+    if core.reader.view().session(session).is_some() {
+        return Err(End::NoQuorum.into());
+    }
+    let password = password_of(request)?;
+    match core.locals.get(session) {
+        Some(known) if known.read_only && known.password == password => {
+            if !core.locals.renew(session, asks.timeout_ms, &core.expiry) {
+                return Err(NotAdmitted::Refused);
+            }
+            Ok(asks.local(session, password, true))
+        }
+        _ => Err(NotAdmitted::Refused),
+    }
+}
+
+fn begin_local<R: Runtime>(core: &Core<R>, asks: Asks, read_only: bool) -> Option<Admitted> {
+    let (session, password) = (draw_id(core), draw_password(core));
+    let locals = &core.locals;
+    locals
+        .begin(session, password, asks.timeout_ms, read_only, &core.expiry)
+        .then(|| asks.local(session, password, read_only))
+}
+
+async fn new_session<R: Runtime>(core: &Core<R>, asks: Asks) -> Result<Admitted, NotAdmitted> {
+    let local = core.settings.local_sessions;
+    if local && let Some(admitted) = begin_local(core, asks, false) {
+        return Ok(admitted);
+    }
+    let (session, password) = (draw_id(core), draw_password(core));
+    let timeout_ms = asks.timeout_ms;
+    let create = |ticket| Operation::CreateSession {
+        ticket,
+        session,
+        password,
+        timeout_ms,
+        local,
+    };
+    by_command(core, password, asks, create).await
+}
+
+async fn old_session<R: Runtime>(
+    core: &Core<R>,
+    request: &ConnectRequest,
+    asks: Asks,
+) -> Result<Admitted, NotAdmitted> {
+    let session = SessionId(request.session_id as u64);
+    let password = password_of(request)?;
+    let timeout_ms = asks.timeout_ms;
+    if let Some(known) = core.locals.get(session) {
+        if known.password != password || known.read_only {
+            return Err(NotAdmitted::Refused);
+        }
+        // Whoever makes its record has made it when this is mine.
+        let recorded = known.recorded.lock().await;
+        if !*recorded && core.locals.renew(session, timeout_ms, &core.expiry) {
+            return Ok(asks.local(session, password, false));
+        }
+    }
+    let reattach = |ticket| Operation::Reattach {
+        ticket,
+        session,
+        password,
+        timeout_ms,
+    };
+    by_command(core, password, asks, reattach).await
+}
+
+async fn by_command<R: Runtime>(
+    core: &Core<R>,
+    password: Password,
+    asks: Asks,
+    operation: impl FnOnce(innkeeper_tree::Ticket) -> Operation,
+) -> Result<Admitted, NotAdmitted> {
+    let settled = core.propose(operation).await;
+    let settled = settled.map_err(|error| End::Unavailable(error.to_string()))?;
+    match settled.result {
+        TicketResult::Attached {
+            session,
+            attachment,
+            timeout_ms,
+        } => Ok(Admitted {
+            session,
+            attachment,
+            password,
+            timeout_ms,
+            local: false,
+            read_only: false,
+            quorum_changes: asks.quorum_changes,
+        }),
+        _ => Err(NotAdmitted::Refused),
+    }
+}
+
+fn password_of(request: &ConnectRequest) -> Result<Password, NotAdmitted> {
+    let password = request.password.as_ref().try_into();
+    password.map_err(|_| NotAdmitted::Refused)
+}
+
+/// The node's number, and randomness behind it.
+fn draw_id<R: Runtime>(core: &Core<R>) -> SessionId {
+    let number = core.runtime.random_u64() >> 8;
+    SessionId(u64::from(core.settings.node_id) << 56 | number)
+}
+
+fn draw_password<R: Runtime>(core: &Core<R>) -> Password {
+    let mut password = [0; PASSWORD_LEN];
+    core.runtime.fill_random(&mut password);
+    password
+}

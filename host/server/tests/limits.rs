@@ -1,0 +1,210 @@
+//! What a node takes on, and how it is shared.
+#![allow(clippy::disallowed_methods)] // Clients of tests have threads and sockets of their own.
+
+mod common;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::{BufMut, BytesMut};
+use common::*;
+use innkeeper_proto::request::Request;
+use innkeeper_proto::{ErrorCode, xid};
+use innkeeper_server::settings::{ConnectionThrottleSettings, RequestThrottleSettings};
+
+const LIMIT: usize = 64;
+const GREEDY: usize = 8;
+const EACH: usize = 6000;
+const MODEST: usize = 50;
+
+/// Eight clients have thousands of writes in flight; a ninth asks one at a time. What is committed
+/// between two of its answers is bounded by the limit, not by what the others have sent.
+#[test]
+fn a_greedy_client_does_not_hold_up_a_modest_one() {
+    let server = Running::start_with(|settings| settings.global_outstanding_limit = LIMIT);
+    let mut modest = server.client();
+    modest.must(create("/greedy", b""));
+    modest.must(create("/modest", b""));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut threads = Vec::new();
+    for _ in 0..GREEDY {
+        let mut greedy = server.client();
+        let mut stream = greedy.stream.try_clone().unwrap();
+        threads.push(std::thread::spawn(move || {
+            let mut out = BytesMut::new();
+            for number in 0..EACH {
+                set("/greedy", &[b'x'; 100]).encode(&mut out, number as i32 + 1);
+            }
+            stream.write_all(&out).unwrap();
+        }));
+        let answered = answered.clone();
+        threads.push(std::thread::spawn(move || {
+            for number in 0..EACH {
+                let answer = greedy.answer();
+                assert_eq!((answer.xid, answer.err), (number as i32 + 1, ErrorCode::Ok));
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    let core = server.node.as_ref().unwrap().core().clone();
+    let most = Arc::new(AtomicUsize::new(0));
+    let watcher = {
+        let (stop, most) = (stop.clone(), most.clone());
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                most.fetch_max(core.outstanding_requests(), Ordering::Relaxed);
+                std::thread::yield_now();
+            }
+        })
+    };
+    eventually("the greedy ones are at work", || {
+        answered.load(Ordering::Relaxed) > 0
+    });
+    let mut before = modest.must(set("/modest", b"0")).zxid;
+    let mut gaps = Vec::new();
+    for _ in 0..MODEST {
+        let zxid = modest.must(set("/modest", b"1")).zxid;
+        gaps.push(zxid - before);
+        before = zxid;
+    }
+    let left = GREEDY * EACH - answered.load(Ordering::Relaxed);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    watcher.join().unwrap();
+    assert!(
+        left > 0,
+        "the greedy ones were done too early to prove anything"
+    );
+    gaps.sort_unstable();
+    let (median, most) = (gaps[MODEST / 2], most.load(Ordering::Relaxed));
+    // Without the limit, each of the eight has up to 1,024 in flight.
+    assert!(median <= 4 * LIMIT as i64, "{gaps:?}");
+    assert!(most <= 8 * LIMIT, "{most} requests were outstanding");
+    let core = server.node.as_ref().unwrap().core();
+    assert_eq!(core.outstanding_requests(), 0, "all is given back");
+}
+
+#[test]
+fn a_frame_longer_than_jute_maxbuffer_ends_its_connection() {
+    let server = Running::start_with(|settings| settings.jute_max_buffer_bytes = 2000);
+    let mut client = server.client();
+    client.must(create("/a", b""));
+    let frame_of = |len: usize| {
+        let mut out = BytesMut::new();
+        set("/a", b"").encode(&mut out, 77);
+        let data = vec![b'x'; len - (out.len() - 4)];
+        out.clear();
+        set("/a", &data).encode(&mut out, 77);
+        assert_eq!(out.len() - 4, len);
+        out
+    };
+    client.stream.write_all(&frame_of(2000)).unwrap();
+    assert_eq!(client.answer().err, ErrorCode::Ok);
+    client.stream.write_all(&frame_of(2001)).unwrap();
+    assert!(client.is_closed());
+    let mut first = Client::open(server.addr);
+    let mut length = BytesMut::new();
+    length.put_i32(2001);
+    first.stream.write_all(&length).unwrap();
+    assert!(first.is_closed());
+}
+
+#[test]
+fn large_requests_have_a_limit_of_their_own() {
+    let server = Running::start_with(|settings| {
+        settings.large_request_threshold_bytes = Some(1000);
+        settings.large_request_max_bytes = 3000;
+    });
+    let mut client = server.client();
+    client.must(create("/a", b""));
+    for _ in 0..5 {
+        client.must(set("/a", &[b'x'; 2500]));
+    }
+    let mut other = server.client();
+    client.send(&[set("/a", &[b'x'; 3500])]);
+    assert!(client.is_closed());
+    other.must(set("/a", &[b'x'; 2500]));
+}
+
+#[test]
+fn all_addresses_together_have_so_many_connections() {
+    let server = Running::start_with(|settings| settings.max_connections = 2);
+    let first = server.client();
+    let _second = server.client();
+    assert!(Client::connect_as(server.addr, &connect_request(10_000)).is_none());
+    first.close();
+    eventually("room for one more", || {
+        Client::connect_as(server.addr, &connect_request(10_000)).is_some()
+    });
+}
+
+#[test]
+fn connect_requests_beyond_the_bucket_are_closed_unanswered() {
+    let server = Running::start_with(|settings| {
+        settings.connection_throttle = ConnectionThrottleSettings {
+            tokens: 2,
+            fill_time_ms: 1_000_000,
+            ..ConnectionThrottleSettings::default()
+        };
+    });
+    let mut first = server.client();
+    let _second = server.client();
+    assert!(Client::connect_as(server.addr, &connect_request(10_000)).is_none());
+    assert!(Client::connect_as(server.addr, &first.reattach_request()).is_none());
+    first.must(create("/served", b""));
+}
+
+/// Each write waits behind a read that waits for the write before it.
+#[test]
+fn requests_that_waited_too_long_are_throttled() {
+    let server = Running::start_with(|settings| {
+        settings.request_throttle = RequestThrottleSettings {
+            throttled_op_wait_ms: 1,
+            ..RequestThrottleSettings::default()
+        };
+    });
+    let mut client = server.client();
+    client.must(create("/a", b""));
+    let pairs = 400;
+    let requests: Vec<_> = (0..pairs)
+        .flat_map(|_| [set("/a", b"x"), get("/a", false)])
+        .collect();
+    client.send(&requests);
+    client.send_as(xid::PING, &Request::Ping);
+    let codes: Vec<_> = (0..2 * pairs).map(|_| client.answer().err).collect();
+    assert_eq!(codes[0], ErrorCode::Ok);
+    assert!(
+        codes.contains(&ErrorCode::ThrottledOp),
+        "none waited for a millisecond"
+    );
+    assert!(
+        codes
+            .iter()
+            .all(|code| matches!(code, ErrorCode::Ok | ErrorCode::ThrottledOp)),
+        "{codes:?}"
+    );
+    let ping = client.answer();
+    assert_eq!(
+        (ping.xid, ping.err),
+        (xid::PING, ErrorCode::Ok),
+        "a ping is never throttled"
+    );
+}
+
+#[test]
+fn session_timeouts_have_the_bounds_that_are_set() {
+    let server = Running::start_with(|settings| {
+        settings.min_session_timeout_ms = Some(1500);
+        settings.max_session_timeout_ms = Some(5000);
+    });
+    for (asked, given) in [(1, 1500), (3000, 3000), (1_000_000, 5000), (-1, 1500)] {
+        assert_eq!(
+            Client::connect(server.addr, asked).connected.timeout_ms,
+            given
+        );
+    }
+}
