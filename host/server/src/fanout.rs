@@ -24,6 +24,7 @@ use rustc_hash::FxHashMap;
 use crate::expiry::Expiry;
 use crate::hooks::Hooks;
 use crate::outbox::{Close, Happened, Item, Outbox};
+use crate::quota_log::QuotaLog;
 use crate::tickets::{ProposeError, Settled, Tickets, Waiter};
 use crate::watches::{Dense, WatchCounts, Watches};
 
@@ -39,6 +40,7 @@ pub struct Fanout {
     tickets: Arc<Tickets>,
     expiry: Arc<Expiry>,
     hooks: OnceLock<Arc<dyn Hooks>>,
+    pub(crate) quota_log: QuotaLog,
 }
 
 impl std::fmt::Debug for Fanout {
@@ -96,6 +98,7 @@ impl Fanout {
             tickets,
             expiry,
             hooks: OnceLock::new(),
+            quota_log: QuotaLog::default(),
         }
     }
 
@@ -368,6 +371,9 @@ impl After {
 
 impl Delivery for Fanout {
     fn deliver(&self, batch: Vec<Applied>, publish: &mut dyn FnMut()) {
+        for applied in &batch {
+            self.quota_log.note(applied);
+        }
         let mut after = After::default();
         {
             let mut inner = self.inner.lock();

@@ -21,6 +21,7 @@ mod expiry;
 mod listener;
 mod local;
 mod outbox;
+mod quota_log;
 mod sasl;
 mod session;
 mod sweeper;

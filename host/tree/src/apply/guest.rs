@@ -63,6 +63,8 @@ impl Tree {
             return Err(Refused::Conflict(Conflict::Ack));
         }
 
+        self.owners_may_own(transaction)?;
+
         let store = self.store.clone();
         let mut change = self.change(&store);
         let written = change.write_all(transaction, &active.definition);
@@ -89,6 +91,26 @@ impl Tree {
             .is_some_and(|binding| binding.called != called)
         {
             self.edit_binding(&transaction.binding, |binding, _| binding.called = called);
+        }
+        Ok(())
+    }
+
+    /// A local session has no ephemerals, whoever makes them.
+    fn owners_may_own(&self, transaction: &Transaction) -> Result<(), Refused> {
+        for write in &transaction.writes {
+            if let GuestWrite::Create {
+                path,
+                owner: Some(owner),
+                ..
+            } = write
+                && let Some(known) = self.store.sessions.read().get(*owner)
+                && known.is_local()
+            {
+                let error = ErrorCode::EphemeralOnLocalSession;
+                let text =
+                    format!("{path}: session {owner} is a local one, which has no ephemerals");
+                return Err(Refused::Rejected(error, text));
+            }
         }
         Ok(())
     }

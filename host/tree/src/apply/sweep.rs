@@ -9,7 +9,6 @@ use super::Cause;
 use crate::Tree;
 use crate::applied::Applied;
 use crate::command::Sweep;
-use crate::owner::Owner;
 
 impl Tree {
     pub(super) fn sweep(&mut self, sweep: &Sweep, applied: &mut Applied) {
