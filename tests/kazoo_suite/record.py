@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import socket
 import time
 
@@ -44,7 +45,7 @@ class Outcomes:
     def add(self, report):
         self.seconds += report.duration
         if report.failed:
-            outcome = "failed" if report.when == "call" else "error"
+            outcome = ("failed:" if report.when == "call" else "error:") + kind(report)
         elif hasattr(report, "wasxfail"):
             outcome = "xfailed" if report.skipped else "xpassed"
         elif report.skipped:
@@ -54,9 +55,16 @@ class Outcomes:
         else:
             return
         # A teardown that fails outweighs a body that passed, never the other way round.
-        if self.outcome not in ("failed", "error"):
+        if ":" not in (self.outcome or ""):
             self.outcome = outcome
             self.text = report_text(report)
+
+
+def kind(report):
+    """The name of the exception, so that a test that is expected to fail must fail as expected."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    words = re.match(r"[\w.]+", crash.message) if crash else None
+    return words[0].rpartition(".")[2] if words else "unknown"
 
 
 def report_text(report):

@@ -36,7 +36,7 @@ import time
 import kazoo.tests
 import kazoo.version
 
-from expected import FAILURE_LINES, OUTCOMES, SERVERS, Expected, impostors, sort_lines
+from expected import FAILURE_LINES, OUTCOMES, SERVERS, Expected, impostors, kind, sort_lines
 
 HERE = pathlib.Path(__file__).resolve().parent
 SUITE = pathlib.Path(kazoo.tests.__file__).resolve().parent
@@ -74,7 +74,7 @@ def main():
         troubles.append("no server was started")
     for trouble in troubles:
         print(f"\nDIFFERENT: {trouble}")
-    counts = collections.Counter(test["outcome"] for test in tests.values())
+    counts = collections.Counter(kind(test["outcome"]) for test in tests.values())
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
     verdict = f"{len(troubles)} DIFFERENCES" if troubles else "all as expected"
     print(

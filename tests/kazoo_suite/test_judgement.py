@@ -15,7 +15,7 @@ LIST = """\
 # a head
 seconds test_a.py 2
 passed test_a.py::one
-failed test_a.py::two  # wants three servers
+failed:IndexError test_a.py::two  # wants three servers
 failed|passed test_a.py::three  # not yet
 """
 
@@ -35,15 +35,22 @@ def outcomes(**tests):
 
 
 def test_what_is_expected_is_no_difference(listed):
-    tests = outcomes(one="passed", two="failed", three="failed")
+    tests = outcomes(one="passed", two="failed:IndexError", three="failed")
     assert listed.differences(tests, "innkeeper", True) == []
-    tests = outcomes(one="passed", two="failed", three="passed")
+    tests = outcomes(one="passed", two="failed:IndexError", three="passed")
     assert listed.differences(tests, "zookeeper", True) == []
 
 
 @pytest.mark.parametrize(
     "one, two",
-    [("failed", "failed"), ("skipped", "failed"), ("error", "failed"), ("passed", "passed"), ("passed", "skipped")],
+    [
+        ("failed:AssertionError", "failed:IndexError"),
+        ("skipped", "failed:IndexError"),
+        ("error:OSError", "failed:IndexError"),
+        ("passed", "passed"),
+        ("passed", "skipped"),
+        ("passed", "failed:AssertionError"),
+    ],
 )
 def test_any_other_outcome_is_a_difference(listed, one, two):
     found = listed.differences(outcomes(one=one, two=two, three="failed"), "innkeeper", True)
@@ -52,13 +59,13 @@ def test_any_other_outcome_is_a_difference(listed, one, two):
 
 
 def test_a_test_that_did_not_run_is_a_difference(listed):
-    tests = outcomes(one="passed", two="failed")
+    tests = outcomes(one="passed", two="failed:IndexError")
     assert listed.differences(tests, "innkeeper", True) == ["test_a.py::three: did not run"]
     assert listed.differences(tests, "innkeeper", False) == []
 
 
 def test_a_test_that_nobody_listed_is_a_difference(listed):
-    tests = outcomes(one="passed", two="failed", three="failed", four="passed")
+    tests = outcomes(one="passed", two="failed:IndexError", three="failed", four="passed")
     assert len(listed.differences(tests, "innkeeper", True)) == 1
 
 
@@ -80,7 +87,7 @@ def test_a_list_with_an_unexplained_exception_is_refused(tmp_path, line):
 
 
 def test_what_a_run_taught_is_what_the_list_says(listed, tmp_path):
-    listed.learn(outcomes(one="passed", two="failed", three="passed"), "innkeeper")
+    listed.learn(outcomes(one="passed", two="failed:IndexError", three="passed"), "innkeeper")
     path = tmp_path / "written.txt"
     listed.write(path)
     again = Expected.read(path)
