@@ -1,6 +1,8 @@
 """A pytest plugin that runs inside kazoo's suite and writes down what happened, one JSON object per line.
 
 1. Every test: its name, its outcome, and the failure's text if there is one.
+   A test that still holds the suite up long after its time limit (a teardown that waits for
+   ever is not under pytest-timeout's clock any more) ends the process, with every thread's stack.
 2. Every server that kazoo's harness starts: its port, what it says of itself when asked
    `srvr`, and how it ended. The question is put by us, not by kazoo, so that a server
    that is not the one under test cannot hide behind passing tests.
@@ -8,6 +10,7 @@
 run.py reads the lines and judges; nothing is judged here.
 """
 
+import faulthandler
 import itertools
 import json
 import os
@@ -23,6 +26,11 @@ RECORD = pathlib.Path(os.environ["KAZOO_SUITE_RECORD"])
 # A debug build on a busy machine takes its time over the first start.
 ANSWER_SECONDS = 30
 LOG_LINES = 40
+# The limit of a test in pytest.ini comes first; one that outlives even this is stuck.
+STUCK_SECONDS = 240
+
+# Not pytest's stderr, which it catches; where to, is looked at only when somebody is stuck.
+stuck = open(RECORD.with_name("stuck.log"), "w")
 
 
 def write(**line):
@@ -75,6 +83,15 @@ def report_text(report):
     sections = [report.longreprtext]
     sections += [f"--- {title}\n{text}" for title, text in report.sections if title == SERVER_LOG]
     return "\n".join(sections)
+
+
+def pytest_runtest_logstart(nodeid):
+    faulthandler.dump_traceback_later(STUCK_SECONDS, exit=True, file=stuck)
+
+
+def pytest_sessionfinish():
+    faulthandler.cancel_dump_traceback_later()
+    write(finished=True)
 
 
 running = {}
