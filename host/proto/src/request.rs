@@ -136,7 +136,8 @@ pub struct SetData {
 impl SetData {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            path: reader.path()?,
+            // Null is no path either, but ZooKeeper finds out later: BadArguments.
+            path: reader.string()?,
             data: reader.buffer()?,
             version: reader.i32()?,
         })
@@ -335,7 +336,7 @@ impl Request {
             OpCode::SetData => Self::SetData(SetData::decode(reader)?),
             OpCode::GetAcl => Self::GetAcl(reader.path()?),
             OpCode::SetAcl => Self::SetAcl(SetAcl {
-                path: reader.path()?,
+                path: reader.string()?,
                 acl: reader.list(Acl::MIN_WIRE_LEN, Acl::decode)?,
                 version: reader.i32()?,
             }),

@@ -77,12 +77,14 @@ fn a_null_path_cannot_be_read() {
         OpCode::GetAllChildrenNumber,
         OpCode::Create,
         OpCode::Delete,
-        OpCode::SetData,
     ] {
         let body = [&NULL[..], &[0; 24]].concat();
         let answer = client.ask_raw(op.as_i32(), &body);
         assert_eq!(answer.err, ErrorCode::MarshallingError, "{op:?}");
     }
+    let body = [&NULL[..], &[0; 8]].concat();
+    let answer = client.ask_raw(OpCode::SetData.as_i32(), &body);
+    assert_eq!(answer.err, ErrorCode::BadArguments);
     // Where it is no path, null is nothing.
     assert_eq!(
         client.ask_raw(OpCode::GetEphemerals.as_i32(), &NULL).err,

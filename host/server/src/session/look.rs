@@ -11,6 +11,7 @@ use innkeeper_proto::{Acl, ByteString, ClientInfo, ErrorCode, Perms, Stat};
 use innkeeper_runtime::Stream;
 use innkeeper_tree::{AclRef, Children, Identity, SessionId, View, Znode, acl};
 
+use crate::auth::is_shown;
 use crate::wire::Wire;
 
 /// What stands before each result of a multiRead, and behind the last: operation, done, error.
@@ -28,8 +29,6 @@ pub(super) struct Asker<'a> {
     pub(super) identities: &'a [Identity],
     /// Its session.
     pub(super) session: SessionId,
-    /// ACLs are not looked at.
-    pub(super) skip_acl: bool,
     /// The longest answer, in bytes.
     pub(super) max_reply_bytes: usize,
 }
@@ -83,7 +82,7 @@ impl From<ErrorCode> for Found {
 
 impl Asker<'_> {
     fn may(&self, list: &AclRef, perms: Perms) -> bool {
-        self.skip_acl || acl::allows(list, perms, self.identities)
+        acl::allows(list, perms, self.identities)
     }
 
     /// Looks up what a read asks for. Of a multiRead, `denied` names the operations that no
@@ -115,7 +114,10 @@ impl Asker<'_> {
                 Err(error) => error.into(),
             },
             Request::GetEphemerals(prefix) => self.ephemerals(view, prefix),
-            Request::WhoAmI => Found::Identities(self.identities.iter().map(shown).collect()),
+            Request::WhoAmI => {
+                let known = self.identities.iter().filter(|known| is_shown(known));
+                Found::Identities(known.map(shown).collect())
+            }
             Request::MultiRead(multi) => self.several(view, &multi.ops, denied),
             _ => ErrorCode::Unimplemented.into(),
         }

@@ -32,7 +32,6 @@ impl<R: Runtime> Session<R> {
         let asker = Asker {
             identities: &self.identities,
             session: self.id,
-            skip_acl: self.core.settings.skip_acl,
             max_reply_bytes: self.core.settings.jute_max_buffer_bytes,
         };
         let found = match watch_of(request) {
