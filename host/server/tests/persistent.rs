@@ -1,4 +1,5 @@
 //! Persistent and recursive watches: who is told what, and for how long.
+#![allow(clippy::disallowed_methods)] // Raw sockets and threads on purpose.
 
 mod common;
 
