@@ -1,7 +1,7 @@
 //! Whether the node's group can decide anything, and what that means for clients.
 //!
 //! 1. A task asks the replica's status again and again: a group that knows its leader has its
-//!    quorum. A node alone always has.
+//!    quorum, and one that has not known any for a while has lost it. A node alone always has it.
 //! 2. When the quorum is lost, every connection is closed, as in ZooKeeper. From then on a client
 //!    is served only if `readonlymode.enabled` is set and it said that it may be read-only; it
 //!    gets a session of this node alone ([`crate::local`]), reads, watches and pings, and every
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use crate::core::Core;
 use crate::outbox::Close;
-use crate::settings::QUORUM_CHECK_MS;
+use crate::settings::{QUORUM_CHECK_MS, QUORUM_LOST_CHECKS};
 
 /// Whether the group can decide.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,6 +117,7 @@ impl<R: Runtime> Core<R> {
 
 /// Watches the replica's status until the node stops.
 pub(crate) async fn watch<R: Runtime>(core: Arc<Core<R>>) {
+    let mut without = 0;
     let mut interval = core
         .runtime
         .interval(Duration::from_millis(QUORUM_CHECK_MS));
@@ -125,11 +126,15 @@ pub(crate) async fn watch<R: Runtime>(core: Arc<Core<R>>) {
             return;
         }
         let Ok(replica) = core.replica() else { return };
-        let seen = match replica.status().leader {
-            Some(_) => Held::Held,
-            None => Held::Lost,
+        without = match replica.status().leader {
+            Some(_) => 0,
+            None => (without + 1).min(QUORUM_LOST_CHECKS),
         };
         drop(replica);
+        let seen = match without {
+            QUORUM_LOST_CHECKS => Held::Lost,
+            _ => Held::Held,
+        };
         if core.quorum.see(seen) {
             core.quorum_changed();
         }

@@ -77,6 +77,14 @@ pub const MAX_LOCAL_SESSIONS: usize = 1_000_000;
 /// How often a node looks whether its group has a leader, in milliseconds.
 pub const QUORUM_CHECK_MS: u64 = 200;
 
+/// So many looks in a row must find none for the quorum to be lost: an election in passing closes
+/// no connection.
+pub const QUORUM_LOST_CHECKS: u32 = 5;
+
+/// The longest frame that a node can be told to take, in bytes: it must fit into memory, and into
+/// the log, several times.
+pub const MAX_JUTE_BUFFER_BYTES: usize = 256 * 1024 * 1024;
+
 /// A node's settings.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NodeSettings {

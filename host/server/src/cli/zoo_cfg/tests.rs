@@ -1,4 +1,5 @@
 //! A file's whole way, as far as it goes without a node.
+#![allow(clippy::disallowed_methods)] // Files of tests.
 
 use std::path::PathBuf;
 
@@ -258,12 +259,13 @@ fn a_mistake_is_one_sentence_with_its_line() {
 fn a_property_that_is_no_number_leaves_the_default_and_is_named() {
     let read = Bench::new()
         .read(
-            "globalOutstandingLimit=lots\nlargeRequestMaxBytes=-5\n",
+            "globalOutstandingLimit=lots\nlargeRequestMaxBytes=-5\njute.maxbuffer=2147483647\n",
             &[],
         )
         .unwrap();
     assert_eq!(read.settings.global_outstanding_limit, 1000);
-    assert_eq!(read.warnings.len(), 2, "{:?}", read.warnings);
+    assert_eq!(read.settings.jute_max_buffer_bytes, 256 << 20);
+    assert_eq!(read.warnings.len(), 3, "{:?}", read.warnings);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use anyhow::Context;
 
 use super::super::words;
 use super::{Key, honoured, unsupported};
+use crate::settings::MAX_JUTE_BUFFER_BYTES;
 
 /// See [`super`].
 pub(super) const KEYS: &[Key] = &[
@@ -13,8 +14,13 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     honoured("jute.maxbuffer", |draft, given| {
-        if let Some(bytes) = draft.positive(given) {
-            draft.settings.jute_max_buffer_bytes = bytes;
+        if let Some(bytes) = draft.positive::<usize>(given) {
+            if bytes > MAX_JUTE_BUFFER_BYTES {
+                draft.warn(format!(
+                    "{given} is more than this server takes: {MAX_JUTE_BUFFER_BYTES} counts"
+                ));
+            }
+            draft.settings.jute_max_buffer_bytes = bytes.min(MAX_JUTE_BUFFER_BYTES);
         }
         Ok(())
     }),
