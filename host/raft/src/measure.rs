@@ -8,6 +8,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use innkeeper_tree::Zxid;
+
 /// Steps within a power of two: what bounds a quantile's error, to one part in 32.
 const STEPS: u64 = 16;
 
@@ -182,12 +184,14 @@ pub struct RaftFigures {
     /// Entries per batch.
     pub batch_entries: Summary,
     /// Batches that took longer than [`SLOW_SYNC_MS`].
-    pub slow_syncs: AtomicU64,
+    slow_syncs: AtomicU64,
     /// Writing one checkpoint, in microseconds.
     pub checkpoint_us: Summary,
     /// When the last checkpoint became durable, on the wall clock, in milliseconds since 1970;
     /// 0 if none has since the process started.
-    pub checkpoint_wall_ms: AtomicU64,
+    checkpoint_wall_ms: AtomicU64,
+    /// The zxid at which it is exact.
+    checkpoint_zxid: AtomicU64,
 }
 
 /// What counts as a slow sync, as in ZooKeeper (`fsync.warningthresholdms`), in milliseconds.
@@ -199,6 +203,19 @@ impl RaftFigures {
         self.sync_us.reset();
         self.batch_entries.reset();
         self.checkpoint_us.reset();
+    }
+
+    /// Batches of the log that took longer than [`SLOW_SYNC_MS`].
+    pub fn slow_syncs(&self) -> u64 {
+        self.slow_syncs.load(Ordering::Relaxed)
+    }
+
+    /// The last checkpoint since the process started: the zxid at which it is exact, and when it
+    /// became durable, on the wall clock, in milliseconds since 1970.
+    pub fn last_checkpoint(&self) -> Option<(Zxid, u64)> {
+        let wall_ms = self.checkpoint_wall_ms.load(Ordering::Relaxed);
+        let zxid = Zxid(self.checkpoint_zxid.load(Ordering::Relaxed));
+        (wall_ms != 0).then_some((zxid, wall_ms))
     }
 
     /// A batch of the log became durable.
@@ -213,8 +230,9 @@ impl RaftFigures {
     }
 
     /// A checkpoint became durable.
-    pub(crate) fn checkpointed(&self, took_us: u64, wall_ms: u64) {
+    pub(crate) fn checkpointed(&self, took_us: u64, wall_ms: u64, zxid: Zxid) {
         self.checkpoint_us.add(took_us);
+        self.checkpoint_zxid.store(zxid.0, Ordering::Relaxed);
         self.checkpoint_wall_ms.store(wall_ms, Ordering::Relaxed);
     }
 }

@@ -9,7 +9,6 @@
 //! 4. The client's lastZxidSeen is judged last: a node that merely lagged has caught up by then.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use innkeeper_proto::connect::{ConnectRequest, PASSWORD_LEN};
 use innkeeper_runtime::Runtime;
@@ -130,8 +129,7 @@ fn throttle<R: Runtime>(core: &Core<R>, request: &ConnectRequest) -> Result<(), 
     if core.connection_throttle.admits(wanted, now, chance) {
         return Ok(());
     }
-    let rejected = &core.clients.stats.rejected;
-    rejected.fetch_add(1, Ordering::Relaxed);
+    core.figures.connections_rejected.add(1);
     Err(End::Throttled)
 }
 

@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
-use innkeeper_proto::frame::{FourLetterWord, Inbound};
+use innkeeper_proto::frame::{FourLetterWord, FrameError, Inbound};
 use innkeeper_runtime::{Runtime, Select2, Stream, select2};
 
 use crate::admission::{self, NotAdmitted};
@@ -26,6 +26,13 @@ use crate::settings::MAX_LASTING_BYTES;
 use crate::tls::{self, Port, Refused};
 use crate::wire::{End, Wants, Wire};
 use crate::words;
+
+/// What is wanted of a connection that has no session yet.
+const FIRST_INPUT: Wants = Wants {
+    read: true,
+    probe: false,
+    room: false,
+};
 
 /// Serves one accepted connection until its end.
 pub(crate) async fn serve<R: Runtime, S: Stream>(
@@ -40,6 +47,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
         Select2::First(()) => return,
         Select2::Second(Ok(opened)) => opened,
         Select2::Second(Err(refused)) => {
+            core.figures.refused(&refused);
             match refused {
                 Refused::Silent(_) | Refused::Left => tracing::debug!(?peer, "{refused}"),
                 refused => tracing::warn!(?peer, "a connection was closed: {refused}"),
@@ -47,12 +55,16 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
             return;
         }
     };
+    if opened.is_tls() {
+        present.is_secure();
+    }
     let (stream, certificate) = (opened.stream, opened.certificate);
     let mut wire = Wire::new(stream, core.settings.jute_max_buffer_bytes);
-    let greeted = match select2(stopping.wait(), greet(&core, &mut wire)).await {
+    let greeted = match select2(stopping.wait(), greet(&core, &mut wire, &present)).await {
         Select2::First(()) => Err(End::Told(Close::Stopping)),
         Select2::Second(greeted) => greeted,
     };
+    let (figures, had_session) = (core.figures.clone(), greeted.is_ok());
     let end = match greeted {
         Ok(mut attached) => {
             attached.identities = core.auth.at_connect(peer, certificate.as_deref());
@@ -66,6 +78,15 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
             end
         }
     };
+    match &end {
+        End::Left | End::Socket(_) => figures.connections_dropped.add(1),
+        End::Silent(_) if !had_session => figures.sessionless_expired.add(1),
+        End::Stale => figures.stale_requests.add(1),
+        End::LargeRequests(_) | End::Frame(FrameError::TooLong { .. }) => {
+            figures.large_requests_rejected.add(1);
+        }
+        _ => {}
+    }
     match end {
         End::LargeRequests(_) => tracing::warn!(?peer, "a connection was closed: {end}"),
         End::Stale => tracing::warn!(?peer, "a connection was closed: {end}"),
@@ -94,6 +115,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
 async fn greet<R: Runtime, S: Stream>(
     core: &Arc<Core<R>>,
     wire: &mut Wire<S>,
+    present: &Present,
 ) -> Result<Attached, End> {
     let limit_ms = core.settings.handshake_timeout_ms;
     let limit = Duration::from_millis(limit_ms);
@@ -104,12 +126,21 @@ async fn greet<R: Runtime, S: Stream>(
         .map_err(|_| End::Silent(limit_ms))??;
     let frame = match first {
         Inbound::Word(word) => {
-            answer_word(core, wire, word);
+            let answered = answer_word(core, wire, word, present);
+            let limited = core.runtime.timeout(limit, answered).await;
+            limited.map_err(|_| End::Silent(limit_ms))??;
             return Err(End::Done);
         }
         Inbound::Frame(frame) => frame,
     };
-    connect(core, wire, ConnectRequest::decode(frame)?).await
+    present.greeted(frame.len() + 4);
+    core.figures.connection_requests.add(1);
+    let (asked, before) = (core.runtime.now(), wire.output.len());
+    let attached = connect(core, wire, ConnectRequest::decode(frame)?).await?;
+    present.returned_greeting(wire.output.len() - before);
+    let (timeout_ms, zxid) = (attached.timeout_ms, core.reader.last_zxid().0 as i64);
+    present.serves(attached.id, timeout_ms, zxid, asked, core.runtime.now());
+    Ok(attached)
 }
 
 async fn first_frame<S: Stream>(wire: &mut Wire<S>) -> Result<Inbound, End> {
@@ -117,18 +148,32 @@ async fn first_frame<S: Stream>(wire: &mut Wire<S>) -> Result<Inbound, End> {
         if let Some(first) = wire.next_frame()? {
             return Ok(first);
         }
-        let wants = Wants {
-            read: true,
-            probe: false,
-            room: false,
-        };
-        wire.turn(wants, |_| Poll::Pending).await?;
+        wire.turn(FIRST_INPUT, |_| Poll::Pending).await?;
     }
 }
 
-fn answer_word<R: Runtime, S: Stream>(core: &Core<R>, wire: &mut Wire<S>, word: FourLetterWord) {
-    let answer = words::answer(core, word);
+/// Answers a word. One of them is followed by an argument, which may come later.
+async fn answer_word<R: Runtime, S: Stream>(
+    core: &Arc<Core<R>>,
+    wire: &mut Wire<S>,
+    word: FourLetterWord,
+    present: &Present,
+) -> Result<(), End> {
+    present.greeted(word.as_str().len());
+    let mut argument = None;
+    if word == FourLetterWord::Stmk && words::is_allowed(core, word) {
+        let mask = loop {
+            if let Some(bytes) = wire.take_raw() {
+                break i64::from_be_bytes(bytes);
+            }
+            wire.turn(FIRST_INPUT, |_| Poll::Pending).await?;
+        };
+        argument = Some(mask);
+    }
+    let answer = words::answer(core, word, argument).await;
     wire.output.extend_from_slice(answer.as_bytes());
+    present.returned_greeting(answer.len());
+    Ok(())
 }
 
 /// Connects the client to its session, and answers the connect request.
@@ -143,6 +188,9 @@ async fn connect<R: Runtime, S: Stream>(
         Err(NotAdmitted::Closed(end)) => return Err(end),
     };
     let session = admitted.session;
+    if request.session_id != 0 {
+        core.figures.connections_revalidated.add(1);
+    }
     let outbox = Arc::new(Outbox::default());
     let known = core.reader.view().session(session);
     let current = || match admitted.local {

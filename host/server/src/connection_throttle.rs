@@ -53,6 +53,11 @@ impl ConnectionThrottle {
         Self { settings, state }
     }
 
+    /// The chance that a connect request is dropped at random now.
+    pub(crate) fn drop_chance(&self) -> f64 {
+        self.state.lock().drop_chance
+    }
+
     /// Whether a connect request may go on. `random` is between 0 and 1.
     /// (test: `connect_requests_beyond_the_bucket_are_closed_unanswered`)
     pub(crate) fn admits(

@@ -10,10 +10,12 @@ use innkeeper_tree::{Operation, Reader, Ticket};
 use parking_lot::RwLock;
 
 use crate::auth::Auth;
+use crate::admin::Bound;
 use crate::clients::Clients;
 use crate::connection_throttle::ConnectionThrottle;
 use crate::expiry::Expiry;
 use crate::fanout::Fanout;
+use crate::figures::Figures;
 use crate::gate::Guard;
 use crate::local::Locals;
 use crate::quorum::Quorum;
@@ -58,6 +60,10 @@ pub struct Core<R: Runtime> {
     pub(crate) auth: Auth,
     /// TLS, where a port takes it.
     pub(crate) tls: Option<Tls>,
+    /// Where the node is reached, with the ports that were picked.
+    pub bound: Bound,
+    /// What is counted on the way.
+    pub figures: Arc<Figures>,
     pub(crate) outstanding: Arc<Outstanding>,
     pub(crate) connection_throttle: ConnectionThrottle,
 }

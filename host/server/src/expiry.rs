@@ -176,6 +176,22 @@ impl Expiry {
         self.wheel.lock().sessions.len()
     }
 
+    /// All sessions, and in how many milliseconds each is due if nothing comes of it until then.
+    pub(crate) fn due(&self) -> Vec<(SessionId, u64)> {
+        let now_tick = self.now_tick();
+        let wheel = self.wheel.lock();
+        let mut due: Vec<_> = wheel
+            .sessions
+            .values()
+            .map(|heartbeat| {
+                let ticks = heartbeat.due_tick().saturating_sub(now_tick);
+                (heartbeat.session, ticks * u64::from(self.tick_ms))
+            })
+            .collect();
+        due.sort_unstable();
+        due
+    }
+
     /// One tick passed.
     pub(crate) fn tick(&self) -> Vec<Step> {
         let now_tick = self.now_tick.fetch_add(1, Ordering::Relaxed) + 1;

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use crate::expiry::Expiry;
+use crate::figures::Figures;
 use crate::hooks::Hooks;
 use crate::outbox::{Close, Happened, Item, Outbox};
 use crate::quota_log::QuotaLog;
@@ -41,6 +42,7 @@ pub struct Fanout {
     expiry: Arc<Expiry>,
     hooks: OnceLock<Arc<dyn Hooks>>,
     pub(crate) quota_log: QuotaLog,
+    figures: Arc<Figures>,
 }
 
 impl std::fmt::Debug for Fanout {
@@ -92,13 +94,14 @@ impl Drop for Seat {
 
 impl Fanout {
     /// A fan-out without connections.
-    pub(crate) fn new(tickets: Arc<Tickets>, expiry: Arc<Expiry>) -> Self {
+    pub(crate) fn new(tickets: Arc<Tickets>, expiry: Arc<Expiry>, figures: Arc<Figures>) -> Self {
         Self {
             inner: Mutex::default(),
             tickets,
             expiry,
             hooks: OnceLock::new(),
             quota_log: QuotaLog::default(),
+            figures,
         }
     }
 
@@ -251,6 +254,8 @@ impl Inner {
             if fired.once.is_empty() && fired.lasting.is_empty() {
                 continue;
             }
+            let watchers = fired.once.len() + fired.lasting.len();
+            fanout.figures.fired(event.kind, watchers);
             let frame = encode_event(event, zxid);
             let once = fired.once.iter().map(|dense| (*dense, None));
             let lasting = fired.lasting.iter().map(|dense| {
@@ -314,6 +319,9 @@ impl Inner {
         }
         for session in applied.ended {
             fanout.expiry.ended(session);
+            if own != Some(session) {
+                fanout.figures.sessions_expired.add(1);
+            }
             // One that ended by its own wish gets its reply first, and closes by itself.
             if own != Some(session)
                 && let Some(served) = self.served(session)
@@ -375,6 +383,7 @@ impl Delivery for Fanout {
             self.quota_log.note(applied);
         }
         let mut after = After::default();
+        self.figures.commits.add(batch.len() as u64);
         {
             let mut inner = self.inner.lock();
             for applied in batch {

@@ -25,7 +25,7 @@ pub(crate) async fn accept<R: Runtime>(core: Arc<Core<R>>, listener: R::Listener
             }
         };
         let peer = stream.peer_addr();
-        let present = match core.clients.enter(peer) {
+        let present = match core.clients.enter(peer, core.runtime.wall_ms()) {
             Ok(present) => present,
             Err(why) => {
                 tracing::warn!(?peer, "a connection was turned away: {why}");

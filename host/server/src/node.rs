@@ -28,6 +28,7 @@ use crate::connection_throttle::ConnectionThrottle;
 use crate::core::Core;
 use crate::expiry::{Expiry, Step};
 use crate::fanout::Fanout;
+use crate::figures::Figures;
 use crate::gate::Guard;
 use crate::guests::{AUTHORIZERS_MAX, Guests, GuestsParts};
 use crate::listener;
@@ -136,6 +137,13 @@ impl<R: Runtime> Node<R> {
             .as_ref()
             .and_then(Listener::local_addr)
             .unwrap_or(settings.listen);
+        let metrics_listener = match settings.metrics {
+            Some(addr) => Some(listen(&runtime, addr, "metrics").await?),
+            None => None,
+        };
+        let metrics = metrics_listener
+            .as_ref()
+            .and_then(|listener| listener.local_addr().or(settings.metrics));
         let http = http_listener
             .as_ref()
             .and_then(|listener| listener.local_addr().or(settings.http));
@@ -147,8 +155,17 @@ impl<R: Runtime> Node<R> {
             })?;
         let tickets = Arc::new(Tickets::default());
         let expiry = Arc::new(Expiry::new((settings.tick_time_ms / 20).clamp(5, 100)));
-        let fanout = Arc::new(Fanout::new(tickets.clone(), expiry.clone()));
+        let figures = Arc::new(Figures::default());
+        let fanout = Arc::new(Fanout::new(
+            tickets.clone(),
+            expiry.clone(),
+            figures.clone(),
+        ));
+        let begun = runtime.now();
         let replica = Replica::open(runtime.clone(), disk, raft, fanout.clone()).await?;
+        let opening = runtime.now() - begun;
+        figures.opening_us.add(opening.as_micros() as u64);
+        figures.replayed.add(replica.status().replayed);
         let store = replica.modules();
         let reader = replica.reader();
         let sessions = reader.view().sessions();
@@ -157,7 +174,14 @@ impl<R: Runtime> Node<R> {
                 .iter()
                 .map(|info| (info.session, info.attachment, info.timeout_ms)),
         );
+        let bound = admin::Bound {
+            zookeeper: addr,
+            http,
+            secure,
+            metrics,
+        };
         let core = Arc::new(Core {
+            bound,
             reader,
             door: replica.door(),
             replica: RwLock::new(Some(Arc::new(replica))),
@@ -174,7 +198,10 @@ impl<R: Runtime> Node<R> {
             clients: Arc::new(Clients::new(
                 settings.max_client_connections,
                 settings.max_connections,
+                runtime.now(),
+                figures.clone(),
             )),
+            figures,
             outstanding: Arc::new(Outstanding::new(
                 settings.outstanding_limit(),
                 settings.large_request_threshold_bytes,
@@ -205,17 +232,20 @@ impl<R: Runtime> Node<R> {
         });
         core.guard.install(guests.gate());
         core.fanout.install_hooks(Arc::new(guests.clone()));
+        let bindings = guests.clone();
+        core.figures.install_bindings(move || bindings.statuses());
         guests.start().await;
-        let bound = admin::Bound {
-            zookeeper: addr,
-            http,
-        };
-        let mut tasks = admin::start(core.clone(), guests.clone(), http_listener, bound)
-            .await
-            .map_err(|error| StartError::AdminSocket {
-                path: core.admin_path(),
-                error,
-            })?;
+        let mut tasks = admin::start(
+            core.clone(),
+            guests.clone(),
+            http_listener,
+            metrics_listener,
+        )
+        .await
+        .map_err(|error| StartError::AdminSocket {
+            path: core.admin_path(),
+            error,
+        })?;
         guests.wait_for_authorizers().await;
         let runtime = &core.runtime;
         let ports = [

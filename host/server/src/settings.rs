@@ -156,6 +156,13 @@ pub struct NodeSettings {
     /// Where `/metrics` is served besides the HTTP listener (`metricsProvider.httpHost`,
     /// `metricsProvider.httpPort`).
     pub metrics: Option<SocketAddr>,
+    /// How long a request of the admin's may take to arrive and be answered, in milliseconds
+    /// (`admin.idleTimeout`); 5 s and 15 s if not set.
+    pub admin_idle_timeout_ms: Option<u64>,
+    /// The configuration file as it was read, for those who ask for it.
+    pub initial_configuration: String,
+    /// Java's system properties as they were given, for those who ask for them.
+    pub system_properties: BTreeMap<String, String>,
     /// The path below which ZooKeeper's admin commands are served (`admin.commandURL`).
     pub admin_command_url: String,
     /// How long a connection may take to send its first frame, in milliseconds
@@ -284,6 +291,9 @@ impl NodeSettings {
             tls: TlsSettings::default(),
             auth: AuthSettings::default(),
             metrics: None,
+            admin_idle_timeout_ms: None,
+            initial_configuration: String::new(),
+            system_properties: BTreeMap::new(),
             admin_command_url: "/commands".to_owned(),
             handshake_timeout_ms: HANDSHAKE_TIMEOUT_MS,
             large_request_threshold_bytes: None,

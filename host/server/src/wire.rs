@@ -135,6 +135,13 @@ impl<S: Stream> Wire<S> {
         self.decoder.decode(&mut self.input)
     }
 
+    /// The next bytes of what was read, if so many are there, outside of any frame.
+    pub(crate) fn take_raw<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let bytes = *self.input.first_chunk::<N>()?;
+        self.input.advance(N);
+        Some(bytes)
+    }
+
     /// Whether so much waits for the socket that nothing more is answered.
     pub(crate) fn is_full(&self) -> bool {
         self.output.len() >= MAX_OUTPUT_BYTES

@@ -147,7 +147,7 @@ async fn run<R: Runtime>(
                 done,
             } => {
                 let flushed = flushed(&log, applied).await;
-                let begun = log.now();
+                let (begun, zxid) = (log.now(), capture.zxid());
                 let result = match flushed {
                     Ok(()) => {
                         write(&store, &capture, applied, &membership).map_err(|e| failure.fail(e))
@@ -159,7 +159,7 @@ async fn run<R: Runtime>(
                 if !failed {
                     durable.set(applied);
                     let (took_us, wall_ms) = log.timed(begun);
-                    log.figures().checkpointed(took_us, wall_ms);
+                    log.figures().checkpointed(took_us, wall_ms, zxid);
                 }
                 // Nobody may be waiting: the capture was queued before anybody could.
                 let _ = done.send(result);

@@ -19,6 +19,7 @@
 
 mod auth;
 mod bindings;
+mod commands;
 mod input;
 mod modules;
 mod problem;
@@ -31,6 +32,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use innkeeper_runtime::{Disk, Role, Runtime, Task};
 use innkeeper_tree::Identity;
@@ -39,10 +41,14 @@ use tokio::sync::Semaphore;
 
 use crate::core::{ADMIN_SOCKET, Core};
 use crate::guests::Guests;
+use crate::metrics;
 use auth::Way;
 
 /// Connections of admin HTTP at a time; further ones wait in the kernel's queue.
 const HTTP_PLACES: u32 = 64;
+
+/// Connections of the port for metrics at a time.
+const METRICS_PLACES: u32 = 16;
 
 /// Connections of the admin socket at a time.
 const SOCKET_PLACES: u32 = 16;
@@ -63,13 +69,16 @@ pub struct Bound {
     pub zookeeper: SocketAddr,
     /// HTTP, if it is served.
     pub http: Option<SocketAddr>,
+    /// ZooKeeper's clients over TLS, if they have a port of their own.
+    pub secure: Option<SocketAddr>,
+    /// Metrics, if they have a port of their own.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What the handlers share.
 struct Admin<R: Runtime> {
     core: Arc<Core<R>>,
     guests: Guests<R>,
-    bound: Bound,
     pushes: Semaphore,
 }
 
@@ -80,7 +89,7 @@ pub(crate) async fn start<R: Runtime>(
     core: Arc<Core<R>>,
     guests: Guests<R>,
     http: Option<R::Listener>,
-    bound: Bound,
+    metrics: Option<R::Listener>,
 ) -> io::Result<Vec<Task<()>>> {
     let path = core.admin_path();
     check_socket_path(&path)?;
@@ -88,11 +97,14 @@ pub(crate) async fn start<R: Runtime>(
     let admin = Arc::new(Admin {
         core: core.clone(),
         guests,
-        bound,
         pushes: Semaphore::new(PUSH_PLACES),
     });
     let runtime = core.runtime.clone();
-    let mut tasks = Vec::with_capacity(2);
+    let limit = core
+        .settings
+        .admin_idle_timeout_ms
+        .map(Duration::from_millis);
+    let mut tasks = Vec::with_capacity(3);
     if let Some(listener) = http {
         let super_digest = core.settings.super_digest.as_deref().map(Arc::from);
         tasks.push(runtime.spawn(
@@ -102,6 +114,20 @@ pub(crate) async fn start<R: Runtime>(
                 listener,
                 routes::router(admin.clone(), Way::Http { super_digest }),
                 HTTP_PLACES,
+                limit,
+                core.stopping.clone(),
+            ),
+        ));
+    }
+    if let Some(listener) = metrics {
+        tasks.push(runtime.spawn(
+            Role::Admin,
+            serve::accept(
+                runtime.clone(),
+                listener,
+                metrics::router(core.clone()),
+                METRICS_PLACES,
+                limit,
                 core.stopping.clone(),
             ),
         ));
@@ -112,6 +138,7 @@ pub(crate) async fn start<R: Runtime>(
         socket,
         router,
         SOCKET_PLACES,
+        limit,
         core.stopping.clone(),
     );
     tasks.push(runtime.spawn(Role::Admin, async move {

@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::http::{Method, StatusCode, Uri};
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use axum::{Extension, Router};
 use innkeeper_runtime::Runtime;
 
 use super::auth::{Way, trusted_only};
 use super::problem::Problem;
-use super::{Admin, bindings, modules, status, znodes};
+use super::serve::Peer;
+use super::{Admin, bindings, commands, modules, status, znodes};
 
 /// `GET /`, for a person with curl.
 const INDEX: &str = "\
 Innkeeper's administration. Answers are JSON; an error is {\"error\": \"a sentence\"}.
 
 For anyone:
+  GET    /commands                       ZooKeeper's admin commands, by ZooKeeper's names
+  GET    /metrics                        the node's figures for Prometheus
   GET    /v1/status                      the node's figures
   GET    /v1/modules                     the modules that were pushed
   GET    /v1/bindings                    all bindings, and how they are
@@ -36,6 +41,33 @@ For the super user (curl --user NAME:PASSWORD), and for anyone on the admin sock
   DELETE /v1/znodes?path=PATH            &version=N
 ";
 
+/// ZooKeeper's commands, wherever the operator wants them, and what is nowhere.
+async fn elsewhere<R: Runtime>(
+    State(admin): State<Arc<Admin<R>>>,
+    method: Method,
+    uri: Uri,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    let core = &admin.core;
+    if let Some(name) = commands::find(&core.settings.admin_command_url, uri.path()) {
+        let asked = commands::Asked {
+            method,
+            uri: uri.clone(),
+            headers,
+            peer: peer.and_then(|Extension(Peer(peer))| peer),
+        };
+        return commands::serve(core, name, &asked).await;
+    }
+    let path: String = uri.path().chars().take(200).collect();
+    let sentence = format!("there is nothing at {path}; GET / lists the routes");
+    Problem::missing(sentence).into_response()
+}
+
+async fn metrics<R: Runtime>(State(admin): State<Arc<Admin<R>>>, query: RawQuery) -> Response {
+    crate::metrics::serve(State(admin.core.clone()), query).await
+}
+
 /// All routes, for requests that come in by `way`.
 ///
 /// Invariant: what changes something, and what shows znodes, stands in the second router, behind
@@ -43,6 +75,7 @@ For the super user (curl --user NAME:PASSWORD), and for anyone on the admin sock
 pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
     let open = Router::new()
         .route("/", get(|| async { INDEX }))
+        .route("/metrics", get(metrics::<R>))
         .route("/v1/status", get(status::status::<R>))
         .route("/v1/modules", get(modules::list::<R>))
         .route("/v1/bindings", get(bindings::list::<R>))
@@ -67,12 +100,7 @@ pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
         .route("/v1/znodes/acl", put(znodes::set_acl::<R>))
         .route_layer(from_fn_with_state(way, trusted_only));
     open.merge(trusted)
-        .fallback(|uri: Uri| async move {
-            let path: String = uri.path().chars().take(200).collect();
-            Problem::missing(format!(
-                "there is nothing at {path}; GET / lists the routes"
-            ))
-        })
+        .fallback(elsewhere::<R>)
         .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
             let sentence = format!(
                 "{method} means nothing at {}; GET / lists the routes",

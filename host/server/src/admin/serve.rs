@@ -10,6 +10,7 @@
 //!
 //! One request per connection costs a `curl` nothing and leaves nobody to sit idle in a place.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use innkeeper_runtime::{Listener, Role, Runtime, Select2, Select3, Signal, select2, select3};
+use innkeeper_runtime::{
+    Listener, Role, Runtime, Select2, Select3, Signal, Stream, select2, select3,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
@@ -47,6 +50,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long requests may go on when the node stops.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
+/// Where a request comes from; `None` over the admin socket. It is among the request's
+/// extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) Option<SocketAddr>);
+
 /// How far a connection's request has come; it is among the request's extensions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
@@ -60,14 +68,14 @@ impl Pace {
         self.trusted.raise();
     }
 
-    /// Returns when the request has taken too long.
-    async fn overdue<R: Runtime>(&self, runtime: &R) {
+    /// Returns when the request has taken too long: longer than `limit`, if one was configured.
+    async fn overdue<R: Runtime>(&self, runtime: &R, limit: Option<Duration>) {
         if runtime
-            .timeout(HEAD_LIMIT, self.begun.wait())
+            .timeout(limit.unwrap_or(HEAD_LIMIT), self.begun.wait())
             .await
             .is_err()
             || runtime
-                .timeout(REQUEST_LIMIT, self.trusted.wait())
+                .timeout(limit.unwrap_or(REQUEST_LIMIT), self.trusted.wait())
                 .await
                 .is_err()
         {
@@ -84,6 +92,7 @@ pub(super) async fn accept<R: Runtime>(
     listener: R::Listener,
     router: Router,
     places: u32,
+    limit: Option<Duration>,
     stopping: Signal,
 ) {
     let free = Arc::new(Semaphore::new(places as usize));
@@ -99,6 +108,7 @@ pub(super) async fn accept<R: Runtime>(
                     runtime.clone(),
                     stream,
                     router.clone(),
+                    limit,
                     stopping.clone(),
                     place,
                 );
@@ -121,15 +131,18 @@ async fn connection<R: Runtime>(
     runtime: R,
     stream: R::Stream,
     router: Router,
+    limit: Option<Duration>,
     stopping: Signal,
     _place: OwnedSemaphorePermit,
 ) {
     let pace = Pace::default();
+    let peer = Peer(stream.peer_addr());
     let service = {
         let pace = pace.clone();
         service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             pace.begun.raise();
             request.extensions_mut().insert(pace.clone());
+            request.extensions_mut().insert(peer);
             router.clone().oneshot(request)
         })
     };
@@ -148,7 +161,7 @@ async fn connection<R: Runtime>(
         stopping.wait().await;
         runtime.sleep(STOP_GRACE).await;
     };
-    match select3(answered, pace.overdue(&runtime), stopped).await {
+    match select3(answered, pace.overdue(&runtime, limit), stopped).await {
         Select3::First(Ok(parts)) => linger(&runtime, parts.io.into_inner()).await,
         Select3::First(Err(error)) => tracing::debug!("an admin request is not HTTP: {error}"),
         Select3::Second(()) => tracing::debug!("an admin request took too long"),

@@ -77,8 +77,8 @@ pub(super) async fn status<R: Runtime>(
         term: replica.term,
         failure: replica.failure,
         addresses: Addresses {
-            zookeeper: admin.bound.zookeeper,
-            http: admin.bound.http,
+            zookeeper: core.bound.zookeeper,
+            http: core.bound.http,
         },
         uptime_ms: u64::try_from((core.runtime.now() - core.started).as_millis())
             .unwrap_or(u64::MAX),

@@ -241,7 +241,7 @@ impl<R: Runtime> Session<R> {
                 Body::Refused(error.error_code())
             }
         };
-        self.tally.received += 1;
+        self.tally.received(bytes);
         self.pending_bytes += bytes;
         self.requests.push_back(Pending {
             xid: header.xid,
@@ -266,11 +266,13 @@ impl<R: Runtime> Session<R> {
             _ if pending.body.needs_view() => self.reads_ahead -= 1,
             _ => {}
         }
-        let latency_us = (self.now - pending.received).as_micros() as u64;
-        self.tally.sent += 1;
-        self.tally.answered += 1;
-        self.tally.latency_sum_us += latency_us;
-        self.tally.latency_max_us = self.tally.latency_max_us.max(latency_us);
+        let (op, request) = match &pending.body {
+            Body::Plain(request) => (request.op_code(), Some(request)),
+            Body::Rewatch(_) => (OpCode::SetWatches, None),
+            Body::Refused(_) => (OpCode::Notification, None),
+        };
+        let xid = pending.reply_xid();
+        self.tally.answered(xid, op, request, pending.received);
     }
 }
 

@@ -112,7 +112,6 @@ impl<R: Runtime> Session<R> {
         {
             wire.output.extend_from_slice(frame);
             self.last_zxid = self.last_zxid.max(zxid.0 as i64);
-            self.tally.sent += 1;
         }
     }
 

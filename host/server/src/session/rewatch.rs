@@ -168,7 +168,6 @@ impl<R: Runtime> Session<R> {
         for (missed, path) in owed {
             let state = KeeperState::SyncConnected;
             event::encode(&mut wire.output, NO_ZXID, missed, state, &path);
-            self.tally.sent += 1;
         }
         Ok(true)
     }

@@ -29,6 +29,8 @@ impl<R: Runtime> Session<R> {
 
     async fn wake_up<S: Stream>(&mut self, wire: &mut Wire<S>) -> Result<(), End> {
         self.now = self.core.runtime.now();
+        // Until the next turn output only grows: what is behind this is of this wake-up.
+        let written = wire.output.len();
         loop {
             while !self.is_full() && !self.finished {
                 match wire.next_frame()? {
@@ -45,8 +47,13 @@ impl<R: Runtime> Session<R> {
                 break;
             }
         }
-        self.present
-            .add(std::mem::take(&mut self.tally), self.requests.len());
+        self.present.add(
+            &mut self.tally,
+            &wire.output[written..],
+            self.requests.len(),
+            self.last_zxid,
+            self.core.runtime.now(),
+        );
         if self.finished {
             return Ok(());
         }

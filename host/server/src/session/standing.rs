@@ -140,6 +140,9 @@ impl<R: Runtime> Session<R> {
             return Err(End::Stale);
         }
         let throttled = limit_ms != 0 && waited > Duration::from_millis(limit_ms);
+        if throttled {
+            self.core.figures.throttled_ops.add(1);
+        }
         Ok(throttled.then_some(State::Failed(ErrorCode::ThrottledOp, 0)))
     }
 }

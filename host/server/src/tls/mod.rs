@@ -25,7 +25,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -117,6 +117,11 @@ impl Tls {
             config: ArcSwap::from_pointee(config),
             handshakes: AtomicUsize::new(0),
         }))
+    }
+
+    /// How many handshakes are under way.
+    pub(crate) fn handshakes(&self) -> usize {
+        self.handshakes.load(Ordering::Relaxed)
     }
 
     /// Looks at the files now and then, and reads them again when they have changed. Returns at

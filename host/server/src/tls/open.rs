@@ -60,6 +60,13 @@ pub(crate) struct Opened<S> {
     pub(crate) certificate: Option<CertificateDer<'static>>,
 }
 
+impl<S> Opened<S> {
+    /// Whether it speaks TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.stream, ClientStream::Tls(_))
+    }
+}
+
 /// Begins a connection.
 pub(crate) async fn open<R: Runtime, S: Stream>(
     core: &Arc<Core<R>>,

@@ -1,0 +1,157 @@
+//! Innkeeper's own figures: the log, the state, the guests; and what ZooKeeper shows of a leader
+//! only, which this node always is.
+
+use innkeeper_raft::Role;
+use innkeeper_runtime::Runtime;
+
+use super::row::{Number, Row, Value};
+use super::uptime_ms;
+use crate::core::Core;
+use crate::guests::{BindingStatus, Breaker};
+
+/// The label of what there is once per binding.
+const BINDING: &str = "binding";
+
+pub(super) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
+    let view = core.reader.view();
+    let watched_paths = core.fanout.watch_counts().paths;
+    let (min_timeout_ms, max_timeout_ms) = core.settings.timeout_range_ms();
+    let mut rows = vec![
+        Row::gauge(
+            "last_zxid",
+            "The last zxid that is published.",
+            view.zxid().0,
+        ),
+        Row::gauge("watched_paths", "Paths that clients watch.", watched_paths),
+        Row::gauge(
+            "min_client_session_timeout",
+            "The shortest session timeout that is granted, in milliseconds.",
+            u64::from(min_timeout_ms),
+        ),
+        Row::gauge(
+            "max_client_session_timeout",
+            "The longest session timeout that is granted, in milliseconds.",
+            u64::from(max_timeout_ms),
+        ),
+    ];
+    if let Ok(replica) = core.replica() {
+        let (status, figures) = (replica.status(), replica.figures());
+        let leads = status.role == Role::Leader;
+        if leads {
+            rows.extend([
+                Row::gauge("quorum_size", "Voting members of the group.", 1u64),
+                Row::gauge(
+                    "leader_uptime",
+                    "How long this node has led, in milliseconds.",
+                    uptime_ms(core),
+                ),
+            ]);
+        }
+        let index = |index: Option<u64>| index.unwrap_or(0);
+        rows.extend([
+            Row::gauge("innkeeper_leads", "1 if this node leads.", u64::from(leads)),
+            Row::gauge("innkeeper_term", "The term of the leader.", status.term),
+            Row::gauge(
+                "innkeeper_log_last_index",
+                "The last entry of the log.",
+                index(status.last_log),
+            ),
+            Row::gauge(
+                "innkeeper_log_committed_index",
+                "The last entry that is committed.",
+                index(status.committed),
+            ),
+            Row::gauge(
+                "innkeeper_log_applied_index",
+                "The last entry that is applied.",
+                index(status.applied),
+            ),
+            Row::gauge(
+                "innkeeper_checkpoint_index",
+                "The entry at which the state on disk stands.",
+                index(status.checkpoint),
+            ),
+            Row::gauge(
+                "innkeeper_log_segments",
+                "Files of the log.",
+                status.log.segments,
+            ),
+            Row::gauge(
+                "innkeeper_log_bytes",
+                "Bytes written in them.",
+                status.log.bytes,
+            ),
+            Row::counter(
+                "innkeeper_syncs",
+                "Syncs of files and folders since the process started.",
+                status.syncs,
+            ),
+            Row::counter(
+                "innkeeper_slow_syncs",
+                "Batches of the log that took more than a second to sync.",
+                figures.slow_syncs(),
+            ),
+        ]);
+    }
+    rows.extend([
+        Row::gauge(
+            "innkeeper_modules",
+            "Modules that bindings may name.",
+            view.modules().len(),
+        ),
+        Row::gauge("innkeeper_bindings", "Bindings.", view.bindings().len()),
+    ]);
+    let bindings = core
+        .figures
+        .bindings
+        .get()
+        .map_or_else(Vec::new, |all| all());
+    rows.extend(of_bindings(&bindings));
+    rows
+}
+
+fn of_bindings(bindings: &[BindingStatus]) -> [Row; 6] {
+    let gauges = |value: fn(&BindingStatus) -> usize| {
+        let all = bindings.iter();
+        let all = all.map(|binding| (binding.name.clone(), Number::from(value(binding))));
+        Value::Gauges(BINDING, all.collect())
+    };
+    let counters = |value: fn(&BindingStatus) -> u64| {
+        let all = bindings.iter();
+        let all = all.map(|binding| (binding.name.clone(), value(binding)));
+        Value::Counters(BINDING, all.collect())
+    };
+    let row = |name, help, value| Row { name, help, value };
+    [
+        row(
+            "innkeeper_binding_active",
+            "1 if a module acts for the binding.",
+            gauges(|binding| usize::from(binding.active.is_some())),
+        ),
+        row(
+            "innkeeper_binding_queued",
+            "Events that wait for a recipe.",
+            gauges(|binding| binding.queued),
+        ),
+        row(
+            "innkeeper_binding_breaker_open",
+            "1 if the binding has failed so often that it is rarely tried.",
+            gauges(|binding| usize::from(binding.breaker == Breaker::Open)),
+        ),
+        row(
+            "innkeeper_binding_invocations",
+            "Invocations of the guest that ended well.",
+            counters(|binding| binding.invocations),
+        ),
+        row(
+            "innkeeper_binding_conflicts",
+            "Transactions that ran again because something they had read had changed.",
+            counters(|binding| binding.conflicts),
+        ),
+        row(
+            "innkeeper_binding_failures",
+            "Invocations of the guest that failed.",
+            counters(|binding| binding.failures),
+        ),
+    ]
+}
