@@ -9,8 +9,8 @@ use innkeeper_runtime::{Instant, Runtime, Signal};
 use innkeeper_tree::{Operation, Reader, Ticket};
 use parking_lot::RwLock;
 
-use crate::auth::Auth;
 use crate::admin::Bound;
+use crate::auth::Auth;
 use crate::clients::Clients;
 use crate::connection_throttle::ConnectionThrottle;
 use crate::expiry::Expiry;

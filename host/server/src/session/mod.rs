@@ -221,6 +221,13 @@ impl<R: Runtime> Session<R> {
             || self.pending_bytes >= MAX_PENDING_BYTES
     }
 
+    /// Whether it is only the others' requests that keep it from taking more.
+    fn waits_its_turn(&self) -> bool {
+        self.is_full()
+            && self.requests.len() < MAX_PENDING_REQUESTS
+            && self.pending_bytes < MAX_PENDING_BYTES
+    }
+
     /// Takes a frame off the client's hands.
     fn take(&mut self, frame: Bytes) -> Result<(), End> {
         let bytes = frame.len();
@@ -269,6 +276,7 @@ impl<R: Runtime> Session<R> {
         let (op, request) = match &pending.body {
             Body::Plain(request) => (request.op_code(), Some(request)),
             Body::Rewatch(_) => (OpCode::SetWatches, None),
+            Body::Sasl(_) => (OpCode::Sasl, None),
             Body::Refused(_) => (OpCode::Notification, None),
         };
         let xid = pending.reply_xid();

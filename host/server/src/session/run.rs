@@ -47,6 +47,9 @@ impl<R: Runtime> Session<R> {
                 break;
             }
         }
+        if self.waits_its_turn() {
+            self.core.figures.throttle_waits.add(1);
+        }
         self.present.add(
             &mut self.tally,
             &wire.output[written..],

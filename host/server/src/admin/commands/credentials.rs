@@ -6,12 +6,14 @@
 use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
 use innkeeper_proto::Perms;
+use innkeeper_proto::request::Auth as AuthPacket;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::{Identity, acl, path};
 
+use crate::auth::Auth;
 use crate::core::Core;
-use crate::session::digest_of;
 
 /// Why a command is not run, in ZooKeeper's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,8 +43,7 @@ pub(super) fn check<R: Runtime>(
 ) -> Result<(), Refusal> {
     let header = headers.get(header::AUTHORIZATION).ok_or(Refusal::Missing)?;
     let header = header.to_str().map_err(|_| Refusal::NotAuthenticated)?;
-    let super_digest = core.settings.super_digest.as_deref();
-    let identities = identities(header, peer, super_digest).ok_or(Refusal::NotAuthenticated)?;
+    let identities = identities(&core.auth, header, peer).ok_or(Refusal::NotAuthenticated)?;
     let view = core.reader.view();
     let (_, list) = view.exists(path::ROOT).ok_or(Refusal::NotAuthorized)?;
     let each = [
@@ -62,58 +63,21 @@ pub(super) fn check<R: Runtime>(
     }
 }
 
-fn identities(
-    header: &str,
-    peer: Option<SocketAddr>,
-    super_digest: Option<&str>,
-) -> Option<Vec<Identity>> {
-    let identity = |scheme: &str, id: String| Identity {
-        scheme: scheme.to_owned(),
-        id,
-    };
+/// What the header proves, by the schemes that the node serves.
+fn identities(auth: &Auth, header: &str, peer: Option<SocketAddr>) -> Option<Vec<Identity>> {
     let parts: Vec<_> = header.split(' ').collect();
     match parts.as_slice() {
-        ["digest", credentials] => {
-            let digest = digest_of(credentials.as_bytes());
+        ["ip"] | ["ip", _] => peer.map(|peer| auth.at_connect(Some(peer), None)),
+        [scheme, credentials] => {
+            let packet = AuthPacket {
+                auth_type: 0,
+                scheme: (*scheme).into(),
+                auth: Bytes::copy_from_slice(credentials.as_bytes()),
+            };
             let mut identities = Vec::new();
-            if super_digest == Some(digest.as_str()) {
-                identities.push(identity("super", String::new()));
-            }
-            identities.push(identity("digest", digest));
-            Some(identities)
-        }
-        ["ip"] | ["ip", _] => {
-            let ip = peer?.ip().to_canonical();
-            Some(vec![identity("ip", ip.to_string())])
+            auth.authenticate(&mut identities, &packet).ok()?;
+            (!identities.is_empty()).then_some(identities)
         }
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn schemes_are_told_apart() {
-        let peer = Some(SocketAddr::from(([127, 0, 0, 1], 4)));
-        let digest = "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=";
-        let schemes = |header| {
-            let found = identities(header, peer, Some(digest))?;
-            Some(found.into_iter().map(|one| one.scheme).collect::<Vec<_>>())
-        };
-        assert_eq!(
-            schemes("digest super:superpw"),
-            Some(vec!["super".to_owned(), "digest".to_owned()])
-        );
-        assert_eq!(
-            schemes("digest super:wrong"),
-            Some(vec!["digest".to_owned()])
-        );
-        assert_eq!(schemes("ip"), Some(vec!["ip".to_owned()]));
-        for nothing in ["digest", "Basic abc", "", "digest a b", "x509"] {
-            assert_eq!(schemes(nothing), None, "{nothing}");
-        }
-        assert_eq!(identities("ip", None, None), None);
     }
 }
