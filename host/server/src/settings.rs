@@ -1,5 +1,6 @@
 //! What a node is told at its start, and the bounds of every queue that the server owns.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
