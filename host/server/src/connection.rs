@@ -8,6 +8,7 @@
 //! 4. The session takes over ([`crate::session`]) until one side ends it. The session itself
 //!    lives on until it is closed or expires.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -50,6 +51,10 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
             core.figures.refused(&refused);
             match refused {
                 Refused::Silent(_) | Refused::Left => tracing::debug!(?peer, "{refused}"),
+                // It left before the end: a port scan, a health check.
+                Refused::Handshake(why) if why.kind() != ErrorKind::InvalidData => {
+                    tracing::debug!(?peer, "the TLS handshake failed: {why}");
+                }
                 refused => tracing::warn!(?peer, "a connection was closed: {refused}"),
             }
             return;

@@ -1,1 +1,750 @@
+//! Trust and stores, with certificates made on the spot.
+#![allow(clippy::disallowed_methods)] // Tests write files of their own.
 
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
+use rcgen::{KeyPair, PublicKeyData, SigningKey};
+use tokio_rustls::rustls::crypto::ring;
+
+use super::settings::StoreSettings;
+use super::trust::{self, Distrust, Trust};
+use super::{ClientAuth, TlsError, TlsSettings, jks, store};
+use crate::auth::Secret;
+
+/// In 2026.
+const NOW_S: i64 = 1_790_000_000;
+
+fn tlv(tag: u8, contents: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    match contents.len() {
+        len @ 0..0x80 => out.push(len as u8),
+        len @ 0x80..0x100 => out.extend([0x81, len as u8]),
+        len => {
+            out.push(0x82);
+            out.extend((len as u16).to_be_bytes());
+        }
+    }
+    out.extend(contents);
+    out
+}
+
+fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+    tlv(0x30, &parts.concat())
+}
+
+/// ecdsa-with-SHA256
+fn algorithm() -> Vec<u8> {
+    sequence(&[&tlv(6, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2])])
+}
+
+/// A certificate to be made.
+#[derive(Clone)]
+struct Draft {
+    version_3: bool,
+    subject: &'static str,
+    issuer: &'static str,
+    /// From when on and until when, as UTCTime.
+    valid: (&'static str, &'static str),
+    /// Of each its last OID byte below 2.5.29, whether it is critical, and its value.
+    extensions: Vec<(u8, bool, Vec<u8>)>,
+}
+
+const KEY_USAGE: u8 = 15;
+const ALTERNATIVE_NAME: u8 = 17;
+const BASIC_CONSTRAINTS: u8 = 19;
+const NAME_CONSTRAINTS: u8 = 30;
+const EXTENDED_KEY_USAGE: u8 = 37;
+
+impl Draft {
+    fn new(subject: &'static str, issuer: &'static str) -> Self {
+        Self {
+            version_3: true,
+            subject,
+            issuer,
+            valid: ("200101000000Z", "400101000000Z"),
+            extensions: Vec::new(),
+        }
+    }
+
+    fn with(mut self, extension: u8, critical: bool, value: Vec<u8>) -> Self {
+        self.extensions.push((extension, critical, value));
+        self
+    }
+
+    /// An authority, with at most that many others below it.
+    fn authority(self, path_len: Option<u8>) -> Self {
+        let length = path_len.map(|length| tlv(2, &[length])).unwrap_or_default();
+        let value = sequence(&[&tlv(1, &[0xff]), &length]);
+        self.with(BASIC_CONSTRAINTS, true, value)
+    }
+
+    /// Key usage by its first bits.
+    fn usage(self, bits: u8) -> Self {
+        self.with(KEY_USAGE, true, tlv(3, &[0, bits]))
+    }
+
+    /// Extended key usage: 1 is TLS servers, 2 is TLS clients.
+    fn extended(self, purpose: u8) -> Self {
+        let oid = tlv(6, &[0x2b, 6, 1, 5, 5, 7, 3, purpose]);
+        self.with(EXTENDED_KEY_USAGE, false, sequence(&[&oid]))
+    }
+
+    fn version_1(mut self) -> Self {
+        self.version_3 = false;
+        self
+    }
+
+    fn valid(mut self, from: &'static str, to: &'static str) -> Self {
+        self.valid = (from, to);
+        self
+    }
+
+    fn sign(&self, own: &KeyPair, by: &KeyPair) -> Vec<u8> {
+        let name = |cn: &str| {
+            let attribute = sequence(&[&tlv(6, &[0x55, 4, 3]), &tlv(12, cn.as_bytes())]);
+            sequence(&[&tlv(0x31, &attribute)])
+        };
+        let (from, to) = self.valid;
+        let time = |time: &str| tlv(0x17, time.as_bytes());
+        let extensions: Vec<Vec<u8>> = self
+            .extensions
+            .iter()
+            .map(|(id, critical, value)| {
+                let critical = if *critical {
+                    tlv(1, &[0xff])
+                } else {
+                    Vec::new()
+                };
+                sequence(&[&tlv(6, &[0x55, 0x1d, *id]), &critical, &tlv(4, value)])
+            })
+            .collect();
+        let (version, extensions) = if self.version_3 {
+            let all = tlv(0x30, &extensions.concat());
+            let extensions = if extensions.is_empty() {
+                Vec::new()
+            } else {
+                tlv(0xa3, &all)
+            };
+            (tlv(0xa0, &tlv(2, &[2])), extensions)
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let body = sequence(&[
+            &version,
+            &tlv(2, &[7]),
+            &algorithm(),
+            &name(self.issuer),
+            &sequence(&[&time(from), &time(to)]),
+            &name(self.subject),
+            &own.subject_public_key_info(),
+            &extensions,
+        ]);
+        let mut signature = vec![0];
+        signature.extend(by.sign(&body).unwrap());
+        sequence(&[&body, &algorithm(), &tlv(3, &signature)])
+    }
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().unwrap()
+}
+
+/// A chain that a client sends, a trust store, and whether the one is believed by the other.
+struct Case {
+    name: &'static str,
+    chain: Vec<Vec<u8>>,
+    trusted: Vec<Vec<u8>>,
+    believed: bool,
+}
+
+/// The same cases were put to Java 17's trust manager, which agrees with every one
+/// (`INNKEEPER_TRUST_CASES=folder` writes them as PEM files).
+fn cases() -> Vec<Case> {
+    let (ca, middle, own, other) = (key(), key(), key(), key());
+    let root = Draft::new("ca", "ca").authority(None).sign(&ca, &ca);
+    let over = |draft: Draft| draft.sign(&middle, &ca);
+    let leaf = |draft: Draft| draft.sign(&own, &ca);
+    let below = |draft: Draft| draft.sign(&own, &middle);
+    let client = || Draft::new("client", "ca");
+    let far_client = || Draft::new("client", "middle");
+    let between = || Draft::new("middle", "ca");
+    let old = ("200101000000Z", "210101000000Z");
+    let mut cases = Vec::new();
+    let mut case = |name, believed, chain: &[Vec<u8>], trusted: &[Vec<u8>]| {
+        cases.push(Case {
+            name,
+            chain: chain.to_vec(),
+            trusted: trusted.to_vec(),
+            believed,
+        });
+    };
+    let root_only = std::slice::from_ref(&root);
+    case("signed by the store's", true, &[leaf(client())], root_only);
+    case("version 1", true, &[leaf(client().version_1())], root_only);
+    case(
+        "with the root sent along",
+        true,
+        &[leaf(client()), root.clone()],
+        root_only,
+    );
+    case(
+        "client use",
+        true,
+        &[leaf(client().usage(0x80).extended(2))],
+        root_only,
+    );
+    case("other use", false, &[leaf(client().extended(1))], root_only);
+    case(
+        "no signatures",
+        false,
+        &[leaf(client().usage(0x20))],
+        root_only,
+    );
+    case(
+        "outlived",
+        false,
+        &[leaf(client().valid(old.0, old.1))],
+        root_only,
+    );
+    let early = client().valid("390101000000Z", "400101000000Z");
+    case("to come", false, &[leaf(early)], root_only);
+    case(
+        "another key",
+        false,
+        &[client().sign(&own, &other)],
+        root_only,
+    );
+    case(
+        "another issuer",
+        false,
+        &[Draft::new("client", "eve").sign(&own, &other)],
+        root_only,
+    );
+    let mut changed = leaf(client());
+    let place = changed
+        .windows(6)
+        .position(|part| part == b"client")
+        .unwrap();
+    changed[place] = b'C';
+    case("changed after it was signed", false, &[changed], root_only);
+    let critical = client().with(99, true, tlv(5, &[]));
+    case("a critical extension", false, &[leaf(critical)], root_only);
+    let harmless = client().with(99, false, tlv(5, &[]));
+    case("an extension", true, &[leaf(harmless)], root_only);
+
+    let good = over(between().authority(None));
+    case(
+        "over one between",
+        true,
+        &[below(far_client()), good.clone()],
+        root_only,
+    );
+    case(
+        "without the one between",
+        false,
+        &[below(far_client())],
+        root_only,
+    );
+    case(
+        "the one between trusted",
+        true,
+        &[below(far_client())],
+        std::slice::from_ref(&good),
+    );
+    let unused = Draft::new("unused", "unused").sign(&other, &other);
+    let shuffled = [below(far_client()), unused, good.clone()];
+    case("in another order", true, &shuffled, root_only);
+    for (name, believed, draft) in [
+        ("between: no authority", false, between()),
+        ("between: version 1", false, between().version_1()),
+        (
+            "between: may not issue",
+            false,
+            between().authority(None).usage(0x80),
+        ),
+        (
+            "between: may issue",
+            true,
+            between().authority(None).usage(0x04),
+        ),
+        (
+            "between: outlived",
+            false,
+            between().authority(None).valid(old.0, old.1),
+        ),
+        ("between: none below", true, between().authority(Some(0))),
+    ] {
+        case(
+            name,
+            believed,
+            &[below(far_client()), over(draft)],
+            root_only,
+        );
+    }
+    let forged = between().authority(None).sign(&middle, &other);
+    case(
+        "between: another key",
+        false,
+        &[below(far_client()), forged],
+        root_only,
+    );
+    let lower = Draft::new("lower", "middle")
+        .authority(None)
+        .sign(&other, &middle);
+    let last = Draft::new("client", "lower").sign(&own, &other);
+    let two = [last.clone(), lower.clone(), good];
+    case("over two", true, &two, root_only);
+    let narrow = over(between().authority(Some(0)));
+    case(
+        "over two where one may be",
+        false,
+        &[last, lower, narrow],
+        root_only,
+    );
+
+    let alone = Draft::new("client", "client").sign(&own, &own);
+    case(
+        "trusted itself",
+        true,
+        std::slice::from_ref(&alone),
+        std::slice::from_ref(&alone),
+    );
+    let gone = Draft::new("client", "client")
+        .valid(old.0, old.1)
+        .sign(&own, &own);
+    case(
+        "trusted itself, outlived",
+        true,
+        std::slice::from_ref(&gone),
+        std::slice::from_ref(&gone),
+    );
+    let namesake = Draft::new("client", "client").sign(&other, &other);
+    case(
+        "a namesake is trusted",
+        false,
+        &[namesake],
+        std::slice::from_ref(&alone),
+    );
+    let end = Draft::new("ca", "ca").sign(&ca, &ca);
+    case("issued by no authority", false, &[leaf(client())], &[end]);
+    let ancient = Draft::new("ca", "ca").version_1().sign(&ca, &ca);
+    case("issued by version 1", true, &[leaf(client())], &[ancient]);
+    let past = Draft::new("ca", "ca")
+        .authority(None)
+        .valid(old.0, old.1)
+        .sign(&ca, &ca);
+    case(
+        "issued by an outlived root",
+        true,
+        &[leaf(client())],
+        &[past],
+    );
+    cases
+}
+
+fn verify(chain: &[Vec<u8>], trusted: &[Vec<u8>]) -> Result<(), Distrust> {
+    let algorithms = ring::default_provider().signature_verification_algorithms;
+    let trust = Trust::new(trusted.to_vec(), true, algorithms).unwrap();
+    let others: Vec<&[u8]> = chain[1..].iter().map(Vec::as_slice).collect();
+    trust.verify(&chain[0], &others, NOW_S)
+}
+
+#[test]
+fn certificates_are_believed_where_java_believes_them() {
+    if let Some(folder) = std::env::var_os("INNKEEPER_TRUST_CASES") {
+        for (number, case) in cases().iter().enumerate() {
+            let path = |what: &str| {
+                PathBuf::from(&folder).join(format!("{number}.{}.{what}.pem", case.believed))
+            };
+            std::fs::write(path("chain"), pem("CERTIFICATE", &case.chain)).unwrap();
+            std::fs::write(path("trusted"), pem("CERTIFICATE", &case.trusted)).unwrap();
+        }
+    }
+    for case in cases() {
+        let verdict = verify(&case.chain, &case.trusted);
+        assert_eq!(verdict.is_ok(), case.believed, "{}: {verdict:?}", case.name);
+    }
+}
+
+#[test]
+fn a_refusal_says_why() {
+    for (name, why) in [
+        ("outlived", "not valid now"),
+        ("another key", "signature"),
+        ("another issuer", "no path"),
+        ("other use", "may not be used"),
+        ("a critical extension", "critical extension"),
+        ("between: no authority", "an issuer is no authority"),
+        ("over two where one may be", "too long"),
+    ] {
+        let case = cases().into_iter().find(|case| case.name == name).unwrap();
+        let distrust = verify(&case.chain, &case.trusted).unwrap_err();
+        assert!(distrust.to_string().contains(why), "{name}: {distrust}");
+    }
+}
+
+/// Who constrains names is not believed, since names are not constrained here. (Java would look.)
+#[test]
+fn constrained_names_are_refused() {
+    let (ca, middle, own) = (key(), key(), key());
+    let root = Draft::new("ca", "ca").authority(None).sign(&ca, &ca);
+    let constraint = Draft::new("middle", "ca")
+        .authority(None)
+        .with(NAME_CONSTRAINTS, true, sequence(&[]))
+        .sign(&middle, &ca);
+    let leaf = Draft::new("client", "middle").sign(&own, &middle);
+    let distrust = verify(&[leaf, constraint], &[root]).unwrap_err();
+    assert!(matches!(distrust, Distrust::Critical(_)), "{distrust}");
+}
+
+/// Sixty namesakes that all could be each other's issuers: a search through all paths would not
+/// end.
+#[test]
+fn a_maze_of_certificates_ends_soon() {
+    let keys: Vec<KeyPair> = (0..4).map(|_| key()).collect();
+    let root = Draft::new("ca", "ca")
+        .authority(None)
+        .sign(&keys[0], &keys[0]);
+    let twin = |own: &KeyPair| {
+        Draft::new("twin", "twin")
+            .authority(None)
+            .sign(own, &keys[1])
+    };
+    let mut chain = vec![Draft::new("client", "twin").sign(&keys[2], &keys[1])];
+    chain.extend((0..60).map(|_| twin(&keys[1])));
+    let began = std::time::Instant::now();
+    assert!(verify(&chain, &[root]).is_err());
+    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[test]
+fn an_address_must_stand_in_the_certificate() {
+    let own = key();
+    let names = sequence(&[&tlv(0x87, &[127, 0, 0, 1]), &tlv(0x82, b"localhost")]);
+    let named = Draft::new("a", "a")
+        .with(ALTERNATIVE_NAME, false, names)
+        .sign(&own, &own);
+    assert_eq!(
+        trust::names_address(&named, "127.0.0.1".parse().unwrap()),
+        Ok(())
+    );
+    assert_eq!(
+        trust::names_address(&named, "::ffff:127.0.0.1".parse().unwrap()),
+        Ok(())
+    );
+    let other = trust::names_address(&named, "127.0.0.2".parse().unwrap());
+    assert_eq!(other, Err(Distrust::Address));
+    let none = Draft::new("a", "a").sign(&own, &own);
+    let none = trust::names_address(&none, "127.0.0.1".parse().unwrap());
+    assert_eq!(none, Err(Distrust::Address));
+}
+
+proptest! {
+    #[test]
+    fn no_certificate_panics(at in 0usize..600, byte in any::<u8>()) {
+        static MADE: std::sync::OnceLock<(Vec<u8>, Vec<u8>)> = std::sync::OnceLock::new();
+        let (leaf, root) = MADE.get_or_init(|| {
+            let (ca, own) = (key(), key());
+            let leaf = Draft::new("client", "ca").usage(0x80).extended(2).sign(&own, &ca);
+            (leaf, Draft::new("ca", "ca").authority(None).sign(&ca, &ca))
+        });
+        let mut changed = leaf.clone();
+        let at = at % changed.len();
+        changed[at] = byte;
+        let believed = verify(&[changed.clone()], std::slice::from_ref(root)).is_ok();
+        prop_assert_eq!(believed, changed == *leaf);
+        let _ = trust::names_address(&changed, "127.0.0.1".parse().unwrap());
+    }
+}
+
+// Stores
+
+fn pem(label: &str, contents: &[Vec<u8>]) -> String {
+    let one = |der: &Vec<u8>| {
+        let body = STANDARD.encode(der);
+        let lines: Vec<&str> = (0..body.len())
+            .step_by(64)
+            .map(|at| &body[at..body.len().min(at + 64)])
+            .collect();
+        format!(
+            "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+            lines.join("\n")
+        )
+    };
+    contents.iter().map(one).collect()
+}
+
+/// A folder with stores of one key and one authority, in every format.
+struct Stores {
+    folder: tempfile::TempDir,
+    key: Vec<u8>,
+    own: Vec<u8>,
+    ca: Vec<u8>,
+}
+
+const PASSWORD: &str = "apässword";
+
+impl Stores {
+    fn new() -> Self {
+        let (ca_key, own_key) = (key(), key());
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            key: own_key.serialize_der(),
+            own: Draft::new("localhost", "ca")
+                .version_1()
+                .sign(&own_key, &ca_key),
+            ca: Draft::new("ca", "ca")
+                .authority(None)
+                .sign(&ca_key, &ca_key),
+        }
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn chain(&self) -> Vec<Vec<u8>> {
+        vec![self.own.clone(), self.ca.clone()]
+    }
+
+    fn jks_key(&self, password: &str) -> Vec<u8> {
+        let entry = jks::Entry::Key {
+            alias: "server cert".to_owned(),
+            sealed: jks::write::seal(&self.key, password),
+            chain: self.chain(),
+        };
+        jks::write::store(&[jks::Entry::Trusted(self.ca.clone()), entry], password)
+    }
+
+    fn pkcs12(&self, trusted: bool) -> Vec<u8> {
+        use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+        let certificate = |der: &[u8]| Certificate::from_der(der).unwrap();
+        let mut store = KeyStore::new();
+        let entry = if trusted {
+            KeyStoreEntry::Certificate(certificate(&self.ca))
+        } else {
+            let key = PrivateKey::from_der(&self.key).unwrap();
+            let certificates = self
+                .chain()
+                .iter()
+                .map(|der| certificate(der))
+                .collect::<Vec<_>>();
+            KeyStoreEntry::PrivateKeyChain(PrivateKeyChain::new("id", key, certificates))
+        };
+        store.add_entry("one", entry);
+        store.writer(PASSWORD).write().unwrap()
+    }
+
+    fn encrypted_pem(&self) -> String {
+        let algorithm = pbes2();
+        let scheme = pkcs5::EncryptionScheme::try_from(algorithm.as_slice()).unwrap();
+        let sealed = scheme.encrypt(PASSWORD, &self.key).unwrap();
+        let info = sequence(&[&algorithm, &tlv(4, &sealed)]);
+        pem("ENCRYPTED PRIVATE KEY", &[info])
+    }
+}
+
+/// What openssl encrypts a key with: PBES2, PBKDF2 with HMAC-SHA-256 and 1000 rounds, AES-256-CBC.
+fn pbes2() -> Vec<u8> {
+    let oid = |bytes: &[u8]| tlv(6, bytes);
+    let prf = sequence(&[
+        &oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 9]),
+        &tlv(5, &[]),
+    ]);
+    let kdf_parameters = sequence(&[&tlv(4, &[7; 16]), &tlv(2, &[3, 0xe8]), &prf]);
+    let kdf = sequence(&[
+        &oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 12]),
+        &kdf_parameters,
+    ]);
+    let aes = oid(&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 1, 0x2a]);
+    let cipher = sequence(&[&aes, &tlv(4, &[9; 16])]);
+    let pbes2 = oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13]);
+    sequence(&[&pbes2, &sequence(&[&kdf, &cipher])])
+}
+
+fn with_password(password: &str) -> StoreSettings {
+    StoreSettings {
+        password: Some(Secret::new(password)),
+        ..StoreSettings::default()
+    }
+}
+
+#[test]
+fn key_stores_of_every_format_yield_key_and_certificates() {
+    let stores = Stores::new();
+    let plain_pem = pem("PRIVATE KEY", std::slice::from_ref(&stores.key))
+        + &pem("CERTIFICATE", &stores.chain());
+    let sealed_pem = pem("CERTIFICATE", &stores.chain()) + &stores.encrypted_pem();
+    for (name, bytes) in [
+        ("key.jks", stores.jks_key(PASSWORD)),
+        // Java reads either format under either name.
+        ("really-jks.p12", stores.jks_key(PASSWORD)),
+        ("key.p12", stores.pkcs12(false)),
+        ("key.pfx", stores.pkcs12(false)),
+        ("really-p12.jks", stores.pkcs12(false)),
+        ("key.pem", plain_pem.into_bytes()),
+        ("sealed.pem", sealed_pem.into_bytes()),
+    ] {
+        let path = stores.write(name, bytes);
+        let own = store::read_key_store(&with_password(PASSWORD), &path).expect(name);
+        assert_eq!(own.key.secret_der(), stores.key, "{name}");
+        let chain: Vec<Vec<u8>> = own.chain.iter().map(|der| der.to_vec()).collect();
+        assert_eq!(chain, stores.chain(), "{name}");
+    }
+}
+
+#[test]
+fn trust_stores_of_every_format_yield_what_is_trusted() {
+    let stores = Stores::new();
+    let only_ca = jks::write::store(&[jks::Entry::Trusted(stores.ca.clone())], PASSWORD);
+    for (name, bytes) in [
+        ("trust.jks", only_ca),
+        // The key's own certificates are not trusted.
+        ("with-key.jks", stores.jks_key(PASSWORD)),
+        ("trust.p12", stores.pkcs12(true)),
+        (
+            "trust.pem",
+            pem("CERTIFICATE", std::slice::from_ref(&stores.ca)).into_bytes(),
+        ),
+    ] {
+        let path = stores.write(name, bytes);
+        let trusted = store::read_trust_store(&with_password(PASSWORD), &path).expect(name);
+        assert_eq!(trusted, [stores.ca.clone()], "{name}");
+    }
+    let path = stores.write("keys-only.p12", stores.pkcs12(false));
+    let error = store::read_trust_store(&with_password(PASSWORD), &path).unwrap_err();
+    assert!(error.to_string().contains("keytool -importcert"), "{error}");
+}
+
+#[test]
+fn the_kind_and_the_password_may_be_said() {
+    let stores = Stores::new();
+    let path = stores.write("store", stores.jks_key(PASSWORD));
+    let password_path = stores.write("password", format!("{PASSWORD}\n"));
+    let settings = StoreSettings {
+        kind: Some("jks".to_owned()),
+        password_path: Some(password_path),
+        ..with_password("overridden")
+    };
+    assert!(store::read_key_store(&settings, &path).is_ok());
+}
+
+#[test]
+fn what_is_wrong_with_a_store_is_one_sentence() {
+    let stores = Stores::new();
+    let jks = stores.write("key.jks", stores.jks_key(PASSWORD));
+    let p12 = stores.write("key.p12", stores.pkcs12(false));
+    let sealed = stores.write(
+        "sealed.pem",
+        stores.encrypted_pem() + &pem("CERTIFICATE", &stores.chain()),
+    );
+    let bcfks = stores.write("key.bcfks", b"");
+    let nameless = stores.write("key", b"");
+    let jceks = stores.write("jceks.jks", jks::JCEKS_MAGIC);
+    let garbage = stores.write("garbage.jks", b"what?");
+    let cut = stores.write("cut.jks", &stores.jks_key(PASSWORD)[..100]);
+    let empty = stores.write("empty.pem", b"");
+    let no_key = stores.write("no-key.jks", jks::write::store(&[], PASSWORD));
+    let missing = stores.folder.path().join("missing.jks");
+    for (path, password, says) in [
+        (&jks, "wrong", "correct ssl.keyStore.password"),
+        (&p12, "wrong", "correct ssl.keyStore.password"),
+        (&sealed, "wrong", "correct ssl.keyStore.password"),
+        (&bcfks, "", "BCFKS is not read here: convert it"),
+        (&nameless, "", "write ssl.keyStore.type=JKS, PEM or PKCS12"),
+        (&jceks, "", "JCEKS"),
+        (&garbage, "", "neither a JKS nor a PKCS12"),
+        (&cut, PASSWORD, "damaged"),
+        (&empty, "", "holds no private key"),
+        (&no_key, PASSWORD, "holds no private key"),
+        (&missing, "", "name a file that this user may read"),
+    ] {
+        let error = store::read_key_store(&with_password(password), path)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(says), "{error}");
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn keys_that_do_not_fit_are_refused() {
+    let (stores, others) = (Stores::new(), Stores::new());
+    let settings_of = |path: &Path| TlsSettings {
+        key_store: StoreSettings {
+            location: Some(path.to_owned()),
+            ..StoreSettings::default()
+        },
+        client_auth: ClientAuth::None,
+        ..TlsSettings::default()
+    };
+    let mixed = pem("PRIVATE KEY", std::slice::from_ref(&stores.key))
+        + &pem("CERTIFICATE", std::slice::from_ref(&others.own));
+    let path = stores.write("mixed.pem", mixed);
+    let error = super::own_key(&settings_of(&path)).unwrap_err().to_string();
+    assert!(
+        error.contains("of another key than its private key"),
+        "{error}"
+    );
+    let good = pem("PRIVATE KEY", std::slice::from_ref(&stores.key))
+        + &pem("CERTIFICATE", std::slice::from_ref(&stores.own));
+    let path = stores.write("good.pem", good);
+    assert!(super::own_key(&settings_of(&path)).is_ok());
+    let none = super::own_key(&TlsSettings::default());
+    assert!(matches!(none, Err(TlsError::NoKeyStore)));
+}
+
+#[test]
+fn versions_and_cipher_suites_go_by_javas_names() {
+    let mut settings = TlsSettings::default();
+    assert_eq!(super::versions_of(&settings).unwrap().len(), 2);
+    settings.protocol = Some("TLSv1.2".to_owned());
+    assert_eq!(super::versions_of(&settings).unwrap().len(), 1);
+    settings.protocols = Some(vec!["TLSv1.1".to_owned()]);
+    assert!(matches!(
+        super::versions_of(&settings),
+        Err(TlsError::Protocols(_))
+    ));
+    let known = super::provider_of(&settings).unwrap().cipher_suites.len();
+    let names = [
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_RSA_WITH_AES_128_CBC_SHA",
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    ];
+    settings.cipher_suites = Some(names.map(str::to_owned).to_vec());
+    let chosen = super::provider_of(&settings).unwrap().cipher_suites;
+    assert_eq!((known > 2, chosen.len()), (true, 2));
+    settings.cipher_suites = Some(vec!["NONE".to_owned()]);
+    assert!(matches!(
+        super::provider_of(&settings),
+        Err(TlsError::CipherSuites(_))
+    ));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_store_panics(at in 0usize..2000, byte in any::<u8>(), cut in 0usize..2000) {
+        static MADE: std::sync::OnceLock<(Stores, Vec<u8>, Vec<u8>)> = std::sync::OnceLock::new();
+        let (stores, p12, jks) = MADE.get_or_init(|| {
+            let stores = Stores::new();
+            let (p12, jks) = (stores.pkcs12(false), stores.jks_key(PASSWORD));
+            (stores, p12, jks)
+        });
+        for bytes in [p12, jks] {
+            let mut changed = bytes.clone();
+            let at = at % changed.len();
+            changed[at] = byte;
+            changed.truncate(cut.max(1));
+            let path = stores.write("changed.p12", &changed);
+            let _ = store::read_key_store(&with_password(PASSWORD), &path);
+            let _ = store::read_trust_store(&with_password(PASSWORD), &path);
+        }
+    }
+}

@@ -198,8 +198,11 @@ impl Search<'_> {
         by: &X509Certificate<'_>,
     ) -> Result<(), Distrust> {
         let subject = || Distrust::Signature(certificate.subject().to_string());
-        // Inside and outside of what is signed the same algorithm must be named.
-        if certificate.tbs_certificate.signature != certificate.signature_algorithm {
+        // Inside and outside of what is signed the same algorithm must be named, and a signature
+        // is whole bytes.
+        if certificate.tbs_certificate.signature != certificate.signature_algorithm
+            || certificate.signature_value.unused_bits != 0
+        {
             return Err(subject());
         }
         self.signatures = self.signatures.checked_sub(1).ok_or_else(subject)?;
@@ -211,9 +214,21 @@ impl Search<'_> {
 
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Distrust> {
     match x509_parser::parse_x509_certificate(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok((rest, certificate)) if rest.is_empty() && is_well_shaped(der).is_some() => {
+            Ok(certificate)
+        }
         _ => Err(Distrust::NoCertificate),
     }
+}
+
+/// The tags of what is not signed, at which the parser does not look twice.
+fn is_well_shaped(certificate: &[u8]) -> Option<()> {
+    let (body, _) = der::take(der::SEQUENCE, certificate)?;
+    let (_, rest) = der::take(der::SEQUENCE, body)?;
+    let (algorithm, rest) = der::take(der::SEQUENCE, rest)?;
+    der::take(der::OBJECT_IDENTIFIER, algorithm)?;
+    let (_, rest) = der::take(der::BIT_STRING, rest)?;
+    rest.is_empty().then_some(())
 }
 
 fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
