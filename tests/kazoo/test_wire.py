@@ -41,16 +41,19 @@ def test_a_frame_above_the_limit_is_not_even_read(wire, bystander, base):
     [b"", b"\0", w.string("/x")[:5], struct.pack(">i", 0x7FFFFFF0), struct.pack(">i", -5) + b"abc"],
     ids=["empty", "one-byte", "cut-path", "path-of-2G", "negative-path"],
 )
-def test_a_request_that_breaks_off(wire, bystander, body):
+def test_a_request_that_breaks_off(wire, bystander, body, base):
+    """It is answered with MarshallingError, and the connection is as good as before."""
     connection = wire()
-    connection.send(w.GET_DATA, body)
-    try:
-        xid, _, error, _ = connection.receive()
-    except w.Closed:
-        return
-    # ZooKeeper answers some with MarshallingError (-5) or BadArguments and closes or not;
-    # what counts is that it is no success.
-    assert xid == 1 and error != 0
+    assert connection.call(w.GET_DATA, body)[1:] == (-5, b"")
+    assert connection.call(w.EXISTS, w.path_watch(base))[1] == 0
+
+
+@pytest.mark.parametrize("opcode", [w.AUTH, w.SASL], ids=["auth", "sasl"])
+def test_credentials_that_break_off(wire, bystander, opcode):
+    connection = wire()
+    connection.send(opcode, b"\0\0")
+    with pytest.raises(w.Closed):
+        connection.receive()
 
 
 def test_a_header_that_breaks_off(wire, bystander):
@@ -71,6 +74,13 @@ def test_an_unknown_operation_is_unimplemented_and_ends_the_connection(wire, bys
     xid, _, error, _ = connection.receive()
     assert (xid, error) == (sent, -6)
     assert connection.ends()
+
+
+@pytest.mark.parametrize("opcode", [4711, w.MULTI, w.CLOSE, w.SYNC])
+def test_a_transaction_of_what_is_no_write_cannot_be_read(wire, bystander, opcode, base):
+    connection = wire()
+    assert connection.call(w.MULTI, w.multi((opcode, b"")))[1:] == (-5, b"")
+    assert connection.call(w.EXISTS, w.path_watch(base))[1] == 0
 
 
 def test_check_is_for_transactions_only(wire, bystander, base):

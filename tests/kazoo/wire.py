@@ -10,6 +10,9 @@ import struct
 CREATE, DELETE, EXISTS, GET_DATA, SET_DATA = 1, 2, 3, 4, 5
 GET_CHILDREN, SYNC, PING, GET_CHILDREN2, CHECK, MULTI, CREATE2 = 8, 9, 11, 12, 13, 14, 15
 REMOVE_WATCHES, AUTH, SET_WATCHES, CLOSE = 18, 100, 101, -11
+CHECK_WATCHES, CREATE_CONTAINER, DELETE_CONTAINER, CREATE_TTL, MULTI_READ = 17, 19, 20, 21, 22
+SASL, GET_EPHEMERALS, GET_ALL_CHILDREN_NUMBER, SET_WATCHES2 = 102, 103, 104, 105
+ADD_WATCH, WHO_AM_I, RECONFIG = 106, 107, 16
 
 NOTIFICATION_XID = -1
 SECONDS = 20
@@ -44,6 +47,11 @@ def set_data(path, data, version=-1):
 
 def path_version(path, version=-1):
     return string(path) + struct.pack(">i", version)
+
+
+def path_number(path, number):
+    """The body of addWatch, checkWatches and removeWatches: a path, and a mode or a kind."""
+    return string(path) + struct.pack(">i", number)
 
 
 def multi(*operations):

@@ -38,6 +38,11 @@ pub struct Running {
 
 impl Running {
     pub fn start() -> Self {
+        Self::start_like(|_| {})
+    }
+
+    /// With settings that the real server of `scripts/zookeeper.sh` has, too.
+    pub fn start_like(change: impl Fn(&mut NodeSettings)) -> Self {
         if let Ok(address) = std::env::var("ZOOKEEPER_ADDRESS") {
             let addr = address.parse().unwrap();
             eventually("the server takes sessions", || {
@@ -50,7 +55,7 @@ impl Running {
                 folder: tempfile::tempdir().unwrap(),
             };
         }
-        Self::start_with(|_| {})
+        Self::start_with(change)
     }
 
     pub fn start_with(change: impl Fn(&mut NodeSettings)) -> Self {
