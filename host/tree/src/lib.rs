@@ -24,7 +24,7 @@ pub mod owner;
 pub mod path;
 pub mod pattern;
 pub mod queue;
-pub mod quota;
+mod quota;
 pub mod record;
 pub mod session;
 mod store;

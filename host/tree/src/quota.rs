@@ -17,9 +17,9 @@ use std::collections::BTreeMap;
 use crate::path;
 
 /// The znode that states the limits.
-pub const LIMITS: &str = "zookeeper_limits";
+pub(crate) const LIMITS: &str = "zookeeper_limits";
 /// The znode that holds the statistics.
-pub const STATS: &str = "zookeeper_stats";
+pub(crate) const STATS: &str = "zookeeper_stats";
 
 const COUNT: &str = "count";
 const COUNT_HARD_LIMIT: &str = "countHardLimit";

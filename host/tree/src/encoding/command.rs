@@ -96,8 +96,8 @@ pub fn encode_command<B: BufMut>(command: &Command, out: &mut B) {
                     enforce_quota,
                     upgrade_local,
                 } => {
-                    let flags = u8::from(*enforce_quota) * tag::FLAG_ENFORCE_QUOTA
-                        | u8::from(*upgrade_local) * tag::FLAG_UPGRADE_LOCAL;
+                    let flags = (u8::from(*enforce_quota) * tag::FLAG_ENFORCE_QUOTA)
+                        | (u8::from(*upgrade_local) * tag::FLAG_UPGRADE_LOCAL);
                     if flags == 0 {
                         out.put_u8(tag::REQUEST_WRITE);
                     } else {

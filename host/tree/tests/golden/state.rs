@@ -241,8 +241,8 @@ impl World {
                 identities,
                 policy_zxid,
                 write,
-                enforce_quota: false,
-                upgrade_local: false,
+                enforce_quota: true,
+                upgrade_local: self.upgrade_local,
             }
         };
         let applied = self.apply(Operation::Session {
