@@ -43,6 +43,7 @@ pub mod gate;
 pub mod guests;
 pub mod hooks;
 pub mod node;
+pub mod protocol;
 pub mod quorum;
 pub mod settings;
 pub mod tickets;

@@ -149,7 +149,7 @@ impl Auth {
     }
 
     /// Adds what a client's credentials prove. A scheme that is not served proves nothing:
-    /// AuthFailed. (tests: `an_unknown_scheme_ends_the_connection`,
+    /// AuthFailed. (tests: `test_an_unknown_scheme_ends_the_connection`,
     /// `a_scheme_that_is_switched_off_is_refused`)
     pub(crate) fn authenticate(
         &self,
