@@ -27,7 +27,8 @@ use crate::hooks::Hooks;
 use crate::outbox::{Close, Happened, Item, Outbox};
 use crate::quota_log::QuotaLog;
 use crate::tickets::{ProposeError, Settled, Tickets, Waiter};
-use crate::watches::{Dense, WatchCounts, Watches};
+pub use crate::watches::WatchCounts;
+use crate::watches::{Dense, Watches};
 
 /// The way from apply to whoever waits on this node.
 ///

@@ -301,7 +301,10 @@ fn who_am_i_tells_the_connections_identities_without_secrets() {
     let server = Running::start();
     let mut client = server.client();
     let address = ("ip".to_owned(), "127.0.0.1".to_owned());
-    assert_eq!(who_am_i(&client.must(Request::WhoAmI)), [address.clone()]);
+    assert_eq!(
+        who_am_i(&client.must(Request::WhoAmI)),
+        std::slice::from_ref(&address)
+    );
     client.log_in(b"ann:pw");
     client.log_in(b"bob:pw");
     assert_eq!(

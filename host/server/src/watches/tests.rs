@@ -1,0 +1,149 @@
+//! The table by itself; what clients see of it stands in `tests/persistent.rs`.
+
+use super::*;
+
+fn watches(watches: &Watches) -> (usize, usize) {
+    let counts = watches.counts();
+    (counts.watches(), counts.paths)
+}
+
+fn once(watches: &mut Watches, path: &str, event: EventType) -> Vec<Dense> {
+    let fired = watches.fire(path, event);
+    assert!(fired.lasting.is_empty(), "{fired:?}");
+    fired.once.to_vec()
+}
+
+#[test]
+fn a_watch_fires_once_and_a_deletion_reaches_both_kinds_once() {
+    let mut table = Watches::default();
+    table.add(3, "/a", Kind::Data);
+    table.add(3, "/a", Kind::Data);
+    table.add(1, "/a", Kind::Child);
+    table.add(3, "/a", Kind::Child);
+    assert_eq!(watches(&table), (3, 1));
+    assert_eq!(once(&mut table, "/a", EventType::NodeDeleted), [1, 3]);
+    assert!(once(&mut table, "/a", EventType::NodeDeleted).is_empty());
+    assert_eq!(watches(&table), (0, 0));
+}
+
+#[test]
+fn kinds_are_told_apart() {
+    let mut table = Watches::default();
+    table.add(0, "/a", Kind::Data);
+    table.add(1, "/a", Kind::Child);
+    assert_eq!(once(&mut table, "/a", EventType::NodeChildrenChanged), [1]);
+    assert_eq!(once(&mut table, "/a", EventType::NodeDataChanged), [0]);
+    table.add(0, "/b", Kind::Data);
+    assert!(!table.remove(0, "/b", Kind::Child));
+    assert!(!table.remove(1, "/b", Kind::Data));
+    assert!(table.contains(0, "/b", Kind::Data));
+    assert!(table.remove(0, "/b", Kind::Data));
+    assert!(!table.contains(0, "/b", Kind::Data));
+    assert_eq!(watches(&table), (0, 0));
+}
+
+#[test]
+fn a_connection_takes_its_watches_with_it_and_its_number_starts_empty() {
+    let mut table = Watches::default();
+    table.add(0, "/a", Kind::Data);
+    table.add(1, "/a", Kind::Data);
+    table.add(1, "/b", Kind::Child);
+    table.add(1, "/", Kind::Recursive);
+    table.add(1, "/", Kind::Persistent);
+    table.drop_watcher(1);
+    assert_eq!(watches(&table), (1, 1));
+    assert_eq!(table.counts().recursive, 0);
+    table.add(1, "/c", Kind::Data);
+    assert!(once(&mut table, "/b", EventType::NodeDeleted).is_empty());
+    assert_eq!(once(&mut table, "/a", EventType::NodeDataChanged), [0]);
+    assert_eq!(once(&mut table, "/c", EventType::NodeCreated), [1]);
+}
+
+/// What fires, for every event and every set of kinds of one connection, stated once more
+/// in the words of ZooKeeper's documentation.
+#[test]
+fn every_set_of_kinds_hears_once_what_one_of_them_waits_for() {
+    use EventType::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
+    for set in 0..16u8 {
+        for event in [
+            NodeCreated,
+            NodeDeleted,
+            NodeDataChanged,
+            NodeChildrenChanged,
+        ] {
+            let mut table = Watches::default();
+            for kind in Kind::ALL.into_iter().filter(|kind| set & kind.bit() != 0) {
+                table.add(7, "/a/b", kind);
+            }
+            let has = |kind: Kind| set & kind.bit() != 0;
+            let (data, child) = match event {
+                NodeCreated | NodeDataChanged => (has(Kind::Data), false),
+                NodeDeleted => (has(Kind::Data), has(Kind::Child)),
+                _ => (false, has(Kind::Child)),
+            };
+            let lasting =
+                has(Kind::Persistent) || (has(Kind::Recursive) && event != NodeChildrenChanged);
+            let fired = table.fire("/a/b", event);
+            assert_eq!(!fired.once.is_empty(), data || child, "{set} {event:?}");
+            assert_eq!(
+                !fired.lasting.is_empty(),
+                lasting && fired.once.is_empty(),
+                "{set} {event:?}"
+            );
+            for kind in Kind::ALL {
+                let gone = match kind {
+                    Kind::Data => data,
+                    Kind::Child => child,
+                    _ => false,
+                };
+                assert_eq!(table.contains(7, "/a/b", kind), has(kind) && !gone);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_recursive_watches_hear_of_what_is_below_them() {
+    let mut table = Watches::default();
+    table.add(0, "/", Kind::Recursive);
+    table.add(1, "/a", Kind::Recursive);
+    table.add(2, "/a", Kind::Persistent);
+    table.add(3, "/a/b/c", Kind::Data);
+    table.add(1, "/a/b/c", Kind::Data);
+    table.add(4, "/ab", Kind::Recursive);
+    let fired = table.fire("/a/b/c", EventType::NodeDataChanged);
+    assert_eq!(fired.once.as_slice(), [1, 3]);
+    assert_eq!(fired.lasting.as_slice(), [0]);
+    let fired = table.fire("/a/b/c", EventType::NodeDataChanged);
+    assert_eq!(fired.lasting.as_slice(), [0, 1]);
+    let fired = table.fire("/a/b", EventType::NodeChildrenChanged);
+    assert_eq!(fired, Fired::default());
+    let fired = table.fire("/a", EventType::NodeDeleted);
+    assert_eq!(fired.lasting.as_slice(), [0, 1, 2]);
+    assert_eq!(
+        table
+            .fire("/", EventType::NodeDataChanged)
+            .lasting
+            .as_slice(),
+        [0]
+    );
+}
+
+#[test]
+fn recursive_watches_are_counted_down_to_none() {
+    let mut table = Watches::default();
+    table.add(0, "/a", Kind::Recursive);
+    table.add(0, "/a", Kind::Recursive);
+    table.add(0, "/a", Kind::Persistent);
+    table.add(0, "/a", Kind::Child);
+    let counts = table.counts();
+    assert_eq!((counts.data, counts.child, counts.recursive), (1, 1, 1));
+    assert_eq!(table.on_data().len(), 1);
+    assert!(table.remove(0, "/a", Kind::Recursive));
+    assert!(!table.remove(0, "/a", Kind::Recursive));
+    assert_eq!(table.counts().recursive, 0);
+    assert!(table.remove(0, "/a", Kind::Persistent));
+    assert!(table.on_data().is_empty());
+    assert!(table.remove(0, "/a", Kind::Child));
+    assert_eq!(table.counts(), WatchCounts::default());
+}
