@@ -81,6 +81,15 @@ pub fn encode_error(buf: &mut BytesMut, xid: i32, zxid: i64, err: ErrorCode) {
     frame::finish(buf, start);
 }
 
+/// Appends the reply to a SASL token that was refused: of all errors this one has a body, a null
+/// token, as ZooKeeper sends it. (test: `a_failed_exchange_ends_the_connection`)
+pub fn encode_refused_token(buf: &mut BytesMut, xid: i32, zxid: i64, err: ErrorCode) {
+    let start = frame::start(buf);
+    ReplyHeader { xid, zxid, err }.encode(buf);
+    put_buffer(buf, None);
+    frame::finish(buf, start);
+}
+
 /// Writes the body of one reply.
 #[derive(Debug)]
 pub struct Body<'a> {

@@ -149,19 +149,19 @@ impl<R: Runtime> Session<R> {
                     *error
                 }
                 Body::Sasl(answer) => {
-                    let error = match answer {
+                    let (out, zxid) = (&mut wire.output, self.last_zxid);
+                    match answer {
                         SaslAnswer::Token(token) => {
                             let token = token.as_deref().map(str::as_bytes);
-                            reply::encode(&mut wire.output, xid, self.last_zxid, |body| {
-                                body.token(token);
-                            });
-                            self.pop_front();
-                            return Ok(true);
+                            reply::encode(out, xid, zxid, |body| body.token(token));
                         }
-                        SaslAnswer::Refused(error) => *error,
-                    };
-                    self.finished = true;
-                    error
+                        SaslAnswer::Refused(error) => {
+                            reply::encode_refused_token(out, xid, zxid, *error);
+                            self.finished = true;
+                        }
+                    }
+                    self.pop_front();
+                    return Ok(true);
                 }
                 Body::Rewatch(_) => return self.rewatch(view, wire).await,
                 Body::Plain(
