@@ -36,6 +36,7 @@ help:
 	@echo 'make release   the optimised binary'
 	@echo 'make guests    only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
 	@echo 'make golden-check   replay the golden scripts against a real ZooKeeper'
+	@echo 'make admin-shapes   record what a real ZooKeeper tells its operators'
 	@echo 'make kazoo-suite-check   run the Python client'"'"'s own suite against a real ZooKeeper'
 	@echo 'make clean     remove $(CARGO_TARGET_DIR)'
 
@@ -124,6 +125,11 @@ bench: release
 golden-check:
 	@scripts/python.sh
 	@scripts/zookeeper.sh run $(PYTHON) tests/golden_check.py $(ARGS)
+
+# What the words, commands and metrics of a real ZooKeeper look like, written anew.
+.PHONY: admin-shapes
+admin-shapes: guests
+	@scripts/admin_shapes.sh
 
 # The Python client's tests ask of Innkeeper what a real ZooKeeper does: here it is.
 .PHONY: client-check

@@ -6,6 +6,9 @@
 #![allow(dead_code)] // Each test file uses its part.
 #![allow(clippy::disallowed_methods)] // A client of tests has sockets of its own.
 
+pub mod asked;
+pub mod exposition;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
