@@ -137,7 +137,8 @@ client-check: build
 	@scripts/python.sh
 	INNKEEPER=$(INNKEEPER) scripts/zookeeper.sh run $(PYTHON) -m pytest tests/kazoo $(PYTEST_ARGS)
 
-# The same list, held against a real ZooKeeper: that is where it comes from.
+# The same list, held against a real ZooKeeper: that is where it comes from. Some tests
+# give a restarted server 5 s, which Java needs a quiet machine for.
 .PHONY: kazoo-suite-check
 kazoo-suite-check:
 	@scripts/python.sh
