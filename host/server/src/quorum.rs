@@ -4,7 +4,7 @@
 //!    quorum, and one that has not known any for a while has lost it. A node alone always has it.
 //! 2. When the quorum is lost, every connection is closed, as in ZooKeeper. From then on a client
 //!    is served only if `readonlymode.enabled` is set and it said that it may be read-only; it
-//!    gets a session of this node alone ([`crate::local`]), reads, watches and pings, and every
+//!    gets a session of this node alone (`local.rs`), reads, watches and pings, and every
 //!    write is answered with NotReadOnly. Everybody else is closed unanswered, to ask another
 //!    node.
 //! 3. When the quorum is back, the read-only sessions end with their connections.
