@@ -488,7 +488,7 @@ fn what_is_wrong_with_the_stores_stops_the_start() {
         pki.settings(&mut settings);
         change(&mut settings);
         let started = threads.block_on(innkeeper_server::Node::start(threads.runtime(), settings));
-        started.err().expect("it must not start").to_string()
+        started.expect_err("it must not start").to_string()
     };
     let error = start(&|settings| settings.tls.key_store.location = None);
     assert!(error.contains("ssl.keyStore.location"), "{error}");

@@ -614,7 +614,7 @@ fn trust_stores_of_every_format_yield_what_is_trusted() {
     ] {
         let path = stores.write(name, bytes);
         let trusted = store::read_trust_store(&with_password(PASSWORD), &path).expect(name);
-        assert_eq!(trusted, [stores.ca.clone()], "{name}");
+        assert_eq!(trusted, std::slice::from_ref(&stores.ca), "{name}");
     }
     let path = stores.write("keys-only.p12", stores.pkcs12(false));
     let error = store::read_trust_store(&with_password(PASSWORD), &path).unwrap_err();
