@@ -158,6 +158,28 @@ fn what_is_honoured_is_in_the_settings() {
     assert!(settings.auth.schemes.contains("x509"));
 }
 
+/// Whoever asks the admin commands for the configuration gets no password with it.
+#[test]
+fn secrets_are_not_shown() {
+    let more = "ssl.keyStore.password=hunter2\nadmin.idleTimeout=700\n";
+    let properties = [
+        "zookeeper.ssl.trustStore.password=hunter2",
+        "zookeeper.DigestAuthenticationProvider.superDigest=super:hunter2",
+        "zookeeper.ssl.keyStore.passwordPath=/etc/password",
+        "readonlymode.enabled=true",
+    ];
+    let settings = Bench::new().read(more, &properties).unwrap().settings;
+    let (file, all) = (&settings.initial_configuration, &settings.system_properties);
+    assert!(
+        file.contains("ssl.keyStore.password=<not shown>\nadmin.idleTimeout=700\n"),
+        "{file}"
+    );
+    assert!(!file.contains("hunter2") && all.values().all(|value| !value.contains("hunter2")));
+    assert_eq!(all["readonlymode.enabled"], "true");
+    assert_eq!(all["zookeeper.ssl.keyStore.passwordPath"], "/etc/password");
+    assert_eq!(settings.admin_idle_timeout_ms, Some(700));
+}
+
 #[test]
 fn zookeepers_defaults_hold_where_nothing_is_said() {
     let settings = Bench::new().read("", &[]).unwrap().settings;

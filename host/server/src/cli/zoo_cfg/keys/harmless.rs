@@ -93,7 +93,6 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
             "netty.*",
             "clientPortListenBacklog",
             "clientTcpKeepAlive",
-            "admin.idleTimeout",
             "admin.httpVersion",
         ],
     ),

@@ -200,6 +200,12 @@ pub(super) const KEYS: &[Key] = &[
         draft.admin.port = given.port()?;
         Ok(())
     }),
+    honoured("admin.idleTimeout", |draft, given| {
+        // In Java's sense, 0 and less is no limit; here a limit there is.
+        let limit_ms = u64::try_from(given.integer()?).ok();
+        draft.settings.admin_idle_timeout_ms = limit_ms.filter(|limit_ms| *limit_ms > 0);
+        Ok(())
+    }),
     honoured("admin.commandURL", |draft, given| {
         let path = given.value.trim_matches('/');
         draft.settings.admin_command_url = format!("/{path}");
