@@ -38,6 +38,7 @@ help:
 	@echo 'make golden-check   replay the golden scripts against a real ZooKeeper'
 	@echo 'make admin-shapes   record what a real ZooKeeper tells its operators'
 	@echo 'make kazoo-suite-check   run the Python client'"'"'s own suite against a real ZooKeeper'
+	@echo 'make oracle    the same random requests to Innkeeper and to a real ZooKeeper, thousands of cases'
 	@echo 'make clean     remove $(CARGO_TARGET_DIR)'
 
 .PHONY: demo
@@ -59,7 +60,7 @@ toolchain:
 # A guest that is missing from the binary is a failure here, and only here: see
 # INNKEEPER_GUEST_MODULES.
 .PHONY: test
-test: test-host test-guests test-clients test-kazoo-suite
+test: test-host test-guests test-clients test-kazoo-suite test-oracle
 
 .PHONY: test-host
 test-host: guests
@@ -120,6 +121,16 @@ release: guests
 .PHONY: bench
 bench: release
 	$(CARGO_TARGET_DIR)/release/innkeeper-bench --server $(CARGO_TARGET_DIR)/release/innkeeper $(ARGS)
+
+# Every answer compared with a real ZooKeeper's: always the same cases here, thousands more by
+# `make oracle` (ARGS="--seed 7" for one, ARGS="--from 100000" for others).
+.PHONY: test-oracle
+test-oracle: build
+	@scripts/oracle.sh --cases 500
+
+.PHONY: oracle
+oracle: build
+	@scripts/oracle.sh $(if $(ARGS),$(ARGS),--cases 6000)
 
 .PHONY: golden-check
 golden-check:

@@ -1,12 +1,14 @@
 //! What becomes of a connect request: a session, or none.
 //!
 //! 1. The connection throttle lets it pass, or closes it unanswered.
-//! 2. Without a quorum only a client that agreed to be read-only gets a session, of this node
+//! 2. A client that has seen more than this node is sent away before any session is touched, so
+//!    that whoever owns the one that it names keeps its connection; but not before the node,
+//!    which may merely lag, has caught up.
+//! 3. Without a quorum only a client that agreed to be read-only gets a session, of this node
 //!    alone ([`crate::quorum`]).
-//! 3. A client without a session gets a new one: a local one where they are enabled, else one
+//! 4. A client without a session gets a new one: a local one where they are enabled, else one
 //!    that a command creates. A client that names a session gets that one: if it is local, from
 //!    this node; else by a command.
-//! 4. The client's lastZxidSeen is judged last: a node that merely lagged has caught up by then.
 
 use std::sync::Arc;
 
@@ -64,25 +66,22 @@ pub(crate) async fn admit<R: Runtime>(
         timeout_ms,
         quorum_changes,
     };
-    let admitted = match quorum {
-        Held::Lost => read_only(core, request, asks)?,
-        Held::Held if request.session_id == 0 => new_session(core, asks).await?,
-        Held::Held => old_session(core, request, asks).await?,
-    };
-    if admitted.local && quorum == Held::Held && is_ahead(core, request) {
-        // No command has brought this node up to date.
+    if is_ahead(core, request) && quorum == Held::Held {
         let fresh = core.read_index().await;
         fresh.map_err(|error| End::Unavailable(error.to_string()))?;
     }
+    // (tests: `a_client_that_has_seen_the_future_is_sent_away`,
+    // `a_client_from_the_future_takes_no_session_over`)
     if is_ahead(core, request) {
-        if admitted.local && request.session_id == 0 {
-            core.locals.end(admitted.session, &core.expiry);
-        }
         let here = core.reader.last_zxid().0;
         let seen = request.last_zxid_seen;
         return Err(End::Ahead { seen, here }.into());
     }
-    Ok(admitted)
+    match quorum {
+        Held::Lost => read_only(core, request, asks),
+        Held::Held if request.session_id == 0 => new_session(core, asks).await,
+        Held::Held => old_session(core, request, asks).await,
+    }
 }
 
 impl Admitted {

@@ -230,7 +230,7 @@ async fn connect<R: Runtime, S: Stream>(
         outbox,
         heartbeat,
         identities: Vec::new(),
-        last_zxid_seen: request.last_zxid_seen,
+        zxid: core.reader.last_zxid(),
         standing: match (admitted.read_only, admitted.local) {
             (true, _) => Standing::ReadOnly,
             (false, true) => Standing::Local,

@@ -91,7 +91,7 @@ fn a_client_that_has_seen_the_future_is_sent_away() {
         ..connect_request(10_000)
     };
     assert!(Client::connect_as(server.addr, &seen(zxid + 1000)).is_none());
-    // Judged after the connect command was applied: that one zxid counts.
+    // What it has seen itself, the node has as well.
     let here = Client::connect_as(server.addr, &seen(zxid)).unwrap();
     assert_ne!(here.connected.session_id, 0);
 }
@@ -150,6 +150,7 @@ fn an_operation_that_is_not_served_is_answered_and_then_the_connection_ends() {
         client.answer();
         let answer = client.answer();
         assert_eq!((answer.xid, answer.err), (77, ErrorCode::Unimplemented));
+        assert_eq!(answer.zxid, -1);
         assert!(client.is_closed());
     }
 }
@@ -172,6 +173,43 @@ fn credentials_that_prove_nothing_are_refused_and_the_connection_ends() {
     let answer = client.answer();
     assert_eq!((answer.xid, answer.err), (xid::AUTH, ErrorCode::AuthFailed));
     assert!(client.is_closed());
+}
+
+#[test]
+fn credentials_are_answered_without_a_zxid() {
+    let server = Running::start();
+    let mut client = server.client();
+    assert!(client.must(create("/a", b"")).zxid > 0);
+    for (scheme, error) in [("digest", ErrorCode::Ok), ("none", ErrorCode::AuthFailed)] {
+        let auth = Request::Auth(Auth {
+            auth_type: 0,
+            scheme: scheme.into(),
+            auth: bytes::Bytes::from_static(b"ann:pw"),
+        });
+        client.send_as(xid::AUTH, &auth);
+        let answer = client.answer();
+        assert_eq!((answer.zxid, answer.err), (0, error));
+    }
+}
+
+#[test]
+fn a_reply_before_any_read_or_write_has_the_zxid_of_the_connection() {
+    let server = Running::start();
+    let made = server.client().must(create("/a", b"")).zxid;
+    let mut other = server.client();
+    assert!(other.must(Request::Ping).zxid > made);
+}
+
+#[test]
+fn a_client_from_the_future_takes_no_session_over() {
+    let server = Running::start();
+    let mut owner = server.client();
+    let ahead = ConnectRequest {
+        last_zxid_seen: i64::MAX,
+        ..owner.reattach_request()
+    };
+    assert!(Client::connect_as(server.addr, &ahead).is_none());
+    owner.must(create("/a", b""));
 }
 
 fn word(server: &Running, word: &str) -> String {

@@ -96,7 +96,7 @@ pub fn reply(op: &Op, frame: &[u8], expected_xid: i32, names: &mut Names) -> Ans
         };
     };
     let operation = name(op.code());
-    let mut pairs = vec![(operation.clone(), error)];
+    let mut pairs = vec![(known_name(op.code()), error)];
     let mut line = format!("{operation}: {}", code(error));
     if xid != expected_xid {
         let _ = write!(line, " XID {xid} INSTEAD OF {expected_xid}");
@@ -168,6 +168,14 @@ pub fn event_key(frame: &[u8]) -> (Text, i32) {
         Some(kind)
     })();
     (input.bytes().flatten(), kind.unwrap_or_default())
+}
+
+/// An operation's name in the table, where all numbers that are none share one.
+fn known_name(code: i32) -> String {
+    match innkeeper_proto::OpCode::from_i32(code) {
+        Some(_) => name(code),
+        None => "unknown".to_owned(),
+    }
 }
 
 /// A client that sends the opcode with which servers create sessions among themselves is answered
@@ -302,13 +310,16 @@ impl Body<'_, '_> {
             }
             Op::Multi { ops, .. } => self.multi(ops),
             Op::WhoAmI => {
-                let who = self.input.list(|input| {
+                let mut who = self.input.list(|input| {
                     Some(format!(
                         "{}:{}",
                         show(&input.bytes()?),
                         show(&input.bytes()?)
                     ))
                 })?;
+                if let Some(who) = &mut who {
+                    who.sort();
+                }
                 self.put(&format!("{who:?}"))
             }
             Op::Sasl { .. } => {

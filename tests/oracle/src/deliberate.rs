@@ -1,9 +1,9 @@
-//! Where Innkeeper answers otherwise than ZooKeeper on purpose, and why.
+//! Where Innkeeper answers otherwise than ZooKeeper on purpose, and why; and what is not compared.
 //!
-//! A rule says what the two answers look like; anything else at the same place is a difference like
-//! any other. What is not even sent stands at its end.
+//! A rule says what the request and the two answers look like; anything else at the same place is a
+//! difference like any other.
 
-use crate::op::{Credential, Step};
+use crate::op::{AclEntry, CreateOp, Op, Request, Step};
 use crate::run::Lines;
 
 /// A difference that is meant.
@@ -19,24 +19,207 @@ pub struct Rule {
 }
 
 /// All of them.
-pub const RULES: &[Rule] = &[Rule {
-    name: "a wrong password does not close the owner's connection",
-    reason: "ZooKeeper closes the session's connection before it looks at the password, so whoever \
-             guesses a session id can disconnect its owner; the runner drops both",
-    ends: false,
-    applies: |step, theirs, ours| {
-        matches!(
-            step,
-            Some(Step::Reattach {
-                with: Credential::Wrong | Credential::Short | Credential::Null,
-                ..
-            })
-        ) && theirs.len() == ours.len()
-            && theirs == ours
+pub const RULES: &[Rule] = &[
+    Rule {
+        name: "null texts",
+        reason: "ZooKeeper does not expect null where a text belongs: its answer is what becomes of a \
+                 NullPointerException, and depends on how far it had come. Here a null path cannot be read \
+                 (MarshallingError), and any other null text is an empty one, which is what kazoo means by it",
+        ends: true,
+        applies: |step, theirs, _| {
+            requests(step).any(|request| has_null(&request.op))
+                && [
+                    "MarshallingError",
+                    "BadArguments",
+                    "AuthFailed",
+                    "closed instead",
+                ]
+                .iter()
+                .any(|answer| says(theirs, answer))
+        },
     },
-}];
+    Rule {
+        name: "sequential containers",
+        reason: "ZooKeeper makes a container with a number behind its name of a createContainer that says so, \
+                 and checks it as an ephemeral where the flags say that; no client library sends either, and \
+                 here both are BadArguments",
+        ends: true,
+        applies: |step, _, ours| {
+            requests(step).any(|request| is_odd_container(&request.op))
+                && says(ours, "BadArguments")
+        },
+    },
+    Rule {
+        name: "setWatches and ACLs",
+        reason: "ZooKeeper asks no ACL before it sends the events that a setWatches finds due, so that it tells \
+                 anyone of znodes that it would not show; here these events are judged as all others are",
+        ends: true,
+        applies: |step, theirs, ours| {
+            requests(step).any(|request| matches!(request.op, Op::SetWatches { .. }))
+                && lacks_only_events(theirs, ours)
+        },
+    },
+    Rule {
+        name: "createSession from a client",
+        reason: "with the opcode by which servers create sessions among themselves, a client can make \
+                 ZooKeeper send it a second handshake; here it is Unimplemented, as all that is no \
+                 client's request",
+        ends: true,
+        applies: |step, _, _| requests(step).any(|request| request.op.code() == CREATE_SESSION),
+    },
+];
+
+/// What the runner does not let two servers differ in, and why.
+pub const NOT_COMPARED: &[(&str, &str)] = &[
+    (
+        "whether a reattach with a wrong password closes the owner's connection",
+        "ZooKeeper closes the session's connection before it looks at the password, so that whoever guesses a \
+         session's number disconnects its owner; here the owner stays. The runner drops the connection on both",
+    ),
+    (
+        "the zxid in the header of a reply that shows no transaction",
+        "it is what the server had processed by then; Innkeeper's sessions and failed requests take a zxid \
+         each, ZooKeeper's nearly all do",
+    ),
+    (
+        "the order of children, ephemerals, identities, and of the events of a session's end",
+        "ZooKeeper keeps them in hash sets: their order is chance",
+    ),
+    (
+        "times, but for 0 and for what lies in one transaction",
+        "two requests fall into one millisecond by chance",
+    ),
+    (
+        "requests pipelined behind a setACL, and behind what changes a quota or what it counts",
+        "ZooKeeper judges them by the state before, as long as it is not applied: their answer is chance",
+    ),
+    (
+        "when containers and times to live are swept",
+        "chance; deleteContainer, by which it is done, is compared",
+    ),
+];
+
+const CREATE_SESSION: i32 = -10;
 
 /// The rule that explains two different answers, if there is one.
 pub fn rule(step: Option<&Step>, theirs: &Lines, ours: &Lines) -> Option<&'static Rule> {
     RULES.iter().find(|rule| (rule.applies)(step, theirs, ours))
+}
+
+fn says(lines: &Lines, what: &str) -> bool {
+    lines.iter().any(|(_, line)| line.contains(what))
+}
+
+/// Is everything that only ZooKeeper said an event of a znode that is there?
+fn lacks_only_events(theirs: &Lines, ours: &Lines) -> bool {
+    let mut ours = ours.iter().peekable();
+    let withheld = |line: &str| {
+        ["NodeCreated", "NodeDataChanged", "NodeChildrenChanged"]
+            .iter()
+            .any(|kind| line.starts_with(&format!("event {kind} ")))
+    };
+    let explained = theirs.iter().all(|line| {
+        if ours.peek() == Some(&line) {
+            ours.next();
+            true
+        } else {
+            withheld(&line.1)
+        }
+    });
+    explained && ours.next().is_none()
+}
+
+fn requests(step: Option<&Step>) -> impl Iterator<Item = &Request> {
+    match step {
+        Some(Step::Call(_, request)) => std::slice::from_ref(request),
+        Some(Step::Pipeline(_, requests)) => requests,
+        _ => &[],
+    }
+    .iter()
+}
+
+fn has_null(op: &Op) -> bool {
+    let null_acl = |acl: &Option<Vec<AclEntry>>| {
+        acl.as_ref().is_none_or(|acl| {
+            acl.iter()
+                .any(|entry| entry.scheme.is_none() || entry.id.is_none())
+        })
+    };
+    match op {
+        Op::Create { path, acl, .. } | Op::SetAcl { path, acl, .. } => {
+            path.is_none() || null_acl(acl)
+        }
+        Op::SetData { path, .. }
+        | Op::Read { path, .. }
+        | Op::Path { path, .. }
+        | Op::Version { path, .. }
+        | Op::Watch { path, .. } => path.is_none(),
+        Op::Multi { ops, .. } => ops.iter().any(has_null),
+        Op::SetWatches { paths, .. } => paths.iter().flatten().any(Option::is_none),
+        Op::Auth {
+            scheme,
+            credentials,
+        } => scheme.is_none() || credentials.is_none(),
+        Op::Sasl { token } => token.is_none(),
+        Op::Reconfig { .. } | Op::Ping | Op::WhoAmI | Op::Close | Op::Unknown { .. } => false,
+    }
+}
+
+fn is_odd_container(op: &Op) -> bool {
+    match op {
+        Op::Create {
+            op: CreateOp::Container,
+            flags,
+            ..
+        } => *flags != 4,
+        Op::Multi { ops, .. } => ops.iter().any(is_odd_container),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::PathOp;
+
+    fn ask(path: Option<&[u8]>) -> Step {
+        let op = Op::Path {
+            op: PathOp::GetAcl,
+            path: path.map(<[u8]>::to_vec),
+        };
+        Step::Call(0, op.into())
+    }
+
+    fn lines(line: &str) -> Lines {
+        vec![(0, line.to_owned())]
+    }
+
+    #[test]
+    fn only_events_of_what_is_there_may_be_withheld() {
+        let event = |kind: &str| (0, format!("event {kind} \"~/a\" state=3 zxid=-1"));
+        let reply = || (0, "setWatches: Ok(0) zxid=some".to_owned());
+        let both = vec![event("NodeCreated"), event("NodeDeleted"), reply()];
+        assert!(lacks_only_events(&both, &vec![both[1].clone(), reply()]));
+        assert!(!lacks_only_events(&both, &vec![both[0].clone(), reply()]));
+        assert!(!lacks_only_events(&both, &both[..2].to_vec()));
+        // Nothing that ZooKeeper did not say may come.
+        assert!(!lacks_only_events(&vec![reply()], &both));
+    }
+
+    #[test]
+    fn a_rule_excuses_its_own_request_and_no_other() {
+        let (theirs, ours) = (
+            lines("getAcl: MarshallingError(-5)"),
+            lines("getAcl: NoNode"),
+        );
+        let with_null = ask(None);
+        assert_eq!(
+            rule(Some(&with_null), &theirs, &ours).map(|rule| rule.name),
+            Some("null texts")
+        );
+        assert!(rule(Some(&ask(Some(b"/a"))), &theirs, &ours).is_none());
+        // Where ZooKeeper takes the null for something, so must Innkeeper.
+        assert!(rule(Some(&with_null), &lines("getAcl: Ok(0)"), &ours).is_none());
+        assert!(rule(None, &theirs, &ours).is_none());
+    }
 }

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use innkeeper_oracle::compare::{Both, Report};
 use innkeeper_oracle::coverage::Coverage;
+use innkeeper_oracle::deliberate::NOT_COMPARED;
 use innkeeper_oracle::op::Case;
 use innkeeper_oracle::servers::{Programs, Which};
 use innkeeper_oracle::{directed, generate, shrink};
@@ -188,6 +189,9 @@ impl Session {
         println!("{}", self.coverage);
         for (name, (times, reason)) in &self.excused {
             println!("deliberate, {times} times: {name}\n    {reason}");
+        }
+        for (what, reason) in NOT_COMPARED {
+            println!("not compared: {what}\n    {reason}");
         }
         println!("{count} cases, {} differences", self.differences);
         let mut good = self.differences == 0;

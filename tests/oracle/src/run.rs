@@ -13,28 +13,25 @@
 //! A session whose connection the server has closed reattaches before its next request; one that
 //! has expired begins anew. Both are part of what is compared.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::time::Duration;
+mod server;
 
-use anyhow::{Context as _, bail, ensure};
+pub use server::Server;
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use innkeeper_proto::ErrorCode;
 
 use crate::answer::{self, Names, Pair};
 use crate::connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, Connection, Hello, Received};
-use crate::op::{
-    AclEntry, Case, Context, CreateOp, Credential, Damage, Op, ReadOp, Request, Slot, Step,
-    VersionOp,
-};
+use crate::op::{Context, Credential, Damage, Op, ReadOp, Request, Slot, Step, VersionOp};
 use crate::wire::Input;
+use server::create;
 
 /// The super user, as the servers are started.
 pub const SUPER: &[u8] = b"super:super";
 /// Where sessions that are to expire leave a mark.
 const MARKS: &str = "/oracle-marks";
-/// The timeout that a session which is to expire asks for: the shortest.
-const EXPIRY_MS: i32 = 1;
 /// How long it may take to expire.
 const EXPIRED_WITHIN: Duration = Duration::from_secs(30);
 /// The xid of barriers; a case's own count stays far below.
@@ -68,151 +65,6 @@ struct Session {
     connected_zxid: i64,
 }
 
-/// A server, and the session that keeps house there.
-pub struct Server {
-    address: SocketAddr,
-    keeper: Connection,
-    xid: i32,
-}
-
-impl Server {
-    /// Opens the keeper's session.
-    pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let mut keeper = Connection::open(address)?;
-        // As long as the servers allow: far longer than any case.
-        let welcome = keeper
-            .handshake(&Hello::new(i32::MAX, None))
-            .context("the server refused a session")?;
-        ensure!(welcome.session != 0, "the server refused a session");
-        let mut server = Self {
-            address,
-            keeper,
-            xid: 0,
-        };
-        let auth = Op::Auth {
-            scheme: Some(b"digest".to_vec()),
-            credentials: Some(SUPER.to_vec()),
-        };
-        ensure!(
-            server.keep(auth)?.0 == 0,
-            "the server does not know the super user"
-        );
-        server.keep(create(MARKS, 0))?;
-        Ok(server)
-    }
-
-    /// One request of the keeper's: the error, and the body.
-    fn keep(&mut self, op: Op) -> anyhow::Result<(i32, Vec<u8>)> {
-        self.xid += 1;
-        let xid = op.fixed_xid().unwrap_or(self.xid);
-        let context = Context {
-            root: "",
-            newest_zxid: 0,
-            connected_zxid: 0,
-        };
-        self.keeper.send(&Request::from(op).frame(xid, &context));
-        loop {
-            let Received::Frame(frame) = self.keeper.receive(ANSWER_TIMEOUT) else {
-                bail!("the server no longer answers the keeper's session");
-            };
-            let mut input = Input::new(&frame);
-            if let (Some(found), Some(_), Some(error)) = (input.i32(), input.i64(), input.i32())
-                && found == xid
-            {
-                return Ok((error, input.rest().to_vec()));
-            }
-        }
-    }
-
-    fn children(&mut self, path: &str) -> anyhow::Result<Vec<String>> {
-        let (error, body) = self.keep(read(ReadOp::GetChildren, path, false))?;
-        if error != 0 {
-            return Ok(Vec::new());
-        }
-        let list = Input::new(&body).list(Input::bytes).flatten();
-        Ok(list
-            .unwrap_or_default()
-            .into_iter()
-            .map(|name| {
-                format!(
-                    "{path}/{}",
-                    String::from_utf8_lossy(&name.unwrap_or_default())
-                )
-            })
-            .collect())
-    }
-
-    /// Removes a znode and what is below it.
-    fn remove(&mut self, path: &str) -> anyhow::Result<()> {
-        for child in self.children(path)? {
-            self.remove(&child)?;
-        }
-        self.keep(Op::Version {
-            op: VersionOp::Delete,
-            path: Some(path.as_bytes().to_vec()),
-            version: -1,
-        })?;
-        Ok(())
-    }
-
-    /// Waits until a znode is gone.
-    fn gone(&mut self, path: &str) -> anyhow::Result<bool> {
-        if self.keep(read(ReadOp::Exists, path, true))?.0 != 0 {
-            return Ok(true);
-        }
-        // The next thing that comes is the event.
-        Ok(matches!(
-            self.keeper.receive(EXPIRED_WITHIN),
-            Received::Frame(_)
-        ))
-    }
-
-    /// Runs a case below `root`.
-    pub fn run(&mut self, case: &Case, root: &str) -> anyhow::Result<Transcript> {
-        ensure!(
-            self.keep(create(root, 0))?.0 == 0,
-            "the root {root} cannot be created"
-        );
-        let mut run = Run {
-            server: self,
-            root,
-            names: Names::default(),
-            sessions: Vec::new(),
-            newest_zxid: 0,
-            transcript: Transcript {
-                steps: Vec::new(),
-                pairs: HashMap::new(),
-            },
-        };
-        let mut lines = Lines::new();
-        for (slot, opening) in case.sessions.iter().enumerate() {
-            run.sessions.push(Session {
-                connection: None,
-                id: 0,
-                password: Vec::new(),
-                timeout_ms: opening.timeout_ms,
-                read_only: opening.read_only,
-                generation: 0,
-                xid: 0,
-                newest_zxid: 0,
-                connected_zxid: 0,
-            });
-            run.begin(slot, &mut lines)?;
-        }
-        run.transcript.steps.push(lines);
-        for step in &case.steps {
-            let mut lines = Lines::new();
-            run.step(step, &mut lines)?;
-            run.barrier(&mut lines, ends_a_session(step));
-            run.transcript.steps.push(lines);
-        }
-        let transcript = run.end();
-        self.remove(root)?;
-        self.remove(&format!("/zookeeper/quota{root}"))?;
-        Ok(transcript)
-    }
-}
-
 /// Does the step delete ephemerals in an order that is chance?
 fn ends_a_session(step: &Step) -> bool {
     let closes = |request: &Request| request.op == Op::Close;
@@ -220,7 +72,7 @@ fn ends_a_session(step: &Step) -> bool {
         Step::Call(_, request) => closes(request),
         Step::Pipeline(_, requests) => requests.iter().any(closes),
         Step::Expire(_) => true,
-        Step::Reattach { .. } | Step::Drop(_) => false,
+        Step::Reattach { .. } | Step::Raw(..) | Step::Drop(_) => false,
     }
 }
 
@@ -377,8 +229,15 @@ impl Run<'_> {
                     && *with != Credential::Ahead
                 {
                     // ZooKeeper closes the owner's connection, Innkeeper does not: see
-                    // `deliberate::WRONG_PASSWORD`. Both go on without it.
+                    // `deliberate::NOT_COMPARED`. Both go on without it.
                     self.sessions[*slot].connection = None;
+                }
+            }
+            Step::Raw(slot, bytes) => {
+                self.connect(*slot, lines)?;
+                if let Some(mut connection) = self.sessions[*slot].connection.take() {
+                    connection.send(bytes);
+                    self.until_closed(*slot, &mut connection, lines);
                 }
             }
             Step::Drop(slot) => self.sessions[*slot].connection = None,
@@ -388,12 +247,7 @@ impl Run<'_> {
     }
 
     fn expire(&mut self, slot: Slot, lines: &mut Lines) -> anyhow::Result<()> {
-        if self.sessions[slot].id == 0 {
-            self.begin(slot, lines)?;
-        }
-        if !self.reattach(slot, Credential::Right, EXPIRY_MS, lines)? {
-            return Ok(());
-        }
+        self.connect(slot, lines)?;
         let mark = format!("{MARKS}{}-{slot}", self.root);
         let xid = self.next_xid(slot);
         let context = self.context(slot);
@@ -584,28 +438,5 @@ impl Run<'_> {
             }
         }
         self.transcript
-    }
-}
-
-fn create(path: &str, flags: i32) -> Op {
-    Op::Create {
-        op: CreateOp::Create,
-        path: Some(path.as_bytes().to_vec()),
-        data: Some(Vec::new()),
-        acl: Some(vec![AclEntry {
-            perms: 31,
-            scheme: Some(b"world".to_vec()),
-            id: Some(b"anyone".to_vec()),
-        }]),
-        flags,
-        ttl_ms: 0,
-    }
-}
-
-fn read(op: ReadOp, path: &str, watch: bool) -> Op {
-    Op::Read {
-        op,
-        path: Some(path.as_bytes().to_vec()),
-        watch,
     }
 }

@@ -170,8 +170,8 @@ pub(crate) struct Attached {
     pub(crate) heartbeat: Arc<Heartbeat>,
     /// What the client is before it says anything.
     pub(crate) identities: Vec<Identity>,
-    /// What the client said that it has seen.
-    pub(crate) last_zxid_seen: i64,
+    /// What had been applied here when it came: at least what the client has seen.
+    pub(crate) zxid: Zxid,
     /// How the service knows it.
     pub(crate) standing: Standing,
     pub(crate) timeout_ms: u32,
@@ -200,7 +200,7 @@ impl<R: Runtime> Session<R> {
             round: 0,
             arrived: VecDeque::new(),
             judged: Zxid(0),
-            last_zxid: attached.last_zxid_seen.max(0),
+            last_zxid: attached.zxid.0 as i64,
             syncs: Syncs::default(),
             now,
             tally: Tally::default(),

@@ -123,6 +123,15 @@ impl<R: Runtime> Session<R> {
             return Ok(false);
         };
         let xid = front.reply_xid();
+        // A reply made without a view or an apply carries the last zxid sent. ZooKeeper answers
+        // credentials before it looks at any, and what is no request before it has one.
+        // (tests: `credentials_are_answered_without_a_zxid`,
+        // `an_operation_that_is_not_served_is_answered_and_then_the_connection_ends`)
+        let zxid = match &front.body {
+            Body::Plain(Request::Auth(_)) | Body::Sasl(_) => 0,
+            Body::Refused(ErrorCode::Unimplemented) => -1,
+            _ => self.last_zxid,
+        };
         let error = match front.state {
             State::InFlight(_) => return Ok(false),
             State::Syncing(number) if number > self.syncs.confirmed => return Ok(false),
@@ -149,7 +158,7 @@ impl<R: Runtime> Session<R> {
                     *error
                 }
                 Body::Sasl(answer) => {
-                    let (out, zxid) = (&mut wire.output, self.last_zxid);
+                    let out = &mut wire.output;
                     match answer {
                         SaslAnswer::Token(token) => {
                             let token = token.as_deref().map(str::as_bytes);
@@ -184,8 +193,7 @@ impl<R: Runtime> Session<R> {
                 Body::Plain(_) => return self.read(view, wire).await,
             },
         };
-        // A reply made without a view or an apply carries the last zxid sent.
-        reply::encode_error(&mut wire.output, xid, self.last_zxid, error);
+        reply::encode_error(&mut wire.output, xid, zxid, error);
         self.pop_front();
         Ok(true)
     }
