@@ -37,6 +37,9 @@ impl<R: Runtime> Session<R> {
                 break;
             }
             match item {
+                // It may be the event of a request behind the front one, whose answer comes first.
+                // (test: `an_answer_goes_before_the_events_of_later_requests`)
+                Item::Event { .. } if !reply_follows && self.front_waits_for_nothing() => break,
                 Item::Event { .. } => self.send_event(wire),
                 Item::Result { .. } => {
                     if !self.settle(wire)? {
@@ -50,6 +53,19 @@ impl<R: Runtime> Session<R> {
             }
         }
         Ok(moved)
+    }
+
+    /// Whether the front request is answered without a view and without an apply.
+    fn front_waits_for_nothing(&self) -> bool {
+        let Some(front) = self.requests.front().filter(|_| self.examined > 0) else {
+            return false;
+        };
+        match front.state {
+            State::InFlight(_) => false,
+            State::Failed(..) => true,
+            State::Syncing(number) => number <= self.syncs.confirmed,
+            State::Waiting => !front.body.needs_view(),
+        }
     }
 
     /// Drops the events of persistent watches that no authorizer lets through. A one-shot watch
