@@ -99,7 +99,7 @@ fn over_quota() -> Vec<Step> {
     let mut steps = Vec::new();
     for limits in [
         &b"count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=3"[..],
-        b"count=-1,bytes=-1=;byteHardLimit=12;countHardLimit=-1",
+        b"count=-1,bytes=-1=;byteHardLimit=40;countHardLimit=-1",
         b"count=1,bytes=1",
     ] {
         let plain = |path: &str, data: &[u8]| Op::Create {
