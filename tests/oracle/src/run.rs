@@ -307,11 +307,22 @@ impl Run<'_> {
         } else {
             ANSWER_TIMEOUT
         };
+        let mut events: Vec<Vec<u8>> = Vec::new();
         while let Some((request, &xid)) = next {
-            match connection.receive(timeout) {
-                Received::Frame(frame) if Input::new(&frame).i32() == Some(-1) => {
-                    self.event(slot, &frame, lines);
-                }
+            let received = connection.receive(timeout);
+            if let Received::Frame(frame) = &received
+                && Input::new(frame).i32() == Some(-1)
+            {
+                events.push(frame.clone());
+                continue;
+            }
+            if request.op == Op::Close {
+                events.sort_by_key(|frame| answer::event_key(frame));
+            }
+            for frame in events.drain(..) {
+                self.event(slot, &frame, lines);
+            }
+            match received {
                 Received::Frame(frame) => {
                     let answer = answer::reply(&request.op, &frame, xid, &mut self.names);
                     let back = self.seen(slot, answer.zxid);
