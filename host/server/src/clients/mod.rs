@@ -377,7 +377,7 @@ impl Present {
             }
             let sizes = sent.answers.iter().map(|(bytes, _)| *bytes);
             if let (Some(last), Some(min), Some(max)) = (
-                sizes.clone().last(),
+                sizes.clone().next_back(),
                 sizes.clone().min(),
                 sizes.clone().max(),
             ) {

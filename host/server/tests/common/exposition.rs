@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The labels of a sample, in order.
+pub type Labels = Vec<(String, String)>;
+
 /// One metric.
 #[derive(Debug, Default)]
 pub struct Family {
     pub kind: String,
     pub help: String,
     /// Name as it stands there, labels, value.
-    pub samples: Vec<(String, Vec<(String, String)>, f64)>,
+    pub samples: Vec<(String, Labels, f64)>,
 }
 
 /// All metrics by name. Panics with the line at fault.
@@ -65,7 +68,7 @@ fn is_name(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
-fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
+fn sample(line: &str) -> (String, Labels, f64) {
     let (head, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
     let value = match value {
         "NaN" => f64::NAN,
@@ -83,7 +86,7 @@ fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
 }
 
 /// `a="b",c="d"`, a comma at the end allowed.
-fn labels(mut rest: &str, line: &str) -> Vec<(String, String)> {
+fn labels(mut rest: &str, line: &str) -> Labels {
     let mut labels = Vec::new();
     while !rest.is_empty() {
         let (label, behind) = rest.split_once("=\"").unwrap_or_else(|| panic!("{line}"));
