@@ -57,7 +57,7 @@ pub const RULES: &[Rule] = &[
         ends: true,
         applies: |step, theirs, ours| {
             requests(step).any(|request| matches!(request.op, Op::SetWatches { .. }))
-                && lacks_only_events(theirs, ours)
+                && lacks_only_events(&plain(theirs), &plain(ours))
         },
     },
     Rule {
@@ -99,7 +99,7 @@ pub const RULES: &[Rule] = &[
             let empty = Some(Vec::new());
             requests(step).any(
                 |request| matches!(&request.op, Op::SetWatches { paths, .. } if paths.iter().flatten().any(|path| *path == empty)),
-            ) && without_empty(theirs) == without_empty(ours)
+            ) && without_empty(&plain(theirs)) == without_empty(&plain(ours))
         },
     },
     Rule {
