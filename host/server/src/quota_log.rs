@@ -32,12 +32,14 @@ impl QuotaLog {
             }
             self.said_ms.store(applied.time_ms, Ordering::Relaxed);
             said = true;
+            // Not inside the macro, which looks at nothing while nobody listens.
+            let unsaid = self.unsaid.swap(0, Ordering::Relaxed);
             tracing::warn!(
                 path = %over.path,
                 wanted = over.wanted,
                 limit = over.limit,
                 refused = over.hard,
-                not_logged = self.unsaid.swap(0, Ordering::Relaxed),
+                not_logged = unsaid,
                 "a write goes beyond the quota's limit of {}; delete something below the path, or raise the limit",
                 match over.of {
                     Quantity::Count => "znodes",

@@ -552,7 +552,7 @@ fn times_to_live_are_served_where_they_are_enabled() {
 
 /// Opcode 20 is a leader's own in ZooKeeper, but it takes it from clients, too.
 #[test]
-fn a_container_is_deleted_by_whoever_asks() {
+fn a_container_is_deleted_on_request() {
     let server = Running::start();
     let mut client = server.client();
     client.must(Request::CreateContainer(creation("/c", b"", 4)));

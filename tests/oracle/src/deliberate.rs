@@ -51,6 +51,26 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "deleteContainer and ACLs",
+        reason: "ZooKeeper asks no ACL before a client's deleteContainer, so that anyone can delete any childless \
+                 znode but an ephemeral; here it takes DELETE on the parent, as a delete does",
+        ends: true,
+        applies: |step, theirs, ours| {
+            let sweeps = |op: &Op| {
+                matches!(
+                    op,
+                    Op::Path {
+                        op: PathOp::DeleteContainer,
+                        ..
+                    }
+                )
+            };
+            requests(step).any(|request| sweeps(&request.op))
+                && says(ours, "NoAuth")
+                && !says(theirs, "NoAuth")
+        },
+    },
+    Rule {
         name: "setWatches and ACLs",
         reason: "ZooKeeper asks no ACL before it sends the events that a setWatches finds due, so that it tells \
                  anyone of znodes that it would not show; here these events are judged as all others are",
@@ -138,7 +158,7 @@ pub const NOT_COMPARED: &[(&str, &str)] = &[
     ),
     (
         "when containers and times to live are swept",
-        "chance; deleteContainer, by which it is done, is compared",
+        "chance; deleteContainer, which does the same, is compared",
     ),
 ];
 

@@ -303,9 +303,8 @@ impl<'a> Change<'a> {
         Ok(OpReply::Deleted)
     }
 
-    /// deleteContainer, which ZooKeeper's own sweeper sends: no ACL is asked, and any childless
-    /// znode but an ephemeral goes. So it is for clients, too; only below `/innkeeper`, which
-    /// ZooKeeper does not have, the ACL decides as for a delete.
+    /// deleteContainer, which ZooKeeper's own sweeper sends, and a client may: any childless znode
+    /// but an ephemeral goes.
     fn delete_container(
         &mut self,
         path: &str,
@@ -319,15 +318,15 @@ impl<'a> Change<'a> {
         let body = self.nodes.body(slot).expect("found as existing");
         let parent = self.find_parent(parent_path)?;
         let parent_body = self.nodes.body(parent).expect("found as existing");
-        if path::is_at_or_below(path, path::INNKEEPER) {
-            authority.check(&parent_body.acl, Perms::DELETE)?;
-        }
         if body.num_children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
         if let Owner::Session(_) = body.owner() {
             return Err(ErrorCode::BadVersion);
         }
+        // ZooKeeper asks no ACL here, so that whoever sends this opcode can delete any childless
+        // znode but an ephemeral. (script `state/containers`)
+        authority.check(&parent_body.acl, Perms::DELETE)?;
         if is_own_root(path) && !authority.is_super() {
             return Err(ErrorCode::NoAuth);
         }

@@ -383,6 +383,7 @@ impl Model {
                 if self.is_ephemeral(path) {
                     return Err(ErrorCode::BadVersion);
                 }
+                permit(&self.znodes[&parent(path)?].acl, Perms::DELETE, identities)?;
                 self.remove(path);
                 Ok("deleted".to_owned())
             }
