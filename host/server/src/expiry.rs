@@ -64,6 +64,10 @@ impl Heartbeat {
         );
     }
 
+    fn is_longer_than(&self, timeout_ticks: u64) -> bool {
+        self.timeout_ticks.load(Ordering::Relaxed) > timeout_ticks
+    }
+
     fn due_tick(&self) -> u64 {
         self.heard_tick.load(Ordering::Relaxed) + self.timeout_ticks.load(Ordering::Relaxed)
     }
@@ -140,14 +144,15 @@ impl Expiry {
         let timeout_ticks = u64::from(timeout_ms.div_ceil(self.tick_ms)) + 1;
         let now_tick = self.now_tick();
         let mut wheel = self.wheel.lock();
-        if let Some(heartbeat) = wheel.sessions.get(&session) {
+        let known = wheel.sessions.get(&session);
+        // With a shorter timeout its slot may come too late: it gets a heartbeat of its own, and
+        // what stands in the old slot is nobody's.
+        if let Some(heartbeat) = known.filter(|known| !known.is_longer_than(timeout_ticks)) {
             heartbeat.attachment.store(attachment, Ordering::Relaxed);
             heartbeat
                 .timeout_ticks
                 .store(timeout_ticks, Ordering::Relaxed);
             heartbeat.touch(now_tick);
-            // It may stand in a slot that comes too late for a shorter timeout; that errs to the
-            // long side once, and never for long: slots come around.
             return;
         }
         let heartbeat = Arc::new(Heartbeat {
@@ -288,6 +293,20 @@ mod tests {
         }
         heartbeat.touch(expiry.now_tick());
         assert_eq!(next(&expiry, 20_000), Some((10_001, Step::Probe(SESSION))));
+    }
+
+    #[test]
+    fn a_shorter_timeout_holds_at_once_and_a_longer_one_too() {
+        let expiry = Expiry::new(100);
+        expiry.opened(SESSION, 1, 10_000);
+        expiry.tick();
+        expiry.opened(SESSION, 2, 1000);
+        assert_eq!(expiry.len(), 1);
+        assert_eq!(next(&expiry, 200), Some((11, Step::Probe(SESSION))));
+        expiry.opened(SESSION, 3, 10_000);
+        assert_eq!(next(&expiry, 200), Some((101, Step::Probe(SESSION))));
+        expiry.heartbeat(SESSION).unwrap().nothing_buffered();
+        assert_eq!(next(&expiry, 2), Some((1, Step::Expire(SESSION, 3))));
     }
 
     #[test]
