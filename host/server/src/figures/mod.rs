@@ -2,10 +2,10 @@
 //!
 //! 1. The parts of the node record as they work, in [`Figures`]: connections in shards of sums,
 //!    apply and the log in summaries.
-//! 2. Whoever shows figures calls [`rows`]: the recorded ones and what can be asked of the state,
+//! 2. Whoever shows figures calls `rows`: the recorded ones and what can be asked of the state,
 //!    each once, under ZooKeeper's name where it has one and as `innkeeper_*` otherwise.
-//! 3. [`lines`](render::lines) makes the pairs of name and value of `mntr` and of
-//!    `/commands/monitor`; [`crate::metrics`] makes Prometheus's text.
+//! 3. `render::lines` makes the pairs of name and value of `mntr` and of
+//!    `/commands/monitor`; `metrics.rs` makes Prometheus's text.
 //!
 //! A row of ZooKeeper's that says something of a part that is not here (its processors' queues,
 //! Netty, the quorum's learners) is there and empty, as it is in ZooKeeper where the part has
