@@ -13,36 +13,16 @@ version=3.9.5
 home=$target_dir/zookeeper/$version-admin
 
 fetch() {
-    [ -f "$home/fetched" ] && return
-    command -v java >/dev/null 2>&1 || need_packages "a real ZooKeeper runs on Java" default-jre-headless
-    command -v mvn >/dev/null 2>&1 || need_packages "ZooKeeper is fetched with Maven" maven
-    say "fetching ZooKeeper $version with its admin server"
-    mkdir -p "$home"
-    cat >"$home/pom.xml" <<POM
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>innkeeper</groupId>
-  <artifactId>admin-shapes</artifactId>
-  <version>1</version>
-  <dependencies>
-    <dependency><groupId>org.apache.zookeeper</groupId><artifactId>zookeeper</artifactId><version>$version</version></dependency>
-    <dependency><groupId>org.apache.zookeeper</groupId><artifactId>zookeeper-prometheus-metrics</artifactId><version>3.9.4</version></dependency>
-    <dependency><groupId>io.dropwizard.metrics</groupId><artifactId>metrics-core</artifactId><version>4.1.12.1</version></dependency>
-    <dependency><groupId>org.xerial.snappy</groupId><artifactId>snappy-java</artifactId><version>1.1.10.5</version></dependency>
-    <dependency><groupId>org.eclipse.jetty</groupId><artifactId>jetty-server</artifactId><version>9.4.58.v20250814</version></dependency>
-    <dependency><groupId>org.eclipse.jetty</groupId><artifactId>jetty-servlet</artifactId><version>9.4.58.v20250814</version></dependency>
-    <dependency><groupId>com.fasterxml.jackson.core</groupId><artifactId>jackson-databind</artifactId><version>2.15.2</version></dependency>
-  </dependencies>
-</project>
-POM
-    mvn --batch-mode --quiet -f "$home/pom.xml" \
-        dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$home/lib" >&2 ||
-        fail "Maven could not fetch ZooKeeper $version. Is the network there?"
-    : >"$home/fetched"
-}
-
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    # ZooKeeper marks as "provided" what its own tarball carries beside it: the
+    # server does not start without metrics-core, so it is named here.
+    fetch_jars "$home" \
+        org.apache.zookeeper:zookeeper:$version \
+        org.apache.zookeeper:zookeeper-prometheus-metrics:3.9.4 \
+        io.dropwizard.metrics:metrics-core:4.1.12.1 \
+        org.xerial.snappy:snappy-java:1.1.10.5 \
+        org.eclipse.jetty:jetty-server:9.4.58.v20250814 \
+        org.eclipse.jetty:jetty-servlet:9.4.58.v20250814 \
+        com.fasterxml.jackson.core:jackson-databind:2.15.2
 }
 
 # A server in folder $1 with client port $2 and more lines of configuration on stdin.

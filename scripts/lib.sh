@@ -31,3 +31,34 @@ need_packages() {
         { apt-get update >&2 && apt-get install -y --no-install-recommends --no-remove "$@" >&2; } ||
         fail "apt-get could not install $*. Install them by hand and run make again."
 }
+
+# fetch_jars FOLDER GROUP:ARTIFACT:VERSION... : puts the jars and what they need at run
+# time into FOLDER/lib, from Maven Central, unless they are there.
+fetch_jars() {
+    fetch_home=$1
+    shift
+    [ -f "$fetch_home/fetched" ] && return
+    command -v java >/dev/null 2>&1 || need_packages "a real ZooKeeper runs on Java" default-jre-headless
+    command -v mvn >/dev/null 2>&1 || need_packages "ZooKeeper is fetched with Maven" maven
+    say "fetching $*"
+    mkdir -p "$fetch_home"
+    {
+        printf '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>\n'
+        printf '<groupId>innkeeper</groupId><artifactId>jars</artifactId><version>1</version><dependencies>\n'
+        for jar in "$@"; do
+            rest=${jar#*:}
+            printf '<dependency><groupId>%s</groupId><artifactId>%s</artifactId><version>%s</version></dependency>\n' \
+                "${jar%%:*}" "${rest%%:*}" "${rest#*:}"
+        done
+        printf '</dependencies></project>\n'
+    } >"$fetch_home/pom.xml"
+    mvn --batch-mode --quiet -f "$fetch_home/pom.xml" \
+        dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$fetch_home/lib" >&2 ||
+        fail "Maven could not fetch $*. Is the network there?"
+    : >"$fetch_home/fetched"
+}
+
+free_port() {
+    # The kernel's own pick: an ephemeral port that was free a moment ago.
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}

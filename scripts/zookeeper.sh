@@ -14,35 +14,12 @@ version=3.9.5
 home=$target_dir/zookeeper/$version
 
 fetch() {
-    [ -f "$home/fetched" ] && return
-    command -v java >/dev/null 2>&1 || need_packages "a real ZooKeeper runs on Java" default-jre-headless
-    command -v mvn >/dev/null 2>&1 || need_packages "ZooKeeper is fetched with Maven" maven
-    say "fetching ZooKeeper $version"
-    mkdir -p "$home"
     # ZooKeeper marks as "provided" what its own tarball carries beside it: the
     # server does not start without metrics-core, so it is named here.
-    cat >"$home/pom.xml" <<POM
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>innkeeper</groupId>
-  <artifactId>golden-check</artifactId>
-  <version>1</version>
-  <dependencies>
-    <dependency><groupId>org.apache.zookeeper</groupId><artifactId>zookeeper</artifactId><version>$version</version></dependency>
-    <dependency><groupId>io.dropwizard.metrics</groupId><artifactId>metrics-core</artifactId><version>4.1.12.1</version></dependency>
-    <dependency><groupId>org.xerial.snappy</groupId><artifactId>snappy-java</artifactId><version>1.1.10.5</version></dependency>
-  </dependencies>
-</project>
-POM
-    mvn --batch-mode --quiet -f "$home/pom.xml" \
-        dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$home/lib" >&2 ||
-        fail "Maven could not fetch ZooKeeper $version. Is the network there?"
-    : >"$home/fetched"
-}
-
-free_port() {
-    # The kernel's own pick: an ephemeral port that was free a moment ago.
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    fetch_jars "$home" \
+        org.apache.zookeeper:zookeeper:$version \
+        io.dropwizard.metrics:metrics-core:4.1.12.1 \
+        org.xerial.snappy:snappy-java:1.1.10.5
 }
 
 run() {

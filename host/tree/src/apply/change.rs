@@ -297,9 +297,7 @@ impl<'a> Change<'a> {
         if is_own_root(path) && !authority.is_super() {
             return Err(ErrorCode::NoAuth);
         }
-        let (acl, parent_acl) = (body.acl.clone(), parent_body.acl.clone());
-        self.remove(path.into(), slot, parent, acl);
-        self.children_changed(parent_path, parent_acl);
+        self.take_out(path.into(), slot);
         Ok(OpReply::Deleted)
     }
 
@@ -330,21 +328,23 @@ impl<'a> Change<'a> {
         if is_own_root(path) && !authority.is_super() {
             return Err(ErrorCode::NoAuth);
         }
-        let (acl, parent_acl) = (body.acl.clone(), parent_body.acl.clone());
-        self.remove(path.into(), slot, parent, acl);
-        self.children_changed(parent_path, parent_acl);
+        self.take_out(path.into(), slot);
         Ok(OpReply::Deleted)
     }
 
     /// Deletes what goes by itself, an ephemeral or an unused container: nothing is checked.
     pub(super) fn delete_unasked(&mut self, path: String, slot: u32) {
         self.let_views_in();
+        self.take_out(path.into(), slot);
+    }
+
+    /// Takes a znode out, and says so to whoever watches it or its parent.
+    fn take_out(&mut self, path: Arc<str>, slot: u32) {
         let parent = self.nodes.parent(slot);
         let Some((body, above)) = self.nodes.body(slot).zip(self.nodes.body(parent)) else {
             return;
         };
         let (acl, parent_acl) = (body.acl.clone(), above.acl.clone());
-        let path: Arc<str> = path.into();
         self.remove(path.clone(), slot, parent, acl);
         self.children_changed(path::parent(&path), parent_acl);
     }
