@@ -38,6 +38,9 @@ const HOUSE: &[(&str, &[&str])] = &[
             "innkeeper-tree",
         ],
     ),
+    // Another mind about the protocol: it takes only the names of numbers from proto, so that a
+    // mistake of its decoders is not made twice.
+    ("innkeeper-oracle", &["innkeeper-proto"]),
     // Any client in any language could stand in its place.
     ("innkeeper-consumer", &[]),
     // Measures the sandbox alone, and a server from outside.
@@ -60,6 +63,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("wit-parser", &[]),
     ("axum", &["innkeeper-server"]),
     ("hyper", &["innkeeper-server"]),
+    ("tokio-rustls", &["innkeeper-server"]),
     // Chance and the system's calls come through `Runtime`; rustix serves the demo, too, which
     // signals its processes.
     ("getrandom", &["innkeeper-runtime"]),

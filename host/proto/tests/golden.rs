@@ -306,12 +306,6 @@ fn zookeeper_requests() -> Vec<(&'static str, i32, Request, Encoding)> {
             Same,
         ),
         (
-            "request_null_path",
-            4,
-            Request::GetData(read("", true)),
-            NullBecomesEmpty,
-        ),
-        (
             "request_auth",
             xid::AUTH,
             auth("digest", b"alice:secret"),
@@ -748,6 +742,16 @@ fn unknown_operations_and_check_alone_are_unimplemented() {
     }
 }
 
+/// ZooKeeper fails on a null path with MarshallingError, wherever one stands.
+#[test]
+fn a_null_path_in_zookeepers_bytes_is_refused() {
+    let frame = body(&lookup(ZOOKEEPER, "request_null_path"));
+    let (header, refused) = Request::decode(frame).expect("a header");
+    assert_eq!((header.xid, header.op), (4, OpCode::GetData.as_i32()));
+    let refused = refused.expect_err("no path");
+    assert_eq!(refused.error_code(), ErrorCode::MarshallingError);
+}
+
 #[test]
 fn every_golden_line_is_compared() {
     let mut compared = vec!["check_alone".to_owned()];
@@ -763,10 +767,8 @@ fn every_golden_line_is_compared() {
     lines.sort();
     assert_eq!(compared, lines);
 
-    let mut compared: Vec<String> = zookeeper_requests()
-        .iter()
-        .map(|case| case.0.to_owned())
-        .collect();
+    let mut compared = vec!["request_null_path".to_owned()];
+    compared.extend(zookeeper_requests().iter().map(|case| case.0.to_owned()));
     compared.extend(
         connect_requests()
             .iter()
