@@ -2,8 +2,8 @@
 //!
 //! 1. A client creates `/zookeeper/quota/<path>/zookeeper_limits`: from then on [`Quotas`] has
 //!    `<path>`.
-//! 2. It creates `zookeeper_stats` beside it: apply counts the subtree and writes the znodes
-//!    and bytes there as a [`Track`], whatever the client had put.
+//! 2. It creates `zookeeper_stats` beside it: at the end of the command apply counts the
+//!    subtree and writes the znodes and bytes there as a [`Track`], whatever the client had put.
 //! 3. With each change of a znode below `<path>`, apply adds the difference to the statistics of
 //!    the deepest quota above it, without touching that znode's Stat.
 //! 4. A write that enforces quotas is held against the limits first: beyond a hard one it is
@@ -25,6 +25,10 @@ const COUNT: &str = "count";
 const COUNT_HARD_LIMIT: &str = "countHardLimit";
 const BYTES: &str = "bytes";
 const BYTES_HARD_LIMIT: &str = "byteHardLimit";
+
+/// The longest text, in bytes, that is read as limits or statistics: every write below a quota
+/// reads them. Those that ZooKeeper writes have fewer than 200.
+const TEXT_BYTES: usize = 4 * 1024;
 
 /// The quota that a znode of that name belongs to, if it can: what follows `/zookeeper/quota`
 /// in its parent's path, which is not empty for one that states limits.
@@ -116,9 +120,12 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    /// Reads a text; `None` where ZooKeeper's parser fails.
-    /// (test: `tracks_are_read_and_written_as_zookeeper_does`)
+    /// Reads a text; `None` where ZooKeeper's parser fails, or where it is absurdly long.
+    /// (tests: `tracks_are_read_and_written_as_zookeeper_does`, `a_long_text_is_no_track`)
     pub(crate) fn parse(text: &[u8]) -> Option<Track> {
+        if text.len() > TEXT_BYTES {
+            return None;
+        }
         let text = String::from_utf8_lossy(text);
         let mut numbers = BTreeMap::new();
         // Java's split: runs of separators are one, and only empty pieces at the end are dropped.
@@ -225,6 +232,15 @@ mod tests {
             let track = Track::parse(text.as_bytes()).map(|track| track.text());
             assert_eq!(track.as_deref(), again, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_no_track() {
+        let longest = format!("count=4,{}=5", "x".repeat(TEXT_BYTES - "count=4,=5".len()));
+        assert_eq!(longest.len(), TEXT_BYTES);
+        let track = Track::parse(longest.as_bytes()).expect("so long it may be");
+        assert_eq!(track.count(), 4);
+        assert_eq!(Track::parse(format!("{longest}0").as_bytes()), None);
     }
 
     #[test]

@@ -325,6 +325,25 @@ fn limits_that_cannot_be_read_fail_the_write_and_harm_nothing_else() {
     house.must(set(stats, 3));
     house.must(delete("/a/b"));
     assert_eq!(house.stats("/a"), "yyy");
+    // A text of more than 4 KiB is neither statistics nor limits, though its numbers be good.
+    let long = format!("count=1,bytes=1,{}=1", "x".repeat(4096));
+    let text = |path: &str, text: &str| WriteOp::SetData {
+        path: path.to_owned(),
+        data: Some(Bytes::copy_from_slice(text.as_bytes())),
+        version: -1,
+    };
+    let limits = "/zookeeper/quota/a/zookeeper_limits";
+    let child = create("/a/b", 1, CreateMode::Persistent);
+    house.must(text(limits, "count=50"));
+    house.must(text(stats, &long));
+    house.must(child.clone());
+    assert_eq!(house.stats("/a"), long);
+    house.must(text(stats, "count=2,bytes=1"));
+    house.must(delete("/a/b"));
+    assert_eq!(house.error(child.clone()), None);
+    house.must(delete("/a/b"));
+    house.must(text(limits, &long));
+    assert_eq!(house.error(child), Some(ErrorCode::MarshallingError));
     // A quota of the root is none.
     house.must(create_text("/zookeeper/quota/zookeeper_limits", "count=0"));
     house.must(create_text("/zookeeper/quota/zookeeper_stats", ""));

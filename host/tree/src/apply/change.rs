@@ -5,6 +5,7 @@
 //!    events; later operations of the command see it.
 //! 2. If one fails, [`Change::undo`] puts everything back; else `Tree::finish` keeps it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -43,6 +44,10 @@ pub(super) struct Change<'a> {
     pub(super) quotas_before: &'a Arc<Quotas>,
     /// The quotas as they will be, if the command changes them.
     pub(super) quotas_after: Option<Arc<Quotas>>,
+    /// Subtrees whose statistics begin with this command: each is counted once, at its end.
+    pub(super) to_count: BTreeSet<String>,
+    /// How many znodes were counted for that.
+    pub(super) counted: usize,
     pub(super) enforce_quota: bool,
     /// Limits that were met; they stay known when the command is undone.
     pub(super) over_quota: Vec<OverQuota>,
@@ -142,6 +147,8 @@ impl<'a> Change<'a> {
             acls_set: Vec::new(),
             quotas_before: quotas,
             quotas_after: None,
+            to_count: BTreeSet::new(),
+            counted: 0,
             enforce_quota: false,
             over_quota: Vec::new(),
             operations: 0,
@@ -155,6 +162,7 @@ impl<'a> Change<'a> {
         self.bindings.clear();
         self.acls_set.clear();
         self.quotas_after = None;
+        self.to_count.clear();
         self.hash = self.hash_before;
     }
 
@@ -388,7 +396,7 @@ impl<'a> Change<'a> {
         let stat = body.stat();
         self.mix(b's', path, data.map(|data| &data[..]));
         self.hash.number(u64::from(stat.version as u32));
-        self.quota_moved(path, 0, more_bytes);
+        self.quota_set(path, more_bytes);
         self.event(EventType::NodeDataChanged, path.into(), acl);
         Ok(OpReply::Set(stat))
     }

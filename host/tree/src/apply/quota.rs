@@ -2,6 +2,9 @@
 //!
 //! Limits and statistics are read as they were before the command, even in the middle of a
 //! multi: so it is in ZooKeeper, which checks all of a multi before it applies any of it.
+//!
+//! A subtree whose statistics begin is counted at the end of the command, and once however
+//! often the command begins them: a multi may begin the same ones thousands of times.
 
 use std::sync::Arc;
 
@@ -96,7 +99,7 @@ impl Change<'_> {
                 self.quotas_now().add(subject);
             }
             if let Some(subject) = subject(path, STATS) {
-                self.count_anew(subject);
+                self.to_count.insert(subject.to_owned());
             }
         }
         self.quota_moved(path, 1, bytes as i64);
@@ -107,15 +110,36 @@ impl Change<'_> {
         if let Some(subject) = Quotas::limited_by(path) {
             self.quotas_now().remove(subject);
         }
+        self.count_no_more(path);
         self.quota_moved(path, -1, -(bytes as i64));
+    }
+
+    /// The data of a znode were set.
+    pub(super) fn quota_set(&mut self, path: &str, more_bytes: i64) {
+        // Statistics that a client sets after it has begun them are what it says they are.
+        self.count_no_more(path);
+        self.quota_moved(path, 0, more_bytes);
+    }
+
+    /// Nothing is to be counted for the statistics at that path, if it is one of statistics.
+    fn count_no_more(&mut self, path: &str) {
+        if !self.to_count.is_empty()
+            && let Some(subject) = subject(path, STATS)
+        {
+            self.to_count.remove(subject);
+        }
     }
 
     /// So many more znodes and bytes are at this path.
     pub(super) fn quota_moved(&mut self, path: &str, more_znodes: i64, more_bytes: i64) {
         let quotas = self.quotas_after.as_ref().unwrap_or(self.quotas_before);
-        let Some(stats) = quotas.of(path).map(stats_path) else {
+        let Some(prefix) = quotas.of(path) else {
             return;
         };
+        if self.to_count.contains(prefix) {
+            return;
+        }
+        let stats = stats_path(prefix);
         let Some(slot) = self.nodes.find(&stats) else {
             return;
         };
@@ -131,31 +155,39 @@ impl Change<'_> {
         self.write_track(&stats, slot, &track);
     }
 
-    /// Statistics begin: what they count is counted, whatever the client has put there.
+    /// The command has succeeded: what the statistics that it began count is counted, whatever
+    /// the client has put there. (test: `statistics_begun_many_times_are_counted_once`)
+    pub(super) fn count_begun(&mut self) {
+        for subject in std::mem::take(&mut self.to_count) {
+            self.count_anew(&subject);
+        }
+    }
+
     fn count_anew(&mut self, subject: &str) {
         let root = if subject.is_empty() {
             path::ROOT
         } else {
             subject
         };
-        let (mut count, mut bytes) = (0, 0);
+        let (mut count, mut bytes) = (0i64, 0i64);
         let mut stack: Vec<u32> = self.nodes.find(root).into_iter().collect();
         while let Some(slot) = stack.pop() {
             let Some(body) = self.nodes.body(slot) else {
                 continue;
             };
             count += 1;
-            bytes += body.data.len();
+            bytes += body.data.len() as i64;
             if body.num_children > 0 {
                 stack.extend_from_slice(self.nodes.children(slot));
             }
-            if count % COUNT_RUN == 0 {
+            self.counted += 1;
+            if self.counted.is_multiple_of(COUNT_RUN) {
                 RwLockWriteGuard::bump(&mut self.nodes);
             }
         }
         let stats = stats_path(subject);
         if let Some(slot) = self.nodes.find(&stats) {
-            self.write_track(&stats, slot, &Track::new(count as i64, bytes as i64));
+            self.write_track(&stats, slot, &Track::new(count, bytes));
         }
     }
 
@@ -170,5 +202,105 @@ impl Change<'_> {
     fn quotas_now(&mut self) -> &mut Quotas {
         let before = self.quotas_before;
         Arc::make_mut(self.quotas_after.get_or_insert_with(|| before.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use innkeeper_proto::CreateMode;
+
+    use super::super::change::Asker;
+    use crate::command::WriteOp;
+    use crate::{Tree, Zxid, acl};
+
+    const BELOW: usize = 40;
+    const STATS_OF_A: &str = "/zookeeper/quota/a/zookeeper_stats";
+
+    fn create(path: &str) -> WriteOp {
+        WriteOp::Create {
+            path: path.to_owned(),
+            data: Some(Bytes::from_static(b"12")),
+            acl: acl::open(),
+            mode: CreateMode::Persistent,
+            ttl_ms: 0,
+        }
+    }
+
+    fn delete(path: &str) -> WriteOp {
+        WriteOp::Delete {
+            path: path.to_owned(),
+            version: -1,
+        }
+    }
+
+    /// Runs the operations as one command; says how many znodes were counted, and what stands
+    /// in the statistics of `/a` then.
+    fn run(tree: &mut Tree, operations: &[WriteOp]) -> (usize, Option<String>) {
+        tree.zxid = Zxid(tree.zxid.0 + 1);
+        let store = tree.store.clone();
+        let mut change = tree.change(&store);
+        let asker = Asker {
+            identities: &[],
+            session: None,
+            local: false,
+            enforce_quota: false,
+        };
+        for operation in operations {
+            change.run(operation, asker).expect("nothing is in its way");
+        }
+        change.count_begun();
+        let counted = change.counted;
+        let slot = change.nodes.find(STATS_OF_A);
+        let text = slot.and_then(|slot| change.nodes.body(slot)?.data.to_bytes());
+        let done = change.commit(&store, &tree.horizon);
+        if let Some(quotas) = done.quotas {
+            tree.quotas = quotas;
+        }
+        (
+            counted,
+            text.map(|text| String::from_utf8_lossy(&text).into_owned()),
+        )
+    }
+
+    #[test]
+    fn statistics_begun_many_times_are_counted_once() {
+        let mut tree = Tree::new();
+        let mut tell: Vec<WriteOp> = ["/a", "/zookeeper/quota/a"].map(create).into();
+        tell.extend((0..BELOW).map(|at| create(&format!("/a/{at}"))));
+        tell.push(create("/zookeeper/quota/a/zookeeper_limits"));
+        assert_eq!(run(&mut tree, &tell), (0, None));
+
+        let mut pairs = Vec::new();
+        for at in 0..100 {
+            pairs.extend([create(STATS_OF_A), delete(STATS_OF_A)]);
+            pairs.push(create(&format!("/a/0/{at}")));
+        }
+        assert_eq!(
+            run(&mut tree, &pairs),
+            (0, None),
+            "there are none at the end"
+        );
+
+        pairs = vec![create(STATS_OF_A)];
+        for at in 0..100 {
+            pairs.extend([delete(STATS_OF_A), create(STATS_OF_A)]);
+            pairs.push(create(&format!("/a/1/{at}")));
+        }
+        let all = 1 + BELOW + 200;
+        let text = format!("count={all},bytes={}", 2 * all);
+        assert_eq!(run(&mut tree, &pairs), (all, Some(text)));
+
+        // What a client sets after it has begun them stays, and is added to.
+        let set = WriteOp::SetData {
+            path: STATS_OF_A.to_owned(),
+            data: Some(Bytes::from_static(b"count=7,bytes=7")),
+            version: -1,
+        };
+        let again = [delete(STATS_OF_A), create(STATS_OF_A), set, create("/a/z")];
+        assert_eq!(
+            run(&mut tree, &again),
+            (0, Some("count=8,bytes=9".to_owned()))
+        );
     }
 }
