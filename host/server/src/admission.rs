@@ -161,6 +161,8 @@ fn read_only<R: Runtime>(
             }
             Ok(asks.local(session, password, true))
         }
+        // It stands, and goes on when there is a quorum again.
+        Some(known) if known.password == password => Err(End::NoQuorum.into()),
         _ => Err(NotAdmitted::Refused),
     }
 }

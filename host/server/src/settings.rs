@@ -48,6 +48,9 @@ pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// write carries them all.
 pub const MAX_IDENTITIES: usize = 64;
 
+/// Bytes of the identities that a connection may gather by credentials, for the same reason.
+pub const MAX_IDENTITIES_BYTES: usize = 16 * 1024;
+
 /// How long a client may take for its TLS handshake, in milliseconds, unless
 /// `ssl.handshakeDetectionTimeoutMillis` says otherwise.
 pub const TLS_HANDSHAKE_TIMEOUT_MS: u64 = 10_000;

@@ -227,7 +227,8 @@ impl Watches {
     }
 
     /// Leaves a watch; one that stands already stays one.
-    pub(crate) fn add(&mut self, watcher: Dense, path: &str, kind: Kind) {
+    /// True if it was not there.
+    pub(crate) fn add(&mut self, watcher: Dense, path: &str, kind: Kind) -> bool {
         let id = match self.ids.get(path) {
             Some(id) => *id,
             None => self.intern(path),
@@ -238,12 +239,13 @@ impl Watches {
         }
         let kinds = self.watchers[index].entry(id).or_default();
         if kinds.has(kind) {
-            return;
+            return false;
         }
         let (old, new) = (*kinds, kinds.with(kind));
         *kinds = new;
         self.counts.moved(old, new);
         self.paths[id as usize].add(kind, watcher);
+        true
     }
 
     /// Whether a connection has such a watch.

@@ -130,17 +130,23 @@ pub fn is_super(identities: &[Identity]) -> bool {
     identities.iter().any(|identity| identity.scheme == "super")
 }
 
+/// The longest list that is stored, in bytes of its entries: what `auth` becomes is the product of
+/// a client's entries and identities, and apply must not fail on it, now or when the log is read
+/// again. (test: `a_list_that_grows_beyond_measure_is_invalid`)
+const MAX_LIST_BYTES: usize = 1 << 20;
+
 /// Judges the list of a create or setACL: duplicates go, `auth` becomes the authenticated
-/// identities of the one who asks; an empty list, an unknown scheme or a malformed id is
-/// InvalidACL.
+/// identities of the one who asks; an empty list, an unknown scheme, a malformed id or a list that
+/// grows beyond [`MAX_LIST_BYTES`] is InvalidACL.
 pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode> {
     let mut fixed: Vec<Acl> = Vec::with_capacity(acl.len());
-    let mut seen: Vec<&Acl> = Vec::with_capacity(acl.len());
+    // Only asked whether it has an entry, never iterated.
+    let mut seen: HashSet<&Acl> = HashSet::with_capacity(acl.len());
+    let mut grown_bytes = 0;
     for entry in acl {
-        if seen.contains(&entry) {
+        if !seen.insert(entry) {
             continue;
         }
-        seen.push(entry);
         match &*entry.scheme {
             "world" if &*entry.id == "anyone" => fixed.push(entry.clone()),
             "auth" => {
@@ -148,9 +154,14 @@ pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode
                 let authenticated = identities
                     .iter()
                     .filter(|identity| is_authenticated(identity));
-                fixed.extend(authenticated.map(|identity| {
-                    Acl::new(entry.perms, identity.scheme.as_str(), identity.id.as_str())
-                }));
+                for identity in authenticated {
+                    grown_bytes += Acl::MIN_WIRE_LEN + identity.scheme.len() + identity.id.len();
+                    if grown_bytes > MAX_LIST_BYTES {
+                        return Err(ErrorCode::InvalidAcl);
+                    }
+                    let (scheme, id) = (identity.scheme.as_str(), identity.id.as_str());
+                    fixed.push(Acl::new(entry.perms, scheme, id));
+                }
                 if fixed.len() == before {
                     return Err(ErrorCode::InvalidAcl);
                 }
@@ -206,6 +217,23 @@ mod tests {
             scheme: scheme.to_owned(),
             id: id.to_owned(),
         }
+    }
+
+    #[test]
+    fn a_list_that_grows_beyond_measure_is_invalid() {
+        let long = [identity("digest", &format!("a:{}", "x".repeat(1 << 16)))];
+        let entries = |count| -> Vec<Acl> {
+            (0..count)
+                .map(|perms| Acl::new(Perms(perms), "auth", ""))
+                .collect()
+        };
+        assert_eq!(fixup(&entries(15), &long).map(|list| list.len()), Ok(15));
+        assert_eq!(fixup(&entries(16), &long), Err(ErrorCode::InvalidAcl));
+        // Of entries that differ, each is looked up, not compared with all before it.
+        let many: Vec<Acl> = (0..60_000)
+            .map(|perms| Acl::new(Perms(perms), "ip", "10.0.0.1"))
+            .collect();
+        assert_eq!(fixup(&many, &[]).map(|list| list.len()), Ok(60_000));
     }
 
     #[test]

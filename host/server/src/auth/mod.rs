@@ -24,7 +24,7 @@ use innkeeper_tree::command::{Write, WriteOp};
 
 use crate::sasl::digest_md5::NONCE_BYTES;
 use crate::sasl::{Negotiation, Users, jaas};
-use crate::settings::{MAX_IDENTITIES, NodeSettings};
+use crate::settings::{MAX_IDENTITIES, MAX_IDENTITIES_BYTES, NodeSettings};
 use crate::tls::name;
 
 pub use settings::{AuthSettings, BadValue, DigestAlgorithm, Secret};
@@ -334,7 +334,9 @@ fn add(identities: &mut Vec<Identity>, identity: Identity) -> Result<(), ErrorCo
     if identities.contains(&identity) {
         return Ok(());
     }
-    if identities.len() >= MAX_IDENTITIES {
+    let len = |identity: &Identity| identity.scheme.len() + identity.id.len();
+    let held: usize = identities.iter().map(len).sum();
+    if identities.len() >= MAX_IDENTITIES || held + len(&identity) > MAX_IDENTITIES_BYTES {
         return Err(ErrorCode::AuthFailed);
     }
     identities.push(identity);
@@ -420,6 +422,13 @@ mod tests {
         assert_eq!(refused, Err(ErrorCode::AuthFailed));
         let known = packet("digest", "user0:x");
         assert_eq!(auth.authenticate(&mut identities, &known), Ok(()));
+
+        // Every write carries them all, so their length counts, too.
+        let mut identities = auth.at_connect(None, None);
+        let long = packet("digest", &"x".repeat(MAX_IDENTITIES_BYTES));
+        let refused = auth.authenticate(&mut identities, &long);
+        assert_eq!(refused, Err(ErrorCode::AuthFailed));
+        assert_eq!(identities, []);
     }
 
     #[test]

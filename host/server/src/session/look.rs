@@ -102,8 +102,7 @@ impl Asker<'_> {
             },
             Request::GetChildren(read) | Request::GetChildren2(read) => {
                 let with_stat = matches!(request, Request::GetChildren2(_));
-                let around = ReplyHeader::WIRE_LEN + if with_stat { STAT_BYTES } else { 0 };
-                match self.children(view, &read.path, around) {
+                match self.children(view, &read.path, around_children(with_stat)) {
                     Ok(children) => Found::Children(children, with_stat),
                     Err(found) => found,
                 }
@@ -121,6 +120,18 @@ impl Asker<'_> {
             Request::MultiRead(multi) => self.several(view, &multi.ops, denied),
             _ => ErrorCode::Unimplemented.into(),
         }
+    }
+
+    /// What can be told of a read that sets a watch while the fan-out waits: all of it, or `None`
+    /// where children are to be listed, which takes its time and can be done afterwards.
+    pub(super) fn glance(&self, view: &View, request: &Request, denied: &[usize]) -> Option<Found> {
+        let (read, with_stat) = match request {
+            Request::GetChildren(read) => (read, false),
+            Request::GetChildren2(read) => (read, true),
+            _ => return Some(self.look(view, request, denied)),
+        };
+        self.may_list(view, &read.path, around_children(with_stat))
+            .err()
     }
 
     /// A znode's Stat, for whoever may read it.
@@ -143,28 +154,34 @@ impl Asker<'_> {
     /// The children, if an answer of them and of `around` bytes is not too long.
     /// (test: `a_list_of_children_that_no_client_would_take_is_an_error`)
     fn children(&self, view: &View, path: &str, around: usize) -> Result<Children, Found> {
-        let too_large = |children, bytes| {
-            Err(Found::TooLarge(TooLarge {
-                path: path.to_owned(),
-                children,
-                bytes,
-            }))
-        };
-        let stat = self.readable(view, path)?;
-        let count = usize::try_from(stat.num_children).unwrap_or(0);
-        // A name has at least one byte.
-        let at_least = around + LENGTH_BYTES + count * (LENGTH_BYTES + 1);
-        if at_least > self.max_reply_bytes {
-            return too_large(count, at_least);
-        }
+        self.may_list(view, path, around)?;
         let Some(children) = view.children(rooted(path)) else {
             return Err(ErrorCode::NoNode.into());
         };
         let bytes = around + LENGTH_BYTES + names_bytes(&children.names);
-        if bytes > self.max_reply_bytes {
-            return too_large(children.names.len(), bytes);
-        }
+        self.takes(path, children.names.len(), bytes)?;
         Ok(children)
+    }
+
+    /// As far as can be told without listing: whether the children may be read, and are not too
+    /// many for an answer.
+    fn may_list(&self, view: &View, path: &str, around: usize) -> Result<(), Found> {
+        let stat = self.readable(view, path)?;
+        let count = usize::try_from(stat.num_children).unwrap_or(0);
+        // A name has at least one byte.
+        let at_least = around + LENGTH_BYTES + count * (LENGTH_BYTES + 1);
+        self.takes(path, count, at_least)
+    }
+
+    fn takes(&self, path: &str, children: usize, bytes: usize) -> Result<(), Found> {
+        if bytes <= self.max_reply_bytes {
+            return Ok(());
+        }
+        Err(Found::TooLarge(TooLarge {
+            path: path.to_owned(),
+            children,
+            bytes,
+        }))
     }
 
     /// Who may neither change the list nor read the znode may not see it; who may only read
@@ -238,6 +255,11 @@ impl Asker<'_> {
         }
         Found::Several(results)
     }
+}
+
+/// What an answer has beside the names of children.
+const fn around_children(with_stat: bool) -> usize {
+    ReplyHeader::WIRE_LEN + if with_stat { STAT_BYTES } else { 0 }
 }
 
 /// ZooKeeper knows the root by two names. (test: `reads_judge_paths_as_zookeeper_does`)

@@ -47,19 +47,27 @@ impl<R: Runtime> Session<R> {
                     if newest.bindings().policy_zxid_of(&watched.path) != decided_at {
                         return (newest, None);
                     }
-                    let found = asker.look(&newest, request, &denied);
-                    if leaves_watch(request, &found) {
-                        watches.add(dense, &watched.path, kind);
-                    }
-                    (newest, Some(found))
+                    let found = asker.glance(&newest, request, &denied);
+                    let watched_now = found
+                        .as_ref()
+                        .is_none_or(|found| leaves_watch(request, found))
+                        && watches.add(dense, &watched.path, kind);
+                    (newest, Some((found, watched_now)))
                 };
-                let (newest, found) = self.core.fanout.watching(&self.core.reader, register);
+                let fanout = &self.core.fanout;
+                let (newest, glanced) = fanout.watching(&self.core.reader, register);
                 *view = newest;
                 self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
-                let Some(found) = found else {
+                let Some((found, watched_now)) = glanced else {
                     // Decided again, as of the newer view.
                     return Ok(true);
                 };
+                let found = found.unwrap_or_else(|| asker.look(view, request, &denied));
+                if watched_now && !leaves_watch(request, &found) {
+                    fanout.watching(&self.core.reader, |_, watches| {
+                        watches.remove(dense, &watched.path, kind)
+                    });
+                }
                 self.send_arrived(view, true, wire).await?;
                 found
             }

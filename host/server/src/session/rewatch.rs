@@ -150,24 +150,37 @@ impl<R: Runtime> Session<R> {
         if view.bindings().has_authorizers() {
             run = self.permitted(view, run).await;
         }
+        let decided = view.clone();
         let (identities, dense) = (&self.identities, self.seat.dense);
         let register = |newest: View, watches: &mut Watches| {
-            let mut owed = Vec::new();
+            let (mut owed, mut again) = (Vec::new(), Vec::new());
             for (former, path) in run {
+                // The verdict was given as of an older view: it must still be the policy's.
+                let policy = |view: &View| view.bindings().policy_zxid_of(&path);
+                if policy(&newest) != policy(&decided) {
+                    again.push((former, path));
+                    continue;
+                }
                 match former.missed(&newest, &path, relative_zxid, identities) {
                     Some(missed) => owed.push((missed, path)),
-                    None => watches.add(dense, &path, former.kind()),
+                    None => {
+                        watches.add(dense, &path, former.kind());
+                    }
                 }
             }
-            (newest, owed)
+            (newest, owed, again)
         };
-        let (newest, owed) = self.core.fanout.watching(&self.core.reader, register);
+        let (newest, owed, again) = self.core.fanout.watching(&self.core.reader, register);
         *view = newest;
         self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
         self.send_arrived(view, true, wire).await?;
         for (missed, path) in owed {
             let state = KeeperState::SyncConnected;
             event::encode(&mut wire.output, NO_ZXID, missed, state, &path);
+        }
+        let front = self.requests.front_mut().map(|front| &mut front.body);
+        if let Some(Body::Rewatch(rewatch)) = front {
+            rewatch.left.extend(again.into_iter().rev());
         }
         Ok(true)
     }

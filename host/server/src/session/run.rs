@@ -1,6 +1,7 @@
 //! The life of a session on its connection: wake up, take frames, move on, write, sleep.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::frame::Inbound;
@@ -14,6 +15,26 @@ use super::standing::fails_whole;
 use super::{Body, Session, State, ends_connection};
 use crate::auth::SaslAnswer;
 use crate::wire::{End, Wants, Wire};
+
+/// How long a connection may answer before its worker serves others.
+const LONGEST_TURN: Duration = Duration::from_millis(5);
+
+/// After how many answers the clock is looked at.
+const ANSWERS_PER_LOOK_AT_THE_CLOCK: u32 = 8;
+
+/// Goes to the end of the worker's queue once.
+async fn let_others_run() {
+    let mut went = false;
+    std::future::poll_fn(|cx| {
+        if went {
+            return Poll::Ready(());
+        }
+        went = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
 
 impl<R: Runtime> Session<R> {
     /// Serves the session until one side ends it.
@@ -32,18 +53,24 @@ impl<R: Runtime> Session<R> {
         // Until the next turn output only grows: what is behind this is of this wake-up.
         let written = wire.output.len();
         loop {
-            while !self.is_full() && !self.finished {
+            // Whether whole frames may be left behind. It must be remembered: what the connection
+            // may take changes with the others, and asked again it could be more, with nothing
+            // left to wake this task for what it left. If it is full in the end, a request is
+            // unanswered, whose answer wakes it.
+            let more = loop {
+                if self.is_full() || self.finished {
+                    break true;
+                }
                 match wire.next_frame()? {
                     Some(Inbound::Frame(frame)) => self.take(frame)?,
                     // Words are looked for only where the connection begins.
-                    Some(Inbound::Word(_)) | None => break,
+                    Some(Inbound::Word(_)) | None => break false,
                 }
-            }
-            let was_full = self.is_full();
+            };
             self.share.note(self.requests.len());
             self.advance(wire).await?;
             self.share.note(self.requests.len());
-            if !was_full || self.is_full() || self.finished {
+            if !more || self.is_full() || self.finished {
                 break;
             }
         }
@@ -86,8 +113,10 @@ impl<R: Runtime> Session<R> {
         Ok(())
     }
 
-    /// Moves everything on as far as it goes.
+    /// Moves everything on as far as it goes. Small requests may be dear (a count of a million
+    /// znodes), and many may have come at once: other connections get the worker in between.
     async fn advance<S: Stream>(&mut self, wire: &mut Wire<S>) -> Result<(), End> {
+        let (mut since, mut answers) = (self.now, 0u32);
         loop {
             let mut view = self.core.reader.view();
             self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
@@ -102,6 +131,14 @@ impl<R: Runtime> Session<R> {
                     break;
                 }
                 moved = true;
+                answers += 1;
+                if answers.is_multiple_of(ANSWERS_PER_LOOK_AT_THE_CLOCK) {
+                    let now = self.core.runtime.now();
+                    if now - since > LONGEST_TURN {
+                        let_others_run().await;
+                        since = self.core.runtime.now();
+                    }
+                }
             }
             moved |= self.examine(&view).await?;
             if !moved {

@@ -130,7 +130,9 @@ impl<R: Runtime> Session<R> {
         let pending = &self.requests[self.examined];
         let spared = matches!(
             pending.body,
-            Body::Plain(Request::Ping | Request::CloseSession | Request::Auth(_)) | Body::Sasl(_)
+            Body::Plain(
+                Request::Ping | Request::CloseSession | Request::Auth(_) | Request::Sasl(_)
+            ) | Body::Sasl(_)
         );
         if spared {
             return Ok(None);

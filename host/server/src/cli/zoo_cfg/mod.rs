@@ -104,7 +104,11 @@ fn read_file(path: &Path, draft: &mut Draft) -> anyhow::Result<Vec<Given>> {
     let entries =
         properties::read(&bytes).with_context(|| format!("{} is not usable", path.display()))?;
     if draft.settings.initial_configuration.is_empty() {
-        draft.settings.initial_configuration = shown(&String::from_utf8_lossy(&bytes));
+        // The entries as they were understood, since a line of the file need not be one.
+        let entries = entries.iter();
+        draft.settings.initial_configuration = entries
+            .map(|entry| format!("{}={}\n", entry.key, shown(&entry.key, &entry.value)))
+            .collect();
     }
     let mut lines: Vec<Given> = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -141,10 +145,9 @@ fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow:
     });
     let of_command_line: Vec<Given> = of_command_line.collect();
     for given in &of_command_line {
-        let line = shown(&format!("{}={}", given.key, given.value));
-        let value = line.split_once('=').map_or("", |(_, value)| value);
+        let value = shown(&given.key, &given.value).to_owned();
         let all = &mut draft.settings.system_properties;
-        all.insert(given.key.clone(), value.to_owned());
+        all.insert(given.key.clone(), value);
     }
     for given in of_command_line.into_iter().chain(lines) {
         let name = name_of(&given.key);
@@ -187,25 +190,17 @@ fn take(name: &str, given: &Given, draft: &mut Draft) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What of a configuration anyone may see who asks the node for it: all but its secrets.
-/// ZooKeeper shows these as well. (test: `secrets_are_not_shown`)
-fn shown(text: &str) -> String {
+/// What of a key's value anyone may see who asks the node for its configuration: all but secrets,
+/// which ZooKeeper shows as well. (test: `secrets_are_not_shown`)
+fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     const SECRET: [&str; 4] = ["password", "passwd", "superdigest", "secret"];
-    let lines = text.lines().map(|line| {
-        let end = line.find(['=', ':', ' ', '\t']).unwrap_or(line.len());
-        let key = line[..end].to_ascii_lowercase();
-        let is_secret = SECRET.iter().any(|secret| key.contains(secret));
-        if is_secret && !key.ends_with("path") {
-            format!("{}=<not shown>", &line[..end])
-        } else {
-            line.to_owned()
-        }
-    });
-    let mut shown = lines.collect::<Vec<_>>().join("\n");
-    if text.ends_with('\n') {
-        shown.push('\n');
+    let key = key.to_ascii_lowercase();
+    let is_secret = SECRET.iter().any(|secret| key.contains(secret));
+    if is_secret && !key.ends_with("path") {
+        "<not shown>"
+    } else {
+        value
     }
-    shown
 }
 
 /// What the key is called in the tables.

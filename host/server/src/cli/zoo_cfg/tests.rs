@@ -161,7 +161,8 @@ fn what_is_honoured_is_in_the_settings() {
 /// Whoever asks the admin commands for the configuration gets no password with it.
 #[test]
 fn secrets_are_not_shown() {
-    let more = "ssl.keyStore.password=hunter2\nadmin.idleTimeout=700\n";
+    let more = "ssl.keyStore.password=hunter2\nadmin.idleTimeout=700\n# a.password=hunter2\n\
+                  ssl.trustStore.password=\\\nhunter2\n  b.pass\\u0077ord hunter2\n";
     let properties = [
         "zookeeper.ssl.trustStore.password=hunter2",
         "zookeeper.DigestAuthenticationProvider.superDigest=super:hunter2",
