@@ -15,6 +15,7 @@
 //! (tests: `modes_stand_side_by_side_and_one_event_comes`,
 //! `a_recursive_watch_hears_of_all_below_and_of_no_list_of_children`)
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use innkeeper_proto::EventType;
@@ -135,7 +136,8 @@ impl WatchCounts {
 /// Invariants:
 /// - A watcher stands in a path's list if and only if its own set has that path with that kind.
 /// - Lists are sorted and free of duplicates; a path without watchers is not in the table.
-/// - The paths above an event's are looked up only while `counts.recursive` is not 0.
+/// - The paths above an event's are looked up only while `counts.recursive` is not 0, and only
+///   those whose length is in `recursive_lengths`, which counts the recursive watches by it.
 ///   (test: `recursive_watches_are_counted_down_to_none`)
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
@@ -145,6 +147,8 @@ pub(crate) struct Watches {
     /// By connection: the kinds that it watches of each path.
     watchers: Vec<FxHashMap<PathId, Kinds>>,
     counts: WatchCounts,
+    /// How many recursive watches there are on paths of each length.
+    recursive_lengths: BTreeMap<usize, u32>,
 }
 
 #[derive(Debug)]
@@ -226,8 +230,7 @@ impl Watches {
         self.ids.iter().filter_map(shown).collect()
     }
 
-    /// Leaves a watch; one that stands already stays one.
-    /// True if it was not there.
+    /// Leaves a watch; true if it was not there yet.
     pub(crate) fn add(&mut self, watcher: Dense, path: &str, kind: Kind) -> bool {
         let id = match self.ids.get(path) {
             Some(id) => *id,
@@ -245,6 +248,9 @@ impl Watches {
         *kinds = new;
         self.counts.moved(old, new);
         self.paths[id as usize].add(kind, watcher);
+        if kind == Kind::Recursive {
+            *self.recursive_lengths.entry(path.len()).or_default() += 1;
+        }
         true
     }
 
@@ -265,7 +271,7 @@ impl Watches {
         if !self.forget(watcher, id, kind) {
             return false;
         }
-        self.paths[id as usize].remove(kind, watcher);
+        self.unlist(id, kind, watcher);
         self.release_if_unwatched(id);
         true
     }
@@ -308,19 +314,37 @@ impl Watches {
         fired
     }
 
-    /// Adds the recursive watchers of the paths above one.
+    /// Adds the recursive watchers of the paths above one: only prefixes of a length that some
+    /// recursively watched path has are looked up, so that a deep path costs no more than that.
     fn hear_above(&self, path: &str, listeners: &mut Listeners) {
-        let mut below = path;
-        while let Some(at) = below.rfind('/')
-            && below.len() > 1
-        {
-            let above = if at == 0 { "/" } else { &below[..at] };
-            if let Some(&id) = self.ids.get(above)
+        for &length in self.recursive_lengths.keys() {
+            if length >= path.len() {
+                break;
+            }
+            // The root is its own slash; nothing lies below the empty path.
+            if length != 1 && (length == 0 || path.as_bytes()[length] != b'/') {
+                continue;
+            }
+            if let Some(&id) = self.ids.get(&path[..length])
                 && let Some(lasting) = &self.paths[id as usize].lasting
             {
                 listeners.extend_from_slice(&lasting.recursive);
             }
-            below = above;
+        }
+    }
+
+    /// Takes a watcher off a path's list.
+    fn unlist(&mut self, id: PathId, kind: Kind, watcher: Dense) {
+        let watched = &mut self.paths[id as usize];
+        watched.remove(kind, watcher);
+        if kind == Kind::Recursive {
+            let length = watched.path.len();
+            if let Some(count) = self.recursive_lengths.get_mut(&length) {
+                *count -= 1;
+                if *count == 0 {
+                    self.recursive_lengths.remove(&length);
+                }
+            }
         }
     }
 
@@ -333,7 +357,7 @@ impl Watches {
             self.counts.moved(kinds, Kinds::default());
             for kind in Kind::ALL {
                 if kinds.has(kind) {
-                    self.paths[id as usize].remove(kind, watcher);
+                    self.unlist(id, kind, watcher);
                 }
             }
             self.release_if_unwatched(id);

@@ -139,9 +139,18 @@ fn recursive_watches_are_counted_down_to_none() {
     let counts = table.counts();
     assert_eq!((counts.data, counts.child, counts.recursive), (1, 1, 1));
     assert_eq!(table.on_data().len(), 1);
+    table.add(1, "/b", Kind::Recursive);
+    table.add(2, "", Kind::Recursive);
+    assert_eq!(table.recursive_lengths.get(&2), Some(&2));
+    let heard = |table: &mut Watches, path| table.fire(path, EventType::NodeDeleted).lasting;
+    assert_eq!(heard(&mut table, "/b/ü/c").as_slice(), [1]);
+    assert!(heard(&mut table, "/bü").is_empty());
+    table.drop_watcher(1);
+    table.drop_watcher(2);
     assert!(table.remove(0, "/a", Kind::Recursive));
     assert!(!table.remove(0, "/a", Kind::Recursive));
     assert_eq!(table.counts().recursive, 0);
+    assert!(table.recursive_lengths.is_empty());
     assert!(table.remove(0, "/a", Kind::Persistent));
     assert!(table.on_data().is_empty());
     assert!(table.remove(0, "/a", Kind::Child));
