@@ -104,7 +104,9 @@ impl<R: Runtime> Session<R> {
                 *recorded = true;
                 core.locals.record(session);
                 self.standing = Standing::LocalRecorded;
-                Ok(())
+                // What this connection was about to write is no longer its own to write, if the
+                // client has come back on another one.
+                self.outbox.is_open().map_err(End::Told)
             }
             _ => {
                 core.locals.end(session, &core.expiry);
