@@ -328,6 +328,7 @@ impl Change<'_> {
         }
         self.nodes.recycle_touched(touched);
         let Change {
+            zxid,
             nodes,
             hash,
             events,
@@ -339,7 +340,9 @@ impl Change<'_> {
         drop(nodes);
         if !owners.is_empty() {
             let mut sessions = store.sessions.write();
-            owners.into_iter().for_each(|change| sessions.own(change));
+            for change in owners {
+                sessions.own(zxid, change, horizon);
+            }
         }
         Done {
             hash,

@@ -31,7 +31,11 @@ pub(crate) struct Session {
     pub(crate) seq: u64,
     /// What views see, the newest last. Never empty.
     phases: SmallVec<[Phase; 1]>,
+    /// Slots of the ephemerals that it has now.
     ephemerals: HashSet<u32>,
+    /// Ephemerals that it had until a command of that zxid, in the order of the zxids: views
+    /// of before still show them. Those that no view can see go with the next change here.
+    gone: Vec<(u64, u32)>,
     dirty: bool,
 }
 
@@ -138,6 +142,7 @@ impl Sessions {
             seq: restored.seq,
             phases: smallvec![restored.phase(from)],
             ephemerals: HashSet::new(),
+            gone: Vec::new(),
             dirty: false,
         };
         self.by_id.insert(id, session);
@@ -210,14 +215,19 @@ impl Sessions {
         }
     }
 
-    /// Keeps the lists of ephemerals.
-    pub(crate) fn own(&mut self, change: OwnerChange) {
-        if let Some(session) = self.by_id.get_mut(&change.owner) {
-            if change.owns {
-                self.ephemerals += usize::from(session.ephemerals.insert(change.slot));
-            } else {
-                self.ephemerals -= usize::from(session.ephemerals.remove(&change.slot));
-            }
+    /// Keeps the lists of ephemerals, after the command `zxid`.
+    pub(crate) fn own(&mut self, zxid: Zxid, change: OwnerChange, horizon: &Horizon) {
+        let Some(session) = self.by_id.get_mut(&change.owner) else {
+            return;
+        };
+        let oldest = horizon.oldest_visible();
+        let unseen = session.gone.partition_point(|(until, _)| *until <= oldest);
+        session.gone.drain(..unseen);
+        if change.owns {
+            self.ephemerals += usize::from(session.ephemerals.insert(change.slot));
+        } else if session.ephemerals.remove(&change.slot) {
+            self.ephemerals -= 1;
+            session.gone.push((zxid.0, change.slot));
         }
     }
 
@@ -229,7 +239,18 @@ impl Sessions {
         inserted
     }
 
-    /// The slots of a session's ephemerals, in no order.
+    /// The slots of the ephemerals that a session has, or may have had at that zxid, each once
+    /// and in no order.
+    pub(crate) fn ephemerals_at(&self, id: SessionId, at: Zxid) -> HashSet<u32> {
+        let Some(session) = self.by_id.get(&id) else {
+            return HashSet::new();
+        };
+        let first = session.gone.partition_point(|(until, _)| *until <= at.0);
+        let gone = session.gone[first..].iter().map(|(_, slot)| *slot);
+        session.ephemerals.iter().copied().chain(gone).collect()
+    }
+
+    /// The slots of the ephemerals that a session has now, in no order.
     pub(crate) fn ephemerals(&self, id: SessionId) -> Vec<u32> {
         self.by_id.get(&id).map_or_else(Vec::new, |session| {
             session.ephemerals.iter().copied().collect()

@@ -247,7 +247,7 @@ impl Store {
     }
 
     pub(crate) fn ephemerals(&self, session: SessionId, at: Zxid) -> Vec<String> {
-        let slots = self.sessions.read().ephemerals(session);
+        let slots = self.sessions.read().ephemerals_at(session, at);
         let nodes = self.nodes.read();
         let mut paths: Vec<String> = slots
             .into_iter()
