@@ -368,14 +368,14 @@ impl Present {
             shard.received_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         if !output.is_empty() {
-            let sent = tally::walk(output);
+            let sent = tally::walk(output, &mut tally.answers);
             client.sent.fetch_add(sent.frames, Ordering::Relaxed);
             shard.sent.fetch_add(sent.frames, Ordering::Relaxed);
             if sent.watch_bytes != 0 {
                 let bytes = sent.watch_bytes;
                 shard.watch_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            let sizes = sent.answers.iter().map(|(bytes, _)| *bytes);
+            let sizes = tally.answers.iter().map(|replied| replied.bytes);
             if let (Some(last), Some(min), Some(max)) = (
                 sizes.clone().next_back(),
                 sizes.clone().min(),
@@ -386,7 +386,7 @@ impl Present {
                 let bytes = sizes.sum();
                 shard.response_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            tally.add_names(&figures.namespaces, &sent.answers);
+            tally.add_names(&figures.namespaces);
         }
         self.add_latencies(tally, last_zxid, now);
         tally.clear();

@@ -10,13 +10,19 @@
 use std::sync::Arc;
 
 use innkeeper_proto::request::{MultiOp, Request};
-use innkeeper_proto::{OpCode, xid};
+use innkeeper_proto::{ErrorCode, OpCode, xid};
 use innkeeper_runtime::Instant;
 
 use crate::figures::{Namespace, Namespaces, top};
 
 /// Top-level names that a connection remembers; above it, it starts anew.
 const NAMES_KNOWN: usize = 16;
+
+/// Names of more bytes are not counted apart: a client picks them, and they are kept.
+const MAX_NAME_BYTES: usize = 128;
+
+/// What stands for an operation's kind in the result of a multi that failed.
+const FAILED: i32 = -1;
 
 /// What ZooKeeper adds to a path and its data for a Stat, in bytes.
 const STAT_BYTES: u64 = 68;
@@ -31,6 +37,17 @@ struct Known {
     /// `None` if there are too many names, or if it was not looked up yet.
     found: Option<Arc<Namespace>>,
     looked_up: bool,
+}
+
+impl Known {
+    /// Its figures; a name gets them when something below it is answered for the first time.
+    fn figures(&mut self, namespaces: &Namespaces) -> Option<&Namespace> {
+        if !self.looked_up {
+            self.looked_up = true;
+            self.found = namespaces.find(&self.name);
+        }
+        self.found.as_deref()
+    }
 }
 
 /// A request that was answered.
@@ -52,6 +69,11 @@ struct Written {
 }
 
 /// What one wake-up of a connection adds to the sums.
+///
+/// Invariant: a name takes one of the node's few places only when an answer shows that the name
+/// is there, and no longer one is remembered: what clients merely ask for takes no memory that
+/// outlives the wake-up. (tests: `names_that_are_not_there_take_no_place`,
+/// `long_names_are_not_counted_apart`)
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Frames received.
@@ -62,6 +84,8 @@ pub(crate) struct Tally {
     pub(super) answered: Vec<Answered>,
     written: Vec<Written>,
     known: Vec<Known>,
+    /// The answers in the output, in order; empty between wake-ups.
+    pub(super) answers: Vec<Replied>,
 }
 
 impl Tally {
@@ -134,7 +158,7 @@ impl Tally {
     }
 
     fn name_of(&mut self, path: &str) -> Option<u8> {
-        let name = top(path)?;
+        let name = top(path).filter(|name| name.len() <= MAX_NAME_BYTES)?;
         let known = self.known.iter().position(|known| &*known.name == name);
         let at = match known {
             Some(at) => at,
@@ -151,33 +175,32 @@ impl Tally {
         Some(at as u8)
     }
 
-    /// Adds what is counted by name, given how long each answer is and its error.
-    pub(super) fn add_names(&mut self, namespaces: &Namespaces, answers: &[(u64, i32)]) {
-        for known in self.known.iter_mut().filter(|known| !known.looked_up) {
-            known.looked_up = true;
-            known.found = namespaces.find(&known.name);
-        }
-        for (answered, (bytes, error)) in self.answered.iter().zip(answers) {
+    /// Adds what is counted by name, now that the answers are known.
+    pub(super) fn add_names(&mut self, namespaces: &Namespaces) {
+        for (answered, replied) in self.answered.iter().zip(&self.answers) {
             if let Some((name, path_len)) = answered.read
-                && *error == 0
-                && let Some(namespace) = &self.known[usize::from(name)].found
+                && replied.error == 0
+                && let Some(namespace) = self.known[usize::from(name)].figures(namespaces)
             {
-                let body = bytes.saturating_sub(HEADER_BYTES).max(STAT_BYTES);
+                let body = replied.bytes.saturating_sub(HEADER_BYTES).max(STAT_BYTES);
                 namespace.read(u64::from(path_len) + body);
             }
         }
         for written in &self.written {
-            let error = answers
-                .get(written.answered as usize)
-                .map(|(_, error)| *error);
-            if let Some(namespace) = &self.known[usize::from(written.name)].found {
-                match error {
-                    Some(0) => namespace.wrote(written.bytes),
-                    Some(error) if error == innkeeper_proto::ErrorCode::QuotaExceeded.code() => {
-                        namespace.quota_exceeded.add(1);
-                    }
-                    _ => {}
-                }
+            let at = written.answered as usize;
+            let (Some(answered), Some(replied)) = (self.answered.get(at), self.answers.get(at))
+            else {
+                continue;
+            };
+            let is_exceeded = replied.error == ErrorCode::QuotaExceeded.code();
+            if !is_exceeded && !replied.is_success(answered.op) {
+                continue;
+            }
+            let known = &mut self.known[usize::from(written.name)];
+            match known.figures(namespaces) {
+                Some(namespace) if is_exceeded => namespace.quota_exceeded.add(1),
+                Some(namespace) => namespace.wrote(written.bytes),
+                None => {}
             }
         }
     }
@@ -188,23 +211,39 @@ impl Tally {
         self.received_bytes = 0;
         self.answered.clear();
         self.written.clear();
+        self.answers.clear();
         if self.known.len() > NAMES_KNOWN {
             self.known.clear();
         }
     }
 }
 
-/// What stands in a stretch of output.
+/// An answer, as it stands in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Replied {
+    /// Its length, with the four bytes that say it.
+    pub(super) bytes: u64,
+    error: i32,
+    /// The first number of its body.
+    first: Option<i32>,
+}
+
+impl Replied {
+    /// Whether the request was granted: the error in the header of a multi that failed is 0.
+    fn is_success(self, op: OpCode) -> bool {
+        self.error == 0 && (op != OpCode::Multi || self.first != Some(FAILED))
+    }
+}
+
+/// What stands in a stretch of output, besides its answers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) frames: u64,
     pub(super) watch_bytes: u64,
-    /// Bytes and error of each answer.
-    pub(super) answers: Vec<(u64, i32)>,
 }
 
-/// Walks over whole frames.
-pub(super) fn walk(mut output: &[u8]) -> Sent {
+/// Walks over whole frames, and adds the answers among them to `answers`.
+pub(super) fn walk(mut output: &[u8], answers: &mut Vec<Replied>) -> Sent {
     let mut sent = Sent::default();
     while let Some((head, rest)) = output.split_first_chunk::<4>() {
         let len = u32::from_be_bytes(*head) as usize;
@@ -220,7 +259,11 @@ pub(super) fn walk(mut output: &[u8]) -> Sent {
         if number(0) == Some(xid::NOTIFICATION) {
             sent.watch_bytes += bytes;
         } else {
-            sent.answers.push((bytes, number(12).unwrap_or(0)));
+            answers.push(Replied {
+                bytes,
+                error: number(12).unwrap_or(0),
+                first: number(16),
+            });
         }
         output = behind;
     }
@@ -280,8 +323,8 @@ pub(super) const fn is_update(op: OpCode) -> bool {
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
-    use innkeeper_proto::request::PathWatch;
-    use innkeeper_proto::{ErrorCode, EventType, KeeperState, WatcherEvent, reply};
+    use innkeeper_proto::request::{Multi, PathWatch, SetData};
+    use innkeeper_proto::{EventType, KeeperState, WatcherEvent, reply};
 
     use super::*;
 
@@ -300,11 +343,104 @@ mod tests {
         let expected = Sent {
             frames: 3,
             watch_bytes: event_bytes,
-            answers: vec![(20, 0), (20, ErrorCode::NoNode.code())],
         };
-        assert_eq!(walk(&output), expected);
-        assert_eq!(walk(&output[..output.len() - 1]).frames, 2, "half a frame");
-        assert_eq!(walk(&[]), Sent::default());
+        let mut answers = Vec::new();
+        assert_eq!(walk(&output, &mut answers), expected);
+        let no_node = ErrorCode::NoNode.code();
+        assert_eq!(answers, [replied(20, 0), replied(20, no_node)]);
+        let cut = &output[..output.len() - 1];
+        assert_eq!(walk(cut, &mut answers).frames, 2, "half a frame");
+        assert_eq!(walk(&[], &mut answers), Sent::default());
+        assert_eq!(answers.len(), 3);
+    }
+
+    fn replied(bytes: u64, error: i32) -> Replied {
+        Replied {
+            bytes,
+            error,
+            first: None,
+        }
+    }
+
+    fn read(path: &str) -> Request {
+        Request::GetData(PathWatch {
+            path: path.into(),
+            watch: false,
+        })
+    }
+
+    fn write(path: &str) -> SetData {
+        SetData {
+            path: path.into(),
+            data: Some(bytes::Bytes::from_static(b"12345")),
+            version: -1,
+        }
+    }
+
+    /// The names that have a place after one request each, answered like that.
+    fn names(namespaces: &Namespaces, requests: &[(OpCode, Request)], reply: Replied) -> usize {
+        let mut tally = Tally::default();
+        for (op, request) in requests {
+            tally.answered(1, *op, Some(request), Instant::default());
+            tally.answers.push(reply);
+        }
+        tally.add_names(namespaces);
+        namespaces.all().len()
+    }
+
+    #[test]
+    fn names_that_are_not_there_take_no_place() {
+        let namespaces = Namespaces::default();
+        let reads: Vec<_> = (0..200)
+            .map(|number| (OpCode::GetData, read(&format!("/absent{number}"))))
+            .collect();
+        let no_node = replied(20, ErrorCode::NoNode.code());
+        assert_eq!(names(&namespaces, &reads, no_node), 0);
+        let set = [(OpCode::SetData, Request::SetData(write("/absent")))];
+        assert_eq!(names(&namespaces, &set, no_node), 0);
+        let multi = [(
+            OpCode::Multi,
+            Request::Multi(Multi {
+                ops: vec![MultiOp::SetData(write("/absent"))],
+            }),
+        )];
+        // The error stands in the results, not in the header.
+        let failed = Replied {
+            first: Some(FAILED),
+            ..replied(44, 0)
+        };
+        assert_eq!(names(&namespaces, &multi, failed), 0);
+        let done = Replied {
+            first: Some(OpCode::SetData.as_i32()),
+            ..failed
+        };
+        assert_eq!(names(&namespaces, &multi, done), 1);
+        assert_eq!(names(&namespaces, &reads[..2], replied(88, 0)), 3);
+    }
+
+    #[test]
+    fn a_name_that_comes_to_be_is_counted_from_then_on() {
+        let namespaces = Namespaces::default();
+        let mut tally = Tally::default();
+        for error in [ErrorCode::NoNode.code(), 0, 0] {
+            tally.answered(1, OpCode::GetData, Some(&read("/a")), Instant::default());
+            tally.answers.push(replied(88, error));
+            tally.add_names(&namespaces);
+            tally.clear();
+        }
+        assert_eq!(namespaces.find("a").unwrap().reads.read().count, 2);
+    }
+
+    #[test]
+    fn long_names_are_not_counted_apart() {
+        let namespaces = Namespaces::default();
+        for (len, places) in [(MAX_NAME_BYTES + 1, 0), (MAX_NAME_BYTES, 1)] {
+            let path = format!("/{}/b", "x".repeat(len));
+            let get = [(OpCode::GetData, read(&path))];
+            assert_eq!(names(&namespaces, &get, replied(88, 0)), places);
+            let set = [(OpCode::SetData, Request::SetData(write(&path)))];
+            assert_eq!(names(&namespaces, &set, replied(88, 0)), places);
+        }
     }
 
     #[test]
@@ -312,22 +448,19 @@ mod tests {
         let namespaces = Namespaces::default();
         let mut tally = Tally::default();
         let now = innkeeper_runtime::Instant::default();
-        let read = Request::GetData(PathWatch {
-            path: "/a/b".into(),
-            watch: false,
-        });
-        let write = Request::SetData(innkeeper_proto::request::SetData {
-            path: "/c".into(),
-            data: Some(bytes::Bytes::from_static(b"12345")),
-            version: -1,
-        });
+        let read = read("/a/b");
+        let write = Request::SetData(write("/c"));
         tally.answered(1, OpCode::GetData, Some(&read), now);
         tally.answered(2, OpCode::GetData, Some(&read), now);
         tally.answered(3, OpCode::SetData, Some(&write), now);
         tally.answered(4, OpCode::SetData, Some(&write), now);
         let failed = ErrorCode::NoNode.code();
         let full = ErrorCode::QuotaExceeded.code();
-        tally.add_names(&namespaces, &[(120, 0), (20, failed), (88, 0), (20, full)]);
+        let all = [(120, 0), (20, failed), (88, 0), (20, full)];
+        tally
+            .answers
+            .extend(all.map(|(bytes, error)| replied(bytes, error)));
+        tally.add_names(&namespaces);
         let (a, c) = (namespaces.find("a").unwrap(), namespaces.find("c").unwrap());
         assert_eq!((a.reads.read().count, a.reads.read().sum), (1, 104));
         assert_eq!((c.writes.read().count, c.writes.read().sum), (1, 75));

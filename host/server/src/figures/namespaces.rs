@@ -55,10 +55,15 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// The figures of a name; `None` if there are too many names.
+    /// The figures of a name, which gets a place if there is one; `None` if there are too many names.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Namespace>> {
-        if let Some(found) = self.by_name.read().get(name) {
-            return Some(found.clone());
+        {
+            let by_name = self.by_name.read();
+            let found = by_name.get(name);
+            // Once there are too many names, the others take no lock that shuts anyone out.
+            if found.is_some() || by_name.len() >= MAX_NAMESPACES {
+                return found.cloned();
+            }
         }
         let mut by_name = self.by_name.write();
         if by_name.len() >= MAX_NAMESPACES && !by_name.contains_key(name) {
@@ -107,8 +112,11 @@ mod tests {
         for number in 0..MAX_NAMESPACES {
             assert!(namespaces.find(&number.to_string()).is_some());
         }
+        // Nobody has to wait for those who look, not even one for whom there is no place.
+        let looks = namespaces.by_name.read();
         assert!(namespaces.find("one too many").is_none());
         assert!(namespaces.find("7").is_some());
+        drop(looks);
         assert_eq!(namespaces.all().len(), MAX_NAMESPACES);
     }
 }

@@ -67,8 +67,13 @@ impl Quotas {
         } else {
             return;
         };
-        *of_count.entry(name.to_owned()).or_default() += count.unwrap_or(-1);
-        *of_bytes.entry(name.to_owned()).or_default() += bytes.unwrap_or(-1);
+        // Whoever sets quotas picks the numbers: their sum need not fit.
+        let add = |sums: &mut BTreeMap<String, i64>, number: Option<i64>| {
+            let sum = sums.entry(name.to_owned()).or_default();
+            *sum = sum.saturating_add(number.unwrap_or(-1));
+        };
+        add(of_count, count);
+        add(of_bytes, bytes);
     }
 }
 
@@ -98,5 +103,15 @@ mod tests {
         assert_eq!(quotas.bytes_limit, one(110));
         assert_eq!(quotas.count_usage["a"], 2);
         assert_eq!(quotas.bytes_usage["a"], 9);
+    }
+
+    #[test]
+    fn sums_that_do_not_fit_end_at_the_largest_number() {
+        let mut quotas = Quotas::default();
+        let limits = format!("count={0},bytes={0}", i64::MAX);
+        quotas.note("/a/b/zookeeper_limits", limits.as_bytes());
+        quotas.note("/a/c/zookeeper_limits", limits.as_bytes());
+        assert_eq!(quotas.count_limit["a"], i64::MAX);
+        assert_eq!(quotas.bytes_limit["a"], i64::MAX);
     }
 }
