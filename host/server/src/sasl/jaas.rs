@@ -26,6 +26,9 @@ pub(crate) struct Entry {
 }
 
 /// Why a text is no JAAS configuration.
+///
+/// Invariant: no word of the text but a section's name is shown, since any other may be a
+/// password, or a part of one that lacks its quotes. (test: `what_is_wrong_shows_no_password`)
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub(crate) struct Malformed {
@@ -185,7 +188,7 @@ impl<'a> Words<'a> {
         match self.need(&format!("a {sign}"))? {
             Word::Sign(c) if c == sign => Ok(()),
             Word::Sign(other) => Err(self.malformed(format!("{other} stands where {sign} must"))),
-            Word::Text(text) => Err(self.malformed(format!("{text:?} stands where {sign} must"))),
+            Word::Text(_) => Err(self.malformed(format!("a word stands where {sign} must"))),
         }
     }
 
@@ -194,9 +197,9 @@ impl<'a> Words<'a> {
         let flag = self.need("a flag")?;
         let flag = self.name(flag, "a flag")?;
         if !FLAGS.contains(&flag.to_ascii_lowercase().as_str()) {
-            return Err(self.malformed(format!(
-                "{flag:?} is no flag: write required, requisite, sufficient or optional"
-            )));
+            return Err(self.malformed(
+                "a word stands where a flag must: write required, requisite, sufficient or optional",
+            ));
         }
         let mut options = BTreeMap::new();
         loop {
@@ -310,6 +313,36 @@ Server {
         ] {
             let error = parse(text).expect_err(text);
             assert_eq!(error.line, line, "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_shows_no_password() {
+        for (text, says) in [
+            (
+                "S {\n m required user_a secret;\n};",
+                "line 2: a word stands where = must",
+            ),
+            (
+                "S {\n m required user_a=\"x\" user_b \"my\\nsecret\"; };",
+                "line 2: a word stands where = must",
+            ),
+            // Without quotes a semicolon ends the entry, and the rest looks like another one.
+            (
+                "S {\n m required user_a=my;very secret; };",
+                "line 2: a word stands where a flag must",
+            ),
+            (
+                "S {\n m required user_a=my;};secret word",
+                "line 2: a word stands where { must",
+            ),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.starts_with(says), "{error}");
+            for part in ["secret", "very", "my", "word "] {
+                let shown = error.replace("a word stands", "");
+                assert!(!shown.contains(part), "{part:?}: {error}");
+            }
         }
     }
 

@@ -15,6 +15,7 @@ mod der;
 mod jks;
 pub(crate) mod name;
 mod open;
+mod path;
 mod settings;
 mod store;
 mod stream;

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use tokio_rustls::rustls::crypto::ring;
 
+use super::path::{LOOKS_MAX, Search, Sent};
 use super::settings::StoreSettings;
-use super::trust::{self, Distrust, Trust};
+use super::trust::{self, Distrust, SENT_MAX, Trust};
 use super::{ClientAuth, TlsError, TlsSettings, jks, store};
 use crate::auth::Secret;
 
@@ -48,8 +49,8 @@ struct Draft {
     issuer: &'static str,
     /// From when on and until when, as UTCTime.
     valid: (&'static str, &'static str),
-    /// Of each its last OID byte below 2.5.29, whether it is critical, and its value.
-    extensions: Vec<(u8, bool, Vec<u8>)>,
+    /// Of each its OID, whether it is critical, and its value.
+    extensions: Vec<(Vec<u8>, bool, Vec<u8>)>,
 }
 
 const KEY_USAGE: u8 = 15;
@@ -69,8 +70,18 @@ impl Draft {
         }
     }
 
+    /// An extension by the last byte of its OID below 2.5.29.
     fn with(mut self, extension: u8, critical: bool, value: Vec<u8>) -> Self {
-        self.extensions.push((extension, critical, value));
+        let oid = vec![0x55, 0x1d, extension];
+        self.extensions.push((oid, critical, value));
+        self
+    }
+
+    /// Netscape's certificate type, by its bits: the first is TLS clients, the second servers.
+    fn netscape(mut self, critical: bool, bits: u8) -> Self {
+        let oid = vec![0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 1, 1];
+        let value = tlv(3, &[bits.trailing_zeros() as u8, bits]);
+        self.extensions.push((oid, critical, value));
         self
     }
 
@@ -112,13 +123,13 @@ impl Draft {
         let extensions: Vec<Vec<u8>> = self
             .extensions
             .iter()
-            .map(|(id, critical, value)| {
+            .map(|(oid, critical, value)| {
                 let critical = if *critical {
                     tlv(1, &[0xff])
                 } else {
                     Vec::new()
                 };
-                sequence(&[&tlv(6, &[0x55, 0x1d, *id]), &critical, &tlv(4, value)])
+                sequence(&[&tlv(6, oid), &critical, &tlv(4, value)])
             })
             .collect();
         let (version, extensions) = if self.version_3 {
@@ -150,6 +161,13 @@ impl Draft {
 
 fn key() -> KeyPair {
     KeyPair::generate().unwrap()
+}
+
+/// Name constraints: only names that begin with this common name.
+fn only_below(cn: &str) -> Vec<u8> {
+    let attribute = sequence(&[&tlv(6, &[0x55, 4, 3]), &tlv(12, cn.as_bytes())]);
+    let name = tlv(0xa4, &sequence(&[&tlv(0x31, &attribute)]));
+    sequence(&[&tlv(0xa0, &sequence(&[&name]))])
 }
 
 /// A chain that a client sends, a trust store, and whether the one is believed by the other.
@@ -207,6 +225,31 @@ fn cases() -> Vec<Case> {
         "outlived",
         false,
         &[leaf(client().valid(old.0, old.1))],
+        root_only,
+    );
+    case(
+        "Netscape's client type",
+        true,
+        &[leaf(client().netscape(false, 0x80))],
+        root_only,
+    );
+    case(
+        "Netscape's server type",
+        false,
+        &[leaf(client().netscape(false, 0x40))],
+        root_only,
+    );
+    case(
+        "Netscape's client type, critical",
+        false,
+        &[leaf(client().netscape(true, 0x80))],
+        root_only,
+    );
+    let issuers_names = client().with(18, true, sequence(&[&tlv(0x82, b"ca")]));
+    case(
+        "the issuer's other names, critical",
+        false,
+        &[leaf(issuers_names)],
         root_only,
     );
     let early = client().valid("390101000000Z", "400101000000Z");
@@ -276,6 +319,23 @@ fn cases() -> Vec<Case> {
             between().authority(None).valid(old.0, old.1),
         ),
         ("between: none below", true, between().authority(Some(0))),
+        (
+            "between: other names, not critical",
+            false,
+            between()
+                .authority(None)
+                .with(NAME_CONSTRAINTS, false, only_below("elsewhere")),
+        ),
+        (
+            "between: Netscape's type, critical",
+            false,
+            between().authority(None).netscape(true, 0x04),
+        ),
+        (
+            "between: Netscape's server type",
+            true,
+            between().authority(None).netscape(false, 0x40),
+        ),
     ] {
         case(
             name,
@@ -332,6 +392,14 @@ fn cases() -> Vec<Case> {
     case("issued by no authority", false, &[leaf(client())], &[end]);
     let ancient = Draft::new("ca", "ca").version_1().sign(&ca, &ca);
     case("issued by version 1", true, &[leaf(client())], &[ancient]);
+    for (name, believed, bits) in [
+        ("issued by who may not issue", false, 0x80),
+        ("issued by who may issue", true, 0x04),
+    ] {
+        let root = Draft::new("ca", "ca").authority(None).usage(bits);
+        let root = root.sign(&ca, &ca);
+        case(name, believed, &[leaf(client())], &[root]);
+    }
     let past = Draft::new("ca", "ca")
         .authority(None)
         .valid(old.0, old.1)
@@ -345,11 +413,14 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-fn verify(chain: &[Vec<u8>], trusted: &[Vec<u8>]) -> Result<(), Distrust> {
+fn trust_in(trusted: &[Vec<u8>]) -> Trust {
     let algorithms = ring::default_provider().signature_verification_algorithms;
-    let trust = Trust::new(trusted.to_vec(), true, algorithms).unwrap();
+    Trust::new(trusted.to_vec(), true, algorithms).unwrap()
+}
+
+fn verify(chain: &[Vec<u8>], trusted: &[Vec<u8>]) -> Result<(), Distrust> {
     let others: Vec<&[u8]> = chain[1..].iter().map(Vec::as_slice).collect();
-    trust.verify(&chain[0], &others, NOW_S)
+    trust_in(trusted).verify(&chain[0], &others, NOW_S)
 }
 
 #[test]
@@ -377,7 +448,9 @@ fn a_refusal_says_why() {
         ("another issuer", "no path"),
         ("other use", "may not be used"),
         ("a critical extension", "critical extension"),
+        ("Netscape's server type", "Netscape type lacks TLS clients"),
         ("between: no authority", "an issuer is no authority"),
+        ("issued by who may not issue", "in the trust store lacks"),
         ("over two where one may be", "too long"),
     ] {
         let case = cases().into_iter().find(|case| case.name == name).unwrap();
@@ -391,33 +464,93 @@ fn a_refusal_says_why() {
 fn constrained_names_are_refused() {
     let (ca, middle, own) = (key(), key(), key());
     let root = Draft::new("ca", "ca").authority(None).sign(&ca, &ca);
-    let constraint = Draft::new("middle", "ca")
-        .authority(None)
-        .with(NAME_CONSTRAINTS, true, sequence(&[]))
-        .sign(&middle, &ca);
-    let leaf = Draft::new("client", "middle").sign(&own, &middle);
-    let distrust = verify(&[leaf, constraint], &[root]).unwrap_err();
-    assert!(matches!(distrust, Distrust::Critical(_)), "{distrust}");
+    for (critical, constraints, says) in [
+        (true, sequence(&[]), "critical extension"),
+        (true, b"what?".to_vec(), "critical extension"),
+        (false, sequence(&[]), "names are constrained"),
+        (false, only_below("client"), "names are constrained"),
+        (false, b"what?".to_vec(), "names are constrained"),
+    ] {
+        let constraint = Draft::new("middle", "ca")
+            .authority(None)
+            .with(NAME_CONSTRAINTS, critical, constraints)
+            .sign(&middle, &ca);
+        let leaf = Draft::new("client", "middle").sign(&own, &middle);
+        let distrust = verify(&[leaf, constraint], std::slice::from_ref(&root)).unwrap_err();
+        assert!(distrust.to_string().contains(says), "{distrust}");
+    }
 }
 
-/// Sixty namesakes that all could be each other's issuers: a search through all paths would not
-/// end.
+/// Namesakes that all could be each other's issuers: a search through all paths would not end.
 #[test]
 fn a_maze_of_certificates_ends_soon() {
-    let keys: Vec<KeyPair> = (0..4).map(|_| key()).collect();
+    let keys: Vec<KeyPair> = (0..3).map(|_| key()).collect();
     let root = Draft::new("ca", "ca")
         .authority(None)
         .sign(&keys[0], &keys[0]);
-    let twin = |own: &KeyPair| {
-        Draft::new("twin", "twin")
-            .authority(None)
-            .sign(own, &keys[1])
-    };
-    let mut chain = vec![Draft::new("client", "twin").sign(&keys[2], &keys[1])];
-    chain.extend((0..60).map(|_| twin(&keys[1])));
-    let began = std::time::Instant::now();
-    assert!(verify(&chain, &[root]).is_err());
-    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+    let twin = Draft::new("twin", "twin").authority(None);
+    let own = Draft::new("client", "twin").sign(&keys[2], &keys[1]);
+    let twins: Vec<Vec<u8>> = (1..SENT_MAX)
+        .map(|_| twin.sign(&keys[1], &keys[1]))
+        .collect();
+    let trust = trust_in(std::slice::from_ref(&root));
+    let leaf = Sent::read(&own).unwrap();
+    let others: Vec<Sent<'_>> = twins.iter().map(|der| Sent::read(der).unwrap()).collect();
+    let mut search = Search::new(&trust, &others, NOW_S);
+    assert!(matches!(search.run(&leaf), Err(Distrust::Signature(_))));
+    // It was a maze, and the signatures came to their end in it.
+    assert!(search.looks > 2 * others.len(), "{}", search.looks);
+    assert!(search.looks <= LOOKS_MAX, "{}", search.looks);
+
+    let mut chain = vec![own];
+    chain.extend(twins);
+    assert!(matches!(
+        verify(&chain, std::slice::from_ref(&root)),
+        Err(Distrust::Signature(_))
+    ));
+    chain.push(twin.sign(&keys[1], &keys[1]));
+    assert_eq!(verify(&chain, &[root]), Err(Distrust::TooMany));
+}
+
+/// As many as may be are looked at, whatever their order.
+#[test]
+fn as_many_certificates_as_may_be_are_looked_at() {
+    let (ca, middle, own) = (key(), key(), key());
+    let root = Draft::new("ca", "ca").authority(None).sign(&ca, &ca);
+    let mut chain = vec![Draft::new("client", "middle").sign(&own, &middle)];
+    let unused = Draft::new("unused", "unused").sign(&own, &own);
+    chain.resize(SENT_MAX - 1, unused);
+    let between = Draft::new("middle", "ca").authority(None);
+    chain.push(between.sign(&middle, &ca));
+    assert_eq!(verify(&chain, &[root]), Ok(()));
+}
+
+/// A refusal is logged before anybody knows who is refused.
+#[test]
+fn a_refusal_shows_little_of_what_the_client_wrote() {
+    let (ca, own) = (key(), key());
+    let root = Draft::new("ca", "ca").authority(None).sign(&ca, &ca);
+    let long: &'static str = "a\n\u{1b}[2Jb".repeat(2000).leak();
+    for (subject, issuer, says) in [
+        ("two\nlines", "ca", "its issuer's key: \"CN=two\\nlines\""),
+        ("client", "two\nlines", "trust store: \"CN=two\\nlines\""),
+        (long, "ca", "its issuer's key: \"CN=a\\n\\u{1b}[2Jba"),
+        ("client", long, "trust store: \"CN=a\\n\\u{1b}[2Jba"),
+    ] {
+        let chain = [Draft::new(subject, issuer).sign(&own, &own)];
+        let distrust = verify(&chain, std::slice::from_ref(&root)).unwrap_err();
+        let text = distrust.to_string();
+        assert!(text.contains(says), "{text}");
+        assert!(!text.contains(char::is_control), "{text}");
+        assert!(text.chars().count() < 300, "{text}");
+    }
+    let mut many_arcs = Draft::new("client", "ca");
+    let arcs = [&[0x55][..], &[1; 3000]].concat();
+    many_arcs.extensions.push((arcs, true, tlv(5, &[])));
+    let text = verify(&[many_arcs.sign(&own, &ca)], &[root]).unwrap_err();
+    let text = text.to_string();
+    assert!(text.contains("not understood: \"2.5.1.1"), "{text}");
+    assert!(text.chars().count() < 300, "{text}");
 }
 
 #[test]
