@@ -19,7 +19,7 @@ impl Tree {
         applied: &mut Applied,
     ) -> SessionResult {
         let store = self.store.clone();
-        {
+        let local = {
             let mut sessions = store.sessions.write();
             let Some(known) = sessions.get(session) else {
                 return SessionResult::Expired;
@@ -44,8 +44,10 @@ impl Tree {
                     return SessionResult::Bounced;
                 }
             }
+            let local = known.is_local();
             sessions.advance(session, seq);
-        }
+            local
+        };
         match request {
             SessionRequest::Close => {
                 self.end_session(session, applied);
@@ -58,11 +60,15 @@ impl Tree {
                 upgrade_local,
                 ..
             } => {
-                let local = self.is_local(session, *upgrade_local, write);
+                // An ephemeral create may make a global session of it first.
+                let upgrades = local && *upgrade_local && write.makes_ephemerals();
+                if upgrades {
+                    self.upgrade(session);
+                }
                 let asker = Asker {
                     identities,
                     session: Some(session),
-                    local,
+                    local: local && !upgrades,
                     enforce_quota: *enforce_quota,
                 };
                 SessionResult::Done(self.write(write, asker, applied))
@@ -87,20 +93,15 @@ impl Tree {
         TicketResult::Admin(self.write(write, asker, applied))
     }
 
-    /// Is the session a local one? An ephemeral create may upgrade it first.
+    /// Makes a local session a global one.
     /// (test: script `host/tree/tests/scripts/state/local_sessions`)
-    fn is_local(&mut self, session: SessionId, upgrade: bool, write: &Write) -> bool {
+    fn upgrade(&mut self, session: SessionId) {
         let store = self.store.clone();
         let mut sessions = store.sessions.write();
-        let local = sessions.get(session).is_some_and(|known| known.is_local());
-        if !(local && upgrade && write.makes_ephemerals()) {
-            return local;
-        }
         sessions.upgrade(self.zxid, session, &self.horizon);
         drop(sessions);
         self.mix(b"upgrade");
         self.mix(&session.0.to_le_bytes());
-        false
     }
 
     fn write(&mut self, write: &Write, asker: Asker<'_>, applied: &mut Applied) -> Reply {
