@@ -25,7 +25,7 @@ use self::hash::Rolling;
 use crate::applied::{Applied, Event, Outcome};
 use crate::command::{Command, Operation};
 use crate::queue::{Kinds, MAX_CASCADE_DEPTH, Pushed, QueueKey};
-use crate::quota::Quotas;
+use crate::quota::QuotaEdits;
 use crate::store::Store;
 use crate::{Tree, Zxid};
 
@@ -199,9 +199,7 @@ impl Tree {
             quotas,
         } = done;
         self.hash = hash.0;
-        if let Some(quotas) = quotas {
-            self.quotas = quotas;
-        }
+        self.quotas.apply(quotas);
         self.queue_events(&events, cause, applied);
         if self.bindings.has_policies() {
             self.move_policies(&events, &acls_set);
@@ -309,7 +307,7 @@ struct Done {
     events: Vec<Event>,
     bindings: Vec<BindingEdit>,
     acls_set: Vec<Arc<str>>,
-    quotas: Option<Arc<Quotas>>,
+    quotas: QuotaEdits,
 }
 
 impl Change<'_> {
@@ -334,7 +332,7 @@ impl Change<'_> {
             events,
             bindings,
             acls_set,
-            quotas_after,
+            quota_edits,
             ..
         } = self;
         drop(nodes);
@@ -349,7 +347,7 @@ impl Change<'_> {
             events,
             bindings,
             acls_set,
-            quotas: quotas_after,
+            quotas: quota_edits,
         }
     }
 }

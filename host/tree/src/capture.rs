@@ -301,7 +301,7 @@ impl Restoring {
             self.bindings,
             self.modules,
         );
-        tree.quotas = Arc::new(self.quotas);
+        tree.quotas = self.quotas;
         tree.captured = Some(zxid);
         Ok(tree)
     }

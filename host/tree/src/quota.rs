@@ -12,7 +12,7 @@
 //! The forms and rules are those of ZooKeeper's `StatsTrack`, `Quotas` and `PathTrie`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path;
 
@@ -50,13 +50,57 @@ pub(crate) fn stats_path(prefix: &str) -> String {
 
 /// The subtrees that have limits.
 ///
-/// It is a function of the znodes: a subtree is in it exactly while there is a znode that
-/// states its limits, so that a restart changes nothing.
+/// - It is a function of the znodes: a subtree is in it exactly while there is a znode that
+///   states its limits, so that a restart changes nothing.
+/// - `lengths` counts the paths in `by_path` by their lengths in bytes.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Quotas {
     /// How many znodes state limits for each path: several can, since ZooKeeper passes over
     /// segments of nothing but spaces.
     by_path: BTreeMap<String, u32>,
+    /// A path is looked up only in the lengths that some quota has: those of a deep path's
+    /// prefixes are many.
+    lengths: BTreeMap<usize, usize>,
+}
+
+/// What one command does to [`Quotas`], which stay as they were until it has succeeded.
+#[derive(Default, Debug)]
+pub(crate) struct QuotaEdits {
+    /// How many znodes state limits for a path then; zero where the last one goes.
+    by_path: BTreeMap<String, u32>,
+    /// The lengths of these paths.
+    lengths: BTreeSet<usize>,
+}
+
+static NO_EDITS: QuotaEdits = QuotaEdits {
+    by_path: BTreeMap::new(),
+    lengths: BTreeSet::new(),
+};
+
+impl QuotaEdits {
+    /// One more znode states limits for the subject.
+    pub(crate) fn add(&mut self, subject: &str, before: &Quotas) {
+        *self.count(subject, before) += 1;
+    }
+
+    /// One znode less.
+    pub(crate) fn remove(&mut self, subject: &str, before: &Quotas) {
+        let count = self.count(subject, before);
+        *count = count.saturating_sub(1);
+    }
+
+    fn count(&mut self, subject: &str, before: &Quotas) -> &mut u32 {
+        let subject = plain(subject);
+        self.lengths.insert(subject.len());
+        let now = before.by_path.get(&*subject).copied().unwrap_or(0);
+        self.by_path.entry(subject.into_owned()).or_insert(now)
+    }
+
+    /// Nothing is changed after all.
+    pub(crate) fn clear(&mut self) {
+        self.by_path.clear();
+        self.lengths.clear();
+    }
 }
 
 impl Quotas {
@@ -70,34 +114,60 @@ impl Quotas {
         subject(path, LIMITS).filter(|subject| !subject.is_empty())
     }
 
+    /// One more znode states limits for the subject.
     pub(crate) fn add(&mut self, subject: &str) {
-        *self.by_path.entry(plain(subject).into_owned()).or_default() += 1;
+        let mut edits = QuotaEdits::default();
+        edits.add(subject, self);
+        self.apply(edits);
     }
 
-    pub(crate) fn remove(&mut self, subject: &str) {
-        let subject = plain(subject);
-        if let Some(count) = self.by_path.get_mut(&*subject) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_path.remove(&*subject);
+    /// The command has succeeded.
+    pub(crate) fn apply(&mut self, edits: QuotaEdits) {
+        for (path, count) in edits.by_path {
+            let len = path.len();
+            let of_len = self.lengths.entry(len).or_default();
+            match count {
+                0 => *of_len -= usize::from(self.by_path.remove(&path).is_some()),
+                count => *of_len += usize::from(self.by_path.insert(path, count).is_none()),
+            }
+            if *of_len == 0 {
+                self.lengths.remove(&len);
             }
         }
     }
 
     /// The deepest subtree with a quota that the path is in.
     pub(crate) fn of(&self, path: &str) -> Option<&str> {
-        if self.by_path.is_empty() {
+        self.of_after(&NO_EDITS, path)
+    }
+
+    /// The same as it will be with these edits. (test: `edits_are_seen_as_if_applied`)
+    pub(crate) fn of_after<'q>(&'q self, edits: &'q QuotaEdits, path: &str) -> Option<&'q str> {
+        if self.by_path.is_empty() && edits.by_path.is_empty() {
             return None;
         }
         let path = plain(path);
-        let mut at = &*path;
-        while !at.is_empty() {
-            if let Some((found, _)) = self.by_path.get_key_value(at) {
-                return Some(found);
+        let mut longest = path.len();
+        loop {
+            let ours = self.lengths.range(..=longest).next_back();
+            let theirs = edits.lengths.range(..=longest).next_back();
+            let len = ours.map(|(len, _)| len).max(theirs).copied()?;
+            if len == 0 {
+                return None;
             }
-            at = &at[..at.rfind('/')?];
+            if path.as_bytes().get(len).is_none_or(|next| *next == b'/') {
+                let prefix = &path[..len];
+                let found = match edits.by_path.get_key_value(prefix) {
+                    Some((_, 0)) => None,
+                    Some((found, _)) => Some(found),
+                    None => self.by_path.get_key_value(prefix).map(|(found, _)| found),
+                };
+                if let Some(found) = found {
+                    return Some(found);
+                }
+            }
+            longest = len - 1;
         }
-        None
     }
 }
 
@@ -202,6 +272,8 @@ impl Track {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -261,13 +333,67 @@ mod tests {
         ] {
             assert_eq!(quotas.of(path), of, "{path}");
         }
-        quotas.remove("/a/b/c");
+        let remove = |quotas: &mut Quotas, path: &str| {
+            let mut edits = QuotaEdits::default();
+            edits.remove(path, quotas);
+            quotas.apply(edits);
+        };
+        remove(&mut quotas, "/a/b/c");
         assert_eq!(quotas.of("/a/b/c"), Some("/a/b/c"));
-        quotas.remove("/a/ /b/c");
+        remove(&mut quotas, "/a/ /b/c");
         assert_eq!(quotas.of("/a/b/c"), Some("/a"));
-        quotas.remove("/x");
-        quotas.remove("/a");
-        assert!(quotas.is_empty());
+        remove(&mut quotas, "/x");
+        remove(&mut quotas, "/a");
+        assert_eq!(quotas, Quotas::default());
+    }
+
+    /// What is found by looking at one prefix after the other.
+    fn of_slowly(counts: &BTreeMap<String, u32>, path: &str) -> Option<String> {
+        let path = plain(path);
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        let ends: Vec<usize> = ends.chain([path.len()]).filter(|end| *end > 0).collect();
+        let prefixes = ends.into_iter().rev().map(|end| &path[..end]);
+        let mut limited = prefixes.filter(|prefix| counts.get(*prefix).is_some_and(|n| *n > 0));
+        limited.next().map(str::to_owned)
+    }
+
+    proptest! {
+        #[test]
+        fn edits_are_seen_as_if_applied(
+            steps in prop::collection::vec((any::<bool>(), "(/(a|bb|é| )){1,4}", any::<bool>()), 0..30),
+            paths in prop::collection::vec("/|(/(a|bb|é|b| )){1,6}", 1..10),
+        ) {
+            let (mut quotas, mut edits) = (Quotas::default(), QuotaEdits::default());
+            let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+            for (adds, path, ends) in steps {
+                let count = counts.entry(plain(&path).into_owned()).or_default();
+                if adds {
+                    *count += 1;
+                    edits.add(&path, &quotas);
+                } else {
+                    *count = count.saturating_sub(1);
+                    edits.remove(&path, &quotas);
+                }
+                let before = quotas.clone();
+                for path in &paths {
+                    let after = quotas.of_after(&edits, path).map(str::to_owned);
+                    prop_assert_eq!(after, of_slowly(&counts, path), "{}", path);
+                }
+                prop_assert_eq!(&quotas, &before);
+                if ends {
+                    quotas.apply(std::mem::take(&mut edits));
+                }
+            }
+            quotas.apply(edits);
+            counts.retain(|_, count| *count > 0);
+            prop_assert_eq!(&quotas.by_path, &counts);
+            let in_lengths: usize = quotas.lengths.values().sum();
+            prop_assert_eq!(in_lengths, counts.len());
+            for path in &paths {
+                let found = quotas.of(path).map(str::to_owned);
+                prop_assert_eq!(found, of_slowly(&counts, path), "{}", path);
+            }
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Tree {
     pub(crate) bindings: Arc<Bindings>,
     pub(crate) modules: Arc<Modules>,
     /// Told from the znodes when a checkpoint is restored.
-    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) quotas: Quotas,
     /// Keys of what changed since the last capture, beside znodes and sessions.
     pub(crate) dirty_bindings: BTreeSet<Arc<str>>,
     pub(crate) dirty_modules: BTreeSet<Digest>,
@@ -110,7 +110,7 @@ impl Tree {
             level,
             bindings,
             modules,
-            quotas: Arc::default(),
+            quotas: Quotas::default(),
             dirty_bindings: BTreeSet::new(),
             dirty_modules: BTreeSet::new(),
             dirty_queues: BTreeSet::new(),

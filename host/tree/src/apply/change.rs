@@ -20,7 +20,7 @@ use crate::command::{Identity, WriteOp};
 use crate::modules::Modules;
 use crate::owner::Owner;
 use crate::path;
-use crate::quota::Quotas;
+use crate::quota::{QuotaEdits, Quotas};
 use crate::store::{Body, Data, Nodes};
 use crate::{SessionId, Zxid};
 
@@ -41,9 +41,9 @@ pub(super) struct Change<'a> {
     /// Paths whose ACL was set: they have no event, but policies may be among them.
     pub(super) acls_set: Vec<Arc<str>>,
     /// The quotas as they were before the command, which its checks go by.
-    pub(super) quotas_before: &'a Arc<Quotas>,
-    /// The quotas as they will be, if the command changes them.
-    pub(super) quotas_after: Option<Arc<Quotas>>,
+    pub(super) quotas_before: &'a Quotas,
+    /// What the command does to them.
+    pub(super) quota_edits: QuotaEdits,
     /// Subtrees whose statistics begin with this command: each is counted once, at its end.
     pub(super) to_count: BTreeSet<String>,
     /// How many znodes were counted for that.
@@ -132,7 +132,7 @@ impl<'a> Change<'a> {
         time_ms: u64,
         nodes: RwLockWriteGuard<'a, Nodes>,
         modules: &'a Modules,
-        quotas: &'a Arc<Quotas>,
+        quotas: &'a Quotas,
         hash: Rolling,
     ) -> Change<'a> {
         Change {
@@ -146,7 +146,7 @@ impl<'a> Change<'a> {
             bindings: Vec::new(),
             acls_set: Vec::new(),
             quotas_before: quotas,
-            quotas_after: None,
+            quota_edits: QuotaEdits::default(),
             to_count: BTreeSet::new(),
             counted: 0,
             enforce_quota: false,
@@ -161,7 +161,7 @@ impl<'a> Change<'a> {
         self.events.clear();
         self.bindings.clear();
         self.acls_set.clear();
-        self.quotas_after = None;
+        self.quota_edits.clear();
         self.to_count.clear();
         self.hash = self.hash_before;
     }

@@ -6,8 +6,6 @@
 //! A subtree whose statistics begin is counted at the end of the command, and once however
 //! often the command begins them: a multi may begin the same ones thousands of times.
 
-use std::sync::Arc;
-
 use innkeeper_proto::ErrorCode;
 use parking_lot::RwLockWriteGuard;
 
@@ -96,7 +94,7 @@ impl Change<'_> {
     pub(super) fn quota_created(&mut self, path: &str, bytes: usize) {
         if path.starts_with(path::QUOTA) {
             if let Some(subject) = Quotas::limited_by(path) {
-                self.quotas_now().add(subject);
+                self.quota_edits.add(subject, self.quotas_before);
             }
             if let Some(subject) = subject(path, STATS) {
                 self.to_count.insert(subject.to_owned());
@@ -108,7 +106,7 @@ impl Change<'_> {
     /// A znode was deleted.
     pub(super) fn quota_deleted(&mut self, path: &str, bytes: usize) {
         if let Some(subject) = Quotas::limited_by(path) {
-            self.quotas_now().remove(subject);
+            self.quota_edits.remove(subject, self.quotas_before);
         }
         self.count_no_more(path);
         self.quota_moved(path, -1, -(bytes as i64));
@@ -132,8 +130,7 @@ impl Change<'_> {
 
     /// So many more znodes and bytes are at this path.
     pub(super) fn quota_moved(&mut self, path: &str, more_znodes: i64, more_bytes: i64) {
-        let quotas = self.quotas_after.as_ref().unwrap_or(self.quotas_before);
-        let Some(prefix) = quotas.of(path) else {
+        let Some(prefix) = self.quotas_before.of_after(&self.quota_edits, path) else {
             return;
         };
         if self.to_count.contains(prefix) {
@@ -198,11 +195,6 @@ impl Change<'_> {
         let body = self.nodes.touch(slot, self.zxid.0);
         body.data = Data::new(Some(&text));
     }
-
-    fn quotas_now(&mut self) -> &mut Quotas {
-        let before = self.quotas_before;
-        Arc::make_mut(self.quotas_after.get_or_insert_with(|| before.clone()))
-    }
 }
 
 #[cfg(test)]
@@ -254,9 +246,7 @@ mod tests {
         let slot = change.nodes.find(STATS_OF_A);
         let text = slot.and_then(|slot| change.nodes.body(slot)?.data.to_bytes());
         let done = change.commit(&store, &tree.horizon);
-        if let Some(quotas) = done.quotas {
-            tree.quotas = quotas;
-        }
+        tree.quotas.apply(done.quotas);
         (
             counted,
             text.map(|text| String::from_utf8_lossy(&text).into_owned()),
