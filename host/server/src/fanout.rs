@@ -11,6 +11,8 @@
 //! takes its view and registers while it holds the same lock, so apply is either wholly before
 //! both or wholly after both.
 
+mod report;
+
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -190,25 +192,6 @@ impl Fanout {
     /// How many watches there are on this node.
     pub fn watch_counts(&self) -> WatchCounts {
         self.inner.lock().watches.counts()
-    }
-
-    /// The paths with watches on data, persistent ones included, and the sessions whose they
-    /// are: both in order. It is what ZooKeeper's `wchp`, `wchc` and `wchs` count. The lock is
-    /// held while the table is copied, so it is for whoever is asked rarely.
-    pub fn watch_report(&self) -> Vec<(Arc<str>, Vec<SessionId>)> {
-        let mut report: Vec<(Arc<str>, Vec<SessionId>)> = {
-            let inner = self.inner.lock();
-            let session = |dense: &Dense| Some(inner.seats[*dense as usize].as_ref()?.session);
-            let watched = inner.watches.on_data().into_iter();
-            watched
-                .map(|(path, listeners)| (path, listeners.iter().filter_map(session).collect()))
-                .collect()
-        };
-        for (_, sessions) in &mut report {
-            sessions.sort_unstable();
-        }
-        report.sort_unstable();
-        report
     }
 
     /// Closes every connection and admits no more.

@@ -31,6 +31,12 @@ pub(crate) type Listeners = SmallVec<[Dense; 2]>;
 /// The number of a watched path in the table.
 type PathId = u32;
 
+/// At most how many places of the table are looked at in one run of a report.
+pub(crate) const RUN_PATHS: usize = 1024;
+
+/// A run of a report ends early behind the path with which it has that many watchers.
+const RUN_WATCHERS: usize = 16 * 1024;
+
 /// What a watch waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -214,20 +220,40 @@ impl Watches {
         }
     }
 
-    /// The paths with watches on data, and whose they are, in no order: what ZooKeeper shows
-    /// when it is asked for its watches.
-    pub(crate) fn on_data(&self) -> Vec<(Arc<str>, Listeners)> {
-        let shown = |(path, id): (&Arc<str>, &PathId)| {
-            let watched = &self.paths[*id as usize];
-            let mut listeners = watched.data.clone();
-            if let Some(lasting) = &watched.lasting {
-                listeners.extend_from_slice(&lasting.persistent);
-                listeners.extend_from_slice(&lasting.recursive);
-                in_order(&mut listeners);
+    /// One run over the paths with watches on data, and whose they are, in no order: what
+    /// ZooKeeper shows when it is asked for its watches. It begins at the place `from`, and says
+    /// where the next run begins; `None` if that was all.
+    pub(crate) fn on_data(
+        &self,
+        from: usize,
+        mut each: impl FnMut(&Arc<str>, &[Dense]),
+    ) -> Option<usize> {
+        let mut end = self.paths.len().min(from.saturating_add(RUN_PATHS));
+        let mut watchers = 0;
+        for at in from..end {
+            let watched = &self.paths[at];
+            let both: Listeners;
+            let listeners: &[Dense] = match &watched.lasting {
+                None => &watched.data,
+                Some(lasting) => {
+                    let parts = [&watched.data, &lasting.persistent, &lasting.recursive];
+                    let mut all: Listeners = parts.into_iter().flatten().copied().collect();
+                    in_order(&mut all);
+                    both = all;
+                    &both
+                }
+            };
+            // A place that is free has none.
+            if !listeners.is_empty() {
+                each(&watched.path, listeners);
             }
-            (!listeners.is_empty()).then(|| (path.clone(), listeners))
-        };
-        self.ids.iter().filter_map(shown).collect()
+            watchers += listeners.len();
+            if watchers >= RUN_WATCHERS {
+                end = at + 1;
+                break;
+            }
+        }
+        (end < self.paths.len()).then_some(end)
     }
 
     /// Leaves a watch; true if it was not there yet.

@@ -21,7 +21,7 @@ use crate::core::Core;
 use crate::figures::render::{lines, rounded};
 use crate::figures::{self, Serves, sizes, version};
 
-pub(crate) use reports::{by_session, environment, ephemerals, watch_numbers};
+pub(crate) use reports::{by_session, environment, ephemerals};
 
 /// What ZooKeeper says of most things while it has no quorum.
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";

@@ -163,16 +163,9 @@ pub(super) fn watches_by_path<R: Runtime>(core: &Core<R>) -> String {
     text
 }
 
-/// Watching connections, watched paths, and pairs of them.
-pub(crate) fn watch_numbers<R: Runtime>(core: &Core<R>) -> (usize, usize, usize) {
-    let report = core.fanout.watch_report();
-    let total = report.iter().map(|(_, sessions)| sessions.len()).sum();
-    (by_session(core).len(), report.len(), total)
-}
-
 /// `wchs`.
 pub(super) fn watch_summary<R: Runtime>(core: &Core<R>) -> String {
-    let (connections, paths, total) = watch_numbers(core);
+    let (connections, paths, total) = core.fanout.watch_numbers();
     format!("{connections} connections watching {paths} paths\nTotal watches:{total}\n")
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn answer<R: Runtime>(core: &Core<R>, command: &str, query: &st
         }
         "voting_view" => vec![field("current_config", Map::new())],
         "watch_summary" => {
-            let (connections, paths, total) = words::watch_numbers(core);
+            let (connections, paths, total) = core.fanout.watch_numbers();
             vec![
                 field("num_connections", connections),
                 field("num_paths", paths),
