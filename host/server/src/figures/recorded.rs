@@ -7,6 +7,7 @@ use innkeeper_proto::EventType;
 use innkeeper_raft::measure::Summary;
 
 use super::namespaces::Namespaces;
+use super::sizes::LastLook;
 use super::traffic::Traffic;
 use crate::guests::BindingStatus;
 use crate::tls::Refused;
@@ -43,6 +44,7 @@ type Bindings = Box<dyn Fn() -> Vec<BindingStatus> + Send + Sync>;
 pub struct Figures {
     pub(crate) traffic: Traffic,
     pub(crate) namespaces: Namespaces,
+    pub(crate) sizes: LastLook,
     /// Connect requests.
     pub connection_requests: Counter,
     /// Connections turned away: too many of one address, or of all.
