@@ -381,8 +381,8 @@ impl Present {
                 sizes.clone().min(),
                 sizes.clone().max(),
             ) {
-                shard.responded(last, min, max);
-                figures.traffic.is_newest(client.number);
+                let at_ns = (now - self.clients.started).as_nanos() as u64;
+                shard.responded(at_ns, last, min, max);
                 let bytes = sizes.sum();
                 shard.response_bytes.fetch_add(bytes, Ordering::Relaxed);
             }

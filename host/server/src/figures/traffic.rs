@@ -29,6 +29,9 @@ pub(crate) struct Shard {
     /// Latencies of those that do.
     pub(crate) updates_us: Summary,
     last_response: AtomicI64,
+    /// When it was sent, in nanoseconds since the node's start: the shard in which that is the
+    /// latest has the last response of all.
+    last_response_at_ns: AtomicU64,
     min_response: AtomicI64,
     max_response: AtomicI64,
 }
@@ -44,6 +47,7 @@ impl Default for Shard {
             reads_us: Summary::default(),
             updates_us: Summary::default(),
             last_response: AtomicI64::new(NO_SIZE),
+            last_response_at_ns: AtomicU64::new(0),
             min_response: AtomicI64::new(i64::MAX),
             max_response: AtomicI64::new(NO_SIZE),
         }
@@ -51,8 +55,9 @@ impl Default for Shard {
 }
 
 impl Shard {
-    /// Responses of these sizes were sent.
-    pub(crate) fn responded(&self, last: u64, min: u64, max: u64) {
+    /// Responses of these sizes were sent, so long after the node's start.
+    pub(crate) fn responded(&self, at_ns: u64, last: u64, min: u64, max: u64) {
+        self.last_response_at_ns.store(at_ns, Ordering::Relaxed);
         self.last_response.store(last as i64, Ordering::Relaxed);
         self.min_response.fetch_min(min as i64, Ordering::Relaxed);
         self.max_response.fetch_max(max as i64, Ordering::Relaxed);
@@ -65,6 +70,7 @@ impl Shard {
             &self.sent,
             &self.response_bytes,
             &self.watch_bytes,
+            &self.last_response_at_ns,
         ] {
             sum.store(0, Ordering::Relaxed);
         }
@@ -80,15 +86,12 @@ impl Shard {
 #[derive(Debug)]
 pub(crate) struct Traffic {
     shards: Box<[Shard]>,
-    /// The shard in which a response was last recorded, so that the last size is of the last one.
-    newest: AtomicU64,
 }
 
 impl Default for Traffic {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            newest: AtomicU64::new(0),
         }
     }
 }
@@ -141,21 +144,15 @@ impl Traffic {
         &self.shards[(number % SHARDS as u64) as usize]
     }
 
-    /// The connection of that number has sent the newest response.
-    pub(crate) fn is_newest(&self, number: u64) {
-        let shard = number % SHARDS as u64;
-        if self.newest.load(Ordering::Relaxed) != shard {
-            self.newest.store(shard, Ordering::Relaxed);
-        }
-    }
-
     /// The sums.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals {
             min_response: i64::MAX,
             max_response: NO_SIZE,
+            last_response: NO_SIZE,
             ..Totals::default()
         };
+        let mut newest_ns = 0;
         for shard in &*self.shards {
             let load = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
             totals.received += load(&shard.received);
@@ -165,6 +162,11 @@ impl Traffic {
             totals.watch_bytes += load(&shard.watch_bytes);
             shard.reads_us.read_into(&mut totals.reads_us);
             shard.updates_us.read_into(&mut totals.updates_us);
+            let (at_ns, last) = (load(&shard.last_response_at_ns), &shard.last_response);
+            if at_ns >= newest_ns && last.load(Ordering::Relaxed) != NO_SIZE {
+                newest_ns = at_ns;
+                totals.last_response = last.load(Ordering::Relaxed);
+            }
             let (min, max) = (&shard.min_response, &shard.max_response);
             totals.min_response = totals.min_response.min(min.load(Ordering::Relaxed));
             totals.max_response = totals.max_response.max(max.load(Ordering::Relaxed));
@@ -172,8 +174,6 @@ impl Traffic {
         if totals.min_response == i64::MAX {
             totals.min_response = NO_SIZE;
         }
-        let newest = self.newest.load(Ordering::Relaxed);
-        totals.last_response = self.shard(newest).last_response.load(Ordering::Relaxed);
         totals
     }
 
@@ -182,5 +182,28 @@ impl Traffic {
         for shard in &*self.shards {
             shard.reset();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_response_is_the_latest_of_all_shards() {
+        let traffic = Traffic::default();
+        assert_eq!(traffic.totals().last_response, NO_SIZE);
+        traffic.shard(5).responded(10, 100, 20, 100);
+        assert_eq!(traffic.totals().last_response, 100);
+        traffic.shard(2).responded(20, 30, 30, 30);
+        let totals = traffic.totals();
+        let sizes = (
+            totals.last_response,
+            totals.min_response,
+            totals.max_response,
+        );
+        assert_eq!(sizes, (30, 20, 100));
+        traffic.reset();
+        assert_eq!(traffic.totals().last_response, NO_SIZE);
     }
 }
