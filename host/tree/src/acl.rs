@@ -137,7 +137,7 @@ const MAX_LIST_BYTES: usize = 1 << 20;
 
 /// Judges the list of a create or setACL: duplicates go, `auth` becomes the authenticated
 /// identities of the one who asks; an empty list, an unknown scheme, a malformed id or a list that
-/// grows beyond [`MAX_LIST_BYTES`] is InvalidACL.
+/// grows beyond 1 MiB by its `auth` entries is InvalidACL.
 pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode> {
     let mut fixed: Vec<Acl> = Vec::with_capacity(acl.len());
     // Only asked whether it has an entry, never iterated.
