@@ -22,6 +22,8 @@ use sha1::{Digest, Sha1};
 
 use crate::command::Identity;
 
+pub use self::principal::is_sasl_name;
+
 /// A stored list, shared by every znode that has the same one.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AclRef(Arc<[Acl]>);

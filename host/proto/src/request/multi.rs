@@ -23,6 +23,15 @@ impl MultiHeader {
         err: -1,
     };
 
+    /// The header before an operation of a request.
+    pub const fn before(op: OpCode) -> Self {
+        Self {
+            op: op.as_i32(),
+            done: false,
+            err: -1,
+        }
+    }
+
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             op: reader.i32()?,
@@ -117,12 +126,7 @@ impl Multi {
 
     pub(super) fn encode(&self, buf: &mut BytesMut) {
         for op in &self.ops {
-            MultiHeader {
-                op: op.op_code().as_i32(),
-                done: false,
-                err: -1,
-            }
-            .encode(buf);
+            MultiHeader::before(op.op_code()).encode(buf);
             match op {
                 MultiOp::Create(create)
                 | MultiOp::Create2(create)

@@ -64,12 +64,7 @@ impl MultiRead {
 
     pub(super) fn encode(&self, buf: &mut BytesMut) {
         for op in &self.ops {
-            MultiHeader {
-                op: op.op_code().as_i32(),
-                done: false,
-                err: -1,
-            }
-            .encode(buf);
+            MultiHeader::before(op.op_code()).encode(buf);
             put_string(buf, op.path());
             put_bool(buf, false);
         }

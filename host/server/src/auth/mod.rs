@@ -19,8 +19,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use innkeeper_proto::request::Auth as AuthPacket;
 use innkeeper_proto::{Acl, ErrorCode};
-use innkeeper_tree::Identity;
 use innkeeper_tree::command::{Write, WriteOp};
+use innkeeper_tree::{Identity, acl};
 
 use crate::sasl::digest_md5::NONCE_BYTES;
 use crate::sasl::{Negotiation, Users, jaas};
@@ -247,7 +247,7 @@ impl Auth {
             "world" | "auth" => true,
             scheme if !self.serves(scheme) => false,
             "x509" => name::is_distinguished_name(&entry.id),
-            "sasl" => is_principal(&entry.id),
+            "sasl" => acl::is_sasl_name(&entry.id),
             _ => true,
         }
     }
@@ -272,15 +272,6 @@ fn digest_with(algorithm: DigestAlgorithm, credentials: &[u8]) -> String {
     let user = text.split(':').next().unwrap_or_default();
     let hash = STANDARD.encode(algorithm.hash(text.as_bytes()));
     format!("{user}:{hash}")
-}
-
-/// A Kerberos name, as ZooKeeper wants an id of the scheme `sasl` to be: with an `@` it is
-/// `service@realm` or `service/host@realm`.
-fn is_principal(id: &str) -> bool {
-    match id.split_once('@') {
-        None => true,
-        Some((name, realm)) => !realm.contains(['@', '/']) && name.matches('/').count() <= 1,
-    }
 }
 
 /// The users of the JAAS file's section.

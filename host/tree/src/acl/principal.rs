@@ -37,7 +37,7 @@ const ESCAPED: &str = ",+<>;\"";
 
 /// Can this stand in an ACL entry of the scheme `sasl`?
 /// (test: `kerberos_names_are_zookeepers`)
-pub(super) fn is_sasl_name(id: &str) -> bool {
+pub fn is_sasl_name(id: &str) -> bool {
     match id.split_once('@') {
         None => true,
         Some((principal, realm)) => {
