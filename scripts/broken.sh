@@ -41,6 +41,7 @@ all)
     server=(-p innkeeper-server)
     failed=0
     (run log-sync -p innkeeper-raft --test power) || failed=1
+    (run command-bound -p innkeeper-raft --test bounds every_kind_straddles_the_bound) || failed=1
     (run checkpoint-limit -p innkeeper-raft --test snapshot) || failed=1
     (run ack-in-transaction "${server[@]}" --test exactly_once) || failed=1
     (run activation-check "${server[@]}" --test swaps) || failed=1

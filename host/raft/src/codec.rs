@@ -32,6 +32,14 @@ pub enum CodecError {
         /// The byte that was found.
         found: u8,
     },
+    /// There is more of something than its count can say.
+    #[error("{count} {what} are more than can be counted in 32 bits")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        count: usize,
+    },
     /// The fields contradict each other.
     #[error("a {what} is not valid: {why}")]
     Invalid {
@@ -157,26 +165,34 @@ fn read_log_id(fields: &mut Fields<'_>) -> Result<Option<LogId>, CodecError> {
     Ok(Some(log_id(term, index)))
 }
 
-fn len_u32(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
+/// Appends a count or a length in 32 bits, or refuses it: it is never written as another one.
+pub(crate) fn put_count(
+    out: &mut Vec<u8>,
+    what: &'static str,
+    count: usize,
+) -> Result<(), CodecError> {
+    let short = u32::try_from(count).map_err(|_| CodecError::TooMany { what, count })?;
+    out.extend_from_slice(&short.to_le_bytes());
+    Ok(())
 }
 
-fn put_membership_fields(out: &mut Vec<u8>, membership: &Membership) {
+fn put_membership_fields(out: &mut Vec<u8>, membership: &Membership) -> Result<(), CodecError> {
     let configs = membership.get_joint_config();
-    out.extend_from_slice(&len_u32(configs.len()).to_le_bytes());
+    put_count(out, "configurations", configs.len())?;
     for config in configs {
-        out.extend_from_slice(&len_u32(config.len()).to_le_bytes());
+        put_count(out, "voters", config.len())?;
         for id in config {
             out.extend_from_slice(&id.to_le_bytes());
         }
     }
     let nodes: Vec<_> = membership.nodes().collect();
-    out.extend_from_slice(&len_u32(nodes.len()).to_le_bytes());
+    put_count(out, "nodes", nodes.len())?;
     for (id, node) in nodes {
         out.extend_from_slice(&id.to_le_bytes());
-        out.extend_from_slice(&len_u32(node.addr.len()).to_le_bytes());
+        put_count(out, "bytes of an address", node.addr.len())?;
         out.extend_from_slice(node.addr.as_bytes());
     }
+    Ok(())
 }
 
 fn read_membership_fields(fields: &mut Fields<'_>) -> Result<Membership, CodecError> {
@@ -211,11 +227,11 @@ fn read_membership_fields(fields: &mut Fields<'_>) -> Result<Membership, CodecEr
 }
 
 /// The bytes of a membership with the entry that set it.
-pub fn stored_membership_bytes(stored: &StoredMembership) -> Vec<u8> {
+pub fn stored_membership_bytes(stored: &StoredMembership) -> Result<Vec<u8>, CodecError> {
     let mut out = vec![VERSION];
     put_log_id(&mut out, stored.log_id().as_ref());
-    put_membership_fields(&mut out, stored.membership());
-    out
+    put_membership_fields(&mut out, stored.membership())?;
+    Ok(out)
 }
 
 /// Reads a membership with the entry that set it.
@@ -229,8 +245,9 @@ pub fn stored_membership(bytes: &[u8]) -> Result<StoredMembership, CodecError> {
     ))
 }
 
-/// Appends an entry: version, kind, term, index, then what the kind holds.
-pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+/// Appends an entry: version, kind, term, index, then what the kind holds. What was appended
+/// before an error is to be dropped.
+pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) -> Result<(), CodecError> {
     let kind = match &entry.payload {
         EntryPayload::Blank => BLANK,
         EntryPayload::Normal(_) => COMMAND,
@@ -242,8 +259,9 @@ pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     match &entry.payload {
         EntryPayload::Blank => {}
         EntryPayload::Normal(proposal) => out.extend_from_slice(proposal.encoded()),
-        EntryPayload::Membership(membership) => put_membership_fields(out, membership),
+        EntryPayload::Membership(membership) => put_membership_fields(out, membership)?,
     }
+    Ok(())
 }
 
 /// How many bytes [`put_entry`] will append, at most a little more.

@@ -5,6 +5,7 @@ use std::io;
 use innkeeper_runtime::Latest;
 
 use crate::codec::CodecError;
+use crate::log::Unwritable;
 
 /// Why a replica could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,11 @@ pub enum LogError {
         /// What this release writes.
         known: u32,
     },
+    /// A record could not be read back if it were written.
+    #[error(
+        "a record cannot be written to the log: {0}; nothing of it was written or acknowledged, so the node can be started again as it is"
+    )]
+    Unwritable(#[from] Unwritable),
     /// A record does not decode.
     #[error("log segment {segment} holds a record that cannot be read: {source}")]
     Codec {
@@ -120,6 +126,16 @@ pub enum StateError {
         /// The file.
         file: &'static str,
         /// What redb says.
+        why: String,
+    },
+    /// A row could not be read back if it were written.
+    #[error(
+        "{file} cannot hold a part of the state: {why}; it was not written, and what is there is whole"
+    )]
+    Unwritable {
+        /// The file.
+        file: &'static str,
+        /// What does not fit.
         why: String,
     },
     /// It does not hold what it should.
@@ -181,13 +197,23 @@ pub enum Unavailable {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// This node does not lead (any more).
-    #[error("this node does not lead")]
+    #[error("this node does not lead; try again")]
     NotLeader,
+    /// Its command would be longer than the door's bound: it can never be proposed as it is.
+    #[error(
+        "it takes {bytes} bytes as a command, and this node takes {limit} bytes at most; do less at a time, or raise jute.maxbuffer where that is the bound"
+    )]
+    TooLarge {
+        /// The bytes of its command, the time at its longest.
+        bytes: usize,
+        /// The door's bound, in bytes.
+        limit: usize,
+    },
     /// A proposal in flight writes what the transaction read: run the guest again.
-    #[error("a write in flight changes what the transaction read")]
+    #[error("a write in flight changes what the transaction read; try again")]
     Doomed,
     /// The node is shutting down.
-    #[error("the node is shutting down")]
+    #[error("the node is shutting down; try again when it runs")]
     ShuttingDown,
     /// The node has failed and stops.
     #[error("the node has stopped: {0}")]

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use innkeeper_tree::command::COMMAND_BYTES_LEAST;
+
+use crate::log::MAX_BODY_BYTES;
+
 /// Settings of one node's log, checkpoints and door, with defaults that suit a server.
 ///
 /// The bounds of every queue of this crate stand here or follow from what stands here.
@@ -34,6 +38,12 @@ pub struct Settings {
     /// How many bytes of operations may wait at the door. One operation that is larger is let in
     /// alone.
     pub door_bytes: usize,
+    /// How long one command may be in the log, in bytes of its encoding; the door refuses what is
+    /// longer before anything is written. A submitter's own bounds must lie below.
+    pub command_bytes_max: usize,
+    /// How long one record of the log may be, in bytes of its body. The log stops the node before
+    /// it writes a longer one; what is on disk is read whatever this says.
+    pub record_bytes_max: usize,
     /// How many commands one batch holds at most; what is queued beyond is the next batch.
     pub batch_commands: usize,
     /// How many batches may be proposed and not yet applied. What arrives meanwhile queues up
@@ -68,6 +78,8 @@ impl Default for Settings {
             module_cache_bytes: 8 << 20,
             door_operations: 16_384,
             door_bytes: 64 << 20,
+            command_bytes_max: COMMAND_BYTES_LEAST,
+            record_bytes_max: MAX_BODY_BYTES,
             batch_commands: 1024,
             batches_in_flight: 4,
             apply_commands: 512,
@@ -84,6 +96,8 @@ impl Default for Settings {
 const MIN_SEGMENT_BYTES: u64 = 4096;
 /// The largest segment: offsets inside a segment are kept in 32 bits.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+/// The smallest bound for a command: everything that a node proposes by itself fits.
+const MIN_COMMAND_BYTES: usize = 1024;
 /// The smallest election timeout (design, guests 11).
 const MIN_ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -98,6 +112,12 @@ impl Settings {
             Some("election_timeout_max must be greater than election_timeout_min")
         } else if self.heartbeat_interval >= self.election_timeout_min {
             Some("heartbeat_interval must be smaller than election_timeout_min")
+        } else if self.command_bytes_max < MIN_COMMAND_BYTES {
+            Some("command_bytes_max must be at least 1024")
+        } else if self.record_bytes_max > MAX_BODY_BYTES {
+            Some("record_bytes_max must be at most 1073741824")
+        } else if self.command_bytes_max > self.record_bytes_max / 2 {
+            Some("command_bytes_max must be at most half of record_bytes_max")
         } else if self.checkpoint_entries == 0
             || self.door_operations == 0
             || self.door_bytes == 0

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use innkeeper_proto::CreateMode;
 use innkeeper_raft::log::Log;
 use innkeeper_raft::{
-    Entry, LogError, LogId, Membership, Payload, Proposal, Settings, Vote, log_id,
+    Entry, LogError, LogId, Membership, Payload, Proposal, Settings, TypeConfig, Vote, log_id,
 };
 use innkeeper_runtime::{Disk, File, Open, Runtime, Sim, SimDisk, Simulated};
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{Command, Operation, Ticket, acl, encoding};
-use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
+use openraft::storage::{IOFlushed, RaftLogStorage, RaftLogStorageExt};
+use openraft::type_config::TypeConfigExt;
 use openraft::{BasicNode, EntryPayload, RaftLogReader};
 use proptest::prelude::*;
 
@@ -344,6 +345,65 @@ fn a_changed_byte_before_the_tail_is_damage_and_not_a_torn_tail() {
             }
         }
         assert!(refused * 10 > ends[1] * 9, "{refused} of {}", ends[1]);
+    });
+}
+
+/// An entry whose record has a body of `body` bytes.
+fn entry_of(index: u64, body: usize) -> Entry {
+    // Index 2 is that of a command.
+    let bytes = |data| match entry(1, 2, data).payload {
+        EntryPayload::Normal(proposal) => 18 + proposal.encoded().len(),
+        _ => unreachable!("it is a command"),
+    };
+    let data = (0..body).rev().find(|data| bytes(*data) <= body).unwrap();
+    assert_eq!(bytes(data), body);
+    Entry {
+        log_id: log_id(1, index),
+        ..entry(1, 2, data)
+    }
+}
+
+#[test]
+fn a_record_beyond_its_bound_stops_the_log_and_leaves_it_readable() {
+    Sim::run(1, |runtime| async move {
+        let disk = runtime.disk(Path::new(FOLDER)).unwrap();
+        let settings = Arc::new(Settings {
+            record_bytes_max: 1000,
+            ..(*settings(8192)).clone()
+        });
+        let mut log = Log::open(runtime.clone(), &disk, settings.clone()).unwrap();
+        log.blocking_append([entry_of(0, 999), entry_of(1, 1000)])
+            .await
+            .unwrap();
+        // One too long, behind one that would be written with it and one that waits for its sync.
+        let (waits, told) = TypeConfig::<Simulated>::oneshot();
+        let callback = IOFlushed::signal(waits);
+        log.append([entry_of(2, 100)], callback).await.unwrap();
+        let error = log
+            .blocking_append([entry_of(3, 100), entry_of(4, 1001)])
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("it has 1001 bytes, and 1000 is the most"),
+            "{error}"
+        );
+        let told = told.await.unwrap().unwrap_err().to_string();
+        assert!(told.contains("1001 bytes"), "{told}");
+        // Nothing is taken any more.
+        let vote = Vote::new(9, 1);
+        let again = log.save_vote(&vote).await.unwrap_err().to_string();
+        assert!(again.contains("1001 bytes"), "{again}");
+        log.close().await;
+        drop(log);
+
+        // What was acknowledged is there, and nothing of what was not.
+        let mut log = Log::open(runtime.clone(), &disk, settings).unwrap();
+        let entries = log.try_get_log_entries(..).await.unwrap();
+        let indexes: Vec<_> = entries.iter().map(|entry| entry.log_id.index).collect();
+        assert_eq!(indexes, [0, 1]);
+        assert_eq!(log.read_vote().await.unwrap(), None);
+        log.blocking_append([entry_of(2, 1000)]).await.unwrap();
     });
 }
 

@@ -101,16 +101,14 @@ pub struct Node<R: Runtime> {
 }
 
 impl<R: Runtime> Node<R> {
-    /// Starts a node with raft's default settings and waits until it serves.
+    /// Starts a node with [`NodeSettings::replication`] and waits until it serves.
     pub async fn start(runtime: R, settings: NodeSettings) -> Result<Self, StartError> {
-        let raft = Settings {
-            node_id: u64::from(settings.node_id),
-            ..Settings::default()
-        };
+        let raft = settings.replication();
         Self::start_with(runtime, settings, raft).await
     }
 
-    /// Starts a node and waits until it serves.
+    /// Starts a node and waits until it serves. With a `command_bytes_max` of `raft` below that of
+    /// [`NodeSettings::replication`], requests that `jute.maxbuffer` lets in may be refused.
     pub async fn start_with(
         runtime: R,
         settings: NodeSettings,

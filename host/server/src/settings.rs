@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use innkeeper_proto::frame::FourLetterWord;
+use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
 use crate::auth::AuthSettings;
 use crate::tls::TlsSettings;
@@ -88,6 +89,10 @@ pub const QUORUM_LOST_CHECKS: u32 = 5;
 /// The longest frame that a node can be told to take, in bytes: it must fit into memory, and into
 /// the log, several times.
 pub const MAX_JUTE_BUFFER_BYTES: usize = 256 * 1024 * 1024;
+
+/// What a command has at most beside the client's own request, in bytes: who asks, the session's
+/// number, the time. So a request that `jute.maxbuffer` lets in always fits through the door.
+pub const COMMAND_ENVELOPE_BYTES: usize = 1024 * 1024;
 
 /// A node's settings.
 #[derive(Clone, PartialEq, Debug)]
@@ -261,6 +266,19 @@ pub struct RequestThrottleSettings {
 }
 
 impl NodeSettings {
+    /// How this node replicates: by the defaults, but for its number, and for how long a command
+    /// may be: 16 MiB, or `jute.maxbuffer` and what a command adds to a request, whichever is more.
+    pub fn replication(&self) -> innkeeper_raft::Settings {
+        let longest_request = self
+            .jute_max_buffer_bytes
+            .saturating_add(COMMAND_ENVELOPE_BYTES);
+        innkeeper_raft::Settings {
+            node_id: u64::from(self.node_id),
+            command_bytes_max: longest_request.max(COMMAND_BYTES_LEAST),
+            ..innkeeper_raft::Settings::default()
+        }
+    }
+
     /// The defaults of `innkeeper serve` for a data folder, on ports that the system picks.
     pub fn on_free_ports(data: impl Into<PathBuf>) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -33,7 +33,7 @@ pub struct Settled {
 #[derive(Debug, thiserror::Error)]
 pub enum ProposeError {
     /// The door did not take it.
-    #[error("the proposal was refused: {0:?}; try again")]
+    #[error("the proposal was refused: {0}")]
     Refused(Refusal),
     /// The node stops.
     #[error("the node is stopping; try again when it runs")]

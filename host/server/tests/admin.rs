@@ -34,11 +34,17 @@ impl Administered {
     }
 
     fn start_with(change: impl Fn(&mut NodeSettings)) -> Self {
-        let running = Running::start_with(|settings| {
+        Self::start_bounded(change, None)
+    }
+
+    fn start_bounded(change: impl Fn(&mut NodeSettings), command_bytes_max: Option<usize>) -> Self {
+        let change = |settings: &mut NodeSettings| {
             change(settings);
             settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
             settings.super_digest = Some(SUPER_DIGEST.to_owned());
-        });
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let running = Running::start_bounded(folder, change, command_bytes_max);
         let node = running.node.as_ref().unwrap();
         Self {
             http: node.http().unwrap(),
@@ -740,4 +746,17 @@ fn a_stopping_node_waits_for_no_admin() {
         "{:?}",
         began.elapsed()
     );
+}
+
+#[test]
+fn a_write_that_the_door_does_not_take_is_refused_with_its_size_and_the_limit() {
+    let node = Administered::start_bounded(|_| {}, Some(2000));
+    node.socket("POST", "/v1/znodes?path=/a", b"short").good();
+    let refused = node.socket("PUT", "/v1/znodes?path=/a", &[b'x'; 3000]);
+    let sentence = refused.error(413);
+    assert!(sentence.contains("takes 2000 bytes at most"), "{sentence}");
+    assert!(sentence.contains("it takes 30"), "{sentence}");
+    assert!(!sentence.contains("try again"), "{sentence}");
+    node.socket("PUT", "/v1/znodes?path=/a", b"short again")
+        .good();
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::{BufMut, BytesMut};
 use common::*;
-use innkeeper_proto::request::Request;
+use innkeeper_proto::request::{MultiOp, Request};
 use innkeeper_proto::{ErrorCode, xid};
 use innkeeper_server::settings::{ConnectionThrottleSettings, RequestThrottleSettings};
 
@@ -190,4 +190,73 @@ fn session_timeouts_have_the_bounds_that_are_set() {
             given
         );
     }
+}
+
+/// It gets no sequence number, so that the writes behind it find no gap.
+#[test]
+fn a_write_that_the_door_does_not_take_is_answered_in_its_place() {
+    const MOST: usize = 2000;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start_bounded(folder, |_| {}, Some(MOST));
+    let mut client = server.client();
+    let long = [b'x'; MOST];
+    let (fits, too_long) = (ErrorCode::Ok, ErrorCode::MarshallingError);
+    let requests = [
+        (create("/a", b"1"), fits),
+        (set("/a", &long), too_long),
+        (
+            multi(vec![MultiOp::Create(creation("/b", &long, 0))]),
+            too_long,
+        ),
+        (set("/a", b"2"), fits),
+        (create(&format!("/{}", "c".repeat(MOST)), b""), too_long),
+        (get("/a", false), fits),
+        (set("/a", b"3"), fits),
+    ];
+    let xids = client.send(&requests.clone().map(|(request, _)| request));
+    for (xid, (request, error)) in xids.into_iter().zip(requests) {
+        let answer = client.answer();
+        assert_eq!((answer.xid, answer.err), (xid, error), "{request:?}");
+        if let Request::GetData(_) = request {
+            assert_eq!(answer.data(), b"2");
+        }
+    }
+    // The longest that is taken is there after a restart; one byte more is too long.
+    let taken = (MOST / 2..MOST).rev().find(|bytes| {
+        let answer = client.ask(set("/a", &long[..*bytes]));
+        assert!(matches!(
+            answer.err,
+            ErrorCode::Ok | ErrorCode::MarshallingError
+        ));
+        answer.err == fits
+    });
+    let taken = taken.expect("one is taken");
+    assert!(taken > MOST - 200, "{taken}");
+    assert_eq!(client.ask(set("/a", &long[..=taken])).err, too_long);
+    let server = Running::start_in(server.stop(), |_| {});
+    let mut client = server.client();
+    assert_eq!(client.must(get("/a", false)).data(), &long[..taken]);
+    assert_eq!(client.ask(exists("/b", false)).err, ErrorCode::NoNode);
+}
+
+/// Whatever the frame's bound is: the command is longer than the request by who asks.
+#[test]
+fn the_longest_request_that_jute_maxbuffer_lets_in_fits_through_the_door() {
+    const LONGEST: usize = 17 << 20;
+    let server = Running::start_with(|settings| settings.jute_max_buffer_bytes = LONGEST);
+    let mut client = server.client();
+    let frame_bytes = |request: &Request| {
+        let mut frame = BytesMut::new();
+        request.encode(&mut frame, 1);
+        frame.len() - 4
+    };
+    let around = frame_bytes(&create("/a", b""));
+    let longest = create("/a", &vec![b'x'; LONGEST - around]);
+    assert_eq!(frame_bytes(&longest), LONGEST);
+    client.must(longest);
+    let server = Running::start_in(server.stop(), |settings| {
+        settings.jute_max_buffer_bytes = 2 * LONGEST;
+    });
+    let data = server.client().must(get("/a", false)).data();
+    assert_eq!(data.len(), LONGEST - around);
 }

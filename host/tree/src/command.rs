@@ -13,6 +13,10 @@ use crate::ids::{Digest, SessionId, Ticket};
 use crate::transaction::Transaction;
 use crate::{World, Zxid};
 
+/// Every node takes a command of so many bytes, as `encoding` writes it; what is longer, a node
+/// may refuse before it is proposed.
+pub const COMMAND_BYTES_LEAST: usize = 16 << 20;
+
 /// One entry of the log.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Command {

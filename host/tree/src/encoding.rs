@@ -12,6 +12,8 @@
 //! Invariants:
 //! - Decoding is total: no input panics, recurses, or allocates more than a small multiple of
 //!   its own length. (tests: `any_bytes_decode_or_are_refused`, `counts_are_not_believed`)
+//! - No length is narrower than what it counts, and what is counted beforehand
+//!   ([`operation_size`]) is written by the same code. (test: `sizes_are_what_is_written`)
 //! - There is one form of each value: what decodes encodes to the same bytes again. (tests:
 //!   `any_bytes_decode_or_are_refused`, `commands_come_back`)
 //!
@@ -24,7 +26,9 @@ pub mod rows;
 mod transaction;
 mod wire;
 
-pub use command::{COMMAND_VERSION, decode_command, encode_command};
+pub use command::{
+    COMMAND_VERSION, OperationSize, decode_command, encode_command, operation_size, transaction_len,
+};
 
 /// Why bytes are not what they should be. Whoever meets one has a damaged file or a peer of
 /// another version, and stops.

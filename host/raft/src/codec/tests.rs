@@ -40,7 +40,7 @@ fn votes_and_log_ids_have_their_bytes() {
 #[test]
 fn memberships_have_their_bytes() {
     let stored = StoredMembership::new(Some(log_id(1, 2)), membership());
-    let bytes = stored_membership_bytes(&stored);
+    let bytes = stored_membership_bytes(&stored).unwrap();
     let expected = concat!(
         "01",
         "010101000000000000000200000000000000",
@@ -55,7 +55,7 @@ fn memberships_have_their_bytes() {
     assert_eq!(hex(&bytes), expected);
     assert_eq!(stored_membership(&bytes).unwrap(), stored);
     let none = StoredMembership::default();
-    let back = stored_membership(&stored_membership_bytes(&none)).unwrap();
+    let back = stored_membership(&stored_membership_bytes(&none).unwrap()).unwrap();
     assert_eq!(back, none);
 }
 
@@ -66,7 +66,7 @@ fn entries_have_their_bytes() {
         log_id: log_id(2, 3),
         payload: EntryPayload::Blank,
     };
-    put_entry(&mut out, &blank);
+    put_entry(&mut out, &blank).unwrap();
     assert_eq!(hex(&out), "010002000000000000000300000000000000");
     assert_eq!(entry_log_id(&out).unwrap(), blank.log_id);
     assert!(matches!(entry(&out).unwrap().payload, EntryPayload::Blank));
@@ -82,7 +82,7 @@ fn entries_have_their_bytes() {
         payload: EntryPayload::Normal(Proposal::new(command.clone(), encoded.clone().into())),
     };
     out.clear();
-    put_entry(&mut out, &normal);
+    put_entry(&mut out, &normal).unwrap();
     assert_eq!(hex(&out[..18]), "010102000000000000000400000000000000");
     assert_eq!(out[18..], encoded);
     assert!(out.len() <= entry_len_hint(&normal));
@@ -96,7 +96,7 @@ fn entries_have_their_bytes() {
         payload: EntryPayload::Membership(membership()),
     };
     out.clear();
-    put_entry(&mut out, &members);
+    put_entry(&mut out, &members).unwrap();
     assert!(out.len() <= entry_len_hint(&members));
     let EntryPayload::Membership(back) = entry(&out).unwrap().payload else {
         panic!("not a membership");

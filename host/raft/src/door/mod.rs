@@ -1,14 +1,16 @@
 //! The door: the only way into the log.
 //!
 //! 1. Submitters queue operations; the queue is bounded in operations and bytes, and who finds
-//!    it full waits.
+//!    it full waits. An operation whose command would be longer than `command_bytes_max` is
+//!    refused: it could never be proposed. Who numbers its operations asks [`Door::takes`] before.
 //! 2. The door's task takes what has queued up as soon as fewer than `batches_in_flight` batches
 //!    are proposed and not yet applied. There is no timer: what arrives while a sync runs is the
 //!    next batch.
 //! 3. It stamps the batch's time, predicts the zxid of each operation, and refuses a transaction
 //!    if a proposal in flight may write what it read: apply would refuse it later, at the price
 //!    of an entry.
-//! 4. It encodes each command once and hands the batch to openraft in one message.
+//! 4. It encodes each command once, looks at its length, which has the last word on the bound,
+//!    and hands the batch to openraft in one message.
 //! 5. When the batch's last command was applied, its place is free again. Answers do not come
 //!    from here: the delivery gives them.
 
@@ -20,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use innkeeper_tree::Operation;
+use innkeeper_tree::{Operation, encoding};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::Delivery;
@@ -62,6 +64,7 @@ struct Shared {
     operations: Semaphore,
     bytes: Semaphore,
     most_bytes: u32,
+    command_bytes_max: usize,
     queue: mpsc::Sender<Submission>,
     /// No more is let in.
     closed: AtomicBool,
@@ -97,12 +100,20 @@ impl Door {
             operations: Semaphore::new(settings.door_operations),
             bytes: Semaphore::new(most_bytes as usize),
             most_bytes,
+            command_bytes_max: settings.command_bytes_max,
             queue,
             closed: AtomicBool::new(false),
             failure,
             delivery,
         });
         (Self { shared }, receiver)
+    }
+
+    /// Whether the door takes an operation of this length, whatever it holds otherwise; the error
+    /// is a [`Refusal::TooLarge`]. What it takes here it never refuses for its length later.
+    pub fn takes(&self, operation: &Operation) -> Result<(), Refusal> {
+        let size = encoding::operation_size(operation);
+        size::check(size.bytes, self.shared.command_bytes_max)
     }
 
     /// Brings operations to the log, in their order; waits while the door is full. What becomes
@@ -116,7 +127,12 @@ impl Door {
                 self.refuse(operation);
                 continue;
             }
-            let bytes = size::of(&operation).min(self.shared.most_bytes);
+            let size = encoding::operation_size(&operation);
+            if let Err(refusal) = size::check(size.bytes, self.shared.command_bytes_max) {
+                self.shared.delivery.refused(operation, refusal);
+                continue;
+            }
+            let bytes = size::room(size).min(self.shared.most_bytes);
             let room = match self.room_now(bytes) {
                 Some(room) => room,
                 None => {

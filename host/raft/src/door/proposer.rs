@@ -15,7 +15,7 @@ use openraft::errors::ClientWriteError;
 use tokio::sync::mpsc;
 
 use super::holds::Holds;
-use super::{Door, Room, Submission};
+use super::{Door, Room, Submission, size};
 use crate::error::{Failure, Refusal};
 use crate::settings::Settings;
 use crate::state::{StateMachine, StateShared};
@@ -243,7 +243,8 @@ impl<R: Runtime> Proposer<R> {
         self.last_time_ms = self.last_time_ms.max(self.runtime.wall_ms());
 
         let first_zxid = self.next_zxid;
-        let mut batch = Batch::new(self.last_time_ms, first_zxid);
+        let most = self.settings.command_bytes_max;
+        let mut batch = Batch::new(self.last_time_ms, first_zxid, most);
         while batch.commands.len() < self.settings.batch_commands {
             let Some((operation, room)) = self.intake.pop_front() else {
                 break;
@@ -263,7 +264,9 @@ impl<R: Runtime> Proposer<R> {
                     continue;
                 }
             }
-            batch.push(operation, room);
+            if let Err((operation, refusal)) = batch.push(operation, room) {
+                self.door.shared.delivery.refused(operation, refusal);
+            }
         }
         if batch.commands.is_empty() {
             return;
@@ -364,8 +367,11 @@ type WriteResult<R> =
     Result<openraft::raft::WriteResult<TypeConfig<R>>, openraft::errors::Fatal<TypeConfig<R>>>;
 
 /// A batch while it is put together.
+///
+/// Invariant: no command in it is longer than `command_bytes_max`.
 struct Batch {
     time_ms: u64,
+    command_bytes_max: usize,
     first_zxid: Zxid,
     commands: Vec<Command>,
     room: Option<Room>,
@@ -375,9 +381,10 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(time_ms: u64, first_zxid: Zxid) -> Self {
+    fn new(time_ms: u64, first_zxid: Zxid, command_bytes_max: usize) -> Self {
         Self {
             time_ms,
+            command_bytes_max,
             first_zxid,
             commands: Vec::new(),
             room: None,
@@ -387,18 +394,27 @@ impl Batch {
         }
     }
 
-    fn push(&mut self, operation: Operation, room: Room) {
+    /// Encodes an operation into the batch, or gives it back as it came: its length, now that it
+    /// is known, has the last word.
+    fn push(&mut self, operation: Operation, room: Room) -> Result<(), (Operation, Refusal)> {
+        let start = self.encoded.len();
         let command = Command {
             time_ms: self.time_ms,
             operation,
         };
         encoding::encode_command(&command, &mut self.encoded);
+        let bytes = self.encoded.len() - start;
+        if let Err(refusal) = size::check(bytes, self.command_bytes_max) {
+            self.encoded.truncate(start);
+            return Err((command.operation, refusal));
+        }
         self.ends.push(self.encoded.len());
         self.commands.push(command);
         match &mut self.room {
             Some(all) => all.join(room),
             none => *none = Some(room),
         }
+        Ok(())
     }
 
     /// The encodings share one buffer.

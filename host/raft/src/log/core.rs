@@ -8,10 +8,10 @@ use innkeeper_runtime::Instant;
 use openraft::storage::IOFlushed;
 use tokio::sync::oneshot;
 
-use super::record::{self, Kind};
+use super::record::{self, Kind, Place, Unwritable};
 use super::segments::{Segment, Segments};
 use super::tail::Tail;
-use crate::codec;
+use crate::codec::{self, CodecError};
 use crate::settings::Settings;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -61,7 +61,7 @@ impl<R: innkeeper_runtime::Runtime> Work<R> {
 /// - Records reach `pending` in the order of the calls, and the disk in the same order: votes,
 ///   entries, truncations and purges are one stream.
 /// - An entry in the index and not in the tail is on disk.
-/// - After `failed` nothing is queued any more.
+/// - After `failed` nothing is queued any more, and nothing of what was queued is written.
 pub(crate) struct Core<R: innkeeper_runtime::Runtime, F> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) vote: Option<Vote>,
@@ -114,31 +114,36 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         self.in_flight_first.or(self.pending.first_index)
     }
 
-    pub(crate) fn append(&mut self, entry: Entry, now: Instant) {
+    pub(crate) fn append(&mut self, entry: Entry, now: Instant) -> Result<(), Unwritable> {
         let index = entry.log_id.index;
         let offset = self.put(now, Kind::Entry, codec::entry_len_hint(&entry), |out| {
-            codec::put_entry(out, &entry);
-        });
-        self.segments.push_entry(index, offset);
+            codec::put_entry(out, &entry)
+        })?;
+        self.segments.push_entry(index, offset)?;
         self.pending.first_index.get_or_insert(index);
         self.pending.last_index = Some(index);
         self.last = Some(entry.log_id);
         self.tail.push(entry);
+        Ok(())
     }
 
-    pub(crate) fn save_vote(&mut self, vote: Vote, now: Instant) {
+    pub(crate) fn save_vote(&mut self, vote: Vote, now: Instant) -> Result<(), Unwritable> {
         self.vote = Some(vote);
-        self.put(now, Kind::Vote, 32, |out| codec::put_vote(out, &vote));
+        self.put_small(now, Kind::Vote, |out| codec::put_vote(out, &vote))
     }
 
-    pub(crate) fn truncate_after(&mut self, after: Option<LogId>, now: Instant) {
+    pub(crate) fn truncate_after(
+        &mut self,
+        after: Option<LogId>,
+        now: Instant,
+    ) -> Result<(), Unwritable> {
         let from = after.map_or(0, |id| id.index + 1);
         if self.last.is_none_or(|last| last.index < from) {
-            return;
+            return Ok(());
         }
-        self.put(now, Kind::Truncate, 32, |out| {
+        self.put_small(now, Kind::Truncate, |out| {
             codec::put_log_id(out, after.as_ref());
-        });
+        })?;
         self.segments.truncate_from(from);
         self.tail.truncate_from(from);
         self.last = after.max(self.purged);
@@ -146,20 +151,22 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         if self.pending.first_index.is_some_and(|first| first >= from) {
             self.pending.first_index = None;
         }
+        Ok(())
     }
 
-    pub(crate) fn purge(&mut self, upto: LogId, now: Instant) {
+    pub(crate) fn purge(&mut self, upto: LogId, now: Instant) -> Result<(), Unwritable> {
         if self.purged >= Some(upto) {
-            return;
+            return Ok(());
         }
-        self.put(now, Kind::Purge, 32, |out| {
+        self.put_small(now, Kind::Purge, |out| {
             codec::put_log_id(out, Some(&upto));
-        });
+        })?;
         self.purged = Some(upto);
         self.last = self.last.max(Some(upto));
         self.tail.purge(upto.index);
         let gone = self.segments.purge(upto.index);
         self.pending.removals.extend(gone);
+        Ok(())
     }
 
     pub(crate) fn note_applied(&mut self, index: u64) {
@@ -170,30 +177,51 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         self.tail.release(index.min(flushed));
     }
 
-    /// Takes what is queued, with the committed index and the end mark added.
-    pub(crate) fn take(&mut self, now: Instant) -> Option<Work<R>> {
+    /// Takes what is queued, with the committed index and the end mark added. If they cannot be,
+    /// the log has failed.
+    pub(crate) fn take(&mut self, now: Instant) -> Result<Option<Work<R>>, Unwritable> {
         if self.pending.is_empty() {
-            return None;
+            return Ok(None);
         }
         if !self.pending.chunks.is_empty() {
-            self.put_committed(now);
-            self.end_batch(Kind::BatchEnd);
+            self.put_committed(now)?;
+            self.end_batch(Kind::BatchEnd)?;
         }
-        let work = std::mem::replace(&mut self.pending, Work::new());
+        let work = self.take_pending();
         self.in_flight_first = work.first_index;
-        Some(work)
+        Ok(Some(work))
+    }
+
+    /// Takes what is queued as it is: of a log that has failed, to tell those who wait.
+    pub(crate) fn take_pending(&mut self) -> Work<R> {
+        std::mem::replace(&mut self.pending, Work::new())
     }
 
     /// Queues the committed index if the disk does not have it yet.
-    pub(crate) fn put_committed(&mut self, now: Instant) {
+    pub(crate) fn put_committed(&mut self, now: Instant) -> Result<(), Unwritable> {
         if self.committed == self.committed_written {
-            return;
+            return Ok(());
         }
         let committed = self.committed;
-        self.put(now, Kind::Committed, 32, |out| {
+        self.put_small(now, Kind::Committed, |out| {
             codec::put_log_id(out, committed.as_ref());
-        });
+        })?;
         self.committed_written = committed;
+        Ok(())
+    }
+
+    /// Queues a record of a few fields, which can always be encoded.
+    fn put_small(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Unwritable> {
+        self.put(now, kind, 32, |out| {
+            write(out);
+            Ok(())
+        })
+        .map(drop)
     }
 
     /// Queues a record and returns its offset in the active segment.
@@ -202,13 +230,14 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         now: Instant,
         kind: Kind,
         body_hint: usize,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> u64 {
-        self.make_room(record::record_len(body_hint), now);
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
+    ) -> Result<u64, Unwritable> {
+        self.make_room(record::record_len(body_hint), now)?;
         let batch = self.next_batch;
+        let most = self.settings.record_bytes_max;
         let spare = &mut self.spare;
         let Some(active) = self.segments.active() else {
-            return 0;
+            return Ok(0);
         };
         let fresh = self
             .pending
@@ -224,23 +253,22 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
             });
         }
         let Some(chunk) = self.pending.chunks.last_mut() else {
-            return 0;
+            return Ok(0);
         };
         let before = chunk.bytes.len();
-        record::put(
-            &mut chunk.bytes,
-            record::seed(active.number),
+        let place = Place {
+            seed: record::seed(active.number),
             batch,
             kind,
-            write,
-        );
+        };
+        record::put(&mut chunk.bytes, place, most, write)?;
         let offset = active.end;
         active.end += (chunk.bytes.len() - before) as u64;
-        offset
+        Ok(offset)
     }
 
     /// Starts the next segment if the active one has no room for `len` bytes and the end mark.
-    fn make_room(&mut self, len: usize, now: Instant) {
+    fn make_room(&mut self, len: usize, now: Instant) -> Result<(), Unwritable> {
         let end_mark = record::record_len(0) as u64;
         let limit = self.settings.segment_bytes;
         let carried = record::SEGMENT_HEADER as u64 + 5 * 64;
@@ -251,19 +279,22 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
                 if full || active.sealed_at.is_some() {
                     let next = active.number + 1;
                     if active.sealed_at.is_none() {
-                        self.end_batch(Kind::SegmentEnd);
+                        self.end_batch(Kind::SegmentEnd)?;
                     }
-                    self.start_segment(next, now);
+                    self.start_segment(next, now)
+                } else {
+                    Ok(())
                 }
             }
         }
     }
 
     /// Ends the batch of the active segment: what was put so far is one unit.
-    fn end_batch(&mut self, kind: Kind) {
+    fn end_batch(&mut self, kind: Kind) -> Result<(), Unwritable> {
         let batch = self.next_batch;
+        let most = self.settings.record_bytes_max;
         let Some(active) = self.segments.active() else {
-            return;
+            return Ok(());
         };
         let number = active.number;
         let at = active.end;
@@ -282,14 +313,20 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         }
         if let Some(chunk) = self.pending.chunks.last_mut() {
             let before = chunk.bytes.len();
-            record::put(&mut chunk.bytes, record::seed(number), batch, kind, |_| {});
+            let place = Place {
+                seed: record::seed(number),
+                batch,
+                kind,
+            };
+            record::put(&mut chunk.bytes, place, most, |_| Ok(()))?;
             active.end += (chunk.bytes.len() - before) as u64;
         }
         self.next_batch += 1;
+        Ok(())
     }
 
     /// Starts a segment with what must survive the removal of all earlier ones.
-    pub(crate) fn start_segment(&mut self, number: u64, now: Instant) {
+    fn start_segment(&mut self, number: u64, now: Instant) -> Result<(), Unwritable> {
         if let Some(active) = self.segments.active() {
             active.sealed_at.get_or_insert(now);
         }
@@ -305,19 +342,20 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
             bytes,
         });
         if let Some(vote) = self.vote {
-            self.put(now, Kind::Vote, 32, |out| codec::put_vote(out, &vote));
+            self.put_small(now, Kind::Vote, |out| codec::put_vote(out, &vote))?;
         }
         if let Some(purged) = self.purged {
-            self.put(now, Kind::Purge, 32, |out| {
+            self.put_small(now, Kind::Purge, |out| {
                 codec::put_log_id(out, Some(&purged));
-            });
+            })?;
         }
         if let Some(committed) = self.committed {
-            self.put(now, Kind::Committed, 32, |out| {
+            self.put_small(now, Kind::Committed, |out| {
                 codec::put_log_id(out, Some(&committed));
-            });
+            })?;
             self.committed_written = self.committed;
         }
+        Ok(())
     }
 
     pub(crate) fn purgeable(

@@ -26,10 +26,22 @@ pub(crate) async fn run<R: Runtime>(
     loop {
         let taken = {
             let mut core = shared.core.lock();
-            match core.take(runtime.now()) {
-                Some(work) => Some(work),
-                None if core.closing => return,
-                None => None,
+            let taken = match core.failed.clone() {
+                Some(sentence) => Err(sentence),
+                None => core
+                    .take(runtime.now())
+                    .map_err(|unwritable| LogError::Unwritable(unwritable).to_string()),
+            };
+            match taken {
+                Ok(Some(work)) => Some(work),
+                Ok(None) if core.closing => return,
+                Ok(None) => None,
+                Err(sentence) => {
+                    let unwritten = core.take_pending();
+                    drop(core);
+                    finish(&shared, unwritten, Some(sentence));
+                    return;
+                }
             }
         };
         let Some(work) = taken else {

@@ -15,7 +15,9 @@
 //! 5. A purge drops whole segments, after the purge mark is durable.
 //!
 //! The first error of a write or a sync is the node's failure: what the disk holds after it is
-//! unknown, so nothing is written and nothing acknowledged any more.
+//! unknown, so nothing is written and nothing acknowledged any more. A record that could not be
+//! read back ([`Unwritable`]) is the node's failure as well, before any of its batch is written:
+//! whoever proposed it has the door's bound to keep, so it is a fault of this program.
 
 mod core;
 mod flusher;
@@ -25,4 +27,6 @@ mod segments;
 mod store;
 mod tail;
 
+pub(crate) use record::MAX_BODY_BYTES;
+pub use record::Unwritable;
 pub use store::{Log, LogStatus};

@@ -11,8 +11,14 @@
 //! pass. `batch` counts the units of writing and syncing: a batch is written only after the one
 //! before it was synced, which is how recovery tells a torn tail (nobody was told about it) from
 //! damage to what was acknowledged.
+//!
+//! Invariant: what [`put`] appends, [`read`] reads. What it cannot write as it is, it refuses, and
+//! then it has appended nothing. (tests: `what_cannot_be_written_is_refused_whole`,
+//! `a_record_beyond_its_bound_stops_the_log_and_leaves_it_readable`)
 
 use crc32c::{crc32c, crc32c_append};
+
+use crate::codec::CodecError;
 
 /// The format's version; it stands in every segment's header.
 pub(crate) const VERSION: u32 = 1;
@@ -23,6 +29,33 @@ pub(crate) const RECORD_HEADER: usize = 16;
 const MAGIC: &[u8; 8] = b"INKPRLOG";
 const ALIGN: usize = 8;
 const MAX_BATCH: u64 = (1 << 48) - 1;
+
+/// The longest body that a record may have, whatever the settings say, in bytes. Its length has
+/// 32 bits, and recovery reads a segment as a whole: this is a quarter of what the length can
+/// say, and twice the largest command that any setting allows.
+pub(crate) const MAX_BODY_BYTES: usize = 1 << 30;
+
+/// Why a record was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwritable {
+    /// It is too long.
+    #[error("it has {bytes} bytes, and {most} is the most")]
+    TooLong {
+        /// Of its body.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// Its batch's number has no room.
+    #[error("the number {0} of its batch has more than 48 bits")]
+    Batch(u64),
+    /// It begins where the index of entries cannot point to.
+    #[error("it begins at byte {0} of its segment, and offsets have 32 bits")]
+    Offset(u64),
+    /// Its body cannot be encoded.
+    #[error(transparent)]
+    Body(#[from] CodecError),
+}
 
 /// What a record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,25 +168,57 @@ pub(crate) fn read_segment_header(bytes: &[u8], number: u64) -> Header {
     Header::Good
 }
 
-/// Appends a record whose body `write` appends.
+/// Where a record stands and what it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// The seed of its segment.
+    pub(crate) seed: u32,
+    /// The batch that it is of.
+    pub(crate) batch: u64,
+    pub(crate) kind: Kind,
+}
+
+/// Appends a record whose body `write` appends, or appends nothing and says why: a body of more
+/// than `most` bytes is refused.
 pub(crate) fn put(
     out: &mut Vec<u8>,
-    seed: u32,
-    batch: u64,
-    kind: Kind,
-    write: impl FnOnce(&mut Vec<u8>),
-) {
+    place: Place,
+    most: usize,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
+) -> Result<(), Unwritable> {
     let start = out.len();
+    let put = put_at(out, start, place, most.min(MAX_BODY_BYTES), write);
+    if put.is_err() {
+        out.truncate(start);
+    }
+    put
+}
+
+fn put_at(
+    out: &mut Vec<u8>,
+    start: usize,
+    place: Place,
+    most: usize,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
+) -> Result<(), Unwritable> {
+    let Place { seed, batch, kind } = place;
+    if batch > MAX_BATCH {
+        return Err(Unwritable::Batch(batch));
+    }
     out.extend_from_slice(&[0; 8]);
-    let tagged = (batch & MAX_BATCH) | (u64::from(kind.tag()) << 48);
+    let tagged = batch | (u64::from(kind.tag()) << 48);
     out.extend_from_slice(&tagged.to_le_bytes());
-    write(out);
-    let len = out.len() - start - RECORD_HEADER;
-    let len = u32::try_from(len).unwrap_or(u32::MAX);
+    write(out)?;
+    let bytes = out.len() - start - RECORD_HEADER;
+    let len = u32::try_from(bytes)
+        .ok()
+        .filter(|_| bytes <= most)
+        .ok_or(Unwritable::TooLong { bytes, most })?;
     out[start + 4..start + 8].copy_from_slice(&len.to_le_bytes());
     let crc = crc32c_append(seed, &out[start + 4..]);
     out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
     out.resize((out.len() - start).next_multiple_of(ALIGN) + start, 0);
+    Ok(())
 }
 
 /// Reads the record at `at`, or says in a word why there is none.
@@ -209,4 +274,50 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put_body(out: &mut Vec<u8>, batch: u64, body: usize) -> Result<(), Unwritable> {
+        let place = Place {
+            seed: seed(1),
+            batch,
+            kind: Kind::Entry,
+        };
+        put(out, place, 100, |out| {
+            out.resize(out.len() + body, 7);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_whole() {
+        let mut out = Vec::new();
+        put_body(&mut out, 1, 99).unwrap();
+        put_body(&mut out, MAX_BATCH, 100).unwrap();
+        let before = out.clone();
+        let refused = put_body(&mut out, 1, 101).unwrap_err();
+        assert_eq!(refused.to_string(), "it has 101 bytes, and 100 is the most");
+        put_body(&mut out, MAX_BATCH + 1, 1).unwrap_err();
+        let place = Place {
+            seed: seed(1),
+            batch: 1,
+            kind: Kind::Entry,
+        };
+        let short = CodecError::Short { what: "test" };
+        put(&mut out, place, 100, |out| {
+            out.push(1);
+            Err(short)
+        })
+        .unwrap_err();
+        assert_eq!(out, before);
+
+        let first = read(&out, 0, seed(1)).unwrap();
+        assert_eq!((first.batch, first.body.len()), (1, 99));
+        let second = read(&out, first.next, seed(1)).unwrap();
+        assert_eq!((second.batch, second.body.len()), (MAX_BATCH, 100));
+        assert_eq!(second.next, out.len());
+    }
 }

@@ -246,7 +246,13 @@ impl<R: Runtime> Replay<R> {
                         need: id.index,
                     });
                 }
-                core.segments.push_entry(id.index, offset);
+                core.segments
+                    .push_entry(id.index, offset)
+                    .map_err(|what| LogError::Corrupt {
+                        segment: path.to_owned(),
+                        offset,
+                        what: what.to_string(),
+                    })?;
                 core.last = Some(id);
             }
             Kind::Vote => core.vote = Some(codec::vote(body).map_err(codec)?),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use innkeeper_runtime::Instant;
 
+use super::record::Unwritable;
+
 /// The folder of the segments, inside the data folder.
 pub(crate) const FOLDER: &str = "log";
 
@@ -83,17 +85,17 @@ impl<F> Segments<F> {
     }
 
     /// The entry `index` begins at `offset` of the active segment.
-    pub(crate) fn push_entry(&mut self, index: u64, offset: u64) {
+    pub(crate) fn push_entry(&mut self, index: u64, offset: u64) -> Result<(), Unwritable> {
         if let Some(active) = self.list.back_mut() {
+            // The settings keep segments below 1 GiB; a record that is larger stands at the
+            // front of its own.
+            let offset = u32::try_from(offset).map_err(|_| Unwritable::Offset(offset))?;
             if active.offsets.is_empty() {
                 active.first = index;
             }
-            // The settings keep segments below 1 GiB; a record that is larger stands at the
-            // front of its own.
-            active
-                .offsets
-                .push(u32::try_from(offset).unwrap_or(u32::MAX));
+            active.offsets.push(offset);
         }
+        Ok(())
     }
 
     /// Forgets entries from `index` on.
@@ -167,9 +169,11 @@ impl<F> Segments<F> {
         upto
     }
 
-    /// Where the entries `start..end` stand, as far as they exist and their files do.
-    pub(crate) fn locate(&self, start: u64, end: u64) -> Vec<Stretch<F>> {
-        let mut stretches = Vec::new();
+    /// Where the entries `start..end` stand, as far as they exist and their files do; at least
+    /// one, and then as many as `most_bytes` allows. True beside it: these are all of them.
+    pub(crate) fn locate(&self, start: u64, end: u64, most_bytes: u64) -> (Vec<Stretch<F>>, bool) {
+        let mut stretches: Vec<Stretch<F>> = Vec::new();
+        let mut left = most_bytes;
         for segment in &self.list {
             let Some(file) = &segment.file else { continue };
             let from = start.max(segment.first);
@@ -178,18 +182,33 @@ impl<F> Segments<F> {
                 continue;
             }
             let range = (from - segment.first) as usize..(to - segment.first) as usize;
-            let after = segment
-                .offsets
-                .get(range.end)
-                .map_or(segment.end, |o| u64::from(*o));
-            stretches.push(Stretch {
-                number: segment.number,
-                file: file.clone(),
-                offsets: segment.offsets[range].to_vec(),
-                end: after,
-            });
+            let offset = |place: usize| {
+                let next = segment.offsets.get(place);
+                next.map_or(segment.end, |offset| u64::from(*offset))
+            };
+            let begin = offset(range.start);
+            let fits = |end: &usize| offset(*end) - begin <= left;
+            let cut = if offset(range.end) - begin <= left {
+                range.end
+            } else {
+                let whole = (range.start + 1..range.end).rev().find(fits);
+                let first = if stretches.is_empty() { 1 } else { 0 };
+                whole.unwrap_or(range.start + first)
+            };
+            if cut > range.start {
+                stretches.push(Stretch {
+                    number: segment.number,
+                    file: file.clone(),
+                    offsets: segment.offsets[range.start..cut].to_vec(),
+                    end: offset(cut),
+                });
+            }
+            if cut < range.end {
+                return (stretches, false);
+            }
+            left = left.saturating_sub(offset(cut) - begin);
         }
-        stretches
+        (stretches, true)
     }
 
     pub(crate) fn first_index(&self) -> Option<u64> {
@@ -201,5 +220,43 @@ impl<F> Segments<F> {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.list.iter().map(|s| s.end).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_gets_no_more_bytes_than_it_takes_but_always_an_entry() {
+        let mut segments = Segments::new();
+        // Three entries of 100 bytes, then one of 1,000 in a segment of its own, then one of 10.
+        for (number, first, offsets, end) in [
+            (1, 5, vec![32, 132, 232], 332),
+            (2, 8, vec![32], 1032),
+            (3, 9, vec![32], 42),
+        ] {
+            let mut segment = Segment::new(number);
+            segment.file = Some(Arc::new(()));
+            segment.first = first;
+            segment.offsets = offsets;
+            segment.end = end;
+            segments.list.push_back(segment);
+        }
+        let counts = |start, end, most_bytes| {
+            let (stretches, whole) = segments.locate(start, end, most_bytes);
+            let counts: Vec<_> = stretches.iter().map(|s| s.offsets.len()).collect();
+            (counts, stretches.last().map_or(0, |s| s.end), whole)
+        };
+        assert_eq!(counts(5, 10, 10_000), (vec![3, 1, 1], 42, true));
+        assert_eq!(counts(5, 10, 1_310), (vec![3, 1, 1], 42, true));
+        assert_eq!(counts(5, 10, 1_309), (vec![3, 1], 1032, false));
+        assert_eq!(counts(5, 10, 1_299), (vec![3], 332, false));
+        assert_eq!(counts(5, 10, 299), (vec![2], 232, false));
+        assert_eq!(counts(6, 10, 150), (vec![1], 232, false));
+        assert_eq!(counts(6, 10, 0), (vec![1], 232, false));
+        assert_eq!(counts(8, 9, 10), (vec![1], 1032, true));
+        assert_eq!(counts(8, 10, 10), (vec![1], 1032, false));
+        assert_eq!(counts(20, 30, 10), (vec![], 0, true));
     }
 }

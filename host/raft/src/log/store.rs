@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::core::Core;
-use super::record::{self, Kind};
+use super::record::{self, Kind, Unwritable};
 use super::segments::Stretch;
 use super::{flusher, recovery};
 use crate::codec;
@@ -29,6 +29,9 @@ type DiskFile<R> = <<R as Runtime>::Disk as Disk>::File;
 const STREAM_STEP: usize = 256;
 /// How many entries a reader that may return fewer returns at most.
 const LIMITED_READ: u64 = 1024;
+/// How many bytes of the disk a reader that may return fewer entries reads at once; one entry may
+/// exceed it.
+const READ_BYTES: u64 = 16 << 20;
 
 /// What the raft thread, the fsync task and the checkpointer share of the log.
 pub(crate) struct Shared<R: Runtime> {
@@ -119,7 +122,10 @@ impl<R: Runtime> Log<R> {
                 core.closing = true;
                 None
             } else {
-                core.put_committed(self.runtime.now());
+                // What is known to be committed is known again after an election.
+                if let Err(unwritable) = core.put_committed(self.runtime.now()) {
+                    tracing::error!("the committed index is not written: {unwritable}");
+                }
                 core.closing = true;
                 if core.pending.chunks.is_empty() {
                     None
@@ -206,9 +212,35 @@ impl<R: Runtime> Log<R> {
         }
     }
 
+    /// Runs what queues records. If one cannot be written, the node ends here, before anybody is
+    /// told of anything that was queued with it; what is on disk stays as it is.
+    fn queue(
+        &self,
+        queue: impl FnOnce(&mut Core<R, DiskFile<R>>) -> Result<(), Unwritable>,
+    ) -> io::Result<()> {
+        let queued = {
+            let mut core = self.shared.core.lock();
+            Self::check(&core)?;
+            queue(&mut core).map_err(|unwritable| {
+                let sentence = LogError::Unwritable(unwritable).to_string();
+                core.failed = Some(sentence.clone());
+                sentence
+            })
+        };
+        // The fsync task writes it, or tells those who wait that it will not.
+        self.shared.queued.notify_one();
+        queued.map_err(|sentence| io::Error::other(self.shared.failure.fail(sentence)))
+    }
+
     /// Entries of `start..end`, from memory and, where they have left it, from disk; at most
-    /// `limit` if they come from memory.
-    async fn read(&self, start: u64, end: u64, limit: usize) -> io::Result<Vec<Entry>> {
+    /// `limit` if they come from memory, and not much more than `most_bytes` from disk.
+    async fn read(
+        &self,
+        start: u64,
+        end: u64,
+        limit: usize,
+        most_bytes: u64,
+    ) -> io::Result<Vec<Entry>> {
         let (on_disk, mut in_memory) = {
             let core = self.shared.core.lock();
             let first = core.segments.first_index().unwrap_or(u64::MAX);
@@ -221,9 +253,14 @@ impl<R: Runtime> Log<R> {
             if start >= in_tail {
                 return Ok(core.tail.range(start, end, limit));
             }
-            let stretches = core.segments.locate(start, end.min(in_tail));
+            let to = end.min(in_tail);
+            let (stretches, whole) = core.segments.locate(start, to, most_bytes);
             let room = limit.saturating_sub((in_tail - start) as usize);
-            (stretches, core.tail.range(in_tail, end, room))
+            let in_memory = match whole {
+                true => core.tail.range(in_tail, end, room),
+                false => Vec::new(),
+            };
+            (stretches, in_memory)
         };
         let read = self.runtime.spawn(Role::Checkpoint, async move {
             let mut entries = Vec::new();
@@ -289,7 +326,7 @@ impl<R: Runtime> RaftLogReader<TypeConfig<R>> for Log<R> {
         range: RB,
     ) -> Result<Vec<Entry>, io::Error> {
         let (start, end) = bounds(&range);
-        self.read(start, end, usize::MAX).await
+        self.read(start, end, usize::MAX, u64::MAX).await
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -302,7 +339,7 @@ impl<R: Runtime> RaftLogReader<TypeConfig<R>> for Log<R> {
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
         let end = end.min(start.saturating_add(LIMITED_READ));
-        self.read(start, end, usize::MAX).await
+        self.read(start, end, usize::MAX, READ_BYTES).await
     }
 
     async fn entries_stream<RB>(
@@ -347,7 +384,8 @@ impl<R: Runtime> Steps<R> {
             return Ok(None);
         }
         let upto = self.end.min(self.next.saturating_add(STREAM_STEP as u64));
-        let entries = self.log.read(self.next, upto, STREAM_STEP).await?;
+        let entries = self.log.read(self.next, upto, STREAM_STEP, READ_BYTES);
+        let entries = entries.await?;
         match entries.last() {
             None => self.next = self.end,
             Some(last) => self.next = last.log_id.index + 1,
@@ -373,15 +411,12 @@ impl<R: Runtime> RaftLogStorage<TypeConfig<R>> for Log<R> {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        let saved = {
-            let mut core = self.shared.core.lock();
-            Self::check(&core)?;
-            core.save_vote(*vote, self.runtime.now());
-            let (sender, saved) = oneshot::channel();
+        let (sender, saved) = oneshot::channel();
+        self.queue(|core| {
+            core.save_vote(*vote, self.runtime.now())?;
             core.pending.waiters.push(sender);
-            saved
-        };
-        self.shared.queued.notify_one();
+            Ok(())
+        })?;
         match saved.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(sentence)) => Err(io::Error::other(sentence)),
@@ -413,35 +448,20 @@ impl<R: Runtime> RaftLogStorage<TypeConfig<R>> for Log<R> {
         I::IntoIter: OptionalSend,
     {
         let now = self.runtime.now();
-        {
-            let mut core = self.shared.core.lock();
-            Self::check(&core)?;
+        self.queue(|core| {
             for entry in entries {
-                core.append(entry, now);
+                core.append(entry, now)?;
             }
             core.pending.appends.push(callback);
-        }
-        self.shared.queued.notify_one();
-        Ok(())
+            Ok(())
+        })
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
-        {
-            let mut core = self.shared.core.lock();
-            Self::check(&core)?;
-            core.truncate_after(last_log_id, self.runtime.now());
-        }
-        self.shared.queued.notify_one();
-        Ok(())
+        self.queue(|core| core.truncate_after(last_log_id, self.runtime.now()))
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
-        {
-            let mut core = self.shared.core.lock();
-            Self::check(&core)?;
-            core.purge(log_id, self.runtime.now());
-        }
-        self.shared.queued.notify_one();
-        Ok(())
+        self.queue(|core| core.purge(log_id, self.runtime.now()))
     }
 }

@@ -15,7 +15,7 @@ use crc32c::crc32c_append;
 use innkeeper_tree::{Record, Table};
 
 use super::store::StateView;
-use crate::codec::{self, Fields};
+use crate::codec::{self, CodecError, Fields};
 use crate::error::StateError;
 use crate::types::SnapshotMeta;
 
@@ -79,7 +79,8 @@ impl SnapshotData {
             }
             Source::View(view) => {
                 let meta = view.meta()?;
-                Ok(Box::new(Encoder::new(meta, view.records(), piece_bytes)))
+                let encoder = Encoder::new(meta, view.records(), piece_bytes);
+                Ok(Box::new(encoder.map_err(unwritable)?))
             }
         }
     }
@@ -104,24 +105,31 @@ struct Encoder<I> {
 }
 
 impl<I: Iterator<Item = Result<Record, StateError>>> Encoder<I> {
-    fn new(meta: SnapshotMeta, records: I, piece_bytes: usize) -> Self {
+    fn new(meta: SnapshotMeta, records: I, piece_bytes: usize) -> Result<Self, CodecError> {
         let mut out = MAGIC.to_vec();
         out.push(VERSION);
         let mut applied = Vec::new();
         codec::put_log_id(&mut applied, meta.last_log_id.as_ref());
-        put_sized(&mut out, &applied);
+        put_sized(&mut out, &applied)?;
         put_sized(
             &mut out,
-            &codec::stored_membership_bytes(&meta.last_membership),
-        );
-        Self {
+            &codec::stored_membership_bytes(&meta.last_membership)?,
+        )?;
+        Ok(Self {
             records,
             piece_bytes: piece_bytes.max(1),
             out,
             crc: 0,
             count: 0,
             done: false,
-        }
+        })
+    }
+
+    fn put(&mut self, record: &Record) -> Result<(), CodecError> {
+        self.count += 1;
+        self.out.push(record.table.tag());
+        put_sized(&mut self.out, &record.key)?;
+        put_sized(&mut self.out, record.value.as_deref().unwrap_or_default())
     }
 
     fn emit(&mut self) -> Bytes {
@@ -140,10 +148,10 @@ impl<I: Iterator<Item = Result<Record, StateError>>> Iterator for Encoder<I> {
         while self.out.len() < self.piece_bytes {
             match self.records.next() {
                 Some(Ok(record)) => {
-                    self.count += 1;
-                    self.out.push(record.table.tag());
-                    put_sized(&mut self.out, &record.key);
-                    put_sized(&mut self.out, record.value.as_deref().unwrap_or_default());
+                    if let Err(error) = self.put(&record) {
+                        self.done = true;
+                        return Some(Err(unwritable(error)));
+                    }
                 }
                 Some(Err(error)) => {
                     self.done = true;
@@ -163,13 +171,20 @@ impl<I: Iterator<Item = Result<Record, StateError>>> Iterator for Encoder<I> {
     }
 }
 
-fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) {
-    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    out.extend_from_slice(&len.to_le_bytes());
+fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), CodecError> {
+    codec::put_count(out, "bytes of a row", bytes.len())?;
     out.extend_from_slice(bytes);
+    Ok(())
 }
 
-fn sized<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], codec::CodecError> {
+fn unwritable(why: CodecError) -> StateError {
+    StateError::Unwritable {
+        file: "a snapshot",
+        why: why.to_string(),
+    }
+}
+
+fn sized<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], CodecError> {
     let len = fields.u32()? as usize;
     fields.bytes(len)
 }

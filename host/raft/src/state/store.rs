@@ -172,7 +172,11 @@ fn commit(
         let mut raft = transaction.open_table(RAFT).map_err(failed)?;
         let mut applied_bytes = Vec::new();
         codec::put_log_id(&mut applied_bytes, applied.as_ref());
-        let membership_bytes = codec::stored_membership_bytes(membership);
+        let membership_bytes =
+            codec::stored_membership_bytes(membership).map_err(|error| StateError::Unwritable {
+                file: FILE,
+                why: error.to_string(),
+            })?;
         for (key, value) in [
             (KEY_FORMAT, [FORMAT].as_slice()),
             (KEY_APPLIED, applied_bytes.as_slice()),

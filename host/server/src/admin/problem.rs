@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use innkeeper_proto::ErrorCode;
-use innkeeper_raft::Unavailable;
+use innkeeper_raft::{Refusal, Unavailable};
 use serde::Serialize;
 
 use crate::guests::PushError;
@@ -109,9 +109,17 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Of a proposal that came to nothing: only what is too large is the asker's own doing.
+fn status_of(error: &ProposeError) -> StatusCode {
+    match error {
+        ProposeError::Refused(Refusal::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        ProposeError::Refused(_) | ProposeError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
 impl From<ProposeError> for Problem {
     fn from(error: ProposeError) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        Self::new(status_of(&error), error.to_string())
     }
 }
 
@@ -128,7 +136,7 @@ impl From<PushError> for Problem {
             PushError::Module(ModuleError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             PushError::Module(_) => StatusCode::BAD_REQUEST,
             PushError::Folder { .. } => StatusCode::CONFLICT,
-            PushError::Propose(_) => StatusCode::SERVICE_UNAVAILABLE,
+            PushError::Propose(error) => status_of(error),
             PushError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use super::rate::Rate;
 use super::report::{BREAKER_FAILURES, Breaker};
-use super::{EVENTS_PER_REACTION, Guests};
+use super::{EVENTS_PER_REACTION, Guests, events};
 use crate::tickets::ProposeError;
 
 /// The wait after a first failure; it doubles with each further one.
@@ -105,7 +105,7 @@ impl<R: Runtime> Guests<R> {
             return Turn::Gone;
         }
         // Events first, then the view: so the view explains them.
-        let events = shared.reader.queue(name, EVENTS_PER_REACTION);
+        let events = events::fitting(shared.reader.queue(name, EVENTS_PER_REACTION));
         let view = shared.reader.view();
         let Some(binding) = view.bindings().get(name) else {
             return Turn::Gone;
@@ -207,6 +207,13 @@ impl<R: Runtime> Guests<R> {
             Err(ProposeError::Refused(Refusal::Doomed)) => {
                 shared.reports.conflicted(name);
                 Turn::Doomed
+            }
+            // It would be refused again and again: what the guest makes is too much.
+            Err(ProposeError::Refused(refusal @ Refusal::TooLarge { .. })) => {
+                Turn::Failed(GuestFailure {
+                    kind: FailureKind::Output,
+                    message: format!("its transaction was refused: {refusal}"),
+                })
             }
             Err(ProposeError::Refused(_)) => Turn::Doomed,
             Err(ProposeError::Stopping) => Turn::Gone,

@@ -20,6 +20,7 @@
 
 mod activation;
 mod dispatch;
+mod events;
 mod gate;
 mod modules;
 mod rate;

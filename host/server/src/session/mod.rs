@@ -99,6 +99,8 @@ pub(crate) struct Session<R: Runtime> {
     share: Share,
     /// The path of the last answer that was too large, so that the log tells it once.
     told_of: Option<String>,
+    /// The log has told of a write that was too long.
+    told_too_long: bool,
     /// What was examined last ends the connection: nothing behind it is examined.
     closing: bool,
     /// The last answer is given: close when it is sent.
@@ -209,6 +211,7 @@ impl<R: Runtime> Session<R> {
             timeout: Duration::from_millis(u64::from(attached.timeout_ms)),
             share,
             told_of: None,
+            told_too_long: false,
             closing: false,
             finished: false,
         }

@@ -4,9 +4,15 @@
 //! session that are still in flight. An allowance travels with the policy_zxid that it was made
 //! under, and apply has the last word; a denial has no such proof, so it counts only when
 //! nothing of the session is in flight, else the write waits and is decided on again.
+//!
+//! A write that the door would not take for its length is answered with MarshallingError in its
+//! place and gets no sequence number, so that it leaves no gap. What `jute.maxbuffer` lets in fits
+//! through the door, so this is met only where the identities of a client are uncommonly long.
+//! (test: `a_write_that_the_door_does_not_take_is_answered_in_its_place`)
 
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::Request;
+use innkeeper_raft::Refusal;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::command::SessionRequest;
 use innkeeper_tree::{Operation, View, Zxid};
@@ -42,19 +48,26 @@ impl<R: Runtime> Session<R> {
                 Examined::As(state) => state,
                 Examined::Write(request) => {
                     let seq = self.next_seq;
-                    self.next_seq += 1;
-                    self.in_flight += 1;
-                    self.sends.push_back(Sent {
-                        seq,
-                        round: self.round,
-                    });
-                    batch.push(Operation::Session {
+                    let operation = Operation::Session {
                         session: self.id,
                         attachment: self.attachment,
                         seq,
                         request,
-                    });
-                    State::InFlight(seq)
+                    };
+                    if let Err(refusal) = self.core.door.takes(&operation) {
+                        // It has no number yet, so the writes behind it find no gap.
+                        self.tell_too_long(&refusal);
+                        State::Failed(ErrorCode::MarshallingError, 0)
+                    } else {
+                        self.next_seq += 1;
+                        self.in_flight += 1;
+                        self.sends.push_back(Sent {
+                            seq,
+                            round: self.round,
+                        });
+                        batch.push(operation);
+                        State::InFlight(seq)
+                    }
                 }
             };
             let pending = &mut self.requests[self.examined];
@@ -172,6 +185,19 @@ impl<R: Runtime> Session<R> {
         let guard = &self.core.guard;
         let verdict = guard.check(view, &self.identities, &asks).await;
         matches!(verdict, Verdict::Allow(_))
+    }
+
+    /// Says why a write got MarshallingError: once a connection, since a client may ask for ever.
+    fn tell_too_long(&mut self, refusal: &Refusal) {
+        if std::mem::replace(&mut self.told_too_long, true) {
+            tracing::debug!(session = %self.id, "{refusal}");
+            return;
+        }
+        tracing::warn!(
+            session = %self.id,
+            "a write got MarshallingError, because {refusal}; further ones of this connection are \
+             not told of"
+        );
     }
 
     /// A denial counts only from a view that contains all earlier writes of the session.

@@ -67,13 +67,24 @@ impl Running {
     }
 
     pub fn start_in(folder: tempfile::TempDir, change: impl Fn(&mut NodeSettings)) -> Self {
+        Self::start_bounded(folder, change, None)
+    }
+
+    /// With another bound for a command than the settings come to, if one is given.
+    pub fn start_bounded(
+        folder: tempfile::TempDir,
+        change: impl Fn(&mut NodeSettings),
+        command_bytes_max: Option<usize>,
+    ) -> Self {
         let threads = Threads::start(RealConfig::default()).unwrap();
         let mut settings = NodeSettings::on_free_ports(folder.path());
         settings.http = None;
         settings.max_client_connections = 0;
         change(&mut settings);
+        let mut raft = settings.replication();
+        raft.command_bytes_max = command_bytes_max.unwrap_or(raft.command_bytes_max);
         let node = threads
-            .block_on(Node::start(threads.runtime(), settings))
+            .block_on(Node::start_with(threads.runtime(), settings, raft))
             .unwrap();
         Self {
             addr: node.addr(),

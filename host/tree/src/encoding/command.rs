@@ -1,14 +1,16 @@
 //! Commands.
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
 
 use super::EncodingError;
 use super::transaction::{put_transaction, transaction};
 use super::wire::{
-    Reader, put_acl, put_bytes, put_data, put_i64, put_list, put_option, put_str, put_u64,
+    Count, Reader, Sink, put_acl, put_bytes, put_data, put_i64, put_list, put_option, put_str,
+    put_u64,
 };
 use crate::command::{Command, Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
+use crate::transaction::Transaction;
 use crate::{Digest, SessionId, Ticket, World, Zxid};
 
 /// The version of the form that [`encode_command`] writes.
@@ -51,10 +53,48 @@ mod tag {
 }
 
 /// Appends a command's bytes.
-pub fn encode_command<B: BufMut>(command: &Command, out: &mut B) {
+pub fn encode_command(command: &Command, out: &mut Vec<u8>) {
     out.put_u8(COMMAND_VERSION);
     put_u64(out, command.time_ms);
-    match &command.operation {
+    put_operation(out, &command.operation);
+}
+
+/// How large the command of an operation is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OperationSize {
+    /// The most bytes that [`encode_command`] appends for it, in whatever year it is stamped:
+    /// the time takes ten at most, and six until 2109.
+    pub bytes: usize,
+    /// The items of all its lists, which cost memory beside their bytes: operations, reads,
+    /// acknowledgements, identities, entries of ACLs.
+    pub items: usize,
+}
+
+/// How large an operation's command is: a walk over its fields, which copies and allocates
+/// nothing.
+pub fn operation_size(operation: &Operation) -> OperationSize {
+    size_of(|out| put_operation(out, operation))
+}
+
+/// The most bytes that the command of a guest's transaction takes in the log, all told: what a
+/// node's door holds against its bound.
+pub fn transaction_len(transaction: &Transaction) -> usize {
+    size_of(|out| put_transaction_operation(out, Ticket(0), transaction)).bytes
+}
+
+fn size_of(put: impl FnOnce(&mut Count)) -> OperationSize {
+    let mut count = Count::default();
+    count.put_u8(COMMAND_VERSION);
+    put_u64(&mut count, u64::MAX);
+    put(&mut count);
+    OperationSize {
+        bytes: count.bytes,
+        items: count.items,
+    }
+}
+
+fn put_operation<B: Sink>(out: &mut B, operation: &Operation) {
+    match operation {
         Operation::CreateSession {
             ticket,
             session,
@@ -137,11 +177,7 @@ pub fn encode_command<B: BufMut>(command: &Command, out: &mut B) {
         Operation::Transaction {
             ticket,
             transaction,
-        } => {
-            out.put_u8(tag::TRANSACTION);
-            out.put_u64_le(ticket.0);
-            put_transaction(out, transaction);
-        }
+        } => put_transaction_operation(out, *ticket, transaction),
         Operation::RegisterModule {
             ticket,
             digest,
@@ -175,6 +211,12 @@ pub fn encode_command<B: BufMut>(command: &Command, out: &mut B) {
             put_u64(out, u64::from(*level));
         }
     }
+}
+
+fn put_transaction_operation<B: Sink>(out: &mut B, ticket: Ticket, transaction: &Transaction) {
+    out.put_u8(tag::TRANSACTION);
+    out.put_u64_le(ticket.0);
+    put_transaction(out, transaction);
 }
 
 /// Reads a whole command. Its data are slices of the bytes, which they keep alive.
@@ -258,7 +300,7 @@ fn unknown(what: &'static str, tag: u8) -> EncodingError {
     }
 }
 
-fn put_connect<B: BufMut>(
+fn put_connect<B: Sink>(
     out: &mut B,
     ticket: Ticket,
     session: SessionId,
@@ -313,7 +355,7 @@ fn flagged_write(reader: &mut Reader, flags: u8) -> Result<SessionRequest, Encod
     })
 }
 
-fn put_identities<B: BufMut>(out: &mut B, identities: &[Identity]) {
+fn put_identities<B: Sink>(out: &mut B, identities: &[Identity]) {
     put_list(out, identities, |out, identity| {
         put_str(out, &identity.scheme);
         put_str(out, &identity.id);
@@ -329,7 +371,7 @@ fn identities(reader: &mut Reader) -> Result<Vec<Identity>, EncodingError> {
     })
 }
 
-fn put_write<B: BufMut>(out: &mut B, write: &Write) {
+fn put_write<B: Sink>(out: &mut B, write: &Write) {
     match write {
         Write::Single(op) => {
             out.put_u8(tag::WRITE_SINGLE);
@@ -350,7 +392,7 @@ fn write(reader: &mut Reader) -> Result<Write, EncodingError> {
     })
 }
 
-fn put_write_op<B: BufMut>(out: &mut B, op: &WriteOp) {
+fn put_write_op<B: Sink>(out: &mut B, op: &WriteOp) {
     match op {
         WriteOp::Create {
             path,
@@ -407,7 +449,7 @@ fn put_write_op<B: BufMut>(out: &mut B, op: &WriteOp) {
     }
 }
 
-fn put_versioned<B: BufMut>(out: &mut B, path: &str, version: i32) {
+fn put_versioned<B: Sink>(out: &mut B, path: &str, version: i32) {
     put_bytes(out, path.as_bytes());
     put_i64(out, i64::from(version));
 }

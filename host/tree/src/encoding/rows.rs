@@ -5,12 +5,14 @@
 
 mod definition;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use innkeeper_proto::Acl;
 
 use super::EncodingError;
 use super::command::{world, world_tag};
-use super::wire::{Reader, put_acl, put_data, put_i64, put_list, put_option, put_str, put_u64};
+use super::wire::{
+    Reader, Sink, put_acl, put_data, put_i64, put_list, put_option, put_str, put_u64,
+};
 use crate::bindings::{Active, Binding};
 use crate::modules::ModuleInfo;
 use crate::queue::{Kinds, Pending, QueueKey};

@@ -608,6 +608,31 @@ fn each_damage_has_its_error() {
 
 /// A count that the rest of the bytes cannot hold is refused before memory is reserved.
 #[test]
+fn items_of_every_list_are_counted() {
+    let items = |name: &str| {
+        let samples = samples();
+        let sample = samples.iter().find(|(of, _)| *of == name);
+        operation_size(&sample.unwrap().1).items
+    };
+    assert_eq!(items("close"), 0);
+    // One identity; one, and two operations; two identities.
+    assert_eq!(items("check"), 1);
+    assert_eq!(items("multi"), 3);
+    assert_eq!(items("admin"), 2);
+    let Some((_, Operation::Transaction { transaction, .. })) = samples()
+        .into_iter()
+        .find(|(name, _)| *name == "transaction")
+    else {
+        panic!("there is a sample of a transaction");
+    };
+    let listed = transaction.reads.len()
+        + transaction.writes.len()
+        + transaction.acks.len()
+        + transaction.called.len();
+    assert_eq!(items("transaction"), listed + world_acl().len());
+}
+
+#[test]
 fn counts_are_not_believed() {
     // An admin's command of 2^60 identities, and a multi of as many operations.
     let count = "8080808080808080 10".replace(' ', "");
@@ -638,6 +663,19 @@ proptest! {
         // Every proper prefix is refused, whole.
         for end in 0..bytes.len() {
             prop_assert!(decode_command(bytes.slice(..end)).is_err());
+        }
+    }
+
+    #[test]
+    fn sizes_are_what_is_written(command in any_command()) {
+        let written = encode(&command).len();
+        let size = operation_size(&command.operation).bytes;
+        // Only the time's own length is not known beforehand.
+        let latest = Command { time_ms: u64::MAX, ..command };
+        prop_assert!(written <= size);
+        prop_assert_eq!(encode(&latest).len(), size);
+        if let Operation::Transaction { transaction, .. } = &latest.operation {
+            prop_assert_eq!(transaction_len(transaction), size);
         }
     }
 

@@ -1,9 +1,9 @@
 //! Guests' transactions.
 
-use bytes::BufMut;
-
 use super::EncodingError;
-use super::wire::{Reader, put_acl, put_data, put_i64, put_list, put_option, put_str, put_u64};
+use super::wire::{
+    Reader, Sink, put_acl, put_data, put_i64, put_list, put_option, put_str, put_u64,
+};
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};
 use crate::{SessionId, Zxid};
 
@@ -24,7 +24,7 @@ mod tag {
     pub(super) const ACK_RESYNC: u8 = 2;
 }
 
-pub(super) fn put_transaction<B: BufMut>(out: &mut B, transaction: &Transaction) {
+pub(super) fn put_transaction<B: Sink>(out: &mut B, transaction: &Transaction) {
     put_str(out, &transaction.binding);
     put_u64(out, transaction.activation.0);
     out.put_u8(transaction.depth);
@@ -55,7 +55,7 @@ fn zxid(reader: &mut Reader) -> Result<Zxid, EncodingError> {
     reader.u64("zxid").map(Zxid)
 }
 
-fn put_read<B: BufMut>(out: &mut B, read: &Read) {
+fn put_read<B: Sink>(out: &mut B, read: &Read) {
     let mut put_at = |tag, path: &str, zxid: Zxid| {
         out.put_u8(tag);
         put_str(out, path);
@@ -118,7 +118,7 @@ fn unknown(what: &'static str, tag: u8) -> EncodingError {
     }
 }
 
-fn put_write<B: BufMut>(out: &mut B, write: &GuestWrite) {
+fn put_write<B: Sink>(out: &mut B, write: &GuestWrite) {
     match write {
         GuestWrite::Create {
             path,
@@ -163,7 +163,7 @@ fn write(reader: &mut Reader) -> Result<GuestWrite, EncodingError> {
     })
 }
 
-fn put_ack<B: BufMut>(out: &mut B, ack: &Ack) {
+fn put_ack<B: Sink>(out: &mut B, ack: &Ack) {
     match ack {
         Ack::Path { path, zxid } => {
             out.put_u8(tag::ACK_PATH);

@@ -1,11 +1,60 @@
 //! The parts that all encodings are made of.
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use innkeeper_proto::{Acl, ByteString, Perms};
 
 use super::EncodingError;
 
-pub(super) fn put_u64<B: BufMut>(out: &mut B, mut number: u64) {
+/// Where an encoding goes: into a buffer, or only into a count of its bytes, so that what is
+/// counted is by its making what would be written.
+pub(super) trait Sink {
+    fn put_slice(&mut self, bytes: &[u8]);
+
+    fn put_u8(&mut self, byte: u8) {
+        self.put_slice(&[byte]);
+    }
+
+    fn put_u64_le(&mut self, number: u64) {
+        self.put_slice(&number.to_le_bytes());
+    }
+
+    /// A list of so many items follows.
+    fn note_items(&mut self, _count: usize) {}
+}
+
+impl Sink for Vec<u8> {
+    fn put_slice(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn put_u8(&mut self, byte: u8) {
+        self.push(byte);
+    }
+}
+
+/// A sink that counts and keeps nothing. The counts of what lies in memory cannot overflow, but
+/// the same data may be named many times: then they stop at the greatest number.
+#[derive(Default)]
+pub(super) struct Count {
+    pub(super) bytes: usize,
+    pub(super) items: usize,
+}
+
+impl Sink for Count {
+    fn put_slice(&mut self, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(bytes.len());
+    }
+
+    fn put_u8(&mut self, _byte: u8) {
+        self.bytes = self.bytes.saturating_add(1);
+    }
+
+    fn note_items(&mut self, count: usize) {
+        self.items = self.items.saturating_add(count);
+    }
+}
+
+pub(super) fn put_u64<B: Sink>(out: &mut B, mut number: u64) {
     while number >= 0x80 {
         out.put_u8(number as u8 | 0x80);
         number >>= 7;
@@ -13,24 +62,20 @@ pub(super) fn put_u64<B: BufMut>(out: &mut B, mut number: u64) {
     out.put_u8(number as u8);
 }
 
-pub(super) fn put_i64<B: BufMut>(out: &mut B, number: i64) {
+pub(super) fn put_i64<B: Sink>(out: &mut B, number: i64) {
     put_u64(out, (number << 1 ^ number >> 63) as u64);
 }
 
-pub(super) fn put_bytes<B: BufMut>(out: &mut B, bytes: &[u8]) {
+pub(super) fn put_bytes<B: Sink>(out: &mut B, bytes: &[u8]) {
     put_u64(out, bytes.len() as u64);
     out.put_slice(bytes);
 }
 
-pub(super) fn put_str<B: BufMut>(out: &mut B, text: &str) {
+pub(super) fn put_str<B: Sink>(out: &mut B, text: &str) {
     put_bytes(out, text.as_bytes());
 }
 
-pub(super) fn put_option<B: BufMut, T>(
-    out: &mut B,
-    option: Option<T>,
-    put: impl FnOnce(&mut B, T),
-) {
+pub(super) fn put_option<B: Sink, T>(out: &mut B, option: Option<T>, put: impl FnOnce(&mut B, T)) {
     match option {
         None => out.put_u8(0),
         Some(value) => {
@@ -40,18 +85,19 @@ pub(super) fn put_option<B: BufMut, T>(
     }
 }
 
-pub(super) fn put_data<B: BufMut>(out: &mut B, data: Option<&[u8]>) {
+pub(super) fn put_data<B: Sink>(out: &mut B, data: Option<&[u8]>) {
     put_option(out, data, put_bytes);
 }
 
-pub(super) fn put_list<B: BufMut, T>(out: &mut B, items: &[T], mut put: impl FnMut(&mut B, &T)) {
+pub(super) fn put_list<B: Sink, T>(out: &mut B, items: &[T], mut put: impl FnMut(&mut B, &T)) {
     put_u64(out, items.len() as u64);
+    out.note_items(items.len());
     for item in items {
         put(out, item);
     }
 }
 
-pub(super) fn put_acl<B: BufMut>(out: &mut B, acl: &[Acl]) {
+pub(super) fn put_acl<B: Sink>(out: &mut B, acl: &[Acl]) {
     put_list(out, acl, |out, entry| {
         put_i64(out, i64::from(entry.perms.0));
         put_str(out, &entry.scheme);

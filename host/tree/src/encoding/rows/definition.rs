@@ -2,16 +2,14 @@
 //! it is written, and what it meant then it means as long as it stands, whatever defaults and
 //! bounds a later version has.
 
-use bytes::BufMut;
-
 use super::super::EncodingError;
 use super::super::command::{world, world_tag};
-use super::super::wire::{Reader, put_list, put_str, put_u64};
+use super::super::wire::{Reader, Sink, put_list, put_str, put_u64};
 use crate::Digest;
 use crate::binding::{Definition, Limits, OnFailure};
 use crate::pattern::PathPattern;
 
-pub(super) fn put<B: BufMut>(out: &mut B, definition: &Definition) {
+pub(super) fn put<B: Sink>(out: &mut B, definition: &Definition) {
     out.put_u8(world_tag(definition.world));
     out.put_slice(&definition.module.0);
     for patterns in [
