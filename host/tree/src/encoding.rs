@@ -14,7 +14,8 @@
 //!   its own length. (tests: `any_bytes_decode_or_are_refused`, `counts_are_not_believed`)
 //! - No length is narrower than what it counts, and what is counted beforehand
 //!   ([`operation_size`]) is written by the same code. (test: `sizes_are_what_is_written`)
-//! - There is one form of each value: what decodes encodes to the same bytes again. (tests:
+//! - There is one form of each value: what decodes encodes to the same bytes again, but for the
+//!   limits of a definition, of which an older release knew fewer. (tests:
 //!   `any_bytes_decode_or_are_refused`, `commands_come_back`)
 //!
 //! Numbers are LEB128 in their shortest form, negative ones zigzag; ids that are random are

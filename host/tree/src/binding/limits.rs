@@ -91,10 +91,6 @@ impl LimitField {
 }
 
 impl Limits {
-    pub(crate) const fn zero() -> Self {
-        Self::NONE
-    }
-
     /// The defaults of a world.
     pub fn of(world: World) -> Self {
         let mut limits = Self::NONE;
