@@ -171,6 +171,21 @@ const KINDS: [Kind; 16] = [
     Kind::SweepPath,
 ];
 
+/// Whether the command of that zxid did what it is for; not all of them can.
+fn took_effect(view: &View, kind: Kind, zxid: Zxid) -> bool {
+    match kind {
+        Kind::GuestAcks | Kind::ActivateName | Kind::SweepPath => true,
+        Kind::SessionAcl => view.exists("/g").unwrap().1.len() == 2,
+        _ => {
+            let zxid = zxid.0 as i64;
+            let znodes = dump(view);
+            znodes
+                .iter()
+                .any(|znode| znode.2 == zxid || znode.3 == zxid)
+        }
+    }
+}
+
 /// Makes operations; knows what those before did.
 struct Maker {
     ticket: u64,
@@ -402,6 +417,8 @@ async fn write_all(runtime: &Simulated, settings: &Settings, chosen: Vec<(Kind, 
             }
             None => {
                 assert_eq!(zxid, before.next(), "{kind:?} of {bytes} bytes");
+                let view = replica.reader().view();
+                assert!(took_effect(&view, kind, zxid), "{kind:?} of {bytes} bytes");
                 if let Operation::Session { .. } = operation {
                     maker.seq += 1;
                 }

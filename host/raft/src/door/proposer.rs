@@ -264,7 +264,7 @@ impl<R: Runtime> Proposer<R> {
                     continue;
                 }
             }
-            if let Err((operation, refusal)) = batch.push(operation, room) {
+            if let Some((operation, refusal)) = batch.push(operation, room) {
                 self.door.shared.delivery.refused(operation, refusal);
             }
         }
@@ -396,7 +396,7 @@ impl Batch {
 
     /// Encodes an operation into the batch, or gives it back as it came: its length, now that it
     /// is known, has the last word.
-    fn push(&mut self, operation: Operation, room: Room) -> Result<(), (Operation, Refusal)> {
+    fn push(&mut self, operation: Operation, room: Room) -> Option<(Operation, Refusal)> {
         let start = self.encoded.len();
         let command = Command {
             time_ms: self.time_ms,
@@ -406,7 +406,7 @@ impl Batch {
         let bytes = self.encoded.len() - start;
         if let Err(refusal) = size::check(bytes, self.command_bytes_max) {
             self.encoded.truncate(start);
-            return Err((command.operation, refusal));
+            return Some((command.operation, refusal));
         }
         self.ends.push(self.encoded.len());
         self.commands.push(command);
@@ -414,7 +414,7 @@ impl Batch {
             Some(all) => all.join(room),
             none => *none = Some(room),
         }
-        Ok(())
+        None
     }
 
     /// The encodings share one buffer.
