@@ -22,9 +22,9 @@ use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure, LimitPassed};
 use crate::overlay::Overlay;
 use crate::reads;
-use crate::wit::{authorizer as wit, types};
+use crate::wit::{authorization, authorizer as wit, types};
 
-pub use crate::wit::authorizer::Operation;
+pub use crate::wit::authorization::Operation;
 
 /// A verdict that the guest gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,10 +133,10 @@ impl AuthorizerSet {
                 instance
             }
         };
-        let request = wit::Request {
+        let request = authorization::Request {
             principals: identities
                 .iter()
-                .map(|identity| wit::Principal {
+                .map(|identity| authorization::Principal {
                     scheme: identity.scheme.clone(),
                     id: identity.id.clone(),
                 })
@@ -163,8 +163,8 @@ impl AuthorizerSet {
             *place = Some(instance);
         }
         let decision = match answer {
-            wit::Decision::Allow => Decision::Allow,
-            wit::Decision::Deny(reason) => Decision::Deny(reason),
+            authorization::Decision::Allow => Decision::Allow,
+            authorization::Decision::Deny(reason) => Decision::Deny(reason),
         };
         Ok(Decided {
             decision,
@@ -255,6 +255,7 @@ impl AuthorizerState {
 }
 
 impl types::Host for AuthorizerState {}
+impl authorization::Host for AuthorizerState {}
 
 impl wit::innkeeper::guest::policy::Host for AuthorizerState {
     fn get(

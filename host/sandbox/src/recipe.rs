@@ -21,7 +21,7 @@ use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure, LimitPassed};
 use crate::overlay::{CreateOptions, OpError, Overlay};
 use crate::reads::{self, error, stat};
-use crate::wit::{assignment, assignors, recipe, transaction, types};
+use crate::wit::{assignment, assignors, events as wit, transaction, types};
 
 /// What a reaction starts from.
 pub struct Invocation {
@@ -118,7 +118,7 @@ impl Sandbox {
         let mut store = self
             .store(state, &limits, |state| &mut state.budget)
             .map_err(bare)?;
-        let told: Vec<recipe::Event> = events.iter().map(tell).collect();
+        let told: Vec<wit::Event> = events.iter().map(tell).collect();
         let returned = match pre.instantiate_async(&mut store).await {
             Ok(guest) => guest.call_react(&mut store, &told).await,
             Err(error) => Err(error),
@@ -154,24 +154,24 @@ impl Sandbox {
     }
 }
 
-fn tell(entry: &QueueEntry) -> recipe::Event {
+fn tell(entry: &QueueEntry) -> wit::Event {
     match entry {
-        QueueEntry::Resync { .. } => recipe::Event::Resync,
+        QueueEntry::Resync { .. } => wit::Event::Resync,
         QueueEntry::Changed {
             path, kinds, zxid, ..
         } => {
-            let mut told = recipe::Kinds::empty();
+            let mut told = wit::Kinds::empty();
             for (of_tree, of_wit) in [
-                (Kinds::CREATED, recipe::Kinds::CREATED),
-                (Kinds::DELETED, recipe::Kinds::DELETED),
-                (Kinds::DATA_CHANGED, recipe::Kinds::DATA_CHANGED),
-                (Kinds::CHILDREN_CHANGED, recipe::Kinds::CHILDREN_CHANGED),
+                (Kinds::CREATED, wit::Kinds::CREATED),
+                (Kinds::DELETED, wit::Kinds::DELETED),
+                (Kinds::DATA_CHANGED, wit::Kinds::DATA_CHANGED),
+                (Kinds::CHILDREN_CHANGED, wit::Kinds::CHILDREN_CHANGED),
             ] {
                 if kinds.contains(of_tree) {
                     told |= of_wit;
                 }
             }
-            recipe::Event::Changed(recipe::Change {
+            wit::Event::Changed(wit::Change {
                 path: path.to_string(),
                 kinds: told,
                 zxid: zxid.0 as i64,
@@ -230,6 +230,7 @@ impl RecipeState {
 }
 
 impl types::Host for RecipeState {}
+impl wit::Host for RecipeState {}
 impl assignment::Host for RecipeState {}
 
 impl transaction::Host for RecipeState {

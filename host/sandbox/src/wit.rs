@@ -45,4 +45,7 @@ pub(crate) mod authorizer {
     });
 }
 
-pub(crate) use recipe::innkeeper::guest::{assignment, assignors, config, log, transaction, types};
+pub(crate) use authorizer::innkeeper::guest::authorization;
+pub(crate) use recipe::innkeeper::guest::{
+    assignment, assignors, config, events, log, transaction, types,
+};

@@ -28,7 +28,7 @@
 #[doc(hidden)]
 pub mod bindings;
 
-pub use bindings::{Decision, Operation, Principal, Request};
+pub use bindings::innkeeper::guest::authorization::{Decision, Operation, Principal, Request};
 pub use innkeeper_guest as guest;
 use innkeeper_guest::Result;
 use innkeeper_guest::policy::Policy;

@@ -32,7 +32,7 @@
 #[doc(hidden)]
 pub mod bindings;
 
-pub use bindings::{Change, Event, Kinds};
+pub use bindings::innkeeper::guest::events::{Change, Event, Kinds};
 pub use innkeeper_guest as guest;
 use innkeeper_guest::Result;
 use innkeeper_guest::transaction::Transaction;
