@@ -47,6 +47,7 @@ all)
     (run activation-check "${server[@]}" --test swaps) || failed=1
     (run policy-check "${server[@]}" --test flips) || failed=1
     (run watch-lock "${server[@]}" --test watches) || failed=1
+    (run compile-limits "${server[@]}" --test compile) || failed=1
     exit "$failed"
     ;;
 *)

@@ -107,7 +107,9 @@ async fn a_node_that_lost_an_authorizers_module_serves_its_operator_and_no_clien
     );
     drop(node);
     std::fs::remove_file(folder.path().join("modules.redb")).unwrap();
-    let mut child = NodeProcess::spawn(folder.path(), "127.0.0.1:0", "127.0.0.1:0");
+    // With what was compiled of it the node could serve on.
+    std::fs::remove_dir_all(folder.path().join("compiled")).unwrap();
+    let mut child = NodeProcess::spawn(folder.path(), "127.0.0.1:0", "127.0.0.1:0", &[]);
     let stdout = child.stdout.take().unwrap();
     let (sender, ready) = mpsc::channel();
     let reader = std::thread::spawn(move || {

@@ -27,6 +27,7 @@ pub const PASSWORD: &str = "secret";
 pub struct NodeProcess {
     child: Child,
     data: PathBuf,
+    arguments: Vec<String>,
     pub zookeeper: SocketAddr,
     pub http: SocketAddr,
 }
@@ -34,11 +35,16 @@ pub struct NodeProcess {
 impl NodeProcess {
     /// Starts a node on free ports.
     pub fn start(data: &Path) -> NodeProcess {
-        Self::start_at(data, "127.0.0.1:0", "127.0.0.1:0")
+        Self::start_with(data, &[])
     }
 
-    fn start_at(data: &Path, listen: &str, http: &str) -> NodeProcess {
-        let mut child = Self::spawn(data, listen, http);
+    /// Starts one on free ports, with these arguments besides.
+    pub fn start_with(data: &Path, arguments: &[&str]) -> NodeProcess {
+        Self::start_at(data, "127.0.0.1:0", "127.0.0.1:0", arguments)
+    }
+
+    fn start_at(data: &Path, listen: &str, http: &str, arguments: &[&str]) -> NodeProcess {
+        let mut child = Self::spawn(data, listen, http, arguments);
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped"))
             .read_line(&mut line)
@@ -52,12 +58,18 @@ impl NodeProcess {
             zookeeper: address("zookeeper="),
             http: address("http="),
             data: data.to_path_buf(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             child,
         }
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The process alone; its stdout is piped.
-    pub fn spawn(data: &Path, listen: &str, http: &str) -> Child {
+    pub fn spawn(data: &Path, listen: &str, http: &str, arguments: &[&str]) -> Child {
         let digest = format!(
             "super:{}",
             BASE64.encode(Sha1::digest(format!("super:{PASSWORD}")))
@@ -74,6 +86,7 @@ impl NodeProcess {
                 "--super-digest",
                 &digest,
             ])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
@@ -85,7 +98,8 @@ impl NodeProcess {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
         let (listen, http) = (self.zookeeper.to_string(), self.http.to_string());
-        let next = Self::start_at(&self.data, &listen, &http);
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let next = Self::start_at(&self.data, &listen, &http, &arguments);
         // The old process is dead and reaped; dropping it again is harmless.
         *self = next;
     }

@@ -58,6 +58,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("openraft-rt-sim", &["innkeeper-runtime"]),
     ("openraft-rt-tokio", &["innkeeper-runtime"]),
     ("redb", &["innkeeper-raft"]),
+    ("wasmparser", &["innkeeper-sandbox"]),
     ("wasmtime", &["innkeeper-sandbox"]),
     ("wit-component", &["innkeeper-sandbox"]),
     ("wit-parser", &[]),

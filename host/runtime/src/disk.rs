@@ -52,6 +52,22 @@ pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
     /// Makes a folder; its parent must exist. One that exists is fine.
     fn create_folder(&self, folder: &str) -> io::Result<()>;
 
+    /// Makes a folder that this process's user alone may enter (mode 0700); its parent must exist.
+    /// One that exists is fine if it belongs to that user and nobody else may write to it; else
+    /// the error's kind is [`io::ErrorKind::PermissionDenied`], and it says what to do.
+    fn create_private_folder(&self, folder: &str) -> io::Result<()>;
+
+    /// The whole content of a file of such a folder, which must be this user's and writable for
+    /// nobody else, and no symbolic link, as must be the folder. What is not is refused like the
+    /// folder, and nothing of it is read. A file of more than `bytes_max` bytes is
+    /// [`io::ErrorKind::FileTooLarge`].
+    fn read_private(&self, folder: &str, name: &str, bytes_max: u64) -> io::Result<Vec<u8>>;
+
+    /// Makes `content` the whole of a file of such a folder, in one step for those who read it,
+    /// readable for this user alone (mode 0600). It is **not** durable: after a power cut the file
+    /// may be there and be anything, so its reader must be able to tell.
+    fn write_private(&self, folder: &str, name: &str, content: &[u8]) -> io::Result<()>;
+
     /// Makes durable which names stand in a folder.
     fn sync_folder(&self, folder: &str) -> io::Result<()>;
 

@@ -14,13 +14,16 @@
 //! 3. The log hands the batch to its task of [`Role::Fsync`], which writes through a [`File`] of
 //!    the node's [`Disk`] and calls [`File::sync`]: the one blocking call on the path, on a
 //!    thread that does nothing else.
-//! 4. Recipes that react run as tasks of [`Role::Guest`], at a lower priority.
-//! 5. Session time advances by an [`Interval`], in which a late tick counts as one.
+//! 4. A module that somebody pushes is compiled by a [`Program`] beside the node
+//!    ([`Runtime::run_program`]), under limits of its own ([`confine`]).
+//! 5. Recipes that react run as tasks of [`Role::Guest`], at a lower priority.
+//! 6. Session time advances by an [`Interval`], in which a late tick counts as one.
 //!
 //! Randomness is [`Runtime::fill_random`], waiting for the first of several things is
 //! [`select2`] and its like (always polled in the order written), telling many tasks something
 //! once is a [`Signal`], and showing them a changing value is a [`Latest`].
 
+mod child;
 mod clock;
 mod disk;
 mod latest;
@@ -33,11 +36,12 @@ mod signal;
 pub mod sim;
 mod task;
 
+pub use child::{COMPLAINT_BYTES_MAX, Confinement, Ended, Ending, Program};
 pub use clock::{Elapsed, Instant, Interval};
 pub use disk::{Disk, File, Open};
 pub use latest::{Latest, LatestReader};
 pub use net::{Listener, Stream};
-pub use real::{Real, RealConfig, Threads};
+pub use real::{Real, RealConfig, Threads, confine};
 pub use role::Role;
 pub use runtime::Runtime;
 pub use select::{Select2, Select3, Select4, select2, select3, select4};

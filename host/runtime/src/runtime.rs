@@ -7,9 +7,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use openraft_rt::AsyncRuntime;
 
-use crate::{Disk, Elapsed, Instant, Interval, Listener, Role, Select2, Stream, Task, select2};
+use crate::{
+    Disk, Elapsed, Ended, Instant, Interval, Listener, Program, Role, Select2, Stream, Task,
+    select2,
+};
 
 /// Everything that is not a pure function of its input: a cheap handle, passed by value.
 ///
@@ -110,6 +114,19 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
 
     /// Connects to a Unix socket.
     fn connect_unix(&self, path: &Path) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Runs a program as a process of its own until it ends: `input` goes to its stdin, and it is
+    /// killed if it writes more than `output_bytes_max` to stdout. Dropping the future kills it.
+    /// It gets no environment and no open file but its three streams. The error is the system's,
+    /// where the program cannot be started.
+    ///
+    /// In simulation the program's [stand-in](Program::stand_in) runs instead.
+    fn run_program(
+        &self,
+        program: Program,
+        input: Vec<Bytes>,
+        output_bytes_max: usize,
+    ) -> impl Future<Output = io::Result<Ended>> + Send;
 
     /// Waits until the process is asked to end (SIGTERM or SIGINT). In simulation nobody asks.
     fn terminated(&self) -> impl Future<Output = ()> + Send + 'static;

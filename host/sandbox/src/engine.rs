@@ -1,13 +1,9 @@
-//! One engine for all guests, and the module: compiled and linked once per digest.
+//! One engine for all guests, and the module: loaded and linked once per digest.
 //!
-//! 1. [`Sandbox::accept`] takes what an author pushed: a component, or a core module out of
-//!    which a component is made.
-//! 2. [`Sandbox::compile`] compiles it (on the compile thread: it blocks for milliseconds to
-//!    seconds), finds its world by its exports, and links it: a missing or unknown import
-//!    shows here, not at the first reaction.
-//! 3. An invocation makes an instance of the linked module in a fresh store.
+//! 1. [`Sandbox::load`] takes what a compiler made of a component (`compile`, in a process of
+//!    its own), finds its world by its exports, and links it.
+//! 2. An invocation makes an instance of the linked module in a fresh store.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use innkeeper_tree::binding::Limits;
@@ -17,9 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
+use crate::artifact::{self, Artifact, ArtifactError};
 use crate::assignor::AssignorState;
 use crate::authorizer::AuthorizerState;
 use crate::budget::Budget;
+use crate::compile::Compiler;
 use crate::failure::{FailureKind, GuestFailure, ModuleError};
 use crate::recipe::RecipeState;
 use crate::settings::Settings;
@@ -35,7 +33,7 @@ const FIBER_STACK_BYTES: usize = 2 << 20;
 /// guest dirties; more is slower (facts measured at 64 KiB and 1 MiB).
 const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 
-/// The engine with its pool, and the linkers of the three worlds.
+/// The engine with its pool, and the linkers of the worlds.
 #[derive(Clone)]
 pub struct Sandbox {
     shared: Arc<Shared>,
@@ -44,9 +42,7 @@ pub struct Sandbox {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     engine: Engine,
-    recipes: Linker<RecipeState>,
-    assignors: Linker<AssignorState>,
-    authorizers: Linker<AuthorizerState>,
+    linkers: Linkers,
     recipe_slots: Arc<Semaphore>,
     assignor_slots: Arc<Semaphore>,
     authorizer_slots: Arc<Semaphore>,
@@ -57,6 +53,13 @@ pub struct Module {
     digest: Digest,
     world: World,
     pub(crate) code: Code,
+}
+
+/// The host's side of each world, for one engine.
+pub(crate) struct Linkers {
+    recipes: Linker<RecipeState>,
+    assignors: Linker<AssignorState>,
+    authorizers: Linker<AuthorizerState>,
 }
 
 pub(crate) enum Code {
@@ -94,20 +97,8 @@ pub fn digest_of(component: &[u8]) -> Digest {
 impl Sandbox {
     /// Lays out the pool. Fails only where the machine cannot reserve the address space.
     pub fn new(settings: Settings) -> Result<Sandbox, GuestFailure> {
-        let host =
-            |error: wasmtime::Error| GuestFailure::new(FailureKind::Host, format!("{error:#}"));
-        let engine = Engine::new(&config(&settings)).map_err(host)?;
-        let mut recipes = Linker::new(&engine);
-        wit::recipe::Recipe::add_to_linker::<_, HasSelf<_>>(&mut recipes, |state| state)
-            .map_err(host)?;
-        let mut assignors = Linker::new(&engine);
-        wit::assignor::Assignor::add_to_linker::<_, HasSelf<_>>(&mut assignors, |state| state)
-            .map_err(host)?;
-        let mut authorizers = Linker::new(&engine);
-        wit::authorizer::Authorizer::add_to_linker::<_, HasSelf<_>>(&mut authorizers, |state| {
-            state
-        })
-        .map_err(host)?;
+        let engine = Engine::new(&pooling(&settings)).map_err(host)?;
+        let linkers = Linkers::new(&engine).map_err(host)?;
         let slots = |count: u32| Arc::new(Semaphore::new(count as usize));
         Ok(Sandbox {
             shared: Arc::new(Shared {
@@ -116,59 +107,16 @@ impl Sandbox {
                 authorizer_slots: slots(settings.authorizer_instances),
                 settings,
                 engine,
-                recipes,
-                assignors,
-                authorizers,
+                linkers,
             }),
         })
     }
 
-    /// Makes a component of what was pushed, and compiles it. The component's bytes are what
-    /// is stored and replicated; the module's name is their digest. Blocks: call it on the
-    /// compile thread.
-    pub fn accept(&self, pushed: &[u8]) -> Result<(Vec<u8>, Module), ModuleError> {
-        self.check_size(pushed.len())?;
-        let component = match pushed.get(..8) {
-            Some(b"\0asm\x01\0\0\0") => encode(pushed)?,
-            Some(b"\0asm\x0d\0\x01\0") => pushed.to_vec(),
-            _ => return Err(ModuleError::NotWasm),
-        };
-        self.check_size(component.len())?;
-        let module = self.compile(&component)?;
-        Ok((component, module))
-    }
-
-    /// Compiles and links a stored component. Blocks: call it on the compile thread.
-    pub fn compile(&self, component: &[u8]) -> Result<Module, ModuleError> {
-        let digest = digest_of(component);
-        let compiled = guarded(|| Component::from_binary(&self.shared.engine, component))?
-            .map_err(|error| ModuleError::Invalid(format!("{error:#}")))?;
-        let world = self.world_of(&compiled)?;
-        let not_that_world = |error: wasmtime::Error| ModuleError::NotThatWorld {
-            world: world.name(),
-            reason: format!("{error:#}"),
-        };
-        let code = match world {
-            World::Recipe => self
-                .shared
-                .recipes
-                .instantiate_pre(&compiled)
-                .and_then(wit::recipe::RecipePre::new)
-                .map(Code::Recipe),
-            World::Assignor => self
-                .shared
-                .assignors
-                .instantiate_pre(&compiled)
-                .and_then(wit::assignor::AssignorPre::new)
-                .map(Code::Assignor),
-            World::Authorizer => self
-                .shared
-                .authorizers
-                .instantiate_pre(&compiled)
-                .and_then(wit::authorizer::AuthorizerPre::new)
-                .map(Code::Authorizer),
-        }
-        .map_err(not_that_world)?;
+    /// Loads what a compiler made of the component with that digest, and links it. Blocks for
+    /// milliseconds: the code is copied and its checksum is verified.
+    pub fn load(&self, digest: Digest, artifact: &Artifact) -> Result<Module, ArtifactError> {
+        let component = artifact.open(&self.shared.engine, digest)?;
+        let (world, code) = self.shared.linkers.link(&self.shared.engine, &component)?;
         Ok(Module {
             digest,
             world,
@@ -176,36 +124,29 @@ impl Sandbox {
         })
     }
 
+    /// Which compiler's artifacts this sandbox loads: wasmtime's release and all settings that
+    /// decide how code is made, in hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        artifact::fingerprint(&self.shared.engine)
+    }
+
+    /// Compiles in this very process, and loads the result: for tests and benchmarks. It is
+    /// bounded by nothing; a node has this done by [`compile_from`](crate::compile_from) in a
+    /// process of its own.
+    pub fn accept(&self, pushed: &[u8]) -> Result<(Vec<u8>, Module), ModuleError> {
+        let host = |error: &dyn std::fmt::Display| ModuleError::Invalid(error.to_string());
+        let compiler = Compiler::new(&self.shared.settings).map_err(|error| host(&error))?;
+        let compiled = compiler.accept(pushed)?;
+        let digest = digest_of(&compiled.component);
+        let module = self
+            .load(digest, &compiled.artifact)
+            .map_err(|error| host(&error))?;
+        Ok((compiled.component, module))
+    }
+
     /// The settings that the sandbox was made with.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
-    }
-
-    fn check_size(&self, bytes: usize) -> Result<(), ModuleError> {
-        let limit = self.shared.settings.component_bytes_max;
-        if bytes > limit {
-            return Err(ModuleError::TooLarge { bytes, limit });
-        }
-        Ok(())
-    }
-
-    fn world_of(&self, component: &Component) -> Result<World, ModuleError> {
-        let mut names: Vec<String> = component
-            .component_type()
-            .exports(&self.shared.engine)
-            .map(|(name, _)| name.to_string())
-            .collect();
-        names.sort();
-        match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["react"] => Ok(World::Recipe),
-            ["assign"] => Ok(World::Assignor),
-            ["decide", "load"] => Ok(World::Authorizer),
-            [] => Err(ModuleError::UnknownWorld("nothing".to_string())),
-            _ => Err(ModuleError::UnknownWorld(format!(
-                "`{}`",
-                names.join("`, `")
-            ))),
-        }
     }
 
     /// Waits for a place in the pool for a recipe.
@@ -248,6 +189,80 @@ impl Sandbox {
     }
 }
 
+impl Linkers {
+    pub(crate) fn new(engine: &Engine) -> Result<Linkers, wasmtime::Error> {
+        let mut recipes = Linker::new(engine);
+        wit::recipe::Recipe::add_to_linker::<_, HasSelf<_>>(&mut recipes, |state| state)?;
+        let mut assignors = Linker::new(engine);
+        wit::assignor::Assignor::add_to_linker::<_, HasSelf<_>>(&mut assignors, |state| state)?;
+        let mut authorizers = Linker::new(engine);
+        wit::authorizer::Authorizer::add_to_linker::<_, HasSelf<_>>(&mut authorizers, |state| {
+            state
+        })?;
+        Ok(Linkers {
+            recipes,
+            assignors,
+            authorizers,
+        })
+    }
+
+    /// Finds a component's world by its exports, and links it: a missing or unknown import
+    /// shows here, not at the first reaction.
+    pub(crate) fn link(
+        &self,
+        engine: &Engine,
+        component: &Component,
+    ) -> Result<(World, Code), ModuleError> {
+        let world = world_of(engine, component)?;
+        let not_that_world = |error: wasmtime::Error| ModuleError::NotThatWorld {
+            world: world.name(),
+            reason: format!("{error:#}"),
+        };
+        let code = match world {
+            World::Recipe => self
+                .recipes
+                .instantiate_pre(component)
+                .and_then(wit::recipe::RecipePre::new)
+                .map(Code::Recipe),
+            World::Assignor => self
+                .assignors
+                .instantiate_pre(component)
+                .and_then(wit::assignor::AssignorPre::new)
+                .map(Code::Assignor),
+            World::Authorizer => self
+                .authorizers
+                .instantiate_pre(component)
+                .and_then(wit::authorizer::AuthorizerPre::new)
+                .map(Code::Authorizer),
+        }
+        .map_err(not_that_world)?;
+        Ok((world, code))
+    }
+}
+
+fn world_of(engine: &Engine, component: &Component) -> Result<World, ModuleError> {
+    let mut names: Vec<String> = component
+        .component_type()
+        .exports(engine)
+        .map(|(name, _)| name.to_string())
+        .collect();
+    names.sort();
+    match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["react"] => Ok(World::Recipe),
+        ["assign"] => Ok(World::Assignor),
+        ["decide", "load"] => Ok(World::Authorizer),
+        [] => Err(ModuleError::UnknownWorld("nothing".to_string())),
+        _ => Err(ModuleError::UnknownWorld(format!(
+            "`{}`",
+            names.join("`, `")
+        ))),
+    }
+}
+
+fn host(error: wasmtime::Error) -> GuestFailure {
+    GuestFailure::new(FailureKind::Host, format!("{error:#}"))
+}
+
 async fn slot(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, GuestFailure> {
     Arc::clone(slots)
         .acquire_owned()
@@ -255,7 +270,8 @@ async fn slot(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, GuestFailu
         .map_err(|_| GuestFailure::new(FailureKind::Host, "the sandbox is shutting down"))
 }
 
-fn config(settings: &Settings) -> Config {
+/// The configuration of a node: instances come from a pool that is laid out once.
+fn pooling(settings: &Settings) -> Config {
     // Each component of a guest is a main module and wit-component's two small helpers;
     // language runtimes bring a few more.
     const CORE_INSTANCES: u32 = 12;
@@ -277,9 +293,17 @@ fn config(settings: &Settings) -> Config {
         .max_memory_size(settings.memory_bytes_max)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(4096);
+    let mut config = compiling();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Everything that decides which code is made of a component and what it may use: equal in the
+/// process that compiles and in the node that loads. The pool decides nothing of it, so whoever
+/// only compiles lays out none. (test: `the_compiling_engine_and_the_nodes_are_compatible`)
+pub(crate) fn compiling() -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .consume_fuel(true)
         .concurrency_support(false)
         .max_wasm_stack(WASM_STACK_BYTES)
@@ -292,24 +316,19 @@ fn config(settings: &Settings) -> Config {
     config
 }
 
-fn encode(core: &[u8]) -> Result<Vec<u8>, ModuleError> {
-    guarded(|| {
-        wit_component::ComponentEncoder::default()
-            .validate(true)
-            .module(core)
-            .and_then(|encoder| encoder.encode())
-    })?
-    .map_err(|error| ModuleError::NotEncodable(format!("{error:#}")))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Runs the toolchain on bytes that a stranger made: a panic in it is that file's fault.
-fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ModuleError> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("without a message");
-        ModuleError::Panicked(text.lines().next().unwrap_or_default().to_string())
-    })
+    #[test]
+    fn the_compiling_engine_and_the_nodes_are_compatible() {
+        let sandbox = Sandbox::new(Settings::default()).expect("the pool fits");
+        let compiler = Compiler::new(&Settings::default()).expect("an engine");
+        assert_eq!(sandbox.fingerprint(), compiler.fingerprint());
+        // The fingerprint tells configurations apart at all.
+        let mut other = compiling();
+        other.consume_fuel(false);
+        let other = Engine::new(&other).expect("an engine");
+        assert_ne!(sandbox.fingerprint(), artifact::fingerprint(&other));
+    }
 }

@@ -4,8 +4,10 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::compile::Measure;
+
 /// Why a pushed file is not a module.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum ModuleError {
     /// Above [`crate::Settings::component_bytes_max`].
     #[error(
@@ -16,6 +18,17 @@ pub enum ModuleError {
         bytes: usize,
         /// The greatest allowed.
         limit: usize,
+    },
+    /// Plainly too much of something for a compiler.
+    #[error(
+        "the module has {count} {measure}, and the limit is {}; build it with optimisation for size, or split what it does",
+        .measure.limit()
+    )]
+    TooMuch {
+        /// What there is too much of.
+        measure: Measure,
+        /// How much there was when it was counted no further.
+        count: u64,
     },
     /// Neither a core module nor a component.
     #[error(
@@ -45,8 +58,35 @@ pub enum ModuleError {
         /// What does not fit.
         reason: String,
     },
-    /// The toolchain inside the node failed on it.
-    #[error("the module broke the encoder ({0}); it was refused, nothing else is affected")]
+    /// Compiling it takes more memory than is given.
+    #[error(
+        "compiling the module takes more than {limit_mib} MiB of memory; make its largest functions smaller, or start the node with a greater --compile-memory-mib"
+    )]
+    MemoryLimit {
+        /// How much is given, in MiB.
+        limit_mib: u64,
+    },
+    /// Compiling it takes more CPU time than is given.
+    #[error(
+        "compiling the module takes more than {limit_s} s of CPU time; make its largest functions smaller, or start the node with a greater --compile-cpu-s"
+    )]
+    CpuLimit {
+        /// How much is given, in seconds.
+        limit_s: u64,
+    },
+    /// Its compiled code is too large to be kept.
+    #[error(
+        "the compiled code of the module has more than {limit_mib} MiB; build it with optimisation for size"
+    )]
+    CodeTooLarge {
+        /// The most that is kept, in MiB.
+        limit_mib: u64,
+    },
+    /// It made the process crash that compiled it.
+    #[error("the module made the compiler crash ({0}); it was refused, nothing else is affected")]
+    Crashed(String),
+    /// The toolchain failed on it.
+    #[error("the module broke the compiler ({0}); it was refused, nothing else is affected")]
     Panicked(String),
 }
 

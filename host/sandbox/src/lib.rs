@@ -1,7 +1,8 @@
 //! Guests: wasmtime, the worlds of `wit/`, limits, and the transaction in progress.
 //!
-//! A module's way: [`Sandbox::accept`] makes a component of what an author pushed and compiles
-//! it; the server keeps the bytes and, on each start, calls [`Sandbox::compile`] for them.
+//! A module's way: a process of its own runs [`compile_from`], which makes a component of what an
+//! author pushed and compiles it; the server keeps both, and [`Sandbox::load`] makes a module of
+//! the compiled code, now and at the next start.
 //! A guest's way, by world: [`Sandbox::react`], [`Sandbox::assign`], [`AuthorizerSet::decide`].
 //!
 //! Architecture invariants:
@@ -11,16 +12,19 @@
 //! - Guests never run inside apply.
 //! - An instance is reset by discarding it. A recipe or an assignor gets a fresh store for
 //!   each call; an authorizer's instance is dropped at its first trap.
-//! - No compiled code is ever loaded from outside: modules are compiled on the node that
-//!   runs them.
+//! - Compiled code is loaded in one place (`artifact`), and only what this node's own compiling
+//!   process made, out of its pipe or out of a folder that only this node's user can write: what
+//!   comes from outside is WebAssembly, and is compiled here.
 
 // First: its macro is used by the modules below.
 #[macro_use]
 mod imports;
 
+mod artifact;
 mod assignor;
 mod authorizer;
 mod budget;
+mod compile;
 mod engine;
 mod failure;
 mod overlay;
@@ -29,12 +33,16 @@ mod recipe;
 mod settings;
 mod wit;
 
+pub use artifact::{ARTIFACT_BYTES_MAX, Artifact, ArtifactError};
 pub use assignor::{
     ActiveAssignor, Assignment, Assignors, Member, NOBODY, Pace, Request, Topic, Unavailable,
     check_request,
 };
 pub use authorizer::{AuthorizerSet, Decided, Decision, Operation, Undecided};
 pub use budget::{LogLevel, LogLine, Usage};
+pub use compile::{
+    Answer, BadAnswer, Done, Job, Measure, check_pushed, compile_from, is_core_module,
+};
 pub use engine::{Module, Sandbox, digest_of};
 pub use failure::{FailureKind, GuestFailure, ModuleError};
 pub use recipe::{FailedReaction, Invocation, Reaction};

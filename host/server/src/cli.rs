@@ -1,5 +1,6 @@
 //! The command line of the binary `innkeeper`.
 
+mod compile;
 mod operator;
 mod serve;
 mod zoo_cfg;
@@ -10,6 +11,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::demo;
+
+pub(crate) use compile::COMMAND as COMPILE_COMMAND;
 
 /// A coordination service that speaks ZooKeeper's protocol and hosts the recipes, too.
 #[derive(Debug, Parser)]
@@ -35,6 +38,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// A node's child: compiles the module on stdin
+    #[command(hide = true)]
+    CompileModule(compile::CompileArgs),
     #[command(flatten)]
     Operator(operator::Order),
 }
@@ -48,6 +54,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::DemoConsumer(args) => demo::run_consumer(args),
         Command::DemoPart { arguments } => demo::run_as_part(arguments),
+        Command::CompileModule(args) => compile::run(args),
         Command::Operator(order) => operator::run(order),
     };
     match done {

@@ -50,5 +50,5 @@ pub mod tickets;
 
 pub use auth::{AuthError, AuthSettings, BadValue, DigestAlgorithm, Secret};
 pub use node::{Node, StartError};
-pub use settings::NodeSettings;
+pub use settings::{CompileSettings, NodeSettings};
 pub use tls::{ClientAuth, StoreError, StoreSettings, TlsError, TlsSettings};

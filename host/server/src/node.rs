@@ -2,9 +2,9 @@
 //!
 //! Start: 1. bind the sockets, so that a port in use is said before anything is opened;
 //! 2. open the replica, which locks the data folder, recovers, and leads its group of one;
-//! 3. give every session its full timeout; 4. compile the modules of all active bindings, so
-//! that no client is served past an authorizer that is not there; 5. serve the admins; 6. accept
-//! clients.
+//! 3. give every session its full timeout; 4. begin to load the modules of all active bindings;
+//! 5. serve the admins; 6. accept clients, as soon as every active authorizer's module is there,
+//! so that none is served past it. Other modules are loaded or compiled beside.
 //!
 //! Stop: 1. raise the signal: nobody is accepted any more; 2. close the connections (their
 //! sessions live on); 3. shut the replica down, which leaves a checkpoint.
@@ -224,6 +224,9 @@ impl<R: Runtime> Node<R> {
             tickets: core.tickets.clone(),
             store,
             sandbox: Sandbox::new(places).map_err(StartError::Sandbox)?,
+            figures: core.figures.clone(),
+            compile: core.settings.compile.clone(),
+            disk: core.runtime.disk(&core.settings.data),
             workers,
             stopping: core.stopping.clone(),
             view_max_age: Duration::from_millis(core.settings.view_max_age_ms),
@@ -232,7 +235,7 @@ impl<R: Runtime> Node<R> {
         core.fanout.install_hooks(Arc::new(guests.clone()));
         let bindings = guests.clone();
         core.figures.install_bindings(move || bindings.statuses());
-        guests.start().await;
+        guests.start();
         let mut tasks = admin::start(
             core.clone(),
             guests.clone(),

@@ -94,6 +94,13 @@ pub const MAX_JUTE_BUFFER_BYTES: usize = 256 * 1024 * 1024;
 /// number, the time. So a request that `jute.maxbuffer` lets in always fits through the door.
 pub const COMMAND_ENVELOPE_BYTES: usize = 1024 * 1024;
 
+/// Pushed modules that are compiled at a time, at least: one that takes long must not hold up the
+/// others.
+pub const COMPILE_PARALLEL_MIN: usize = 2;
+
+/// The least memory of a child that compiles, in MiB: what the compiler takes for a small guest.
+pub const COMPILE_MEMORY_MIN_MIB: u64 = 64;
+
 /// A node's settings.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NodeSettings {
@@ -186,6 +193,35 @@ pub struct NodeSettings {
     pub connection_throttle: ConnectionThrottleSettings,
     /// What happens to requests that have waited for long (`request_throttle_*`).
     pub request_throttle: RequestThrottleSettings,
+    /// What compiling a module may take.
+    pub compile: CompileSettings,
+}
+
+/// What compiling a module may take. It is done in a child process, which limits itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CompileSettings {
+    /// The binary whose `compile-module` is run; `None` is the one that runs already. A program
+    /// that has a node inside it, as a test has, names `innkeeper`.
+    pub program: Option<PathBuf>,
+    /// Memory of one child, in MiB (`--compile-memory-mib`).
+    pub memory_mib: u64,
+    /// CPU time of one child, in seconds (`--compile-cpu-s`).
+    pub cpu_s: u64,
+    /// Pushed modules that are compiled at a time (`--compile-parallel`), at least
+    /// [`COMPILE_PARALLEL_MIN`]. Modules that bindings wait for have one more place, which no push
+    /// takes.
+    pub parallel: usize,
+}
+
+impl Default for CompileSettings {
+    fn default() -> Self {
+        Self {
+            program: None,
+            memory_mib: 1024,
+            cpu_s: 60,
+            parallel: COMPILE_PARALLEL_MIN,
+        }
+    }
 }
 
 /// ZooKeeper's connection throttle: a bucket of tokens that connect requests are paid from.
@@ -322,6 +358,7 @@ impl NodeSettings {
             large_request_max_bytes: LARGE_REQUEST_MAX_BYTES,
             connection_throttle: ConnectionThrottleSettings::default(),
             request_throttle: RequestThrottleSettings::default(),
+            compile: CompileSettings::default(),
         }
     }
 

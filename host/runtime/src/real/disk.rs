@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::FallocateFlags;
 
+use super::private;
 use crate::disk::{check_path, in_context};
 use crate::{Disk, File, Open};
 
@@ -142,6 +143,24 @@ impl Disk for RealDisk {
             }
         };
         create().map_err(|error| in_context(error, "make the folder", folder))
+    }
+
+    fn create_private_folder(&self, folder: &str) -> io::Result<()> {
+        self.full(folder)
+            .and_then(|full| private::create_folder(&full))
+            .map_err(|error| in_context(error, "use the folder", folder))
+    }
+
+    fn read_private(&self, folder: &str, name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
+        check_path(name)
+            .and_then(|()| private::read(&self.full(folder)?, name, bytes_max))
+            .map_err(|error| in_context(error, "read", &format!("{folder}/{name}")))
+    }
+
+    fn write_private(&self, folder: &str, name: &str, content: &[u8]) -> io::Result<()> {
+        check_path(name)
+            .and_then(|()| private::write(&self.full(folder)?, name, content))
+            .map_err(|error| in_context(error, "write", &format!("{folder}/{name}")))
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {

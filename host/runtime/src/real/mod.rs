@@ -7,9 +7,11 @@
 // This module is the one place that may: everyone else goes through the trait it implements.
 #![allow(clippy::disallowed_methods)]
 
+mod child;
 mod disk;
 mod net;
 mod pool;
+mod private;
 mod timer;
 
 use std::fmt;
@@ -22,21 +24,23 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use openraft_rt_tokio::TokioRuntime;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use child::confine;
 pub use disk::{RealDisk, RealFile, RealLock};
 pub use net::{RealListener, RealReader, RealStream, RealWriter};
 pub use timer::RealSleep;
 
 use crate::task::OnLostPanic;
-use crate::{Instant, Role, Runtime, Signal, Task, TaskPanic, select2};
+use crate::{Ended, Instant, Program, Role, Runtime, Signal, Task, TaskPanic, select2};
 use pool::Pool;
 
 /// Guests yield to everything that serves clients.
 const GUEST_NICE: i32 = 5;
-/// Compilation yields to guests, too.
+/// Compilation yields to guests, too, in this process and in a child.
 const COMPILE_NICE: i32 = 15;
 /// How long a stopping runtime waits for a thread that is in the middle of something.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -285,6 +289,16 @@ impl Runtime for Real {
 
     async fn connect_unix(&self, path: &Path) -> io::Result<RealStream> {
         net::inside(self.driver(), net::connect_unix(path)).await
+    }
+
+    fn run_program(
+        &self,
+        program: Program,
+        input: Vec<Bytes>,
+        output_bytes_max: usize,
+    ) -> impl Future<Output = io::Result<Ended>> + Send {
+        // The clients' threads outlive every child: it dies with the thread that started it.
+        child::run(self.inner.client.clone(), program, input, output_bytes_max)
     }
 
     fn terminated(&self) -> impl Future<Output = ()> + Send + 'static {

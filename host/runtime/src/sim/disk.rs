@@ -357,6 +357,28 @@ impl Disk for SimDisk {
         })
     }
 
+    // There is one user in a simulated world.
+    fn create_private_folder(&self, folder: &str) -> io::Result<()> {
+        self.create_folder(folder)
+    }
+
+    fn read_private(&self, folder: &str, name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let path = format!("{folder}/{name}");
+        if self.open(&path, Open::Read)?.len()? > bytes_max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.read_whole(&path)
+    }
+
+    fn write_private(&self, folder: &str, name: &str, content: &[u8]) -> io::Result<()> {
+        let path = format!("{folder}/{name}");
+        let fresh = format!("{path}.new");
+        let file = self.open(&fresh, Open::Create)?;
+        file.set_len(0)?;
+        file.write_at(content, 0)?;
+        self.rename(&fresh, &path)
+    }
+
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         self.with("sync the folder", folder, |state| {
             state.check_folder(folder)?;

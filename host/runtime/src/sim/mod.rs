@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use openraft_rt::AsyncRuntime;
 use openraft_rt_sim::{SimInstant, SimRuntime, SimSleep};
 use parking_lot::Mutex;
@@ -37,7 +38,9 @@ pub use disk::{CutAt, SimDisk, SimFile, SimLock};
 pub use net::{SimListener, SimReader, SimStream, SimWriter};
 
 use crate::task::OnLostPanic;
-use crate::{Instant, Latest, Role, Runtime, Select2, Task, TaskPanic, select2};
+use crate::{
+    Ended, Ending, Instant, Latest, Program, Role, Runtime, Select2, Task, TaskPanic, select2,
+};
 use net::Net;
 
 /// The wall clock at the start of every simulation: 2026-01-01, in milliseconds since 1970.
@@ -260,6 +263,32 @@ impl Runtime for Simulated {
 
     async fn connect_unix(&self, path: &Path) -> io::Result<SimStream> {
         net::connect_unix(self.clone(), path).await
+    }
+
+    async fn run_program(
+        &self,
+        program: Program,
+        input: Vec<Bytes>,
+        output_bytes_max: usize,
+    ) -> io::Result<Ended> {
+        // A task, so that others run before it and a caller that went away stops it.
+        let stand_in = async move {
+            let mut output = Vec::new();
+            let done = (program.stand_in)(&mut &input.concat()[..], &mut output);
+            let complaint = done.as_ref().err().map(ToString::to_string);
+            let how = match done {
+                Ok(()) if output.len() > output_bytes_max => Ending::TooMuchOutput,
+                Ok(()) => Ending::Exit(0),
+                Err(_) => Ending::Exit(1),
+            };
+            Ended {
+                how,
+                output: output.into(),
+                complaint: complaint.unwrap_or_default(),
+            }
+        };
+        let running = self.spawn(Role::Compile, stand_in).abort_on_drop();
+        running.await.map_err(io::Error::other)
     }
 
     fn terminated(&self) -> impl Future<Output = ()> + Send + 'static {

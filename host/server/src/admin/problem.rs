@@ -137,6 +137,7 @@ impl From<PushError> for Problem {
             PushError::Module(_) => StatusCode::BAD_REQUEST,
             PushError::Folder { .. } => StatusCode::CONFLICT,
             PushError::Propose(error) => status_of(error),
+            PushError::Host(_) => StatusCode::SERVICE_UNAVAILABLE,
             PushError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

@@ -34,6 +34,10 @@ pub(super) struct Status {
     connections: usize,
     watches: usize,
     modules: usize,
+    /// Compiling processes that were started.
+    modules_compiled: u64,
+    /// Modules loaded from what was compiled before.
+    modules_loaded: u64,
     bindings: usize,
     log: Log,
 }
@@ -89,6 +93,8 @@ pub(super) async fn status<R: Runtime>(
         connections: core.clients.len(),
         watches: core.fanout.watch_counts().watches(),
         modules: view.modules().len(),
+        modules_compiled: core.figures.modules_compiled.get(),
+        modules_loaded: core.figures.modules_loaded.get(),
         bindings: view.bindings().len(),
         log: Log {
             last: replica.last_log,

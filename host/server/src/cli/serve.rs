@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::zoo_cfg::{self, Read};
 use crate::node::{HTTP, Node, StartError};
-use crate::settings::NodeSettings;
+use crate::settings::{COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, NodeSettings};
 
 /// Flags of `innkeeper serve`; a flag outweighs what `zoo.cfg` says.
 #[derive(Debug, Args)]
@@ -48,6 +48,15 @@ pub(super) struct ServeArgs {
     /// A Java system property, as ZooKeeper's start scripts pass them; the file outweighs it
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     properties: Vec<String>,
+    /// Memory that compiling one module may take [default: 1024]
+    #[arg(long, value_name = "MIB")]
+    compile_memory_mib: Option<u64>,
+    /// CPU time that compiling one module may take [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    compile_cpu_s: Option<u64>,
+    /// Pushed modules that are compiled at a time, at least 2 [default: 2]
+    #[arg(long, value_name = "N")]
+    compile_parallel: Option<usize>,
 }
 
 /// Runs a node until the process is asked to end.
@@ -133,6 +142,32 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
             ));
         }
         settings.super_digest = Some(digest);
+    }
+    let compile = &mut settings.compile;
+    if let Some(memory_mib) = args.compile_memory_mib {
+        if memory_mib < COMPILE_MEMORY_MIN_MIB {
+            return Err(anyhow!(
+                "no module compiles in {memory_mib} MiB: give --compile-memory-mib {COMPILE_MEMORY_MIN_MIB} or more"
+            ));
+        }
+        compile.memory_mib = memory_mib;
+    }
+    match args.compile_cpu_s {
+        Some(0) => {
+            return Err(anyhow!(
+                "no module compiles in no time: give --compile-cpu-s 1 or more"
+            ));
+        }
+        Some(cpu_s) => compile.cpu_s = cpu_s,
+        None => {}
+    }
+    if let Some(parallel) = args.compile_parallel {
+        if parallel < COMPILE_PARALLEL_MIN {
+            return Err(anyhow!(
+                "one slow module would hold up all others: give --compile-parallel {COMPILE_PARALLEL_MIN} or more"
+            ));
+        }
+        compile.parallel = parallel;
     }
     Ok(settings)
 }

@@ -99,6 +99,16 @@ pub(super) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
             "Modules that bindings may name.",
             view.modules().len(),
         ),
+        Row::counter(
+            "innkeeper_modules_compiled",
+            "Compiling processes that were started.",
+            core.figures.modules_compiled.get(),
+        ),
+        Row::counter(
+            "innkeeper_modules_loaded",
+            "Modules that were loaded from what was compiled before.",
+            core.figures.modules_loaded.get(),
+        ),
         Row::gauge("innkeeper_bindings", "Bindings.", view.bindings().len()),
     ]);
     let bindings = core

@@ -71,6 +71,10 @@ pub struct Figures {
     pub throttled_ops: Counter,
     /// Sessions that expired.
     pub sessions_expired: Counter,
+    /// Compiling processes that were started.
+    pub modules_compiled: Counter,
+    /// Modules loaded from what was compiled before.
+    pub modules_loaded: Counter,
     /// Commands applied.
     pub commits: Counter,
     /// Watchers of each znode created while it was watched.

@@ -1,16 +1,51 @@
 //! From wish to activation.
+//!
+//! 1. The task looks at each binding that changed, one after the other: that is quick, since it
+//!    waits for no compiler.
+//! 2. A module that a binding wishes for or runs, and that is not loaded, is fetched by a task of
+//!    its own: out of `compiled/`, or by compiling it. It ends when nothing names it any more.
+//! 3. When the module is there the binding is looked at again, and Activate is proposed.
+//!
+//! Invariants:
+//! - A slow module holds up its own binding only; of one binding, activations keep their order,
+//!   because this task alone proposes them.
+//! - At a start, the modules of active authorizers are fetched first: clients wait for them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use innkeeper_runtime::{Role, Runtime};
-use innkeeper_tree::{Binding, Operation, World};
+use innkeeper_runtime::{AbortOnDrop, Role, Runtime};
+use innkeeper_tree::{Binding, Digest, Operation, World, Zxid};
 use tokio::sync::Notify;
 
+use super::compile::CompileError;
+use super::modules::MakeError;
 use super::{AUTHORIZERS_MAX, Guests};
+use crate::hooks::Hooks;
+
+/// How long a module waits after the host could not compile it; it doubles with each time.
+const AGAIN_LEAST: Duration = Duration::from_secs(1);
+
+/// The longest of these waits.
+const AGAIN_MOST: Duration = Duration::from_secs(30);
+
+/// A module that a binding waits for: which, and the task that fetches it. Dropping it is losing
+/// interest.
+pub(super) struct Fetch {
+    module: Digest,
+    _task: AbortOnDrop<()>,
+}
 
 impl<R: Runtime> Guests<R> {
     /// Looks at each binding that changed, one after the other, for as long as the node runs.
     pub(super) async fn run_activations(&self) {
+        let bindings = Arc::clone(self.shared.reader.view().bindings());
+        let is_authorizer = |binding: &&Arc<Binding>| runs(binding, World::Authorizer);
+        for binding in bindings.iter().filter(is_authorizer) {
+            self.fetch_missing(binding);
+        }
+        let all: Vec<_> = bindings.iter().map(|at| Arc::clone(&at.name)).collect();
+        self.changed(&all);
         loop {
             let names = std::mem::take(&mut *self.shared.changed.lock());
             if names.is_empty() {
@@ -28,58 +63,136 @@ impl<R: Runtime> Guests<R> {
     async fn look_at(&self, name: &Arc<str>) {
         let view = self.shared.reader.view();
         let Some(binding) = view.bindings().get(name).cloned() else {
+            self.shared.fetches.lock().remove(name);
             self.shared.reports.forget(name);
             self.shared.rates.lock().remove(name);
             self.shared.gate.forget(name);
             return;
         };
-        let authorizers = view.bindings().iter().filter(|other| {
-            let active = other.active.as_ref();
-            other.name != binding.name
-                && active.is_some_and(|active| active.definition.world == World::Authorizer)
-        });
+        let authorizers = view
+            .bindings()
+            .iter()
+            .filter(|other| other.name != binding.name && runs(other, World::Authorizer));
         let others = authorizers.count();
         let is_one_too_many =
             binding.wished.world == World::Authorizer && others >= AUTHORIZERS_MAX;
         drop(view);
+        self.fetch_missing(&binding);
         if binding.is_pending() && is_one_too_many {
             let error = format!(
                 "{AUTHORIZERS_MAX} authorizers are active, which is as many as a node takes; delete one of them"
             );
-            self.not_activated(&binding, error);
-        } else if binding.is_pending() {
-            match self.module(binding.wished.module).await {
-                Ok(_) => {
-                    // Void means that the wish moved on: apply told of the newer one as well.
-                    let proposed = self
-                        .propose(|ticket| Operation::Activate {
-                            ticket,
-                            binding: name.to_string(),
-                            wish: binding.wish,
-                        })
-                        .await;
-                    if let Err(error) = proposed {
-                        self.not_activated(&binding, format!("it could not be activated: {error}"));
-                    }
-                }
-                Err(error) => self.not_activated(&binding, error),
+            self.not_activated(name, binding.wish, error);
+        } else if binding.is_pending() && self.compiled(binding.wished.module).is_some() {
+            // Void means that the wish moved on: apply told of the newer one as well.
+            let proposed = self
+                .propose(|ticket| Operation::Activate {
+                    ticket,
+                    binding: name.to_string(),
+                    wish: binding.wish,
+                })
+                .await;
+            if let Err(error) = proposed {
+                let error = format!("it could not be activated: {error}");
+                self.not_activated(name, binding.wish, error);
             }
         }
-        if binding.wished.world == World::Recipe
-            || binding
-                .active
-                .as_ref()
-                .is_some_and(|active| active.definition.world == World::Recipe)
-        {
+        if binding.wished.world == World::Recipe || runs(&binding, World::Recipe) {
             self.ensure_dispatcher(name);
         }
     }
 
-    fn not_activated(&self, binding: &Binding, error: String) {
+    /// Begins to fetch what the binding names and what is not loaded, and stops fetching what it
+    /// does not name any more.
+    fn fetch_missing(&self, binding: &Binding) {
+        let mut missing = Vec::with_capacity(2);
+        let active = binding.active.as_ref();
+        missing.extend(active.map(|active| active.definition.module));
+        if binding.is_pending() && !missing.contains(&binding.wished.module) {
+            missing.push(binding.wished.module);
+        }
+        missing.retain(|module| self.compiled(*module).is_none());
+        let mut fetches = self.shared.fetches.lock();
+        if missing.is_empty() {
+            fetches.remove(&binding.name);
+            return;
+        }
+        let mine = fetches.entry(Arc::clone(&binding.name)).or_default();
+        mine.retain(|fetch| missing.contains(&fetch.module));
+        for module in missing {
+            if !mine.iter().any(|fetch| fetch.module == module) {
+                let (this, name) = (self.clone(), Arc::clone(&binding.name));
+                let task = self.shared.runtime.spawn(Role::Client, async move {
+                    this.fetch(&name, module).await;
+                });
+                mine.push(Fetch {
+                    module,
+                    _task: task.abort_on_drop(),
+                });
+            }
+        }
+    }
+
+    /// Fetches a module for a binding, however often the host fails; a module that is at fault
+    /// itself is given up.
+    async fn fetch(&self, name: &Arc<str>, module: Digest) {
+        let mut wait = AGAIN_LEAST;
+        let error = loop {
+            let Err(error) = self.make(module).await else {
+                self.fetched(name, module);
+                self.changed(std::slice::from_ref(name));
+                return;
+            };
+            let (MakeError::Compile(CompileError::Host(_)) | MakeError::Unreadable(_)) = error
+            else {
+                break error;
+            };
+            let again = format!("module {module} {error}; it is tried again");
+            tracing::warn!(binding = &**name, "{again}");
+            self.not_fetched(name, module, &again);
+            self.shared.runtime.sleep(wait).await;
+            wait = wait.saturating_mul(2).min(AGAIN_MOST);
+        };
+        self.fetched(name, module);
+        self.not_fetched(name, module, &format!("module {module} {error}"));
+    }
+
+    /// Whether a module that a binding names is being fetched.
+    pub(super) fn is_fetched(&self, name: &str, module: Digest) -> bool {
+        let fetches = self.shared.fetches.lock();
+        let mine = fetches.get(name);
+        mine.is_some_and(|mine| mine.iter().any(|fetch| fetch.module == module))
+    }
+
+    fn fetched(&self, name: &Arc<str>, module: Digest) {
+        let mut fetches = self.shared.fetches.lock();
+        if let Some(mine) = fetches.get_mut(name) {
+            mine.retain(|fetch| fetch.module != module);
+            if mine.is_empty() {
+                fetches.remove(name);
+            }
+        }
+    }
+
+    /// Notes why a binding has no module: in its status, as what it wishes for or what it runs.
+    fn not_fetched(&self, name: &Arc<str>, module: Digest, error: &str) {
+        let view = self.shared.reader.view();
+        let Some(binding) = view.bindings().get(name) else {
+            return;
+        };
+        if binding.is_pending() && binding.wished.module == module {
+            self.not_activated(name, binding.wish, error.to_owned());
+        }
+        let active = binding.active.as_ref();
+        if active.is_some_and(|active| active.definition.module == module) {
+            let now_ms = self.shared.runtime.wall_ms();
+            self.shared.reports.failed(name, now_ms, error.to_owned());
+        }
+    }
+
+    fn not_activated(&self, name: &Arc<str>, wish: Zxid, error: String) {
         let now_ms = self.shared.runtime.wall_ms();
-        self.shared
-            .reports
-            .not_activated(&binding.name, binding.wish, now_ms, error);
+        self.shared.reports.not_activated(name, wish, now_ms, error);
     }
 
     /// One dispatcher per recipe, for as long as its binding exists.
@@ -97,4 +210,10 @@ impl<R: Runtime> Guests<R> {
             .spawn(Role::Guest, async move { this.dispatch(name, bell).await })
             .detach();
     }
+}
+
+/// Whether a module of that world acts for the binding.
+fn runs(binding: &Binding, world: World) -> bool {
+    let active = binding.active.as_ref();
+    active.is_some_and(|active| active.definition.world == world)
 }

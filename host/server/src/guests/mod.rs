@@ -1,11 +1,11 @@
 //! The guests' side of a node: modules, activations, reactions, authorizers.
 //!
 //! One swap, end to end:
-//! 1. An author pushes a module ([`Guests::push`]): it is made into a component, compiled,
-//!    stored durably, and its name registered by a command.
+//! 1. An author pushes a module ([`Guests::push`]): a child process makes a component of it and
+//!    compiles it (`compile`), it is stored durably, and its name registered by a command.
 //! 2. Somebody writes a binding's document with any ZooKeeper client: that is the wish. Apply
 //!    checks it; the fan-out tells [`Hooks::changed`].
-//! 3. The activation task compiles the module where it is not yet compiled, and proposes
+//! 3. The activation task has the module loaded where it is not, and proposes
 //!    Activate. Its place in the log is the swap point.
 //! 4. Events that match the binding's watches join its queue in apply; [`Hooks::queued`] wakes
 //!    the binding's dispatcher, which runs one reaction at a time and proposes its transaction.
@@ -19,6 +19,8 @@
 //! and errors kept for a binding's status are bounded in `report`.
 
 mod activation;
+mod artifacts;
+mod compile;
 mod dispatch;
 mod events;
 mod gate;
@@ -27,24 +29,30 @@ mod rate;
 mod report;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_raft::{Door, ModuleStore};
 use innkeeper_runtime::{Role, Runtime, Select2, Signal, select2};
 use innkeeper_sandbox::{GuestFailure, Sandbox};
-use innkeeper_tree::{Operation, Reader, Ticket, World};
+use innkeeper_tree::{Digest, Operation, Reader, Ticket, World};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use crate::figures::Figures;
 use crate::gate::Gate;
 use crate::hooks::Hooks;
+use crate::settings::CompileSettings;
 use crate::tickets::{ProposeError, Settled, Tickets};
 
 pub use modules::{PushError, Pushed};
 pub use report::{BindingStatus, Breaker};
 
+use activation::Fetch;
+use artifacts::Artifacts;
+use compile::Compilations;
 use gate::AuthorizerGate;
 use modules::ModuleCache;
 use rate::Rate;
@@ -57,8 +65,12 @@ pub const EVENTS_PER_REACTION: usize = 1_024;
 /// each client worker of the node and each of them.
 pub const AUTHORIZERS_MAX: usize = 32;
 
-/// How long a node that lacks an authorizer waits before it looks again.
-const AUTHORIZER_PAUSE: Duration = Duration::from_millis(100);
+/// How long a node that lacks an authorizer waits before it looks again: loading one takes a few
+/// of these.
+const AUTHORIZER_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long it waits before it says so in the log.
+const AUTHORIZER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The guests' side of one node; cheap to clone.
 pub struct Guests<R: Runtime> {
@@ -81,6 +93,9 @@ struct Shared<R: Runtime> {
     store: ModuleStore<R>,
     sandbox: Sandbox,
     modules: ModuleCache,
+    figures: Arc<Figures>,
+    artifacts: Artifacts<R>,
+    compilations: Arc<Compilations<R>>,
     reports: Reports,
     gate: AuthorizerGate,
     /// Bindings to look at, and the activation task's alarm.
@@ -92,6 +107,8 @@ struct Shared<R: Runtime> {
     rates: Mutex<FxHashMap<Arc<str>, Rate>>,
     /// One bell per recipe that has a dispatcher.
     dispatchers: Mutex<FxHashMap<Arc<str>, Arc<Notify>>>,
+    /// The modules that bindings wait for, by binding: at most two each.
+    fetches: Mutex<FxHashMap<Arc<str>, Vec<Fetch>>>,
 }
 
 /// What the node hands over.
@@ -108,6 +125,12 @@ pub struct GuestsParts<R: Runtime> {
     pub store: ModuleStore<R>,
     /// The sandbox.
     pub sandbox: Sandbox,
+    /// What is counted.
+    pub figures: Arc<Figures>,
+    /// What compiling may take.
+    pub compile: CompileSettings,
+    /// The data folder, for what was compiled; without it nothing is kept.
+    pub disk: io::Result<R::Disk>,
     /// Client worker threads: places of each authorizer.
     pub workers: usize,
     /// Raised when the node stops: every task of the guests ends.
@@ -126,6 +149,9 @@ impl<R: Runtime> Guests<R> {
             tickets,
             store,
             sandbox,
+            figures,
+            compile,
+            disk,
             workers,
             stopping,
             view_max_age,
@@ -133,6 +159,14 @@ impl<R: Runtime> Guests<R> {
         let reports = Reports::default();
         Guests {
             shared: Arc::new(Shared {
+                artifacts: Artifacts::new(disk, &sandbox.fingerprint()),
+                compilations: Compilations::new(
+                    runtime.clone(),
+                    compile,
+                    sandbox.settings().component_bytes_max,
+                    figures.clone(),
+                ),
+                figures,
                 gate: AuthorizerGate::new(sandbox.clone(), reader.clone(), workers),
                 runtime,
                 reader,
@@ -148,48 +182,45 @@ impl<R: Runtime> Guests<R> {
                 view_max_age,
                 rates: Mutex::default(),
                 dispatchers: Mutex::default(),
+                fetches: Mutex::default(),
             }),
         }
     }
 
-    /// Compiles the modules of all active bindings, then starts the activation task and the
-    /// dispatchers.
-    pub async fn start(&self) {
-        let bindings = Arc::clone(self.shared.reader.view().bindings());
-        for binding in bindings.iter() {
-            if let Some(active) = &binding.active
-                && let Err(error) = self.module(active.definition.module).await
-            {
-                self.shared
-                    .reports
-                    .failed(&binding.name, self.shared.runtime.wall_ms(), error);
-            }
-        }
-        self.changed(
-            &bindings
-                .iter()
-                .map(|binding| Arc::clone(&binding.name))
-                .collect::<Vec<_>>(),
-        );
+    /// Starts the activation task, which fetches the modules of all bindings and starts the
+    /// dispatchers. It waits for nothing.
+    pub fn start(&self) {
+        let runtime = &self.shared.runtime;
         let this = self.clone();
-        self.shared
-            .runtime
-            .spawn(Role::Client, async move { this.run_activations().await })
-            .detach();
+        // On the thread on which all artifacts are read and written, and before any of them.
+        let opened = runtime.spawn(Role::Compile, async move { this.shared.artifacts.open() });
+        opened.detach();
+        let this = self.clone();
+        let activations = async move { this.run_activations().await };
+        runtime.spawn(Role::Client, activations).detach();
     }
 
     /// Waits until every active authorizer can be asked. A node accepts clients only after this:
     /// it must not serve past an authorizer that it does not have (design, guests 7). Its admin
     /// socket serves meanwhile, so that a binding whose module is lost can be mended or deleted.
     pub async fn wait_for_authorizers(&self) {
+        let begun = self.shared.runtime.now();
         let mut told = false;
-        while let Some(missing) = self.missing_authorizer() {
-            if !told {
-                tracing::error!(
-                    "no client is served, because the authorizer `{missing}` is active and its module cannot be \
-                     compiled: see `innkeeper binding status {missing}`, then push the module again or delete the \
-                     binding through the admin socket"
-                );
+        while let Some((name, module)) = self.missing_authorizer() {
+            let is_fetched = self.is_fetched(&name, module);
+            if !told && self.shared.runtime.now() - begun >= AUTHORIZER_PATIENCE {
+                if is_fetched {
+                    tracing::warn!(
+                        "no client is served yet, because the authorizer `{name}` is active and its module is still \
+                         being compiled; see `innkeeper binding status {name}`"
+                    );
+                } else {
+                    tracing::error!(
+                        "no client is served, because the authorizer `{name}` is active and its module cannot be \
+                         compiled: see `innkeeper binding status {name}`, then push the module again or delete the \
+                         binding through the admin socket"
+                    );
+                }
                 told = true;
             }
             let look_again = self.shared.runtime.sleep(AUTHORIZER_PAUSE);
@@ -199,16 +230,16 @@ impl<R: Runtime> Guests<R> {
         }
     }
 
-    /// An active authorizer whose module is not compiled here.
-    fn missing_authorizer(&self) -> Option<Arc<str>> {
+    /// An active authorizer whose module is not loaded here, and that module.
+    fn missing_authorizer(&self) -> Option<(Arc<str>, Digest)> {
         let view = self.shared.reader.view();
-        let missing = view.bindings().iter().find(|binding| {
-            binding.active.as_ref().is_some_and(|active| {
-                active.definition.world == World::Authorizer
-                    && self.compiled(active.definition.module).is_none()
-            })
-        });
-        missing.map(|binding| Arc::clone(&binding.name))
+        view.bindings().iter().find_map(|binding| {
+            let active = binding.active.as_ref()?;
+            let module = active.definition.module;
+            let is_missing =
+                active.definition.world == World::Authorizer && self.compiled(module).is_none();
+            is_missing.then(|| (Arc::clone(&binding.name), module))
+        })
     }
 
     /// Waits for the bell; false if the node stops first.

@@ -1,17 +1,20 @@
-//! Modules: pushed, stored, registered, and compiled once per digest.
+//! Modules: pushed, stored, registered, and made once per digest: out of what an earlier
+//! compilation has left (`artifacts`), or by compiling (`compile`).
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_runtime::{Role, Runtime};
-use innkeeper_sandbox::{Module, ModuleError};
+use innkeeper_sandbox::{Artifact, ArtifactError, Module, ModuleError};
 use innkeeper_tree::applied::{Reply, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{Digest, Identity, Operation, World, path};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Guests;
+use super::compile::{CompileError, Wanted};
 use crate::tickets::ProposeError;
 
 /// The compiled modules of this node. Bounded by the modules that bindings name: one that no
@@ -19,6 +22,20 @@ use crate::tickets::ProposeError;
 #[derive(Default)]
 pub(super) struct ModuleCache {
     compiled: Mutex<FxHashMap<Digest, Arc<Module>>>,
+}
+
+/// Why a module that a binding names cannot run; it follows "module NAME".
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum MakeError {
+    /// Its bytes are not here.
+    #[error("is not stored here; push it again")]
+    Missing,
+    /// Its bytes cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// It cannot be compiled.
+    #[error("cannot be compiled: {0}")]
+    Compile(#[from] CompileError),
 }
 
 /// A module that was taken.
@@ -38,6 +55,9 @@ pub enum PushError {
     /// The file is no module.
     #[error(transparent)]
     Module(#[from] ModuleError),
+    /// The host could not compile it; it may be fine.
+    #[error("the module could not be compiled: {0}; push it again later")]
+    Host(String),
     /// It could not be stored.
     #[error("the module could not be stored: {0}; see the node's log and its disk")]
     Store(String),
@@ -54,6 +74,24 @@ pub enum PushError {
     },
 }
 
+impl From<CompileError> for PushError {
+    fn from(error: CompileError) -> PushError {
+        match error {
+            CompileError::Module(error) => PushError::Module(error),
+            CompileError::Host(_) => PushError::Host(error.to_string()),
+        }
+    }
+}
+
+impl From<MakeError> for PushError {
+    fn from(error: MakeError) -> PushError {
+        match error {
+            MakeError::Compile(error) => error.into(),
+            MakeError::Missing | MakeError::Unreadable(_) => PushError::Host(error.to_string()),
+        }
+    }
+}
+
 /// The identity under which the node itself writes.
 pub(crate) fn super_user() -> Vec<Identity> {
     vec![Identity {
@@ -66,24 +104,23 @@ impl<R: Runtime> Guests<R> {
     /// Takes a component or a core module: compiles it, stores it durably, registers its name.
     /// Pushing the same bytes again is harmless.
     pub async fn push(&self, pushed: Vec<u8>) -> Result<Pushed, PushError> {
-        let this = self.clone();
-        let work = self.shared.runtime.spawn(Role::Compile, async move {
-            let shared = &this.shared;
-            let (component, module) = shared.sandbox.accept(&pushed)?;
-            let size = component.len() as u64;
-            let stored = shared.store.put(component.into()).await;
-            let digest = stored.map_err(|error| PushError::Store(error.to_string()))?;
-            let taken = Pushed {
-                digest,
-                world: module.world(),
-                size,
-            };
-            this.keep(&Arc::new(module));
-            Ok::<_, PushError>(taken)
-        });
-        let taken = work
-            .await
-            .map_err(|error| PushError::Store(error.to_string()))??;
+        let pushed = Bytes::from(pushed);
+        let bytes = innkeeper_sandbox::digest_of(&pushed);
+        let compilation = self
+            .shared
+            .compilations
+            .join(bytes, pushed.clone(), Wanted::ByPush);
+        let done = compilation.over().await?;
+        let component = done.made.unwrap_or(pushed);
+        let size = component.len() as u64;
+        let stored = self.shared.store.put(component).await;
+        let digest = stored.map_err(|error| PushError::Store(error.to_string()))?;
+        let module = self.load(digest, done.artifact).await?;
+        let taken = Pushed {
+            digest,
+            world: module.world(),
+            size,
+        };
         self.ensure_folders().await?;
         self.propose(|ticket| Operation::RegisterModule {
             ticket,
@@ -108,35 +145,96 @@ impl<R: Runtime> Guests<R> {
             .collect()
     }
 
-    /// The compiled module of that name; compiled now where it is not yet. The error is a
+    /// The compiled module of that name; loaded or compiled now where it is not yet. The error is a
     /// sentence for the binding's status.
     pub(super) async fn module(&self, digest: Digest) -> Result<Arc<Module>, String> {
+        let made = self.make(digest).await;
+        made.map_err(|error| format!("module {digest} {error}"))
+    }
+
+    /// As [`Guests::module`]; what is wrong is told apart.
+    pub(super) async fn make(&self, digest: Digest) -> Result<Arc<Module>, MakeError> {
         if let Some(module) = self.compiled(digest) {
             return Ok(module);
         }
+        if let Some(module) = self.load_kept(digest).await? {
+            return Ok(module);
+        }
+        let store = &self.shared.store;
+        let component = store.get(digest).await;
+        let component = component
+            .map_err(|error| MakeError::Unreadable(error.to_string()))?
+            .ok_or(MakeError::Missing)?;
+        let compilation = self
+            .shared
+            .compilations
+            .join(digest, component, Wanted::ByBinding);
+        let done = compilation.over().await?;
+        self.load(digest, done.artifact).await
+    }
+
+    /// Loads what an earlier compilation has left, if it is there and whole.
+    async fn load_kept(&self, digest: Digest) -> Result<Option<Arc<Module>>, MakeError> {
         let this = self.clone();
-        let work = self.shared.runtime.spawn(Role::Compile, async move {
-            // Whoever asked first has compiled it while this waited for the thread.
+        self.on_compile_thread(move || {
+            // Whoever asked first has loaded it while this waited for the thread.
             if let Some(module) = this.compiled(digest) {
-                return Ok(module);
+                return Ok(Some(module));
             }
             let shared = &this.shared;
-            let component = shared
-                .store
-                .get(digest)
-                .await
-                .map_err(|error| format!("module {digest} cannot be read: {error}"))?
-                .ok_or_else(|| format!("module {digest} is not stored here; push it again"))?;
-            let module = shared
-                .sandbox
-                .compile(&component)
-                .map(Arc::new)
-                .map_err(|error| format!("module {digest} cannot be compiled: {error}"))?;
-            this.keep(&module);
-            Ok(module)
-        });
-        work.await
-            .map_err(|error| format!("compiling module {digest} ended early: {error}"))?
+            let Some(artifact) = shared.artifacts.get(digest) else {
+                return Ok(None);
+            };
+            match shared.sandbox.load(digest, &artifact) {
+                Ok(module) => {
+                    shared.figures.modules_loaded.add(1);
+                    Ok(Some(this.keep(module)))
+                }
+                Err(ArtifactError::NotLinked(error)) => Err(CompileError::from(error).into()),
+                Err(error) => {
+                    tracing::warn!("module {digest} is compiled anew: {error}");
+                    shared.artifacts.remove(digest);
+                    Ok(None)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Loads what a child has just compiled, and keeps it for the next start.
+    pub(super) async fn load(
+        &self,
+        digest: Digest,
+        artifact: Artifact,
+    ) -> Result<Arc<Module>, MakeError> {
+        let this = self.clone();
+        self.on_compile_thread(move || {
+            let shared = &this.shared;
+            let module = shared.sandbox.load(digest, &artifact);
+            let module = module.map_err(|error| match error {
+                ArtifactError::NotLinked(error) => CompileError::from(error),
+                error => CompileError::Host(format!(
+                    "what the compiling process made is of no use ({error}): was the program replaced while the node runs? Start the node again"
+                )),
+            })?;
+            let named = this.named();
+            shared.artifacts.put(digest, &artifact, |other| named.contains(other));
+            Ok(this.keep(module))
+        })
+        .await
+    }
+
+    /// Runs what blocks for a moment where it holds up nobody.
+    async fn on_compile_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, MakeError> + Send + 'static,
+    ) -> Result<T, MakeError> {
+        let work = self
+            .shared
+            .runtime
+            .spawn(Role::Compile, async move { work() });
+        let done = work.await;
+        done.unwrap_or_else(|error| Err(CompileError::Host(error.to_string()).into()))
     }
 
     /// The compiled module, if it is compiled.
@@ -144,20 +242,27 @@ impl<R: Runtime> Guests<R> {
         self.shared.modules.compiled.lock().get(&digest).cloned()
     }
 
-    /// Keeps a freshly compiled module and lets go of those that no binding names.
-    fn keep(&self, module: &Arc<Module>) {
+    /// The modules that bindings wish for or run.
+    fn named(&self) -> FxHashSet<Digest> {
         let view = self.shared.reader.view();
-        let mut compiled = self.shared.modules.compiled.lock();
-        compiled.retain(|digest, _| {
-            view.bindings().iter().any(|binding| {
-                binding.wished.module == *digest
-                    || binding
-                        .active
-                        .as_ref()
-                        .is_some_and(|active| active.definition.module == *digest)
-            })
+        let named = view.bindings().iter().flat_map(|binding| {
+            let active = binding.active.as_ref();
+            [
+                Some(binding.wished.module),
+                active.map(|active| active.definition.module),
+            ]
         });
-        compiled.insert(module.digest(), Arc::clone(module));
+        named.flatten().collect()
+    }
+
+    /// Keeps a freshly loaded module and lets go of those that no binding names.
+    fn keep(&self, module: Module) -> Arc<Module> {
+        let named = self.named();
+        let mut compiled = self.shared.modules.compiled.lock();
+        compiled.retain(|digest, _| named.contains(digest));
+        let digest = module.digest();
+        let kept = compiled.entry(digest).or_insert_with(|| Arc::new(module));
+        Arc::clone(kept)
     }
 
     /// Makes `/innkeeper` and `/innkeeper/bindings` where they are missing.

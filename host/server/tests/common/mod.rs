@@ -80,6 +80,7 @@ impl Running {
         let mut settings = NodeSettings::on_free_ports(folder.path());
         settings.http = None;
         settings.max_client_connections = 0;
+        settings.compile.program = Some(env!("CARGO_BIN_EXE_innkeeper").into());
         change(&mut settings);
         let mut raft = settings.replication();
         raft.command_bytes_max = command_bytes_max.unwrap_or(raft.command_bytes_max);

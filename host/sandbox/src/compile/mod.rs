@@ -1,0 +1,172 @@
+//! Making a component of what an author pushed, and compiling it: in a process that does nothing
+//! else and may die of it.
+//!
+//! 1. The node starts its own binary as a child, which limits its memory and its CPU time before
+//!    it reads anything, and writes a [`Job`] to its stdin.
+//! 2. [`compile_from`] runs there: it looks whether the bytes are plainly too large or too deep
+//!    (`inspect`), makes a component of a core module, compiles it, links it against its world,
+//!    and writes an [`Answer`] to stdout: the artifact under its seal, or why there is none.
+//! 3. The node reads the answer, which is bounded, and loads the artifact.
+//!
+//! What the compiler is made to do by hostile bytes ends in the child: it is refused, or the
+//! kernel stops it at a limit, or it crashes; the node sees a process that ended.
+
+mod exchange;
+mod inspect;
+
+use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::artifact::Artifact;
+use crate::engine::{Linkers, compiling, digest_of};
+use crate::failure::ModuleError;
+use crate::settings::Settings;
+use innkeeper_tree::World;
+
+pub use exchange::{Answer, BadAnswer, Done, Job};
+pub use inspect::Measure;
+
+/// An engine that only compiles, and the linkers that tell whether what it compiled is a guest.
+pub(crate) struct Compiler {
+    engine: Engine,
+    linkers: Linkers,
+    component_bytes_max: usize,
+    memory_mib: u64,
+}
+
+/// A component and what was compiled of it.
+pub(crate) struct Compiled {
+    pub(crate) component: Vec<u8>,
+    pub(crate) world: World,
+    pub(crate) artifact: Artifact,
+}
+
+impl Compiler {
+    pub(crate) fn new(settings: &Settings) -> wasmtime::Result<Compiler> {
+        let engine = Engine::new(&compiling())?;
+        let linkers = Linkers::new(&engine)?;
+        Ok(Compiler {
+            engine,
+            linkers,
+            component_bytes_max: settings.component_bytes_max,
+            memory_mib: 0,
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fingerprint(&self) -> String {
+        crate::artifact::fingerprint(&self.engine)
+    }
+
+    /// Makes a component of what was pushed, and compiles it. The component's bytes are what is
+    /// stored and replicated; the module's name is their digest.
+    pub(crate) fn accept(&self, pushed: &[u8]) -> Result<Compiled, ModuleError> {
+        check_pushed(pushed, self.component_bytes_max)?;
+        let component = if is_core_module(pushed) {
+            looked_at(pushed, ModuleError::NotEncodable)?;
+            encode(pushed)?
+        } else {
+            pushed.to_vec()
+        };
+        check_size(component.len(), self.component_bytes_max)?;
+        looked_at(&component, ModuleError::Invalid)?;
+        let compiled = guarded(|| Component::from_binary(&self.engine, &component))?
+            .map_err(|error| self.invalid(&error))?;
+        let (world, _) = self.linkers.link(&self.engine, &compiled)?;
+        let artifact = Artifact::seal(&self.engine, digest_of(&component), &compiled)
+            .map_err(|error| self.invalid(&error))?;
+        Ok(Compiled {
+            component,
+            world,
+            artifact,
+        })
+    }
+
+    /// Why wasmtime refused the component. Most of what it allocates ends the process when there
+    /// is no room; a map of memory that the kernel refuses comes back as an error.
+    fn invalid(&self, error: &wasmtime::Error) -> ModuleError {
+        let no_room = |error: &(dyn std::error::Error + 'static)| {
+            let system = error.downcast_ref::<io::Error>();
+            system.is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory)
+        };
+        if error.is::<wasmtime::OutOfMemory>() || error.chain().any(no_room) {
+            return ModuleError::MemoryLimit {
+                limit_mib: self.memory_mib,
+            };
+        }
+        ModuleError::Invalid(format!("{error:#}"))
+    }
+}
+
+/// Whether what was pushed is a core module, of which a component is made; a component has
+/// another version in its header.
+pub fn is_core_module(pushed: &[u8]) -> bool {
+    pushed.starts_with(b"\0asm\x01\0\0\0")
+}
+
+/// Refuses what can be refused at a glance: what is too long, or no WebAssembly at all.
+pub fn check_pushed(pushed: &[u8], component_bytes_max: usize) -> Result<(), ModuleError> {
+    check_size(pushed.len(), component_bytes_max)?;
+    if is_core_module(pushed) || pushed.starts_with(b"\0asm\x0d\0\x01\0") {
+        return Ok(());
+    }
+    Err(ModuleError::NotWasm)
+}
+
+fn check_size(bytes: usize, limit: usize) -> Result<(), ModuleError> {
+    if bytes > limit {
+        return Err(ModuleError::TooLarge { bytes, limit });
+    }
+    Ok(())
+}
+
+fn looked_at(bytes: &[u8], unreadable: fn(String) -> ModuleError) -> Result<(), ModuleError> {
+    inspect::inspect(bytes).map_err(|refused| refused.into_error(unreadable))
+}
+
+/// The whole life of the compiling process but for its limits: reads a [`Job`], compiles, writes
+/// an [`Answer`]. An error is one of the pipes, or a job that is none.
+///
+/// In simulation it runs inside the node, bounded by nothing but its checks.
+pub fn compile_from(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<()> {
+    let job = Job::read_from(input)?;
+    let settings = Settings {
+        component_bytes_max: job.component_bytes_max,
+        ..Settings::default()
+    };
+    let mut compiler =
+        Compiler::new(&settings).map_err(|error| io::Error::other(error.to_string()))?;
+    compiler.memory_mib = job.memory_mib;
+    let answer = compiler.accept(&job.pushed).map(|compiled| Done {
+        world: compiled.world,
+        // A component comes back as it went in: its own bytes need not cross the pipe again.
+        made: is_core_module(&job.pushed).then(|| compiled.component.into()),
+        artifact: compiled.artifact,
+    });
+    exchange::write_answer(output, &answer)
+}
+
+fn encode(core: &[u8]) -> Result<Vec<u8>, ModuleError> {
+    guarded(|| {
+        wit_component::ComponentEncoder::default()
+            .validate(true)
+            .module(core)
+            .and_then(|encoder| encoder.encode())
+    })?
+    .map_err(|error| ModuleError::NotEncodable(format!("{error:#}")))
+}
+
+/// Runs the toolchain on bytes that a stranger made: a panic in it is that file's fault.
+fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ModuleError> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("without a message");
+        ModuleError::Panicked(text.lines().next().unwrap_or_default().to_string())
+    })
+}

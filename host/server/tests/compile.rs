@@ -1,0 +1,269 @@
+//! Compiling is bounded: what a module does to the compiler costs a child process, and nobody
+//! else. The nodes are processes of their own, so the memory and the children that are looked at
+//! are theirs alone.
+#![allow(clippy::disallowed_methods)] // Files and clocks of tests.
+
+#[path = "../../../tests/hostile/bombs.rs"]
+mod bombs;
+#[path = "../../../tests/guarantees/support.rs"]
+mod support;
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use support::{NodeProcess, guest};
+
+fn refused(node: &NodeProcess, module: &[u8]) -> String {
+    let (status, answer) = node.http("POST", "/v1/modules", module);
+    assert_eq!(status, 400, "{answer}");
+    answer["error"].as_str().expect("a sentence").to_owned()
+}
+
+fn figure(node: &NodeProcess, name: &str) -> u64 {
+    let (_, status) = node.http("GET", "/v1/status", b"");
+    status[name].as_u64().unwrap_or_else(|| panic!("{status}"))
+}
+
+/// The processes that a node has started and that are there, zombies included.
+fn children(node: &NodeProcess) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        // It may have ended meanwhile.
+        let Ok(stat) = std::fs::read_to_string(entry.unwrap().path().join("stat")) else {
+            continue;
+        };
+        // number (name) state parent ...
+        let (head, tail) = stat.rsplit_once(") ").unwrap();
+        let parent: u32 = tail.split(' ').nth(1).unwrap().parse().unwrap();
+        if parent == node.id() {
+            found.push(head.split(' ').next().unwrap().parse().unwrap());
+        }
+    }
+    found
+}
+
+/// The most memory that the node ever had, in MiB.
+fn peak_mib(node: &NodeProcess) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    kib.parse::<u64>().unwrap() / 1024
+}
+
+/// An assignor's binding, written and active.
+fn bind(node: &NodeProcess, name: &str, module: &str) {
+    node.bind(
+        name,
+        &json!({"world": "assignor", "module": module}).to_string(),
+    );
+}
+
+/// The only file in the folder of compiled code.
+fn artifact(data: &Path) -> PathBuf {
+    let files = std::fs::read_dir(data.join("compiled")).unwrap();
+    let files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone()
+}
+
+#[test]
+fn a_restart_compiles_nothing() {
+    let Some(range) = guest("range") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = NodeProcess::start(folder.path());
+    let module = node.push(&range);
+    bind(&node, "range", &module);
+    assert_eq!(figure(&node, "modules_compiled"), 1);
+    let file = artifact(folder.path());
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(&file), 0o600);
+    assert_eq!(mode(file.parent().unwrap()), 0o700);
+    node.kill_and_restart();
+    loaded(&node);
+    assert_eq!(figure(&node, "modules_compiled"), 0);
+    // It works, and a push of what is there compiles as any push does.
+    bind(&node, "another", &module);
+}
+
+#[test]
+fn compiled_code_that_is_damaged_or_not_ours_alone_is_compiled_anew() {
+    let Some(range) = guest("range") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = NodeProcess::start(folder.path());
+    let module = node.push(&range);
+    bind(&node, "range", &module);
+    let file = artifact(folder.path());
+    let whole = std::fs::read(&file).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::write(&elsewhere, &whole).unwrap();
+    let middle = whole.len() / 2;
+    let spoils: [(&str, &dyn Fn()); 5] = [
+        ("a changed byte", &|| {
+            let mut rotten = whole.clone();
+            rotten[middle] ^= 1;
+            std::fs::write(&file, rotten).unwrap();
+        }),
+        ("a torn file", &|| {
+            std::fs::write(&file, &whole[..middle]).unwrap()
+        }),
+        ("a file that anybody may write", &|| {
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
+        }),
+        ("a link", &|| {
+            std::fs::remove_file(&file).unwrap();
+            symlink(&elsewhere, &file).unwrap();
+        }),
+        ("a folder that anybody may write", &|| {
+            let folder = file.parent().unwrap();
+            std::fs::set_permissions(folder, PermissionsExt::from_mode(0o777)).unwrap();
+        }),
+    ];
+    for (what, spoil) in spoils {
+        spoil();
+        node.kill_and_restart();
+        compiled(&node);
+        assert_eq!(figure(&node, "modules_loaded"), 0, "{what}");
+    }
+    // In a folder that is not ours alone nothing is written, either; made ours, it is used again.
+    let of_all = file.parent().unwrap();
+    std::fs::set_permissions(of_all, PermissionsExt::from_mode(0o700)).unwrap();
+    node.kill_and_restart();
+    loaded(&node);
+}
+
+#[test]
+fn what_another_engine_compiled_goes_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let compiled = folder.path().join("compiled");
+    std::fs::create_dir(&compiled).unwrap();
+    std::fs::set_permissions(&compiled, PermissionsExt::from_mode(0o700)).unwrap();
+    let digits = "ab".repeat(32);
+    let other = compiled.join(format!("{digits}.0123456789abcdef0123456789abcdef"));
+    let unfinished = compiled.join("something.new");
+    std::fs::write(&other, b"code").unwrap();
+    std::fs::write(&unfinished, b"code").unwrap();
+    let _node = NodeProcess::start(folder.path());
+    eventually("the files are gone", || {
+        !other.exists() && !unfinished.exists()
+    });
+}
+
+#[test]
+fn compiled_code_comes_from_two_places() {
+    // Where each of these stands, but for the file that defines them; tests may make any.
+    let rules = [
+        (
+            "Artifact::of_child(",
+            "host/sandbox/src/compile/exchange.rs",
+        ),
+        (
+            "Artifact::of_own_folder(",
+            "host/server/src/guests/artifacts.rs",
+        ),
+        ("Component::deserialize", "nowhere"),
+        ("deserialize_file", "nowhere"),
+        ("unsafe_code,", "nowhere"),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut folders = vec![root.join("host")];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path
+                .strip_prefix(&root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if !name.contains("/src/") || !name.ends_with(".rs") {
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).unwrap();
+            let production = source.split("#[cfg(test)]").next().unwrap();
+            for (call, home) in rules {
+                let is_there = production.contains(call);
+                seen += usize::from(is_there);
+                assert!(
+                    !is_there || name == home || name == "host/sandbox/src/artifact.rs",
+                    "{call} in {name}"
+                );
+            }
+        }
+    }
+    assert!(seen >= 4, "the rules name what is there");
+}
+
+/// Waits until the node has loaded a module from what was compiled before.
+fn loaded(node: &NodeProcess) {
+    eventually("a module is loaded", || figure(node, "modules_loaded") == 1);
+}
+
+/// Waits until the node has compiled a module anew, and that module is there: a further binding
+/// of it becomes active.
+fn compiled(node: &NodeProcess) {
+    eventually("a module is compiled", || {
+        figure(node, "modules_compiled") == 1
+    });
+    eventually("no child is left", || children(node).is_empty());
+}
+
+/// Waits until something holds.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + support::PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < until, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_is_plainly_too_large_or_too_deep_is_refused_with_the_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    for (bomb, words) in [
+        (bombs::branch_tables(), ["values handed over", "1000000"]),
+        (bombs::loops(60_000), ["loops within each other", "100"]),
+        (
+            bombs::components(44_000),
+            ["components within each other", "16"],
+        ),
+    ] {
+        let sentence = refused(&node, &bomb);
+        assert!(
+            words.iter().all(|word| sentence.contains(word)),
+            "{sentence}"
+        );
+    }
+    assert!(peak_mib(&node) < 500, "{} MiB", peak_mib(&node));
+}
+
+#[test]
+fn a_child_that_takes_too_much_memory_ends_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start_with(folder.path(), &["--compile-memory-mib", "128"]);
+    // Without a limit it takes twice as much, and half a second.
+    let sentence = refused(&node, &bombs::instances(6));
+    assert!(
+        sentence.contains("more than 128 MiB of memory"),
+        "{sentence}"
+    );
+    assert!(sentence.contains("--compile-memory-mib"), "{sentence}");
+    assert!(peak_mib(&node) < 500, "{} MiB", peak_mib(&node));
+    assert!(children(&node).is_empty());
+}
+
+#[test]
+fn a_child_that_takes_too_much_time_ends_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start_with(folder.path(), &["--compile-cpu-s", "1"]);
+    let sentence = refused(&node, &bombs::functions(40_000));
+    assert!(sentence.contains("more than 1 s of CPU time"), "{sentence}");
+    assert!(sentence.contains("--compile-cpu-s"), "{sentence}");
+    assert!(children(&node).is_empty());
+}
