@@ -62,11 +62,8 @@ pub(super) enum Wanted {
 pub(super) enum Stage {
     /// Others are before it.
     Waiting,
-    /// A child works on it, since this wall-clock time in milliseconds.
-    Compiling {
-        /// Since when.
-        since_ms: u64,
-    },
+    /// A child works on it.
+    Compiling,
     /// It ended.
     Over(Result<Done, CompileError>),
 }
@@ -199,9 +196,7 @@ impl<R: Runtime> Compilations<R> {
                 }
             }
         };
-        running.stage.set(Stage::Compiling {
-            since_ms: self.runtime.wall_ms(),
-        });
+        running.stage.set(Stage::Compiling);
         self.compile(pushed).await
     }
 
@@ -311,7 +306,7 @@ impl<R: Runtime> Joined<R> {
         loop {
             match stage {
                 Stage::Over(result) => return result,
-                Stage::Waiting | Stage::Compiling { .. } => stage = self.changed().await,
+                Stage::Waiting | Stage::Compiling => stage = self.changed().await,
             }
         }
     }
