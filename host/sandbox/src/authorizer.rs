@@ -201,7 +201,12 @@ impl AuthorizerSet {
         let state = AuthorizerState {
             budget: Budget::new(limits),
             config: Arc::clone(&self.definition.config),
-            policy: Some(Overlay::new(view, Arc::clone(&self.definition), 0)),
+            policy: Some(Overlay::new(
+                view,
+                Arc::clone(&self.definition),
+                self.sandbox.clone(),
+                0,
+            )),
         };
         let mut store = self
             .sandbox
@@ -263,12 +268,12 @@ impl wit::innkeeper::guest::policy::Host for AuthorizerState {
         path: String,
     ) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
         let (budget, policy) = self.policy()?;
-        reads::get(budget, policy, path)
+        reads::answer(reads::get(budget, policy, path))
     }
 
     fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
         let (budget, policy) = self.policy()?;
-        reads::children(budget, policy, &path)
+        reads::answer(reads::children(budget, policy, &path))
     }
 
     fn scan(
@@ -276,6 +281,6 @@ impl wit::innkeeper::guest::policy::Host for AuthorizerState {
         prefix: String,
     ) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
         let (budget, policy) = self.policy()?;
-        reads::scan(budget, policy, &prefix)
+        reads::answer(reads::scan(budget, policy, &prefix))
     }
 }

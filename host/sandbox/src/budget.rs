@@ -81,10 +81,6 @@ impl Budget {
         }
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     /// Charges one host call, or one entry of a bulk call, with the bytes that the guest hands
     /// over in it.
     pub(crate) fn charge(&mut self, bytes: usize) -> wasmtime::Result<()> {

@@ -7,18 +7,31 @@
 //!    write cannot fail where it succeeded here.
 //! 3. [`Overlay::finish`] turns what was read and written into a [`Transaction`].
 //!
+//! Nothing here costs more than what it is asked for: whether a znode has children is known by
+//! their count, and children and subtrees are found run by run (`listing`).
+//!
 //! Invariants:
 //! - Everything read comes from one zxid.
+//! - What joins the transaction was counted against its limits before (`weight`).
 //! - A failed operation leaves writes as they were.
 //! - Nothing outside the binding's grants is read, and not even its absence is told.
 
+mod listing;
+mod weight;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use innkeeper_proto::{Acl, Stat};
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::transaction::{Ack, GuestWrite, Read, Transaction};
-use innkeeper_tree::{SessionId, View, World, Zxid, path as paths};
+use innkeeper_tree::{SessionId, View, World, Znode, Zxid, acl, path as paths};
+
+pub(crate) use listing::Step;
+pub(crate) use weight::Weight;
+
+use crate::engine::Sandbox;
 
 /// Why an operation of a guest failed: `types.error` of the WIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +47,44 @@ pub(crate) enum OpError {
     SessionExpired,
 }
 
+/// Why an operation did not succeed.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The guest is told, and goes on.
+    Op(OpError),
+    /// A limit was passed: the invocation ends.
+    Limit(wasmtime::Error),
+}
+
+impl From<OpError> for Stop {
+    fn from(error: OpError) -> Stop {
+        Stop::Op(error)
+    }
+}
+
+impl From<wasmtime::Error> for Stop {
+    fn from(error: wasmtime::Error) -> Stop {
+        Stop::Limit(error)
+    }
+}
+
+/// What an operation comes to.
+pub(crate) type Done<T> = Result<T, Stop>;
+
 /// A znode as the transaction sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) data: Option<Bytes>,
     pub(crate) stat: Stat,
+}
+
+impl From<Znode> for Seen {
+    fn from(znode: Znode) -> Seen {
+        Seen {
+            data: znode.data,
+            stat: znode.stat,
+        }
+    }
 }
 
 /// How a guest wants a znode created.
@@ -52,39 +98,80 @@ pub(crate) struct CreateOptions {
 /// The transaction in progress of one invocation.
 pub(crate) struct Overlay {
     view: View,
-    definition: std::sync::Arc<Definition>,
+    definition: Arc<Definition>,
+    sandbox: Sandbox,
     now_ms: u64,
-    /// Keyed by what makes two reads the same, in a deterministic order.
-    reads: BTreeMap<ReadKey, Read>,
+    weight: Weight,
+    reads: Vec<Read>,
+    /// Which kinds of reads of a path are in `reads`.
+    recorded: BTreeMap<String, u8>,
     /// What the guest's own writes made of a path; `None` is deleted.
     changed: BTreeMap<String, Option<Seen>>,
     writes: Vec<GuestWrite>,
-    write_bytes: usize,
+    /// The sessions whose handles were given out, in that order, and where each stands.
     handles: Vec<SessionId>,
+    handle_of: BTreeMap<SessionId, u64>,
+    acks: Vec<Ack>,
     called: BTreeMap<String, Zxid>,
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum ReadKey {
-    Node(String),
-    Acl(String),
-    Children(String),
-    Absent(String),
-    Subtree(String),
-    Session(u64),
+/// What was read of a path, and what makes it unchanged.
+#[derive(Clone, Copy)]
+enum What {
+    Node(Zxid),
+    Acl(Zxid, i32),
+    Children(Zxid),
+    Absent,
+    Subtree(Zxid),
+}
+
+impl What {
+    fn bit(self) -> u8 {
+        match self {
+            What::Node(_) => 1,
+            What::Acl(..) => 2,
+            What::Children(_) => 4,
+            What::Absent => 8,
+            What::Subtree(_) => 16,
+        }
+    }
+
+    fn of(self, path: String) -> Read {
+        match self {
+            What::Node(mzxid) => Read::Node { path, mzxid },
+            What::Acl(czxid, aversion) => Read::Acl {
+                path,
+                czxid,
+                aversion,
+            },
+            What::Children(pzxid) => Read::Children { path, pzxid },
+            What::Absent => Read::Absent { path },
+            What::Subtree(seen) => Read::Subtree { path, seen },
+        }
+    }
 }
 
 impl Overlay {
-    pub(crate) fn new(view: View, definition: std::sync::Arc<Definition>, now_ms: u64) -> Overlay {
+    /// Of a reaction (or of an authorizer's `load`, which only reads and proposes nothing).
+    pub(crate) fn new(
+        view: View,
+        definition: Arc<Definition>,
+        sandbox: Sandbox,
+        now_ms: u64,
+    ) -> Overlay {
         Overlay {
+            weight: Weight::new(&definition.limits),
             view,
             definition,
+            sandbox,
             now_ms,
-            reads: BTreeMap::new(),
+            reads: Vec::new(),
+            recorded: BTreeMap::new(),
             changed: BTreeMap::new(),
             writes: Vec::new(),
-            write_bytes: 0,
             handles: Vec::new(),
+            handle_of: BTreeMap::new(),
+            acks: Vec::new(),
             called: BTreeMap::new(),
         }
     }
@@ -97,85 +184,61 @@ impl Overlay {
         &self.view
     }
 
-    /// Number of reads and writes, and the bytes of the writes' paths and data.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        (self.reads.len() + self.writes.len(), self.write_bytes)
+    /// Counts what the transaction holds from the start: its head and its acknowledgements.
+    pub(crate) fn begin(&mut self, binding: &str, acks: Vec<Ack>) -> wasmtime::Result<()> {
+        self.weight
+            .add_bytes(Transaction::empty_len_most(binding))?;
+        for ack in &acks {
+            self.weight.add(ack.encoded_len())?;
+        }
+        self.acks = acks;
+        Ok(())
     }
 
     /// Remembers that an assignor's answer was used.
-    pub(crate) fn called(&mut self, name: &str, activation: Zxid) {
-        self.called.insert(name.to_string(), activation);
+    pub(crate) fn called(&mut self, name: &str, activation: Zxid) -> wasmtime::Result<()> {
+        if !self.called.contains_key(name) {
+            self.weight.add(Transaction::called_len(name, activation))?;
+            self.called.insert(name.to_string(), activation);
+        }
+        Ok(())
     }
 
-    pub(crate) fn get(&mut self, path: &str) -> Result<Option<Seen>, OpError> {
+    pub(crate) fn get(&mut self, path: &str) -> Done<Option<Seen>> {
         self.may_read(path)?;
-        Ok(self.look(path))
+        let in_view = self.view.get(path);
+        self.record_node(path, in_view.as_ref().map(|znode| znode.stat))?;
+        Ok(match self.changed.get(path) {
+            Some(changed) => changed.clone(),
+            None => in_view.map(Seen::from),
+        })
     }
 
-    pub(crate) fn children(&mut self, path: &str) -> Result<Vec<String>, OpError> {
+    pub(crate) fn exists(&mut self, path: &str) -> Done<Option<Stat>> {
         self.may_read(path)?;
-        self.list(path).ok_or(OpError::NoNode)
-    }
-
-    /// The znode at `prefix` and all below it, parents first, children in byte order.
-    /// `charge` sees each znode's size before it is copied.
-    pub(crate) fn scan<E>(
-        &mut self,
-        prefix: &str,
-        mut charge: impl FnMut(usize) -> Result<(), E>,
-    ) -> Result<Result<Vec<(String, Seen)>, OpError>, E> {
-        if let Err(error) = paths::validate(prefix).map_err(|_| OpError::BadArguments) {
-            return Ok(Err(error));
-        }
-        if !self.grants_subtree(prefix) {
-            return Ok(Err(OpError::NoAuth));
-        }
-        if self.view.exists(prefix).is_none() {
-            self.record(Read::Absent {
-                path: prefix.to_string(),
-            });
-        } else {
-            self.record(Read::Subtree {
-                path: prefix.to_string(),
-                seen: self.view.zxid(),
-            });
-        }
-        let mut found = Vec::new();
-        let mut waiting = vec![prefix.to_string()];
-        while let Some(path) = waiting.pop() {
-            let Some(seen) = self.peek(&path) else {
-                continue;
-            };
-            charge(path.len() + seen.data.as_ref().map_or(0, Bytes::len))?;
-            let mut names = self.names(&path).unwrap_or_default();
-            // The stack turns the order round.
-            names.reverse();
-            waiting.extend(names.iter().map(|name| paths::join(&path, name)));
-            found.push((path, seen));
-        }
-        Ok(Ok(found))
+        self.look(path)
     }
 
     /// A handle of the session that owns the ephemeral at `path`.
-    pub(crate) fn owner(&mut self, path: &str) -> Result<Option<u64>, OpError> {
-        self.may_read(path)?;
-        let Some(seen) = self.look(path) else {
+    pub(crate) fn owner(&mut self, path: &str) -> Done<Option<u64>> {
+        let Some(stat) = self.exists(path)? else {
             return Ok(None);
         };
-        if seen.stat.ephemeral_owner == 0 {
+        if stat.ephemeral_owner == 0 {
             return Ok(None);
         }
-        let session = SessionId(seen.stat.ephemeral_owner as u64);
-        self.record(Read::Session(session));
-        let index = match self.handles.iter().position(|known| *known == session) {
-            Some(index) => index,
-            None => {
-                self.handles.push(session);
-                self.handles.len() - 1
-            }
-        };
+        let session = SessionId(stat.ephemeral_owner as u64);
+        if let Some(handle) = self.handle_of.get(&session) {
+            return Ok(Some(*handle));
+        }
+        let read = Read::Session(session);
+        self.weight.add(read.encoded_len())?;
+        self.reads.push(read);
+        self.handles.push(session);
         // Handles count from one, so that a forgotten field is not the first session.
-        Ok(Some(index as u64 + 1))
+        let handle = self.handles.len() as u64;
+        self.handle_of.insert(session, handle);
+        Ok(Some(handle))
     }
 
     pub(crate) fn create(
@@ -183,7 +246,7 @@ impl Overlay {
         path: &str,
         data: Bytes,
         options: CreateOptions,
-    ) -> Result<String, OpError> {
+    ) -> Done<String> {
         let sequential = options.sequential;
         // A sequential path may end in a slash: the number is then the whole name.
         let probe = if sequential {
@@ -192,8 +255,9 @@ impl Overlay {
             path.to_string()
         };
         paths::validate(&probe).map_err(|_| OpError::BadArguments)?;
+        self.check_data(&data)?;
         if probe == paths::ROOT {
-            return Err(OpError::NodeExists);
+            return Err(OpError::NodeExists.into());
         }
         let parent = paths::parent(&probe).to_string();
         if !sequential {
@@ -203,131 +267,112 @@ impl Overlay {
             None => None,
             Some(handle) => Some(self.session(handle)?),
         };
-        if options.acl.as_ref().is_some_and(|acl| !valid_acl(acl)) {
-            return Err(OpError::InvalidAcl);
+        if options.acl.as_ref().is_some_and(|acl| !self.is_valid(acl)) {
+            return Err(OpError::InvalidAcl.into());
         }
-        let Some(parent_seen) = self.peek(&parent) else {
-            self.look(&parent);
-            return Err(OpError::NoNode);
+        let Some(parent_stat) = self.peek_stat(&parent) else {
+            self.look(&parent)?;
+            return Err(OpError::NoNode.into());
         };
         // The parent must still be that znode at commit: it exists, is (not) ephemeral, and
         // has the ACL that the child takes over.
-        self.record_identity(&parent);
-        if parent_seen.stat.ephemeral_owner != 0 {
-            return Err(OpError::NoChildrenForEphemerals);
+        self.record_identity(&parent)?;
+        if parent_stat.ephemeral_owner != 0 {
+            return Err(OpError::NoChildrenForEphemerals.into());
         }
         let path = if sequential {
-            self.list(&parent);
-            let named = format!("{path}{:010}", creates(&parent_seen.stat));
+            self.record_children(&parent)?;
+            let named = format!("{path}{:010}", creates(&parent_stat));
             self.may_write(&named)?;
             named
         } else {
             path.to_string()
         };
-        if self.peek(&path).is_some() {
-            self.look(&path);
-            return Err(OpError::NodeExists);
+        if self.look(&path)?.is_some() {
+            return Err(OpError::NodeExists.into());
         }
-        self.look(&path);
-        self.change_parent(&parent, parent_seen, 1);
-        self.write_bytes += path.len() + data.len();
-        self.changed.insert(
-            path.clone(),
-            Some(Seen {
-                stat: Stat {
-                    ctime: self.now_ms as i64,
-                    mtime: self.now_ms as i64,
-                    ephemeral_owner: owner.map_or(0, |session| session.0 as i64),
-                    data_length: data.len() as i32,
-                    ..Stat::default()
-                },
-                data: Some(data.clone()),
-            }),
-        );
-        self.writes.push(GuestWrite::Create {
+        let seen = Seen {
+            stat: Stat {
+                ctime: self.now_ms as i64,
+                mtime: self.now_ms as i64,
+                ephemeral_owner: owner.map_or(0, |session| session.0 as i64),
+                data_length: data.len() as i32,
+                ..Stat::default()
+            },
+            data: Some(data.clone()),
+        };
+        self.write(GuestWrite::Create {
             path: path.clone(),
             data: Some(data),
             acl: options.acl,
             owner,
-        });
+        })?;
+        self.change_parent(&parent, 1);
+        self.changed.insert(path.clone(), Some(seen));
         Ok(path)
     }
 
-    pub(crate) fn set(
-        &mut self,
-        path: &str,
-        data: Bytes,
-        version: Option<i32>,
-    ) -> Result<Stat, OpError> {
+    pub(crate) fn set(&mut self, path: &str, data: Bytes, version: Option<i32>) -> Done<Stat> {
         self.may_write(path)?;
-        let Some(mut seen) = self.look(path) else {
-            return Err(OpError::NoNode);
+        self.check_data(&data)?;
+        let Some(mut stat) = self.look(path)? else {
+            return Err(OpError::NoNode.into());
         };
-        if version.is_some_and(|version| version != seen.stat.version) {
-            return Err(OpError::BadVersion);
+        if version.is_some_and(|version| version != stat.version) {
+            return Err(OpError::BadVersion.into());
         }
-        seen.stat.version = seen.stat.version.wrapping_add(1);
-        seen.stat.mzxid = 0;
-        seen.stat.mtime = self.now_ms as i64;
-        seen.stat.data_length = data.len() as i32;
-        seen.data = Some(data.clone());
-        let stat = seen.stat;
-        self.changed.insert(path.to_string(), Some(seen));
-        self.write_bytes += path.len() + data.len();
-        self.writes.push(GuestWrite::Set {
+        stat.version = stat.version.wrapping_add(1);
+        stat.mzxid = 0;
+        stat.mtime = self.now_ms as i64;
+        stat.data_length = data.len() as i32;
+        self.write(GuestWrite::Set {
             path: path.to_string(),
-            data: Some(data),
-        });
+            data: Some(data.clone()),
+        })?;
+        let data = Some(data);
+        self.changed
+            .insert(path.to_string(), Some(Seen { data, stat }));
         Ok(stat)
     }
 
-    pub(crate) fn delete(&mut self, path: &str, version: Option<i32>) -> Result<(), OpError> {
+    pub(crate) fn delete(&mut self, path: &str, version: Option<i32>) -> Done<()> {
         self.may_write(path)?;
         if path == paths::ROOT {
-            return Err(OpError::BadArguments);
+            return Err(OpError::BadArguments.into());
         }
-        let parent = paths::parent(path).to_string();
-        let Some(seen) = self.peek(path) else {
-            self.look(path);
-            return Err(OpError::NoNode);
+        let Some(stat) = self.peek_stat(path) else {
+            self.look(path)?;
+            return Err(OpError::NoNode.into());
         };
         if let Some(version) = version {
-            self.look(path);
-            if version != seen.stat.version {
-                return Err(OpError::BadVersion);
+            self.look(path)?;
+            if version != stat.version {
+                return Err(OpError::BadVersion.into());
             }
         } else {
-            self.record_identity(path);
+            self.record_identity(path)?;
         }
-        if self.list(path).is_some_and(|names| !names.is_empty()) {
-            return Err(OpError::NotEmpty);
+        self.record_children(path)?;
+        if stat.num_children > 0 {
+            return Err(OpError::NotEmpty.into());
         }
-        if let Some(parent_seen) = self.peek(&parent) {
-            self.change_parent(&parent, parent_seen, -1);
-        }
-        self.write_bytes += path.len();
-        self.changed.insert(path.to_string(), None);
-        self.writes.push(GuestWrite::Delete {
+        self.write(GuestWrite::Delete {
             path: path.to_string(),
-        });
+        })?;
+        self.change_parent(paths::parent(path), -1);
+        self.changed.insert(path.to_string(), None);
         Ok(())
     }
 
     /// The transaction to propose.
-    pub(crate) fn finish(
-        self,
-        binding: String,
-        activation: Zxid,
-        depth: u8,
-        acks: Vec<Ack>,
-    ) -> Transaction {
+    pub(crate) fn finish(self, binding: String, activation: Zxid, depth: u8) -> Transaction {
         Transaction {
             binding,
             activation,
             depth,
-            reads: self.reads.into_values().collect(),
+            reads: self.reads,
             writes: self.writes,
-            acks,
+            acks: self.acks,
             called: self.called.into_iter().collect(),
         }
     }
@@ -361,6 +406,26 @@ impl Overlay {
         }
     }
 
+    /// A znode that a guest wrote must be one that a client could have written.
+    fn check_data(&self, data: &Bytes) -> Result<(), OpError> {
+        if data.len() > self.sandbox.settings().data_bytes_max {
+            return Err(OpError::BadArguments);
+        }
+        Ok(())
+    }
+
+    /// May a guest state this ACL? Whatever a client's must satisfy holds here, too. Nobody is
+    /// authenticated, so `auth` names nobody.
+    fn is_valid(&self, list: &[Acl]) -> bool {
+        let served = &self.sandbox.settings().acl_schemes;
+        let is_served = |entry: &Acl| {
+            &*entry.scheme == "world" || served.iter().any(|scheme| **scheme == *entry.scheme)
+        };
+        acl::list_bytes(list) <= acl::MAX_LIST_BYTES
+            && list.iter().all(is_served)
+            && acl::fixup(list, &[]).is_ok()
+    }
+
     fn session(&self, handle: u64) -> Result<SessionId, OpError> {
         handle
             .checked_sub(1)
@@ -371,100 +436,92 @@ impl Overlay {
 
     /// What is there, unrecorded.
     fn peek(&self, path: &str) -> Option<Seen> {
-        if let Some(changed) = self.changed.get(path) {
-            return changed.clone();
+        match self.changed.get(path) {
+            Some(changed) => changed.clone(),
+            None => self.view.get(path).map(Seen::from),
         }
-        self.view.get(path).map(|znode| Seen {
-            data: znode.data,
-            stat: znode.stat,
+    }
+
+    /// The Stat of what is there, unrecorded.
+    fn peek_stat(&self, path: &str) -> Option<Stat> {
+        match self.changed.get(path) {
+            Some(changed) => changed.as_ref().map(|seen| seen.stat),
+            None => self.view.exists(path).map(|(stat, _)| stat),
+        }
+    }
+
+    /// The Stat of what is there; what of it came from the view is recorded.
+    fn look(&mut self, path: &str) -> Done<Option<Stat>> {
+        let in_view = self.view.exists(path).map(|(stat, _)| stat);
+        self.record_node(path, in_view)?;
+        Ok(match self.changed.get(path) {
+            Some(changed) => changed.as_ref().map(|seen| seen.stat),
+            None => in_view,
         })
     }
 
-    /// What is there; what of it came from the view is recorded.
-    fn look(&mut self, path: &str) -> Option<Seen> {
-        match self.view.exists(path) {
-            None => self.record(Read::Absent {
-                path: path.to_string(),
-            }),
-            Some((stat, _)) => {
-                self.record(Read::Node {
-                    path: path.to_string(),
-                    mzxid: Zxid(stat.mzxid as u64),
-                });
-            }
-        }
-        self.peek(path)
+    /// Records what the view has at a path.
+    fn record_node(&mut self, path: &str, in_view: Option<Stat>) -> Done<()> {
+        self.record(
+            path,
+            in_view.map_or(What::Absent, |stat| What::Node(Zxid(stat.mzxid as u64))),
+        )
     }
 
     /// Records that the znode is still this incarnation with this ACL, and no more: its data
     /// may change. Nothing for a znode that the transaction itself made.
-    fn record_identity(&mut self, path: &str) {
-        if let Some((stat, _)) = self.view.exists(path) {
-            self.record(Read::Acl {
-                path: path.to_string(),
-                czxid: Zxid(stat.czxid as u64),
-                aversion: stat.aversion,
-            });
-        }
-    }
-
-    /// The names of the children, recorded; `None` where there is no such znode.
-    fn list(&mut self, path: &str) -> Option<Vec<String>> {
+    fn record_identity(&mut self, path: &str) -> Done<()> {
         match self.view.exists(path) {
-            None => self.record(Read::Absent {
-                path: path.to_string(),
+            None => Ok(()),
+            Some((stat, _)) => self.record(path, What::Acl(Zxid(stat.czxid as u64), stat.aversion)),
+        }
+    }
+
+    /// Records that no child comes or goes, without looking at them.
+    fn record_children(&mut self, path: &str) -> Done<()> {
+        let in_view = self.view.exists(path);
+        self.record(
+            path,
+            in_view.map_or(What::Absent, |(stat, _)| {
+                What::Children(Zxid(stat.pzxid as u64))
             }),
-            Some((stat, _)) => {
-                self.record(Read::Children {
-                    path: path.to_string(),
-                    pzxid: Zxid(stat.pzxid as u64),
-                });
+        )
+    }
+
+    fn record(&mut self, path: &str, what: What) -> Done<()> {
+        // An authorizer's reads are validated by its policy_zxid.
+        if self.definition.world != World::Recipe {
+            return Ok(());
+        }
+        match self.recorded.get_mut(path) {
+            Some(kinds) if *kinds & what.bit() != 0 => return Ok(()),
+            Some(kinds) => *kinds |= what.bit(),
+            None => {
+                self.recorded.insert(path.to_string(), what.bit());
             }
         }
-        self.names(path)
+        let read = what.of(path.to_string());
+        self.weight.add(read.encoded_len())?;
+        self.reads.push(read);
+        Ok(())
     }
 
-    /// The names of the children in byte order, unrecorded.
-    fn names(&self, path: &str) -> Option<Vec<String>> {
-        self.peek(path)?;
-        let mut names = self
-            .view
-            .children(path)
-            .map_or_else(Vec::new, |children| children.names);
-        let below = paths::join(path, "");
-        for (changed, seen) in self.changed.range(below.clone()..) {
-            let Some(name) = changed.strip_prefix(&below) else {
-                break;
-            };
-            if name.is_empty() || name.contains('/') {
-                continue;
-            }
-            names.retain(|known| known != name);
-            if seen.is_some() {
-                names.push(name.to_string());
-            }
+    fn write(&mut self, write: GuestWrite) -> Done<()> {
+        self.weight.add(write.encoded_len())?;
+        self.writes.push(write);
+        Ok(())
+    }
+
+    fn change_parent(&mut self, parent: &str, children: i32) {
+        if !self.changed.contains_key(parent) {
+            let in_view = self.view.get(parent).map(Seen::from);
+            self.changed.insert(parent.to_string(), in_view);
         }
-        names.sort_unstable();
-        Some(names)
-    }
-
-    fn change_parent(&mut self, parent: &str, mut seen: Seen, children: i32) {
-        seen.stat.num_children += children;
-        seen.stat.cversion = seen.stat.cversion.wrapping_add(1);
-        seen.stat.pzxid = 0;
-        self.changed.insert(parent.to_string(), Some(seen));
-    }
-
-    fn record(&mut self, read: Read) {
-        let key = match &read {
-            Read::Node { path, .. } => ReadKey::Node(path.clone()),
-            Read::Acl { path, .. } => ReadKey::Acl(path.clone()),
-            Read::Children { path, .. } => ReadKey::Children(path.clone()),
-            Read::Absent { path } => ReadKey::Absent(path.clone()),
-            Read::Subtree { path, .. } => ReadKey::Subtree(path.clone()),
-            Read::Session(session) => ReadKey::Session(session.0),
-        };
-        self.reads.entry(key).or_insert(read);
+        if let Some(Some(seen)) = self.changed.get_mut(parent) {
+            seen.stat.num_children += children;
+            seen.stat.cversion = seen.stat.cversion.wrapping_add(1);
+            seen.stat.pzxid = 0;
+        }
     }
 }
 
@@ -474,7 +531,5 @@ fn creates(stat: &Stat) -> i64 {
     (i64::from(stat.cversion) + i64::from(stat.num_children)) / 2
 }
 
-/// May a guest state this ACL? Nobody is authenticated here, so `auth` names nobody.
-fn valid_acl(acl: &[Acl]) -> bool {
-    innkeeper_tree::acl::fixup(acl, &[]).is_ok()
-}
+#[cfg(test)]
+mod tests;

@@ -7,53 +7,64 @@ use bytes::Bytes;
 use innkeeper_proto::Stat;
 
 use crate::budget::Budget;
-use crate::overlay::{OpError, Overlay, Seen};
+use crate::overlay::{Done, OpError, Overlay, Seen, Step, Stop};
 use crate::wit::types;
 
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+
+/// What the guest is told, or the trap that ends it.
+pub(crate) fn answer<T>(done: Done<T>) -> Answer<T> {
+    match done {
+        Ok(value) => Ok(Ok(value)),
+        Err(Stop::Op(failed)) => Ok(Err(error(failed))),
+        Err(Stop::Limit(trap)) => Err(trap),
+    }
+}
 
 pub(crate) fn get(
     budget: &mut Budget,
     overlay: &mut Overlay,
     path: String,
-) -> Answer<Option<types::Znode>> {
+) -> Done<Option<types::Znode>> {
     budget.charge(path.len())?;
-    let seen = overlay.get(&path);
-    if let Ok(Some(seen)) = &seen {
-        budget.charge_result(seen.data.as_ref().map_or(0, Bytes::len))?;
-    }
-    Ok(seen
-        .map(|seen| seen.map(|seen| znode(path, seen)))
-        .map_err(error))
+    let Some(seen) = overlay.get(&path)? else {
+        return Ok(None);
+    };
+    budget.charge_result(seen.data.as_ref().map_or(0, Bytes::len))?;
+    Ok(Some(znode(path, seen)))
 }
 
 pub(crate) fn children(
     budget: &mut Budget,
     overlay: &mut Overlay,
     path: &str,
-) -> Answer<Vec<String>> {
+) -> Done<Vec<String>> {
     budget.charge(path.len())?;
-    let names = overlay.children(path);
-    if let Ok(names) = &names {
-        budget.charge_result(names.iter().map(String::len).sum())?;
-    }
-    Ok(names.map_err(error))
+    let (mut names, _) = overlay.children(path)?;
+    while overlay.run(&mut names).is_some() {}
+    let names = names.into_names();
+    budget.charge_result(names.iter().map(String::len).sum())?;
+    Ok(names)
 }
 
 pub(crate) fn scan(
     budget: &mut Budget,
     overlay: &mut Overlay,
     prefix: &str,
-) -> Answer<Vec<types::Znode>> {
+) -> Done<Vec<types::Znode>> {
     budget.charge(prefix.len())?;
-    let found = overlay.scan(prefix, |bytes| budget.charge_result(bytes))?;
-    let told = |found: Vec<(String, Seen)>| {
-        found
-            .into_iter()
-            .map(|(path, seen)| znode(path, seen))
-            .collect()
-    };
-    Ok(found.map(told).map_err(error))
+    let mut scan = overlay.scan(prefix)?;
+    let mut found = Vec::new();
+    loop {
+        match overlay.step(&mut scan) {
+            Step::Found(path, seen) => {
+                budget.charge_result(path.len() + seen.data.as_ref().map_or(0, Bytes::len))?;
+                found.push(znode(path, seen));
+            }
+            Step::Looked(places) => debug_assert!(places > 0),
+            Step::End => return Ok(found),
+        }
+    }
 }
 
 fn znode(path: String, seen: Seen) -> types::Znode {
@@ -81,7 +92,7 @@ pub(crate) fn stat(stat: Stat) -> types::Stat {
 }
 
 /// The one place where our errors become the WIT's.
-pub(crate) fn error(error: OpError) -> types::Error {
+fn error(error: OpError) -> types::Error {
     match error {
         OpError::NoNode => types::Error::NoNode,
         OpError::NodeExists => types::Error::NodeExists,

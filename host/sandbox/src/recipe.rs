@@ -9,18 +9,17 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use innkeeper_proto::{Acl, Perms};
-use innkeeper_tree::binding::Definition;
+use innkeeper_proto::{Acl, Perms, Stat};
+use innkeeper_tree::binding::{Definition, Limits};
 use innkeeper_tree::queue::Kinds;
 use innkeeper_tree::{QueueEntry, Transaction, View, Zxid};
 
 use crate::assignor::{Assignors, Unavailable, check_request};
 use crate::budget::{Budget, LogLine, Usage};
 use crate::engine::{Code, Module, Sandbox};
-use crate::failure::{FailureKind, GuestFailure, LimitPassed};
-use crate::overlay::{CreateOptions, OpError, Overlay};
-use crate::reads::{self, error, stat};
+use crate::failure::{FailureKind, GuestFailure};
+use crate::overlay::{CreateOptions, Done, Overlay, Weight};
+use crate::reads::{self, answer, stat};
 use crate::wit::{assignment, assignors, events as wit, transaction, types};
 
 /// What a reaction starts from.
@@ -70,8 +69,6 @@ pub(crate) struct RecipeState {
     sandbox: Sandbox,
     assignors: Arc<dyn Assignors>,
     assignor_failures: Vec<(String, GuestFailure)>,
-    /// Events that the transaction will acknowledge.
-    events: usize,
 }
 
 shared_imports!(RecipeState);
@@ -106,14 +103,19 @@ impl Sandbox {
         } = invocation;
         let limits = definition.limits;
         let _slot = self.recipe_slot().await.map_err(bare)?;
+        let events = those_that_fit(&binding, &limits, events);
+        let config = Arc::clone(&definition.config);
+        let mut overlay = Overlay::new(view, definition, self.clone(), now_ms);
+        overlay
+            .begin(&binding, events.iter().map(QueueEntry::ack).collect())
+            .map_err(|error| bare(GuestFailure::from_wasm(&error)))?;
         let state = RecipeState {
             budget: Budget::new(&limits),
-            config: Arc::clone(&definition.config),
-            overlay: Overlay::new(view, definition, now_ms),
+            config,
+            overlay,
             sandbox: self.clone(),
             assignors,
             assignor_failures: Vec::new(),
-            events: events.len(),
         };
         let mut store = self
             .store(state, &limits, |state| &mut state.budget)
@@ -134,9 +136,8 @@ impl Sandbox {
                     .max()
                     .unwrap_or(0)
                     .saturating_add(1);
-                let acks = events.iter().map(QueueEntry::ack).collect();
                 return Ok(Reaction {
-                    transaction: state.overlay.finish(binding, activation, depth, acks),
+                    transaction: state.overlay.finish(binding, activation, depth),
                     usage,
                     logs: state.budget.logs,
                     assignor_failures: state.assignor_failures,
@@ -152,6 +153,29 @@ impl Sandbox {
             assignor_failures: state.assignor_failures,
         })
     }
+}
+
+/// As many of the events, oldest first, as take half of what a transaction may hold to
+/// acknowledge, so that there is room for what the guest does about them; but one at least. The
+/// rest stays queued for the next reaction. An event that alone is too much fails the reaction
+/// by name. (test: `a_small_transaction_takes_few_events`)
+fn those_that_fit(binding: &str, limits: &Limits, mut events: Vec<QueueEntry>) -> Vec<QueueEntry> {
+    let mut weight = Weight::new(limits);
+    let mut fit = 0;
+    if weight
+        .add_bytes(Transaction::empty_len_most(binding))
+        .is_ok()
+    {
+        for event in &events {
+            let bytes = event.ack().encoded_len();
+            if weight.is_half_full_with(bytes) || weight.add(bytes).is_err() {
+                break;
+            }
+            fit += 1;
+        }
+    }
+    events.truncate(fit.max(1));
+    events
 }
 
 fn tell(entry: &QueueEntry) -> wit::Event {
@@ -181,51 +205,47 @@ fn tell(entry: &QueueEntry) -> wit::Event {
 }
 
 impl RecipeState {
-    /// Charges a write, and holds the transaction to its limits.
-    fn charge_write(&mut self, bytes: usize) -> wasmtime::Result<()> {
-        self.budget.charge(bytes)?;
-        let (count, total) = self.overlay.size();
-        let limits = self.budget.limits();
-        if (count + self.events) as u64 >= limits.transaction_ops {
-            return Err(LimitPassed::raise(
-                FailureKind::Output,
-                format!(
-                    "its transaction has more than {} reads, writes and acknowledgements (limits.transaction_ops)",
-                    limits.transaction_ops
-                ),
-            ));
+    fn one(&mut self, write: transaction::Write) -> Done<()> {
+        match write {
+            transaction::Write::Create(w) => self.create(&w.path, w.data, w.options).map(drop),
+            transaction::Write::Set(w) => self.set(&w.path, w.data, w.version).map(drop),
+            transaction::Write::Delete(w) => self.delete(&w.path, w.version),
         }
-        if (total + bytes) as u64 > limits.transaction_bytes {
-            return Err(LimitPassed::raise(
-                FailureKind::Output,
-                format!(
-                    "its transaction has more than {} bytes (limits.transaction_bytes)",
-                    limits.transaction_bytes
-                ),
-            ));
-        }
-        Ok(())
     }
 
-    fn one(&mut self, write: transaction::Write) -> wasmtime::Result<Result<(), OpError>> {
-        Ok(match write {
-            transaction::Write::Create(w) => {
-                self.charge_write(w.path.len() + w.data.len())?;
-                self.overlay
-                    .create(&w.path, w.data.into(), options(w.options))
-                    .map(drop)
-            }
-            transaction::Write::Set(w) => {
-                self.charge_write(w.path.len() + w.data.len())?;
-                self.overlay
-                    .set(&w.path, w.data.into(), w.version)
-                    .map(drop)
-            }
-            transaction::Write::Delete(w) => {
-                self.charge_write(w.path.len())?;
-                self.overlay.delete(&w.path, w.version)
-            }
-        })
+    fn create(
+        &mut self,
+        path: &str,
+        data: Vec<u8>,
+        how: transaction::CreateOptions,
+    ) -> Done<String> {
+        self.budget
+            .charge(path.len() + data.len() + acl_bytes(&how))?;
+        self.overlay.create(path, data.into(), options(how))
+    }
+
+    fn set(&mut self, path: &str, data: Vec<u8>, version: Option<i32>) -> Done<Stat> {
+        self.budget.charge(path.len() + data.len())?;
+        self.overlay.set(path, data.into(), version)
+    }
+
+    fn delete(&mut self, path: &str, version: Option<i32>) -> Done<()> {
+        self.budget.charge(path.len())?;
+        self.overlay.delete(path, version)
+    }
+
+    fn get(&mut self, path: String) -> Done<Option<types::Znode>> {
+        reads::get(&mut self.budget, &mut self.overlay, path)
+    }
+
+    fn exists(&mut self, path: &str) -> Done<Option<Stat>> {
+        self.budget.charge(path.len())?;
+        self.overlay.exists(path)
+    }
+
+    fn owner(&mut self, path: &str) -> Done<Option<u64>> {
+        self.budget.charge(path.len())?;
+        self.overlay.owner(path)
     }
 }
 
@@ -238,49 +258,37 @@ impl transaction::Host for RecipeState {
         &mut self,
         path: String,
     ) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
-        reads::get(&mut self.budget, &mut self.overlay, path)
+        answer(RecipeState::get(self, path))
     }
 
     fn get_many(
         &mut self,
         names: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<Option<types::Znode>>, types::Error>> {
-        let mut found = Vec::new();
-        for path in names {
-            match reads::get(&mut self.budget, &mut self.overlay, path)? {
-                Ok(znode) => found.push(znode),
-                Err(failed) => return Ok(Err(failed)),
-            }
-        }
-        Ok(Ok(found))
+        let found = names.into_iter().map(|path| RecipeState::get(self, path));
+        answer(found.collect())
     }
 
     fn exists(
         &mut self,
         path: String,
     ) -> wasmtime::Result<Result<Option<types::Stat>, types::Error>> {
-        self.budget.charge(path.len())?;
-        Ok(self
-            .overlay
-            .get(&path)
-            .map(|seen| seen.map(|seen| stat(seen.stat)))
-            .map_err(error))
+        answer(RecipeState::exists(self, &path).map(|seen| seen.map(stat)))
     }
 
     fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
-        reads::children(&mut self.budget, &mut self.overlay, &path)
+        answer(reads::children(&mut self.budget, &mut self.overlay, &path))
     }
 
     fn scan(
         &mut self,
         prefix: String,
     ) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
-        reads::scan(&mut self.budget, &mut self.overlay, &prefix)
+        answer(reads::scan(&mut self.budget, &mut self.overlay, &prefix))
     }
 
     fn owner(&mut self, path: String) -> wasmtime::Result<Result<Option<u64>, types::Error>> {
-        self.budget.charge(path.len())?;
-        Ok(self.overlay.owner(&path).map_err(error))
+        answer(RecipeState::owner(self, &path))
     }
 
     fn create(
@@ -289,11 +297,7 @@ impl transaction::Host for RecipeState {
         data: Vec<u8>,
         how: transaction::CreateOptions,
     ) -> wasmtime::Result<Result<String, types::Error>> {
-        self.charge_write(path.len() + data.len())?;
-        Ok(self
-            .overlay
-            .create(&path, Bytes::from(data), options(how))
-            .map_err(error))
+        answer(RecipeState::create(self, &path, data, how))
     }
 
     fn set(
@@ -302,12 +306,7 @@ impl transaction::Host for RecipeState {
         data: Vec<u8>,
         version: Option<i32>,
     ) -> wasmtime::Result<Result<types::Stat, types::Error>> {
-        self.charge_write(path.len() + data.len())?;
-        Ok(self
-            .overlay
-            .set(&path, Bytes::from(data), version)
-            .map(stat)
-            .map_err(error))
+        answer(RecipeState::set(self, &path, data, version).map(stat))
     }
 
     fn delete(
@@ -315,8 +314,7 @@ impl transaction::Host for RecipeState {
         path: String,
         version: Option<i32>,
     ) -> wasmtime::Result<Result<(), types::Error>> {
-        self.charge_write(path.len())?;
-        Ok(self.overlay.delete(&path, version).map_err(error))
+        answer(RecipeState::delete(self, &path, version))
     }
 
     fn write_many(
@@ -325,10 +323,10 @@ impl transaction::Host for RecipeState {
     ) -> wasmtime::Result<Result<(), transaction::WriteError>> {
         self.budget.charge(0)?;
         for (index, write) in writes.into_iter().enumerate() {
-            if let Err(failed) = self.one(write)? {
+            if let Err(error) = answer(self.one(write))? {
                 return Ok(Err(transaction::WriteError {
                     index: index as u32,
-                    error: error(failed),
+                    error,
                 }));
             }
         }
@@ -355,14 +353,14 @@ impl assignors::Host for RecipeState {
             Err(unavailable) => {
                 let active = self.overlay.view().bindings().active(&name);
                 let activation = active.map(|active| active.activation).unwrap_or_default();
-                self.overlay.called(&name, activation);
+                self.overlay.called(&name, activation)?;
                 return Ok(Err(match unavailable {
                     Unavailable::Unknown => AssignError::UnknownAssignor,
                     Unavailable::KeptBack(why) => AssignError::Unavailable(why),
                 }));
             }
         };
-        self.overlay.called(&name, assignor.activation);
+        self.overlay.called(&name, assignor.activation)?;
         if let Err(text) = check_request(&request) {
             return Ok(Err(AssignError::BadRequest(text)));
         }
@@ -413,6 +411,14 @@ fn request_bytes(request: &assignment::Request) -> usize {
             .weights
             .as_ref()
             .map_or(0, |weights| 4 * weights.len())
+}
+
+/// About what an ACL takes, in bytes.
+fn acl_bytes(options: &transaction::CreateOptions) -> usize {
+    let entries = options.acl.iter().flatten();
+    entries
+        .map(|entry| Acl::MIN_WIRE_LEN + entry.scheme.len() + entry.id.len())
+        .sum()
 }
 
 fn options(options: transaction::CreateOptions) -> CreateOptions {

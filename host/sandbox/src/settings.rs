@@ -20,6 +20,11 @@ pub struct Settings {
     /// Calls after which an authorizer instance is replaced by a fresh one: some language
     /// runtimes leak when they are called again and again.
     pub authorizer_calls_max: u64,
+    /// Greatest data of a znode that a guest writes, in bytes: what a client's frame may hold
+    /// (jute.maxbuffer). More is `bad-arguments`.
+    pub data_bytes_max: usize,
+    /// Schemes, beside `world`, that an ACL of a guest may name: those that the node serves.
+    pub acl_schemes: Vec<String>,
 }
 
 impl Default for Settings {
@@ -31,6 +36,8 @@ impl Default for Settings {
             memory_bytes_max: 256 << 20,
             yield_fuel: 100_000,
             authorizer_calls_max: 1_000_000,
+            data_bytes_max: (1 << 20) - 1,
+            acl_schemes: vec!["ip".to_string(), "digest".to_string()],
         }
     }
 }

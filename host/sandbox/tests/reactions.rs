@@ -234,3 +234,43 @@ fn a_group_is_assigned_by_the_strategy_that_it_names() {
     world.bind("range", &range, "assignor", r#","config":1"#);
     assert!(world.invocation("groups").is_some(), "a resync is queued");
 }
+
+/// Events are taken in such numbers that there is room to acknowledge them and to write; one
+/// that is too long by itself is a failure with a name, not a loop.
+#[test]
+fn a_small_transaction_takes_few_events() {
+    let Some(bytes) = guest("test-tally") else {
+        return;
+    };
+    for limit in [r#""transaction_bytes":1024"#, r#""transaction_ops":20"#] {
+        let mut world = World::new();
+        world.create("/in", "");
+        let more = format!(
+            r#","watch":["/in/*"],"write":["/tally","/tally-resyncs"],"limits":{{{limit}}},"config":{{"counter":"/tally","resyncs":"/tally-resyncs"}}"#
+        );
+        let tally = world.bind("tally", &bytes, "recipe", &more);
+        world.settle("tally", &tally);
+        for index in 0..200 {
+            world.create(&format!("/in/{index}"), "");
+        }
+        let invocation = world.invocation("tally").expect("events");
+        assert_eq!(invocation.events.len(), 200);
+        let reaction = block_on(world.sandbox.react(&tally, invocation, world.assignors()))
+            .ok()
+            .expect("there is room");
+        let acks = reaction.transaction.acks.len();
+        assert!((5..100).contains(&acks), "{limit}: {acks}");
+        world.settle("tally", &tally);
+        assert_eq!(world.data("/tally").as_deref(), Some("200"));
+        if limit.contains("ops") {
+            continue;
+        }
+        world.create(&format!("/in/{}", "x".repeat(1_024)), "");
+        let invocation = world.invocation("tally").expect("an event");
+        let failed = block_on(world.sandbox.react(&tally, invocation, world.assignors()))
+            .err()
+            .expect("its acknowledgement is too long");
+        assert_eq!(failed.failure.kind, FailureKind::Output);
+        assert!(failed.failure.message.contains("limits.transaction_bytes"));
+    }
+}

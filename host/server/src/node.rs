@@ -215,6 +215,8 @@ impl<R: Runtime> Node<R> {
         let workers = core.runtime.threads(Role::Client);
         let places = sandbox::Settings {
             authorizer_instances: (workers.max(1) * AUTHORIZERS_MAX) as u32,
+            data_bytes_max: core.settings.jute_max_buffer_bytes,
+            acl_schemes: core.auth.schemes().to_vec(),
             ..sandbox::Settings::default()
         };
         let guests = Guests::new(GuestsParts {

@@ -135,7 +135,13 @@ pub fn is_super(identities: &[Identity]) -> bool {
 /// The longest list that is stored, in bytes of its entries: what `auth` becomes is the product of
 /// a client's entries and identities, and apply must not fail on it, now or when the log is read
 /// again. (test: `a_list_that_grows_beyond_measure_is_invalid`)
-const MAX_LIST_BYTES: usize = 1 << 20;
+pub const MAX_LIST_BYTES: usize = 1 << 20;
+
+/// Bytes of a list's entries, as [`MAX_LIST_BYTES`] counts them.
+pub fn list_bytes(acl: &[Acl]) -> usize {
+    let bytes_of = |entry: &Acl| Acl::MIN_WIRE_LEN + entry.scheme.len() + entry.id.len();
+    acl.iter().map(bytes_of).sum()
+}
 
 /// Judges the list of a create or setACL: duplicates go, `auth` becomes the authenticated
 /// identities of the one who asks; an empty list, an unknown scheme, a malformed id or a list that

@@ -45,4 +45,4 @@ pub use record::{Record, Table};
 pub use session::SessionInfo;
 pub use transaction::Transaction;
 pub use tree::{Figures, Tree};
-pub use view::{Children, Reader, View, Znode};
+pub use view::{Children, Listing, Place, Reader, View, Znode};

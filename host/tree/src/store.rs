@@ -12,6 +12,7 @@ mod slab;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use innkeeper_proto::Stat;
 use parking_lot::{Mutex, RwLock};
@@ -60,6 +61,8 @@ pub(crate) struct Store {
     pub(crate) queues: RwLock<BTreeMap<Arc<str>, Queue>>,
     /// The rolling hash at the last multiples of [`DIGEST_EVERY`], oldest first.
     digests: Mutex<VecDeque<(Zxid, u64)>>,
+    /// Places of children that listings and scans have looked at.
+    looked_at: AtomicU64,
 }
 
 impl Store {
@@ -69,6 +72,7 @@ impl Store {
             sessions: RwLock::new(Sessions::default()),
             queues: RwLock::new(BTreeMap::new()),
             digests: Mutex::default(),
+            looked_at: AtomicU64::new(0),
         }
     }
 
@@ -122,9 +126,7 @@ impl Store {
         let mut found: Vec<(String, u32)> = Vec::new();
         self.each_child(slot, |nodes, child| {
             if nodes.body_at(child, at.0).is_some() {
-                let name = std::str::from_utf8(nodes.name(child))
-                    .expect("names are pieces of valid paths");
-                found.push((name.to_owned(), child));
+                found.push((name_of(nodes, child).to_owned(), child));
             }
         });
         found.sort_unstable();
@@ -172,21 +174,65 @@ impl Store {
 
     /// Shows all children of a visible znode, tombstones included, with the lock let go now and
     /// then.
-    ///
-    /// The places are visited from the last to the first: a child that moves meanwhile moves
-    /// from the end to a lower place, so that it is seen at least once.
     fn each_child(&self, slot: u32, mut see: impl FnMut(&Nodes, u32)) {
         let mut end = usize::MAX;
         while end > 0 {
-            let nodes = self.nodes.read();
-            let children = nodes.children(slot);
-            end = end.min(children.len());
-            let begin = end.saturating_sub(RUN);
-            for child in children[begin..end].iter().rev() {
-                see(&nodes, *child);
-            }
-            end = begin;
+            end = self.children_before(slot, end, &mut see);
         }
+    }
+
+    /// Shows a run of a visible znode's children, tombstones included: those before the place
+    /// `end`, under one hold of the lock. Says where the next run ends; zero is the end of all.
+    ///
+    /// The places are visited from the last to the first: a child that moves between two runs
+    /// moves from the end to a lower place, so that it is seen at least once.
+    fn children_before(&self, slot: u32, end: usize, see: &mut impl FnMut(&Nodes, u32)) -> usize {
+        let nodes = self.nodes.read();
+        let children = nodes.children(slot);
+        let end = end.min(children.len());
+        let begin = end.saturating_sub(RUN);
+        self.looked_at
+            .fetch_add((end - begin) as u64, Ordering::Relaxed);
+        for child in children[begin..end].iter().rev() {
+            see(&nodes, *child);
+        }
+        begin
+    }
+
+    /// What listings and scans have cost so far.
+    pub(crate) fn looked_at(&self) -> u64 {
+        self.looked_at.load(Ordering::Relaxed)
+    }
+
+    /// The slot of a znode that is there at a zxid.
+    pub(crate) fn slot_of(&self, path: &str, at: Zxid) -> Option<u32> {
+        let nodes = self.nodes.read();
+        let slot = nodes.find_any(path)?;
+        nodes.body_at(slot, at.0).map(|_| slot)
+    }
+
+    /// A znode by its slot, which a view that is held by the caller sees.
+    pub(crate) fn znode_at(&self, slot: u32, at: Zxid) -> Option<Znode> {
+        self.nodes.read().body_at(slot, at.0).map(znode)
+    }
+
+    /// Shows the visible ones of a run of children, as [`Store::children_before`] does: their
+    /// names and slots. Says where the next run ends, and how many places were looked at.
+    pub(crate) fn names_before(
+        &self,
+        slot: u32,
+        at: Zxid,
+        end: usize,
+        see: &mut dyn FnMut(&str, u32),
+    ) -> (usize, usize) {
+        let mut looked_at = 0;
+        let next = self.children_before(slot, end, &mut |nodes, child| {
+            looked_at += 1;
+            if nodes.body_at(child, at.0).is_some() {
+                see(name_of(nodes, child), child);
+            }
+        });
+        (next, looked_at)
     }
 
     pub(crate) fn scan(
@@ -315,6 +361,10 @@ impl Store {
         let queues = self.queues.read();
         queues.get(binding).map_or(0, |queue| queue.len())
     }
+}
+
+fn name_of(nodes: &Nodes, slot: u32) -> &str {
+    std::str::from_utf8(nodes.name(slot)).expect("names are pieces of valid paths")
 }
 
 fn znode(body: &Body) -> Znode {

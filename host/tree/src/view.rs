@@ -6,6 +6,8 @@
 //! 3. Dropping the view drops the reference; what only it could see is freed by the writer,
 //!    a little at a time.
 
+mod listing;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ use crate::queue::QueueEntry;
 use crate::session::SessionInfo;
 use crate::store::{Body, Epoch, Store};
 use crate::{SessionId, Zxid};
+
+pub use listing::{Listing, Place};
 
 /// Hands out views; cheap to clone, for any thread.
 #[derive(Clone)]
@@ -54,6 +58,12 @@ impl Reader {
             .load()
             .store
             .queue(binding, limit, || self.last_zxid())
+    }
+
+    /// How many places of children all listings and scans have looked at since the state was
+    /// opened: what they cost, counted and not timed.
+    pub fn children_looked_at(&self) -> u64 {
+        self.published.load().store.looked_at()
     }
 
     /// How many entries a binding's queue has now; 0 if there is no such binding.
@@ -121,6 +131,23 @@ impl View {
     /// A znode's children.
     pub fn children(&self, path: &str) -> Option<Children> {
         self.epoch.store.children(path, self.epoch.zxid)
+    }
+
+    /// Begins to list a znode's children run by run, for a caller that does other things in
+    /// between; `None` where there is no znode.
+    pub fn list(&self, path: &str) -> Option<Listing> {
+        let slot = self.epoch.store.slot_of(path, self.epoch.zxid)?;
+        Some(Listing::new(self.clone(), Place(slot)))
+    }
+
+    /// Begins to list the children of a znode that a listing of this view found.
+    pub fn list_at(&self, place: Place) -> Listing {
+        Listing::new(self.clone(), place)
+    }
+
+    /// A znode that a listing of this view found, whole.
+    pub fn get_at(&self, place: Place) -> Option<Znode> {
+        self.epoch.store.znode_at(place.0, self.epoch.zxid)
     }
 
     /// Visits the znode at `root` and all below it, a parent before its children and children

@@ -1,5 +1,6 @@
 //! Views on other threads, while commands are applied and old versions freed.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -130,6 +131,55 @@ fn every_view_is_of_one_moment() {
     tree.publish();
     while tree.reclaim(1_000) == 1_000 {}
     assert_eq!(tree.figures().old_versions, 0, "all views are gone");
+}
+
+/// What is deleted and created between two runs moves children in the store; the listing is of
+/// its view all the same, and so are the znodes that it leads to.
+#[test]
+fn a_listing_in_runs_finds_what_a_listing_finds() {
+    let mut tree = Tree::new();
+    apply(
+        &mut tree,
+        Write::Single(create("/left".to_owned(), String::new())),
+    );
+    for child in 0..1_000 {
+        let op = create(format!("/left/{child}"), child.to_string());
+        apply(&mut tree, Write::Single(op));
+    }
+    tree.publish();
+    assert!(tree.reader().view().list("/none").is_none());
+    let view = tree.reader().view();
+    let mut listing = view.list("/left").expect("it is there");
+    let mut found = BTreeMap::new();
+    let mut runs = 0;
+    while listing
+        .run(&mut |name, place| {
+            found.insert(name.to_owned(), place);
+        })
+        .is_some()
+    {
+        for child in (runs * 100)..(runs * 100 + 50) {
+            let path = format!("/left/{child}");
+            apply(
+                &mut tree,
+                Write::Single(WriteOp::Delete { path, version: -1 }),
+            );
+            let op = create(format!("/left/new-{child}"), String::new());
+            apply(&mut tree, Write::Single(op));
+        }
+        tree.publish();
+        tree.reclaim(1_000);
+        runs += 1;
+    }
+    assert!(runs >= 8, "{runs} runs of 1,000 children");
+    let children = view.children("/left").expect("it is there");
+    let names: Vec<String> = found.keys().cloned().collect();
+    assert_eq!(names, children.names);
+    for (name, place) in found {
+        let znode = view.get_at(place).expect("the view sees it");
+        assert_eq!(znode.data.as_deref(), Some(name.as_bytes()));
+        assert_eq!(view.list_at(place).run(&mut |_, _| {}), Some(0));
+    }
 }
 
 fn watch(reader: &Reader, seed: u64, done: &AtomicBool, looks: &AtomicU64) {

@@ -252,6 +252,11 @@ impl Auth {
         }
     }
 
+    /// The schemes that an ACL may name, beside `world` and `auth`.
+    pub(crate) fn schemes(&self) -> &[String] {
+        &self.schemes
+    }
+
     fn serves(&self, scheme: &str) -> bool {
         self.schemes.iter().any(|served| served == scheme)
     }

@@ -7,6 +7,7 @@
 //! 4. Its writes lie within its grants and succeed.
 //! 5. Then, and only then, under one zxid: the writes are kept, the events go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use innkeeper_proto::ErrorCode;
@@ -234,6 +235,15 @@ impl Change<'_> {
             );
             return Err(Refused::Rejected(ErrorCode::BadArguments, text));
         }
+        // Looked up once for each ephemeral: among all reads that would be quadratic.
+        let alive: BTreeSet<SessionId> = transaction
+            .reads
+            .iter()
+            .filter_map(|read| match read {
+                Read::Session(session) => Some(*session),
+                _ => None,
+            })
+            .collect();
         for write in &transaction.writes {
             self.let_views_in();
             let path = write.path();
@@ -248,7 +258,7 @@ impl Change<'_> {
                     acl,
                     owner,
                 } => {
-                    let owner = owner_of(owner.as_ref(), &transaction.reads)?;
+                    let owner = owner_of(*owner, &alive)?;
                     let stated = acl.as_deref().map_or(Stated::Parents, Stated::List);
                     self.create(
                         path,
@@ -271,10 +281,10 @@ impl Change<'_> {
 }
 
 /// The owner of an ephemeral: a session that the transaction read as alive, which makes it so.
-fn owner_of(owner: Option<&SessionId>, reads: &[Read]) -> Result<Owner, Refused> {
+fn owner_of(owner: Option<SessionId>, alive: &BTreeSet<SessionId>) -> Result<Owner, Refused> {
     match owner {
         None => Ok(Owner::Nobody),
-        Some(session) if reads.contains(&Read::Session(*session)) => Ok(Owner::Session(*session)),
+        Some(session) if alive.contains(&session) => Ok(Owner::Session(session)),
         Some(session) => {
             let text =
                 format!("session {session} is to own an ephemeral, but is not in the read set");

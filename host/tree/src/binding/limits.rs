@@ -2,6 +2,7 @@
 
 use super::document::BindingError;
 use crate::World;
+use crate::command::COMMAND_BYTES_LEAST;
 
 macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident: $least:literal ..= $most:literal, $($world:ident $default:literal),+;)*) => {
@@ -31,8 +32,9 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Units of fuel (about one Wasm instruction each) of one invocation: for an authorizer
-    /// of one `load` or one `decide`. Passing it is a trap.
+    /// Units of fuel of one invocation: for an authorizer of one `load` or one `decide`. One
+    /// unit is about one Wasm instruction, or a nanosecond of what host calls do for the guest.
+    /// Passing it is a trap.
     fuel: 10_000 ..= 100_000_000_000,
         Recipe 500_000_000, Assignor 500_000_000, Authorizer 100_000_000;
     /// Linear memory of one instance, in bytes. Growing past it is a trap.
@@ -40,10 +42,13 @@ limits! {
         Recipe 67_108_864, Assignor 67_108_864, Authorizer 33_554_432;
     /// Distinct paths that wait in the queue; one more turns all of them into one resync.
     queue: 1 ..= 1_000_000, Recipe 10_000;
-    /// Writes of one transaction.
+    /// What one transaction holds: reads, writes, acknowledged events and assignors called,
+    /// together.
     transaction_ops: 1 ..= 1_000_000, Recipe 100_000;
-    /// Bytes of the paths, data and ACLs of one transaction's writes, together.
-    transaction_bytes: 1_024 ..= 67_108_864, Recipe 8_388_608;
+    /// Bytes of one transaction as it is encoded: all paths (read, written, acknowledged),
+    /// data, ACLs and names. The most is 64 KiB below 16 MiB, which is what the node takes as
+    /// one command, so that whatever is within this limit is taken.
+    transaction_bytes: 1_024 ..= 16_711_680, Recipe 8_388_608;
     /// Bytes that one invocation may hand to the host: arguments of host calls, log
     /// messages, its answer.
     output_bytes: 1_024 ..= 268_435_456,
@@ -54,7 +59,14 @@ limits! {
     /// Invocations per second on one node; what comes above it waits.
     calls_per_second: 1 ..= 1_000_000,
         Recipe 1_000, Assignor 10_000, Authorizer 1_000_000;
+    /// Milliseconds of one invocation by the clock: for an authorizer of one `load` or one
+    /// `decide`. What it waits for a place or for an assignor's turn does not count. Passing it
+    /// ends the invocation.
+    time_ms: 1 ..= 60_000, Recipe 10_000, Assignor 10_000, Authorizer 2_000;
 }
+
+/// Whatever is within its limits is taken: room for the head of a command is left.
+const _: () = assert!(Limits::FIELDS[4].most as usize + (64 << 10) == COMMAND_BYTES_LEAST);
 
 /// What is known of one limit.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use crate::{Active, Binding, Digest, ModuleInfo, Record, SessionId, Table, Ticke
 
 mod strategies;
 
-use strategies::{any_acl, any_binding, any_command, any_data};
+use strategies::{any_acl, any_binding, any_command, any_data, any_transaction};
 
 fn encode(command: &Command) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -76,6 +76,7 @@ fn definition(document: &str) -> std::sync::Arc<Definition> {
         output_bytes: 2_048,
         host_calls: 3,
         calls_per_second: 4,
+        time_ms: 5,
     };
     let definition = Definition::parse(document.as_bytes()).unwrap();
     Definition {
@@ -534,6 +535,38 @@ fn golden_bytes_are_read() {
     }
 }
 
+/// Rows of bindings as an older binary wrote them, before there was a limit of time.
+const EIGHT_LIMITS: &str = include_str!("golden_v1_eight_limits.txt");
+
+#[test]
+fn a_row_without_the_newest_limit_has_its_default() {
+    let mut read = 0;
+    for line in EIGHT_LIMITS.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (name, key, value) = (words[1], unhex(words[2]), unhex(words[3]));
+        let row = rows::decode(Table::Bindings, &key, value).unwrap();
+        let Row::Binding(mut binding) = row else {
+            panic!("{row:?}");
+        };
+        for definition in [
+            Some(&mut binding.wished),
+            binding.active.as_mut().map(|active| &mut active.definition),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            let default = Limits::of(definition.world).time_ms;
+            assert_eq!(definition.limits.time_ms, default, "{name}");
+            std::sync::Arc::make_mut(definition).limits.time_ms = 5;
+        }
+        let samples = row_samples();
+        let (_, sample) = samples.iter().find(|(known, _)| *known == name).unwrap();
+        assert_eq!(again(Row::Binding(binding)), *sample, "{name}");
+        read += 1;
+    }
+    assert_eq!(read, 2);
+}
+
 /// Encodes a row that was read.
 fn again(row: Row) -> Record {
     match row {
@@ -664,6 +697,31 @@ proptest! {
         for end in 0..bytes.len() {
             prop_assert!(decode_command(bytes.slice(..end)).is_err());
         }
+    }
+
+    /// What a guest's limit counts is what the log is given, but for a few bytes of the head.
+    #[test]
+    fn a_transaction_is_as_long_as_its_parts_say(
+        mut transaction in any_transaction(),
+        long in 0usize..40_000,
+    ) {
+        transaction.writes.push(GuestWrite::Set {
+            path: format!("/{}", "p".repeat(long / 100)),
+            data: Some(vec![0; long].into()),
+        });
+        let mut bytes = Vec::new();
+        super::transaction::put_transaction(&mut bytes, &transaction);
+        let reads: usize = transaction.reads.iter().map(Read::encoded_len).sum();
+        let writes: usize = transaction.writes.iter().map(GuestWrite::encoded_len).sum();
+        let acks: usize = transaction.acks.iter().map(Ack::encoded_len).sum();
+        let called: usize = transaction
+            .called
+            .iter()
+            .map(|(name, activation)| Transaction::called_len(name, *activation))
+            .sum();
+        let counted = Transaction::empty_len_most(&transaction.binding)
+            + reads + writes + acks + called;
+        prop_assert!((bytes.len()..=bytes.len() + 50).contains(&counted), "{counted} {}", bytes.len());
     }
 
     #[test]

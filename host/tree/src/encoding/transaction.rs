@@ -2,7 +2,7 @@
 
 use super::EncodingError;
 use super::wire::{
-    Reader, Sink, put_acl, put_data, put_i64, put_list, put_option, put_str, put_u64,
+    Count, Reader, Sink, put_acl, put_data, put_i64, put_list, put_option, put_str, put_u64,
 };
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};
 use crate::{SessionId, Zxid};
@@ -32,9 +32,13 @@ pub(super) fn put_transaction<B: Sink>(out: &mut B, transaction: &Transaction) {
     put_list(out, &transaction.writes, put_write);
     put_list(out, &transaction.acks, put_ack);
     put_list(out, &transaction.called, |out, (name, activation)| {
-        put_str(out, name);
-        put_u64(out, activation.0);
+        put_called(out, name, *activation);
     });
+}
+
+fn put_called<B: Sink>(out: &mut B, name: &str, activation: Zxid) {
+    put_str(out, name);
+    put_u64(out, activation.0);
 }
 
 pub(super) fn transaction(reader: &mut Reader) -> Result<Transaction, EncodingError> {
@@ -186,4 +190,49 @@ fn ack(reader: &mut Reader) -> Result<Ack, EncodingError> {
         tag::ACK_RESYNC => Ack::Resync(zxid(reader)?),
         tag => return Err(unknown("acknowledgement", tag)),
     })
+}
+
+/// The depth, an activation, and the counts of four lists, each as long as a number can be.
+const HEAD_LEN_MOST: usize = 1 + 5 * 10;
+
+fn len_of(put: impl FnOnce(&mut Count)) -> usize {
+    let mut count = Count::default();
+    put(&mut count);
+    count.bytes
+}
+
+// The parts of a transaction by themselves: what a guest's limit counts while the transaction
+// grows. (test: `a_transaction_is_as_long_as_its_parts_say`)
+
+impl Read {
+    /// Bytes that it takes in an encoded transaction.
+    pub fn encoded_len(&self) -> usize {
+        len_of(|out| put_read(out, self))
+    }
+}
+
+impl GuestWrite {
+    /// Bytes that it takes in an encoded transaction.
+    pub fn encoded_len(&self) -> usize {
+        len_of(|out| put_write(out, self))
+    }
+}
+
+impl Ack {
+    /// Bytes that it takes in an encoded transaction.
+    pub fn encoded_len(&self) -> usize {
+        len_of(|out| put_ack(out, self))
+    }
+}
+
+impl Transaction {
+    /// Bytes that an empty transaction of this binding takes encoded, at most.
+    pub fn empty_len_most(binding: &str) -> usize {
+        len_of(|out| put_str(out, binding)) + HEAD_LEN_MOST
+    }
+
+    /// Bytes that an assignor called takes in an encoded transaction.
+    pub fn called_len(name: &str, activation: Zxid) -> usize {
+        len_of(|out| put_called(out, name, activation))
+    }
 }

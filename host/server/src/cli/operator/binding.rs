@@ -25,7 +25,7 @@ write there can write it. Only `world` and `module` must be there:
   config      any JSON, for the guest
   limits      {"fuel": ..., "memory_bytes": ..., "queue": ..., "transaction_ops": ...,
               "transaction_bytes": ..., "output_bytes": ..., "host_calls": ...,
-              "calls_per_second": ...}
+              "calls_per_second": ..., "time_ms": ...}
   on_failure  authorizer: deny (the default) or allow
 A path is literal segments, * for one segment, a final ** for all below. Example:
   {"world": "recipe", "module": "sha256:...", "watch": ["/groups/**"],

@@ -120,7 +120,7 @@ fn any_ack() -> impl Strategy<Value = Ack> {
     ]
 }
 
-fn any_transaction() -> impl Strategy<Value = Transaction> {
+pub(super) fn any_transaction() -> impl Strategy<Value = Transaction> {
     (
         ("[a-z]{1,5}", any_zxid(), any::<u8>()),
         prop::collection::vec(any_read(), 0..4),
