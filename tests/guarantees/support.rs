@@ -142,7 +142,7 @@ impl NodeProcess {
 
     /// Pushes a guest; its module's name.
     pub fn push(&self, guest: &[u8]) -> String {
-        let (status, answer) = self.http("POST", "/v1/modules", guest);
+        let (status, answer) = self.http("POST", "/v1/modules?wait_ms=60000", guest);
         assert!(status == 200 || status == 201, "{status}: {answer}");
         answer["module"].as_str().expect("a name").to_string()
     }

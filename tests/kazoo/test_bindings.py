@@ -22,7 +22,7 @@ BINDINGS = "/innkeeper/bindings"
 def push(node, name):
     """Pushes one of the guests that `make` built and returns the name it got."""
     module = pathlib.Path(os.environ["INNKEEPER_GUEST_MODULES"], f"{name}.wasm").read_bytes()
-    request = urllib.request.Request(f"http://{node.http}/v1/modules", data=module, method="POST")
+    request = urllib.request.Request(f"http://{node.http}/v1/modules?wait_ms=60000", data=module, method="POST")
     request.add_header("Authorization", "Basic " + base64.b64encode(SUPER[1].encode()).decode())
     with urllib.request.urlopen(request, timeout=60) as reply:
         return json.load(reply)["module"]

@@ -38,11 +38,85 @@ on_both! {
     paths_stay_inside
     errors_say_what_and_where
     the_lock_is_for_one
+    private_files_are_whole_and_bounded
     syncs_are_counted
 }
 
 fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> io::ErrorKind {
     result.expect_err("this must fail").kind()
+}
+
+fn private_files_are_whole_and_bounded<D: Disk>(disk: D) {
+    disk.create_private_folder("own").unwrap();
+    disk.create_private_folder("own").unwrap();
+    let missing = disk.read_private("own", "a", 10);
+    assert_eq!(kind(missing), io::ErrorKind::NotFound);
+    disk.write_private("own", "a", b"a longer text").unwrap();
+    disk.write_private("own", "a", b"text").unwrap();
+    assert_eq!(disk.read_private("own", "a", 4).unwrap(), b"text");
+    let longer = disk.read_private("own", "a", 3);
+    assert_eq!(kind(longer), io::ErrorKind::FileTooLarge);
+    assert_eq!(disk.list("own").unwrap(), ["a"]);
+    assert_eq!(
+        kind(disk.read_private("own", "../LOCK", 10)),
+        io::ErrorKind::InvalidInput
+    );
+    assert!(disk.write_private("nowhere", "a", b"").is_err());
+}
+
+/// What others own or may write to is not even read, whichever way it is reached.
+#[test]
+fn what_is_not_this_users_alone_is_refused() {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own");
+    Real::run(RealConfig::default(), |rt| async move {
+        let disk = rt.disk(folder.path()).unwrap();
+        disk.create_private_folder("own").unwrap();
+        disk.write_private("own", "a", b"text").unwrap();
+        let file = path.join("a");
+        let mode = |path: &std::path::Path, mode: u32| {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        let bits =
+            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((bits(&path), bits(&file)), (0o700, 0o600));
+        let refused = || {
+            let error = disk.read_private("own", "a", 10).expect_err("refused");
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+            error.to_string()
+        };
+        for others in [0o620, 0o602] {
+            mode(&file, others);
+            assert!(refused().contains("chmod go-w"));
+            mode(&file, 0o600);
+            mode(&path, others | 0o100);
+            assert!(refused().contains("chmod go-w"));
+            let written = disk.write_private("own", "b", b"");
+            assert_eq!(kind(written), io::ErrorKind::PermissionDenied);
+            assert_eq!(
+                kind(disk.create_private_folder("own")),
+                io::ErrorKind::PermissionDenied
+            );
+            mode(&path, 0o700);
+        }
+        // Reading does no harm.
+        mode(&file, 0o644);
+        assert_eq!(disk.read_private("own", "a", 10).unwrap(), b"text");
+        // Only root can give a file away.
+        if chown(&file, Some(12_345), None).is_ok() {
+            assert!(refused().contains("another user"));
+        }
+        let target = folder.path().join("target");
+        std::fs::write(&target, b"text").unwrap();
+        std::fs::remove_file(&file).unwrap();
+        symlink(&target, &file).unwrap();
+        assert!(refused().contains("symbolic link"));
+        std::fs::remove_dir_all(&path).unwrap();
+        symlink(folder.path(), &path).unwrap();
+        assert!(disk.read_private("own", "target", 10).is_err());
+    })
+    .expect("the threads start");
 }
 
 fn what_was_written_is_read<D: Disk>(disk: D) {

@@ -98,6 +98,10 @@ pub const COMMAND_ENVELOPE_BYTES: usize = 1024 * 1024;
 /// others.
 pub const COMPILE_PARALLEL_MIN: usize = 2;
 
+/// How long nobody may ask about a push until it is cancelled, in milliseconds, unless a node is
+/// told otherwise: whoever waits for it asks all the time.
+pub const PUSH_IDLE_MS: u64 = 10_000;
+
 /// The least memory of a child that compiles, in MiB: what the compiler takes for a small guest.
 pub const COMPILE_MEMORY_MIN_MIB: u64 = 64;
 
@@ -211,6 +215,9 @@ pub struct CompileSettings {
     /// [`COMPILE_PARALLEL_MIN`]. Modules that bindings wait for have one more place, which no push
     /// takes.
     pub parallel: usize,
+    /// How long nobody may ask about a push until it is cancelled, in milliseconds
+    /// (`--push-idle-ms`).
+    pub push_idle_ms: u64,
 }
 
 impl Default for CompileSettings {
@@ -220,6 +227,7 @@ impl Default for CompileSettings {
             memory_mib: 1024,
             cpu_s: 60,
             parallel: COMPILE_PARALLEL_MIN,
+            push_idle_ms: PUSH_IDLE_MS,
         }
     }
 }

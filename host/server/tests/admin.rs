@@ -437,14 +437,20 @@ fn each_wrong_document_gets_its_sentence() {
 #[test]
 fn what_is_no_module_is_refused_with_a_sentence() {
     let node = Administered::start();
-    let not_wasm = node.as_super("POST", "/v1/modules", b"hello").error(400);
+    let not_wasm = node
+        .as_super("POST", "/v1/modules?wait_ms=60000", b"hello")
+        .error(400);
     assert!(not_wasm.contains("not WebAssembly"), "{not_wasm}");
     let no_world = node
-        .socket("POST", "/v1/modules", b"\0asm\x01\0\0\0")
+        .socket("POST", "/v1/modules?wait_ms=60000", b"\0asm\x01\0\0\0")
         .error(400);
     assert!(no_world.contains("world"), "{no_world}");
     let broken = node
-        .socket("POST", "/v1/modules", b"\0asm\x01\0\0\0\xff\xff\xff")
+        .socket(
+            "POST",
+            "/v1/modules?wait_ms=60000",
+            b"\0asm\x01\0\0\0\xff\xff\xff",
+        )
         .error(400);
     assert!(broken.contains("component"), "{broken}");
     assert_eq!(
@@ -459,7 +465,9 @@ fn a_reaction_may_not_hold_its_view_for_ever() {
         return;
     };
     let node = Administered::start_with(|settings| settings.view_max_age_ms = 200);
-    let pushed = node.as_super("POST", "/v1/modules", &hostile).good();
+    let pushed = node
+        .as_super("POST", "/v1/modules?wait_ms=60000", &hostile)
+        .good();
     // Its fuel would last for minutes.
     let document = json!({
         "world": "recipe", "module": pushed["module"], "watch": ["/in"], "write": ["/out"],
@@ -486,14 +494,20 @@ fn a_module_is_pushed_bound_swapped_and_unbound() {
         return;
     };
     let node = Administered::start();
-    let pushed = node.as_super("POST", "/v1/modules", &range).good();
+    let pushed = node
+        .as_super("POST", "/v1/modules?wait_ms=60000", &range)
+        .good();
     assert_eq!(
         (&pushed["world"], &pushed["made_component"]),
         (&json!("assignor"), &json!(true))
     );
-    let again = node.socket("POST", "/v1/modules", &range).good();
+    let again = node
+        .socket("POST", "/v1/modules?wait_ms=60000", &range)
+        .good();
     assert_eq!(pushed, again);
-    let other = node.socket("POST", "/v1/modules", &sticky).good();
+    let other = node
+        .socket("POST", "/v1/modules?wait_ms=60000", &sticky)
+        .good();
     assert_ne!(pushed["module"], other["module"]);
 
     let document = json!({"world": "assignor", "module": pushed["module"], "config": {"a": 1}});

@@ -5,17 +5,24 @@
 
 #[path = "../../../tests/hostile/bombs.rs"]
 mod bombs;
+mod common;
 #[path = "../../../tests/guarantees/support.rs"]
 mod support;
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use serde_json::json;
+use common::{Client, Running, create, eventually, set};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use support::{NodeProcess, guest};
 
+/// So many functions take some 20 s to compile: no test waits for that.
+const SLOW: usize = 90_000;
+
 fn refused(node: &NodeProcess, module: &[u8]) -> String {
-    let (status, answer) = node.http("POST", "/v1/modules", module);
+    let (status, answer) = node.http("POST", "/v1/modules?wait_ms=60000", module);
     assert_eq!(status, 400, "{answer}");
     answer["error"].as_str().expect("a sentence").to_owned()
 }
@@ -150,6 +157,152 @@ fn what_another_engine_compiled_goes_at_the_start() {
 }
 
 #[test]
+fn a_push_is_answered_at_once_and_can_be_asked() {
+    let Some(range) = guest("range") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    let (status, begun) = node.http("POST", "/v1/modules", &range);
+    assert_eq!(status, 202, "{begun}");
+    let push = begun["push"].as_str().expect("a name").to_owned();
+    let ready = ask(&node, &push, "?wait_ms=60000");
+    assert_eq!(
+        (&ready["state"], &ready["world"]),
+        (&json!("ready"), &json!("assignor"))
+    );
+    assert_eq!(ready["made_component"], true);
+    // Ready at once now; and so is the component that was made, though it has another name.
+    let (status, again) = node.http("POST", "/v1/modules", &range);
+    assert_eq!((status, &again), (200, &ready));
+    assert_eq!(figure(&node, "modules_compiled"), 1);
+    // Broken, told by the state to one who asks, and by the status to one who waits.
+    let broken = b"\0asm\x01\0\0\0\xff\xff\xff";
+    let (status, begun) = node.http("POST", "/v1/modules", broken);
+    assert_eq!(status, 202, "{begun}");
+    let failed = ask(&node, begun["push"].as_str().unwrap(), "?wait_ms=60000");
+    assert_eq!(failed["state"], "failed");
+    assert_eq!(refused(&node, broken), failed["error"]);
+    let unknown = format!("/v1/pushes/sha256:{}", "07".repeat(32));
+    for (method, path) in [
+        ("GET", &*unknown),
+        ("DELETE", &unknown),
+        ("GET", "/v1/pushes/x"),
+    ] {
+        let (status, answer) = node.http(method, path, b"");
+        assert_eq!(status, 404, "{answer}");
+    }
+}
+
+#[test]
+fn a_slow_module_holds_up_nobody() {
+    let Some(range) = guest("range") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    let slow = begin(&node, &bombs::functions(SLOW));
+    let module = node.push(&range);
+    bind(&node, "range", &module);
+    let mut client = Client::connect(node.zookeeper, 30_000);
+    client.must(create("/a", b""));
+    assert_eq!(ask(&node, &slow, "")["state"], "compiling");
+    assert_eq!(children(&node).len(), 1);
+}
+
+#[test]
+fn a_cancelled_push_leaves_no_child() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start_with(folder.path(), &["--push-idle-ms", "200"]);
+    let bytes = bombs::functions(SLOW);
+    // Somebody says so.
+    let push = begin(&node, &bytes);
+    assert_eq!(children(&node).len(), 1);
+    let (_, cancelled) = node.http("DELETE", &format!("/v1/pushes/{push}"), b"");
+    assert_eq!(cancelled["state"], "cancelled");
+    eventually("the child is gone", || children(&node).is_empty());
+    // Nobody asks; who pushes again begins anew.
+    begin(&node, &bytes);
+    eventually("the child is gone", || children(&node).is_empty());
+    assert_eq!(ask(&node, &push, "")["state"], "cancelled");
+    assert_eq!(figure(&node, "modules_compiled"), 2);
+}
+
+#[test]
+fn the_same_bytes_pushed_twice_are_compiled_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    let bytes = bombs::functions(SLOW);
+    let push = begin(&node, &bytes);
+    assert_eq!(begin(&node, &bytes), push);
+    assert_eq!(figure(&node, "modules_compiled"), 1);
+    assert_eq!(children(&node).len(), 1);
+}
+
+#[test]
+fn who_interrupts_the_command_cancels_the_push() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    let file = folder.path().join("slow.wasm");
+    std::fs::write(&file, bombs::functions(SLOW)).unwrap();
+    let command = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
+        .args(["module", "push"])
+        .arg(&file)
+        .arg("--data")
+        .arg(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("it is compiled", || children(&node).len() == 1);
+    let pid = Pid::from_child(&command);
+    kill_process(pid, Signal::INT).unwrap();
+    let done = command.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("the push was interrupted"), "{said}");
+    eventually("the child is gone", || children(&node).is_empty());
+}
+
+#[test]
+fn only_authorizers_hold_back_clients_at_a_start() {
+    let Some(range) = guest("range") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    bind(&node, "range", &node.push(&range));
+    drop(node);
+    // As after an upgrade of the engine: everything is to be compiled, and that takes for ever.
+    std::fs::remove_dir_all(folder.path().join("compiled")).unwrap();
+    let program = folder.path().join("never");
+    std::fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let running = Running::start_in(folder, |settings| {
+        settings.compile.program = Some(program.clone());
+    });
+    running.client().must(create("/a", b""));
+    let core = running.node.as_ref().unwrap().core().clone();
+    eventually("it is being compiled", || {
+        core.figures.modules_compiled.get() == 1
+    });
+    running.client().must(set("/a", b"1"));
+    running.stop();
+}
+
+/// Begins a push and waits until a child works on it; the push's name.
+fn begin(node: &NodeProcess, module: &[u8]) -> String {
+    let (status, begun) = node.http("POST", "/v1/modules", module);
+    assert_eq!(status, 202, "{begun}");
+    let push = begun["push"].as_str().expect("a name").to_owned();
+    eventually("it is being compiled", || {
+        let shown = ask(node, &push, "");
+        shown["state"] == "compiling" && shown["since_ms"].as_u64().is_some()
+    });
+    eventually("a child is there", || !children(node).is_empty());
+    push
+}
+
+fn ask(node: &NodeProcess, push: &str, query: &str) -> Value {
+    let (status, shown) = node.http("GET", &format!("/v1/pushes/{push}{query}"), b"");
+    assert_eq!(status, 200, "{shown}");
+    shown
+}
+
+#[test]
 fn compiled_code_comes_from_two_places() {
     // Where each of these stands, but for the file that defines them; tests may make any.
     let rules = [
@@ -211,15 +364,6 @@ fn compiled(node: &NodeProcess) {
         figure(node, "modules_compiled") == 1
     });
     eventually("no child is left", || children(node).is_empty());
-}
-
-/// Waits until something holds.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = std::time::Instant::now() + support::PATIENCE;
-    while !holds() {
-        assert!(std::time::Instant::now() < until, "never: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
 }
 
 #[test]

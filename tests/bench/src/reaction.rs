@@ -134,8 +134,11 @@ async fn push(node: &Node, modules: &Path, name: &str) -> anyhow::Result<String>
     let path = modules.join(format!("{name}.wasm"));
     let module = std::fs::read(&path)
         .with_context(|| format!("{} is missing: run make guests", path.display()))?;
-    let answer: serde_json::Value =
-        serde_json::from_slice(&node.http("POST", "/v1/modules", &module).await?)?;
+    let answer: serde_json::Value = serde_json::from_slice(
+        &node
+            .http("POST", "/v1/modules?wait_ms=60000", &module)
+            .await?,
+    )?;
     answer["module"]
         .as_str()
         .map(str::to_owned)

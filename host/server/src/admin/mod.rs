@@ -13,7 +13,7 @@
 //!    is wrong: `{"error": "<one sentence>"}`.
 //!
 //! Bounds: `HTTP_PLACES` and `SOCKET_PLACES` connections, apart from each other, so that
-//! nobody on HTTP can shut out the socket; `PUSH_PLACES` modules at a time; a module's bytes
+//! nobody on HTTP can shut out the socket; `UPLOAD_PLACES` modules on their way at a time; a module's bytes
 //! by the sandbox's settings, other bodies by `MAX_DOCUMENT_BYTES` and `MAX_DATA_BYTES`.
 //! Times are in `serve`.
 
@@ -53,8 +53,8 @@ const METRICS_PLACES: u32 = 16;
 /// Connections of the admin socket at a time.
 const SOCKET_PLACES: u32 = 16;
 
-/// Modules that are being uploaded and compiled at a time.
-const PUSH_PLACES: usize = 2;
+/// Modules that are being uploaded at a time.
+const UPLOAD_PLACES: usize = 4;
 
 /// The most data of a znode that is written here, in bytes: what a client's frame could carry.
 const MAX_DATA_BYTES: usize = crate::settings::MAX_FRAME_BYTES;
@@ -79,7 +79,7 @@ pub struct Bound {
 struct Admin<R: Runtime> {
     core: Arc<Core<R>>,
     guests: Guests<R>,
-    pushes: Semaphore,
+    uploads: Semaphore,
 }
 
 /// Listens on the admin socket and serves both until the node stops. To be called when the node
@@ -97,7 +97,7 @@ pub(crate) async fn start<R: Runtime>(
     let admin = Arc::new(Admin {
         core: core.clone(),
         guests,
-        pushes: Semaphore::new(PUSH_PLACES),
+        uploads: Semaphore::new(UPLOAD_PLACES),
     });
     let runtime = core.runtime.clone();
     let limit = core

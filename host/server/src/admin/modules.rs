@@ -1,20 +1,20 @@
-//! `/v1/modules`: what was pushed, and pushing.
+//! `/v1/modules`: what was pushed, and pushing; `/v1/pushes`: how far a push is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use innkeeper_runtime::Runtime;
-use serde::Serialize;
+use innkeeper_tree::Digest;
+use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use super::input::read_body;
-use super::problem::Problem;
-
-/// How a core module begins; a component has another version in its header.
-const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+use super::input::{Asked, Named, read_body};
+use super::problem::{Problem, status_of_push};
+use crate::guests::{Push, PushState};
 
 /// The registered modules.
 #[derive(Serialize)]
@@ -51,9 +51,37 @@ pub(super) async fn list<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Json
     })
 }
 
+/// How long a push is waited for at most in one request, in milliseconds.
+const MAX_WAIT_MS: u64 = 60_000;
+
+/// `?wait_ms=`: how long the answer may wait for the push to be over; not at all without it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfPush {
+    wait_ms: Option<u64>,
+}
+
+/// How far a push is.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    /// Its name, for `/v1/pushes/`.
+    push: String,
+    /// waiting, compiling, ready, failed or cancelled.
+    state: &'static str,
+    /// Since when it is compiled, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since_ms: Option<u64>,
+    /// What bindings may name now.
+    #[serde(flatten)]
+    taken: Option<Taken>,
+    /// Why it came to nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
 /// A module that was taken.
 #[derive(Serialize)]
-pub(super) struct Taken {
+struct Taken {
     module: String,
     world: &'static str,
     size: u64,
@@ -61,23 +89,106 @@ pub(super) struct Taken {
     made_component: bool,
 }
 
+impl Shown {
+    fn of(push: Digest, state: PushState) -> Self {
+        let mut shown = Self {
+            push: push.to_string(),
+            state: "waiting",
+            since_ms: None,
+            taken: None,
+            error: None,
+        };
+        match state {
+            PushState::Waiting => {}
+            PushState::Compiling { since_ms } => {
+                shown.state = "compiling";
+                shown.since_ms = Some(since_ms);
+            }
+            PushState::Ready(taken) => {
+                shown.state = "ready";
+                shown.taken = Some(Taken {
+                    module: taken.digest.to_string(),
+                    world: taken.world.name(),
+                    size: taken.size,
+                    made_component: taken.made_component,
+                });
+            }
+            PushState::Failed(error) => {
+                shown.state = "failed";
+                shown.error = Some(error.to_string());
+            }
+            PushState::Cancelled => {
+                shown.state = "cancelled";
+                shown.error = Some(CANCELLED.to_owned());
+            }
+        }
+        shown
+    }
+}
+
+/// Why a cancelled push came to nothing.
+const CANCELLED: &str = "the push was cancelled: somebody said so, or nobody asked about it for a while; push the module again";
+
+/// Begins a push, and says how far it is: 202 while it is under way, 200 when it is ready, and
+/// an error's status if it came to nothing, so that `curl --fail` fails.
 pub(super) async fn push<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
+    Asked(asked): Asked<OfPush>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Taken>, Problem> {
-    let _place = admin
-        .pushes
+) -> Result<(StatusCode, Json<Shown>), Problem> {
+    let place = admin
+        .uploads
         .acquire()
         .await
         .map_err(|_| Problem::internal("the node is stopping; try again when it runs"))?;
     let pushed = read_body(&headers, body, admin.guests.module_bytes_max()).await?;
-    let made_component = pushed.starts_with(CORE_MODULE);
-    let taken = admin.guests.push(pushed.to_vec()).await?;
-    Ok(Json(Taken {
-        module: taken.digest.to_string(),
-        world: taken.world.name(),
-        size: taken.size,
-        made_component,
-    }))
+    drop(place);
+    let push = admin.guests.push(pushed)?;
+    let state = waited(&push, asked.wait_ms).await;
+    let status = match &state {
+        PushState::Waiting | PushState::Compiling { .. } => StatusCode::ACCEPTED,
+        PushState::Ready(_) => StatusCode::OK,
+        PushState::Failed(error) => status_of_push(error),
+        PushState::Cancelled => StatusCode::CONFLICT,
+    };
+    Ok((status, Json(Shown::of(push.id(), state))))
+}
+
+/// How far a push is; the state is the answer, whatever it is.
+pub(super) async fn show<R: Runtime>(
+    State(admin): State<Arc<Admin<R>>>,
+    Named(name): Named,
+    Asked(asked): Asked<OfPush>,
+) -> Result<Json<Shown>, Problem> {
+    let push = find(&admin, &name)?;
+    let state = waited(&push, asked.wait_ms).await;
+    Ok(Json(Shown::of(push.id(), state)))
+}
+
+/// Ends a push, unless it is over.
+pub(super) async fn cancel<R: Runtime>(
+    State(admin): State<Arc<Admin<R>>>,
+    Named(name): Named,
+) -> Result<Json<Shown>, Problem> {
+    let push = find(&admin, &name)?;
+    let state = push.cancel().await;
+    Ok(Json(Shown::of(push.id(), state)))
+}
+
+async fn waited<R: Runtime>(push: &Push<R>, wait_ms: Option<u64>) -> PushState {
+    match wait_ms.unwrap_or_default().min(MAX_WAIT_MS) {
+        0 => push.state(),
+        wait_ms => push.wait(Duration::from_millis(wait_ms)).await,
+    }
+}
+
+fn find<R: Runtime>(admin: &Admin<R>, name: &str) -> Result<Push<R>, Problem> {
+    let push = name.parse().ok().and_then(|id| admin.guests.find_push(id));
+    push.ok_or_else(|| {
+        let name: String = name.chars().take(80).collect();
+        Problem::missing(format!(
+            "there is no push `{name}`, or it was over long ago; see `innkeeper module list`"
+        ))
+    })
 }

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use innkeeper_proto::ErrorCode;
 use innkeeper_raft::{Refusal, Unavailable};
+use innkeeper_sandbox::ModuleError;
 use serde::Serialize;
 
 use crate::guests::PushError;
@@ -131,15 +132,18 @@ impl From<Unavailable> for Problem {
 
 impl From<PushError> for Problem {
     fn from(error: PushError) -> Self {
-        use innkeeper_sandbox::ModuleError;
-        let status = match &error {
-            PushError::Module(ModuleError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            PushError::Module(_) => StatusCode::BAD_REQUEST,
-            PushError::Folder { .. } => StatusCode::CONFLICT,
-            PushError::Propose(error) => status_of(error),
-            PushError::Host(_) => StatusCode::SERVICE_UNAVAILABLE,
-            PushError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::new(status, error.to_string())
+        Self::new(status_of_push(&error), error.to_string())
+    }
+}
+
+/// The status of a push that came to nothing.
+pub(super) fn status_of_push(error: &PushError) -> StatusCode {
+    match error {
+        PushError::Module(ModuleError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        PushError::Module(_) => StatusCode::BAD_REQUEST,
+        PushError::Folder { .. } => StatusCode::CONFLICT,
+        PushError::Propose(error) => status_of(error),
+        PushError::Busy { .. } | PushError::Host(_) => StatusCode::SERVICE_UNAVAILABLE,
+        PushError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

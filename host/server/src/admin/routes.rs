@@ -30,7 +30,9 @@ For anyone:
 
 For the super user (curl --user NAME:PASSWORD), and for anyone on the admin socket
 (curl --unix-socket DATA/admin.sock http://admin/...):
-  POST   /v1/modules                     push a module; the body is the .wasm file
+  POST   /v1/modules                     push a module; the body is the .wasm file; ?wait_ms=N
+  GET    /v1/pushes/ID                   how far a push is; ?wait_ms=N waits until it is over
+  DELETE /v1/pushes/ID                   cancel it
   PUT    /v1/bindings/NAME               write a document; ?wait=activated waits until it acts
   DELETE /v1/bindings/NAME
   GET    /v1/znodes?path=PATH            data, stat and ACL
@@ -85,6 +87,10 @@ pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
         );
     let trusted = Router::new()
         .route("/v1/modules", post(modules::push::<R>))
+        .route(
+            "/v1/pushes/{id}",
+            get(modules::show::<R>).delete(modules::cancel::<R>),
+        )
         .route(
             "/v1/bindings/{name}",
             put(bindings::set::<R>).delete(bindings::delete::<R>),

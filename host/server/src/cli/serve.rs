@@ -57,6 +57,9 @@ pub(super) struct ServeArgs {
     /// Pushed modules that are compiled at a time, at least 2 [default: 2]
     #[arg(long, value_name = "N")]
     compile_parallel: Option<usize>,
+    /// How long nobody may ask about a push until it is cancelled [default: 10000]
+    #[arg(long, value_name = "MS")]
+    push_idle_ms: Option<u64>,
 }
 
 /// Runs a node until the process is asked to end.
@@ -168,6 +171,9 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
             ));
         }
         compile.parallel = parallel;
+    }
+    if let Some(idle_ms) = args.push_idle_ms {
+        compile.push_idle_ms = idle_ms;
     }
     Ok(settings)
 }

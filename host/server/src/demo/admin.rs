@@ -19,6 +19,9 @@ use crate::embedded::Guest;
 /// How long an answer may take: compiling a guest on a busy machine is the longest.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long the node may say that it is still at it.
+const PUSH_PATIENCE: Duration = Duration::from_secs(50);
+
 /// The way to the node.
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
@@ -69,7 +72,11 @@ impl Admin {
             module: String,
         }
         let pushed: Pushed = self
-            .ask(Method::POST, "/v1/modules", Bytes::from_static(guest.bytes))
+            .ask(
+                Method::POST,
+                &format!("/v1/modules?wait_ms={}", PUSH_PATIENCE.as_millis()),
+                Bytes::from_static(guest.bytes),
+            )
             .await
             .with_context(|| format!("the guest `{}` cannot be pushed", guest.name))?;
         Ok(pushed.module)

@@ -50,6 +50,8 @@ impl<R: Runtime> Guests<R> {
             let names = std::mem::take(&mut *self.shared.changed.lock());
             if names.is_empty() {
                 if !self.heard(&self.shared.changed_bell).await {
+                    // Whatever is still being compiled has nobody to serve any more.
+                    self.shared.fetches.lock().clear();
                     return;
                 }
                 continue;

@@ -62,8 +62,11 @@ pub(super) enum Wanted {
 pub(super) enum Stage {
     /// Others are before it.
     Waiting,
-    /// A child works on it.
-    Compiling,
+    /// A child works on it, since this wall-clock time in milliseconds.
+    Compiling {
+        /// Since when.
+        since_ms: u64,
+    },
     /// It ended.
     Over(Result<Done, CompileError>),
 }
@@ -196,7 +199,9 @@ impl<R: Runtime> Compilations<R> {
                 }
             }
         };
-        running.stage.set(Stage::Compiling);
+        running.stage.set(Stage::Compiling {
+            since_ms: self.runtime.wall_ms(),
+        });
         self.compile(pushed).await
     }
 
@@ -306,7 +311,7 @@ impl<R: Runtime> Joined<R> {
         loop {
             match stage {
                 Stage::Over(result) => return result,
-                Stage::Waiting | Stage::Compiling => stage = self.changed().await,
+                Stage::Waiting | Stage::Compiling { .. } => stage = self.changed().await,
             }
         }
     }

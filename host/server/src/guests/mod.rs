@@ -25,6 +25,7 @@ mod dispatch;
 mod events;
 mod gate;
 mod modules;
+mod pushes;
 mod rate;
 mod report;
 
@@ -48,6 +49,7 @@ use crate::settings::CompileSettings;
 use crate::tickets::{ProposeError, Settled, Tickets};
 
 pub use modules::{PushError, Pushed};
+pub use pushes::{Push, PushState};
 pub use report::{BindingStatus, Breaker};
 
 use activation::Fetch;
@@ -55,6 +57,7 @@ use artifacts::Artifacts;
 use compile::Compilations;
 use gate::AuthorizerGate;
 use modules::ModuleCache;
+use pushes::Pushes;
 use rate::Rate;
 use report::Reports;
 
@@ -93,6 +96,8 @@ struct Shared<R: Runtime> {
     store: ModuleStore<R>,
     sandbox: Sandbox,
     modules: ModuleCache,
+    pushes: Pushes,
+    push_idle_ms: u64,
     figures: Arc<Figures>,
     artifacts: Artifacts<R>,
     compilations: Arc<Compilations<R>>,
@@ -157,6 +162,7 @@ impl<R: Runtime> Guests<R> {
             view_max_age,
         } = parts;
         let reports = Reports::default();
+        let push_idle_ms = compile.push_idle_ms;
         Guests {
             shared: Arc::new(Shared {
                 artifacts: Artifacts::new(disk, &sandbox.fingerprint()),
@@ -175,6 +181,8 @@ impl<R: Runtime> Guests<R> {
                 store,
                 sandbox,
                 modules: ModuleCache::default(),
+                pushes: Pushes::default(),
+                push_idle_ms,
                 reports,
                 changed: Mutex::default(),
                 changed_bell: Notify::new(),

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_runtime::{Role, Runtime};
 use innkeeper_sandbox::{Artifact, ArtifactError, Module, ModuleError};
@@ -15,6 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Guests;
 use super::compile::{CompileError, Wanted};
+use crate::hooks::Hooks;
 use crate::tickets::ProposeError;
 
 /// The compiled modules of this node. Bounded by the modules that bindings name: one that no
@@ -47,6 +47,8 @@ pub struct Pushed {
     pub world: World,
     /// Of the component, in bytes.
     pub size: u64,
+    /// Whether a core module was pushed, of which the component was made here.
+    pub made_component: bool,
 }
 
 /// Why a push came to nothing.
@@ -55,6 +57,14 @@ pub enum PushError {
     /// The file is no module.
     #[error(transparent)]
     Module(#[from] ModuleError),
+    /// Too many others wait.
+    #[error(
+        "{count} pushes are under way, which is as many, or as many bytes, as a node takes; push it again when they are over"
+    )]
+    Busy {
+        /// How many.
+        count: usize,
+    },
     /// The host could not compile it; it may be fine.
     #[error("the module could not be compiled: {0}; push it again later")]
     Host(String),
@@ -101,50 +111,6 @@ pub(crate) fn super_user() -> Vec<Identity> {
 }
 
 impl<R: Runtime> Guests<R> {
-    /// Takes a component or a core module: compiles it, stores it durably, registers its name.
-    /// Pushing the same bytes again is harmless.
-    pub async fn push(&self, pushed: Vec<u8>) -> Result<Pushed, PushError> {
-        let pushed = Bytes::from(pushed);
-        let bytes = innkeeper_sandbox::digest_of(&pushed);
-        let compilation = self
-            .shared
-            .compilations
-            .join(bytes, pushed.clone(), Wanted::ByPush);
-        let done = compilation.over().await?;
-        let component = done.made.unwrap_or(pushed);
-        let size = component.len() as u64;
-        let stored = self.shared.store.put(component).await;
-        let digest = stored.map_err(|error| PushError::Store(error.to_string()))?;
-        let module = self.load(digest, done.artifact).await?;
-        let taken = Pushed {
-            digest,
-            world: module.world(),
-            size,
-        };
-        self.ensure_folders().await?;
-        self.propose(|ticket| Operation::RegisterModule {
-            ticket,
-            digest: taken.digest,
-            size: taken.size,
-            world: taken.world,
-        })
-        .await?;
-        Ok(taken)
-    }
-
-    /// The registered modules, by digest.
-    pub fn modules(&self) -> Vec<Pushed> {
-        let view = self.shared.reader.view();
-        view.modules()
-            .iter()
-            .map(|(digest, info)| Pushed {
-                digest: *digest,
-                world: info.world,
-                size: info.size,
-            })
-            .collect()
-    }
-
     /// The compiled module of that name; loaded or compiled now where it is not yet. The error is a
     /// sentence for the binding's status.
     pub(super) async fn module(&self, digest: Digest) -> Result<Arc<Module>, String> {
@@ -265,8 +231,20 @@ impl<R: Runtime> Guests<R> {
         Arc::clone(kept)
     }
 
+    /// Has the bindings looked at again that name a module which has just come.
+    pub(super) fn look_again(&self, module: Digest) {
+        let view = self.shared.reader.view();
+        let naming = view.bindings().iter().filter(|binding| {
+            let active = binding.active.as_ref();
+            binding.wished.module == module
+                || active.is_some_and(|active| active.definition.module == module)
+        });
+        let names: Vec<_> = naming.map(|binding| Arc::clone(&binding.name)).collect();
+        self.changed(&names);
+    }
+
     /// Makes `/innkeeper` and `/innkeeper/bindings` where they are missing.
-    async fn ensure_folders(&self) -> Result<(), PushError> {
+    pub(super) async fn ensure_folders(&self) -> Result<(), PushError> {
         for folder in [path::INNKEEPER, path::BINDINGS] {
             if self.shared.reader.view().exists(folder).is_some() {
                 continue;

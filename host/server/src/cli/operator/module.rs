@@ -1,10 +1,13 @@
 //! `innkeeper module`.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use hyper::Method;
+use innkeeper_runtime::{Select2, select2};
+use innkeeper_tree::Digest;
 use serde_json::Value;
 
 use super::read_file;
@@ -53,9 +56,60 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
-/// Pushes a module and gives the node's answer.
+/// How long each question about a push waits for an answer, in milliseconds. What takes longer
+/// is told on stderr.
+const WAIT_MS: u64 = 1_000;
+
+/// Pushes a module and waits until bindings may name it; gives the node's answer. How far it is
+/// stands on stderr, if it takes longer than a moment. Who interrupts it cancels the push.
 pub(super) async fn push(remote: &Remote, module: Vec<u8>) -> Result<Value, AskError> {
-    remote.ask(Method::POST, "/v1/modules", module).await
+    let id = innkeeper_sandbox::digest_of(&module);
+    let pushing = follow(remote, module, &id);
+    match select2(pushing, remote.interrupted()).await {
+        Select2::First(done) => done,
+        Select2::Second(()) => {
+            // A node that has not got it yet knows of no push, and forgets what it got of it.
+            let target = format!("/v1/pushes/{id}");
+            let _ = remote.ask(Method::DELETE, &target, Vec::new()).await;
+            Err(AskError::Broken(
+                "the push was interrupted, and is cancelled".to_owned(),
+            ))
+        }
+    }
+}
+
+async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, AskError> {
+    let target = format!("/v1/modules?wait_ms={WAIT_MS}");
+    let mut push = remote.ask(Method::POST, &target, module).await?;
+    let mut told = String::new();
+    loop {
+        let state = text_of(&push, "state");
+        match state {
+            "ready" => return Ok(push),
+            "waiting" | "compiling" => {}
+            _ => {
+                return Err(AskError::Refused {
+                    status: 400,
+                    sentence: text_of(&push, "error").to_owned(),
+                });
+            }
+        }
+        // A script asks the node itself.
+        if told != state && io::stderr().is_terminal() {
+            eprintln!("innkeeper: {}", shown(state));
+            state.clone_into(&mut told);
+        }
+        let target = format!("/v1/pushes/{id}?wait_ms={WAIT_MS}");
+        push = remote.get(&target).await?;
+    }
+}
+
+/// How far a push is, for a person who waits.
+fn shown(state: &str) -> &'static str {
+    match state {
+        "waiting" => "the module waits until others are compiled; Ctrl-C cancels the push",
+        _ => "the node compiles the module; Ctrl-C cancels the push",
+    }
 }
 
 fn pushed(answer: &Value) -> String {

@@ -116,6 +116,11 @@ impl Remote {
         self.runtime.wall_ms()
     }
 
+    /// Waits until the user has had enough (Ctrl-C, or SIGTERM).
+    pub(super) fn interrupted(&self) -> impl Future<Output = ()> {
+        self.runtime.terminated()
+    }
+
     /// Asks for something to be read.
     pub(super) async fn get(&self, path: &str) -> Result<Value, AskError> {
         self.ask(Method::GET, path, Vec::new()).await
