@@ -47,6 +47,8 @@ all)
     (run activation-check "${server[@]}" --test swaps) || failed=1
     (run policy-check "${server[@]}" --test flips) || failed=1
     (run watch-lock "${server[@]}" --test watches) || failed=1
+    (run host-work-fuel -p innkeeper-sandbox --test host_work) || failed=1
+    (run host-work-deadline -p innkeeper-sandbox --test host_work) || failed=1
     (run compile-limits "${server[@]}" --test compile) || failed=1
     exit "$failed"
     ;;

@@ -3,7 +3,7 @@
 //! 1. A recipe calls `assign(name, request)`; the request is checked, because an assignor may
 //!    rely on its shape.
 //! 2. A fresh instance of the assignor's module runs under the limits of the assignor's own
-//!    binding.
+//!    binding; by the clock it has its own `time_ms`, and no longer than its caller has left.
 //! 3. Its answer is checked for length and range before the recipe sees it.
 
 use std::future::Future;
@@ -14,8 +14,11 @@ use innkeeper_tree::binding::Definition;
 use innkeeper_tree::{View, Zxid};
 
 use crate::budget::{Budget, LogLine, Usage};
+use crate::clock::{Outer, until};
 use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure};
+use crate::link::Configured;
+use crate::meter::Metered;
 
 pub use crate::wit::assignment::{Member, Request, Topic};
 
@@ -70,9 +73,17 @@ pub(crate) struct AssignorState {
     config: Arc<str>,
 }
 
-shared_imports!(AssignorState);
+impl Metered for AssignorState {
+    fn budget(&mut self) -> &mut Budget {
+        &mut self.budget
+    }
+}
 
-impl crate::wit::assignment::Host for AssignorState {}
+impl Configured for AssignorState {
+    fn config(&self) -> &Arc<str> {
+        &self.config
+    }
+}
 
 impl Sandbox {
     /// Asks an assignor. The request must have passed [`check_request`].
@@ -82,31 +93,58 @@ impl Sandbox {
         definition: &Definition,
         request: &Request,
     ) -> Result<Assignment, GuestFailure> {
+        let assigning = self.assign_within(module, definition, request, Outer::Nothing);
+        assigning.await.map_err(|unassigned| match unassigned {
+            Unassigned::Failed(failure) | Unassigned::CallerIsOver(failure) => failure,
+        })
+    }
+
+    /// As [`Sandbox::assign`]; for a recipe the call ends with the caller's time at the latest.
+    pub(crate) async fn assign_within(
+        &self,
+        module: &Module,
+        definition: &Definition,
+        request: &Request,
+        outer: Outer,
+    ) -> Result<Assignment, Unassigned> {
+        let failed = |kind, text: String| Unassigned::Failed(GuestFailure::new(kind, text));
         let Code::Assignor(pre) = &module.code else {
-            return Err(GuestFailure::new(
+            return Err(failed(
                 FailureKind::Host,
-                "the module is no assignor",
+                "the module is no assignor".to_string(),
             ));
         };
         let limits = &definition.limits;
-        let _slot = self.assignor_slot().await?;
+        let _slot = self.assignor_slot().await.map_err(Unassigned::Failed)?;
         let state = AssignorState {
-            budget: Budget::new(limits),
+            budget: self.budget(limits, outer),
             config: Arc::clone(&definition.config),
         };
-        let mut store = self.store(state, limits, |state| &mut state.budget)?;
-        let guest = pre
-            .instantiate_async(&mut store)
-            .await
-            .map_err(|error| GuestFailure::from_wasm(&error))?;
-        let answer = guest.call_assign(&mut store, request).await;
+        let mut store = self
+            .store(state, limits, |state| &mut state.budget)
+            .map_err(Unassigned::Failed)?;
+        let deadline = Arc::clone(store.data().budget.deadline());
+        let assigning = async {
+            let guest = pre.instantiate_async(&mut store).await?;
+            guest.call_assign(&mut store, request).await
+        };
+        let answer = until(&deadline, assigning).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let state = store.into_data();
-        let owners = answer
-            .map_err(|error| GuestFailure::from_wasm(&error))?
-            .map_err(|text| GuestFailure::new(FailureKind::Returned, text))?;
+        let answer = answer.and_then(|answer| match answer {
+            Ok(Ok(owners)) => Ok(owners),
+            Ok(Err(text)) => Err(GuestFailure::new(FailureKind::Returned, text)),
+            Err(error) => Err(GuestFailure::from_wasm(&error)),
+        });
+        let owners = answer.map_err(|failure| {
+            if failure.kind == FailureKind::Time && deadline.is_over_for_the_caller() {
+                Unassigned::CallerIsOver(failure)
+            } else {
+                Unassigned::Failed(failure)
+            }
+        })?;
         if (owners.len() * 4) as u64 > limits.output_bytes {
-            return Err(GuestFailure::new(
+            return Err(failed(
                 FailureKind::Output,
                 format!(
                     "its answer has more than {} bytes (limits.output_bytes)",
@@ -114,14 +152,21 @@ impl Sandbox {
                 ),
             ));
         }
-        check_answer(request, &owners)
-            .map_err(|text| GuestFailure::new(FailureKind::BadAnswer, text))?;
+        check_answer(request, &owners).map_err(|text| failed(FailureKind::BadAnswer, text))?;
         Ok(Assignment {
             owners,
             usage: state.budget.usage(fuel),
             logs: state.budget.logs,
         })
     }
+}
+
+/// Why a call of an assignor came to nothing.
+pub(crate) enum Unassigned {
+    /// The assignor failed.
+    Failed(GuestFailure),
+    /// The caller's time was up: nobody's failure but the caller's.
+    CallerIsOver(GuestFailure),
 }
 
 /// Resources of a request: topics must make up 0 … P-1.

@@ -18,11 +18,14 @@ use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
 use wasmtime::Store;
 
 use crate::budget::{Budget, LogLine, Usage};
+use crate::clock::{Outer, until};
 use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure, LimitPassed};
+use crate::link::Configured;
+use crate::meter::Metered;
 use crate::overlay::Overlay;
-use crate::reads;
-use crate::wit::{authorization, authorizer as wit, types};
+use crate::reads::Reads;
+use crate::wit::{authorization, authorizer as wit};
 
 pub use crate::wit::authorization::Operation;
 
@@ -80,7 +83,29 @@ pub(crate) struct AuthorizerState {
     policy: Option<Overlay>,
 }
 
-shared_imports!(AuthorizerState);
+impl Metered for AuthorizerState {
+    fn budget(&mut self) -> &mut Budget {
+        &mut self.budget
+    }
+}
+
+impl Configured for AuthorizerState {
+    fn config(&self) -> &Arc<str> {
+        &self.config
+    }
+}
+
+impl Reads for AuthorizerState {
+    /// The policy while `load` runs; a trap outside it.
+    fn overlay(&mut self) -> wasmtime::Result<&mut Overlay> {
+        self.policy.as_mut().ok_or_else(|| {
+            LimitPassed::raise(
+                FailureKind::Trap,
+                "it read policy outside load; a decision may depend on nothing but what load built and the request",
+            )
+        })
+    }
+}
 
 impl AuthorizerSet {
     /// A set with `workers` places; instances are made when first needed.
@@ -148,16 +173,18 @@ impl AuthorizerSet {
         self.sandbox
             .refuel(&mut instance.store, limits.fuel)
             .map_err(Undecided::Failed)?;
-        let answer = instance
-            .guest
-            .call_decide(&mut instance.store, &request)
-            .await;
+        let deadline = Arc::clone(instance.store.data().budget.deadline());
+        let deciding = instance.guest.call_decide(&mut instance.store, &request);
+        let answer = until(&deadline, deciding).await;
         let fuel = limits.fuel - instance.store.get_fuel().unwrap_or(0);
         let state = instance.store.data_mut();
         let usage = state.budget.usage(fuel);
         logs.append(&mut state.budget.logs);
-        // An instance that trapped is dropped here: nothing may be called in it again.
-        let answer = answer.map_err(|error| Undecided::Failed(GuestFailure::from_wasm(&error)))?;
+        // An instance that trapped or was cut off is dropped here: nothing may be called in it
+        // again.
+        let answer = answer
+            .map_err(Undecided::Failed)?
+            .map_err(|error| Undecided::Failed(GuestFailure::from_wasm(&error)))?;
         instance.calls += 1;
         if instance.calls < self.sandbox.settings().authorizer_calls_max {
             *place = Some(instance);
@@ -199,7 +226,7 @@ impl AuthorizerSet {
         }
         let limits = &self.definition.limits;
         let state = AuthorizerState {
-            budget: Budget::new(limits),
+            budget: self.sandbox.budget(limits, Outer::Nothing),
             config: Arc::clone(&self.definition.config),
             policy: Some(Overlay::new(
                 view,
@@ -213,17 +240,20 @@ impl AuthorizerSet {
             .store(state, limits, |state| &mut state.budget)
             .map_err(failed)?;
         let from_wasm = |error: wasmtime::Error| failed(GuestFailure::from_wasm(&error));
-        let guest = pre.instantiate_async(&mut store).await.map_err(from_wasm)?;
-        guest
-            .call_load(&mut store)
-            .await
-            .map_err(from_wasm)?
-            .map_err(|text| {
-                failed(GuestFailure::new(
-                    FailureKind::Returned,
-                    format!("load: {text}"),
-                ))
-            })?;
+        let deadline = Arc::clone(store.data().budget.deadline());
+        let loading = async {
+            let guest = pre.instantiate_async(&mut store).await?;
+            let loaded = guest.call_load(&mut store).await?;
+            Ok((guest, loaded))
+        };
+        let loaded = until(&deadline, loading).await.map_err(failed)?;
+        let (guest, loaded) = loaded.map_err(from_wasm)?;
+        loaded.map_err(|text| {
+            failed(GuestFailure::new(
+                FailureKind::Returned,
+                format!("load: {text}"),
+            ))
+        })?;
         let state = store.data_mut();
         // From here on decisions depend on nothing but what was loaded; the view is let go.
         state.policy = None;
@@ -243,44 +273,5 @@ impl AuthorizerSet {
         view.bindings().get(&self.binding).is_some_and(|binding| {
             binding.active.is_some() && binding.policy_zxid == self.policy_zxid
         })
-    }
-}
-
-impl AuthorizerState {
-    /// The policy while `load` runs; a trap outside it.
-    fn policy(&mut self) -> wasmtime::Result<(&mut Budget, &mut Overlay)> {
-        match &mut self.policy {
-            Some(policy) => Ok((&mut self.budget, policy)),
-            None => Err(LimitPassed::raise(
-                FailureKind::Trap,
-                "it read policy outside load; a decision may depend on nothing but what load built and the request",
-            )),
-        }
-    }
-}
-
-impl types::Host for AuthorizerState {}
-impl authorization::Host for AuthorizerState {}
-
-impl wit::innkeeper::guest::policy::Host for AuthorizerState {
-    fn get(
-        &mut self,
-        path: String,
-    ) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
-        let (budget, policy) = self.policy()?;
-        reads::answer(reads::get(budget, policy, path))
-    }
-
-    fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
-        let (budget, policy) = self.policy()?;
-        reads::answer(reads::children(budget, policy, &path))
-    }
-
-    fn scan(
-        &mut self,
-        prefix: String,
-    ) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
-        let (budget, policy) = self.policy()?;
-        reads::answer(reads::scan(budget, policy, &prefix))
     }
 }

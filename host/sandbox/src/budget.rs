@@ -1,12 +1,15 @@
-//! The bounds of one invocation, and the meter that every host call passes.
+//! The account of one invocation: what it used, and what it may use beside fuel.
 //!
-//! Fuel bounds what the guest computes; it does not charge what the host does for it, so host
-//! calls are counted and their bytes added up apart (design, guests 11). Memory is summed over
-//! all memories of the store, because wasmtime's own limits count each by itself.
+//! Fuel stands in the store; host calls take theirs from it ([`crate::meter`]) and are counted
+//! here as well, with the bytes that cross. Memory is summed over all memories of the store,
+//! because wasmtime's own limits count each by itself.
+
+use std::sync::Arc;
 
 use innkeeper_tree::binding::Limits;
 use wasmtime::ResourceLimiter;
 
+use crate::clock::Deadline;
 use crate::failure::{FailureKind, LimitPassed};
 
 /// Table elements of all tables of one store: enough for the function tables of large
@@ -47,7 +50,7 @@ pub struct LogLine {
 /// What one invocation used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Fuel consumed, about one per Wasm instruction.
+    /// Fuel consumed: about one per Wasm instruction, and what host calls cost.
     pub fuel: u64,
     /// Host calls made.
     pub host_calls: u64,
@@ -64,6 +67,10 @@ pub struct Usage {
 /// The running account of one store.
 pub(crate) struct Budget {
     limits: Limits,
+    deadline: Arc<Deadline>,
+    /// Fuel after which others are let run, and what was left when they last were.
+    turn_fuel: u64,
+    turn_from: u64,
     memory_bytes: usize,
     table_elements: usize,
     usage: Usage,
@@ -71,14 +78,34 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) fn new(limits: &Limits) -> Budget {
+    pub(crate) fn new(limits: &Limits, deadline: Deadline, turn_fuel: u64) -> Budget {
         Budget {
             limits: *limits,
+            deadline: Arc::new(deadline),
+            turn_fuel,
+            turn_from: limits.fuel,
             memory_bytes: 0,
             table_elements: 0,
             usage: Usage::default(),
             logs: Vec::new(),
         }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn deadline(&self) -> &Arc<Deadline> {
+        &self.deadline
+    }
+
+    /// Has the guest, its host calls included, run for so long that others should? Says so once.
+    pub(crate) fn is_turn_over(&mut self, fuel_left: u64) -> bool {
+        let is_over = self.turn_from.saturating_sub(fuel_left) >= self.turn_fuel;
+        if is_over {
+            self.turn_from = fuel_left;
+        }
+        is_over
     }
 
     /// Charges one host call, or one entry of a bulk call, with the bytes that the guest hands
@@ -107,8 +134,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Charges bytes that the host hands to the guest: what reads cost the host, which fuel
-    /// does not see. One result has to fit into the guest's memory anyway; this bounds what
+    /// Charges bytes that the host hands to the guest. One result has to fit into the guest's memory anyway; this bounds what
     /// the host copies before that shows, and the sum over one invocation.
     pub(crate) fn charge_result(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.usage.input_bytes += bytes as u64;
@@ -130,6 +156,7 @@ impl Budget {
             memory_bytes: self.memory_bytes,
             ..Usage::default()
         };
+        self.turn_from = self.limits.fuel;
         self.logs.clear();
     }
 

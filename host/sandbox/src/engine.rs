@@ -10,15 +10,17 @@ use innkeeper_tree::binding::Limits;
 use innkeeper_tree::{Digest, World};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::artifact::{self, Artifact, ArtifactError};
 use crate::assignor::AssignorState;
 use crate::authorizer::AuthorizerState;
 use crate::budget::Budget;
+use crate::clock::{Deadline, Outer};
 use crate::compile::Compiler;
 use crate::failure::{FailureKind, GuestFailure, ModuleError};
+use crate::link;
 use crate::recipe::RecipeState;
 use crate::settings::Settings;
 use crate::wit;
@@ -165,6 +167,13 @@ impl Sandbox {
         slot(&self.shared.authorizer_slots).await
     }
 
+    /// The account of an invocation that has not begun.
+    pub(crate) fn budget(&self, limits: &Limits, outer: Outer) -> Budget {
+        let settings = &self.shared.settings;
+        let deadline = Deadline::new(&settings.clock, limits.time_ms, outer);
+        Budget::new(limits, deadline, settings.yield_fuel)
+    }
+
     /// A store with its limits and fuel set.
     pub(crate) fn store<T: Send + 'static>(
         &self,
@@ -192,13 +201,11 @@ impl Sandbox {
 impl Linkers {
     pub(crate) fn new(engine: &Engine) -> Result<Linkers, wasmtime::Error> {
         let mut recipes = Linker::new(engine);
-        wit::recipe::Recipe::add_to_linker::<_, HasSelf<_>>(&mut recipes, |state| state)?;
+        link::recipes(&mut recipes)?;
         let mut assignors = Linker::new(engine);
-        wit::assignor::Assignor::add_to_linker::<_, HasSelf<_>>(&mut assignors, |state| state)?;
+        link::assignors(&mut assignors)?;
         let mut authorizers = Linker::new(engine);
-        wit::authorizer::Authorizer::add_to_linker::<_, HasSelf<_>>(&mut authorizers, |state| {
-            state
-        })?;
+        link::authorizers(&mut authorizers)?;
         Ok(Linkers {
             recipes,
             assignors,

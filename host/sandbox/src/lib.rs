@@ -10,28 +10,30 @@
 //!   the log nor sockets: nothing that a guest does has an effect before the server proposes
 //!   the transaction.
 //! - Guests never run inside apply.
+//! - What the host does for a guest costs its fuel (`meter`), and no invocation outlasts its
+//!   time (`clock`).
 //! - An instance is reset by discarding it. A recipe or an assignor gets a fresh store for
 //!   each call; an authorizer's instance is dropped at its first trap.
 //! - Compiled code is loaded in one place (`artifact`), and only what this node's own compiling
 //!   process made, out of its pipe or out of a folder that only this node's user can write: what
 //!   comes from outside is WebAssembly, and is compiled here.
 
-// First: its macro is used by the modules below.
-#[macro_use]
-mod imports;
-
 mod artifact;
 mod assignor;
 mod authorizer;
 mod budget;
+mod clock;
 mod compile;
 mod engine;
 mod failure;
+mod link;
+mod meter;
 mod overlay;
 mod reads;
 mod recipe;
 mod settings;
 mod wit;
+mod writes;
 
 pub use artifact::{ARTIFACT_BYTES_MAX, Artifact, ArtifactError};
 pub use assignor::{
@@ -40,6 +42,7 @@ pub use assignor::{
 };
 pub use authorizer::{AuthorizerSet, Decided, Decision, Operation, Undecided};
 pub use budget::{LogLevel, LogLine, Usage};
+pub use clock::Clock;
 pub use compile::{
     Answer, BadAnswer, Done, Job, Measure, check_pushed, compile_from, is_core_module,
 };

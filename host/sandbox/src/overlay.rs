@@ -33,6 +33,9 @@ pub(crate) use weight::Weight;
 
 use crate::engine::Sandbox;
 
+/// Fuel for a segment of a pattern that is compared with one of a path.
+const PATTERN_SEGMENT: u64 = 6;
+
 /// Why an operation of a guest failed: `types.error` of the WIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpError {
@@ -101,6 +104,9 @@ pub(crate) struct Overlay {
     definition: Arc<Definition>,
     sandbox: Sandbox,
     now_ms: u64,
+    /// How many patterns grant something, and how many segments they have, with one more each.
+    patterns: u64,
+    grants: u64,
     weight: Weight,
     reads: Vec<Read>,
     /// Which kinds of reads of a path are in `reads`.
@@ -159,7 +165,17 @@ impl Overlay {
         sandbox: Sandbox,
         now_ms: u64,
     ) -> Overlay {
+        let granting = [
+            &definition.read,
+            &definition.watch,
+            &definition.write,
+            &definition.policy,
+        ];
+        let granting = granting.into_iter().flatten();
+        let segments = granting.clone().map(|pattern| 1 + depth(pattern.as_str()));
         Overlay {
+            patterns: granting.count() as u64,
+            grants: segments.sum(),
             weight: Weight::new(&definition.limits),
             view,
             definition,
@@ -174,6 +190,14 @@ impl Overlay {
             acks: Vec::new(),
             called: BTreeMap::new(),
         }
+    }
+
+    /// The fuel that it takes to see whether a path is one and is granted: each byte of it is
+    /// looked at, and each pattern of the binding, up to as many segments as both have.
+    pub(crate) fn judging(&self, path: &str) -> u64 {
+        let bytes = path.len() as u64;
+        let patterns = self.grants.min(self.patterns * (1 + depth(path)));
+        bytes + PATTERN_SEGMENT * patterns
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -523,6 +547,11 @@ impl Overlay {
             seen.stat.pzxid = 0;
         }
     }
+}
+
+/// A path's or a pattern's slashes: how many segments it has.
+fn depth(path: &str) -> u64 {
+    path.bytes().filter(|byte| *byte == b'/').count() as u64
 }
 
 /// Child creates that a znode has seen: the next sequence number. ZooKeeper exports creates

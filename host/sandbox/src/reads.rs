@@ -1,19 +1,34 @@
 //! Reads that recipes and authorizers have in common: charged, looked up, told.
 //!
-//! An `Err` of the outer result is a trap (a limit was passed), of the inner one the guest's to
-//! handle.
+//! Whatever may be large is found and copied in runs, each of which is charged before or as it
+//! is done ([`crate::meter`]). An `Err` of the outer result is a trap (a limit was passed), of
+//! the inner one the guest's to handle.
 
 use bytes::Bytes;
 use innkeeper_proto::Stat;
+use wasmtime::StoreContextMut;
 
-use crate::budget::Budget;
+use crate::meter::{self, CHILD, ENTRY, Metered, ZNODE, afford, enter, work};
 use crate::overlay::{Done, OpError, Overlay, Seen, Step, Stop};
 use crate::wit::types;
 
-type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+/// Data that crosses in one piece, in bytes; more is copied piece by piece.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Names that are told between two looks at the clock.
+const NAMES_PER_RUN: usize = 1_024;
+
+/// What a host function of the WIT's `result<T, error>` returns.
+pub(crate) type Told<T> = wasmtime::Result<(Result<T, types::Error>,)>;
+
+/// A store's state with a transaction in progress.
+pub(crate) trait Reads: Metered {
+    /// The transaction; a trap where there is none.
+    fn overlay(&mut self) -> wasmtime::Result<&mut Overlay>;
+}
 
 /// What the guest is told, or the trap that ends it.
-pub(crate) fn answer<T>(done: Done<T>) -> Answer<T> {
+pub(crate) fn answer<T>(done: Done<T>) -> wasmtime::Result<Result<T, types::Error>> {
     match done {
         Ok(value) => Ok(Ok(value)),
         Err(Stop::Op(failed)) => Ok(Err(error(failed))),
@@ -21,58 +36,157 @@ pub(crate) fn answer<T>(done: Done<T>) -> Answer<T> {
     }
 }
 
-pub(crate) fn get(
-    budget: &mut Budget,
-    overlay: &mut Overlay,
-    path: String,
-) -> Done<Option<types::Znode>> {
-    budget.charge(path.len())?;
-    let Some(seen) = overlay.get(&path)? else {
-        return Ok(None);
-    };
-    budget.charge_result(seen.data.as_ref().map_or(0, Bytes::len))?;
-    Ok(Some(znode(path, seen)))
+/// As [`answer`], for a host function to return.
+pub(crate) fn told<T>(done: Done<T>) -> Told<T> {
+    Ok((answer(done)?,))
 }
 
-pub(crate) fn children(
-    budget: &mut Budget,
-    overlay: &mut Overlay,
+/// Begins a host call about one path, or such an entry of a bulk call.
+pub(crate) async fn enter_at<T: Reads>(
+    store: &mut StoreContextMut<'_, T>,
+    call: &'static str,
     path: &str,
-) -> Done<Vec<String>> {
-    budget.charge(path.len())?;
-    let (mut names, _) = overlay.children(path)?;
-    while overlay.run(&mut names).is_some() {}
-    let names = names.into_names();
-    budget.charge_result(names.iter().map(String::len).sum())?;
-    Ok(names)
+    handed_over: usize,
+) -> wasmtime::Result<()> {
+    let judging = store.data_mut().overlay()?.judging(path);
+    enter(store, call, handed_over, judging).await
 }
 
-pub(crate) fn scan(
-    budget: &mut Budget,
-    overlay: &mut Overlay,
+/// The host function `get`.
+pub(crate) async fn get<T: Reads>(
+    mut store: StoreContextMut<'_, T>,
+    path: String,
+) -> Told<Option<types::Znode>> {
+    let handed_over = path.len();
+    told(get_one(&mut store, "get", path, handed_over).await)
+}
+
+/// The host function `get-many`.
+pub(crate) async fn get_many<T: Reads>(
+    mut store: StoreContextMut<'_, T>,
+    names: Vec<String>,
+) -> Told<Vec<Option<types::Znode>>> {
+    told(get_all(&mut store, names).await)
+}
+
+async fn get_all<T: Reads>(
+    store: &mut StoreContextMut<'_, T>,
+    names: Vec<String>,
+) -> Done<Vec<Option<types::Znode>>> {
+    // What was lifted is paid for, even if the first path is none.
+    let handed_over = names.iter().map(String::len).sum();
+    let lifted = ENTRY * names.len() as u64;
+    enter(store, "get-many", handed_over, lifted).await?;
+    let mut found = Vec::new();
+    for path in names {
+        work(store, "get-many", ZNODE).await?;
+        found.push(get_one(store, "get-many", path, 0).await?);
+    }
+    Ok(found)
+}
+
+async fn get_one<T: Reads>(
+    store: &mut StoreContextMut<'_, T>,
+    call: &'static str,
+    path: String,
+    handed_over: usize,
+) -> Done<Option<types::Znode>> {
+    enter_at(store, call, &path, handed_over).await?;
+    match store.data_mut().overlay()?.get(&path)? {
+        Some(seen) => Ok(Some(znode(store, call, path, seen).await?)),
+        None => Ok(None),
+    }
+}
+
+/// The host function `children`.
+pub(crate) async fn children<T: Reads>(
+    mut store: StoreContextMut<'_, T>,
+    path: String,
+) -> Told<Vec<String>> {
+    told(list(&mut store, &path).await)
+}
+
+async fn list<T: Reads>(store: &mut StoreContextMut<'_, T>, path: &str) -> Done<Vec<String>> {
+    const CALL: &str = "children";
+    enter_at(store, CALL, path, path.len()).await?;
+    let (mut names, count) = store.data_mut().overlay()?.children(path)?;
+    afford(store, CALL, CHILD * count as u64)?;
+    while let Some(looked_at) = store.data_mut().overlay()?.run(&mut names) {
+        work(store, CALL, CHILD * looked_at as u64).await?;
+    }
+    let mut told = Vec::new();
+    let mut bytes = 0;
+    for name in names.into_names() {
+        bytes += name.len();
+        told.push(name);
+        if told.len().is_multiple_of(NAMES_PER_RUN) {
+            hand_over(store, CALL, bytes).await?;
+            bytes = 0;
+        }
+    }
+    hand_over(store, CALL, bytes).await?;
+    Ok(told)
+}
+
+/// The host function `scan`.
+pub(crate) async fn scan<T: Reads>(
+    mut store: StoreContextMut<'_, T>,
+    prefix: String,
+) -> Told<Vec<types::Znode>> {
+    told(scan_all(&mut store, &prefix).await)
+}
+
+async fn scan_all<T: Reads>(
+    store: &mut StoreContextMut<'_, T>,
     prefix: &str,
 ) -> Done<Vec<types::Znode>> {
-    budget.charge(prefix.len())?;
-    let mut scan = overlay.scan(prefix)?;
+    const CALL: &str = "scan";
+    enter_at(store, CALL, prefix, prefix.len()).await?;
+    let mut scan = store.data_mut().overlay()?.scan(prefix)?;
     let mut found = Vec::new();
     loop {
-        match overlay.step(&mut scan) {
+        match store.data_mut().overlay()?.step(&mut scan) {
             Step::Found(path, seen) => {
-                budget.charge_result(path.len() + seen.data.as_ref().map_or(0, Bytes::len))?;
-                found.push(znode(path, seen));
+                work(store, CALL, ZNODE).await?;
+                hand_over(store, CALL, path.len()).await?;
+                found.push(znode(store, CALL, path, seen).await?);
             }
-            Step::Looked(places) => debug_assert!(places > 0),
+            Step::Looked(places) => work(store, CALL, CHILD * places as u64).await?,
             Step::End => return Ok(found),
         }
     }
 }
 
-fn znode(path: String, seen: Seen) -> types::Znode {
-    types::Znode {
-        path,
-        data: seen.data.map(Vec::from).unwrap_or_default(),
-        stat: stat(seen.stat),
+/// Charges bytes that the guest is handed.
+async fn hand_over<T: Metered>(
+    store: &mut StoreContextMut<'_, T>,
+    call: &'static str,
+    bytes: usize,
+) -> wasmtime::Result<()> {
+    store.data_mut().budget().charge_result(bytes)?;
+    match meter::bytes(bytes) {
+        0 => Ok(()),
+        fuel => work(store, call, fuel).await,
     }
+}
+
+async fn znode<T: Metered>(
+    store: &mut StoreContextMut<'_, T>,
+    call: &'static str,
+    path: String,
+    seen: Seen,
+) -> wasmtime::Result<types::Znode> {
+    let bytes: Bytes = seen.data.unwrap_or_default();
+    let mut data = Vec::with_capacity(bytes.len());
+    for piece in bytes.chunks(PIECE_BYTES) {
+        hand_over(store, call, piece.len()).await?;
+        data.extend_from_slice(piece);
+    }
+    Ok(types::Znode {
+        path,
+        data,
+        stat: stat(seen.stat),
+    })
 }
 
 pub(crate) fn stat(stat: Stat) -> types::Stat {

@@ -8,19 +8,24 @@
 //!    [`GuestFailure`] and leaves no trace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use innkeeper_proto::{Acl, Perms, Stat};
 use innkeeper_tree::binding::{Definition, Limits};
 use innkeeper_tree::queue::Kinds;
 use innkeeper_tree::{QueueEntry, Transaction, View, Zxid};
+use wasmtime::StoreContextMut;
 
-use crate::assignor::{Assignors, Unavailable, check_request};
+use crate::assignor::{Assignors, Unassigned, Unavailable, check_request};
 use crate::budget::{Budget, LogLine, Usage};
+use crate::clock::{Outer, until};
 use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure};
-use crate::overlay::{CreateOptions, Done, Overlay, Weight};
-use crate::reads::{self, answer, stat};
-use crate::wit::{assignment, assignors, events as wit, transaction, types};
+use crate::link::Configured;
+use crate::meter::{self, ASSIGN, Metered, enter, work};
+use crate::overlay::{Overlay, Weight};
+use crate::reads::Reads;
+use crate::wit::assignors::AssignError;
+use crate::wit::{assignment, events as wit};
 
 /// What a reaction starts from.
 pub struct Invocation {
@@ -32,6 +37,9 @@ pub struct Invocation {
     pub definition: Arc<Definition>,
     /// What the guest reads.
     pub view: View,
+    /// How long the reaction may hold it, what it waits for included: what a view alone can see
+    /// stays in memory.
+    pub view_max_age: Duration,
     /// What it reacts to; taken before the view. At least one.
     pub events: Vec<QueueEntry>,
     /// The reaction's time, in milliseconds since 1970.
@@ -71,8 +79,6 @@ pub(crate) struct RecipeState {
     assignor_failures: Vec<(String, GuestFailure)>,
 }
 
-shared_imports!(RecipeState);
-
 impl Sandbox {
     /// Runs one reaction.
     pub async fn react(
@@ -98,6 +104,7 @@ impl Sandbox {
             activation,
             definition,
             view,
+            view_max_age,
             events,
             now_ms,
         } = invocation;
@@ -110,7 +117,7 @@ impl Sandbox {
             .begin(&binding, events.iter().map(QueueEntry::ack).collect())
             .map_err(|error| bare(GuestFailure::from_wasm(&error)))?;
         let state = RecipeState {
-            budget: Budget::new(&limits),
+            budget: self.budget(&limits, Outer::View(view_max_age)),
             config,
             overlay,
             sandbox: self.clone(),
@@ -121,15 +128,18 @@ impl Sandbox {
             .store(state, &limits, |state| &mut state.budget)
             .map_err(bare)?;
         let told: Vec<wit::Event> = events.iter().map(tell).collect();
-        let returned = match pre.instantiate_async(&mut store).await {
-            Ok(guest) => guest.call_react(&mut store, &told).await,
-            Err(error) => Err(error),
+        let deadline = Arc::clone(store.data().budget.deadline());
+        let reacting = async {
+            let guest = pre.instantiate_async(&mut store).await?;
+            guest.call_react(&mut store, &told).await
         };
+        // A reaction that is cut off is dropped here, and what it did is still in the store.
+        let returned = until(&deadline, reacting).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let state = store.into_data();
         let usage = state.budget.usage(fuel);
         let failure = match returned {
-            Ok(Ok(())) => {
+            Ok(Ok(Ok(()))) => {
                 let depth = events
                     .iter()
                     .map(QueueEntry::depth)
@@ -143,8 +153,9 @@ impl Sandbox {
                     assignor_failures: state.assignor_failures,
                 });
             }
-            Ok(Err(text)) => GuestFailure::new(FailureKind::Returned, text),
-            Err(error) => GuestFailure::from_wasm(&error),
+            Ok(Ok(Err(text))) => GuestFailure::new(FailureKind::Returned, text),
+            Ok(Err(error)) => GuestFailure::from_wasm(&error),
+            Err(cut_off) => cut_off,
         };
         Err(FailedReaction {
             failure,
@@ -204,191 +215,94 @@ fn tell(entry: &QueueEntry) -> wit::Event {
     }
 }
 
-impl RecipeState {
-    fn one(&mut self, write: transaction::Write) -> Done<()> {
-        match write {
-            transaction::Write::Create(w) => self.create(&w.path, w.data, w.options).map(drop),
-            transaction::Write::Set(w) => self.set(&w.path, w.data, w.version).map(drop),
-            transaction::Write::Delete(w) => self.delete(&w.path, w.version),
-        }
-    }
-
-    fn create(
-        &mut self,
-        path: &str,
-        data: Vec<u8>,
-        how: transaction::CreateOptions,
-    ) -> Done<String> {
-        self.budget
-            .charge(path.len() + data.len() + acl_bytes(&how))?;
-        self.overlay.create(path, data.into(), options(how))
-    }
-
-    fn set(&mut self, path: &str, data: Vec<u8>, version: Option<i32>) -> Done<Stat> {
-        self.budget.charge(path.len() + data.len())?;
-        self.overlay.set(path, data.into(), version)
-    }
-
-    fn delete(&mut self, path: &str, version: Option<i32>) -> Done<()> {
-        self.budget.charge(path.len())?;
-        self.overlay.delete(path, version)
-    }
-
-    fn get(&mut self, path: String) -> Done<Option<types::Znode>> {
-        reads::get(&mut self.budget, &mut self.overlay, path)
-    }
-
-    fn exists(&mut self, path: &str) -> Done<Option<Stat>> {
-        self.budget.charge(path.len())?;
-        self.overlay.exists(path)
-    }
-
-    fn owner(&mut self, path: &str) -> Done<Option<u64>> {
-        self.budget.charge(path.len())?;
-        self.overlay.owner(path)
+impl Metered for RecipeState {
+    fn budget(&mut self) -> &mut Budget {
+        &mut self.budget
     }
 }
 
-impl types::Host for RecipeState {}
-impl wit::Host for RecipeState {}
-impl assignment::Host for RecipeState {}
-
-impl transaction::Host for RecipeState {
-    fn get(
-        &mut self,
-        path: String,
-    ) -> wasmtime::Result<Result<Option<types::Znode>, types::Error>> {
-        answer(RecipeState::get(self, path))
-    }
-
-    fn get_many(
-        &mut self,
-        names: Vec<String>,
-    ) -> wasmtime::Result<Result<Vec<Option<types::Znode>>, types::Error>> {
-        let found = names.into_iter().map(|path| RecipeState::get(self, path));
-        answer(found.collect())
-    }
-
-    fn exists(
-        &mut self,
-        path: String,
-    ) -> wasmtime::Result<Result<Option<types::Stat>, types::Error>> {
-        answer(RecipeState::exists(self, &path).map(|seen| seen.map(stat)))
-    }
-
-    fn children(&mut self, path: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
-        answer(reads::children(&mut self.budget, &mut self.overlay, &path))
-    }
-
-    fn scan(
-        &mut self,
-        prefix: String,
-    ) -> wasmtime::Result<Result<Vec<types::Znode>, types::Error>> {
-        answer(reads::scan(&mut self.budget, &mut self.overlay, &prefix))
-    }
-
-    fn owner(&mut self, path: String) -> wasmtime::Result<Result<Option<u64>, types::Error>> {
-        answer(RecipeState::owner(self, &path))
-    }
-
-    fn create(
-        &mut self,
-        path: String,
-        data: Vec<u8>,
-        how: transaction::CreateOptions,
-    ) -> wasmtime::Result<Result<String, types::Error>> {
-        answer(RecipeState::create(self, &path, data, how))
-    }
-
-    fn set(
-        &mut self,
-        path: String,
-        data: Vec<u8>,
-        version: Option<i32>,
-    ) -> wasmtime::Result<Result<types::Stat, types::Error>> {
-        answer(RecipeState::set(self, &path, data, version).map(stat))
-    }
-
-    fn delete(
-        &mut self,
-        path: String,
-        version: Option<i32>,
-    ) -> wasmtime::Result<Result<(), types::Error>> {
-        answer(RecipeState::delete(self, &path, version))
-    }
-
-    fn write_many(
-        &mut self,
-        writes: Vec<transaction::Write>,
-    ) -> wasmtime::Result<Result<(), transaction::WriteError>> {
-        self.budget.charge(0)?;
-        for (index, write) in writes.into_iter().enumerate() {
-            if let Err(error) = answer(self.one(write))? {
-                return Ok(Err(transaction::WriteError {
-                    index: index as u32,
-                    error,
-                }));
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    fn now_ms(&mut self) -> wasmtime::Result<u64> {
-        self.budget.charge(0)?;
-        Ok(self.overlay.now_ms())
+impl Configured for RecipeState {
+    fn config(&self) -> &Arc<str> {
+        &self.config
     }
 }
 
-impl assignors::Host for RecipeState {
-    async fn assign(
-        &mut self,
-        name: String,
-        request: assignment::Request,
-    ) -> wasmtime::Result<Result<Vec<u32>, assignors::AssignError>> {
-        use assignors::AssignError;
-        self.budget.charge(request_bytes(&request))?;
-        let assignor = match self.assignors.find(self.overlay.view(), &name) {
-            Ok(assignor) => assignor,
-            // Recorded as well, so that the recipe hears of its (next) activation.
-            Err(unavailable) => {
-                let active = self.overlay.view().bindings().active(&name);
-                let activation = active.map(|active| active.activation).unwrap_or_default();
-                self.overlay.called(&name, activation)?;
-                return Ok(Err(match unavailable {
-                    Unavailable::Unknown => AssignError::UnknownAssignor,
-                    Unavailable::KeptBack(why) => AssignError::Unavailable(why),
-                }));
-            }
-        };
-        self.overlay.called(&name, assignor.activation)?;
-        if let Err(text) = check_request(&request) {
-            return Ok(Err(AssignError::BadRequest(text)));
+impl Reads for RecipeState {
+    fn overlay(&mut self) -> wasmtime::Result<&mut Overlay> {
+        Ok(&mut self.overlay)
+    }
+}
+
+/// The host function `assign`.
+pub(crate) async fn assign(
+    mut store: StoreContextMut<'_, RecipeState>,
+    name: String,
+    request: assignment::Request,
+) -> wasmtime::Result<(Result<Vec<u32>, AssignError>,)> {
+    const CALL: &str = "assign";
+    let bytes = request_bytes(&request);
+    // It is lifted, checked and lowered again.
+    enter(&mut store, CALL, bytes, ASSIGN + 4 * meter::bytes(bytes)).await?;
+    let state = store.data_mut();
+    let assignor = match state.assignors.find(state.overlay.view(), &name) {
+        Ok(assignor) => assignor,
+        // Recorded as well, so that the recipe hears of its (next) activation.
+        Err(unavailable) => {
+            let active = state.overlay.view().bindings().active(&name);
+            let activation = active.map(|active| active.activation).unwrap_or_default();
+            state.overlay.called(&name, activation)?;
+            let error = match unavailable {
+                Unavailable::Unknown => AssignError::UnknownAssignor,
+                Unavailable::KeptBack(why) => AssignError::Unavailable(why),
+            };
+            return Ok((Err(error),));
         }
-        let per_second = assignor.definition.limits.calls_per_second;
-        let assignors = Arc::clone(&self.assignors);
-        assignors.pace(&name, per_second).await;
-        let sandbox = self.sandbox.clone();
-        let answer = sandbox
-            .assign(&assignor.module, &assignor.definition, &request)
-            .await;
-        match answer {
-            Ok(assignment) => {
-                self.budget.charge_result(assignment.owners.len() * 4)?;
-                for line in assignment.logs {
-                    self.budget
-                        .log(line.level, format!("{name}: {}", line.message));
-                }
-                Ok(Ok(assignment.owners))
+    };
+    state.overlay.called(&name, assignor.activation)?;
+    if let Err(text) = check_request(&request) {
+        return Ok((Err(AssignError::BadRequest(text)),));
+    }
+    let per_second = assignor.definition.limits.calls_per_second;
+    let assignors = Arc::clone(&state.assignors);
+    let sandbox = state.sandbox.clone();
+    let deadline = Arc::clone(state.budget.deadline());
+    assignors.pace(&name, per_second).await;
+    let answer = sandbox
+        .assign_within(
+            &assignor.module,
+            &assignor.definition,
+            &request,
+            Outer::Caller(deadline),
+        )
+        .await;
+    let answer = match answer {
+        Ok(assignment) => Ok(assignment),
+        Err(Unassigned::Failed(failure)) => Err(failure),
+        Err(Unassigned::CallerIsOver(failure)) => {
+            // The assignor has not failed: the recipe has, which it learns here.
+            work(&mut store, CALL, 0).await?;
+            return Ok((Err(AssignError::Unavailable(failure.to_string())),));
+        }
+    };
+    match answer {
+        Ok(assignment) => {
+            let bytes = assignment.owners.len() * 4;
+            store.data_mut().budget.charge_result(bytes)?;
+            work(&mut store, CALL, meter::bytes(bytes)).await?;
+            for line in assignment.logs {
+                let message = format!("{name}: {}", line.message);
+                store.data_mut().budget.log(line.level, message);
             }
-            Err(failure) => {
-                let told = match failure.kind {
-                    FailureKind::Returned => AssignError::Failed(failure.message.clone()),
-                    FailureKind::BadAnswer => AssignError::BadAnswer(failure.message.clone()),
-                    _ => AssignError::Unavailable(failure.to_string()),
-                };
-                self.assignor_failures.push((name, failure));
-                Ok(Err(told))
-            }
+            Ok((Ok(assignment.owners),))
+        }
+        Err(failure) => {
+            let told = match failure.kind {
+                FailureKind::Returned => AssignError::Failed(failure.message.clone()),
+                FailureKind::BadAnswer => AssignError::BadAnswer(failure.message.clone()),
+                _ => AssignError::Unavailable(failure.to_string()),
+            };
+            store.data_mut().assignor_failures.push((name, failure));
+            Ok((Err(told),))
         }
     }
 }
@@ -411,40 +325,4 @@ fn request_bytes(request: &assignment::Request) -> usize {
             .weights
             .as_ref()
             .map_or(0, |weights| 4 * weights.len())
-}
-
-/// About what an ACL takes, in bytes.
-fn acl_bytes(options: &transaction::CreateOptions) -> usize {
-    let entries = options.acl.iter().flatten();
-    entries
-        .map(|entry| Acl::MIN_WIRE_LEN + entry.scheme.len() + entry.id.len())
-        .sum()
-}
-
-fn options(options: transaction::CreateOptions) -> CreateOptions {
-    CreateOptions {
-        acl: options.acl.map(|acl| acl.into_iter().map(entry).collect()),
-        ephemeral: options.ephemeral,
-        sequential: options.sequential,
-    }
-}
-
-fn entry(acl: transaction::Acl) -> Acl {
-    let mut perms = Perms::NONE;
-    for (flag, perm) in [
-        (transaction::Permissions::READ, Perms::READ),
-        (transaction::Permissions::WRITE, Perms::WRITE),
-        (transaction::Permissions::CREATE, Perms::CREATE),
-        (transaction::Permissions::DELETE, Perms::DELETE),
-        (transaction::Permissions::ADMIN, Perms::ADMIN),
-    ] {
-        if acl.permissions.contains(flag) {
-            perms = perms | perm;
-        }
-    }
-    Acl {
-        perms,
-        scheme: acl.scheme.into(),
-        id: acl.id.into(),
-    }
 }

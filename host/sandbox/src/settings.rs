@@ -1,5 +1,9 @@
 //! What a node grants to all guests together.
 
+use std::time::Duration;
+
+use crate::clock::Clock;
+
 /// Sizes of the sandbox: fixed when the node starts, because the instance pool is laid out once.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -25,6 +29,9 @@ pub struct Settings {
     pub data_bytes_max: usize,
     /// Schemes, beside `world`, that an ACL of a guest may name: those that the node serves.
     pub acl_schemes: Vec<String>,
+    /// The clock that bounds invocations in time (`limits.time_ms`). By default it stands still,
+    /// and nothing is bounded by it.
+    pub clock: Clock,
 }
 
 impl Default for Settings {
@@ -38,6 +45,7 @@ impl Default for Settings {
             authorizer_calls_max: 1_000_000,
             data_bytes_max: (1 << 20) - 1,
             acl_schemes: vec!["ip".to_string(), "digest".to_string()],
+            clock: Clock::new(|| Duration::ZERO),
         }
     }
 }

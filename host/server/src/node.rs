@@ -217,6 +217,10 @@ impl<R: Runtime> Node<R> {
             authorizer_instances: (workers.max(1) * AUTHORIZERS_MAX) as u32,
             data_bytes_max: core.settings.jute_max_buffer_bytes,
             acl_schemes: core.auth.schemes().to_vec(),
+            clock: {
+                let runtime = core.runtime.clone();
+                sandbox::Clock::new(move || runtime.now().since_start())
+            },
             ..sandbox::Settings::default()
         };
         let guests = Guests::new(GuestsParts {

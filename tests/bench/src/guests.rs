@@ -3,14 +3,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use hdrhistogram::Histogram;
 use innkeeper_proto::{Acl, CreateMode, Perms};
 use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, AuthorizerSet, Decision, Invocation, Member, Module, Operation,
-    Pace, Request, Sandbox, Settings, Topic, Unavailable,
+    ActiveAssignor, Assignors, AuthorizerSet, Clock, Decision, Invocation, Member, Module,
+    Operation, Pace, Request, Sandbox, Settings, Topic, Unavailable,
 };
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::command::{Write, WriteOp};
@@ -23,7 +23,12 @@ const ROUNDS: usize = 3000;
 
 /// The latency of each kind of call, in nanoseconds.
 pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histogram<u64>)>> {
-    let sandbox = Sandbox::new(Settings::default()).map_err(|error| anyhow!("{error}"))?;
+    let started = Instant::now();
+    let settings = Settings {
+        clock: Clock::new(move || started.elapsed()),
+        ..Settings::default()
+    };
+    let sandbox = Sandbox::new(settings).map_err(|error| anyhow!("{error}"))?;
     let load = |name: &str| -> anyhow::Result<Arc<Module>> {
         let path = modules.join(format!("{name}.wasm"));
         let bytes = std::fs::read(&path)
@@ -91,6 +96,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
             activation: Zxid(1),
             definition: Arc::clone(&definition),
             view: state.view(),
+            view_max_age: Duration::from_secs(10),
             events: vec![QueueEntry::Resync {
                 zxid: Zxid(1),
                 depth: 0,

@@ -41,6 +41,16 @@ impl Recipe for Hostile {
                     tx.set(&config.out, &data, None)?;
                 }
             }
+            Misbehaviour::Children => loop {
+                tx.children(&config.out)?;
+            },
+            Misbehaviour::Scan => loop {
+                tx.scan(&config.out)?;
+            },
+            // It has children, so it stays.
+            Misbehaviour::Deletes => loop {
+                let _ = tx.delete(&config.out, None);
+            },
             Misbehaviour::Forbidden => Err(match tx.get("/forbidden") {
                 Ok(_) => "I could read /forbidden".into(),
                 Err(error) => error,

@@ -27,6 +27,12 @@ pub enum Misbehaviour {
     Reads,
     /// Recipes: writes a znode of 512 KiB for ever.
     Writes,
+    /// Recipes: lists the children of `out` for ever.
+    Children,
+    /// Recipes: scans all below `out` for ever.
+    Scan,
+    /// Recipes: tries for ever to delete `out`, which has children.
+    Deletes,
     /// Recipes: reads `/forbidden`, and says as its error what came of it.
     Forbidden,
     /// Assignors: answers with an entry too few. Recipes: returns a megabyte as its error.

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use innkeeper_proto::CreateMode;
 use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, Invocation, Module, Pace, Sandbox, Settings, Unavailable,
+    ActiveAssignor, Assignors, Clock, Invocation, Module, Pace, Sandbox, Settings, Unavailable,
 };
 use innkeeper_tree::applied::{Outcome, Reply, TicketResult};
 use innkeeper_tree::binding::Definition;
@@ -23,17 +24,36 @@ use innkeeper_tree::{
 
 /// Guests never wait for anything outside here, so polling in a loop is an executor.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    block_on_between(future, || {})
+}
+
+/// As [`block_on`]; says as well how often the future let others run.
+pub fn block_on_counting<T>(future: impl Future<Output = T>) -> (T, u64) {
+    let mut pauses = 0;
+    let value = block_on_between(future, || pauses += 1);
+    (value, pauses)
+}
+
+/// As [`block_on`]; calls `others` whenever the future lets others run.
+pub fn block_on_between<T>(future: impl Future<Output = T>, mut others: impl FnMut()) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;
         }
+        others();
     }
 }
 
+/// A sandbox for which time stands still.
 pub fn sandbox() -> Sandbox {
+    sandbox_with(Clock::new(|| Duration::ZERO))
+}
+
+pub fn sandbox_with(clock: Clock) -> Sandbox {
     Sandbox::new(Settings {
+        clock,
         transient_instances: 4,
         authorizer_instances: 4,
         ..Settings::default()
@@ -81,9 +101,13 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
+        World::with(sandbox())
+    }
+
+    pub fn with(sandbox: Sandbox) -> World {
         let mut world = World {
             tree: Tree::new(),
-            sandbox: sandbox(),
+            sandbox,
             modules: Vec::new(),
             time_ms: 1_000,
         };
@@ -253,13 +277,18 @@ impl World {
             activation: active.activation,
             definition: active.definition,
             view,
+            view_max_age: Duration::from_secs(10),
             events,
             now_ms: self.time_ms,
         })
     }
 
     pub fn assignors(&self) -> Arc<dyn Assignors> {
-        Arc::new(Known(self.modules.clone()))
+        Arc::new(self.known())
+    }
+
+    pub fn known(&self) -> Known {
+        Known(self.modules.clone())
     }
 
     pub fn propose(&mut self, transaction: Transaction) -> TicketResult {
@@ -284,7 +313,7 @@ impl World {
     }
 }
 
-struct Known(Vec<Arc<Module>>);
+pub struct Known(Vec<Arc<Module>>);
 
 impl Assignors for Known {
     fn pace<'a>(&'a self, _name: &'a str, _per_second: u64) -> Pace<'a> {

@@ -148,29 +148,21 @@ impl<R: Runtime> Guests<R> {
             activation,
             definition,
             view,
+            // What the reaction's view alone can see stays in memory, so the view is not held
+            // for ever.
+            view_max_age: shared.view_max_age,
             events,
             now_ms,
         };
         let reacting = shared
             .sandbox
             .react(&module, invocation, Arc::new(self.clone()));
-        // What the reaction's view alone can see stays in memory, so the view is not held for
-        // ever: a guest yields now and then, and is dropped where it stands.
-        let reaction = match shared.runtime.timeout(shared.view_max_age, reacting).await {
-            Ok(Ok(reaction)) => reaction,
-            Ok(Err(failed)) => {
+        let reaction = match reacting.await {
+            Ok(reaction) => reaction,
+            Err(failed) => {
                 shared.reports.log(name, failed.logs);
                 self.blame(failed.assignor_failures);
                 return Turn::Failed(failed.failure);
-            }
-            Err(_) => {
-                return Turn::Failed(GuestFailure {
-                    kind: FailureKind::Time,
-                    message: format!(
-                        "its reaction did not end within {:?}, which is as long as a view may be held; let it do less at a time",
-                        shared.view_max_age
-                    ),
-                });
             }
         };
         shared.reports.log(name, reaction.logs);

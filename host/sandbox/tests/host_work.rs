@@ -1,0 +1,318 @@
+//! What the host does for a guest: charged in fuel, bounded by the clock, done in turns.
+
+mod common;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use common::{
+    Known, World, block_on, block_on_between, block_on_counting, definition, guest, sandbox_with,
+};
+use innkeeper_sandbox::{
+    ActiveAssignor, Assignors, AuthorizerSet, Clock, FailedReaction, FailureKind, Operation, Pace,
+    Reaction, Request, Topic, Unavailable, Undecided,
+};
+use innkeeper_tree::View;
+
+/// A clock that goes on by a millisecond whenever somebody looks at it.
+fn hurried() -> Clock {
+    let now_ms = AtomicU64::new(0);
+    Clock::new(move || Duration::from_millis(now_ms.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// A world in which `/out` has so many children.
+fn world(clock: Clock, children: usize) -> World {
+    let mut world = World::with(sandbox_with(clock));
+    for folder in ["/in", "/out"] {
+        world.create(folder, "");
+    }
+    for child in 0..children {
+        world.create(&format!("/out/{child}"), "some data");
+    }
+    world
+}
+
+/// The reaction of the hostile guest, and how often it let others run.
+fn react(world: &mut World, mode: &str, limits: &str) -> Option<(FailedReaction, u64)> {
+    let bytes = guest("test-hostile")?;
+    let document = format!(
+        r#","watch":["/in/**"],"write":["/out/**"],"limits":{{"memory_bytes":33554432,{limits}}},"config":{{"mode":"{mode}","out":"/out"}}"#
+    );
+    let module = world.bind("hostile", &bytes, "recipe", &document);
+    let invocation = world.invocation("hostile").expect("a resync");
+    let reacting = world.sandbox.react(&module, invocation, world.assignors());
+    let (reaction, pauses) = block_on_counting(reacting);
+    Some((reaction.err().expect("it misbehaves"), pauses))
+}
+
+#[test]
+fn what_a_host_call_does_costs_fuel() {
+    const FUEL: u64 = 50_000_000;
+    for mode in ["children", "scan"] {
+        let mut calls = Vec::new();
+        for children in [100, 10_000] {
+            let mut world = world(Clock::new(|| Duration::ZERO), children);
+            let limits = format!(r#""fuel":{FUEL}"#);
+            let Some((failed, _)) = react(&mut world, mode, &limits) else {
+                return;
+            };
+            let failure = &failed.failure;
+            assert_eq!(failure.kind, FailureKind::Fuel, "{mode}: {failure}");
+            assert!(failure.message.contains("limits.fuel"), "{failure}");
+            assert!(failed.usage.fuel > FUEL / 2, "{:?}", failed.usage);
+            calls.push(failed.usage.host_calls);
+        }
+        // A hundred times as many children: about a hundredth as many calls, beside the few
+        // with which the guest begins.
+        assert!(calls[1] * 20 < calls[0], "{mode}: {calls:?}");
+    }
+    // What is known to be too much is not begun, and the failure names the call.
+    let mut world = world(Clock::new(|| Duration::ZERO), 10_000);
+    let before = world.tree.reader().children_looked_at();
+    let Some((failed, _)) = react(&mut world, "children", r#""fuel":1000000"#) else {
+        return;
+    };
+    assert_eq!(failed.failure.kind, FailureKind::Fuel);
+    assert!(failed.failure.message.contains("`children`"));
+    assert_eq!(world.tree.reader().children_looked_at(), before);
+}
+
+#[test]
+fn a_delete_costs_the_same_however_many_children_there_are() {
+    let mut calls = Vec::new();
+    for children in [10, 10_000] {
+        let mut world = world(Clock::new(|| Duration::ZERO), children);
+        let before = world.tree.reader().children_looked_at();
+        let Some((failed, _)) = react(&mut world, "deletes", r#""fuel":20000000"#) else {
+            return;
+        };
+        assert_eq!(failed.failure.kind, FailureKind::Fuel, "{}", failed.failure);
+        assert_eq!(world.tree.reader().children_looked_at(), before);
+        calls.push(failed.usage.host_calls);
+    }
+    assert_eq!(calls[0], calls[1]);
+}
+
+#[test]
+fn a_long_host_call_lets_others_run() {
+    let mut world = world(Clock::new(|| Duration::ZERO), 10_000);
+    for mode in ["children", "scan", "deletes"] {
+        let Some((failed, pauses)) = react(&mut world, mode, r#""fuel":50000000"#) else {
+            return;
+        };
+        // Every 100,000 units of fuel, whoever used them; a run may go beyond.
+        assert!(pauses > 250, "{mode}: {pauses}, {:?}", failed.usage);
+    }
+}
+
+#[test]
+fn an_invocation_is_over_by_the_clock_and_what_it_did_is_told() {
+    for mode in ["loop", "deletes", "children", "scan", "flood"] {
+        let mut world = world(hurried(), 1_000);
+        // By its fuel it would go on for minutes, but not in a build without the clock.
+        let limits = r#""time_ms":100,"fuel":300000000,"output_bytes":200000000"#;
+        let Some((failed, _)) = react(&mut world, mode, limits) else {
+            return;
+        };
+        let failure = &failed.failure;
+        assert_eq!(failure.kind, FailureKind::Time, "{mode}: {failure}");
+        assert!(failure.message.contains("limits.time_ms"), "{failure}");
+        assert!(failed.usage.fuel > 0, "{mode}: {:?}", failed.usage);
+        assert!(failed.usage.memory_bytes > 0, "{mode}: {:?}", failed.usage);
+        assert_eq!(mode == "flood", !failed.logs.is_empty(), "{mode}");
+    }
+}
+
+#[test]
+fn a_view_is_held_no_longer_than_a_node_allows() {
+    let Some(bytes) = guest("test-hostile") else {
+        return;
+    };
+    let mut world = world(hurried(), 10);
+    let module = world.bind(
+        "hostile",
+        &bytes,
+        "recipe",
+        r#","watch":["/in/**"],"write":["/out/**"],"config":{"mode":"loop","out":"/out"}"#,
+    );
+    let mut invocation = world.invocation("hostile").expect("a resync");
+    invocation.view_max_age = Duration::from_millis(50);
+    let failed = block_on(world.sandbox.react(&module, invocation, world.assignors()))
+        .err()
+        .expect("it loops");
+    assert_eq!(failed.failure.kind, FailureKind::Time);
+    assert!(
+        failed
+            .failure
+            .message
+            .contains("as long as a view may be held"),
+        "{}",
+        failed.failure
+    );
+}
+
+#[test]
+fn an_authorizer_is_over_by_the_clock() {
+    let Some(bytes) = guest("test-hostile-authorizer") else {
+        return;
+    };
+    let mut world = World::with(sandbox_with(hurried()));
+    for place in ["load", "decide"] {
+        let module = world.bind(
+            "hostile",
+            &bytes,
+            "authorizer",
+            &format!(
+                r#","watch":["/**"],"policy":["/policy"],"limits":{{"time_ms":100}},"config":{{"mode":"loop","in":"{place}"}}"#
+            ),
+        );
+        let view = world.tree.reader().view();
+        let binding = view.bindings().get("hostile").expect("a binding");
+        let active = binding.active.as_ref().expect("active");
+        let set = AuthorizerSet::new(
+            &world.sandbox,
+            "hostile".to_string(),
+            Arc::clone(&module),
+            Arc::clone(&active.definition),
+            binding.policy_zxid,
+            world.tree.reader(),
+            1,
+        );
+        match block_on(set.decide(0, &[], Operation::SetData, "/a")) {
+            Err(Undecided::Failed(failure)) => {
+                assert_eq!(failure.kind, FailureKind::Time, "{place}: {failure}");
+            }
+            other => panic!("{place}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_assignor_is_over_by_its_own_clock() {
+    let Some(bytes) = guest("test-hostile-assignor") else {
+        return;
+    };
+    let sandbox = sandbox_with(hurried());
+    let (_, module) = sandbox.accept(&bytes).expect("a guest");
+    let definition = definition(
+        "assignor",
+        &module,
+        r#","limits":{"time_ms":100},"config":{"mode":"loop"}"#,
+    );
+    let request = Request {
+        topics: vec![Topic {
+            name: "t".to_string(),
+            first: 0,
+            count: 1,
+        }],
+        members: Vec::new(),
+        weights: None,
+        strategy_config: "null".to_string(),
+    };
+    let failure = block_on(sandbox.assign(&module, &definition, &request)).expect_err("it loops");
+    assert_eq!(failure.kind, FailureKind::Time, "{failure}");
+}
+
+/// Assignors whose turn comes after an hour.
+struct Rare {
+    known: Known,
+    is_asleep: Arc<AtomicBool>,
+}
+
+impl Assignors for Rare {
+    fn pace<'a>(&'a self, _name: &'a str, _per_second: u64) -> Pace<'a> {
+        let mut slept = false;
+        Box::pin(poll_fn(move |cx| {
+            if slept {
+                return Poll::Ready(());
+            }
+            slept = true;
+            self.is_asleep.store(true, Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    }
+
+    fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable> {
+        self.known.find(view, name)
+    }
+}
+
+/// A world with one group whose strategy is `strategy`, whose reaction ran with assignors that
+/// are paced.
+fn assigned(strategy: &str, document: &str, view_max_age: Duration) -> Option<Assigned> {
+    let (group, strategy_bytes) = (guest("group")?, guest(strategy)?);
+    let now_ms = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&now_ms);
+    let mut world = World::with(sandbox_with(Clock::new(move || {
+        Duration::from_millis(clock.fetch_add(1, Ordering::Relaxed))
+    })));
+    world.create("/groups", "");
+    for folder in ["", "/members", "/assignments"] {
+        world.create(&format!("/groups/g{folder}"), "");
+    }
+    world.create("/groups/g/config", r#"{"strategy":"s"}"#);
+    world.create(
+        "/groups/g/resources",
+        r#"{"topics":[{"name":"orders","partitions":5}]}"#,
+    );
+    world.bind("s", &strategy_bytes, "assignor", document);
+    let recipe = world.bind(
+        "groups",
+        &group,
+        "recipe",
+        r#","watch":["/groups/*/members/*","/groups/*/config","/groups/*/resources"],
+           "read":["/groups/**"],"write":["/groups/*/assignments/**","/groups/*/generation"],
+           "config":{"groups":"/groups"}"#,
+    );
+    world.member(1, "/groups/g/members/a");
+    let mut invocation = world.invocation("groups").expect("events");
+    invocation.view_max_age = view_max_age;
+    let is_asleep = Arc::new(AtomicBool::new(false));
+    let rare = Rare {
+        known: world.known(),
+        is_asleep: Arc::clone(&is_asleep),
+    };
+    let reacting = world.sandbox.react(&recipe, invocation, Arc::new(rare));
+    Some(block_on_between(reacting, || {
+        if is_asleep.swap(false, Ordering::Relaxed) {
+            now_ms.fetch_add(3_600_000, Ordering::Relaxed);
+        }
+    }))
+}
+
+type Assigned = Result<Reaction, FailedReaction>;
+
+#[test]
+fn waiting_for_an_assignors_turn_costs_a_recipe_no_time() {
+    let Some(done) = assigned("range", "", Duration::from_secs(7_200)) else {
+        return;
+    };
+    let reaction = done.ok().expect("an hour of waiting is given back");
+    assert!(!reaction.transaction.writes.is_empty());
+    // But the view is held meanwhile.
+    let done = assigned("range", "", Duration::from_secs(600)).expect("the guests are there");
+    let failed = done.err().expect("the view became too old");
+    assert_eq!(failed.failure.kind, FailureKind::Time);
+}
+
+#[test]
+fn an_assignor_that_takes_too_long_is_the_assignors_failure() {
+    let document = r#","limits":{"time_ms":50},"config":{"mode":"loop"}"#;
+    let hours = Duration::from_secs(7_200);
+    let Some(done) = assigned("test-hostile-assignor", document, hours) else {
+        return;
+    };
+    let failures = match done {
+        Ok(reaction) => reaction.assignor_failures,
+        Err(failed) => {
+            assert_eq!(failed.failure.kind, FailureKind::Returned);
+            failed.assignor_failures
+        }
+    };
+    let (name, failure) = failures.first().expect("it was booked");
+    assert_eq!((name.as_str(), failure.kind), ("s", FailureKind::Time));
+}
