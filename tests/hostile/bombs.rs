@@ -77,6 +77,15 @@ pub fn instances(depth: usize) -> Vec<u8> {
     inner
 }
 
+/// Types of components within each other; 5,000 of them, in 15 KiB, overflow the stack of whoever
+/// reads them.
+pub fn types(depth: usize) -> Vec<u8> {
+    let mut types = vec![1];
+    types.extend([0x41, 1, 1].repeat(depth)); // a component's type of one declaration: a type
+    types.extend([0x41, 0]);
+    [COMPONENT, &section(7, &types)].concat()
+}
+
 /// That many functions of a hundred additions: honest work, and a lot of it.
 pub fn functions(count: usize) -> Vec<u8> {
     let mut code = ZERO.to_vec();

@@ -202,6 +202,9 @@ pub struct NodeSettings {
 }
 
 /// What compiling a module may take. It is done in a child process, which limits itself.
+///
+/// The defaults leave room: the component of a whole JavaScript engine (12 MB) takes 370 MiB and
+/// 17 s of CPU time, that of CPython (18 MB) 350 MiB and 14 s, both in a debug build.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CompileSettings {
     /// The binary whose `compile-module` is run; `None` is the one that runs already. A program

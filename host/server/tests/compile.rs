@@ -157,6 +157,58 @@ fn what_another_engine_compiled_goes_at_the_start() {
 }
 
 #[test]
+fn a_child_that_crashes_ends_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    let sentence = refused(&node, &bombs::types(5_000));
+    assert!(sentence.contains("made the compiler crash"), "{sentence}");
+    assert!(sentence.contains("overflow"), "{sentence}");
+    assert!(children(&node).is_empty());
+}
+
+#[test]
+fn a_child_dies_with_its_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    begin(&node, &bombs::functions(SLOW));
+    let child = children(&node)[0];
+    // Whoever inherits it may be slow to bury it; a dead process has no command line.
+    let line = format!("/proc/{child}/cmdline");
+    assert!(
+        std::fs::read_to_string(&line)
+            .unwrap()
+            .contains("compile-module")
+    );
+    drop(node); // SIGKILL
+    eventually("the child is dead", || {
+        std::fs::read_to_string(&line).map_or(true, |line| line.is_empty())
+    });
+}
+
+#[test]
+fn bindings_have_a_place_that_no_push_takes() {
+    let modules = (guest("range"), guest("sticky"), guest("round-robin"));
+    let (Some(range), Some(sticky), Some(third)) = modules else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    // With the second one loaded, the first is not any more; and then it is not kept, either.
+    let module = node.push(&range);
+    node.push(&sticky);
+    std::fs::remove_dir_all(folder.path().join("compiled")).unwrap();
+    begin(&node, &bombs::functions(SLOW));
+    begin(&node, &bombs::functions(SLOW - 1));
+    let (_, begun) = node.http("POST", "/v1/modules", &third);
+    assert_eq!(begun["state"], "waiting");
+    bind(&node, "range", &module);
+    assert_eq!(
+        ask(&node, begun["push"].as_str().unwrap(), "")["state"],
+        "waiting"
+    );
+}
+
+#[test]
 fn a_push_is_answered_at_once_and_can_be_asked() {
     let Some(range) = guest("range") else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -33,7 +33,7 @@ pub(super) fn read(folder: &Path, name: &str, bytes_max: u64) -> io::Result<Vec<
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = openat(&folder, name, flags, Mode::empty()).map_err(link_or_other)?;
     let stat = fstat(&file)?;
-    check(&stat, FileType::RegularFile, "a file")?;
+    check(&stat, FileType::RegularFile, "the file")?;
     if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > bytes_max {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
@@ -64,7 +64,7 @@ pub(super) fn write(folder: &Path, name: &str, content: &[u8]) -> io::Result<()>
 fn open_folder(folder: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = open(folder, flags, Mode::empty()).map_err(link_or_other)?;
-    check(&fstat(&folder)?, FileType::Directory, "its folder")?;
+    check(&fstat(&folder)?, FileType::Directory, "the folder")?;
     Ok(folder)
 }
 

@@ -330,8 +330,46 @@ impl<R: Runtime> Drop for Joined<R> {
 }
 
 #[cfg(test)]
+#[path = "../../../../tests/hostile/bombs.rs"]
+mod bombs;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use innkeeper_runtime::{Sim, Simulated};
+
+    #[test]
+    fn all_who_wait_share_one_compilation_and_it_ends_with_the_last() {
+        // In simulation the compiler stands in for the child.
+        Sim::run(1, |runtime: Simulated| async move {
+            let figures = Arc::new(Figures::default());
+            let settings = CompileSettings::default();
+            let all = Compilations::new(runtime.clone(), settings, 1 << 20, figures.clone());
+            let bytes = Digest([1; 32]);
+            let begin = || all.join(bytes, Bytes::from(bombs::loops(60_000)), Wanted::ByPush);
+            let (one, other) = (begin(), begin());
+            for joined in [one, other] {
+                let error = joined.over().await.expect_err("too many loops");
+                assert!(matches!(
+                    error,
+                    CompileError::Module(ModuleError::TooMuch { .. })
+                ));
+            }
+            assert_eq!(figures.modules_compiled.get(), 1);
+            assert!(all.running.lock().is_empty());
+            // One that leaves takes nothing from the other; with the last it is over.
+            let (one, other) = (begin(), begin());
+            drop(one);
+            assert_eq!(all.running.lock().len(), 1);
+            drop(other);
+            assert!(all.running.lock().is_empty());
+            let joined = begin();
+            assert!(
+                joined.over().await.is_err(),
+                "one that comes later begins anew"
+            );
+        });
+    }
 
     fn ended(how: Ending, complaint: &str) -> Result<Done, CompileError> {
         let ended = Ended {

@@ -133,14 +133,10 @@ impl<R: Runtime> Guests<R> {
             shared.runtime.sleep(wait).await;
             return Turn::Again;
         }
-        let module = match self.module(definition.module).await {
-            Ok(module) => module,
-            Err(error) => {
-                return Turn::Failed(GuestFailure {
-                    kind: FailureKind::Host,
-                    message: error,
-                });
-            }
+        // It is fetched by a task of its own (`activation`), which tells why it cannot be had, and
+        // rings when it is there: that is no failure of the guest's.
+        let Some(module) = self.compiled(definition.module) else {
+            return Turn::Idle;
         };
         let now_ms = view.time_ms().max(shared.runtime.wall_ms());
         let invocation = Invocation {
