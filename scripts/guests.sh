@@ -78,6 +78,13 @@ cd "$root_dir/guests"
 # Flags meant for the host's build (or a sanitizer, or coverage) do not belong
 # into a guest: its bytes should depend on its sources and its compiler only.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS
+# A panic names its file: no folder of the machine that built the module stands in it.
+separator=$(printf '\037')
+flags="--remap-path-prefix=$root_dir/="
+for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+    flags="$flags$separator--remap-path-prefix=$crates/="
+done
+export CARGO_ENCODED_RUSTFLAGS="$flags"
 if [ "$route" = debian ]; then
     export CARGO_TARGET_DIR="$target_dir/guests-debian"
     RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld \

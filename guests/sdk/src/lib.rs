@@ -32,6 +32,7 @@
 pub mod bindings;
 mod config;
 mod error;
+mod panics;
 
 pub mod assignment;
 pub mod log;
@@ -43,6 +44,8 @@ pub mod transaction;
 pub use bindings::innkeeper::guest::types::{Stat, Znode};
 pub use config::{Unconfigured, load as load_config, parse as parse_config};
 pub use error::{Code, Error, Result};
+#[doc(hidden)]
+pub use panics::report_panics;
 
 /// What guests of every world usually need.
 pub mod prelude {

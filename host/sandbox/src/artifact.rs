@@ -37,6 +37,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::failure::ModuleError;
+use crate::text::GuestText;
 
 /// How a sealed artifact begins; the last byte is the version of the format.
 const MAGIC: &[u8; 8] = b"INKART\0\x01";
@@ -73,7 +74,7 @@ pub enum ArtifactError {
     OtherComponent,
     /// wasmtime refuses it.
     #[error("the compiled code cannot be loaded: {0}")]
-    Refused(String),
+    Refused(GuestText),
     /// It does not fit the node's worlds.
     #[error(transparent)]
     NotLinked(#[from] ModuleError),
@@ -118,7 +119,8 @@ impl Artifact {
     /// Checks the seal for this engine and this component, and loads the code.
     pub(crate) fn open(&self, engine: &Engine, digest: Digest) -> Result<Component, ArtifactError> {
         let code = self.checked(&fingerprint_bytes(engine), digest)?;
-        load(engine, code).map_err(|error| ArtifactError::Refused(format!("{error:#}")))
+        load(engine, code)
+            .map_err(|error| ArtifactError::Refused(GuestText::new(format_args!("{error:#}"))))
     }
 
     fn checked(&self, fingerprint: &[u8; 32], digest: Digest) -> Result<&[u8], ArtifactError> {

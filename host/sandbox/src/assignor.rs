@@ -19,6 +19,7 @@ use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure};
 use crate::link::Configured;
 use crate::meter::Metered;
+use crate::text::name;
 
 pub use crate::wit::assignment::{Member, Request, Topic};
 
@@ -134,7 +135,7 @@ impl Sandbox {
         let answer = answer.and_then(|answer| match answer {
             Ok(Ok(owners)) => Ok(owners),
             Ok(Err(text)) => Err(GuestFailure::new(FailureKind::Returned, text)),
-            Err(error) => Err(GuestFailure::from_wasm(&error)),
+            Err(error) => Err(GuestFailure::from_guest(&error, &state.budget)),
         });
         let owners = answer.map_err(|failure| {
             if failure.kind == FailureKind::Time && deadline.is_over_for_the_caller() {
@@ -176,7 +177,8 @@ fn resources(request: &Request) -> Result<u32, String> {
         if topic.first != next {
             return Err(format!(
                 "topic {} begins at {} and should at {next}",
-                topic.name, topic.first
+                name(&topic.name),
+                topic.first
             ));
         }
         next = next
@@ -185,7 +187,7 @@ fn resources(request: &Request) -> Result<u32, String> {
             .ok_or_else(|| {
                 format!(
                     "topic {} brings the resources above the greatest number",
-                    topic.name
+                    name(&topic.name)
                 )
             })?;
     }
@@ -210,7 +212,7 @@ pub fn check_request(request: &Request) -> Result<(), String> {
         .collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("topic {} stands twice", pair[0]));
+        return Err(format!("topic {} stands twice", name(pair[0])));
     }
     let ascending = |numbers: &[u32], end: u32| {
         numbers.windows(2).all(|pair| pair[0] < pair[1])
@@ -220,13 +222,13 @@ pub fn check_request(request: &Request) -> Result<(), String> {
         if !ascending(&member.subscribed, request.topics.len() as u32) {
             return Err(format!(
                 "the subscriptions of member {} are not ascending indices of topics",
-                member.id
+                name(&member.id)
             ));
         }
         if !ascending(&member.owned, resources) {
             return Err(format!(
                 "what member {} owns is not ascending numbers of resources",
-                member.id
+                name(&member.id)
             ));
         }
     }
@@ -237,7 +239,8 @@ pub fn check_request(request: &Request) -> Result<(), String> {
     {
         Some(pair) => Err(format!(
             "member {} does not come after {} in byte order",
-            pair[1].id, pair[0].id
+            name(&pair[1].id),
+            name(&pair[0].id)
         )),
         None => Ok(()),
     }

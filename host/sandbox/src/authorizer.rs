@@ -25,6 +25,7 @@ use crate::link::Configured;
 use crate::meter::Metered;
 use crate::overlay::Overlay;
 use crate::reads::Reads;
+use crate::text::GuestText;
 use crate::wit::{authorization, authorizer as wit};
 
 pub use crate::wit::authorization::Operation;
@@ -35,7 +36,7 @@ pub enum Decision {
     /// The request may go on.
     Allow,
     /// It is refused; the reason is for the operator.
-    Deny(Option<String>),
+    Deny(Option<GuestText>),
 }
 
 /// What a call of `decide` came to.
@@ -184,14 +185,14 @@ impl AuthorizerSet {
         // again.
         let answer = answer
             .map_err(Undecided::Failed)?
-            .map_err(|error| Undecided::Failed(GuestFailure::from_wasm(&error)))?;
+            .map_err(|error| Undecided::Failed(GuestFailure::from_guest(&error, &state.budget)))?;
         instance.calls += 1;
         if instance.calls < self.sandbox.settings().authorizer_calls_max {
             *place = Some(instance);
         }
         let decision = match answer {
             authorization::Decision::Allow => Decision::Allow,
-            authorization::Decision::Deny(reason) => Decision::Deny(reason),
+            authorization::Decision::Deny(reason) => Decision::Deny(reason.map(GuestText::from)),
         };
         Ok(Decided {
             decision,
@@ -239,24 +240,26 @@ impl AuthorizerSet {
             .sandbox
             .store(state, limits, |state| &mut state.budget)
             .map_err(failed)?;
-        let from_wasm = |error: wasmtime::Error| failed(GuestFailure::from_wasm(&error));
         let deadline = Arc::clone(store.data().budget.deadline());
         let loading = async {
             let guest = pre.instantiate_async(&mut store).await?;
             let loaded = guest.call_load(&mut store).await?;
             Ok((guest, loaded))
         };
-        let loaded = until(&deadline, loading).await.map_err(failed)?;
-        let (guest, loaded) = loaded.map_err(from_wasm)?;
-        loaded.map_err(|text| {
-            failed(GuestFailure::new(
+        let loaded = match until(&deadline, loading).await {
+            Ok(Ok((guest, Ok(())))) => Ok(guest),
+            Ok(Ok((_, Err(text)))) => Err(GuestFailure::new(
                 FailureKind::Returned,
-                format!("load: {text}"),
-            ))
-        })?;
+                GuestText::new(format_args!("load: {text}")),
+            )),
+            Ok(Err(error)) => Err(GuestFailure::from_guest(&error, &store.data().budget)),
+            Err(cut_off) => Err(cut_off),
+        };
         let state = store.data_mut();
         // From here on decisions depend on nothing but what was loaded; the view is let go.
-        state.policy = None;
+        let mut policy = state.policy.take();
+        let refused = policy.as_mut().and_then(Overlay::take_refused);
+        let guest = state.budget.tell_refused(refused, loaded).map_err(failed)?;
         let logs = std::mem::take(&mut state.budget.logs);
         Ok((
             Instance {

@@ -10,7 +10,9 @@ use innkeeper_tree::binding::Limits;
 use wasmtime::ResourceLimiter;
 
 use crate::clock::Deadline;
-use crate::failure::{FailureKind, LimitPassed};
+use crate::failure::{FailureKind, GuestFailure, LimitPassed};
+use crate::refused::Refused;
+use crate::text::GuestText;
 
 /// Table elements of all tables of one store: enough for the function tables of large
 /// language runtimes, far from enough to hurt.
@@ -19,11 +21,8 @@ const TABLE_ELEMENTS_MAX: usize = 200_000;
 /// How often an invocation may fill its memory with what it reads.
 const READS_PER_MEMORY: u64 = 8;
 
-/// Messages of one invocation that are kept; the rest is counted.
+/// Messages of one invocation that are kept; the rest is counted on the last of them.
 const LOG_MESSAGES_MAX: usize = 64;
-
-/// Bytes of one message that are kept.
-const LOG_MESSAGE_BYTES_MAX: usize = 4096;
 
 /// How much a message of a guest matters; as in `wit/types.wit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +42,10 @@ pub enum LogLevel {
 pub struct LogLine {
     /// How much it matters.
     pub level: LogLevel,
-    /// The text, cut at 4 KiB.
-    pub message: String,
+    /// The text.
+    pub message: GuestText,
+    /// Messages after it that were dropped, because the invocation had its 64 already.
+    pub dropped_after: u64,
 }
 
 /// What one invocation used.
@@ -60,8 +61,6 @@ pub struct Usage {
     pub input_bytes: u64,
     /// Greatest sum of linear memories, in bytes.
     pub memory_bytes: usize,
-    /// Messages dropped beyond the 64 kept.
-    pub log_dropped: u64,
 }
 
 /// The running account of one store.
@@ -75,6 +74,9 @@ pub(crate) struct Budget {
     table_elements: usize,
     usage: Usage,
     pub(crate) logs: Vec<LogLine>,
+    /// The last error that the guest logged, also if it is beyond what is kept: it may say why
+    /// the guest traps next.
+    last_error: Option<GuestText>,
 }
 
 impl Budget {
@@ -88,6 +90,7 @@ impl Budget {
             table_elements: 0,
             usage: Usage::default(),
             logs: Vec::new(),
+            last_error: None,
         }
     }
 
@@ -158,25 +161,48 @@ impl Budget {
         };
         self.turn_from = self.limits.fuel;
         self.logs.clear();
+        self.last_error = None;
     }
 
     pub(crate) fn usage(&self, fuel: u64) -> Usage {
         Usage { fuel, ..self.usage }
     }
 
-    pub(crate) fn log(&mut self, level: LogLevel, mut message: String) {
+    /// Says which part of the binding's document lacks a path, if an operation was refused for
+    /// that: in the sentence of the failure, or else as a message.
+    pub(crate) fn tell_refused<T>(
+        &mut self,
+        refused: Option<Refused>,
+        ended: Result<T, GuestFailure>,
+    ) -> Result<T, GuestFailure> {
+        let Some(refused) = refused else {
+            return ended;
+        };
+        if ended.is_ok() {
+            self.log(LogLevel::Debug, GuestText::new(&refused));
+        }
+        ended.map_err(|failure| failure.and(refused))
+    }
+
+    pub(crate) fn last_error(&self) -> Option<&GuestText> {
+        self.last_error.as_ref()
+    }
+
+    pub(crate) fn log(&mut self, level: LogLevel, message: GuestText) {
+        if level == LogLevel::Error {
+            self.last_error = Some(message.clone());
+        }
         if self.logs.len() >= LOG_MESSAGES_MAX {
-            self.usage.log_dropped += 1;
+            if let Some(last) = self.logs.last_mut() {
+                last.dropped_after += 1;
+            }
             return;
         }
-        if message.len() > LOG_MESSAGE_BYTES_MAX {
-            let mut end = LOG_MESSAGE_BYTES_MAX;
-            while !message.is_char_boundary(end) {
-                end -= 1;
-            }
-            message.truncate(end);
-        }
-        self.logs.push(LogLine { level, message });
+        self.logs.push(LogLine {
+            level,
+            message,
+            dropped_after: 0,
+        });
     }
 }
 

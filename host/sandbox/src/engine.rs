@@ -23,6 +23,7 @@ use crate::failure::{FailureKind, GuestFailure, ModuleError};
 use crate::link;
 use crate::recipe::RecipeState;
 use crate::settings::Settings;
+use crate::text::GuestText;
 use crate::wit;
 
 /// Stack of a guest, in bytes. The host's own frames under a host call come on top of it.
@@ -136,7 +137,7 @@ impl Sandbox {
     /// bounded by nothing; a node has this done by [`compile_from`](crate::compile_from) in a
     /// process of its own.
     pub fn accept(&self, pushed: &[u8]) -> Result<(Vec<u8>, Module), ModuleError> {
-        let host = |error: &dyn std::fmt::Display| ModuleError::Invalid(error.to_string());
+        let host = |error: &dyn std::fmt::Display| ModuleError::Invalid(GuestText::new(error));
         let compiler = Compiler::new(&self.shared.settings).map_err(|error| host(&error))?;
         let compiled = compiler.accept(pushed)?;
         let digest = digest_of(&compiled.component);
@@ -194,7 +195,9 @@ impl Sandbox {
         store
             .set_fuel(fuel)
             .and_then(|()| store.fuel_async_yield_interval(Some(self.shared.settings.yield_fuel)))
-            .map_err(|error| GuestFailure::new(FailureKind::Host, format!("{error:#}")))
+            .map_err(|error| {
+                GuestFailure::new(FailureKind::Host, GuestText::new(format_args!("{error:#}")))
+            })
     }
 }
 
@@ -223,7 +226,7 @@ impl Linkers {
         let world = world_of(engine, component)?;
         let not_that_world = |error: wasmtime::Error| ModuleError::NotThatWorld {
             world: world.name(),
-            reason: format!("{error:#}"),
+            reason: GuestText::new(format_args!("{error:#}")),
         };
         let code = match world {
             World::Recipe => self
@@ -258,16 +261,15 @@ fn world_of(engine: &Engine, component: &Component) -> Result<World, ModuleError
         ["react"] => Ok(World::Recipe),
         ["assign"] => Ok(World::Assignor),
         ["decide", "load"] => Ok(World::Authorizer),
-        [] => Err(ModuleError::UnknownWorld("nothing".to_string())),
-        _ => Err(ModuleError::UnknownWorld(format!(
-            "`{}`",
-            names.join("`, `")
-        ))),
+        [] => Err(ModuleError::UnknownWorld("nothing".into())),
+        _ => Err(ModuleError::UnknownWorld(
+            format!("`{}`", names.join("`, `")).into(),
+        )),
     }
 }
 
 fn host(error: wasmtime::Error) -> GuestFailure {
-    GuestFailure::new(FailureKind::Host, format!("{error:#}"))
+    GuestFailure::new(FailureKind::Host, GuestText::new(format_args!("{error:#}")))
 }
 
 async fn slot(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, GuestFailure> {
@@ -319,6 +321,9 @@ pub(crate) fn compiling() -> Config {
         .wasm_memory64(false)
         .wasm_tail_call(false)
         .wasm_multi_memory(false)
+        // A trap names the functions that it happened in (`trace.rs`); debug information is not
+        // kept, whatever the environment says.
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
         .cranelift_opt_level(wasmtime::OptLevel::Speed);
     config
 }

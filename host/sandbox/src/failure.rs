@@ -4,7 +4,13 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::budget::Budget;
 use crate::compile::Measure;
+use crate::text::GuestText;
+use crate::trace;
+
+/// How the message of a panic begins, as the SDK's hook logs it.
+const PANIC: &str = "panicked at ";
 
 /// Why a pushed file is not a module.
 #[derive(Clone, Debug, Error)]
@@ -39,15 +45,15 @@ pub enum ModuleError {
     #[error(
         "the core module cannot be made into a component ({0}); build it with wit-bindgen against a world of wit/"
     )]
-    NotEncodable(String),
+    NotEncodable(GuestText),
     /// Not valid, or using a Wasm proposal that is switched off.
     #[error("the component is not valid here: {0}; rebuild it for plain wasm32-unknown-unknown")]
-    Invalid(String),
+    Invalid(GuestText),
     /// Its exports are those of no world.
     #[error(
         "the component exports {0}, which is no world of wit/: a recipe exports react, an assignor assign, an authorizer load and decide"
     )]
-    UnknownWorld(String),
+    UnknownWorld(GuestText),
     /// It imports what the world does not give, or exports it with other types.
     #[error(
         "the component does not fit the world `{world}`: {reason}; a guest may import only what its world offers (no WASI)"
@@ -56,7 +62,7 @@ pub enum ModuleError {
         /// The world that its exports name.
         world: &'static str,
         /// What does not fit.
-        reason: String,
+        reason: GuestText,
     },
     /// Compiling it takes more memory than is given.
     #[error(
@@ -84,10 +90,10 @@ pub enum ModuleError {
     },
     /// It made the process crash that compiled it.
     #[error("the module made the compiler crash ({0}); it was refused, nothing else is affected")]
-    Crashed(String),
+    Crashed(GuestText),
     /// The toolchain failed on it.
     #[error("the module broke the compiler ({0}); it was refused, nothing else is affected")]
-    Panicked(String),
+    Panicked(GuestText),
 }
 
 /// Why an invocation did not end well. It costs the binding alone.
@@ -96,7 +102,7 @@ pub struct GuestFailure {
     /// The kind, for counting and for deciding what to do.
     pub kind: FailureKind,
     /// One sentence for the operator.
-    pub message: String,
+    pub message: GuestText,
 }
 
 /// The kinds of failure.
@@ -147,26 +153,63 @@ impl fmt::Display for GuestFailure {
 impl std::error::Error for GuestFailure {}
 
 impl GuestFailure {
-    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> GuestFailure {
+    /// A failure with its sentence, which may quote the guest.
+    pub fn new(kind: FailureKind, message: impl Into<GuestText>) -> GuestFailure {
         GuestFailure {
             kind,
             message: message.into(),
         }
     }
 
-    /// Sorts an error of wasmtime's: our own limits travel through it as [`LimitPassed`].
+    /// Sorts an error of wasmtime's: our own limits travel through it as [`LimitPassed`]. Says
+    /// in which functions of the guest it happened, where the module has names, and after a trap
+    /// what error the guest logged last: a panic's message and place, in Rust.
+    pub(crate) fn from_guest(error: &wasmtime::Error, budget: &Budget) -> GuestFailure {
+        GuestFailure::sorted(error, budget.last_error())
+    }
+
+    /// As [`from_guest`](GuestFailure::from_guest), where the guest has not run.
     pub(crate) fn from_wasm(error: &wasmtime::Error) -> GuestFailure {
+        GuestFailure::sorted(error, None)
+    }
+
+    fn sorted(error: &wasmtime::Error, logged: Option<&GuestText>) -> GuestFailure {
+        let place = trace::place(error);
+        let failed = |kind, why: &dyn fmt::Display| {
+            GuestFailure::new(kind, GuestText::new(format_args!("{why}{place}")))
+        };
         if let Some(limit) = error.downcast_ref::<LimitPassed>() {
-            return GuestFailure::new(limit.kind, limit.message.clone());
+            return failed(limit.kind, &limit.message);
         }
-        match error.downcast_ref::<wasmtime::Trap>() {
-            Some(wasmtime::Trap::OutOfFuel) => GuestFailure::new(
+        let trap = error.downcast_ref::<wasmtime::Trap>();
+        match (trap, logged) {
+            (Some(wasmtime::Trap::OutOfFuel), _) => failed(
                 FailureKind::Fuel,
-                "it used up the fuel of one invocation; it loops, or its limits.fuel is too small",
+                &"it used up the fuel of one invocation; it loops, or its limits.fuel is too small",
             ),
-            Some(trap) => GuestFailure::new(FailureKind::Trap, trap.to_string()),
-            None => GuestFailure::new(FailureKind::Trap, format!("{error:#}")),
+            // The trap is how a panic ends, and says no more.
+            (Some(wasmtime::Trap::UnreachableCodeReached), Some(panic))
+                if panic.starts_with(PANIC) =>
+            {
+                failed(FailureKind::Trap, panic)
+            }
+            (trap, logged) => {
+                let failure = match trap {
+                    Some(trap) => failed(FailureKind::Trap, trap),
+                    None => failed(FailureKind::Trap, &error.root_cause()),
+                };
+                match logged {
+                    Some(logged) => failure.and(format_args!("before, it logged: {logged}")),
+                    None => failure,
+                }
+            }
         }
+    }
+
+    /// With more to know, said after what it says already.
+    pub(crate) fn and(mut self, more: impl fmt::Display) -> GuestFailure {
+        self.message = GuestText::new(format_args!("{}; {more}", self.message));
+        self
     }
 }
 
@@ -176,11 +219,11 @@ impl GuestFailure {
 #[error("{message}")]
 pub(crate) struct LimitPassed {
     pub(crate) kind: FailureKind,
-    pub(crate) message: String,
+    pub(crate) message: GuestText,
 }
 
 impl LimitPassed {
-    pub(crate) fn raise(kind: FailureKind, message: impl Into<String>) -> wasmtime::Error {
+    pub(crate) fn raise(kind: FailureKind, message: impl Into<GuestText>) -> wasmtime::Error {
         wasmtime::Error::new(LimitPassed {
             kind,
             message: message.into(),

@@ -14,6 +14,7 @@
 //!   time (`clock`).
 //! - An instance is reset by discarding it. A recipe or an assignor gets a fresh store for
 //!   each call; an authorizer's instance is dropped at its first trap.
+//! - What a guest says leaves this crate as a [`GuestText`]: cut and escaped.
 //! - Compiled code is loaded in one place (`artifact`), and only what this node's own compiling
 //!   process made, out of its pipe or out of a folder that only this node's user can write: what
 //!   comes from outside is WebAssembly, and is compiled here.
@@ -31,7 +32,10 @@ mod meter;
 mod overlay;
 mod reads;
 mod recipe;
+mod refused;
 mod settings;
+mod text;
+mod trace;
 mod wit;
 mod writes;
 
@@ -50,3 +54,4 @@ pub use engine::{Module, Sandbox, digest_of};
 pub use failure::{FailureKind, GuestFailure, ModuleError};
 pub use recipe::{FailedReaction, Invocation, Reaction};
 pub use settings::Settings;
+pub use text::{GUEST_TEXT_BYTES_MAX, GuestText};

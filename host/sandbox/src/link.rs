@@ -126,6 +126,6 @@ async fn write_log<T: Configured>(
         log::Level::Warn => LogLevel::Warn,
         log::Level::Error => LogLevel::Error,
     };
-    store.data_mut().budget().log(level, text);
+    store.data_mut().budget().log(level, text.into());
     Ok(())
 }

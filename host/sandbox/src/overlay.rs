@@ -32,6 +32,7 @@ pub(crate) use listing::Step;
 pub(crate) use weight::Weight;
 
 use crate::engine::Sandbox;
+use crate::refused::{Refused, Wanted};
 
 /// Fuel for a segment of a pattern that is compared with one of a path.
 const PATTERN_SEGMENT: u64 = 6;
@@ -119,6 +120,8 @@ pub(crate) struct Overlay {
     handle_of: BTreeMap<SessionId, u64>,
     acks: Vec<Ack>,
     called: BTreeMap<String, Zxid>,
+    /// The last operation whose path the binding does not grant.
+    refused: Option<Refused>,
 }
 
 /// What was read of a path, and what makes it unchanged.
@@ -189,6 +192,7 @@ impl Overlay {
             handle_of: BTreeMap::new(),
             acks: Vec::new(),
             called: BTreeMap::new(),
+            refused: None,
         }
     }
 
@@ -228,8 +232,13 @@ impl Overlay {
         Ok(())
     }
 
+    /// The last operation that was refused because the binding does not grant its path.
+    pub(crate) fn take_refused(&mut self) -> Option<Refused> {
+        self.refused.take()
+    }
+
     pub(crate) fn get(&mut self, path: &str) -> Done<Option<Seen>> {
-        self.may_read(path)?;
+        self.may_read("get", path)?;
         let in_view = self.view.get(path);
         self.record_node(path, in_view.as_ref().map(|znode| znode.stat))?;
         Ok(match self.changed.get(path) {
@@ -239,13 +248,14 @@ impl Overlay {
     }
 
     pub(crate) fn exists(&mut self, path: &str) -> Done<Option<Stat>> {
-        self.may_read(path)?;
+        self.may_read("exists", path)?;
         self.look(path)
     }
 
     /// A handle of the session that owns the ephemeral at `path`.
     pub(crate) fn owner(&mut self, path: &str) -> Done<Option<u64>> {
-        let Some(stat) = self.exists(path)? else {
+        self.may_read("owner", path)?;
+        let Some(stat) = self.look(path)? else {
             return Ok(None);
         };
         if stat.ephemeral_owner == 0 {
@@ -285,7 +295,7 @@ impl Overlay {
         }
         let parent = paths::parent(&probe).to_string();
         if !sequential {
-            self.may_write(path)?;
+            self.may_write("create", path)?;
         }
         let owner = match options.ephemeral {
             None => None,
@@ -307,7 +317,7 @@ impl Overlay {
         let path = if sequential {
             self.record_children(&parent)?;
             let named = format!("{path}{:010}", creates(&parent_stat));
-            self.may_write(&named)?;
+            self.may_write("create", &named)?;
             named
         } else {
             path.to_string()
@@ -337,7 +347,7 @@ impl Overlay {
     }
 
     pub(crate) fn set(&mut self, path: &str, data: Bytes, version: Option<i32>) -> Done<Stat> {
-        self.may_write(path)?;
+        self.may_write("set", path)?;
         self.check_data(&data)?;
         let Some(mut stat) = self.look(path)? else {
             return Err(OpError::NoNode.into());
@@ -360,7 +370,7 @@ impl Overlay {
     }
 
     pub(crate) fn delete(&mut self, path: &str, version: Option<i32>) -> Done<()> {
-        self.may_write(path)?;
+        self.may_write("delete", path)?;
         if path == paths::ROOT {
             return Err(OpError::BadArguments.into());
         }
@@ -401,7 +411,8 @@ impl Overlay {
         }
     }
 
-    fn may_read(&self, path: &str) -> Result<(), OpError> {
+    /// `operation` is the guest's word for what it does.
+    fn may_read(&mut self, operation: &'static str, path: &str) -> Result<(), OpError> {
         paths::validate(path).map_err(|_| OpError::BadArguments)?;
         let granted = match self.definition.world {
             World::Authorizer => self.definition.may_load(path),
@@ -410,8 +421,15 @@ impl Overlay {
         if granted {
             Ok(())
         } else {
-            Err(OpError::NoAuth)
+            Err(self.refuse(operation, path, Wanted::Read))
         }
+    }
+
+    /// Remembers what was refused, for the operator; the guest learns no more than the code.
+    fn refuse(&mut self, operation: &'static str, path: &str, wanted: Wanted) -> OpError {
+        let policy = self.definition.world == World::Authorizer;
+        self.refused = Some(Refused::new(operation, path, wanted, policy));
+        OpError::NoAuth
     }
 
     fn grants_subtree(&self, root: &str) -> bool {
@@ -421,12 +439,12 @@ impl Overlay {
         }
     }
 
-    fn may_write(&self, path: &str) -> Result<(), OpError> {
+    fn may_write(&mut self, operation: &'static str, path: &str) -> Result<(), OpError> {
         paths::validate(path).map_err(|_| OpError::BadArguments)?;
         if self.definition.may_write(path) {
             Ok(())
         } else {
-            Err(OpError::NoAuth)
+            Err(self.refuse(operation, path, Wanted::Write))
         }
     }
 

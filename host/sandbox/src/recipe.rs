@@ -136,10 +136,17 @@ impl Sandbox {
         // A reaction that is cut off is dropped here, and what it did is still in the store.
         let returned = until(&deadline, reacting).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
-        let state = store.into_data();
+        let mut state = store.into_data();
         let usage = state.budget.usage(fuel);
-        let failure = match returned {
-            Ok(Ok(Ok(()))) => {
+        let refused = state.overlay.take_refused();
+        let returned = match returned {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(text))) => Err(GuestFailure::new(FailureKind::Returned, text)),
+            Ok(Err(error)) => Err(GuestFailure::from_guest(&error, &state.budget)),
+            Err(cut_off) => Err(cut_off),
+        };
+        let failure = match state.budget.tell_refused(refused, returned) {
+            Ok(()) => {
                 let depth = events
                     .iter()
                     .map(QueueEntry::depth)
@@ -153,9 +160,7 @@ impl Sandbox {
                     assignor_failures: state.assignor_failures,
                 });
             }
-            Ok(Ok(Err(text))) => GuestFailure::new(FailureKind::Returned, text),
-            Ok(Err(error)) => GuestFailure::from_wasm(&error),
-            Err(cut_off) => cut_off,
+            Err(failure) => failure,
         };
         Err(FailedReaction {
             failure,
@@ -291,14 +296,14 @@ pub(crate) async fn assign(
             work(&mut store, CALL, meter::bytes(bytes)).await?;
             for line in assignment.logs {
                 let message = format!("{name}: {}", line.message);
-                store.data_mut().budget.log(line.level, message);
+                store.data_mut().budget.log(line.level, message.into());
             }
             Ok((Ok(assignment.owners),))
         }
         Err(failure) => {
             let told = match failure.kind {
-                FailureKind::Returned => AssignError::Failed(failure.message.clone()),
-                FailureKind::BadAnswer => AssignError::BadAnswer(failure.message.clone()),
+                FailureKind::Returned => AssignError::Failed(failure.message.to_string()),
+                FailureKind::BadAnswer => AssignError::BadAnswer(failure.message.to_string()),
                 _ => AssignError::Unavailable(failure.to_string()),
             };
             store.data_mut().assignor_failures.push((name, failure));

@@ -3,12 +3,17 @@
 mod common;
 
 use common::{World, block_on, guest};
-use innkeeper_sandbox::{FailureKind, GuestFailure};
+use innkeeper_sandbox::{FailedReaction, FailureKind, GUEST_TEXT_BYTES_MAX, GuestFailure};
 use innkeeper_tree::applied::{Conflict, TicketResult};
+use innkeeper_tree::text::is_unsafe;
 
 const HOSTILE: &str = r#","watch":["/in/**"],"write":["/out"],"limits":{"fuel":50000000,"memory_bytes":8388608,"transaction_bytes":2000000},"config":{"mode":"MODE","out":"/out"}"#;
 
 fn hostile(mode: &str) -> Option<GuestFailure> {
+    failed(mode).map(|failed| failed.failure)
+}
+
+fn failed(mode: &str) -> Option<FailedReaction> {
     let module_bytes = guest("test-hostile")?;
     let mut world = World::new();
     world.create("/in", "");
@@ -29,7 +34,7 @@ fn hostile(mode: &str) -> Option<GuestFailure> {
         world.invocation("hostile").is_some(),
         "its events stay queued"
     );
-    Some(failed.failure)
+    Some(failed)
 }
 
 #[test]
@@ -50,6 +55,43 @@ fn what_a_hostile_guest_does_ends_at_its_limit() {
     }
     let read = hostile("forbidden").expect("the guest is built");
     assert!(!read.message.contains("I could read"), "{read}");
+}
+
+#[test]
+fn what_a_guest_says_is_one_short_line() {
+    let Some(forged) = failed("forge") else {
+        return;
+    };
+    let said = &forged.failure.message;
+    assert!(!said.contains(is_unsafe), "{said:?}");
+    assert!(
+        said.starts_with(r"good\n2026-11-26T00:00:00Z ERROR raft: the disk is full\r\u{1b}]0;"),
+        "{said}"
+    );
+    assert_eq!(&forged.logs[0].message, said);
+    // A megabyte.
+    let long = failed("answer").expect("the guest is built").failure;
+    assert!(long.message.len() <= GUEST_TEXT_BYTES_MAX, "{long}");
+    assert!(long.message.ends_with(" bytes)"), "{long}");
+}
+
+#[test]
+fn a_panic_tells_its_message_its_place_and_its_function() {
+    let Some(failure) = hostile("trap") else {
+        return;
+    };
+    assert_eq!(failure.kind, FailureKind::Trap);
+    let told = &failure.message;
+    assert!(
+        told.starts_with("panicked at test/support/src/lib.rs:"),
+        "{told}"
+    );
+    assert!(told.contains(": as told (in "), "{told}");
+    // What is no panic names its function, too.
+    let failure = hostile("stack").expect("the guest is built");
+    assert!(failure.message.contains("descend"), "{failure}");
+    let failure = hostile("loop").expect("the guest is built");
+    assert!(failure.message.contains(" (in "), "{failure}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The command line of the binary `innkeeper`.
 
 mod compile;
+mod log;
 mod operator;
 mod serve;
 mod zoo_cfg;
@@ -60,7 +61,9 @@ pub fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("innkeeper: {error:#}");
+            // It may quote a file, a node or a stranger's name.
+            let sentence = innkeeper_tree::text::escaped(&format!("{error:#}")).into_owned();
+            eprintln!("innkeeper: {sentence}");
             match serves {
                 true => ExitCode::from(serve::exit_code(&error)),
                 false => ExitCode::FAILURE,

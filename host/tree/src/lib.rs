@@ -28,6 +28,7 @@ mod quota;
 pub mod record;
 pub mod session;
 mod store;
+pub mod text;
 pub mod transaction;
 mod tree;
 mod view;

@@ -60,13 +60,10 @@ pub enum NameError {
     Digest(String),
 }
 
-/// At most 80 characters of a text that somebody else wrote, for an error's sentence.
+/// The beginning of a name or a path that somebody else wrote, for an error's sentence.
 pub(crate) fn shorten(text: &str) -> String {
-    const MOST_CHARS: usize = 80;
-    match text.char_indices().nth(MOST_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    const MOST_BYTES: usize = 160;
+    crate::text::shown(text, MOST_BYTES)
 }
 
 const DIGEST_PREFIX: &str = "sha256:";
@@ -161,6 +158,6 @@ mod tests {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
         let long = "x".repeat(10_000).parse::<World>().unwrap_err();
-        assert!(long.to_string().len() < 200);
+        assert!(long.to_string().len() < 300);
     }
 }

@@ -55,6 +55,7 @@ macro_rules! assignor {
                 fn assign(
                     request: $crate::Request,
                 ) -> ::core::result::Result<::std::vec::Vec<u32>, ::std::string::String> {
+                    $crate::guest::report_panics();
                     $crate::guest::load_config()
                         .and_then(|config| <$guest as $crate::Assignor>::assign(&config, &request))
                         .map_err(|error| error.to_string())

@@ -69,6 +69,7 @@ macro_rules! authorizer {
             }
             impl $crate::bindings::Guest for Exports {
                 fn load() -> ::core::result::Result<(), ::std::string::String> {
+                    $crate::guest::report_panics();
                     let guest = $crate::guest::load_config()
                         .and_then(|config| {
                             <$guest as $crate::Authorizer>::load(

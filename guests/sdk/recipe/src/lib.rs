@@ -74,6 +74,7 @@ macro_rules! recipe {
                 fn react(
                     events: ::std::vec::Vec<$crate::Event>,
                 ) -> ::core::result::Result<(), ::std::string::String> {
+                    $crate::guest::report_panics();
                     $crate::guest::load_config()
                         .and_then(|config| {
                             <$guest as $crate::Recipe>::react(

@@ -15,8 +15,11 @@ pub enum Misbehaviour {
     Loop,
     /// Takes memory, and touches it, until there is none.
     Bomb,
-    /// Traps.
+    /// Panics.
     Trap,
+    /// Logs a line that looks like one of the node's own, clears the terminal, and returns the
+    /// same as its error.
+    Forge,
     /// Calls itself until the stack is used up.
     Stack,
     /// Logs for ever.
@@ -63,6 +66,10 @@ impl Misbehaviour {
             Self::Flood => loop {
                 log::info("x".repeat(1_000));
             },
+            Self::Forge => {
+                log::info(FORGED);
+                return Err(FORGED.into());
+            }
             Self::Fail => return Err("I fail, as told".into()),
             _ => {}
         }
@@ -70,6 +77,12 @@ impl Misbehaviour {
     }
 }
 
+/// A second line as the node would write it, then: set the window's title, clear the screen,
+/// print from right to left.
+pub const FORGED: &str =
+    "good\n2026-11-26T00:00:00Z ERROR raft: the disk is full\r\u{1b}]0;x\u{7}\u{1b}[2J\u{202e}";
+
+#[inline(never)]
 fn descend(depth: u64) -> u64 {
     if black_box(depth) == u64::MAX {
         return 0;

@@ -19,13 +19,14 @@ use innkeeper_tree::World;
 use super::Measure;
 use crate::artifact::Artifact;
 use crate::failure::ModuleError;
+use crate::text::{GUEST_TEXT_BYTES_MAX, GuestText};
 
 const JOB: &[u8; 8] = b"INKJOB\0\x01";
 const ANSWER: &[u8; 8] = b"INKANS\0\x01";
 
 /// The longest sentence that crosses, in bytes. The toolchain quotes names out of the module,
 /// which may be as long as their author likes.
-const TEXT_BYTES_MAX: usize = 2 << 10;
+const TEXT_BYTES_MAX: usize = GUEST_TEXT_BYTES_MAX;
 
 /// The most that is reserved for a job before its bytes are there.
 const RESERVED_BYTES_MAX: usize = 1 << 20;
@@ -254,10 +255,10 @@ impl Reader {
         self.take(length)
     }
 
-    fn text(&mut self) -> Result<String, BadAnswer> {
+    fn text(&mut self) -> Result<GuestText, BadAnswer> {
         let length = self.take(4)?.get_u32_le() as usize;
         let bytes = self.take(length)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(GuestText::new(String::from_utf8_lossy(&bytes)))
     }
 
     fn world(&mut self) -> Result<World, BadAnswer> {
@@ -360,12 +361,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_is_cut_at_a_character() {
-        let long = "ä".repeat(TEXT_BYTES_MAX);
-        let Err(ModuleError::Invalid(cut)) = crossed(&Err(ModuleError::Invalid(long))) else {
+    fn the_longest_sentence_crosses_whole() {
+        let long = GuestText::from("ä\n".repeat(TEXT_BYTES_MAX));
+        let Err(ModuleError::Invalid(back)) = crossed(&Err(ModuleError::Invalid(long.clone())))
+        else {
             panic!("another error");
         };
-        assert_eq!(cut.len(), TEXT_BYTES_MAX);
+        assert_eq!(back, long);
     }
 
     #[test]

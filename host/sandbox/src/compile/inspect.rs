@@ -16,6 +16,7 @@ use std::fmt;
 use wasmparser::{BlockType, CompositeInnerType, FunctionBody, Operator, Parser, Payload, TypeRef};
 
 use crate::failure::ModuleError;
+use crate::text::GuestText;
 
 /// What is counted, and how much of it there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,18 +122,18 @@ pub(super) enum Refused {
     /// There is too much of something.
     TooMuch(Measure, u64),
     /// It is not WebAssembly.
-    Unreadable(String),
+    Unreadable(GuestText),
 }
 
 impl From<wasmparser::Error> for Refused {
     fn from(error: wasmparser::Error) -> Refused {
-        Refused::Unreadable(error.to_string())
+        Refused::Unreadable(GuestText::new(error))
     }
 }
 
 impl Refused {
     /// In the words of a push; `unreadable` is what a file that cannot be read is.
-    pub(super) fn into_error(self, unreadable: fn(String) -> ModuleError) -> ModuleError {
+    pub(super) fn into_error(self, unreadable: fn(GuestText) -> ModuleError) -> ModuleError {
         match self {
             Refused::TooMuch(measure, count) => ModuleError::TooMuch { measure, count },
             Refused::Unreadable(error) => unreadable(error),

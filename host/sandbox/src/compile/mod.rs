@@ -24,6 +24,7 @@ use crate::artifact::Artifact;
 use crate::engine::{Linkers, compiling, digest_of};
 use crate::failure::ModuleError;
 use crate::settings::Settings;
+use crate::text::GuestText;
 use innkeeper_tree::World;
 
 pub use exchange::{Answer, BadAnswer, Done, Job};
@@ -97,7 +98,7 @@ impl Compiler {
                 limit_mib: self.memory_mib,
             };
         }
-        ModuleError::Invalid(format!("{error:#}"))
+        ModuleError::Invalid(GuestText::new(format_args!("{error:#}")))
     }
 }
 
@@ -123,7 +124,7 @@ fn check_size(bytes: usize, limit: usize) -> Result<(), ModuleError> {
     Ok(())
 }
 
-fn looked_at(bytes: &[u8], unreadable: fn(String) -> ModuleError) -> Result<(), ModuleError> {
+fn looked_at(bytes: &[u8], unreadable: fn(GuestText) -> ModuleError) -> Result<(), ModuleError> {
     inspect::inspect(bytes).map_err(|refused| refused.into_error(unreadable))
 }
 
@@ -156,7 +157,7 @@ fn encode(core: &[u8]) -> Result<Vec<u8>, ModuleError> {
             .module(core)
             .and_then(|encoder| encoder.encode())
     })?
-    .map_err(|error| ModuleError::NotEncodable(format!("{error:#}")))
+    .map_err(|error| ModuleError::NotEncodable(GuestText::new(format_args!("{error:#}"))))
 }
 
 /// Runs the toolchain on bytes that a stranger made: a panic in it is that file's fault.
@@ -167,6 +168,6 @@ fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ModuleError> {
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("without a message");
-        ModuleError::Panicked(text.lines().next().unwrap_or_default().to_string())
+        ModuleError::Panicked(text.into())
     })
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, btree_map};
 use innkeeper_tree::{Listing, Place, path as paths};
 
 use super::{Done, OpError, Overlay, Seen, What};
+use crate::refused::Wanted;
 
 /// How many of the transaction's own writes one run looks at.
 const RUN: usize = 128;
@@ -63,7 +64,7 @@ pub(crate) enum Step {
 impl Overlay {
     /// Begins to list the children of a znode; says how many there are. They are recorded.
     pub(crate) fn children(&mut self, path: &str) -> Done<(Names, usize)> {
-        self.may_read(path)?;
+        self.may_read("children", path)?;
         let Some(stat) = self.peek_stat(path) else {
             self.record_children(path)?;
             return Err(OpError::NoNode.into());
@@ -77,7 +78,7 @@ impl Overlay {
     pub(crate) fn scan(&mut self, prefix: &str) -> Done<Scan> {
         paths::validate(prefix).map_err(|_| OpError::BadArguments)?;
         if !self.grants_subtree(prefix) {
-            return Err(OpError::NoAuth.into());
+            return Err(self.refuse("scan", prefix, Wanted::Scan).into());
         }
         let read = match self.view.exists(prefix) {
             None => What::Absent,

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::input::{Asked, Named, read_body};
+use super::json::Json;
 use super::problem::Problem;
 use super::{Admin, MAX_DOCUMENT_BYTES};
 use crate::guests::BindingStatus;

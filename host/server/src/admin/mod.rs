@@ -21,6 +21,7 @@ mod auth;
 mod bindings;
 mod commands;
 mod input;
+mod json;
 mod modules;
 mod problem;
 mod routes;
@@ -43,6 +44,8 @@ use crate::core::{ADMIN_SOCKET, Core};
 use crate::guests::Guests;
 use crate::metrics;
 use auth::Way;
+
+pub(crate) use json::for_terminals;
 
 /// Connections of admin HTTP at a time; further ones wait in the kernel's queue.
 const HTTP_PLACES: u32 = 64;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::input::{Asked, Named, read_body};
+use super::json::Json;
 use super::problem::{Problem, status_of_push};
 use crate::guests::{Push, PushState};
 

@@ -1,6 +1,5 @@
 //! Why a request failed: a status and one sentence, as JSON.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use innkeeper_proto::ErrorCode;
@@ -8,8 +7,12 @@ use innkeeper_raft::{Refusal, Unavailable};
 use innkeeper_sandbox::ModuleError;
 use serde::Serialize;
 
+use super::json::Json;
 use crate::guests::PushError;
 use crate::tickets::ProposeError;
+
+/// The longest sentence, in bytes.
+const SENTENCE_BYTES_MAX: usize = 8192;
 
 /// What a request that failed is answered.
 #[derive(Debug)]
@@ -24,25 +27,26 @@ struct Body {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
+    /// The sentence may quote what a stranger wrote: it is cut and escaped here.
+    pub(super) fn new(status: StatusCode, sentence: impl std::fmt::Display) -> Self {
         Self {
             status,
-            sentence: sentence.into(),
+            sentence: innkeeper_tree::text::shown(sentence, SENTENCE_BYTES_MAX),
         }
     }
 
     /// The request itself is wrong.
-    pub(super) fn bad(sentence: impl Into<String>) -> Self {
+    pub(super) fn bad(sentence: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, sentence)
     }
 
     /// What it names is not there.
-    pub(super) fn missing(sentence: impl Into<String>) -> Self {
+    pub(super) fn missing(sentence: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, sentence)
     }
 
     /// Something here is broken.
-    pub(super) fn internal(sentence: impl Into<String>) -> Self {
+    pub(super) fn internal(sentence: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence)
     }
 

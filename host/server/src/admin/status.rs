@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use innkeeper_raft::Role;
 use innkeeper_runtime::Runtime;
 use serde::Serialize;
 
 use super::Admin;
+use super::json::Json;
 use super::problem::Problem;
 use crate::settings::VERSION;
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -17,6 +16,7 @@ use innkeeper_tree::{Operation, Zxid, acl};
 use serde::{Deserialize, Serialize};
 
 use super::input::{Asked, check_path, read_body};
+use super::json::Json;
 use super::problem::Problem;
 use super::{Admin, MAX_DATA_BYTES, MAX_DOCUMENT_BYTES, super_user};
 

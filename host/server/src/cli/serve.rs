@@ -5,15 +5,15 @@
 //! 2. The node starts; one line on stdout says where it listens, and it is the only one.
 //! 3. SIGTERM or SIGINT: connections are closed, a checkpoint is left, exit code 0.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use innkeeper_runtime::{Real, RealConfig, Runtime, Select2, select2};
-use tracing_subscriber::EnvFilter;
 
+use super::log;
 use super::zoo_cfg::{self, Read};
 use crate::node::{HTTP, Node, StartError};
 use crate::settings::{COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, NodeSettings};
@@ -64,7 +64,7 @@ pub(super) struct ServeArgs {
 
 /// Runs a node until the process is asked to end.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
-    log_to_stderr();
+    log::to_stderr();
     let settings = settings_of(args).map_err(Invalid)?;
     Real::run(RealConfig::default(), |runtime| serve(runtime, settings))
         .context("the threads of the node cannot be started")?
@@ -86,18 +86,6 @@ async fn serve<R: Runtime>(runtime: R, settings: NodeSettings) -> anyhow::Result
         }
         Select2::Second(why) => Err(anyhow!("the node has failed and stops: {why}")),
     }
-}
-
-/// Few lines, on stderr; `INNKEEPER_LOG` takes a filter, e.g. `innkeeper_server=debug`.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("INNKEEPER_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,openraft=off"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    // A subscriber that is already there (in tests) stays.
-    let _ = subscriber.try_init();
 }
 
 fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {

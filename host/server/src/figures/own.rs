@@ -120,7 +120,7 @@ pub(super) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
     rows
 }
 
-fn of_bindings(bindings: &[BindingStatus]) -> [Row; 6] {
+fn of_bindings(bindings: &[BindingStatus]) -> [Row; 8] {
     let gauges = |value: fn(&BindingStatus) -> usize| {
         let all = bindings.iter();
         let all = all.map(|binding| (binding.name.clone(), Number::from(value(binding))));
@@ -162,6 +162,16 @@ fn of_bindings(bindings: &[BindingStatus]) -> [Row; 6] {
             "innkeeper_binding_failures",
             "Invocations of the guest that failed.",
             counters(|binding| binding.failures),
+        ),
+        row(
+            "innkeeper_binding_log_dropped",
+            "Messages of the guest that the node's log does not have, because there were too many.",
+            counters(|binding| binding.log_dropped),
+        ),
+        row(
+            "innkeeper_binding_errors_dropped",
+            "Errors of the binding that the node's log does not have, because there were too many.",
+            counters(|binding| binding.errors_dropped),
         ),
     ]
 }

@@ -255,8 +255,8 @@ fn outcome(settings: &CompileSettings, ended: Ended) -> Result<Done, CompileErro
     let complaint = complaint_of(&ended.complaint);
     let crashed = |how: String| {
         CompileError::from(ModuleError::Crashed(match complaint {
-            "" => how,
-            complaint => format!("{how}: {complaint}"),
+            "" => how.into(),
+            complaint => format!("{how}: {complaint}").into(),
         }))
     };
     match ended.how {

@@ -184,24 +184,24 @@ impl<R: Runtime> Guests<R> {
                 shared.reports.conflicted(name);
                 Turn::Again
             }
-            Ok(TicketResult::Rejected(code, message)) => Turn::Failed(GuestFailure {
-                kind: FailureKind::BadAnswer,
-                message: format!("its transaction was rejected ({code}): {message}"),
-            }),
-            Ok(other) => Turn::Failed(GuestFailure {
-                kind: FailureKind::Host,
-                message: format!("its transaction was answered with {other:?}"),
-            }),
+            Ok(TicketResult::Rejected(code, message)) => Turn::Failed(GuestFailure::new(
+                FailureKind::BadAnswer,
+                format!("its transaction was rejected ({code}): {message}"),
+            )),
+            Ok(other) => Turn::Failed(GuestFailure::new(
+                FailureKind::Host,
+                format!("its transaction was answered with {other:?}"),
+            )),
             Err(ProposeError::Refused(Refusal::Doomed)) => {
                 shared.reports.conflicted(name);
                 Turn::Doomed
             }
             // It would be refused again and again: what the guest makes is too much.
             Err(ProposeError::Refused(refusal @ Refusal::TooLarge { .. })) => {
-                Turn::Failed(GuestFailure {
-                    kind: FailureKind::Output,
-                    message: format!("its transaction was refused: {refusal}"),
-                })
+                Turn::Failed(GuestFailure::new(
+                    FailureKind::Output,
+                    format!("its transaction was refused: {refusal}"),
+                ))
             }
             Err(ProposeError::Refused(_)) => Turn::Doomed,
             Err(ProposeError::Stopping) => Turn::Gone,

@@ -23,6 +23,7 @@ mod artifacts;
 mod compile;
 mod dispatch;
 mod events;
+mod flow;
 mod gate;
 mod modules;
 mod pushes;
@@ -161,7 +162,8 @@ impl<R: Runtime> Guests<R> {
             stopping,
             view_max_age,
         } = parts;
-        let reports = Reports::default();
+        let clock = runtime.clone();
+        let reports = Reports::new(move || clock.now());
         let push_idle_ms = compile.push_idle_ms;
         Guests {
             shared: Arc::new(Shared {

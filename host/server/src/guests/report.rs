@@ -3,13 +3,27 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use innkeeper_sandbox::{LogLevel, LogLine, Usage};
+use innkeeper_runtime::Instant;
+use innkeeper_sandbox::{GuestText, LogLevel, LogLine, Usage};
 use innkeeper_tree::{Binding, Zxid};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::flow::Flow;
+
 /// Lines of a guest's log that are kept for its status.
 const LOG_LINES_KEPT: usize = 32;
+
+/// Lines of one guest that reach the node's log in a second; its status has the newest in any
+/// case.
+const LOG_LINES_PER_SECOND: u32 = 100;
+
+/// Bytes of those lines that reach it in a second: a guest that logs without an end fills at
+/// most 5.5 GB of disk in a day.
+const LOG_BYTES_PER_SECOND: usize = 64 << 10;
+
+/// Errors of one binding that reach the node's log in a second; the last stands in its status.
+const ERRORS_PER_SECOND: u32 = 10;
 
 /// Failures in a row after which a binding's breaker opens.
 pub(super) const BREAKER_FAILURES: u32 = 5;
@@ -64,6 +78,11 @@ pub struct BindingStatus {
     pub last_fuel: u64,
     /// Greatest memory of the last invocation, in bytes.
     pub last_memory_bytes: usize,
+    /// Messages that the node's log does not have, because the guest wrote too many in one
+    /// invocation or in a second.
+    pub log_dropped: u64,
+    /// Errors that the node's log does not have, because there were too many in a second.
+    pub errors_dropped: u64,
     /// The guest's last messages.
     pub log: Vec<String>,
 }
@@ -74,20 +93,85 @@ struct Report {
     conflicts: u64,
     failures: u64,
     breaker: Breaker,
-    last_error: Option<(u64, String)>,
+    last_error: Option<(u64, GuestText)>,
     /// The wish that could not be activated, and why.
-    not_activated: Option<(Zxid, String)>,
+    not_activated: Option<(Zxid, GuestText)>,
     last_usage: Usage,
-    log: VecDeque<String>,
+    log: VecDeque<GuestText>,
+    log_dropped: u64,
+    errors_dropped: u64,
+    log_flow: Flow,
+    error_flow: Flow,
+}
+
+impl Report {
+    /// Keeps an error, and tells the node's log of it, unless that has had enough of them.
+    fn error(&mut self, name: &str, now: Instant, now_ms: u64, error: GuestText) {
+        let flow = &mut self.error_flow;
+        match flow.take(now, error.len(), ERRORS_PER_SECOND, LOG_BYTES_PER_SECOND) {
+            Some(missing) => {
+                if missing > 0 {
+                    tracing::warn!(binding = name, "{missing} more errors were not logged");
+                }
+                tracing::warn!(binding = name, "{error}");
+            }
+            None => self.errors_dropped += 1,
+        }
+        self.last_error = Some((now_ms, error));
+    }
+
+    /// Keeps a message of the guest, and tells the node's log of it, unless that has had enough
+    /// of them.
+    fn line(&mut self, name: &str, now: Instant, line: LogLine) {
+        let LogLine {
+            level,
+            message,
+            dropped_after,
+        } = line;
+        let (lines, bytes) = (LOG_LINES_PER_SECOND, LOG_BYTES_PER_SECOND);
+        match self.log_flow.take(now, message.len(), lines, bytes) {
+            Some(missing) => {
+                if missing > 0 {
+                    let text = format!("{missing} more messages were not logged");
+                    to_the_log(name, LogLevel::Warn, &text);
+                }
+                to_the_log(name, level, &message);
+            }
+            None => self.log_dropped += 1,
+        }
+        self.log_flow.missed(dropped_after);
+        self.log_dropped += dropped_after;
+        if self.log.len() == LOG_LINES_KEPT {
+            self.log.pop_front();
+        }
+        self.log.push_back(message);
+    }
+}
+
+fn to_the_log(name: &str, level: LogLevel, message: &str) {
+    match level {
+        LogLevel::Debug => tracing::debug!(target: "guest", binding = name, "{message}"),
+        LogLevel::Info => tracing::info!(target: "guest", binding = name, "{message}"),
+        LogLevel::Warn => tracing::warn!(target: "guest", binding = name, "{message}"),
+        LogLevel::Error => tracing::error!(target: "guest", binding = name, "{message}"),
+    }
 }
 
 /// The reports of all bindings.
-#[derive(Default)]
 pub(super) struct Reports {
     by_name: Mutex<BTreeMap<Arc<str>, Report>>,
+    now: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
 impl Reports {
+    /// `now` is the runtime's clock: what reaches the node's log is bounded per second.
+    pub(super) fn new(now: impl Fn() -> Instant + Send + Sync + 'static) -> Reports {
+        Reports {
+            by_name: Mutex::default(),
+            now: Box::new(now),
+        }
+    }
+
     fn with(&self, name: &Arc<str>, change: impl FnOnce(&mut Report)) {
         change(self.by_name.lock().entry(Arc::clone(name)).or_default());
     }
@@ -103,15 +187,22 @@ impl Reports {
         self.with(name, |report| report.conflicts += 1);
     }
 
-    pub(super) fn failed(&self, name: &Arc<str>, now_ms: u64, error: String) {
-        tracing::warn!(binding = &**name, "{error}");
+    pub(super) fn failed(&self, name: &Arc<str>, now_ms: u64, error: impl Into<GuestText>) {
+        let (now, error) = ((self.now)(), error.into());
         self.with(name, |report| {
             report.failures += 1;
-            report.last_error = Some((now_ms, error));
+            report.error(name, now, now_ms, error);
         });
     }
 
-    pub(super) fn not_activated(&self, name: &Arc<str>, wish: Zxid, now_ms: u64, error: String) {
+    pub(super) fn not_activated(
+        &self,
+        name: &Arc<str>,
+        wish: Zxid,
+        now_ms: u64,
+        error: impl Into<GuestText>,
+    ) {
+        let error = error.into();
         self.with(name, |report| {
             report.not_activated = Some((wish, error.clone()))
         });
@@ -131,30 +222,15 @@ impl Reports {
         });
     }
 
+    /// Takes what an invocation logged.
     pub(super) fn log(&self, name: &Arc<str>, lines: Vec<LogLine>) {
         if lines.is_empty() {
             return;
         }
+        let now = (self.now)();
         self.with(name, |report| {
             for line in lines {
-                match line.level {
-                    LogLevel::Debug => {
-                        tracing::debug!(target: "guest", binding = &**name, "{}", line.message)
-                    }
-                    LogLevel::Info => {
-                        tracing::info!(target: "guest", binding = &**name, "{}", line.message)
-                    }
-                    LogLevel::Warn => {
-                        tracing::warn!(target: "guest", binding = &**name, "{}", line.message)
-                    }
-                    LogLevel::Error => {
-                        tracing::error!(target: "guest", binding = &**name, "{}", line.message)
-                    }
-                }
-                if report.log.len() == LOG_LINES_KEPT {
-                    report.log.pop_front();
-                }
-                report.log.push_back(line.message);
+                report.line(name, now, line);
             }
         });
     }
@@ -181,18 +257,73 @@ impl Reports {
                 .not_activated
                 .as_ref()
                 .filter(|(wish, _)| *wish == binding.wish && binding.is_pending())
-                .map(|(_, error)| error.clone()),
+                .map(|(_, error)| error.to_string()),
             policy_zxid: binding.policy_zxid.0,
             queued,
             invocations: report.invocations,
             conflicts: report.conflicts,
             failures: report.failures,
             breaker: report.breaker,
-            last_error: report.last_error.as_ref().map(|(_, error)| error.clone()),
+            last_error: report
+                .last_error
+                .as_ref()
+                .map(|(_, error)| error.to_string()),
             last_error_ms: report.last_error.as_ref().map(|(at_ms, _)| *at_ms),
             last_fuel: report.last_usage.fuel,
             last_memory_bytes: report.last_usage.memory_bytes,
-            log: report.log.iter().cloned().collect(),
+            log_dropped: report.log_dropped,
+            errors_dropped: report.errors_dropped,
+            log: report.log.iter().map(GuestText::to_string).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use innkeeper_runtime::{Runtime, Sim};
+
+    use super::*;
+
+    fn lines(count: usize) -> Vec<LogLine> {
+        let line = |number: usize| LogLine {
+            level: LogLevel::Info,
+            message: format!("line {number}").into(),
+            dropped_after: 0,
+        };
+        (0..count).map(line).collect()
+    }
+
+    #[test]
+    fn what_the_log_does_not_have_is_counted() {
+        Sim::run(1, async |runtime| {
+            let clock = runtime.clone();
+            let reports = Reports::new(move || clock.now());
+            let name: Arc<str> = Arc::from("noisy");
+            let mut logged = lines(150);
+            logged[149].dropped_after = 7;
+            reports.log(&name, logged);
+            for _ in 0..25 {
+                reports.failed(&name, 5, "no");
+            }
+            let read = || {
+                let reports = reports.by_name.lock();
+                let report = &reports[&name];
+                (report.log_dropped, report.errors_dropped, report.failures)
+            };
+            assert_eq!(read(), (57, 15, 25));
+            // The newest lines are kept in any case.
+            {
+                let reports = reports.by_name.lock();
+                let log = &reports[&name].log;
+                assert_eq!(log.len(), LOG_LINES_KEPT);
+                assert_eq!(&**log.back().expect("a line"), "line 149");
+            }
+            runtime.sleep(Duration::from_secs(1)).await;
+            reports.log(&name, lines(100));
+            reports.failed(&name, 6, "no");
+            assert_eq!(read(), (57, 15, 26));
+        });
     }
 }

@@ -217,7 +217,7 @@ impl Definition {
             return Err(BindingError::TooLong(document.len()));
         }
         let document: Document = serde_json::from_slice(document)
-            .map_err(|error| BindingError::Syntax(shorten_sentence(&error.to_string())))?;
+            .map_err(|error| BindingError::Syntax(shorten_sentence(error)))?;
         let world: World = document.world.parse().map_err(BindingError::World)?;
         let module = document
             .module
@@ -339,9 +339,9 @@ fn patterns(
 }
 
 /// serde_json quotes what it does not understand, however long it is.
-fn shorten_sentence(sentence: &str) -> String {
-    const MOST_CHARS: usize = 300;
-    sentence.chars().take(MOST_CHARS).collect()
+fn shorten_sentence(sentence: impl std::fmt::Display) -> String {
+    const MOST_BYTES: usize = 300;
+    crate::text::shown(sentence, MOST_BYTES)
 }
 
 /// Writes JSON with sorted keys and without spaces. serde_json keeps the order of the

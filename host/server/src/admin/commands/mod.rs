@@ -25,6 +25,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::for_terminals;
 use crate::core::Core;
 
 /// All commands: the name, and what else they are called.
@@ -115,7 +116,7 @@ impl IntoResponse for Answer {
         match serde_json::to_string_pretty(&self) {
             Ok(text) => {
                 let headers = [(header::CONTENT_TYPE, "application/json")];
-                (self.status, headers, text).into_response()
+                (self.status, headers, for_terminals(text)).into_response()
             }
             // Its keys are strings and its numbers finite.
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -9,7 +9,7 @@ use innkeeper_tree::binding::{Definition, check_name};
 use serde_json::Value;
 
 use super::remote::{AskError, Remote, Target, quote};
-use super::text::{count, facts, list_of, number_of, short, size, span, table, text_of};
+use super::text::{count, facts, json_text, list_of, number_of, short, size, span, table, text_of};
 use super::{module, read_file};
 
 /// What a document may say, for `innkeeper help binding`.
@@ -166,16 +166,17 @@ async fn check(remote: &Remote, name: Option<&str>, document: Vec<u8>) -> anyhow
 }
 
 async fn status(remote: &Remote, name: Option<&str>, json: bool) -> anyhow::Result<String> {
-    let answer = match name {
+    let path = match name {
         Some(name) => {
             check_name(name)?;
-            remote.get(&path_of(name)).await?
+            path_of(name)
         }
-        None => remote.get("/v1/bindings").await?,
+        None => "/v1/bindings".to_owned(),
     };
     if json {
-        return Ok(format!("{answer:#}\n"));
+        return Ok(json_text(&remote.get_raw(&path).await?));
     }
+    let answer = remote.get(&path).await?;
     Ok(match name {
         Some(_) => shown(&answer, remote.wall_ms()),
         None if list_of(&answer, "bindings").is_empty() => list(&answer),
@@ -264,6 +265,15 @@ fn shown(binding: &Value, now_ms: u64) -> String {
     if let Some(error) = binding["last_error"].as_str() {
         let ago = span(now_ms.saturating_sub(number("last_error_ms")));
         rows.push(("last error", format!("{ago} ago: {error}")));
+    }
+    let (lines, errors) = (number("log_dropped"), number("errors_dropped"));
+    if lines + errors > 0 {
+        let missing = format!(
+            "{} and {} that the node's log does not have: there were too many",
+            count(lines, "message"),
+            count(errors, "error"),
+        );
+        rows.push(("not logged", missing));
     }
     let mut text = format!("{}\n{}", text_of(binding, "name"), facts(&rows));
     let log = list_of(binding, "log");

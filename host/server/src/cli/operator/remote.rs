@@ -1,5 +1,6 @@
 //! A running node, as a command asks it.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use innkeeper_runtime::{Real, Role, Runtime};
+use innkeeper_tree::text;
 use serde_json::Value;
 
 use crate::core::ADMIN_SOCKET;
@@ -126,13 +128,23 @@ impl Remote {
         self.ask(Method::GET, path, Vec::new()).await
     }
 
-    /// Asks for anything.
+    /// Asks for anything. The answer is for people: in its strings, which clients and guests
+    /// chose, nothing can harm a terminal.
     pub(super) async fn ask(
         &self,
         method: Method,
         path: &str,
         body: Vec<u8>,
     ) -> Result<Value, AskError> {
+        self.ask_raw(method, path, body).await.map(escaped)
+    }
+
+    /// Asks for something to be read, and leaves the strings of the answer as they are.
+    pub(super) async fn get_raw(&self, path: &str) -> Result<Value, AskError> {
+        self.ask_raw(Method::GET, path, Vec::new()).await
+    }
+
+    async fn ask_raw(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, AskError> {
         let stream = self.connect().await?;
         let exchange = self.exchange(stream, method, path, body);
         match self.runtime.timeout(ANSWER_LIMIT, exchange).await {
@@ -231,7 +243,7 @@ impl Remote {
             Some(value) if status.is_success() => Ok(value),
             Some(Value::Object(fields)) if fields.contains_key("error") => Err(AskError::Refused {
                 status: status.as_u16(),
-                sentence: fields["error"].as_str().unwrap_or_default().to_owned(),
+                sentence: text::escaped(fields["error"].as_str().unwrap_or_default()).into_owned(),
             }),
             _ => Err(AskError::Broken(format!(
                 "what answers at {} is no Innkeeper node (HTTP status {status}); name another address",
@@ -277,6 +289,22 @@ impl Remote {
     }
 }
 
+/// The same with every string escaped, keys included.
+fn escaped(value: Value) -> Value {
+    match value {
+        Value::String(text) => match text::escaped(&text) {
+            Cow::Borrowed(_) => Value::String(text),
+            Cow::Owned(escaped) => Value::String(escaped),
+        },
+        Value::Array(items) => items.into_iter().map(escaped).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, field)| (text::escaped(&name).into_owned(), escaped(field)))
+            .collect(),
+        other => other,
+    }
+}
+
 /// A text as part of a query.
 pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
@@ -293,7 +321,18 @@ pub(super) fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn nothing_in_an_answer_harms_a_terminal() {
+        let answer = json!({"a\n": ["x\u{1b}[2J", {"b": "\u{202e}c", "d": 1}], "e": null});
+        assert_eq!(
+            escaped(answer),
+            json!({"a\\n": ["x\\u{1b}[2J", {"b": "\\u{202e}c", "d": 1}], "e": null})
+        );
+    }
 
     #[test]
     fn queries_carry_any_text() {

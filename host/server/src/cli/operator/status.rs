@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::remote::{Remote, Target};
-use super::text::{facts, number_of, span, text_of};
+use super::text::{facts, json_text, number_of, span, text_of};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct StatusArgs {
@@ -22,11 +22,10 @@ impl StatusArgs {
 }
 
 pub(super) async fn run(remote: Remote, json: bool) -> anyhow::Result<Vec<u8>> {
-    let status = remote.get("/v1/status").await?;
     if json {
-        return Ok(format!("{status:#}\n").into_bytes());
+        return Ok(json_text(&remote.get_raw("/v1/status").await?).into_bytes());
     }
-    Ok(shown(&status).into_bytes())
+    Ok(shown(&remote.get("/v1/status").await?).into_bytes())
 }
 
 fn shown(status: &Value) -> String {

@@ -1,5 +1,6 @@
 //! Text for people: aligned columns, sizes, durations.
 
+use innkeeper_tree::text::escaped;
 use serde_json::Value;
 
 /// Rows of equal length in aligned columns, two spaces apart; the last column as it is.
@@ -68,6 +69,28 @@ pub(super) fn short(module: &str) -> String {
     module.chars().take(SHOWN).collect()
 }
 
+/// A node's answer as it is, for a program or a person.
+pub(super) fn json_text(answer: &Value) -> String {
+    format!("{}\n", crate::admin::for_terminals(format!("{answer:#}")))
+}
+
+/// Bytes that a client or a guest wrote, for whoever reads stdout: a program gets them as they
+/// are, a terminal text in which nothing steers it. Lines and tabs stay.
+pub(super) fn for_reader(bytes: Vec<u8>, is_terminal: bool) -> Vec<u8> {
+    if !is_terminal {
+        return bytes;
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let is_layout = |character| matches!(character, '\n' | '\t');
+    text.split_inclusive(is_layout)
+        .flat_map(|part| {
+            let line = part.trim_end_matches(is_layout);
+            [escaped(line).into_owned(), part[line.len()..].to_owned()]
+        })
+        .collect::<String>()
+        .into_bytes()
+}
+
 /// A field that is text; a dash where there is none.
 pub(super) fn text_of<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or("-")
@@ -99,6 +122,14 @@ mod tests {
             "NAME         WORLD\nä            recipe\nlonger-name\n"
         );
         assert_eq!(table(&[]), "");
+    }
+
+    #[test]
+    fn only_programs_get_bytes_as_they_are() {
+        let bytes = b"a\tb\n\n\x1b[2J\r\xff\n".to_vec();
+        assert_eq!(for_reader(bytes.clone(), false), bytes);
+        let shown = String::from_utf8(for_reader(bytes, true)).expect("text");
+        assert_eq!(shown, "a\tb\n\n\\u{1b}[2J\\r\u{fffd}\n");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `innkeeper znode`: the way in for one who is locked out.
 
+use std::io::{self, IsTerminal};
+
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::read_file;
 use super::remote::{Remote, Target, quote};
-use super::text::{facts, list_of, number_of, text_of};
+use super::text::{facts, for_reader, list_of, number_of, text_of};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ZnodeArgs {
@@ -28,7 +30,7 @@ impl ZnodeArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum What {
-    /// Print a znode's data, byte for byte
+    /// Print a znode's data, byte for byte; on a terminal, control characters are escaped
     Get {
         /// The znode
         path: String,
@@ -84,24 +86,23 @@ pub(super) enum What {
 pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
     Ok(match what {
         What::Get { path } => {
-            let znode = remote.get(&url("", &path, None)?).await?;
-            match znode["data"].as_str() {
+            let znode = remote.get_raw(&url("", &path, None)?).await?;
+            let data = match znode["data"].as_str() {
                 Some(data) => STANDARD
                     .decode(data)
                     .context("the node's answer is not base64")?,
                 None => Vec::new(),
-            }
+            };
+            for_reader(data, io::stdout().is_terminal())
         }
         What::Stat { path } => stat(&remote.get(&url("", &path, None)?).await?).into_bytes(),
         What::Ls { path } => {
-            let answer = remote.get(&url("/children", &path, None)?).await?;
+            let answer = remote.get_raw(&url("/children", &path, None)?).await?;
             let names = list_of(&answer, "children")
                 .iter()
                 .filter_map(Value::as_str);
-            names
-                .flat_map(|name| [name, "\n"])
-                .collect::<String>()
-                .into_bytes()
+            let lines: String = names.flat_map(|name| [name, "\n"]).collect();
+            for_reader(lines.into_bytes(), io::stdout().is_terminal())
         }
         What::Create {
             path,
