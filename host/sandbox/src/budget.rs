@@ -21,6 +21,9 @@ const TABLE_ELEMENTS_MAX: usize = 200_000;
 /// How often an invocation may fill its memory with what it reads.
 const READS_PER_MEMORY: u64 = 8;
 
+/// Fuel between two looks at the clock in host calls: some microseconds.
+const LOOK_FUEL: u64 = 10_000;
+
 /// Messages of one invocation that are kept; the rest is counted on the last of them.
 const LOG_MESSAGES_MAX: usize = 64;
 
@@ -70,8 +73,13 @@ pub(crate) struct Budget {
     /// Fuel after which others are let run, and what was left when they last were.
     turn_fuel: u64,
     turn_from: u64,
+    turn: u64,
+    /// What was left when somebody last looked at the clock.
+    look_from: u64,
     memory_bytes: usize,
     table_elements: usize,
+    /// What the result that is being put together takes, about.
+    result_bytes: u64,
     usage: Usage,
     pub(crate) logs: Vec<LogLine>,
     /// The last error that the guest logged, also if it is beyond what is kept: it may say why
@@ -85,9 +93,12 @@ impl Budget {
             limits: *limits,
             deadline: Arc::new(deadline),
             turn_fuel,
+            turn: 0,
             turn_from: limits.fuel,
+            look_from: limits.fuel,
             memory_bytes: 0,
             table_elements: 0,
+            result_bytes: 0,
             usage: Usage::default(),
             logs: Vec::new(),
             last_error: None,
@@ -102,8 +113,24 @@ impl Budget {
         &self.deadline
     }
 
+    /// Was so much fuel used that the clock is to be looked at? Says so once.
+    pub(crate) fn is_look_due(&mut self, fuel_left: u64) -> bool {
+        let is_due = self.look_from.saturating_sub(fuel_left) >= LOOK_FUEL;
+        if is_due {
+            self.look_from = fuel_left;
+        }
+        is_due
+    }
+
     /// Has the guest, its host calls included, run for so long that others should? Says so once.
     pub(crate) fn is_turn_over(&mut self, fuel_left: u64) -> bool {
+        // It yielded meanwhile, by itself or because this said so: a new turn began.
+        let turn = self.deadline.turn();
+        if turn != self.turn {
+            self.turn = turn;
+            self.turn_from = fuel_left;
+            return false;
+        }
         let is_over = self.turn_from.saturating_sub(fuel_left) >= self.turn_fuel;
         if is_over {
             self.turn_from = fuel_left;
@@ -137,10 +164,26 @@ impl Budget {
         Ok(())
     }
 
-    /// Charges bytes that the host hands to the guest. One result has to fit into the guest's memory anyway; this bounds what
-    /// the host copies before that shows, and the sum over one invocation.
+    /// The host begins to put a result together.
+    pub(crate) fn begin_result(&mut self) {
+        self.result_bytes = 0;
+    }
+
+    /// Charges bytes that the host hands to the guest. One result has to fit into the guest's
+    /// memory anyway: what does not is not put together, so that the host never holds much more
+    /// for a guest than the guest's own limit. The sum over one invocation is bounded as well.
     pub(crate) fn charge_result(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.usage.input_bytes += bytes as u64;
+        self.result_bytes += bytes as u64;
+        if self.result_bytes > self.limits.memory_bytes {
+            return Err(LimitPassed::raise(
+                FailureKind::Memory,
+                format!(
+                    "it asked for more in one call than fits into its {} bytes of memory (limits.memory_bytes)",
+                    self.limits.memory_bytes
+                ),
+            ));
+        }
         let most = self.limits.memory_bytes.saturating_mul(READS_PER_MEMORY);
         if self.usage.input_bytes > most {
             return Err(LimitPassed::raise(
@@ -160,6 +203,7 @@ impl Budget {
             ..Usage::default()
         };
         self.turn_from = self.limits.fuel;
+        self.look_from = self.limits.fuel;
         self.logs.clear();
         self.last_error = None;
     }

@@ -3,9 +3,9 @@
 //! 1. An invocation's [`Deadline`] begins when its instance is made. Its time counts while the
 //!    invocation has its thread: what it waits for through no doing of its own (a place, its
 //!    next turn, an assignor's turn) costs it nothing.
-//! 2. It is looked at in every host call, at every run of a long one, and whenever the guest
-//!    yields ([`until`]): fuel yields come every 100,000 units, so a guest that calls nobody is
-//!    found, too.
+//! 2. It is looked at in host calls, at the runs of a long one ([`crate::meter`]), and whenever
+//!    the guest yields ([`until`]): fuel yields come every 100,000 units, so a guest that calls
+//!    nobody is found, too.
 //! 3. A view's age counts from the beginning, whatever the invocation waits for.
 //! 4. A call that is over is dropped where it stands, inside the sandbox: its store is still
 //!    there, so that what it used, logged and called is told.
@@ -60,6 +60,8 @@ pub(crate) struct Deadline {
     own_end_ns: AtomicU64,
     view_end_ns: AtomicU64,
     outer: Outer,
+    /// How often it has got its thread.
+    turn: AtomicU64,
 }
 
 /// What ends an invocation beside its own limit.
@@ -90,7 +92,13 @@ impl Deadline {
             own_end_ns: AtomicU64::new(NEVER),
             view_end_ns: AtomicU64::new(NEVER),
             outer,
+            turn: AtomicU64::new(0),
         }
+    }
+
+    /// The number of its turn.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
     }
 
     /// An invocation begins, with all of its time.
@@ -107,6 +115,7 @@ impl Deadline {
 
     /// It has its thread.
     fn resume(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
         let left_ns = self.left_ns.load(Ordering::Relaxed);
         self.own_end_ns.store(
             self.clock.now_ns().saturating_add(left_ns),

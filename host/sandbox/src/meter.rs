@@ -1,10 +1,12 @@
 //! What host calls cost: fuel, the same fuel that the guest's own instructions cost.
 //!
 //! 1. Every host function begins with [`enter`]: the call is counted, its arguments are
-//!    charged, the clock is looked at.
+//!    charged.
 //! 2. What it does then is charged before it is done where its size is known, else run by run
 //!    ([`work`]): so much per znode, child and byte. Fuel that is gone ends the invocation.
-//! 3. A call that worked for as long as a guest may run in one go lets others run, and goes on.
+//! 3. Whenever a little fuel was used, by the guest or by calls, the clock is looked at: a look
+//!    costs as much as a short call.
+//! 4. A call that worked for as long as a guest may run in one go lets others run, and goes on.
 //!
 //! The charges are nanoseconds on the slow side of what was measured, one unit of fuel each, so
 //! that 500,000,000 units are about half a second, whatever the guest spends them on. They must
@@ -22,7 +24,7 @@ use crate::clock::yield_now;
 use crate::failure::{FailureKind, LimitPassed};
 
 /// Any host call: crossing over, looking up a znode, recording that it was read.
-const CALL: u64 = 300;
+const CALL: u64 = 500;
 
 /// A write: checking it now, encoding it, applying it on every node.
 pub(crate) const WRITE: u64 = 2_500;
@@ -65,7 +67,7 @@ pub(crate) async fn enter<T: Metered>(
     work(store, call, CALL + bytes(handed_over) + more).await
 }
 
-/// Charges work, looks at the clock, and lets others run if it is time.
+/// Charges work, looks at the clock if it is time, and lets others run if it is time.
 pub(crate) async fn work<T: Metered>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
@@ -73,7 +75,9 @@ pub(crate) async fn work<T: Metered>(
 ) -> wasmtime::Result<()> {
     let left = take(store, call, fuel)?;
     let budget = store.data_mut().budget();
-    budget.deadline().check()?;
+    if budget.is_look_due(left) {
+        budget.deadline().check()?;
+    }
     if budget.is_turn_over(left) {
         // Whoever polls looks at the clock again ([`crate::clock::until`]).
         yield_now().await;

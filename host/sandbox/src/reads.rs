@@ -18,6 +18,11 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Names that are told between two looks at the clock.
 const NAMES_PER_RUN: usize = 1_024;
 
+/// What a name of a listing takes beside its text, about, wherever it is kept, and what a znode
+/// takes beside its path and data: two lists and a Stat.
+const NAME_BYTES: usize = 32;
+const ZNODE_BYTES: usize = 96;
+
 /// What a host function of the WIT's `result<T, error>` returns.
 pub(crate) type Told<T> = wasmtime::Result<(Result<T, types::Error>,)>;
 
@@ -58,6 +63,7 @@ pub(crate) async fn get<T: Reads>(
     path: String,
 ) -> Told<Option<types::Znode>> {
     let handed_over = path.len();
+    store.data_mut().budget().begin_result();
     told(get_one(&mut store, "get", path, handed_over).await)
 }
 
@@ -77,6 +83,7 @@ async fn get_all<T: Reads>(
     let handed_over = names.iter().map(String::len).sum();
     let lifted = ENTRY * names.len() as u64;
     enter(store, "get-many", handed_over, lifted).await?;
+    store.data_mut().budget().begin_result();
     let mut found = Vec::new();
     for path in names {
         work(store, "get-many", ZNODE).await?;
@@ -111,6 +118,8 @@ async fn list<T: Reads>(store: &mut StoreContextMut<'_, T>, path: &str) -> Done<
     enter_at(store, CALL, path, path.len()).await?;
     let (mut names, count) = store.data_mut().overlay()?.children(path)?;
     afford(store, CALL, CHILD * count as u64)?;
+    store.data_mut().budget().begin_result();
+    hand_over(store, CALL, NAME_BYTES * count).await?;
     while let Some(looked_at) = store.data_mut().overlay()?.run(&mut names) {
         work(store, CALL, CHILD * looked_at as u64).await?;
     }
@@ -143,12 +152,12 @@ async fn scan_all<T: Reads>(
     const CALL: &str = "scan";
     enter_at(store, CALL, prefix, prefix.len()).await?;
     let mut scan = store.data_mut().overlay()?.scan(prefix)?;
+    store.data_mut().budget().begin_result();
     let mut found = Vec::new();
     loop {
         match store.data_mut().overlay()?.step(&mut scan) {
             Step::Found(path, seen) => {
                 work(store, CALL, ZNODE).await?;
-                hand_over(store, CALL, path.len()).await?;
                 found.push(znode(store, CALL, path, seen).await?);
             }
             Step::Looked(places) => work(store, CALL, CHILD * places as u64).await?,
@@ -176,6 +185,7 @@ async fn znode<T: Metered>(
     path: String,
     seen: Seen,
 ) -> wasmtime::Result<types::Znode> {
+    hand_over(store, call, ZNODE_BYTES + path.len()).await?;
     let bytes: Bytes = seen.data.unwrap_or_default();
     let mut data = Vec::with_capacity(bytes.len());
     for piece in bytes.chunks(PIECE_BYTES) {

@@ -285,7 +285,7 @@ pub(crate) async fn assign(
         Err(Unassigned::Failed(failure)) => Err(failure),
         Err(Unassigned::CallerIsOver(failure)) => {
             // The assignor has not failed: the recipe has, which it learns here.
-            work(&mut store, CALL, 0).await?;
+            store.data_mut().budget.deadline().check()?;
             return Ok((Err(AssignError::Unavailable(failure.to_string())),));
         }
     };
