@@ -282,21 +282,20 @@ impl Overlay {
         options: CreateOptions,
     ) -> Done<String> {
         let sequential = options.sequential;
-        // A sequential path may end in a slash: the number is then the whole name.
+        // A sequential path may end in a slash: the number is then the whole name. Which number
+        // it will be makes no difference to a pattern, and nothing is looked at, the parent
+        // included, before the path is known to be granted.
         let probe = if sequential {
-            format!("{path}0")
+            format!("{path}{:010}", 0)
         } else {
             path.to_string()
         };
-        paths::validate(&probe).map_err(|_| OpError::BadArguments)?;
+        self.may_write("create", &probe)?;
         self.check_data(&data)?;
         if probe == paths::ROOT {
             return Err(OpError::NodeExists.into());
         }
         let parent = paths::parent(&probe).to_string();
-        if !sequential {
-            self.may_write("create", path)?;
-        }
         let owner = match options.ephemeral {
             None => None,
             Some(handle) => Some(self.session(handle)?),

@@ -185,12 +185,14 @@ async fn znode<T: Metered>(
     path: String,
     seen: Seen,
 ) -> wasmtime::Result<types::Znode> {
-    hand_over(store, call, ZNODE_BYTES + path.len()).await?;
     let bytes: Bytes = seen.data.unwrap_or_default();
     let mut data = Vec::with_capacity(bytes.len());
-    for piece in bytes.chunks(PIECE_BYTES) {
-        hand_over(store, call, piece.len()).await?;
-        data.extend_from_slice(piece);
+    let mut beside = ZNODE_BYTES + path.len();
+    while data.len() < bytes.len() || beside > 0 {
+        let begin = data.len();
+        let end = bytes.len().min(begin + PIECE_BYTES);
+        hand_over(store, call, std::mem::take(&mut beside) + end - begin).await?;
+        data.extend_from_slice(&bytes[begin..end]);
     }
     Ok(types::Znode {
         path,

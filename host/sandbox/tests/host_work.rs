@@ -39,7 +39,7 @@ fn world(clock: Clock, children: usize) -> World {
 fn react(world: &mut World, mode: &str, limits: &str) -> Option<(FailedReaction, u64)> {
     let bytes = guest("test-hostile")?;
     let document = format!(
-        r#","watch":["/in/**"],"write":["/out/**"],"limits":{{"memory_bytes":33554432,{limits}}},"config":{{"mode":"{mode}","out":"/out"}}"#
+        r#","watch":["/in/**"],"write":["/out/**"],"limits":{{{limits}}},"config":{{"mode":"{mode}","out":"/out"}}"#
     );
     let module = world.bind("hostile", &bytes, "recipe", &document);
     let invocation = world.invocation("hostile").expect("a resync");
@@ -69,6 +69,13 @@ fn what_a_host_call_does_costs_fuel() {
         // with which the guest begins.
         assert!(calls[1] * 20 < calls[0], "{mode}: {calls:?}");
     }
+    // A write that fails makes the guest no work, but the host.
+    let mut small = world(Clock::new(|| Duration::ZERO), 1);
+    let Some((failed, _)) = react(&mut small, "deletes", r#""fuel":20000000"#) else {
+        return;
+    };
+    assert_eq!(failed.failure.kind, FailureKind::Fuel);
+    assert!(failed.usage.host_calls < 10_000, "{:?}", failed.usage);
     // What is known to be too much is not begun, and the failure names the call.
     let mut world = world(Clock::new(|| Duration::ZERO), 10_000);
     let before = world.tree.reader().children_looked_at();
@@ -78,6 +85,24 @@ fn what_a_host_call_does_costs_fuel() {
     assert_eq!(failed.failure.kind, FailureKind::Fuel);
     assert!(failed.failure.message.contains("`children`"));
     assert_eq!(world.tree.reader().children_looked_at(), before);
+}
+
+/// What the host puts together for a guest is never much more than the guest may hold.
+#[test]
+fn a_result_that_does_not_fit_into_memory_is_not_put_together() {
+    for mode in ["children", "scan"] {
+        let mut world = world(Clock::new(|| Duration::ZERO), 70_000);
+        let before = world.tree.reader().children_looked_at();
+        let Some((failed, _)) = react(&mut world, mode, r#""memory_bytes":2097152"#) else {
+            return;
+        };
+        let failure = &failed.failure;
+        assert_eq!(failure.kind, FailureKind::Memory, "{mode}: {failure}");
+        assert!(failure.message.contains("in one call"), "{failure}");
+        let looked_at = world.tree.reader().children_looked_at() - before;
+        assert!(looked_at <= 70_000, "{mode}: {looked_at}");
+        assert!(failed.usage.input_bytes < 3 << 20, "{:?}", failed.usage);
+    }
 }
 
 #[test]

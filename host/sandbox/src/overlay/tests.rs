@@ -387,3 +387,17 @@ fn a_guests_data_and_acls_are_held_to_what_a_client_may_write() {
     }
     create(vec![long(600_000), Acl::new(Perms::READ, "ip", "1.2.3.4")]).expect("below the bound");
 }
+
+/// Not even whether a parent exists is told of a path that is not granted.
+#[test]
+fn a_sequential_create_tells_nothing_of_what_is_not_granted() {
+    let mut world = World::new("");
+    world.create("/there", "");
+    let (mut overlay, activation) = world.overlay();
+    for path in ["/nowhere/at/all", "/there/n-", "/there/", "/n-"] {
+        let created = overlay.create(path, Bytes::new(), sequential());
+        assert_eq!(op_of(created), OpError::NoAuth, "{path}");
+    }
+    let transaction = overlay.finish(BINDING.into(), activation, 1);
+    assert_eq!((transaction.reads, transaction.writes), (vec![], vec![]));
+}
