@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::{Client, Running, create, eventually, set};
+use innkeeper_sandbox::{self as sandbox, Sandbox};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::{NodeProcess, guest};
@@ -89,8 +90,14 @@ fn a_restart_compiles_nothing() {
     node.kill_and_restart();
     loaded(&node);
     assert_eq!(figure(&node, "modules_compiled"), 0);
-    // It works, and a push of what is there compiles as any push does.
     bind(&node, "another", &module);
+    // Nor does a push of the component, whose name tells that it is here.
+    let (component, _) = Sandbox::new(sandbox::Settings::default())
+        .unwrap()
+        .accept(&range)
+        .unwrap();
+    assert_eq!(node.push(&component), module);
+    assert_eq!(figure(&node, "modules_compiled"), 0);
 }
 
 #[test]

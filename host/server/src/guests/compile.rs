@@ -2,8 +2,8 @@
 //!
 //! 1. Whoever needs a module compiled joins its compilation ([`Compilations::join`]) or begins
 //!    it. One for whom nobody waits any more is stopped, and its child killed.
-//! 2. It waits for a place. Pushes have [`CompileSettings::parallel`] of them; what bindings wait
-//!    for takes any place, and has one more that no push takes.
+//! 2. It waits for a place. Pushes have [`CompileSettings::parallel`] of them; what a binding waits
+//!    for, whoever began it, takes any place, and has one more that no push takes.
 //! 3. The child limits itself, compiles (`innkeeper_sandbox::compile_from`), and ends. How it
 //!    ended decides whose fault it was: the module's, which is refused, or the host's, which
 //!    says nothing about the module and is worth another try.
@@ -101,6 +101,8 @@ struct Running {
     /// How many wait; nobody joins it after the last has left.
     waiting: Mutex<usize>,
     stop: Signal,
+    /// Raised once a binding waits for it.
+    bound: Signal,
 }
 
 /// One who waits for a compilation; dropping it is going away.
@@ -142,6 +144,9 @@ impl<R: Runtime> Compilations<R> {
             if *waiting > 0 {
                 *waiting += 1;
                 drop(waiting);
+                if wanted == Wanted::ByBinding {
+                    running.bound.raise();
+                }
                 return self.joined(bytes, running);
             }
         }
@@ -149,13 +154,17 @@ impl<R: Runtime> Compilations<R> {
             stage: Latest::new(Stage::Waiting),
             waiting: Mutex::new(1),
             stop: Signal::new(),
+            bound: Signal::new(),
         });
+        if wanted == Wanted::ByBinding {
+            running.bound.raise();
+        }
         all.insert(bytes, running.clone());
         let joined = self.joined(bytes, &running);
         drop(all);
         let this = self.clone();
         let run = async move {
-            let work = this.run(&running, pushed, wanted);
+            let work = this.run(&running, pushed);
             if let Select2::First(result) = select2(work, running.stop.wait()).await {
                 running.stage.set(Stage::Over(result));
             }
@@ -184,20 +193,14 @@ impl<R: Runtime> Compilations<R> {
         }
     }
 
-    async fn run(
-        &self,
-        running: &Running,
-        pushed: Bytes,
-        wanted: Wanted,
-    ) -> Result<Done, CompileError> {
+    async fn run(&self, running: &Running, pushed: Bytes) -> Result<Done, CompileError> {
         let closed = |_| CompileError::Host("the node stops".to_owned());
-        let _place = match wanted {
-            Wanted::ByPush => self.places.acquire().await.map_err(closed)?,
-            Wanted::ByBinding => {
-                match select2(self.reserve.acquire(), self.places.acquire()).await {
-                    Select2::First(place) | Select2::Second(place) => place.map_err(closed)?,
-                }
-            }
+        let reserve = async {
+            running.bound.wait().await;
+            self.reserve.acquire().await
+        };
+        let _place = match select2(reserve, self.places.acquire()).await {
+            Select2::First(place) | Select2::Second(place) => place.map_err(closed)?,
         };
         running.stage.set(Stage::Compiling {
             since_ms: self.runtime.wall_ms(),

@@ -140,7 +140,7 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// Loads what an earlier compilation has left, if it is there and whole.
-    async fn load_kept(&self, digest: Digest) -> Result<Option<Arc<Module>>, MakeError> {
+    pub(super) async fn load_kept(&self, digest: Digest) -> Result<Option<Arc<Module>>, MakeError> {
         let this = self.clone();
         self.on_compile_thread(move || {
             // Whoever asked first has loaded it while this waited for the thread.

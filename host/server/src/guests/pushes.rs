@@ -243,11 +243,31 @@ impl<R: Runtime> Guests<R> {
     /// Whether what was pushed is still what bindings may name, and can run without compiling.
     fn is_here(&self, taken: &Pushed) -> bool {
         let view = self.shared.reader.view();
-        let registered = view
-            .modules()
-            .iter()
-            .any(|(digest, _)| *digest == taken.digest);
-        registered && self.compiled(taken.digest).is_some()
+        view.modules().contains_key(&taken.digest) && self.compiled(taken.digest).is_some()
+    }
+
+    /// What was pushed, if it is a component that is registered, stored and compiled already: an
+    /// earlier process of the node took it.
+    async fn known_component(
+        &self,
+        id: Digest,
+        pushed: &[u8],
+    ) -> Result<Option<Pushed>, PushError> {
+        let Some(info) = self.shared.reader.view().modules().get(&id).copied() else {
+            return Ok(None);
+        };
+        let stored = self.shared.store.get(id).await;
+        let stored = stored.map_err(|error| PushError::Store(error.to_string()))?;
+        if stored.is_none() || self.load_kept(id).await?.is_none() {
+            return Ok(None);
+        }
+        self.look_again(id);
+        Ok(Some(Pushed {
+            digest: id,
+            world: info.world,
+            size: pushed.len() as u64,
+            made_component: false,
+        }))
     }
 
     async fn run_push(&self, push: Push<R>, pushed: Bytes) {
@@ -266,6 +286,9 @@ impl<R: Runtime> Guests<R> {
     }
 
     async fn take(&self, push: &Push<R>, pushed: Bytes) -> Result<Pushed, PushError> {
+        if let Some(taken) = self.known_component(push.id(), &pushed).await? {
+            return Ok(taken);
+        }
         let compilations = &self.shared.compilations;
         let mut compilation = compilations.join(push.id(), pushed.clone(), Wanted::ByPush);
         let mut stage = compilation.stage();
