@@ -33,6 +33,7 @@ help:
 	@echo 'make build     the binary, guests inside: $(INNKEEPER)'
 	@echo 'make check     formatting, clippy and rustdoc, warnings denied'
 	@echo 'make bench     measure it (release build)'
+	@echo 'make bench-hostile   clients and a harmless binding beside hostile guests (release build)'
 	@echo 'make release   the optimised binary'
 	@echo 'make guests    only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
 	@echo 'make golden-check   replay the golden scripts against a real ZooKeeper'
@@ -121,6 +122,11 @@ release: guests
 .PHONY: bench
 bench: release
 	$(CARGO_TARGET_DIR)/release/innkeeper-bench --server $(CARGO_TARGET_DIR)/release/innkeeper $(ARGS)
+
+# It reports and fails by nothing: what is no matter of speed is in `make test` (tests/hostile).
+.PHONY: bench-hostile
+bench-hostile: release
+	$(CARGO_TARGET_DIR)/release/innkeeper-bench --hostile --server $(CARGO_TARGET_DIR)/release/innkeeper $(ARGS)
 
 # Every answer compared with a real ZooKeeper's: always the same cases here, thousands more by
 # `make oracle` (ARGS="--seed 7" for one, ARGS="--from 100000" for others).

@@ -43,8 +43,20 @@ impl NodeProcess {
         Self::start_at(data, "127.0.0.1:0", "127.0.0.1:0", arguments)
     }
 
+    /// The same, what it logs going to a file.
+    pub fn start_with_log(data: &Path, log: &Path) -> NodeProcess {
+        let log = std::fs::File::create(log).expect("a log file");
+        let mut command = Self::command(data, "127.0.0.1:0", "127.0.0.1:0", &[]);
+        let child = command.stderr(log).spawn().expect("the binary runs");
+        Self::when_ready(child, data, &[])
+    }
+
     fn start_at(data: &Path, listen: &str, http: &str, arguments: &[&str]) -> NodeProcess {
-        let mut child = Self::spawn(data, listen, http, arguments);
+        let child = Self::spawn(data, listen, http, arguments);
+        Self::when_ready(child, data, arguments)
+    }
+
+    fn when_ready(mut child: Child, data: &Path, arguments: &[&str]) -> NodeProcess {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped"))
             .read_line(&mut line)
@@ -70,11 +82,18 @@ impl NodeProcess {
 
     /// The process alone; its stdout is piped.
     pub fn spawn(data: &Path, listen: &str, http: &str, arguments: &[&str]) -> Child {
+        Self::command(data, listen, http, arguments)
+            .spawn()
+            .expect("the binary runs")
+    }
+
+    fn command(data: &Path, listen: &str, http: &str, arguments: &[&str]) -> Command {
         let digest = format!(
             "super:{}",
             BASE64.encode(Sha1::digest(format!("super:{PASSWORD}")))
         );
-        Command::new(env!("CARGO_BIN_EXE_innkeeper"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_innkeeper"));
+        command
             .arg("serve")
             .arg("--data")
             .arg(data)
@@ -88,9 +107,34 @@ impl NodeProcess {
             ])
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the binary runs")
+            .stderr(Stdio::inherit());
+        command
+    }
+
+    /// Does the process that was started first still run?
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The most memory that it had at a time since it started, or since
+    /// [`NodeProcess::forget_peak`], in bytes.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .expect("a process has a status");
+        status
+            .lines()
+            .find_map(|line| {
+                let kib = line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?;
+                kib.trim().parse::<u64>().ok()
+            })
+            .map(|kib| kib << 10)
+            .expect("a status names the peak")
+    }
+
+    /// Measures the most memory anew, from what it has now.
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")
+            .expect("the peak can be reset");
     }
 
     /// SIGKILL, and a new process on the same folder and the same ports.
@@ -116,28 +160,7 @@ impl NodeProcess {
 
     /// A request to the admin HTTP, with the super user's password.
     pub fn http(&self, method: &str, path: &str, body: &[u8]) -> (u16, serde_json::Value) {
-        let mut stream = TcpStream::connect(self.http).expect("the admin HTTP listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let basic = BASE64.encode(format!("super:{PASSWORD}"));
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: node\r\nAuthorization: Basic {basic}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).expect("written");
-        stream.write_all(body).expect("written");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("an answer");
-        let text = String::from_utf8(answer).expect("text");
-        let status = text
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .expect("a status");
-        let body = text.split_once("\r\n\r\n").expect("a body").1;
-        (
-            status,
-            serde_json::from_str(body).unwrap_or(serde_json::Value::Null),
-        )
+        http_at(self.http, method, path, body)
     }
 
     /// Pushes a guest; its module's name.
@@ -171,6 +194,39 @@ impl Drop for NodeProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A request to a node's admin HTTP, with the super user's password.
+pub fn http_at(
+    http: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> (u16, serde_json::Value) {
+    let mut stream = TcpStream::connect(http).expect("the admin HTTP listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let basic = BASE64.encode(format!("super:{PASSWORD}"));
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: node\r\nAuthorization: Basic {basic}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("written");
+    // What is refused at sight is answered before the whole of it was taken.
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    assert!(!answer.is_empty(), "{method} {path}: no answer: {read:?}");
+    let text = String::from_utf8(answer).expect("text");
+    let status = text
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status");
+    let body = text.split_once("\r\n\r\n").expect("a body").1;
+    (
+        status,
+        serde_json::from_str(body).unwrap_or(serde_json::Value::Null),
+    )
 }
 
 async fn connect(addr: SocketAddr, password: Option<&str>) -> zk::Client {
@@ -244,14 +300,23 @@ pub fn is_passing(error: &zk::Error) -> bool {
     )
 }
 
-/// Looks until `look` says something, each time `pause` later.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Looks until `look` says something, each time a pause later.
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    until(what, look)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same, a sentence where it came to nothing.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> Result<T, String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {
-            return found;
+            return Ok(found);
         }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        if Instant::now() > deadline {
+            return Err(format!("waited in vain for {what}"));
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

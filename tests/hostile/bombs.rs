@@ -96,6 +96,31 @@ pub fn functions(count: usize) -> Vec<u8> {
     component_of(&core(&types, &vec![(0, code); count]))
 }
 
+/// A component that imports so many functions, and exports the first of them so many times.
+pub fn crowd(imports: usize, exports: usize) -> Vec<u8> {
+    let name = |kind: char, count: usize| {
+        let name = format!("{kind}{count}");
+        [&[0][..], &number(name.len()), name.as_bytes()].concat()
+    };
+    let mut imported = number(imports);
+    for count in 0..imports {
+        imported.extend(name('i', count));
+        imported.extend([1, 0]); // function, of type 0
+    }
+    let mut exported = number(exports);
+    for count in 0..exports {
+        exported.extend(name('e', count));
+        exported.extend([1, 0, 0]); // function 0, whose type is not written
+    }
+    [
+        COMPONENT,
+        &section(7, &[1, 0x40, 0, 1, 0]), // one type: a function from nothing to nothing
+        &section(10, &imported),
+        &section(11, &exported),
+    ]
+    .concat()
+}
+
 /// A component with a core module in it.
 pub fn component_of(module: &[u8]) -> Vec<u8> {
     [COMPONENT, &section(1, module)].concat()

@@ -62,6 +62,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("wasmtime", &["innkeeper-sandbox"]),
     ("wit-component", &["innkeeper-sandbox"]),
     ("wit-parser", &[]),
+    // Hostile guests as text, in the tests alone.
+    ("wat", &["innkeeper-server"]),
     ("axum", &["innkeeper-server"]),
     ("hyper", &["innkeeper-server"]),
     ("tokio-rustls", &["innkeeper-server"]),

@@ -22,12 +22,13 @@ const GUESTS: [(&str, &str); 5] = [
 ];
 
 /// The guests for the host's tests.
-const TEST_GUESTS: [(&str, &str); 7] = [
+const TEST_GUESTS: [(&str, &str); 8] = [
     ("test-tally", "recipe"),
     ("test-follow", "recipe"),
     ("test-stamp-1", "recipe"),
     ("test-stamp-2", "recipe"),
     ("test-hostile", "recipe"),
+    ("test-script", "recipe"),
     ("test-hostile-assignor", "assignor"),
     ("test-hostile-authorizer", "authorizer"),
 ];

@@ -8,6 +8,8 @@
 //! 3. Creates, sets and gets, with one request in flight per connection and with many.
 //! 4. Reactions: from an ephemeral's disappearance to the new assignment.
 //! 5. One invocation of each guest kind, a new store included, in this process.
+//!
+//! With `--hostile`, clients and a harmless binding beside hostile guests instead (`hostile/`).
 
 #![allow(
     clippy::disallowed_macros,
@@ -18,6 +20,7 @@
 
 mod disk;
 mod guests;
+mod hostile;
 mod load;
 mod node;
 mod reaction;
@@ -64,6 +67,10 @@ struct Args {
     #[arg(long, default_value_t = 300)]
     reactions: usize,
 
+    /// Clients and a harmless binding beside hostile guests, and nothing else.
+    #[arg(long)]
+    hostile: bool,
+
     /// Only the guests' invocations, without a server.
     #[arg(long)]
     guests_only: bool,
@@ -94,6 +101,10 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::Result<()> {
+    if args.hostile {
+        let span = Duration::from_secs_f64(args.seconds);
+        return hostile::measure(&args.server, folder, &args.modules, span).await;
+    }
     if !args.guests_only {
         measure_server(args, folder, kind).await?;
     }

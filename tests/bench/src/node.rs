@@ -25,6 +25,11 @@ pub struct Node {
 impl Node {
     /// Starts one on free ports and waits for the line that says it is ready.
     pub fn start(binary: &Path, data: &Path) -> anyhow::Result<Self> {
+        Self::start_logging(binary, data, Stdio::inherit())
+    }
+
+    /// The same, its log going where it is told.
+    pub fn start_logging(binary: &Path, data: &Path, log: Stdio) -> anyhow::Result<Self> {
         use std::io::BufRead as _;
         let mut process = Command::new(binary)
             .args([
@@ -40,6 +45,7 @@ impl Node {
             .arg(data)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .with_context(|| format!("{} cannot be started", binary.display()))?;
         let stdout = process.stdout.take().context("the server has no stdout")?;
@@ -70,34 +76,59 @@ impl Node {
 
     /// One HTTP request as the super user; the answer's body.
     pub async fn http(&self, method: &str, path: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(&self.http).await?;
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {SUPER_BASIC}\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
-            self.http,
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        let split = answer
-            .windows(4)
-            .position(|part| part == b"\r\n\r\n")
-            .context("an HTTP answer without a head")?;
-        let status = String::from_utf8_lossy(&answer[..split])
+        http(&self.http, method, path, body).await
+    }
+
+    /// Pushes one of the modules that `make` built; answers the name that it got.
+    pub async fn push_built(&self, modules: &Path, name: &str) -> anyhow::Result<String> {
+        let path = modules.join(format!("{name}.wasm"));
+        let module = std::fs::read(&path)
+            .with_context(|| format!("{} is missing: run make guests", path.display()))?;
+        self.push(&module).await
+    }
+
+    /// Pushes a module; answers the name that it got.
+    pub async fn push(&self, module: &[u8]) -> anyhow::Result<String> {
+        let answer: serde_json::Value = serde_json::from_slice(
+            &self
+                .http("POST", "/v1/modules?wait_ms=60000", module)
+                .await?,
+        )?;
+        answer["module"]
+            .as_str()
+            .map(str::to_owned)
+            .context("the answer to a push names no module")
+    }
+
+    /// Writes a binding and waits until it is active.
+    pub async fn bind(&self, name: &str, document: &serde_json::Value) -> anyhow::Result<()> {
+        let path = format!("/v1/bindings/{name}?wait=activated");
+        self.http("PUT", &path, document.to_string().as_bytes())
+            .await?;
+        Ok(())
+    }
+
+    /// Deletes a binding.
+    pub async fn unbind(&self, name: &str) -> anyhow::Result<()> {
+        self.http("DELETE", &format!("/v1/bindings/{name}"), b"")
+            .await?;
+        Ok(())
+    }
+
+    /// The most memory that the server has had at a time, in bytes.
+    pub fn peak_memory_bytes(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        status
             .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        let body = answer.split_off(split + 4);
-        if !status.contains(" 20") {
-            bail!(
-                "{method} {path} answered {status}: {}",
-                String::from_utf8_lossy(&body)
-            );
-        }
-        Ok(body)
+            .find_map(|line| {
+                line.strip_prefix("VmHWM:")?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .map(|kib: u64| kib << 10)
+            .context("the server's status names no peak of memory")
     }
 
     /// How many syncs of files and folders the server has done since it started.
@@ -144,6 +175,38 @@ impl Node {
         }
         bail!("the server did not end within 10 s of SIGTERM")
     }
+}
+
+/// One HTTP request to a server's administration as the super user; the answer's body.
+pub async fn http(address: &str, method: &str, path: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).await?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {SUPER_BASIC}\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        address,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let split = answer
+        .windows(4)
+        .position(|part| part == b"\r\n\r\n")
+        .context("an HTTP answer without a head")?;
+    let status = String::from_utf8_lossy(&answer[..split])
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let body = answer.split_off(split + 4);
+    if !status.contains(" 20") {
+        bail!(
+            "{method} {path} answered {status}: {}",
+            String::from_utf8_lossy(&body)
+        );
+    }
+    Ok(body)
 }
 
 impl Drop for Node {

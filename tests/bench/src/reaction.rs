@@ -31,8 +31,8 @@ pub async fn measure(node: &Node, modules: &Path, rounds: usize) -> anyhow::Resu
 }
 
 async fn run(node: &Node, modules: &Path, rounds: usize) -> anyhow::Result<Histogram<u64>> {
-    let group = push(node, modules, "group").await?;
-    let range = push(node, modules, "range").await?;
+    let group = node.push_built(modules, "group").await?;
+    let range = node.push_built(modules, "range").await?;
     let mut observer = Connection::open(&node.zookeeper).await?;
     observer.authenticate("digest", b"super:super").await?;
 
@@ -129,24 +129,8 @@ async fn run(node: &Node, modules: &Path, rounds: usize) -> anyhow::Result<Histo
     Ok(latency_us)
 }
 
-/// Pushes one of the modules that `make` built; answers the name that it got.
-async fn push(node: &Node, modules: &Path, name: &str) -> anyhow::Result<String> {
-    let path = modules.join(format!("{name}.wasm"));
-    let module = std::fs::read(&path)
-        .with_context(|| format!("{} is missing: run make guests", path.display()))?;
-    let answer: serde_json::Value = serde_json::from_slice(
-        &node
-            .http("POST", "/v1/modules?wait_ms=60000", &module)
-            .await?,
-    )?;
-    answer["module"]
-        .as_str()
-        .map(str::to_owned)
-        .context("the answer to a push names no module")
-}
-
 /// When the event for `path` arrived; another event is an error.
-async fn event(observer: &mut Connection, path: &str) -> anyhow::Result<Instant> {
+pub async fn event(observer: &mut Connection, path: &str) -> anyhow::Result<Instant> {
     let reply = observer.receive().await?;
     let at = Instant::now();
     ensure!(

@@ -3,8 +3,8 @@
 //! Configuration: `{"mode": "loop", "in": "decide", "policy": "/policies/hostile"}`, the modes
 //! being those of [`Misbehaviour`], `in` being `load` or `decide` (the default). With
 //! `"policy"`, the mode is the text of that znode instead, so that a policy change makes the
-//! guest good or bad. Mode `none` allows everything. Mode `reads` in `decide` reads the
-//! policy, which only `load` may do.
+//! guest good or bad. Mode `none` allows everything. Mode `reads` reads the policy without end in
+//! `load`, all of it that `"scan"` names; in `decide` it reads it once, which only `load` may do.
 
 use innkeeper_authorizer::guest::policy::HostPolicy;
 use innkeeper_authorizer::prelude::*;
@@ -17,6 +17,7 @@ struct Config {
     #[serde(default, rename = "in")]
     place: Place,
     policy: Option<String>,
+    scan: Option<String>,
 }
 
 #[derive(Default, Deserialize, PartialEq)]
@@ -45,6 +46,12 @@ impl Authorizer for Hostile {
             }
         };
         if config.place == Place::Load {
+            if mode == Misbehaviour::Reads {
+                let prefix = config.scan.as_deref().unwrap_or("/");
+                loop {
+                    policy.scan(prefix)?;
+                }
+            }
             mode.act()?;
         }
         Ok(Self {

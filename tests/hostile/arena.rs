@@ -1,0 +1,352 @@
+//! A node, a harmless binding and a plain client, beside whom hostile guests are let loose.
+//!
+//! 1. [`Arena::open`] starts a node and binds `tally`, which counts the znodes that the client
+//!    creates below `/in`.
+//! 2. [`Arena::hold`] takes case after case: the guest is pushed and bound, and is to end as the
+//!    case says.
+//! 3. While it is bound, the client's next znode is counted and its write is read back.
+//! 4. Then the binding is deleted. The node still runs, never had more memory than the case
+//!    states, and no line of its log is another's than its own.
+//!
+//! Waiting is for conditions, up to [`PATIENCE`]; nothing is asserted of speed.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use zookeeper_client as zk;
+
+use crate::case::{Case, End};
+use crate::support::{NodeProcess, PATIENCE, guest, number, persistent, until};
+
+/// The binding of the case.
+pub const HOSTILE: &str = "hostile";
+
+/// A push that is answered when it is over.
+pub const PUSH: &str = "/v1/modules?wait_ms=60000";
+
+/// The recipe that calls an assignor of the case.
+const CALLER: &str = "caller";
+
+/// Where recipes of the cases tell what came of them.
+pub const TOLD: &str = "/hostile/out/told";
+
+/// What one case may add to the log, in bytes.
+const LOG_BYTES_MAX: usize = 1 << 20;
+
+/// The year in which a guest puts the lines that it forges.
+pub const FORGED: &str = "1999-";
+
+/// A node with its harmless company.
+pub struct Arena {
+    pub node: NodeProcess,
+    pub client: zk::Client,
+    log: PathBuf,
+    /// How much of the log was looked at.
+    looked: usize,
+    /// Znodes that the client created below `/in`.
+    counted: u64,
+    script: String,
+    _folder: TempDir,
+}
+
+impl Arena {
+    /// Starts a node; `None` where guests are not built and need not be.
+    pub async fn open() -> Option<Arena> {
+        let tally = guest("test-tally")?;
+        let script = guest("test-script")?;
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("log");
+        let node = NodeProcess::start_with_log(&folder.path().join("data"), &log);
+        let client = node.client().await;
+        for path in [
+            "/in",
+            "/plain",
+            "/guarded",
+            "/guarded/x",
+            "/policy",
+            "/hostile",
+            "/hostile/in",
+            "/hostile/out",
+        ] {
+            client
+                .create(path, b"", &persistent())
+                .await
+                .expect("created");
+        }
+        let tally = node.push(&tally);
+        node.bind(
+            "tally",
+            &format!(
+                r#"{{"world":"recipe","module":"{tally}","watch":["/in/*"],
+                    "write":["/tally","/tally-resyncs"],
+                    "config":{{"counter":"/tally","resyncs":"/tally-resyncs"}}}}"#
+            ),
+        );
+        let script = node.push(&script);
+        let mut arena = Arena {
+            node,
+            client,
+            log,
+            looked: 0,
+            counted: 0,
+            script,
+            _folder: folder,
+        };
+        arena.look_beside().await.expect("all is well before");
+        Some(arena)
+    }
+
+    /// Holds all cases; at the end tells of every one that did not end as it should.
+    pub async fn hold(&mut self, cases: Vec<Case>) {
+        let mut wrong = Vec::new();
+        for case in cases {
+            let began = std::time::Instant::now();
+            if let Err(error) = self.hold_one(&case).await {
+                wrong.push(format!("{}: {error}", case.name));
+                if !self.node.is_alive() {
+                    break;
+                }
+            }
+            if let Err(error) = self.clean_up().await {
+                wrong.push(format!("{}: after it: {error}", case.name));
+            }
+            // A run that takes long says where.
+            println!("{:>6} ms  {}", began.elapsed().as_millis(), case.name);
+        }
+        if let Err(error) = self.judge_company() {
+            wrong.push(error);
+        }
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    }
+
+    async fn hold_one(&mut self, case: &Case) -> Result<(), String> {
+        self.node.forget_peak();
+        self.let_loose(case).await?;
+        self.look_beside().await?;
+        self.judge_node(case.memory_bytes)
+    }
+
+    /// Pushes and binds the guest, and sees it end as it should.
+    async fn let_loose(&mut self, case: &Case) -> Result<(), String> {
+        let (status, answer) = self.node.http("POST", PUSH, &case.guest);
+        let sentence = answer["error"].as_str().unwrap_or_default();
+        if let End::Refused(needles) = &case.end {
+            if status < 400 {
+                return Err(format!("it was taken: {answer}"));
+            }
+            return contains_all(sentence, needles);
+        }
+        let module = answer["module"]
+            .as_str()
+            .ok_or_else(|| format!("the push was answered with {status}: {answer}"))?;
+        let document = format!(
+            r#"{{"world":"{}","module":"{module}"{}}}"#,
+            case.world, case.more
+        );
+        self.bind(HOSTILE, &document)?;
+        match &case.end {
+            // A module that is refused got no name and was dealt with above.
+            End::Refused(_) => {}
+            End::Fails(needles) => {
+                self.look_beside().await?;
+                contains_all(&self.last_error().await?, needles)?;
+            }
+            End::Reacts => {
+                let status = until("a reaction", async || {
+                    let status = self.node.status(HOSTILE);
+                    (status["invocations"] != 0 || status["failures"] != 0).then_some(status)
+                })
+                .await?;
+                if status["failures"] != 0 {
+                    return Err(format!("it failed: {}", status["last_error"]));
+                }
+            }
+            End::Tells(expected) => {
+                let told = self.told().await?;
+                if told != *expected {
+                    return Err(format!("it told {told:?} instead of {expected:?}"));
+                }
+            }
+            End::Denies(needles) => {
+                for (asked, answered) in [
+                    ("a get", self.client.get_data("/guarded/x").await.map(drop)),
+                    (
+                        "a set",
+                        self.client
+                            .set_data("/guarded/x", b"", None)
+                            .await
+                            .map(drop),
+                    ),
+                ] {
+                    if !matches!(answered, Err(zk::Error::NoAuth)) {
+                        return Err(format!("{asked} of what it guards got {answered:?}"));
+                    }
+                }
+                if !needles.is_empty() {
+                    contains_all(&self.last_error().await?, needles)?;
+                }
+            }
+            End::Unassigned { told, needles } => {
+                self.bind(CALLER, &self.caller())?;
+                let answers = self.told().await?;
+                contains_all(&answers.join("\n"), told)?;
+                if !needles.is_empty() {
+                    contains_all(&self.last_error().await?, needles)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn bind(&self, name: &str, document: &str) -> Result<(), String> {
+        let path = format!("/v1/bindings/{name}?wait=activated");
+        match self.node.http("PUT", &path, document.as_bytes()) {
+            (200 | 201, _) => Ok(()),
+            (status, answer) => Err(format!("it was not bound: {status} {answer}")),
+        }
+    }
+
+    /// A recipe that asks the assignor for 4 resources among 2 members.
+    fn caller(&self) -> String {
+        format!(
+            r#"{{"world":"recipe","module":"{}","watch":["/hostile/in/*"],"write":["/hostile/out/*"],
+                "config":{{"out":"{TOLD}","steps":[
+                    {{"assign":{{"name":"{HOSTILE}","resources":4,"members":2}}}}]}}}}"#,
+            self.script
+        )
+    }
+
+    /// What the status says of the last failure.
+    pub async fn last_error(&self) -> Result<String, String> {
+        until("an error in the binding's status", async || {
+            let status = self.node.status(HOSTILE);
+            status["last_error"].as_str().map(str::to_owned)
+        })
+        .await
+    }
+
+    async fn told(&self) -> Result<Vec<String>, String> {
+        let told = until("what the guest tells", async || {
+            match self.client.get_data(TOLD).await {
+                Ok((data, _)) => Some(Ok(data)),
+                Err(zk::Error::NoNode) => {
+                    let status = self.node.status(HOSTILE);
+                    status["last_error"]
+                        .as_str()
+                        .map(|error| Err(format!("it failed: {error}")))
+                        .filter(|_| status["world"] == "recipe")
+                }
+                Err(error) => Some(Err(error.to_string())),
+            }
+        })
+        .await??;
+        serde_json::from_slice(&told).map_err(|error| error.to_string())
+    }
+
+    /// The harmless binding counts, and the client is answered.
+    pub async fn look_beside(&mut self) -> Result<(), String> {
+        self.counted += 1;
+        let (client, count) = (&self.client, self.counted);
+        let answered = async {
+            client
+                .create(&format!("/in/{count}"), b"", &persistent())
+                .await?;
+            let data = count.to_string();
+            client.set_data("/plain", data.as_bytes(), None).await?;
+            let (read, _) = client.get_data("/plain").await?;
+            assert_eq!(read, data.as_bytes(), "a client reads what it wrote");
+            Ok::<(), zk::Error>(())
+        };
+        tokio::time::timeout(PATIENCE, answered)
+            .await
+            .map_err(|_| "the plain client was not answered".to_owned())?
+            .map_err(|error| format!("the plain client was answered with {error}"))?;
+        until("the harmless binding", async || {
+            (number(client, "/tally").await? == count).then_some(())
+        })
+        .await
+    }
+
+    /// Alive, within its memory, and honest in its log.
+    pub fn judge_node(&mut self, memory_bytes: u64) -> Result<(), String> {
+        if !self.node.is_alive() {
+            return Err(format!("the node is dead; {}", self.log.display()));
+        }
+        let peak = self.node.peak_memory_bytes();
+        if peak > memory_bytes {
+            return Err(format!(
+                "the node had {} MiB of memory and may have {}",
+                peak >> 20,
+                memory_bytes >> 20
+            ));
+        }
+        let log = std::fs::read(&self.log).map_err(|error| error.to_string())?;
+        let new = &log[self.looked..];
+        self.looked = log.len();
+        judge_log(new)
+    }
+
+    /// No failure was booked on the harmless binding.
+    fn judge_company(&self) -> Result<(), String> {
+        let status = self.node.status("tally");
+        if status["failures"] != 0 || status["breaker"] != "closed" {
+            return Err(format!("the harmless binding suffered: {status}"));
+        }
+        Ok(())
+    }
+
+    /// Deletes the bindings of the case, and what its guest wrote.
+    async fn clean_up(&self) -> Result<(), String> {
+        for name in [CALLER, HOSTILE] {
+            let (status, answer) = self
+                .node
+                .http("DELETE", &format!("/v1/bindings/{name}"), b"");
+            if status != 200 && status != 404 {
+                return Err(format!("`{name}` could not be deleted: {answer}"));
+            }
+        }
+        self.delete_below("/hostile/out").await
+    }
+
+    async fn delete_below(&self, path: &str) -> Result<(), String> {
+        let mut waiting = vec![(path.to_owned(), false)];
+        while let Some((path, listed)) = waiting.pop() {
+            let failed = |error: zk::Error| format!("{path}: {error}");
+            if listed {
+                self.client.delete(&path, None).await.map_err(failed)?;
+                continue;
+            }
+            let names = self.client.list_children(&path).await.map_err(failed)?;
+            if path != "/hostile/out" {
+                waiting.push((path.clone(), true));
+            }
+            waiting.extend(names.iter().map(|name| (format!("{path}/{name}"), false)));
+        }
+        Ok(())
+    }
+
+    /// The module of the test guest `script`.
+    pub fn script(&self) -> &str {
+        &self.script
+    }
+}
+
+/// Each of these stands in the text.
+pub fn contains_all(text: &str, needles: &[&str]) -> Result<(), String> {
+    match needles.iter().find(|needle| !text.contains(**needle)) {
+        Some(needle) => Err(format!("nothing of {needle:?} in {text:?}")),
+        None => Ok(()),
+    }
+}
+
+/// No line is one that a guest forged.
+fn judge_log(log: &[u8]) -> Result<(), String> {
+    if log.len() > LOG_BYTES_MAX {
+        return Err(format!("{} bytes were logged", log.len()));
+    }
+    let text = String::from_utf8_lossy(log);
+    match text.lines().find(|line| line.starts_with(FORGED)) {
+        Some(line) => Err(format!("a line of the log is not the node's: {line:?}")),
+        None => Ok(()),
+    }
+}

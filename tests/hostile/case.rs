@@ -1,0 +1,173 @@
+//! One hostile guest, and how it is to end.
+
+use crate::arena::TOLD;
+use crate::support;
+use crate::wat::{self, Parts};
+
+/// What a node may have at a time beside most guests: its own, the guest's greatest default
+/// memory (64 MiB) twice, and the compiling of a module. An idle one has about 60 MiB.
+const MEMORY_BYTES: u64 = 384 << 20;
+
+/// A guest that means harm.
+pub struct Case {
+    pub name: String,
+    /// What is pushed.
+    pub guest: Vec<u8>,
+    pub world: &'static str,
+    /// The binding's document behind `module`.
+    pub more: String,
+    pub end: End,
+    /// What the node may have at a time.
+    pub memory_bytes: u64,
+}
+
+/// How it ends.
+pub enum End {
+    /// It is no module: the push's sentence has all of these.
+    Refused(&'static [&'static str]),
+    /// Its invocation fails: the status' last error has all of these.
+    Fails(&'static [&'static str]),
+    /// It reacts, and nothing fails.
+    Reacts,
+    /// It tells this of its steps.
+    Tells(Vec<&'static str>),
+    /// An authorizer denies, and where it failed its status' last error has all of these.
+    Denies(&'static [&'static str]),
+    /// An assignor assigns nothing: the recipe that called it is told all of these, and where
+    /// it failed its own status' last error has those.
+    Unassigned {
+        told: &'static [&'static str],
+        needles: &'static [&'static str],
+    },
+}
+
+impl Case {
+    fn new(name: &str, guest: Vec<u8>, world: &'static str, more: String) -> Case {
+        Case {
+            name: name.to_owned(),
+            guest,
+            world,
+            more,
+            end: End::Reacts,
+            memory_bytes: MEMORY_BYTES,
+        }
+    }
+
+    /// A recipe that watches `/hostile/in`, reads `/hostile` and writes below `/hostile/out`.
+    pub fn recipe(name: &str, guest: Vec<u8>) -> Case {
+        Self::new(
+            name,
+            guest,
+            "recipe",
+            r#","watch":["/hostile/in/*"],"read":["/hostile/**"],"write":["/hostile/out/**"]"#
+                .to_owned(),
+        )
+    }
+
+    /// A recipe of which only `react` is hostile.
+    pub fn reacts(name: &str, body: &str) -> Case {
+        Self::recipe(name, wat::reacts(body))
+    }
+
+    /// An authorizer that guards `/guarded` and reads `/policy`.
+    pub fn authorizer(name: &str, guest: Vec<u8>) -> Case {
+        Self::new(
+            name,
+            guest,
+            "authorizer",
+            r#","watch":["/guarded/**"],"policy":["/policy/**"]"#.to_owned(),
+        )
+    }
+
+    /// An assignor.
+    pub fn assignor(name: &str, guest: Vec<u8>) -> Case {
+        Self::new(name, guest, "assignor", String::new())
+    }
+
+    /// What is no module.
+    pub fn module(name: &str, guest: impl Into<Vec<u8>>) -> Case {
+        Self::new(name, guest.into(), "recipe", String::new())
+    }
+
+    /// The test guest `script`, with these steps and what it is to tell of each.
+    pub fn script(name: &str, steps: &[(&str, &'static str)]) -> Case {
+        let list: Vec<&str> = steps.iter().map(|(step, _)| *step).collect();
+        let config = format!(r#"{{"out":"{TOLD}","steps":[{}]}}"#, list.join(","));
+        let mut case = Self::recipe(name, built("test-script")).with_config(&config);
+        case.end = End::Tells(steps.iter().map(|(_, told)| *told).collect());
+        case
+    }
+
+    /// A test guest that misbehaves in this mode.
+    pub fn misbehaving(guest: &str, mode: &str) -> Case {
+        let name = format!("{guest}, mode {mode}");
+        let built = built(guest);
+        let case = match guest {
+            "test-hostile-assignor" => Self::assignor(&name, built),
+            "test-hostile-authorizer" => Self::authorizer(&name, built),
+            _ => Self::recipe(&name, built),
+        };
+        case.with_config(&format!(r#"{{"mode":"{mode}","out":"{TOLD}"}}"#))
+    }
+
+    pub fn with_config(mut self, config: &str) -> Case {
+        self.more.push_str(&format!(r#","config":{config}"#));
+        self
+    }
+
+    pub fn with_limits(mut self, limits: &str) -> Case {
+        self.more.push_str(&format!(r#","limits":{{{limits}}}"#));
+        self
+    }
+
+    /// The node may have more, or less, than beside most.
+    pub fn within(mut self, memory_bytes: u64) -> Case {
+        self.memory_bytes = memory_bytes;
+        self
+    }
+
+    pub fn ends(mut self, end: End) -> Case {
+        self.end = end;
+        self
+    }
+
+    pub fn fails(self, needles: &'static [&'static str]) -> Case {
+        self.ends(End::Fails(needles))
+    }
+
+    pub fn refused(self, needles: &'static [&'static str]) -> Case {
+        self.ends(End::Refused(needles))
+    }
+
+    pub fn denies(self, needles: &'static [&'static str]) -> Case {
+        self.ends(End::Denies(needles))
+    }
+
+    pub fn unassigned(
+        self,
+        told: &'static [&'static str],
+        needles: &'static [&'static str],
+    ) -> Case {
+        self.ends(End::Unassigned { told, needles })
+    }
+}
+
+/// A guest as `make guests` built it.
+pub fn built(guest: &str) -> Vec<u8> {
+    support::guest(guest).expect("the suite runs with the guests built")
+}
+
+/// One function that is hostile in each of the three worlds.
+pub fn in_each_world(
+    name: &str,
+    parts: Parts,
+    needles: &'static [&'static str],
+    told: &'static [&'static str],
+) -> [Case; 3] {
+    [
+        Case::recipe(&format!("{name}, recipe"), wat::recipe(parts)).fails(needles),
+        Case::authorizer(&format!("{name}, authorizer"), wat::authorizer(parts)).denies(needles),
+        Case::assignor(&format!("{name}, assignor"), wat::assignor(parts))
+            .unassigned(told, needles),
+    ]
+}

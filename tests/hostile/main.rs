@@ -1,0 +1,29 @@
+//! Hostile guests, documents and modules: what each does costs its own binding alone.
+//!
+//! One file per kind of harm. Each holds a table of cases, and one node serves all cases of a
+//! table, a harmless binding and a plain client beside it (`arena.rs`). Guests are text
+//! (`wat.rs`), or test guests of `guests/test` that do what their configuration says.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test is a client and an operator, not a node"
+)]
+
+#[path = "../guarantees/support.rs"]
+mod support;
+
+mod abi;
+mod arena;
+mod assignors;
+mod authorizers;
+mod bombs;
+mod case;
+mod cpu;
+mod documents;
+mod memory;
+mod modules;
+mod paths;
+mod shares;
+mod traps;
+mod wat;
+mod writes;

@@ -1,0 +1,85 @@
+//! Many hostile guests at a time: a harmless one still reacts, and clients are answered.
+
+use crate::arena::Arena;
+use crate::case::built;
+use crate::support::until;
+use crate::wat::reacts;
+
+/// As many loops at a time as guest threads, times fifty.
+const LOOPS: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_loops_do_not_stop_a_harmless_binding() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    let module = arena.node.push(&reacts("(loop $again (br $again))"));
+    for number in 0..LOOPS {
+        arena.node.bind(
+            &format!("loop-{number}"),
+            &format!(
+                r#"{{"world":"recipe","module":"{module}","watch":["/hostile/in/*"],
+                    "limits":{{"fuel":100000000}}}}"#
+            ),
+        );
+    }
+    for _ in 0..20 {
+        arena.look_beside().await.unwrap();
+    }
+    // Each of them gets its turn, and is told of its fuel.
+    until("every loop's failure", async || {
+        (0..LOOPS)
+            .all(|number| {
+                let status = arena.node.status(&format!("loop-{number}"));
+                status["last_error"]
+                    .as_str()
+                    .is_some_and(|error| error.contains("ran out of fuel"))
+            })
+            .then_some(())
+    })
+    .await
+    .unwrap();
+    arena.look_beside().await.unwrap();
+    for number in 0..LOOPS {
+        let (status, _) = arena
+            .node
+            .http("DELETE", &format!("/v1/bindings/loop-{number}"), b"");
+        assert_eq!(status, 200);
+    }
+    arena.judge_node(512 << 20).unwrap();
+}
+
+/// Twenty guests that each want all the memory that a document may grant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bombs_side_by_side_have_no_more_than_their_places() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    let module = arena.node.push(&built("test-hostile"));
+    for number in 0..20 {
+        arena.node.bind(
+            &format!("bomb-{number}"),
+            &format!(
+                r#"{{"world":"recipe","module":"{module}","watch":["/hostile/in/*"],
+                    "write":["/hostile/out/*"],
+                    "config":{{"mode":"bomb","out":"/hostile/out/{number}"}}}}"#
+            ),
+        );
+    }
+    arena.look_beside().await.unwrap();
+    until("every bomb's failure", async || {
+        (0..20)
+            .all(|number| {
+                let status = arena.node.status(&format!("bomb-{number}"));
+                status["last_error"]
+                    .as_str()
+                    .is_some_and(|error| error.contains("passed its memory limit"))
+            })
+            .then_some(())
+    })
+    .await
+    .unwrap();
+    arena.look_beside().await.unwrap();
+    // Sixteen places of 64 MiB, and the node itself.
+    arena.judge_node((16 * 64 + 384) << 20).unwrap();
+}
