@@ -1,0 +1,57 @@
+//! Modules that are dear to compile: refused in bounded time and memory, and nobody waits for
+//! them. (`host/server/tests/compile.rs` holds the child processes and what is kept of them.)
+
+use crate::arena::{Arena, HOSTILE, PUSH};
+use crate::bombs;
+use crate::case::{Case, built};
+use crate::support::http_at;
+
+/// What the node itself may have; its children are limited apart.
+const NODE_BYTES: u64 = 384 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_is_dear_to_compile_is_refused() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    let cases = vec![
+        Case::module(
+            "branches that hand over a thousand values",
+            bombs::branch_tables(),
+        )
+        .refused(&["the module"]),
+        Case::module(
+            "sixty thousand loops within each other",
+            bombs::loops(60_000),
+        )
+        .refused(&["the module has"]),
+        Case::module("components within each other", bombs::components(44_000))
+            .refused(&["the module has"]),
+        Case::module("ten instances of ten instances of ten", bombs::instances(7))
+            .refused(&["the module has"]),
+    ];
+    arena.hold(cases).await;
+}
+
+/// While modules that take long are compiled, others push and are activated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_module_holds_up_no_other() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    let http = arena.node.http;
+    let pushing = std::thread::spawn(move || http_at(http, "POST", PUSH, &bombs::branch_tables()));
+    let module = arena.node.push(&built("test-stamp-1"));
+    arena.node.bind(
+        HOSTILE,
+        &format!(
+            r#"{{"world":"recipe","module":"{module}","watch":["/hostile/in/*"],
+                "write":["/hostile/out/*"],"config":{{"out":"/hostile/out"}}}}"#
+        ),
+    );
+    arena.look_beside().await.unwrap();
+    let (status, answer) = pushing.join().unwrap();
+    assert!(status >= 400, "{answer}");
+    arena.look_beside().await.unwrap();
+    arena.judge_node(NODE_BYTES).unwrap();
+}

@@ -1,0 +1,163 @@
+//! Guests that let the host work: what the host does for a guest costs the guest, and holds up
+//! nobody.
+
+use zookeeper_client as zk;
+
+use crate::arena::{Arena, HOSTILE};
+use crate::case::{Case, built};
+use crate::support::{persistent, until};
+
+/// Children of the znode that hostile guests ask about.
+const CHILDREN: usize = 20_000;
+
+/// `/hostile/big`, with many children.
+async fn grow_big(client: &zk::Client) {
+    client
+        .create("/hostile/big", b"", &persistent())
+        .await
+        .unwrap();
+    for chunk in 0..CHILDREN / 1_000 {
+        let mut writer = client.new_multi_writer();
+        for number in 0..1_000 {
+            let path = format!("/hostile/big/{:06}", chunk * 1_000 + number);
+            writer.add_create(&path, b"", &persistent()).unwrap();
+        }
+        writer.commit().await.unwrap();
+    }
+}
+
+/// A step, again and again, whatever comes of it.
+fn for_ever(step: &str) -> String {
+    format!(r#"{{"repeat":{{"times":1000000000,"regardless":true,"step":{step}}}}}"#)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_host_does_for_a_guest_is_charged_to_it() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    grow_big(&arena.client).await;
+    let mut cases = Vec::new();
+    for (name, step) in [
+        (
+            "deletes of a parent of many",
+            r#"{"delete":{"path":"/hostile/out"}}"#,
+        ),
+        (
+            "stats of a parent of many",
+            r#"{"exists":{"path":"/hostile/big"}}"#,
+        ),
+        (
+            "lists of many children",
+            r#"{"children":{"path":"/hostile/big"}}"#,
+        ),
+        ("scans of everything", r#"{"scan":{"path":"/hostile"}}"#),
+        (
+            "gets of what is not there",
+            r#"{"get":{"path":"/hostile/nowhere"}}"#,
+        ),
+        (
+            "owners of what is not ephemeral",
+            r#"{"owner":{"path":"/hostile/big"}}"#,
+        ),
+        (
+            "sequential creates below a parent of many",
+            r#"{"create":{"path":"/hostile/big/","sequential":true}}"#,
+        ),
+        (
+            "calls of an assignor that is not there",
+            r#"{"assign":{"name":"none","resources":1,"members":1}}"#,
+        ),
+        (
+            "questions of a hundred thousand resources",
+            r#"{"assign":{"name":"none","resources":100000,"members":10000}}"#,
+        ),
+    ] {
+        let step = for_ever(step).replace("/hostile/out", "/hostile/big");
+        let mut case = Case::script(name, &[(&step, "")]).fails(&["the guest"]);
+        case.more = case.more.replace(
+            r#""/hostile/out/**""#,
+            r#""/hostile/out/**","/hostile/big/**""#,
+        );
+        cases.push(case);
+    }
+    // All the fuel that a document may grant lasts for minutes, and the clock does not.
+    cases.push(
+        Case::misbehaving("test-hostile", "loop")
+            .with_limits(r#""fuel":100000000000,"time_ms":300"#)
+            .fails(&["took too long", "limits.time_ms"]),
+    );
+    arena.hold(cases).await;
+}
+
+/// As many at a time as there are guest threads, and one more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hosts_work_for_some_guests_holds_up_no_other() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    grow_big(&arena.client).await;
+    let document = format!(
+        r#"{{"world":"recipe","module":"{}","watch":["/hostile/in/*"],"write":["/hostile/big/**"],
+            "config":{{"out":"/hostile/big/told","steps":[{}]}}}}"#,
+        arena.script(),
+        for_ever(r#"{"delete":{"path":"/hostile/big"}}"#)
+    );
+    for number in 0..3 {
+        arena.node.bind(&format!("hostile-{number}"), &document);
+    }
+    for _ in 0..10 {
+        arena.look_beside().await.unwrap();
+    }
+    for number in 0..3 {
+        let name = format!("hostile-{number}");
+        until("a failure that is named", async || {
+            arena.node.status(&name)["last_error"]
+                .as_str()
+                .is_some_and(|error| error.contains("the guest"))
+                .then_some(())
+        })
+        .await
+        .unwrap();
+    }
+    arena.judge_node(512 << 20).unwrap();
+}
+
+/// An authorizer that reads everything in `load`, its policy being everything: whoever asks for
+/// what it guards waits for its verdict, and nobody else does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_reads_everything_holds_up_no_client() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    grow_big(&arena.client).await;
+    let module = arena.node.push(&built("test-hostile-authorizer"));
+    arena.node.bind(
+        HOSTILE,
+        &format!(
+            r#"{{"world":"authorizer","module":"{module}","watch":["/guarded/**"],"policy":["/**"],
+                "config":{{"mode":"reads","in":"load","scan":"/"}}}}"#
+        ),
+    );
+    let asking = arena.node.client().await;
+    let (asked, told) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn(async move {
+        let mut denials = 0;
+        while denials < 5 {
+            match asking.get_data("/guarded/x").await {
+                Err(zk::Error::NoAuth) => denials += 1,
+                other => panic!("it was answered with {other:?}"),
+            }
+        }
+        // The test may have failed and gone.
+        let _ = asked.send(denials);
+    });
+    for _ in 0..20 {
+        arena.look_beside().await.unwrap();
+    }
+    assert_eq!(told.await.unwrap(), 5);
+    task.await.unwrap();
+    let error = arena.last_error().await.unwrap();
+    assert!(error.contains("the guest"), "{error}");
+    arena.judge_node(512 << 20).unwrap();
+}
