@@ -12,6 +12,7 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use zookeeper_client as zk;
 
@@ -32,6 +33,9 @@ pub const TOLD: &str = "/hostile/out/told";
 
 /// What one case may add to the log, in bytes.
 const LOG_BYTES_MAX: usize = 1 << 20;
+
+/// The longest text that is shown of a guest, in bytes: 4 KiB, and a sentence round it.
+const TEXT_BYTES_MAX: usize = 5_000;
 
 /// The year in which a guest puts the lines that it forges.
 pub const FORGED: &str = "1999-";
@@ -123,6 +127,11 @@ impl Arena {
         self.node.forget_peak();
         self.let_loose(case).await?;
         self.look_beside().await?;
+        let (_, status) = self
+            .node
+            .http("GET", &format!("/v1/bindings/{HOSTILE}"), b"");
+        judge_text(&status["last_error"])?;
+        judge_text(&status["log"])?;
         self.judge_node(case.memory_bytes)
     }
 
@@ -134,6 +143,7 @@ impl Arena {
             if status < 400 {
                 return Err(format!("it was taken: {answer}"));
             }
+            judge_text(&answer)?;
             return contains_all(sentence, needles);
         }
         let module = answer["module"]
@@ -339,14 +349,48 @@ pub fn contains_all(text: &str, needles: &[&str]) -> Result<(), String> {
     }
 }
 
-/// No line is one that a guest forged.
+/// Every line is the node's own: it begins with a time and a level, and holds nothing that moves
+/// a terminal's cursor, rings its bell or turns its text round.
 fn judge_log(log: &[u8]) -> Result<(), String> {
     if log.len() > LOG_BYTES_MAX {
         return Err(format!("{} bytes were logged", log.len()));
     }
-    let text = String::from_utf8_lossy(log);
-    match text.lines().find(|line| line.starts_with(FORGED)) {
-        Some(line) => Err(format!("a line of the log is not the node's: {line:?}")),
-        None => Ok(()),
+    let text = std::str::from_utf8(log).map_err(|error| format!("the log is no text: {error}"))?;
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let (time, level) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        let is_own = time.len() == 27
+            && time.ends_with('Z')
+            && !time.starts_with(FORGED)
+            && ["ERROR", "WARN", "INFO", "DEBUG"].contains(&level);
+        if !is_own {
+            return Err(format!("a line of the log is not the node's: {line:?}"));
+        }
+        if let Some(harmful) = line.chars().find(|c| is_harmful(*c)) {
+            return Err(format!("a line of the log has {harmful:?}: {line:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Moves a terminal's cursor, rings its bell, ends a line or turns text round.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Every text in it is of a length that a person reads, and harmless to a terminal.
+fn judge_text(value: &Value) -> Result<(), String> {
+    match value {
+        Value::String(text) if text.len() > TEXT_BYTES_MAX => {
+            Err(format!("a text of {} bytes is shown", text.len()))
+        }
+        Value::String(text) => match text.chars().find(|c| is_harmful(*c)) {
+            Some(harmful) => Err(format!("{harmful:?} is shown: {text:?}")),
+            None => Ok(()),
+        },
+        Value::Array(values) => values.iter().try_for_each(judge_text),
+        Value::Object(fields) => fields.values().try_for_each(judge_text),
+        _ => Ok(()),
     }
 }

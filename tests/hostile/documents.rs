@@ -34,7 +34,7 @@ async fn refused(
         return Err(format!("it was answered with {status}: {answer}"));
     }
     contains_all(&sentence, &[needle])?;
-    if sentence.len() > 1_000 {
+    if sentence.len() > 1_000 || sentence.chars().any(char::is_control) {
         return Err(format!("the sentence is as hostile: {sentence:?}"));
     }
     // What a frame takes, a client can try.

@@ -22,6 +22,7 @@ mod compiling;
 mod cpu;
 mod documents;
 mod host_work;
+mod logs;
 mod memory;
 mod modules;
 mod paths;

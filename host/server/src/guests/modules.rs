@@ -179,6 +179,8 @@ impl<R: Runtime> Guests<R> {
             let module = shared.sandbox.load(digest, &artifact);
             let module = module.map_err(|error| match error {
                 ArtifactError::NotLinked(error) => CompileError::from(error),
+                // The seal is right: it is this node's own code, and more than its pool holds.
+                ArtifactError::Refused(error) => ModuleError::Invalid(error).into(),
                 error => CompileError::Host(format!(
                     "what the compiling process made is of no use ({error}): was the program replaced while the node runs? Start the node again"
                 )),
