@@ -1,6 +1,6 @@
 //! Many hostile guests at a time: a harmless one still reacts, and clients are answered.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, HOSTILE, TOLD};
 use crate::case::built;
 use crate::support::until;
 use crate::wat::reacts;
@@ -82,4 +82,75 @@ async fn bombs_side_by_side_have_no_more_than_their_places() {
     arena.look_beside().await.unwrap();
     // Sixteen places of 64 MiB, and the node itself.
     arena.judge_node((16 * 64 + 384) << 20).unwrap();
+}
+
+/// A recipe that writes as much as a transaction holds by default, for every event that there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn megabytes_for_every_event_stop_nobody() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    let each =
+        |step: &str| format!(r#"{{"repeat":{{"times":15,"regardless":true,"step":{step}}}}}"#);
+    arena.node.bind(
+        HOSTILE,
+        &format!(
+            r#"{{"world":"recipe","module":"{}","watch":["/in/*"],"write":["/hostile/out/**"],
+                "config":{{"out":"{TOLD}","steps":[{},{}]}}}}"#,
+            arena.script(),
+            each(r##"{"create":{"path":"/hostile/out/a#"}}"##),
+            each(r##"{"set":{"path":"/hostile/out/a#","bytes":500000}}"##),
+        ),
+    );
+    for _ in 0..20 {
+        arena.look_beside().await.unwrap();
+    }
+    let status = until("two of its reactions", async || {
+        let status = arena.node.status(HOSTILE);
+        (status["invocations"].as_u64() >= Some(2)).then_some(status)
+    })
+    .await
+    .unwrap();
+    assert_eq!(status["failures"], 0, "{status}");
+    arena.judge_node(768 << 20).unwrap();
+}
+
+/// As many authorizers as a node takes, each with an instance for each of its workers: recipes
+/// and assignors have their places beside them, and one authorizer more is told that it has none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_authorizers_that_a_node_takes_leave_the_others_their_places() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    let module = arena.node.push(&built("test-hostile-authorizer"));
+    let document = format!(
+        r#"{{"world":"authorizer","module":"{module}","watch":["/guarded/**"],"policy":["/policy"],
+            "config":{{"mode":"none"}}}}"#
+    );
+    for number in 0..32 {
+        arena.node.bind(&format!("guard-{number}"), &document);
+    }
+    for _ in 0..10 {
+        arena.client.get_data("/guarded/x").await.unwrap();
+        arena
+            .client
+            .set_data("/policy", b"moved", None)
+            .await
+            .unwrap();
+        arena.look_beside().await.unwrap();
+    }
+    let (status, answer) = arena.node.http(
+        "PUT",
+        "/v1/bindings/guard-32?wait=activated",
+        document.as_bytes(),
+    );
+    assert_eq!(status, 422, "{answer}");
+    let sentence = answer["error"].as_str().unwrap_or_default();
+    assert!(sentence.contains("32 authorizers are active"), "{sentence}");
+    arena.client.get_data("/guarded/x").await.unwrap();
+    for number in 0..32 {
+        let status = arena.node.status(&format!("guard-{number}"));
+        assert_eq!(status["failures"], 0, "{status}");
+    }
+    arena.judge_node(640 << 20).unwrap();
 }

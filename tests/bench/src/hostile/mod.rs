@@ -30,6 +30,9 @@ const CLIENTS_AIM: f64 = 1.5;
 /// The harmless binding's p99 beside hostile guests, in microseconds.
 const REACTION_AIM_US: u64 = 100_000;
 
+/// How long guests that were unbound may go on: longer than any has fuel for.
+const SETTLE: Duration = Duration::from_secs(3);
+
 /// What one run gave, in microseconds.
 struct Run {
     set_us: Histogram<u64>,
@@ -76,6 +79,8 @@ pub async fn measure(
             (Ok(()), None) => {}
         }
         ended?;
+        // What runs still ends at its fuel, so that the next quiet run is one.
+        tokio::time::sleep(SETTLE).await;
     }
     println!(
         "the server had {} MiB of memory at most",
