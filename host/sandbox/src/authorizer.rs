@@ -50,6 +50,15 @@ pub struct Decided {
     pub logs: Vec<LogLine>,
 }
 
+/// What a `load` came to.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Fuel that it used.
+    pub fuel: u64,
+    /// What the guest logged, if nobody has taken that yet.
+    pub logs: Vec<LogLine>,
+}
+
 /// Why there is no verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undecided {
@@ -74,6 +83,8 @@ struct Instance {
     store: Store<AuthorizerState>,
     guest: wit::Authorizer,
     calls: u64,
+    /// Fuel that `load` used.
+    load_fuel: u64,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -138,6 +149,19 @@ impl AuthorizerSet {
     /// The definition that it runs under.
     pub fn definition(&self) -> &Arc<Definition> {
         &self.definition
+    }
+
+    /// Sees to it that there is an instance, before anybody asks for a decision.
+    pub async fn load_first(&self) -> Result<Loaded, Undecided> {
+        let mut place = self.place(0).await;
+        if let Some(instance) = &*place {
+            let (fuel, logs) = (instance.load_fuel, Vec::new());
+            return Ok(Loaded { fuel, logs });
+        }
+        let (instance, logs) = self.load().await?;
+        let fuel = instance.load_fuel;
+        *place = Some(instance);
+        Ok(Loaded { fuel, logs })
     }
 
     /// Decides one request on worker `worker`'s instance.
@@ -255,6 +279,7 @@ impl AuthorizerSet {
             Ok(Err(error)) => Err(GuestFailure::from_guest(&error, &store.data().budget)),
             Err(cut_off) => Err(cut_off),
         };
+        let load_fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let state = store.data_mut();
         // From here on decisions depend on nothing but what was loaded; the view is let go.
         let mut policy = state.policy.take();
@@ -266,6 +291,7 @@ impl AuthorizerSet {
                 store,
                 guest,
                 calls: 0,
+                load_fuel,
                 _slot: slot,
             },
             logs,

@@ -44,7 +44,7 @@ pub use assignor::{
     ActiveAssignor, Assignment, Assignors, Member, NOBODY, Pace, Request, Topic, Unavailable,
     check_request,
 };
-pub use authorizer::{AuthorizerSet, Decided, Decision, Operation, Undecided};
+pub use authorizer::{AuthorizerSet, Decided, Decision, Loaded, Operation, Undecided};
 pub use budget::{LogLevel, LogLine, Usage};
 pub use clock::Clock;
 pub use compile::{

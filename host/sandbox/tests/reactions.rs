@@ -3,7 +3,9 @@
 mod common;
 
 use common::{World, block_on, guest};
-use innkeeper_sandbox::{FailedReaction, FailureKind, GUEST_TEXT_BYTES_MAX, GuestFailure};
+use innkeeper_sandbox::{
+    FailedReaction, FailureKind, GUEST_TEXT_BYTES_MAX, GuestFailure, LogLevel, Reaction,
+};
 use innkeeper_tree::applied::{Conflict, TicketResult};
 use innkeeper_tree::text::is_unsafe;
 
@@ -14,6 +16,17 @@ fn hostile(mode: &str) -> Option<GuestFailure> {
 }
 
 fn failed(mode: &str) -> Option<FailedReaction> {
+    let (world, reacted) = react(mode)?;
+    let failed = reacted.err().expect("it misbehaves");
+    assert_eq!(world.data("/out"), None, "nothing that it did takes effect");
+    assert!(
+        world.invocation("hostile").is_some(),
+        "its events stay queued"
+    );
+    Some(failed)
+}
+
+fn react(mode: &str) -> Option<(World, Result<Reaction, FailedReaction>)> {
     let module_bytes = guest("test-hostile")?;
     let mut world = World::new();
     world.create("/in", "");
@@ -26,15 +39,8 @@ fn failed(mode: &str) -> Option<FailedReaction> {
     let invocation = world
         .invocation("hostile")
         .expect("the resync of its creation");
-    let failed = block_on(world.sandbox.react(&module, invocation, world.assignors()))
-        .err()
-        .expect("it misbehaves");
-    assert_eq!(world.data("/out"), None, "nothing that it did takes effect");
-    assert!(
-        world.invocation("hostile").is_some(),
-        "its events stay queued"
-    );
-    Some(failed)
+    let reacted = block_on(world.sandbox.react(&module, invocation, world.assignors()));
+    Some((world, reacted))
 }
 
 #[test]
@@ -73,6 +79,24 @@ fn what_a_guest_says_is_one_short_line() {
     let long = failed("answer").expect("the guest is built").failure;
     assert!(long.message.len() <= GUEST_TEXT_BYTES_MAX, "{long}");
     assert!(long.message.ends_with(" bytes)"), "{long}");
+}
+
+#[test]
+fn a_path_that_is_not_granted_is_told_with_the_field_that_lacks_it() {
+    let Some(failure) = hostile("forbidden") else {
+        return;
+    };
+    const TOLD: &str = "`get` of /forbidden was refused with no-auth: no pattern of `read`, `watch` or `write` covers \
+                        it; add it to the binding's `read`";
+    assert!(failure.message.ends_with(TOLD), "{failure}");
+    // It is told as well if the guest goes on.
+    let (_, reacted) = react("peek").expect("the guest is built");
+    let Ok(reaction) = reacted else {
+        panic!("it goes on");
+    };
+    assert_eq!(reaction.logs.len(), 1);
+    assert_eq!(reaction.logs[0].level, LogLevel::Debug);
+    assert_eq!(&*reaction.logs[0].message, TOLD);
 }
 
 #[test]

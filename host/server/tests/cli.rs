@@ -469,3 +469,188 @@ fn the_binary_pushes_the_guests_it_carries() {
         assert!(modules.contains(module), "{row}\n{modules}");
     }
 }
+
+/// A document for the hostile guest that names no module.
+fn hostile(mode: &str) -> String {
+    json!({
+        "world": "recipe", "watch": ["/in"], "write": ["/out"],
+        "config": {"mode": mode, "out": "/out"},
+    })
+    .to_string()
+}
+
+#[test]
+fn a_guest_is_pushed_and_bound_in_one_go() {
+    let Some(module) = guest("test-hostile") else {
+        return;
+    };
+    let module = module.to_str().unwrap();
+    let bench = Bench::start();
+    let file = bench.file("good.json", hostile("none"));
+    let set = bench
+        .ask(&["binding", "set", "a", &file, "--module", module])
+        .text();
+    assert!(set.starts_with("a: created; recipe sha256:"), "{set}");
+    assert!(
+        set.contains("; its first reaction ended well, with ")
+            && set.ends_with(" fuel and 1 write\n"),
+        "{set}"
+    );
+    assert_eq!(bench.ask(&["znode", "get", "/out"]).text(), "1");
+    // A document that could not be taken anyway costs no push.
+    let typo = bench.file("typo.json", r#"{"world": "recipe", "wach": ["/in"]}"#);
+    let refused = bench.ask(&["binding", "set", "b", &typo, "--module", "/none.wasm"]);
+    assert!(
+        refused.sentence().contains("`wach`"),
+        "{}",
+        refused.sentence()
+    );
+    let both = bench.ask(&["binding", "set", "b", "-", "--module", "-"]);
+    assert!(both.sentence().contains("stdin"), "{}", both.sentence());
+    // Its document has not changed what is watched, so there is nothing to react to.
+    let again = bench
+        .ask(&["binding", "set", "a", &file, "--module", module])
+        .text();
+    assert!(
+        again.ends_with("; nothing is queued for it yet\n"),
+        "{again}"
+    );
+}
+
+#[test]
+fn the_beginning_of_a_modules_name_will_do() {
+    let Some(module) = guest("test-hostile") else {
+        return;
+    };
+    let bench = Bench::start();
+    let pushed = bench
+        .ask(&["module", "push", "--quiet", module.to_str().unwrap()])
+        .text();
+    let name = pushed.strip_suffix('\n').unwrap();
+    assert_eq!(name.len(), "sha256:".len() + 64, "{name}");
+    let (short, bare) = (&name[.."sha256:".len() + 6], &name["sha256:".len()..][..8]);
+    for (binding, short) in [("a", short), ("b", bare)] {
+        let mut document: Value = serde_json::from_str(&hostile("none")).unwrap();
+        document["module"] = short.into();
+        let file = bench.file("short.json", document.to_string());
+        let nowhere = ["--data", bench.files.path().to_str().unwrap()];
+        let form = innkeeper(&[&["binding", "check", &file][..], &nowhere].concat(), b"").text();
+        assert!(
+            form.contains("form is good") && form.contains(short),
+            "{form}"
+        );
+        let good = bench.ask(&["binding", "check", binding, &file]).text();
+        assert!(good.starts_with("the document is good: recipe"), "{good}");
+        bench.ask(&["binding", "set", binding, &file]).text();
+        // What is replicated names it whole.
+        let znode = format!("/innkeeper/bindings/{binding}");
+        let written = bench.ask(&["znode", "get", &znode]).text();
+        document["module"] = name.into();
+        assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), document);
+    }
+    let file = bench.file(
+        "none.json",
+        r#"{"world": "recipe", "module": "sha256:0123456"}"#,
+    );
+    let unknown = bench.ask(&["binding", "set", "c", &file]);
+    assert!(
+        unknown
+            .sentence()
+            .contains("no module begins with `sha256:0123456`"),
+        "{}",
+        unknown.sentence()
+    );
+}
+
+#[test]
+fn a_first_run_that_fails_is_told_with_what_to_mend() {
+    let (Some(recipe), Some(authorizer)) =
+        (guest("test-hostile"), guest("test-hostile-authorizer"))
+    else {
+        return;
+    };
+    let bench = Bench::start();
+    let set = |name: &str, document: String, module: &PathBuf| {
+        let file = bench.file("document.json", document);
+        let module = module.to_str().unwrap();
+        bench.ask(&["binding", "set", name, &file, "--module", module])
+    };
+    let panicked = set("panics", hostile("trap"), &recipe);
+    let sentence = panicked.sentence();
+    assert!(
+        sentence.starts_with("panics: created; recipe sha256:")
+            && sentence.contains(
+                ", and its first reaction failed: the guest trapped: panicked at test/support/src/lib.rs:"
+            )
+            && sentence.contains(": as told (in "),
+        "{sentence}"
+    );
+    let refused = set("reads", hostile("forbidden"), &recipe);
+    assert!(
+        refused.sentence().contains(
+            "`get` of /forbidden was refused with no-auth: no pattern of `read`, `watch` or `write` covers it; \
+             add it to the binding's `read`"
+        ),
+        "{}",
+        refused.sentence()
+    );
+    let policy = |mode: &str| {
+        json!({
+            "world": "authorizer", "watch": ["/out/**"], "policy": ["/in"],
+            "config": {"mode": mode, "in": "load"},
+        })
+        .to_string()
+    };
+    let loaded = set("policy", policy("none"), &authorizer).text();
+    assert!(
+        loaded.contains("; its first load ended well, with "),
+        "{loaded}"
+    );
+    let failed = set("policy", policy("fail"), &authorizer);
+    assert!(
+        failed.sentence().contains(
+            ", and its first load failed: the guest returned an error: load: I fail, as told"
+        ),
+        "{}",
+        failed.sentence()
+    );
+}
+
+#[test]
+fn a_guest_forges_nothing_on_a_terminal() {
+    let Some(module) = guest("test-hostile") else {
+        return;
+    };
+    let bench = Bench::start();
+    let file = bench.file("forge.json", hostile("forge"));
+    let set = bench.ask(&[
+        "binding",
+        "set",
+        "forge",
+        &file,
+        "--module",
+        module.to_str().unwrap(),
+    ]);
+    let sentence = set.sentence();
+    assert!(
+        sentence.contains(r"good\n2026-11-26T00:00:00Z ERROR raft: the disk is full\r\u{1b}]0;x"),
+        "{sentence}"
+    );
+    for arguments in [
+        &["binding", "status", "forge"][..],
+        &["binding", "status", "forge", "--json"],
+    ] {
+        let shown = bench.ask(arguments).text();
+        assert!(shown.contains("the disk is full"), "{shown}");
+        assert!(
+            !shown
+                .replace('\n', "")
+                .contains(innkeeper_tree::text::is_unsafe),
+            "{shown:?}"
+        );
+        assert!(
+            !shown.lines().any(|line| line.starts_with("2026-")),
+            "{shown}"
+        );
+    }
+}

@@ -55,6 +55,10 @@ impl Recipe for Hostile {
                 Ok(_) => "I could read /forbidden".into(),
                 Err(error) => error,
             }),
+            Misbehaviour::Peek => {
+                let _ = tx.get("/forbidden");
+                Ok(())
+            }
             Misbehaviour::Answer => Err("x".repeat(1 << 20).into()),
             mode => mode.act(),
         }

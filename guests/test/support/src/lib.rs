@@ -38,6 +38,8 @@ pub enum Misbehaviour {
     Deletes,
     /// Recipes: reads `/forbidden`, and says as its error what came of it.
     Forbidden,
+    /// Recipes: reads `/forbidden` and goes on, whatever came of it.
+    Peek,
     /// Assignors: answers with an entry too few. Recipes: returns a megabyte as its error.
     Answer,
 }

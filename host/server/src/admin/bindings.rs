@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
-use innkeeper_runtime::Runtime;
+use innkeeper_runtime::{Instant, Runtime, Select2, select2};
 use innkeeper_tree::applied::OpReply;
 use innkeeper_tree::binding::{self, Definition};
 use innkeeper_tree::command::WriteOp;
@@ -22,17 +22,14 @@ use serde_json::Value;
 use super::input::{Asked, Named, read_body};
 use super::json::Json;
 use super::problem::Problem;
-use super::{Admin, MAX_DOCUMENT_BYTES};
-use crate::guests::BindingStatus;
+use super::{Admin, MAX_DOCUMENT_BYTES, short_names};
+use crate::guests::{BindingStatus, FirstRun};
 
 /// How long an activation is waited for if nothing is said, in milliseconds.
 const WAIT_MS: u64 = 60_000;
 
 /// How long it is waited for at most, in milliseconds.
 const MAX_WAIT_MS: u64 = 120_000;
-
-/// How often an activation is looked for. Compiling takes many times as long.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The last part of the path of `POST /v1/bindings/check`.
 const CHECK: &str = "check";
@@ -56,7 +53,10 @@ pub(super) struct Shown {
 enum Wait {
     #[default]
     Not,
+    /// Until it acts.
     Activated,
+    /// Until it acts and its first invocation has ended.
+    First,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +86,9 @@ pub(super) struct Set {
     /// The activation's zxid, if it was waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     activation: Option<u64>,
+    /// How its first invocation ended, if that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<FirstRun>,
 }
 
 /// A document that is good.
@@ -135,15 +138,22 @@ pub(super) async fn set<R: Runtime>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Set>), Problem> {
-    let document = read_body(&headers, body, MAX_DOCUMENT_BYTES).await?;
+    let document = read_document(&admin, &headers, body).await?;
     let definition = judge(&admin.core.reader.view(), Some(&name), &document)?;
     let (wish, created) = put(&admin, &name, &document).await?;
+    let limit_ms = asked.timeout_ms.unwrap_or(WAIT_MS).min(MAX_WAIT_MS);
+    let deadline = admin.core.runtime.now() + Duration::from_millis(limit_ms);
     let activation = match asked.wait {
         Wait::Not => None,
-        Wait::Activated => {
-            let limit_ms = asked.timeout_ms.unwrap_or(WAIT_MS).min(MAX_WAIT_MS);
-            Some(activated(&admin, &name, wish, limit_ms).await?.0)
+        Wait::Activated | Wait::First => {
+            Some(activated(&admin, &name, wish, deadline, limit_ms).await?)
         }
+    };
+    let first = match (asked.wait, activation) {
+        (Wait::First, Some(activation)) => {
+            Some(first_run(&admin, &name, activation, deadline, limit_ms).await?)
+        }
+        _ => None,
     };
     let status = if created {
         StatusCode::CREATED
@@ -155,7 +165,8 @@ pub(super) async fn set<R: Runtime>(
         module: definition.module.to_string(),
         created,
         wish: wish.0,
-        activation,
+        activation: activation.map(|activation| activation.0),
+        first,
         name,
     };
     Ok((status, Json(set)))
@@ -176,7 +187,7 @@ pub(super) async fn check<R: Runtime>(
             "a binding is written with PUT; POST is for /v1/bindings/check",
         ));
     }
-    let document = read_body(&headers, body, MAX_DOCUMENT_BYTES).await?;
+    let document = read_document(&admin, &headers, body).await?;
     let definition = judge(&admin.core.reader.view(), asked.name.as_deref(), &document)?;
     Ok(Json(Checked {
         world: definition.world.name(),
@@ -198,6 +209,17 @@ pub(super) async fn delete<R: Runtime>(
     };
     let (zxid, _) = admin.write(&path, op).await?;
     Ok(Json(Deleted { name, zxid: zxid.0 }))
+}
+
+/// The request's document, its module named whole.
+async fn read_document<R: Runtime>(
+    admin: &Admin<R>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, Problem> {
+    let document = read_body(headers, body, MAX_DOCUMENT_BYTES).await?;
+    let view = admin.core.reader.view();
+    short_names::completed(&document, view.modules()).map(Bytes::from)
 }
 
 /// What a document says, if the state would take it under that name (or, without one, under
@@ -255,11 +277,12 @@ async fn activated<R: Runtime>(
     admin: &Admin<R>,
     name: &str,
     wish: Zxid,
+    deadline: Instant,
     limit_ms: u64,
 ) -> Result<Zxid, Problem> {
     let runtime = &admin.core.runtime;
-    let deadline = runtime.now() + Duration::from_millis(limit_ms);
     loop {
+        let news = admin.guests.news();
         // The error first: it may be of an older wish, which the view then tells.
         let status = admin.guests.status(name);
         let view = admin.core.reader.view();
@@ -274,9 +297,7 @@ async fn activated<R: Runtime>(
             return Ok(active.activation);
         }
         if binding.wish != wish {
-            return Err(overtaken(format!(
-                "another document was written to the binding `{name}` meanwhile; see `innkeeper binding status {name}`"
-            )));
+            return Err(another_document(name));
         }
         if let Some(error) = status.and_then(|status| status.activation_error) {
             return Err(Problem::new(
@@ -285,7 +306,7 @@ async fn activated<R: Runtime>(
             ));
         }
         drop(view);
-        if runtime.now() >= deadline {
+        if let Select2::Second(()) = select2(news, runtime.sleep_until(deadline)).await {
             return Err(Problem::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 format!(
@@ -293,8 +314,35 @@ async fn activated<R: Runtime>(
                 ),
             ));
         }
-        runtime.sleep(LOOK_EVERY).await;
     }
+}
+
+/// Waits until the first invocation under that activation has ended.
+async fn first_run<R: Runtime>(
+    admin: &Admin<R>,
+    name: &str,
+    activation: Zxid,
+    deadline: Instant,
+    limit_ms: u64,
+) -> Result<FirstRun, Problem> {
+    let runtime = &admin.core.runtime;
+    let ended = admin.guests.first_run(name, activation);
+    match select2(ended, runtime.sleep_until(deadline)).await {
+        Select2::First(FirstRun::Overtaken) => Err(another_document(name)),
+        Select2::First(ended) => Ok(ended),
+        Select2::Second(()) => Err(Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!(
+                "the binding `{name}` acts, and its first invocation did not end within {limit_ms} ms; see `innkeeper binding status {name}`"
+            ),
+        )),
+    }
+}
+
+fn another_document(name: &str) -> Problem {
+    overtaken(format!(
+        "another document was written to the binding `{name}` meanwhile, or it was deleted; see `innkeeper binding status {name}`"
+    ))
 }
 
 fn overtaken(sentence: String) -> Problem {

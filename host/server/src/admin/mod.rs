@@ -26,6 +26,7 @@ mod modules;
 mod problem;
 mod routes;
 mod serve;
+mod short_names;
 mod status;
 mod znodes;
 
@@ -46,6 +47,7 @@ use crate::metrics;
 use auth::Way;
 
 pub(crate) use json::for_terminals;
+pub(crate) use short_names::{short_name, with_module};
 
 /// Connections of admin HTTP at a time; further ones wait in the kernel's queue.
 const HTTP_PLACES: u32 = 64;

@@ -33,7 +33,8 @@ For the super user (curl --user NAME:PASSWORD), and for anyone on the admin sock
   POST   /v1/modules                     push a module; the body is the .wasm file; ?wait_ms=N
   GET    /v1/pushes/ID                   how far a push is; ?wait_ms=N waits until it is over
   DELETE /v1/pushes/ID                   cancel it
-  PUT    /v1/bindings/NAME               write a document; ?wait=activated waits until it acts
+  PUT    /v1/bindings/NAME               write a document; ?wait=activated waits until it acts,
+                                         ?wait=first until its first run has ended, too
   DELETE /v1/bindings/NAME
   GET    /v1/znodes?path=PATH            data, stat and ACL
   GET    /v1/znodes/children?path=PATH

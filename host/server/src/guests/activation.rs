@@ -67,6 +67,7 @@ impl<R: Runtime> Guests<R> {
         let Some(binding) = view.bindings().get(name).cloned() else {
             self.shared.fetches.lock().remove(name);
             self.shared.reports.forget(name);
+            self.shared.first_runs.forget(name);
             self.shared.rates.lock().remove(name);
             self.shared.gate.forget(name);
             return;
@@ -99,6 +100,7 @@ impl<R: Runtime> Guests<R> {
                 self.not_activated(name, binding.wish, error);
             }
         }
+        self.ensure_loaded(&binding);
         if binding.wished.world == World::Recipe || runs(&binding, World::Recipe) {
             self.ensure_dispatcher(name);
         }
@@ -192,9 +194,30 @@ impl<R: Runtime> Guests<R> {
         }
     }
 
+    /// Loads an authorizer that has just become active here, before the first client asks it: so
+    /// whoever wrote its binding learns how that ends.
+    fn ensure_loaded(&self, binding: &Arc<Binding>) {
+        let Some(active) = &binding.active else {
+            return;
+        };
+        if active.definition.world == World::Authorizer
+            && self.compiled(active.definition.module).is_some()
+            && self
+                .shared
+                .first_runs
+                .began(&binding.name, active.activation)
+        {
+            let (this, binding, activation) =
+                (self.clone(), Arc::clone(binding), active.activation);
+            let load = async move { this.first_load(binding, activation).await };
+            self.shared.runtime.spawn(Role::Guest, load).detach();
+        }
+    }
+
     fn not_activated(&self, name: &Arc<str>, wish: Zxid, error: String) {
         let now_ms = self.shared.runtime.wall_ms();
         self.shared.reports.not_activated(name, wish, now_ms, error);
+        self.shared.news.notify_waiters();
     }
 
     /// One dispatcher per recipe, for as long as its binding exists.

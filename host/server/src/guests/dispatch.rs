@@ -20,6 +20,7 @@ use innkeeper_tree::applied::TicketResult;
 use innkeeper_tree::{Active, Operation, View, World, Zxid};
 use tokio::sync::Notify;
 
+use super::first::FirstRun;
 use super::rate::Rate;
 use super::report::{BREAKER_FAILURES, Breaker};
 use super::{EVENTS_PER_REACTION, Guests, events};
@@ -73,6 +74,9 @@ impl<R: Runtime> Guests<R> {
                 Turn::Doomed => self.shared.runtime.sleep(DOOMED_PAUSE).await,
                 Turn::Failed(failure) => {
                     self.note_failure(&name, &failure);
+                    self.note_end(&name, health.activation, || FirstRun::Badly {
+                        error: failure.to_string(),
+                    });
                     health.failures += 1;
                     let open = health.failures >= BREAKER_FAILURES;
                     self.shared.reports.breaker(
@@ -118,9 +122,14 @@ impl<R: Runtime> Guests<R> {
         else {
             return Turn::Idle;
         };
-        if events.is_empty() || definition.world != World::Recipe {
+        if definition.world != World::Recipe {
             return Turn::Idle;
         }
+        if events.is_empty() {
+            self.note_idle(name);
+            return Turn::Idle;
+        }
+        shared.first_runs.began(name, activation);
         if health.activation != activation {
             *health = Health {
                 activation,
@@ -164,6 +173,7 @@ impl<R: Runtime> Guests<R> {
         shared.reports.log(name, reaction.logs);
         self.blame(reaction.assignor_failures);
         let transaction = reaction.transaction;
+        let writes = transaction.writes.len();
         let settled = self
             .propose(|ticket| Operation::Transaction {
                 ticket,
@@ -173,6 +183,8 @@ impl<R: Runtime> Guests<R> {
         match settled.map(|settled| settled.result) {
             Ok(TicketResult::Committed) => {
                 shared.reports.invoked(name, reaction.usage);
+                let fuel = reaction.usage.fuel;
+                self.note_end(name, activation, || FirstRun::Well { fuel, writes });
                 if health.failures > 0 {
                     health.failures = 0;
                     shared.reports.breaker(name, Breaker::Closed);

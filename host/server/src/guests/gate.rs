@@ -19,13 +19,16 @@ use std::time::Duration;
 
 use hashbrown::{Equivalent, HashMap};
 use innkeeper_runtime::{Instant, Runtime};
-use innkeeper_sandbox::{AuthorizerSet, Decision, Operation, Sandbox, Undecided};
+use innkeeper_sandbox::{
+    AuthorizerSet, Decision, GuestFailure, Loaded, Operation, Sandbox, Undecided,
+};
 use innkeeper_tree::binding::OnFailure;
-use innkeeper_tree::{Binding, Identity, Reader, View, World};
+use innkeeper_tree::{Binding, Identity, Reader, View, World, Zxid};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::Guests;
+use super::first::FirstRun;
 use super::report::{BREAKER_FAILURES, Breaker};
 use crate::gate::{Access, Ask, Deciding, Gate};
 
@@ -223,18 +226,57 @@ impl<R: Runtime> Guests<R> {
                     }
                 }
                 Err(Undecided::Failed(failure)) => {
-                    self.note_failure(&binding.name, &failure);
-                    let open = live.failed(runtime.now()) >= BREAKER_FAILURES;
-                    let breaker = if open {
-                        Breaker::Open
-                    } else {
-                        Breaker::BackingOff
-                    };
-                    self.shared.reports.breaker(&binding.name, breaker);
+                    self.failed(&binding.name, &live, &failure);
                     return on_failure(&binding);
                 }
             }
         }
+    }
+}
+
+impl<R: Runtime> Guests<R> {
+    /// Loads the policy of an authorizer that nobody has asked yet, and notes how that ends.
+    pub(super) async fn first_load(&self, binding: Arc<Binding>, activation: Zxid) {
+        let shared = &self.shared;
+        let name = &binding.name;
+        let badly = |error| self.note_end(name, activation, || FirstRun::Badly { error });
+        let mut newest = Arc::clone(&binding);
+        loop {
+            let active = newest.active.as_ref();
+            if active.is_none_or(|active| active.activation != activation) {
+                return;
+            }
+            let live = match self.live(&newest).await {
+                Ok(live) => live,
+                Err(error) => return badly(error),
+            };
+            match live.set.load_first().await {
+                Ok(Loaded { fuel, logs }) => {
+                    shared.reports.log(name, logs);
+                    return self.note_end(name, activation, || FirstRun::Well { fuel, writes: 0 });
+                }
+                Err(Undecided::Stale) => match shared.reader.view().bindings().get(name) {
+                    Some(newer) => newest = Arc::clone(newer),
+                    None => return,
+                },
+                Err(Undecided::Failed(failure)) => {
+                    self.failed(name, &live, &failure);
+                    return badly(failure.to_string());
+                }
+            }
+        }
+    }
+
+    /// Books a failure of an authorizer, which then rests.
+    fn failed(&self, name: &Arc<str>, live: &Live, failure: &GuestFailure) {
+        self.note_failure(name, failure);
+        let open = live.failed(self.shared.runtime.now()) >= BREAKER_FAILURES;
+        let breaker = if open {
+            Breaker::Open
+        } else {
+            Breaker::BackingOff
+        };
+        self.shared.reports.breaker(name, breaker);
     }
 }
 

@@ -23,6 +23,7 @@ mod artifacts;
 mod compile;
 mod dispatch;
 mod events;
+mod first;
 mod flow;
 mod gate;
 mod modules;
@@ -49,6 +50,7 @@ use crate::hooks::Hooks;
 use crate::settings::CompileSettings;
 use crate::tickets::{ProposeError, Settled, Tickets};
 
+pub use first::FirstRun;
 pub use modules::{PushError, Pushed};
 pub use pushes::{Push, PushState};
 pub use report::{BindingStatus, Breaker};
@@ -56,6 +58,7 @@ pub use report::{BindingStatus, Breaker};
 use activation::Fetch;
 use artifacts::Artifacts;
 use compile::Compilations;
+use first::FirstRuns;
 use gate::AuthorizerGate;
 use modules::ModuleCache;
 use pushes::Pushes;
@@ -103,6 +106,9 @@ struct Shared<R: Runtime> {
     artifacts: Artifacts<R>,
     compilations: Arc<Compilations<R>>,
     reports: Reports,
+    first_runs: FirstRuns,
+    /// Rung when a binding changed, and when its first invocation ended.
+    news: Notify,
     gate: AuthorizerGate,
     /// Bindings to look at, and the activation task's alarm.
     changed: Mutex<BTreeSet<Arc<str>>>,
@@ -186,6 +192,8 @@ impl<R: Runtime> Guests<R> {
                 pushes: Pushes::default(),
                 push_idle_ms,
                 reports,
+                first_runs: FirstRuns::default(),
+                news: Notify::new(),
                 changed: Mutex::default(),
                 changed_bell: Notify::new(),
                 stopping,
@@ -345,6 +353,7 @@ impl<R: Runtime> Hooks for Guests<R> {
     fn changed(&self, bindings: &[Arc<str>]) {
         self.shared.changed.lock().extend(bindings.iter().cloned());
         self.shared.changed_bell.notify_one();
+        self.shared.news.notify_waiters();
         // A dispatcher that backs off has to see that its module was replaced.
         self.queued(bindings);
     }

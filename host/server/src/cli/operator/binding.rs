@@ -1,22 +1,29 @@
 //! `innkeeper binding`.
 
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
+use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use hyper::Method;
+use innkeeper_runtime::{Select2, select2};
+use innkeeper_tree::Digest;
 use innkeeper_tree::binding::{Definition, check_name};
 use serde_json::Value;
 
 use super::remote::{AskError, Remote, Target, quote};
 use super::text::{count, facts, json_text, list_of, number_of, short, size, span, table, text_of};
 use super::{module, read_file};
+use crate::admin::{short_name, with_module};
 
 /// What a document may say, for `innkeeper help binding`.
 const FIELDS: &str = r#"A binding is a JSON document in /innkeeper/bindings/NAME, and any ZooKeeper client that may
 write there can write it. Only `world` and `module` must be there:
   world       recipe, assignor or authorizer
-  module      sha256:..., as `module push` printed it
+  module      sha256:..., as `module push` printed it; here the first 6 digits or more will do,
+              if no other module's begin so, and `set --module` needs none
   watch       recipe: changes of which paths it reacts to; authorizer: requests to which paths
               it decides
   read        recipe: what it may read besides
@@ -31,6 +38,9 @@ A path is literal segments, * for one segment, a final ** for all below. Example
   {"world": "recipe", "module": "sha256:...", "watch": ["/groups/**"],
    "write": ["/groups/*/assignments/**", "/groups/*/generation"],
    "config": {"groups": "/groups"}}"#;
+
+/// How long somebody waits before it is said for what.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = FIELDS)]
@@ -49,13 +59,16 @@ impl BindingArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum What {
-    /// Write a binding's document and wait until it acts
+    /// Write a binding's document, wait until it acts, and tell how its first run ended
     Set {
         /// The binding
         name: String,
         /// The document; - is stdin
         file: PathBuf,
-        /// Do not wait until it acts
+        /// Push this module first, and put its name into the document
+        #[arg(long, value_name = "FILE.WASM")]
+        module: Option<PathBuf>,
+        /// Wait for nothing
         #[arg(long)]
         no_wait: bool,
     },
@@ -87,8 +100,16 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
         What::Set {
             name,
             file,
+            module,
             no_wait,
-        } => set(&remote, &name, read_file(&file)?, no_wait).await?,
+        } => {
+            check_name(&name)?;
+            let document = match module {
+                Some(module) => pushed_into(&remote, &file, &module).await?,
+                None => read_file(&file)?,
+            };
+            set(&remote, &name, document, no_wait).await?
+        }
         What::Check { mut name_and_file } => {
             let file = name_and_file
                 .pop()
@@ -118,28 +139,97 @@ fn path_of(name: &str) -> String {
     format!("/v1/bindings/{}", quote(name))
 }
 
+/// The document that names the module in another file, which is pushed for it.
+async fn pushed_into(remote: &Remote, file: &Path, module: &Path) -> anyhow::Result<Vec<u8>> {
+    if [file, module].iter().all(|path| path.as_os_str() == "-") {
+        bail!("the document and the module cannot both come from stdin; name a file for one");
+    }
+    let document = read_file(file)?;
+    // What is wrong with the rest of it is said before anything is pushed.
+    let probe = with_module(&document, &Digest([0; 32]).to_string());
+    Definition::parse(probe.as_deref().unwrap_or(&document))?;
+    let pushed = module::push(remote, module::read(module)?).await?;
+    with_module(&document, text_of(&pushed, "module"))
+        .with_context(|| format!("{} is no JSON object", file.display()))
+}
+
 async fn set(
     remote: &Remote,
     name: &str,
     document: Vec<u8>,
     no_wait: bool,
 ) -> anyhow::Result<String> {
-    check_name(name)?;
-    let query = if no_wait { "" } else { "?wait=activated" };
+    let query = if no_wait { "" } else { "?wait=first" };
     let path = format!("{}{query}", path_of(name));
-    let set = remote.ask(Method::PUT, &path, document).await?;
+    let asked = pin!(remote.ask(Method::PUT, &path, document));
+    let set = told_what_it_waits_for(remote, name, asked).await?;
     let done = if set["created"] == true {
         "created"
     } else {
         "changed"
     };
     let module = module::named(&set);
-    Ok(match set["activation"].as_u64() {
-        Some(activation) => format!("{name}: {done}; {module} acts since zxid {activation:#x}\n"),
-        None => format!(
+    let Some(activation) = set["activation"].as_u64() else {
+        return Ok(format!(
             "{name}: {done}; {module} is wished for, see `innkeeper binding status {name}`\n"
+        ));
+    };
+    let acts = format!("{name}: {done}; {module} acts since zxid {activation:#x}");
+    let (run, is_recipe) = match text_of(&set, "world") {
+        "authorizer" => ("load", false),
+        _ => ("reaction", true),
+    };
+    let first = &set["first"];
+    match text_of(first, "ended") {
+        "well" => {
+            let fuel = number_of(first, "fuel");
+            let writes = match number_of(first, "writes") {
+                writes if is_recipe => format!(" and {}", count(writes, "write")),
+                _ => String::new(),
+            };
+            Ok(format!(
+                "{acts}; its first {run} ended well, with {fuel} fuel{writes}\n"
+            ))
+        }
+        "badly" => bail!(
+            "{acts}, and its first {run} failed: {}; it is tried again, see `innkeeper binding status {name}`",
+            text_of(first, "error")
         ),
-    })
+        _ if text_of(&set, "world") == "assignor" => {
+            Ok(format!("{acts}; it runs when a recipe calls it\n"))
+        }
+        _ => Ok(format!("{acts}; nothing is queued for it yet\n")),
+    }
+}
+
+/// The answer to what was asked; if that takes longer than a person likes to wait in the dark,
+/// stderr says once what is being waited for.
+async fn told_what_it_waits_for(
+    remote: &Remote,
+    name: &str,
+    mut asked: Pin<&mut impl Future<Output = Result<Value, AskError>>>,
+) -> Result<Value, AskError> {
+    // A script knows what it asked for.
+    if !io::stderr().is_terminal() {
+        return asked.await;
+    }
+    let look = async {
+        remote.sleep(PATIENCE).await;
+        remote.get(&path_of(name)).await
+    };
+    match select2(asked.as_mut(), look).await {
+        Select2::First(answer) => return answer,
+        Select2::Second(Ok(binding)) if binding["pending"] == true => {
+            let module = short(text_of(&binding, "wished"));
+            eprintln!("innkeeper: waiting until {module} acts for `{name}`: it is being compiled");
+        }
+        Select2::Second(Ok(_)) => {
+            eprintln!("innkeeper: `{name}` acts; waiting until its first run ends");
+        }
+        // What is wrong, the answer that is waited for says.
+        Select2::Second(Err(_)) => {}
+    }
+    asked.await
 }
 
 /// The form is judged here, so that it is judged without a node, too; the rest is the node's.
@@ -147,7 +237,13 @@ async fn check(remote: &Remote, name: Option<&str>, document: Vec<u8>) -> anyhow
     if let Some(name) = name {
         check_name(name)?;
     }
-    let definition = Definition::parse(&document)?;
+    // Which module a short name means, only a node can tell.
+    let short = short_name(&document).map(|(name, _)| name);
+    let form = match &short {
+        Some(_) => with_module(&document, &Digest([0; 32]).to_string()),
+        None => None,
+    };
+    let definition = Definition::parse(form.as_deref().unwrap_or(&document))?;
     let query = name
         .map(|name| format!("?name={}", quote(name)))
         .unwrap_or_default();
@@ -159,7 +255,7 @@ async fn check(remote: &Remote, name: Option<&str>, document: Vec<u8>) -> anyhow
         )),
         Err(AskError::NoNode(why)) => Ok(format!(
             "the document's form is good; whether {} is known was not checked, since {why}\n",
-            definition.module
+            short.unwrap_or_else(|| definition.module.to_string())
         )),
         Err(error) => Err(error.into()),
     }

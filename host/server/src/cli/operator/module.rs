@@ -1,7 +1,7 @@
 //! `innkeeper module`.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
@@ -34,6 +34,9 @@ pub(super) enum What {
     Push {
         /// The .wasm file, a component or a core module of one of the worlds; - is stdin
         file: PathBuf,
+        /// Print its name and nothing else
+        #[arg(long, short)]
+        quiet: bool,
     },
     /// List the modules that were pushed
     List,
@@ -41,19 +44,29 @@ pub(super) enum What {
 
 pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
     let text = match what {
-        What::Push { file } => {
-            let module = read_file(&file)?;
-            if module.is_empty() {
-                bail!(
-                    "{} is empty; push the .wasm file that the compiler wrote",
-                    file.display()
-                );
+        What::Push { file, quiet } => {
+            let answer = push(&remote, read(&file)?).await?;
+            if quiet {
+                format!("{}\n", text_of(&answer, "module"))
+            } else {
+                pushed(&answer)
             }
-            pushed(&push(&remote, module).await?)
         }
         What::List => list(&remote.get("/v1/modules").await?),
     };
     Ok(text.into_bytes())
+}
+
+/// A module's file, which should not be empty.
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let module = read_file(file)?;
+    if module.is_empty() {
+        bail!(
+            "{} is empty; push the .wasm file that the compiler wrote",
+            file.display()
+        );
+    }
+    Ok(module)
 }
 
 /// How long each question about a push waits for an answer, in milliseconds. What takes longer

@@ -123,6 +123,11 @@ impl Remote {
         self.runtime.terminated()
     }
 
+    /// Waits.
+    pub(super) async fn sleep(&self, time: Duration) {
+        self.runtime.sleep(time).await;
+    }
+
     /// Asks for something to be read.
     pub(super) async fn get(&self, path: &str) -> Result<Value, AskError> {
         self.ask(Method::GET, path, Vec::new()).await
