@@ -55,16 +55,29 @@ pub(crate) trait Metered: Send + 'static {
     fn budget(&mut self) -> &mut Budget;
 }
 
-/// Begins a host call, or an entry of a bulk call, in which the guest hands over so many bytes;
-/// `more` is the fuel of what is known to be done beside.
+/// Begins a host call in which the guest hands over so many bytes; `more` is the fuel of what is
+/// known to be done beside.
 pub(crate) async fn enter<T: Metered>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     handed_over: usize,
     more: u64,
 ) -> wasmtime::Result<()> {
-    store.data_mut().budget().charge(handed_over)?;
+    let budget = store.data_mut().budget();
+    budget.begin_result();
+    budget.charge(handed_over)?;
     work(store, call, CALL + bytes(handed_over) + more).await
+}
+
+/// Begins an entry of a bulk call, which counts as a call. What it hands over was charged with
+/// the bulk call, and what it is handed is a part of that call's result.
+pub(crate) async fn enter_entry<T: Metered>(
+    store: &mut StoreContextMut<'_, T>,
+    call: &'static str,
+    more: u64,
+) -> wasmtime::Result<()> {
+    store.data_mut().budget().charge(0)?;
+    work(store, call, CALL + more).await
 }
 
 /// Charges work, looks at the clock if it is time, and lets others run if it is time.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use innkeeper_proto::Stat;
 use wasmtime::StoreContextMut;
 
-use crate::meter::{self, CHILD, ENTRY, Metered, ZNODE, afford, enter, work};
+use crate::meter::{self, CHILD, ENTRY, Metered, ZNODE, afford, enter, enter_entry, work};
 use crate::overlay::{Done, OpError, Overlay, Seen, Step, Stop};
 use crate::wit::types;
 
@@ -46,15 +46,14 @@ pub(crate) fn told<T>(done: Done<T>) -> Told<T> {
     Ok((answer(done)?,))
 }
 
-/// Begins a host call about one path, or such an entry of a bulk call.
+/// Begins a host call about one path.
 pub(crate) async fn enter_at<T: Reads>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     path: &str,
-    handed_over: usize,
 ) -> wasmtime::Result<()> {
     let judging = store.data_mut().overlay()?.judging(path);
-    enter(store, call, handed_over, judging).await
+    enter(store, call, path.len(), judging).await
 }
 
 /// The host function `get`.
@@ -62,9 +61,9 @@ pub(crate) async fn get<T: Reads>(
     mut store: StoreContextMut<'_, T>,
     path: String,
 ) -> Told<Option<types::Znode>> {
-    let handed_over = path.len();
-    store.data_mut().budget().begin_result();
-    told(get_one(&mut store, "get", path, handed_over).await)
+    const CALL: &str = "get";
+    enter_at(&mut store, CALL, &path).await?;
+    told(get_one(&mut store, CALL, path).await)
 }
 
 /// The host function `get-many`.
@@ -79,15 +78,15 @@ async fn get_all<T: Reads>(
     store: &mut StoreContextMut<'_, T>,
     names: Vec<String>,
 ) -> Done<Vec<Option<types::Znode>>> {
+    const CALL: &str = "get-many";
     // What was lifted is paid for, even if the first path is none.
     let handed_over = names.iter().map(String::len).sum();
-    let lifted = ENTRY * names.len() as u64;
-    enter(store, "get-many", handed_over, lifted).await?;
-    store.data_mut().budget().begin_result();
+    enter(store, CALL, handed_over, ENTRY * names.len() as u64).await?;
     let mut found = Vec::new();
     for path in names {
-        work(store, "get-many", ZNODE).await?;
-        found.push(get_one(store, "get-many", path, 0).await?);
+        let judging = store.data_mut().overlay()?.judging(&path);
+        enter_entry(store, CALL, ZNODE + judging).await?;
+        found.push(get_one(store, CALL, path).await?);
     }
     Ok(found)
 }
@@ -96,9 +95,7 @@ async fn get_one<T: Reads>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     path: String,
-    handed_over: usize,
 ) -> Done<Option<types::Znode>> {
-    enter_at(store, call, &path, handed_over).await?;
     match store.data_mut().overlay()?.get(&path)? {
         Some(seen) => Ok(Some(znode(store, call, path, seen).await?)),
         None => Ok(None),
@@ -115,10 +112,9 @@ pub(crate) async fn children<T: Reads>(
 
 async fn list<T: Reads>(store: &mut StoreContextMut<'_, T>, path: &str) -> Done<Vec<String>> {
     const CALL: &str = "children";
-    enter_at(store, CALL, path, path.len()).await?;
+    enter_at(store, CALL, path).await?;
     let (mut names, count) = store.data_mut().overlay()?.children(path)?;
     afford(store, CALL, CHILD * count as u64)?;
-    store.data_mut().budget().begin_result();
     hand_over(store, CALL, NAME_BYTES * count).await?;
     while let Some(looked_at) = store.data_mut().overlay()?.run(&mut names) {
         work(store, CALL, CHILD * looked_at as u64).await?;
@@ -150,9 +146,8 @@ async fn scan_all<T: Reads>(
     prefix: &str,
 ) -> Done<Vec<types::Znode>> {
     const CALL: &str = "scan";
-    enter_at(store, CALL, prefix, prefix.len()).await?;
+    enter_at(store, CALL, prefix).await?;
     let mut scan = store.data_mut().overlay()?.scan(prefix)?;
-    store.data_mut().budget().begin_result();
     let mut found = Vec::new();
     loop {
         match store.data_mut().overlay()?.step(&mut scan) {

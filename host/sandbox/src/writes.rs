@@ -4,7 +4,7 @@
 use innkeeper_proto::{Acl, Perms, Stat};
 use wasmtime::StoreContextMut;
 
-use crate::meter::{self, ENTRY, WRITE, enter};
+use crate::meter::{self, ENTRY, WRITE, enter, enter_entry};
 use crate::overlay::{CreateOptions, Done};
 use crate::reads::{Reads, Told, answer, enter_at, stat, told};
 use crate::recipe::RecipeState;
@@ -14,14 +14,14 @@ type Store<'a> = StoreContextMut<'a, RecipeState>;
 
 /// The host function `exists`.
 pub(crate) async fn exists(mut store: Store<'_>, path: String) -> Told<Option<types::Stat>> {
-    enter_at(&mut store, "exists", &path, path.len()).await?;
+    enter_at(&mut store, "exists", &path).await?;
     let seen = store.data_mut().overlay()?.exists(&path);
     told(seen.map(|seen| seen.map(stat)))
 }
 
 /// The host function `owner`.
 pub(crate) async fn owner(mut store: Store<'_>, path: String) -> Told<Option<u64>> {
-    enter_at(&mut store, "owner", &path, path.len()).await?;
+    enter_at(&mut store, "owner", &path).await?;
     told(store.data_mut().overlay()?.owner(&path))
 }
 
@@ -142,15 +142,12 @@ async fn enter_write(
     handed_over: bool,
 ) -> wasmtime::Result<()> {
     // Checked, encoded and applied: its bytes are moved more than once.
-    let fuel = WRITE + meter::bytes(bytes);
-    let judging = store.data_mut().overlay()?.judging(path);
-    enter(
-        store,
-        call,
-        if handed_over { bytes } else { 0 },
-        judging + fuel,
-    )
-    .await
+    let fuel = WRITE + meter::bytes(bytes) + store.data_mut().overlay()?.judging(path);
+    if handed_over {
+        enter(store, call, bytes, fuel).await
+    } else {
+        enter_entry(store, call, fuel).await
+    }
 }
 
 fn write_bytes(write: &transaction::Write) -> usize {
