@@ -28,6 +28,7 @@ mod modules;
 mod paths;
 mod records;
 mod shares;
+mod sizes;
 mod traps;
 mod wat;
 mod writes;

@@ -774,3 +774,37 @@ fn a_write_that_the_door_does_not_take_is_refused_with_its_size_and_the_limit() 
     node.socket("PUT", "/v1/znodes?path=/a", b"short again")
         .good();
 }
+
+/// It would be refused again and again, so it is the binding's failure, and backs off as others.
+#[test]
+fn a_reaction_that_the_door_does_not_take_fails_by_name() {
+    let Some(script) = guest("test-script") else {
+        return;
+    };
+    let node = Administered::start_bounded(|_| {}, Some(3000));
+    let pushed = node
+        .as_super("POST", "/v1/modules?wait_ms=60000", &script)
+        .good();
+    let document = json!({
+        "world": "recipe", "module": pushed["module"], "watch": ["/in"], "write": ["/out"],
+        "config": {"out": "/out", "steps": [{"create": {"path": "/out", "bytes": 4000}}]},
+    });
+    let document = document.to_string();
+    node.as_super("PUT", "/v1/bindings/large", document.as_bytes())
+        .good();
+    let mut status = Value::Null;
+    common::eventually("a failure of the binding", || {
+        status = node.http("GET", "/v1/bindings/large", b"").good();
+        status["last_error"].is_string()
+    });
+    let error = status["last_error"].as_str().unwrap();
+    assert!(
+        error.contains("passed its output limit: its transaction was refused: it takes 4"),
+        "{error}"
+    );
+    assert!(error.contains("takes 3000 bytes at most"), "{error}");
+    assert!(status["conflicts"] == 0, "{status}");
+    assert!(status["breaker"] != "closed", "{status}");
+    node.as_super("POST", "/v1/znodes?path=/other", b"taken")
+        .good();
+}

@@ -1,0 +1,94 @@
+//! Sizes that are just within bounds: what a guest may write at most is there after a crash, and
+//! names that a client makes as long as it may stop no recipe.
+
+use crate::arena::Arena;
+use crate::case::built;
+use crate::support::{number, persistent, until};
+
+/// Nearly the greatest transaction, 15 of 16 MiB, all of it ACLs.
+const STEP: &str = r##"{"repeat":{"times":15,"step":{"create":{"path":"/hostile/out/a#","acl":[
+    {"scheme":"world","id":"anyone"},{"scheme":"digest","id":"a:","pad":1000000}]}}}}"##;
+
+/// The greatest limits that a document may set, as far as it needs them.
+const GREATEST: &str = r#""transaction_bytes":16711680,"output_bytes":268435456"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_greatest_transaction_is_there_after_a_crash() {
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    let module = arena.script().to_owned();
+    arena.node.bind(
+        "large",
+        &format!(
+            r#"{{"world":"recipe","module":"{module}","watch":["/hostile/in/*"],
+                "write":["/hostile/out/**"],"limits":{{{GREATEST}}},
+                "config":{{"out":"/hostile/out/large","steps":[{STEP}]}}}}"#
+        ),
+    );
+    let told = until("a large transaction", async || {
+        let status = arena.node.status("large");
+        let error = status["last_error"].as_str().map(str::to_owned);
+        match arena.client.get_data("/hostile/out/large").await {
+            Ok((data, _)) => Some(Ok(data)),
+            Err(_) => error.map(Err),
+        }
+    });
+    assert_eq!(told.await.unwrap().unwrap(), br#"["ok"]"#);
+    arena.node.kill_and_restart();
+    arena.client = arena.node.client().await;
+    for number in 0..15 {
+        let path = format!("/hostile/out/a{number}");
+        let (acl, _) = arena.client.get_acl(&path).await.expect("it is there");
+        let lengths: Vec<usize> = acl.iter().map(|entry| entry.id().len()).collect();
+        assert_eq!(lengths, ["anyone".len(), "a:".len() + 1_000_000], "{path}");
+    }
+    arena.look_beside().await.expect("the node goes on");
+}
+
+/// Each reaction acknowledges its events by their paths, whatever the guest does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_a_client_makes_long_stop_no_recipe() {
+    const ZNODES: u64 = 30;
+    let Some(mut arena) = Arena::open().await else {
+        return;
+    };
+    let folder = arena.client.create("/long", b"", &persistent()).await;
+    folder.expect("created");
+    let tally = arena.node.push(&built("test-tally"));
+    arena.node.bind(
+        "long",
+        &format!(
+            r#"{{"world":"recipe","module":"{tally}","watch":["/long/*"],
+                "write":["/long-tally","/long-resyncs"],
+                "config":{{"counter":"/long-tally","resyncs":"/long-resyncs"}}}}"#
+        ),
+    );
+    // All at once, so that they are queued together.
+    let mut creating = tokio::task::JoinSet::new();
+    for znode in 0..ZNODES {
+        let client = arena.client.clone();
+        creating.spawn(async move {
+            let path = format!("/long/{znode}{}", "x".repeat(900_000));
+            client.create(&path, b"", &persistent()).await.map(drop)
+        });
+    }
+    while let Some(created) = creating.join_next().await {
+        created.expect("it ran").expect("created");
+    }
+    let client = arena.client.clone();
+    let counted = until("every event", async || {
+        (number(&client, "/long-tally").await? == ZNODES).then_some(())
+    });
+    counted.await.unwrap();
+    let status = arena.node.status("long");
+    assert_eq!(status["failures"], 0, "{status}");
+    arena.node.kill_and_restart();
+    arena.client = arena.node.client().await;
+    assert_eq!(
+        number(&arena.client, "/long-tally").await,
+        Some(ZNODES),
+        "what was counted is not forgotten"
+    );
+    arena.look_beside().await.expect("the node goes on");
+}
