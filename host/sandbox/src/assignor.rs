@@ -20,6 +20,7 @@ use crate::failure::{FailureKind, GuestFailure};
 use crate::link::Configured;
 use crate::meter::Metered;
 use crate::text::name;
+use crate::wasi::{Seed, Wasi, WasiState};
 
 pub use crate::wit::assignment::{Member, Request, Topic};
 
@@ -72,11 +73,18 @@ pub struct Assignment {
 pub(crate) struct AssignorState {
     budget: Budget,
     config: Arc<str>,
+    wasi: Wasi,
 }
 
 impl Metered for AssignorState {
     fn budget(&mut self) -> &mut Budget {
         &mut self.budget
+    }
+}
+
+impl WasiState for AssignorState {
+    fn wasi(&mut self) -> (&mut Wasi, &mut Budget) {
+        (&mut self.wasi, &mut self.budget)
     }
 }
 
@@ -120,6 +128,8 @@ impl Sandbox {
         let state = AssignorState {
             budget: self.budget(limits, outer),
             config: Arc::clone(&definition.config),
+            // A pure function has no time, and its randomness is the same at each call.
+            wasi: Wasi::new(0, Seed::of("assignor").and(definition.config.as_bytes())),
         };
         let mut store = self
             .store(state, limits, |state| &mut state.budget)
@@ -131,7 +141,8 @@ impl Sandbox {
         };
         let answer = until(&deadline, assigning).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
-        let state = store.into_data();
+        let mut state = store.into_data();
+        state.wasi.end_call(&mut state.budget);
         let answer = answer.and_then(|answer| match answer {
             Ok(Ok(owners)) => Ok(owners),
             Ok(Err(text)) => Err(GuestFailure::new(FailureKind::Returned, text)),

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use innkeeper_tree::binding::Definition;
+use innkeeper_tree::path::BINDINGS;
 use innkeeper_tree::{Identity, Reader, View, Zxid};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
 use wasmtime::Store;
@@ -26,6 +27,7 @@ use crate::meter::Metered;
 use crate::overlay::Overlay;
 use crate::reads::Reads;
 use crate::text::GuestText;
+use crate::wasi::{Seed, Wasi, WasiState};
 use crate::wit::{authorization, authorizer as wit};
 
 pub use crate::wit::authorization::Operation;
@@ -91,6 +93,7 @@ struct Instance {
 pub(crate) struct AuthorizerState {
     budget: Budget,
     config: Arc<str>,
+    wasi: Wasi,
     /// Only while `load` runs.
     policy: Option<Overlay>,
 }
@@ -98,6 +101,12 @@ pub(crate) struct AuthorizerState {
 impl Metered for AuthorizerState {
     fn budget(&mut self) -> &mut Budget {
         &mut self.budget
+    }
+}
+
+impl WasiState for AuthorizerState {
+    fn wasi(&mut self) -> (&mut Wasi, &mut Budget) {
+        (&mut self.wasi, &mut self.budget)
     }
 }
 
@@ -203,6 +212,7 @@ impl AuthorizerSet {
         let answer = until(&deadline, deciding).await;
         let fuel = limits.fuel - instance.store.get_fuel().unwrap_or(0);
         let state = instance.store.data_mut();
+        state.wasi.end_call(&mut state.budget);
         let usage = state.budget.usage(fuel);
         logs.append(&mut state.budget.logs);
         // An instance that trapped or was cut off is dropped here: nothing may be called in it
@@ -253,6 +263,7 @@ impl AuthorizerSet {
         let state = AuthorizerState {
             budget: self.sandbox.budget(limits, Outer::Nothing),
             config: Arc::clone(&self.definition.config),
+            wasi: self.wasi(&view),
             policy: Some(Overlay::new(
                 view,
                 Arc::clone(&self.definition),
@@ -281,6 +292,7 @@ impl AuthorizerSet {
         };
         let load_fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let state = store.data_mut();
+        state.wasi.end_call(&mut state.budget);
         // From here on decisions depend on nothing but what was loaded; the view is let go.
         let mut policy = state.policy.take();
         let refused = policy.as_mut().and_then(Overlay::take_refused);
@@ -296,6 +308,17 @@ impl AuthorizerSet {
             },
             logs,
         ))
+    }
+
+    /// Its clock stands at the time when the binding was made, and its randomness depends on the
+    /// policy alone: two instances that differ in either would decide differently.
+    fn wasi(&self, view: &View) -> Wasi {
+        let document = view.exists(&format!("{BINDINGS}/{}", self.binding));
+        let made_ms = document.map_or(0, |(stat, _)| stat.ctime.max(0) as u64);
+        let seed = Seed::of("authorizer")
+            .and(self.binding.as_bytes())
+            .and(&self.policy_zxid.0.to_be_bytes());
+        Wasi::new(made_ms, seed)
     }
 
     fn is_current(&self, view: &View) -> bool {

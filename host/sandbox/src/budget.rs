@@ -232,6 +232,12 @@ impl Budget {
         self.last_error.as_ref()
     }
 
+    /// Keeps what a failure of the guest is explained by, although it is no message of level
+    /// error: the last line that it wrote to standard error.
+    pub(crate) fn explain(&mut self, message: GuestText) {
+        self.last_error = Some(message);
+    }
+
     pub(crate) fn log(&mut self, level: LogLevel, message: GuestText) {
         if level == LogLevel::Error {
             self.last_error = Some(message.clone());

@@ -24,7 +24,8 @@ use crate::link;
 use crate::recipe::RecipeState;
 use crate::settings::Settings;
 use crate::text::GuestText;
-use crate::wit;
+use crate::world::world_of;
+use crate::{wasi, wit};
 
 /// Stack of a guest, in bytes. The host's own frames under a host call come on top of it.
 const WASM_STACK_BYTES: usize = 512 << 10;
@@ -35,6 +36,10 @@ const FIBER_STACK_BYTES: usize = 2 << 20;
 /// Memory of an instance that stays mapped between invocations: about what a small Rust
 /// guest dirties; more is slower (facts measured at 64 KiB and 1 MiB).
 const KEEP_RESIDENT_BYTES: usize = 64 << 10;
+
+/// What the host keeps of one core instance or one component instance beside its memories, in
+/// bytes: its imports, globals and functions. CPython's take a tenth of it.
+const INSTANCE_BYTES_MAX: usize = 1 << 20;
 
 /// The engine with its pool, and the linkers of the worlds.
 #[derive(Clone)]
@@ -229,42 +234,21 @@ impl Linkers {
             reason: GuestText::new(format_args!("{error:#}")),
         };
         let code = match world {
-            World::Recipe => self
-                .recipes
-                .instantiate_pre(component)
+            World::Recipe => wasi::link(&self.recipes, component)
+                .and_then(|linker| linker.instantiate_pre(component))
                 .and_then(wit::recipe::RecipePre::new)
                 .map(Code::Recipe),
-            World::Assignor => self
-                .assignors
-                .instantiate_pre(component)
+            World::Assignor => wasi::link(&self.assignors, component)
+                .and_then(|linker| linker.instantiate_pre(component))
                 .and_then(wit::assignor::AssignorPre::new)
                 .map(Code::Assignor),
-            World::Authorizer => self
-                .authorizers
-                .instantiate_pre(component)
+            World::Authorizer => wasi::link(&self.authorizers, component)
+                .and_then(|linker| linker.instantiate_pre(component))
                 .and_then(wit::authorizer::AuthorizerPre::new)
                 .map(Code::Authorizer),
         }
         .map_err(not_that_world)?;
         Ok((world, code))
-    }
-}
-
-fn world_of(engine: &Engine, component: &Component) -> Result<World, ModuleError> {
-    let mut names: Vec<String> = component
-        .component_type()
-        .exports(engine)
-        .map(|(name, _)| name.to_string())
-        .collect();
-    names.sort();
-    match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["react"] => Ok(World::Recipe),
-        ["assign"] => Ok(World::Assignor),
-        ["decide", "load"] => Ok(World::Authorizer),
-        [] => Err(ModuleError::UnknownWorld("nothing".into())),
-        _ => Err(ModuleError::UnknownWorld(
-            format!("`{}`", names.join("`, `")).into(),
-        )),
     }
 }
 
@@ -281,11 +265,15 @@ async fn slot(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, GuestFailu
 
 /// The configuration of a node: instances come from a pool that is laid out once.
 fn pooling(settings: &Settings) -> Config {
-    // Each component of a guest is a main module and wit-component's two small helpers;
-    // language runtimes bring a few more.
-    const CORE_INSTANCES: u32 = 12;
-    const TABLES: u32 = 12;
-    const MEMORIES: u32 = 2;
+    // The most that a component may have of each. A guest in Rust or C is one core module and
+    // wit-component's two small helpers, with one memory and two tables. Python brings its
+    // interpreter and libraries as modules of their own (38 instances, 2 memories), QuickJS a
+    // module and the stubs of its imports (2 memories). They bound what one component takes of
+    // the pool, whose totals follow from them: a memory reserves 4 GiB of address space, a table
+    // 1.6 MB, an instance none.
+    const CORE_INSTANCES: u32 = 64;
+    const TABLES: u32 = 16;
+    const MEMORIES: u32 = 4;
     let instances = 2 * settings.transient_instances + settings.authorizer_instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -296,8 +284,8 @@ fn pooling(settings: &Settings) -> Config {
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
-        .max_component_instance_size(1 << 20)
-        .max_core_instance_size(1 << 20)
+        .max_component_instance_size(INSTANCE_BYTES_MAX)
+        .max_core_instance_size(INSTANCE_BYTES_MAX)
         .table_elements(200_000)
         .max_memory_size(settings.memory_bytes_max)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
@@ -320,7 +308,7 @@ pub(crate) fn compiling() -> Config {
         .wasm_relaxed_simd(false)
         .wasm_memory64(false)
         .wasm_tail_call(false)
-        .wasm_multi_memory(false)
+        .wasm_multi_memory(true)
         // A trap names the functions that it happened in (`trace.rs`); debug information is not
         // kept, whatever the environment says.
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)

@@ -54,9 +54,14 @@ pub enum ModuleError {
         "the component exports {0}, which is no world of wit/: a recipe exports react, an assignor assign, an authorizer load and decide"
     )]
     UnknownWorld(GuestText),
+    /// Its exports are those of two worlds.
+    #[error(
+        "the component has the exports of the worlds `{0}` and `{1}`; a guest is of one world: leave out the exports of the other, or make two modules"
+    )]
+    SeveralWorlds(&'static str, &'static str),
     /// It imports what the world does not give, or exports it with other types.
     #[error(
-        "the component does not fit the world `{world}`: {reason}; a guest may import only what its world offers (no WASI)"
+        "the component does not fit the world `{world}`: {reason}; a guest may import what its world offers and the usual interfaces of WASI 0.2, nothing else"
     )]
     NotThatWorld {
         /// The world that its exports name.

@@ -36,7 +36,9 @@ mod refused;
 mod settings;
 mod text;
 mod trace;
+mod wasi;
 mod wit;
+mod world;
 mod writes;
 
 pub use artifact::{ARTIFACT_BYTES_MAX, Artifact, ArtifactError};

@@ -24,6 +24,7 @@ use crate::link::Configured;
 use crate::meter::{self, ASSIGN, Metered, enter, work};
 use crate::overlay::{Overlay, Weight};
 use crate::reads::Reads;
+use crate::wasi::{Seed, Wasi, WasiState};
 use crate::wit::assignors::AssignError;
 use crate::wit::{assignment, events as wit};
 
@@ -73,6 +74,7 @@ pub struct FailedReaction {
 pub(crate) struct RecipeState {
     budget: Budget,
     config: Arc<str>,
+    wasi: Wasi,
     overlay: Overlay,
     sandbox: Sandbox,
     assignors: Arc<dyn Assignors>,
@@ -112,6 +114,7 @@ impl Sandbox {
         let _slot = self.recipe_slot().await.map_err(bare)?;
         let events = those_that_fit(&binding, &limits, events);
         let config = Arc::clone(&definition.config);
+        let wasi = Wasi::new(now_ms, seed(&binding, activation, &view, &events));
         let mut overlay = Overlay::new(view, definition, self.clone(), now_ms);
         overlay
             .begin(&binding, events.iter().map(QueueEntry::ack).collect())
@@ -119,6 +122,7 @@ impl Sandbox {
         let state = RecipeState {
             budget: self.budget(&limits, Outer::View(view_max_age)),
             config,
+            wasi,
             overlay,
             sandbox: self.clone(),
             assignors,
@@ -137,6 +141,7 @@ impl Sandbox {
         let returned = until(&deadline, reacting).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let mut state = store.into_data();
+        state.wasi.end_call(&mut state.budget);
         let usage = state.budget.usage(fuel);
         let refused = state.overlay.take_refused();
         let returned = match returned {
@@ -194,6 +199,21 @@ fn those_that_fit(binding: &str, limits: &Limits, mut events: Vec<QueueEntry>) -
     events
 }
 
+/// What a reaction's randomness is made of: with the binding and its events, the view's zxid stands
+/// for everything that the guest can read.
+fn seed(binding: &str, activation: Zxid, view: &View, events: &[QueueEntry]) -> Seed {
+    let seed = Seed::of("recipe")
+        .and(binding.as_bytes())
+        .and(&activation.0.to_be_bytes())
+        .and(&view.zxid().0.to_be_bytes());
+    events.iter().fold(seed, |seed, event| match event {
+        QueueEntry::Resync { .. } => seed.and(b""),
+        QueueEntry::Changed { path, zxid, .. } => {
+            seed.and(path.as_bytes()).and(&zxid.0.to_be_bytes())
+        }
+    })
+}
+
 fn tell(entry: &QueueEntry) -> wit::Event {
     match entry {
         QueueEntry::Resync { .. } => wit::Event::Resync,
@@ -223,6 +243,12 @@ fn tell(entry: &QueueEntry) -> wit::Event {
 impl Metered for RecipeState {
     fn budget(&mut self) -> &mut Budget {
         &mut self.budget
+    }
+}
+
+impl WasiState for RecipeState {
+    fn wasi(&mut self) -> (&mut Wasi, &mut Budget) {
+        (&mut self.wasi, &mut self.budget)
     }
 }
 

@@ -228,6 +228,12 @@ fn put_error(out: &mut BytesMut, error: &ModuleError) {
             out.put_u8(11);
             out.put_u64_le(*limit_mib);
         }
+        ModuleError::SeveralWorlds(first, second) => {
+            out.put_u8(12);
+            for world in [first, second] {
+                out.put_u8(place_of(world.parse().unwrap_or(World::Recipe)));
+            }
+        }
     }
 }
 
@@ -299,6 +305,7 @@ impl Reader {
             11 => ModuleError::CodeTooLarge {
                 limit_mib: self.number()?,
             },
+            12 => ModuleError::SeveralWorlds(self.world()?.name(), self.world()?.name()),
             _ => return Err(BadAnswer("its error is none")),
         })
     }
@@ -351,6 +358,7 @@ mod tests {
             ModuleError::CpuLimit { limit_s: 6 },
             ModuleError::Crashed("f".into()),
             ModuleError::CodeTooLarge { limit_mib: 7 },
+            ModuleError::SeveralWorlds("recipe", "authorizer"),
         ] {
             let told = error.to_string();
             assert_eq!(

@@ -17,6 +17,9 @@ mod inspect;
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -155,6 +158,13 @@ fn encode(core: &[u8]) -> Result<Vec<u8>, ModuleError> {
         wit_component::ComponentEncoder::default()
             .validate(true)
             .module(core)
+            // Left out again where the module imports nothing of WASI 0.1.
+            .and_then(|encoder| {
+                encoder.adapter(
+                    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+                    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+                )
+            })
             .and_then(|encoder| encoder.encode())
     })?
     .map_err(|error| ModuleError::NotEncodable(GuestText::new(format_args!("{error:#}"))))
