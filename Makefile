@@ -40,6 +40,8 @@ help:
 	@echo 'make admin-shapes   record what a real ZooKeeper tells its operators'
 	@echo 'make kazoo-suite-check   run the Python client'"'"'s own suite against a real ZooKeeper'
 	@echo 'make oracle    the same random requests to Innkeeper and to a real ZooKeeper, thousands of cases'
+	@echo 'make examples  the example guests in Python, JavaScript and C, with tools fetched into $(CARGO_TARGET_DIR)'
+	@echo 'make test-examples  the same, each run against a node'
 	@echo 'make clean     remove $(CARGO_TARGET_DIR)'
 
 .PHONY: demo
@@ -78,6 +80,18 @@ test-guests: guests
 test-clients: build
 	@scripts/python.sh
 	INNKEEPER=$(INNKEEPER) $(PYTHON) -m pytest tests/kazoo $(PYTEST_ARGS)
+
+# Guests in other languages than Rust, each by its language's own tools; scripts/examples.sh
+# LANGUAGE builds those of one.
+.PHONY: examples
+examples: toolchain
+	@scripts/examples.sh
+
+# `make test-clients` runs them as well.
+.PHONY: test-examples
+test-examples: build
+	@scripts/python.sh
+	INNKEEPER=$(INNKEEPER) $(PYTHON) -m pytest tests/kazoo/test_examples.py $(PYTEST_ARGS)
 
 # The Python client's own test suite, outcome by outcome: tests/kazoo_suite/run.py.
 # SUITE_ARGS="-k lock test_lock.py" narrows it.

@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 
 use innkeeper_tree::binding::Definition;
 
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "guests/README.md",
     "examples/first-guest/README.md",
+    "examples/python/README.md",
+    "examples/javascript/README.md",
+    "examples/c/README.md",
 ];
 
 fn root() -> PathBuf {
@@ -172,6 +175,12 @@ fn the_first_guest_is_the_one_that_is_built() {
     let guests = read("guests/README.md");
     for document in blocks(&guests, "json") {
         Definition::parse(named(document).as_bytes()).expect("a binding");
+    }
+    for language in ["python", "javascript", "c"] {
+        for guest in ["leader", "freeze"] {
+            let document = read(&format!("examples/{language}/{guest}.json"));
+            Definition::parse(named(&document).as_bytes()).expect("a binding");
+        }
     }
     let authorizer = readme.split("echo '").nth(1).expect("an authorizer");
     let authorizer = authorizer.split('\'').next().expect("its end");
