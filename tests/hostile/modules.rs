@@ -98,12 +98,19 @@ async fn a_module_gets_nothing_but_what_its_world_offers() {
         (func $f (result u32) (canon lift (core func $i "f")))"#;
     let mut cases = vec![
         Case::module(
-            "WASI of the first preview",
+            "WASI from before its first preview",
             import(
-                r#"(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#,
+                r#"(import "wasi_unstable" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#,
             ),
         )
-        .refused(&["wasi_snapshot_preview1"]),
+        .refused(&["wasi_unstable"]),
+        Case::module(
+            "an interface of WASI that is not stubbed",
+            exports(&format!(
+                r#"(import "wasi:keyvalue/store@0.2.0" (instance (export "open" (func)))) {react} (export "react" (func $f))"#
+            )),
+        )
+        .refused(&["wasi:keyvalue/store@0.2.0"]),
         Case::module(
             "a function of nobody's",
             import(r#"(import "env" "system" (func (param i32) (result i32)))"#),

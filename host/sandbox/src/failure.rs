@@ -47,7 +47,9 @@ pub enum ModuleError {
     )]
     NotEncodable(GuestText),
     /// Not valid, or using a Wasm proposal that is switched off.
-    #[error("the component is not valid here: {0}; rebuild it for plain wasm32-unknown-unknown")]
+    #[error(
+        "the component is not valid here: {0}; rebuild it for WebAssembly 2.0 with synchronous functions (componentize-qjs: --sync)"
+    )]
     Invalid(GuestText),
     /// Its exports are those of no world.
     #[error(
