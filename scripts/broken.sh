@@ -50,6 +50,7 @@ all)
     (run host-work-fuel -p innkeeper-sandbox --test host_work) || failed=1
     (run host-work-deadline -p innkeeper-sandbox --test host_work) || failed=1
     (run compile-limits "${server[@]}" --test compile) || failed=1
+    (run fair-order -p innkeeper-sandbox --lib fair) || failed=1
     exit "$failed"
     ;;
 *)

@@ -16,7 +16,8 @@ use innkeeper_tree::{View, Zxid};
 use crate::budget::{Budget, LogLine, Usage};
 use crate::clock::{Outer, until};
 use crate::engine::{Code, Module, Sandbox};
-use crate::failure::{FailureKind, GuestFailure};
+use crate::failure::{FailureKind, GuestFailure, Stopped};
+use crate::fair::Account;
 use crate::link::Configured;
 use crate::meter::Metered;
 use crate::text::name;
@@ -57,6 +58,10 @@ pub trait Assignors: Send + Sync {
 
     /// The binding as `view` shows it.
     fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable>;
+
+    /// Hears how a call of the binding ended that was active since `activation`. It is told at
+    /// once, whatever becomes of the reaction that made the call.
+    fn ended(&self, name: &str, activation: Zxid, outcome: Result<Usage, &GuestFailure>);
 }
 
 /// A good answer.
@@ -95,14 +100,16 @@ impl Configured for AssignorState {
 }
 
 impl Sandbox {
-    /// Asks an assignor. The request must have passed [`check_request`].
+    /// Asks an assignor, in the name of the recipe that has `caller`. The request must have
+    /// passed [`check_request`].
     pub async fn assign(
         &self,
+        caller: &Account,
         module: &Module,
         definition: &Definition,
         request: &Request,
     ) -> Result<Assignment, GuestFailure> {
-        let assigning = self.assign_within(module, definition, request, Outer::Nothing);
+        let assigning = self.assign_within(caller, module, definition, request, Outer::Nothing);
         assigning.await.map_err(|unassigned| match unassigned {
             Unassigned::Failed(failure) | Unassigned::CallerIsOver(failure) => failure,
         })
@@ -111,6 +118,7 @@ impl Sandbox {
     /// As [`Sandbox::assign`]; for a recipe the call ends with the caller's time at the latest.
     pub(crate) async fn assign_within(
         &self,
+        caller: &Account,
         module: &Module,
         definition: &Definition,
         request: &Request,
@@ -124,7 +132,8 @@ impl Sandbox {
             ));
         };
         let limits = &definition.limits;
-        let _slot = self.assignor_slot().await.map_err(Unassigned::Failed)?;
+        let place = self.assignor_place(caller, limits).await;
+        let _place = place.map_err(Unassigned::Failed)?;
         let state = AssignorState {
             budget: self.budget(limits, outer),
             config: Arc::clone(&definition.config),
@@ -136,8 +145,12 @@ impl Sandbox {
             .map_err(Unassigned::Failed)?;
         let deadline = Arc::clone(store.data().budget.deadline());
         let assigning = async {
-            let guest = pre.instantiate_async(&mut store).await?;
-            guest.call_assign(&mut store, request).await
+            let guest = pre
+                .instantiate_async(&mut store)
+                .await
+                .map_err(Stopped::Starting)?;
+            let answer = guest.call_assign(&mut store, request).await;
+            answer.map_err(Stopped::Running)
         };
         let answer = until(&deadline, assigning).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
@@ -146,7 +159,7 @@ impl Sandbox {
         let answer = answer.and_then(|answer| match answer {
             Ok(Ok(owners)) => Ok(owners),
             Ok(Err(text)) => Err(GuestFailure::new(FailureKind::Returned, text)),
-            Err(error) => Err(GuestFailure::from_guest(&error, &state.budget)),
+            Err(stopped) => Err(stopped.failure(&state.budget)),
         });
         let owners = answer.map_err(|failure| {
             if failure.kind == FailureKind::Time && deadline.is_over_for_the_caller() {

@@ -1,33 +1,46 @@
 //! The host side of the world `authorizer`: policy loaded once, then one decision per request.
 //!
-//! 1. [`AuthorizerSet::new`] stands for one binding at one `policy_zxid`; it has one place for
-//!    an instance per client worker thread.
-//! 2. A worker checks its place out for one `decide`. An empty place is filled: a view is
-//!    taken, its policy_zxid compared with the set's, and `load` runs on it.
-//! 3. An instance serves until it traps, passes its bound of calls, or the set is dropped
-//!    because the policy moved on.
+//! 1. [`AuthorizerSet::new`] stands for one binding at one `policy_zxid`.
+//! 2. [`AuthorizerSet::decide`] checks an instance out for one request, on the thread that serves
+//!    the client: a decision is bounded by its fuel. Where every instance decides for others, it
+//!    waits for one.
+//! 3. Where there is no instance, or too few, one load is started by the closure that the set was
+//!    made with, on a guest thread: `load` may read all of a large policy. It takes a place, then
+//!    a view, compares the policy_zxid with the set's, and runs in turns with all other guests.
+//!    Whoever waits for an instance waits for that one load; nobody starts another.
+//! 4. An instance serves until it traps, passes its bound of calls, or the set is dropped because
+//!    the policy moved on.
+//!
+//! The first instance of a set has its memory set apart, so that every authorizer can have one;
+//! further ones, up to one per client worker, get what is left over.
 //!
 //! Invariant: a decision of a set depends on nothing but the policy at its `policy_zxid`, the
 //! request, and the module; that is what makes caching it exact (design, guests 4 and 5).
 
+mod instances;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use innkeeper_tree::binding::Definition;
-use innkeeper_tree::path::BINDINGS;
-use innkeeper_tree::{Identity, Reader, View, Zxid};
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
+use innkeeper_tree::{Identity, Reader, Zxid};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use wasmtime::Store;
 
 use crate::budget::{Budget, LogLine, Usage};
-use crate::clock::{Outer, until};
-use crate::engine::{Code, Module, Sandbox};
+use crate::clock::until;
+use crate::engine::{Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure, LimitPassed};
+use crate::fair::{Account, Held};
 use crate::link::Configured;
 use crate::meter::Metered;
 use crate::overlay::Overlay;
 use crate::reads::Reads;
 use crate::text::GuestText;
-use crate::wasi::{Seed, Wasi, WasiState};
+use crate::wasi::{Wasi, WasiState};
 use crate::wit::{authorization, authorizer as wit};
 
 pub use crate::wit::authorization::Operation;
@@ -67,18 +80,60 @@ pub enum Undecided {
     /// The policy moved on: make a set for the newer `policy_zxid` and ask that.
     Stale,
     /// The guest failed: the binding's `on_failure` decides.
-    Failed(GuestFailure),
+    Failed {
+        /// Why.
+        failure: GuestFailure,
+        /// What it logged.
+        logs: Vec<LogLine>,
+        /// Whether somebody else, who waited for the same load, was told to book it.
+        is_booked: bool,
+    },
 }
+
+impl Undecided {
+    fn failed(failure: GuestFailure) -> Undecided {
+        Undecided::Failed {
+            failure,
+            logs: Vec::new(),
+            is_booked: false,
+        }
+    }
+}
+
+/// A load that is to run on a guest thread. Dropped before its end, it tells those who wait.
+pub type Load = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What runs a set's loads.
+pub type RunLoad = Arc<dyn Fn(Load) + Send + Sync>;
 
 /// The instances of one authorizer binding at one `policy_zxid`.
 pub struct AuthorizerSet {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     sandbox: Sandbox,
     binding: String,
     module: Arc<Module>,
     definition: Arc<Definition>,
     policy_zxid: Zxid,
     reader: Reader,
-    places: Vec<Mutex<Option<Instance>>>,
+    account: Arc<Account>,
+    run_load: RunLoad,
+    state: Mutex<State>,
+}
+
+/// Invariants:
+/// - `instances` counts those that are idle, checked out, or being loaded.
+/// - Nobody waits while an instance is idle, or while there is neither an instance nor a load.
+struct State {
+    idle: Vec<Instance>,
+    instances: usize,
+    /// As many as there may be: one per client worker, until a further one could not be loaded.
+    instances_max: usize,
+    is_loading: bool,
+    /// Bounded by the requests that the node has outstanding.
+    waiting: VecDeque<oneshot::Sender<Result<Instance, Undecided>>>,
 }
 
 struct Instance {
@@ -87,7 +142,10 @@ struct Instance {
     calls: u64,
     /// Fuel that `load` used.
     load_fuel: u64,
-    _slot: OwnedSemaphorePermit,
+    /// What `load` logged, until somebody takes it.
+    logs: Vec<LogLine>,
+    // Last, so that its memory is given back before anybody gets it.
+    _held: Held,
 }
 
 pub(crate) struct AuthorizerState {
@@ -129,7 +187,11 @@ impl Reads for AuthorizerState {
 }
 
 impl AuthorizerSet {
-    /// A set with `workers` places; instances are made when first needed.
+    /// A set with at most `workers` instances, which are made when they are needed.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of what a set stands for"
+    )]
     pub fn new(
         sandbox: &Sandbox,
         binding: String,
@@ -138,60 +200,62 @@ impl AuthorizerSet {
         policy_zxid: Zxid,
         reader: Reader,
         workers: usize,
+        account: Arc<Account>,
+        run_load: RunLoad,
     ) -> AuthorizerSet {
         AuthorizerSet {
-            sandbox: sandbox.clone(),
-            binding,
-            module,
-            definition,
-            policy_zxid,
-            reader,
-            places: (0..workers.max(1)).map(|_| Mutex::new(None)).collect(),
+            shared: Arc::new(Shared {
+                sandbox: sandbox.clone(),
+                binding,
+                module,
+                definition,
+                policy_zxid,
+                reader,
+                account,
+                run_load,
+                state: Mutex::new(State {
+                    idle: Vec::new(),
+                    instances: 0,
+                    instances_max: workers.max(1),
+                    is_loading: false,
+                    waiting: VecDeque::new(),
+                }),
+            }),
         }
     }
 
     /// The policy that it decides by.
     pub fn policy_zxid(&self) -> Zxid {
-        self.policy_zxid
+        self.shared.policy_zxid
     }
 
     /// The definition that it runs under.
     pub fn definition(&self) -> &Arc<Definition> {
-        &self.definition
+        &self.shared.definition
     }
 
     /// Sees to it that there is an instance, before anybody asks for a decision.
     pub async fn load_first(&self) -> Result<Loaded, Undecided> {
-        let mut place = self.place(0).await;
-        if let Some(instance) = &*place {
-            let (fuel, logs) = (instance.load_fuel, Vec::new());
-            return Ok(Loaded { fuel, logs });
-        }
-        let (instance, logs) = self.load().await?;
-        let fuel = instance.load_fuel;
-        *place = Some(instance);
-        Ok(Loaded { fuel, logs })
+        let mut checked_out = self.shared.check_out().await?;
+        let instance = &mut checked_out.instance;
+        let loaded = Loaded {
+            fuel: instance.load_fuel,
+            logs: std::mem::take(&mut instance.logs),
+        };
+        checked_out.give_back();
+        Ok(loaded)
     }
 
-    /// Decides one request on worker `worker`'s instance.
+    /// Decides one request.
     pub async fn decide(
         &self,
-        worker: usize,
         identities: &[Identity],
         operation: Operation,
         path: &str,
     ) -> Result<Decided, Undecided> {
-        let mut place = self.place(worker).await;
-        let limits = &self.definition.limits;
-        let mut logs = Vec::new();
-        let mut instance = match place.take() {
-            Some(instance) => instance,
-            None => {
-                let (instance, loaded) = self.load().await?;
-                logs = loaded;
-                instance
-            }
-        };
+        let shared = &self.shared;
+        let limits = &shared.definition.limits;
+        let mut checked_out = shared.check_out().await?;
         let request = authorization::Request {
             principals: identities
                 .iter()
@@ -203,10 +267,12 @@ impl AuthorizerSet {
             operation,
             path: path.to_string(),
         };
+        let instance = &mut checked_out.instance;
         instance.store.data_mut().budget.begin_call();
-        self.sandbox
+        shared
+            .sandbox
             .refuel(&mut instance.store, limits.fuel)
-            .map_err(Undecided::Failed)?;
+            .map_err(Undecided::failed)?;
         let deadline = Arc::clone(instance.store.data().budget.deadline());
         let deciding = instance.guest.call_decide(&mut instance.store, &request);
         let answer = until(&deadline, deciding).await;
@@ -214,15 +280,26 @@ impl AuthorizerSet {
         let state = instance.store.data_mut();
         state.wasi.end_call(&mut state.budget);
         let usage = state.budget.usage(fuel);
+        let mut logs = std::mem::take(&mut instance.logs);
         logs.append(&mut state.budget.logs);
-        // An instance that trapped or was cut off is dropped here: nothing may be called in it
-        // again.
-        let answer = answer
-            .map_err(Undecided::Failed)?
-            .map_err(|error| Undecided::Failed(GuestFailure::from_guest(&error, &state.budget)))?;
+        let answer = answer.and_then(|answer| {
+            answer.map_err(|error| GuestFailure::from_guest(&error, &state.budget))
+        });
+        let answer = match answer {
+            Ok(answer) => answer,
+            // The instance that trapped or was cut off is dropped here: nothing may be called in
+            // it again.
+            Err(failure) => {
+                return Err(Undecided::Failed {
+                    failure,
+                    logs,
+                    is_booked: false,
+                });
+            }
+        };
         instance.calls += 1;
-        if instance.calls < self.sandbox.settings().authorizer_calls_max {
-            *place = Some(instance);
+        if instance.calls < shared.sandbox.settings().authorizer_calls_max {
+            checked_out.give_back();
         }
         let decision = match answer {
             authorization::Decision::Allow => Decision::Allow,
@@ -232,98 +309,6 @@ impl AuthorizerSet {
             decision,
             usage,
             logs,
-        })
-    }
-
-    /// The worker's own place, or a free one, or else its own when it becomes free.
-    async fn place(&self, worker: usize) -> MutexGuard<'_, Option<Instance>> {
-        let count = self.places.len();
-        for step in 0..count {
-            if let Ok(place) = self.places[(worker + step) % count].try_lock() {
-                return place;
-            }
-        }
-        self.places[worker % count].lock().await
-    }
-
-    async fn load(&self) -> Result<(Instance, Vec<LogLine>), Undecided> {
-        let failed = Undecided::Failed;
-        let Code::Authorizer(pre) = &self.module.code else {
-            return Err(failed(GuestFailure::new(
-                FailureKind::Host,
-                "the module is no authorizer",
-            )));
-        };
-        let slot = self.sandbox.authorizer_slot().await.map_err(failed)?;
-        let view = self.reader.view();
-        if !self.is_current(&view) {
-            return Err(Undecided::Stale);
-        }
-        let limits = &self.definition.limits;
-        let state = AuthorizerState {
-            budget: self.sandbox.budget(limits, Outer::Nothing),
-            config: Arc::clone(&self.definition.config),
-            wasi: self.wasi(&view),
-            policy: Some(Overlay::new(
-                view,
-                Arc::clone(&self.definition),
-                self.sandbox.clone(),
-                0,
-            )),
-        };
-        let mut store = self
-            .sandbox
-            .store(state, limits, |state| &mut state.budget)
-            .map_err(failed)?;
-        let deadline = Arc::clone(store.data().budget.deadline());
-        let loading = async {
-            let guest = pre.instantiate_async(&mut store).await?;
-            let loaded = guest.call_load(&mut store).await?;
-            Ok((guest, loaded))
-        };
-        let loaded = match until(&deadline, loading).await {
-            Ok(Ok((guest, Ok(())))) => Ok(guest),
-            Ok(Ok((_, Err(text)))) => Err(GuestFailure::new(
-                FailureKind::Returned,
-                GuestText::new(format_args!("load: {text}")),
-            )),
-            Ok(Err(error)) => Err(GuestFailure::from_guest(&error, &store.data().budget)),
-            Err(cut_off) => Err(cut_off),
-        };
-        let load_fuel = limits.fuel - store.get_fuel().unwrap_or(0);
-        let state = store.data_mut();
-        state.wasi.end_call(&mut state.budget);
-        // From here on decisions depend on nothing but what was loaded; the view is let go.
-        let mut policy = state.policy.take();
-        let refused = policy.as_mut().and_then(Overlay::take_refused);
-        let guest = state.budget.tell_refused(refused, loaded).map_err(failed)?;
-        let logs = std::mem::take(&mut state.budget.logs);
-        Ok((
-            Instance {
-                store,
-                guest,
-                calls: 0,
-                load_fuel,
-                _slot: slot,
-            },
-            logs,
-        ))
-    }
-
-    /// Its clock stands at the time when the binding was made, and its randomness depends on the
-    /// policy alone: two instances that differ in either would decide differently.
-    fn wasi(&self, view: &View) -> Wasi {
-        let document = view.exists(&format!("{BINDINGS}/{}", self.binding));
-        let made_ms = document.map_or(0, |(stat, _)| stat.ctime.max(0) as u64);
-        let seed = Seed::of("authorizer")
-            .and(self.binding.as_bytes())
-            .and(&self.policy_zxid.0.to_be_bytes());
-        Wasi::new(made_ms, seed)
-    }
-
-    fn is_current(&self, view: &View) -> bool {
-        view.bindings().get(&self.binding).is_some_and(|binding| {
-            binding.active.is_some() && binding.policy_zxid == self.policy_zxid
         })
     }
 }

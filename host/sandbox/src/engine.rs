@@ -4,12 +4,12 @@
 //!    its own), finds its world by its exports, and links it.
 //! 2. An invocation makes an instance of the linked module in a fresh store.
 
+use std::future::Future;
 use std::sync::Arc;
 
-use innkeeper_tree::binding::Limits;
+use innkeeper_tree::binding::{Definition, Limits};
 use innkeeper_tree::{Digest, World};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::clock::{Deadline, Outer};
 use crate::compile::Compiler;
 use crate::failure::{FailureKind, GuestFailure, ModuleError};
+use crate::fair::{Account, Held, Place, Shares, Stock, VirtualTime, Want, in_turns};
 use crate::link;
 use crate::recipe::RecipeState;
 use crate::settings::Settings;
@@ -51,9 +52,12 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     engine: Engine,
     linkers: Linkers,
-    recipe_slots: Arc<Semaphore>,
-    assignor_slots: Arc<Semaphore>,
-    authorizer_slots: Arc<Semaphore>,
+    time: Arc<VirtualTime>,
+    turns: Arc<Shares>,
+    recipe_places: Arc<Shares>,
+    assignor_places: Arc<Shares>,
+    first_authorizers: Arc<Shares>,
+    further_authorizers: Arc<Shares>,
 }
 
 /// A component, compiled and linked. Immutable; named by the SHA-256 of the component.
@@ -107,12 +111,21 @@ impl Sandbox {
     pub fn new(settings: Settings) -> Result<Sandbox, GuestFailure> {
         let engine = Engine::new(&pooling(&settings)).map_err(host)?;
         let linkers = Linkers::new(&engine).map_err(host)?;
-        let slots = |count: u32| Arc::new(Semaphore::new(count as usize));
+        let time = Arc::default();
+        let memory_bytes = settings.memory_bytes_per_kind();
+        let whole = |places| Shares::new(Stock::whole(places, memory_bytes));
         Ok(Sandbox {
             shared: Arc::new(Shared {
-                recipe_slots: slots(settings.transient_instances),
-                assignor_slots: slots(settings.transient_instances),
-                authorizer_slots: slots(settings.authorizer_instances),
+                turns: Shares::of_turns(settings.guest_threads, Arc::clone(&time)),
+                time,
+                recipe_places: Shares::new(Stock::halved(
+                    settings.transient_instances,
+                    memory_bytes,
+                )),
+                // Whoever calls an assignor holds a place of a recipe, which is as many.
+                assignor_places: whole(settings.transient_instances),
+                first_authorizers: whole(settings.authorizers),
+                further_authorizers: whole(settings.further_authorizer_instances()),
                 settings,
                 engine,
                 linkers,
@@ -157,20 +170,82 @@ impl Sandbox {
         &self.shared.settings
     }
 
-    /// Waits for a place in the pool for a recipe.
-    pub(crate) async fn recipe_slot(&self) -> Result<OwnedSemaphorePermit, GuestFailure> {
-        slot(&self.shared.recipe_slots).await
+    /// An account for a binding that joins those that are invoked.
+    pub fn account(&self) -> Arc<Account> {
+        Account::new(Arc::clone(&self.shared.time))
     }
 
-    /// Waits for a place in the pool for an assignor. Whoever has one waits for no other, so a
-    /// recipe may wait for it while it holds its own.
-    pub(crate) async fn assignor_slot(&self) -> Result<OwnedSemaphorePermit, GuestFailure> {
-        slot(&self.shared.assignor_slots).await
+    /// Waits for a place for a recipe; whoever used least is first. Take the events and the view
+    /// after it. Fails only where the binding's limit is more than there is for recipes.
+    pub async fn place(
+        &self,
+        account: &Arc<Account>,
+        limits: &Limits,
+    ) -> Result<Place, GuestFailure> {
+        let held = self.hold(&self.shared.recipe_places, account, limits);
+        Ok(Place::new(Arc::clone(account), held.await?))
     }
 
-    /// Waits for a place in the pool for an authorizer's instance.
-    pub(crate) async fn authorizer_slot(&self) -> Result<OwnedSemaphorePermit, GuestFailure> {
-        slot(&self.shared.authorizer_slots).await
+    /// Waits for a place for an assignor, in the name of the recipe that calls it. Whoever has
+    /// one waits for no other, so a recipe may wait for it while it holds its own.
+    pub(crate) async fn assignor_place(
+        &self,
+        caller: &Account,
+        limits: &Limits,
+    ) -> Result<Held, GuestFailure> {
+        self.hold(&self.shared.assignor_places, caller, limits)
+            .await
+    }
+
+    /// Waits for the place of an authorizer's first instance.
+    pub(crate) async fn first_authorizer(
+        &self,
+        account: &Account,
+        definition: &Definition,
+    ) -> Result<Held, GuestFailure> {
+        let limits = &definition.limits;
+        self.hold(&self.shared.first_authorizers, account, limits)
+            .await
+    }
+
+    /// A place for a further instance of an authorizer, if there is one.
+    pub(crate) fn further_authorizer(
+        &self,
+        account: &Account,
+        definition: &Definition,
+    ) -> Option<Held> {
+        let want = want(account, &definition.limits);
+        self.shared.further_authorizers.ask_now(account, want)
+    }
+
+    async fn hold(
+        &self,
+        places: &Arc<Shares>,
+        account: &Account,
+        limits: &Limits,
+    ) -> Result<Held, GuestFailure> {
+        let most = places.memory_bytes();
+        if limits.memory_bytes > most {
+            return Err(GuestFailure::new(
+                FailureKind::NoRoom,
+                format!(
+                    "its limits.memory_bytes is {}, and this node gives {most} bytes to guests of its kind; \
+                     lower the limit, or start the node with more --guest-memory-mib",
+                    limits.memory_bytes
+                ),
+            ));
+        }
+        Ok(places.ask(account, want(account, limits)).await)
+    }
+
+    /// Runs a guest in turns with all others; see [`crate::fair`].
+    pub(crate) async fn in_turns<F: Future>(
+        &self,
+        account: &Account,
+        guest: F,
+    ) -> (F::Output, u64) {
+        let slice_fuel = self.shared.settings.yield_fuel;
+        in_turns(&self.shared.turns, account, slice_fuel, guest).await
     }
 
     /// The account of an invocation that has not begun.
@@ -256,11 +331,12 @@ fn host(error: wasmtime::Error) -> GuestFailure {
     GuestFailure::new(FailureKind::Host, GuestText::new(format_args!("{error:#}")))
 }
 
-async fn slot(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, GuestFailure> {
-    Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .map_err(|_| GuestFailure::new(FailureKind::Host, "the sandbox is shutting down"))
+fn want(account: &Account, limits: &Limits) -> Want {
+    Want {
+        memory_bytes: limits.memory_bytes,
+        is_doubtful: account.is_doubtful(),
+        goes_on: false,
+    }
 }
 
 /// The configuration of a node: instances come from a pool that is laid out once.
@@ -274,12 +350,14 @@ fn pooling(settings: &Settings) -> Config {
     const CORE_INSTANCES: u32 = 64;
     const TABLES: u32 = 16;
     const MEMORIES: u32 = 4;
-    let instances = 2 * settings.transient_instances + settings.authorizer_instances;
+    // Whoever has a place finds all that the largest component may need: the totals follow from
+    // what one may have, whatever that is.
+    let instances = settings.instances();
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances * 4)
+        .total_core_instances(instances * CORE_INSTANCES)
         .total_memories(instances * MEMORIES)
-        .total_tables(instances * 4)
+        .total_tables(instances * TABLES)
         .total_stacks(instances)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)

@@ -131,7 +131,9 @@ pub enum FailureKind {
     BadAnswer,
     /// It held its view of the tree for longer than a node allows.
     Time,
-    /// The node could not make an instance.
+    /// Its memory limit is more than this node gives to guests of its kind.
+    NoRoom,
+    /// The node could not make an instance: nothing that the guest did. It is tried again.
     Host,
 }
 
@@ -146,6 +148,7 @@ impl fmt::Display for FailureKind {
             FailureKind::Output => "passed its output limit",
             FailureKind::BadAnswer => "gave an answer that is none",
             FailureKind::Time => "took too long",
+            FailureKind::NoRoom => "has no room here",
             FailureKind::Host => "could not be started",
         })
     }
@@ -194,6 +197,9 @@ impl GuestFailure {
                 FailureKind::Fuel,
                 &"it used up the fuel of one invocation; it loops, or its limits.fuel is too small",
             ),
+            (None, _) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+                failed(FailureKind::Host, error)
+            }
             // The trap is how a panic ends, and says no more.
             (Some(wasmtime::Trap::UnreachableCodeReached), Some(panic))
                 if panic.starts_with(PANIC) =>
@@ -217,6 +223,31 @@ impl GuestFailure {
     pub(crate) fn and(mut self, more: impl fmt::Display) -> GuestFailure {
         self.message = GuestText::new(format_args!("{}; {more}", self.message));
         self
+    }
+}
+
+/// An error of wasmtime's, and whether the guest was there already.
+pub(crate) enum Stopped {
+    /// While its instance was made.
+    Starting(wasmtime::Error),
+    /// While it ran.
+    Running(wasmtime::Error),
+}
+
+impl Stopped {
+    /// Sorts it. What stopped the making of an instance, and is neither a trap of a start function
+    /// nor a limit of the guest's, is a lack of the host's.
+    pub(crate) fn failure(&self, budget: &Budget) -> GuestFailure {
+        match self {
+            Stopped::Starting(error)
+                if !error.is::<LimitPassed>() && !error.is::<wasmtime::Trap>() =>
+            {
+                GuestFailure::new(FailureKind::Host, GuestText::new(format_args!("{error:#}")))
+            }
+            Stopped::Starting(error) | Stopped::Running(error) => {
+                GuestFailure::from_guest(error, budget)
+            }
+        }
     }
 }
 

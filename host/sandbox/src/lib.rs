@@ -27,6 +27,7 @@ mod clock;
 mod compile;
 mod engine;
 mod failure;
+mod fair;
 mod link;
 mod meter;
 mod overlay;
@@ -46,7 +47,9 @@ pub use assignor::{
     ActiveAssignor, Assignment, Assignors, Member, NOBODY, Pace, Request, Topic, Unavailable,
     check_request,
 };
-pub use authorizer::{AuthorizerSet, Decided, Decision, Loaded, Operation, Undecided};
+pub use authorizer::{
+    AuthorizerSet, Decided, Decision, Load, Loaded, Operation, RunLoad, Undecided,
+};
 pub use budget::{LogLevel, LogLine, Usage};
 pub use clock::Clock;
 pub use compile::{
@@ -54,6 +57,7 @@ pub use compile::{
 };
 pub use engine::{Module, Sandbox, digest_of};
 pub use failure::{FailureKind, GuestFailure, ModuleError};
+pub use fair::{Account, Place};
 pub use recipe::{FailedReaction, Invocation, Reaction};
 pub use settings::Settings;
 pub use text::{GUEST_TEXT_BYTES_MAX, GuestText};

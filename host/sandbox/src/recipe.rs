@@ -19,7 +19,8 @@ use crate::assignor::{Assignors, Unassigned, Unavailable, check_request};
 use crate::budget::{Budget, LogLine, Usage};
 use crate::clock::{Outer, until};
 use crate::engine::{Code, Module, Sandbox};
-use crate::failure::{FailureKind, GuestFailure};
+use crate::failure::{FailureKind, GuestFailure, Stopped};
+use crate::fair::{Account, Place};
 use crate::link::Configured;
 use crate::meter::{self, ASSIGN, Metered, enter, work};
 use crate::overlay::{Overlay, Weight};
@@ -32,6 +33,8 @@ use crate::wit::{assignment, events as wit};
 pub struct Invocation {
     /// The binding's name.
     pub binding: String,
+    /// Its place in the pool; taken before the events and the view.
+    pub place: Place,
     /// Its activation, as the view shows it.
     pub activation: Zxid,
     /// Its active definition.
@@ -55,8 +58,6 @@ pub struct Reaction {
     pub usage: Usage,
     /// What it logged.
     pub logs: Vec<LogLine>,
-    /// Calls of assignors that failed, by the assignor's binding: they count against it.
-    pub assignor_failures: Vec<(String, GuestFailure)>,
 }
 
 /// A reaction that did not.
@@ -67,8 +68,6 @@ pub struct FailedReaction {
     pub usage: Usage,
     /// What it logged.
     pub logs: Vec<LogLine>,
-    /// As in [`Reaction`].
-    pub assignor_failures: Vec<(String, GuestFailure)>,
 }
 
 pub(crate) struct RecipeState {
@@ -77,8 +76,8 @@ pub(crate) struct RecipeState {
     wasi: Wasi,
     overlay: Overlay,
     sandbox: Sandbox,
+    account: Arc<Account>,
     assignors: Arc<dyn Assignors>,
-    assignor_failures: Vec<(String, GuestFailure)>,
 }
 
 impl Sandbox {
@@ -93,7 +92,6 @@ impl Sandbox {
             failure,
             usage: Usage::default(),
             logs: Vec::new(),
-            assignor_failures: Vec::new(),
         };
         let Code::Recipe(pre) = &module.code else {
             return Err(bare(GuestFailure::new(
@@ -103,6 +101,7 @@ impl Sandbox {
         };
         let Invocation {
             binding,
+            place,
             activation,
             definition,
             view,
@@ -111,7 +110,6 @@ impl Sandbox {
             now_ms,
         } = invocation;
         let limits = definition.limits;
-        let _slot = self.recipe_slot().await.map_err(bare)?;
         let events = those_that_fit(&binding, &limits, events);
         let config = Arc::clone(&definition.config);
         let wasi = Wasi::new(now_ms, seed(&binding, activation, &view, &events));
@@ -125,8 +123,8 @@ impl Sandbox {
             wasi,
             overlay,
             sandbox: self.clone(),
+            account: Arc::clone(place.account()),
             assignors,
-            assignor_failures: Vec::new(),
         };
         let mut store = self
             .store(state, &limits, |state| &mut state.budget)
@@ -134,12 +132,19 @@ impl Sandbox {
         let told: Vec<wit::Event> = events.iter().map(tell).collect();
         let deadline = Arc::clone(store.data().budget.deadline());
         let reacting = async {
-            let guest = pre.instantiate_async(&mut store).await?;
-            guest.call_react(&mut store, &told).await
+            let guest = pre
+                .instantiate_async(&mut store)
+                .await
+                .map_err(Stopped::Starting)?;
+            let returned = guest.call_react(&mut store, &told).await;
+            returned.map_err(Stopped::Running)
         };
         // A reaction that is cut off is dropped here, and what it did is still in the store.
-        let returned = until(&deadline, reacting).await;
+        let reacting = until(&deadline, reacting);
+        let (returned, charged) = self.in_turns(place.account(), reacting).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
+        // Whole slices, its assignors' included, were charged as they ran.
+        place.account().charge(fuel.saturating_sub(charged));
         let mut state = store.into_data();
         state.wasi.end_call(&mut state.budget);
         let usage = state.budget.usage(fuel);
@@ -147,7 +152,7 @@ impl Sandbox {
         let returned = match returned {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(text))) => Err(GuestFailure::new(FailureKind::Returned, text)),
-            Ok(Err(error)) => Err(GuestFailure::from_guest(&error, &state.budget)),
+            Ok(Err(stopped)) => Err(stopped.failure(&state.budget)),
             Err(cut_off) => Err(cut_off),
         };
         let failure = match state.budget.tell_refused(refused, returned) {
@@ -162,7 +167,6 @@ impl Sandbox {
                     transaction: state.overlay.finish(binding, activation, depth),
                     usage,
                     logs: state.budget.logs,
-                    assignor_failures: state.assignor_failures,
                 });
             }
             Err(failure) => failure,
@@ -171,7 +175,6 @@ impl Sandbox {
             failure,
             usage,
             logs: state.budget.logs,
-            assignor_failures: state.assignor_failures,
         })
     }
 }
@@ -296,10 +299,12 @@ pub(crate) async fn assign(
     let per_second = assignor.definition.limits.calls_per_second;
     let assignors = Arc::clone(&state.assignors);
     let sandbox = state.sandbox.clone();
+    let account = Arc::clone(&state.account);
     let deadline = Arc::clone(state.budget.deadline());
     assignors.pace(&name, per_second).await;
     let answer = sandbox
         .assign_within(
+            &account,
             &assignor.module,
             &assignor.definition,
             &request,
@@ -315,6 +320,8 @@ pub(crate) async fn assign(
             return Ok((Err(AssignError::Unavailable(failure.to_string())),));
         }
     };
+    let ended = answer.as_ref().map(|assignment| assignment.usage);
+    assignors.ended(&name, assignor.activation, ended);
     match answer {
         Ok(assignment) => {
             let bytes = assignment.owners.len() * 4;
@@ -332,7 +339,6 @@ pub(crate) async fn assign(
                 FailureKind::BadAnswer => AssignError::BadAnswer(failure.message.to_string()),
                 _ => AssignError::Unavailable(failure.to_string()),
             };
-            store.data_mut().assignor_failures.push((name, failure));
             Ok((Err(told),))
         }
     }

@@ -28,11 +28,13 @@ fn set_of(world: &World, binding: &str, module: &Arc<Module>) -> AuthorizerSet {
         binding.policy_zxid,
         reader.clone(),
         2,
+        Arc::clone(&world.account),
+        Arc::new(block_on),
     )
 }
 
 fn decide(set: &AuthorizerSet, path: &str) -> Result<Decision, Undecided> {
-    block_on(set.decide(0, &anyone(), Operation::SetData, path)).map(|decided| decided.decision)
+    block_on(set.decide(&anyone(), Operation::SetData, path)).map(|decided| decided.decision)
 }
 
 #[test]
@@ -72,9 +74,11 @@ fn rules_decide_and_a_policy_change_makes_the_set_stale() {
             late.policy_zxid(),
             world.tree.reader(),
             1,
+            Arc::clone(&world.account),
+            Arc::new(block_on),
         );
         second
-            .decide(0, &anyone(), Operation::SetData, "/open")
+            .decide(&anyone(), Operation::SetData, "/open")
             .await
             .map(|decided| decided.decision)
     });
@@ -107,7 +111,7 @@ fn a_hostile_authorizer_fails_alone() {
         let set = set_of(&world, "hostile", &module);
         for _ in 0..2 {
             match decide(&set, "/a") {
-                Err(Undecided::Failed(failure)) => {
+                Err(Undecided::Failed { failure, .. }) => {
                     assert_eq!(failure.kind, kind, "{mode} {place}: {failure}")
                 }
                 other => panic!("{mode} {place}: {other:?}"),

@@ -3,8 +3,8 @@
 mod common;
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use common::{
     Known, World, block_on, block_on_between, block_on_counting, definition, guest, sandbox_with,
 };
 use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, AuthorizerSet, Clock, FailedReaction, FailureKind, Operation, Pace,
-    Reaction, Request, Topic, Unavailable, Undecided,
+    ActiveAssignor, Assignors, AuthorizerSet, Clock, FailedReaction, FailureKind, GuestFailure,
+    Operation, Pace, Reaction, Request, Topic, Unavailable, Undecided, Usage,
 };
-use innkeeper_tree::View;
+use innkeeper_tree::{View, Zxid};
 
 /// A clock that goes on by a millisecond whenever somebody looks at it.
 fn hurried() -> Clock {
@@ -205,9 +205,11 @@ fn an_authorizer_is_over_by_the_clock() {
             binding.policy_zxid,
             world.tree.reader(),
             1,
+            Arc::clone(&world.account),
+            Arc::new(block_on),
         );
-        match block_on(set.decide(0, &[], Operation::SetData, "/a")) {
-            Err(Undecided::Failed(failure)) => {
+        match block_on(set.decide(&[], Operation::SetData, "/a")) {
+            Err(Undecided::Failed { failure, .. }) => {
                 assert_eq!(failure.kind, FailureKind::Time, "{place}: {failure}");
             }
             other => panic!("{place}: {other:?}"),
@@ -237,7 +239,9 @@ fn an_assignor_is_over_by_its_own_clock() {
         weights: None,
         strategy_config: "null".to_string(),
     };
-    let failure = block_on(sandbox.assign(&module, &definition, &request)).expect_err("it loops");
+    let account = sandbox.account();
+    let assigning = sandbox.assign(&account, &module, &definition, &request);
+    let failure = block_on(assigning).expect_err("it loops");
     assert_eq!(failure.kind, FailureKind::Time, "{failure}");
 }
 
@@ -245,6 +249,7 @@ fn an_assignor_is_over_by_its_own_clock() {
 struct Rare {
     known: Known,
     is_asleep: Arc<AtomicBool>,
+    failures: Arc<Mutex<Vec<(String, FailureKind)>>>,
 }
 
 impl Assignors for Rare {
@@ -263,6 +268,13 @@ impl Assignors for Rare {
 
     fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable> {
         self.known.find(view, name)
+    }
+
+    fn ended(&self, name: &str, _: Zxid, outcome: Result<Usage, &GuestFailure>) {
+        if let Err(failure) = outcome {
+            let mut failures = self.failures.lock().expect("a lock");
+            failures.push((name.to_string(), failure.kind));
+        }
     }
 }
 
@@ -297,29 +309,34 @@ fn assigned(strategy: &str, document: &str, view_max_age: Duration) -> Option<As
     let mut invocation = world.invocation("groups").expect("events");
     invocation.view_max_age = view_max_age;
     let is_asleep = Arc::new(AtomicBool::new(false));
+    let failures = Arc::new(Mutex::new(Vec::new()));
     let rare = Rare {
         known: world.known(),
         is_asleep: Arc::clone(&is_asleep),
+        failures: Arc::clone(&failures),
     };
     let reacting = world.sandbox.react(&recipe, invocation, Arc::new(rare));
-    Some(block_on_between(reacting, || {
+    let done = block_on_between(reacting, || {
         if is_asleep.swap(false, Ordering::Relaxed) {
             now_ms.fetch_add(3_600_000, Ordering::Relaxed);
         }
-    }))
+    });
+    let booked = failures.lock().expect("a lock").clone();
+    Some((done, booked))
 }
 
-type Assigned = Result<Reaction, FailedReaction>;
+/// What the reaction came to, and which assignors failed.
+type Assigned = (Result<Reaction, FailedReaction>, Vec<(String, FailureKind)>);
 
 #[test]
 fn waiting_for_an_assignors_turn_costs_a_recipe_no_time() {
-    let Some(done) = assigned("range", "", Duration::from_secs(7_200)) else {
+    let Some((done, _)) = assigned("range", "", Duration::from_secs(7_200)) else {
         return;
     };
     let reaction = done.ok().expect("an hour of waiting is given back");
     assert!(!reaction.transaction.writes.is_empty());
     // But the view is held meanwhile.
-    let done = assigned("range", "", Duration::from_secs(600)).expect("the guests are there");
+    let (done, _) = assigned("range", "", Duration::from_secs(600)).expect("the guests are there");
     let failed = done.err().expect("the view became too old");
     assert_eq!(failed.failure.kind, FailureKind::Time);
 }
@@ -328,16 +345,12 @@ fn waiting_for_an_assignors_turn_costs_a_recipe_no_time() {
 fn an_assignor_that_takes_too_long_is_the_assignors_failure() {
     let document = r#","limits":{"time_ms":50},"config":{"mode":"loop"}"#;
     let hours = Duration::from_secs(7_200);
-    let Some(done) = assigned("test-hostile-assignor", document, hours) else {
+    let Some((done, booked)) = assigned("test-hostile-assignor", document, hours) else {
         return;
     };
-    let failures = match done {
-        Ok(reaction) => reaction.assignor_failures,
-        Err(failed) => {
-            assert_eq!(failed.failure.kind, FailureKind::Returned);
-            failed.assignor_failures
-        }
-    };
-    let (name, failure) = failures.first().expect("it was booked");
-    assert_eq!((name.as_str(), failure.kind), ("s", FailureKind::Time));
+    if let Err(failed) = done {
+        assert_eq!(failed.failure.kind, FailureKind::Returned);
+    }
+    let (name, kind) = booked.first().expect("it was booked");
+    assert_eq!((name.as_str(), *kind), ("s", FailureKind::Time));
 }

@@ -97,10 +97,12 @@ fn an_assignor_assigns() {
     let (_, module) = sandbox.accept(&core).expect("a guest");
     let definition = definition("assignor", &module, "");
     let request = request(&[5], &[("a", &[]), ("b", &[])]);
-    let answer = block_on(sandbox.assign(&module, &definition, &request)).expect("an assignment");
+    let answer = block_on(sandbox.assign(&sandbox.account(), &module, &definition, &request))
+        .expect("an assignment");
     assert_eq!(answer.owners, [0, 0, 0, 1, 1]);
     assert!(answer.usage.fuel > 0);
     let nobody = block_on(sandbox.assign(
+        &sandbox.account(),
         &module,
         &definition,
         &Request {
@@ -118,11 +120,12 @@ fn an_assignor_without_fuel_is_stopped() {
     let (_, module) = sandbox.accept(&core).expect("a guest");
     let starved = definition("assignor", &module, r#","limits":{"fuel":10000}"#);
     let big = request(&[10_000], &[("a", &[]), ("b", &[])]);
-    let failure = block_on(sandbox.assign(&module, &starved, &big)).expect_err("no fuel");
+    let failure =
+        block_on(sandbox.assign(&sandbox.account(), &module, &starved, &big)).expect_err("no fuel");
     assert_eq!(failure.kind, FailureKind::Fuel, "{failure}");
     let fed = definition("assignor", &module, "");
     assert!(
-        block_on(sandbox.assign(&module, &fed, &big)).is_ok(),
+        block_on(sandbox.assign(&sandbox.account(), &module, &fed, &big)).is_ok(),
         "others are unharmed"
     );
 }

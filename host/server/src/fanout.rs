@@ -25,7 +25,7 @@ use rustc_hash::FxHashMap;
 
 use crate::expiry::Expiry;
 use crate::figures::Figures;
-use crate::hooks::Hooks;
+use crate::hooks::{Cut, Hooks};
 use crate::outbox::{Close, Happened, Item, Outbox};
 use crate::quota_log::QuotaLog;
 use crate::tickets::{ProposeError, Settled, Tickets, Waiter};
@@ -79,6 +79,7 @@ struct After {
     ended: Vec<Arc<Outbox>>,
     queued: Vec<Arc<str>>,
     changed: Vec<Arc<str>>,
+    cuts: Vec<Cut>,
 }
 
 /// A connection's place in the fan-out; leaving it gives up the session's watches here.
@@ -315,6 +316,13 @@ impl Inner {
         }
         after.queued.extend(applied.queued);
         after.changed.extend(applied.bindings);
+        after
+            .cuts
+            .extend(applied.cut.into_iter().map(|binding| Cut {
+                binding,
+                zxid,
+                time_ms: applied.time_ms,
+            }));
     }
 
     fn served(&self, session: SessionId) -> Option<&Served> {
@@ -356,6 +364,9 @@ impl After {
             }
             if !self.queued.is_empty() {
                 hooks.queued(&self.queued);
+            }
+            if !self.cuts.is_empty() {
+                hooks.cut(&self.cuts);
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use innkeeper_tree::Zxid;
+
 /// Told by the fan-out after each batch of applied commands, on the raft thread, in zxid order,
 /// after the new view is published and the fan-out's lock is released.
 ///
@@ -14,4 +16,18 @@ pub trait Hooks: Send + Sync + 'static {
 
     /// The wish, the activation or the existence of these bindings changed.
     fn changed(&self, bindings: &[Arc<str>]);
+
+    /// Events for these bindings were dropped, because too long a chain of reactions led to them.
+    fn cut(&self, cuts: &[Cut]);
+}
+
+/// Events that a binding did not get.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// The binding.
+    pub binding: Arc<str>,
+    /// The zxid of the transaction whose events they would have been.
+    pub zxid: Zxid,
+    /// The state's time then, in milliseconds since 1970.
+    pub time_ms: u64,
 }

@@ -35,7 +35,7 @@ use crate::listener;
 use crate::local::Locals;
 use crate::outbox::Close;
 use crate::quorum::{self, Quorum};
-use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
+use crate::settings::{NodeSettings, STOP_TIMEOUT_MS, default_guest_memory_bytes};
 use crate::sweeper;
 use crate::throttle::Outstanding;
 use crate::tickets::Tickets;
@@ -214,7 +214,13 @@ impl<R: Runtime> Node<R> {
         });
         let workers = core.runtime.threads(Role::Client);
         let places = sandbox::Settings {
-            authorizer_instances: (workers.max(1) * AUTHORIZERS_MAX) as u32,
+            authorizers: AUTHORIZERS_MAX as u32,
+            client_threads: workers as u32,
+            guest_threads: core.runtime.threads(Role::Guest).max(1) as u32,
+            memory_bytes_total: match core.settings.guest_memory_bytes {
+                Some(bytes) => bytes,
+                None => default_guest_memory_bytes(),
+            },
             data_bytes_max: core.settings.jute_max_buffer_bytes,
             acl_schemes: core.auth.schemes().to_vec(),
             clock: {

@@ -68,6 +68,7 @@ mod tests {
             events: Vec::new(),
             queued: Vec::new(),
             bindings: Vec::new(),
+            cut: Vec::new(),
             ended: Vec::new(),
             over_quota: vec![
                 OverQuota {

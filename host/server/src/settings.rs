@@ -8,6 +8,7 @@ use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
 use crate::auth::AuthSettings;
+use crate::figures::Process;
 use crate::tls::TlsSettings;
 
 /// The version that is announced to clients.
@@ -105,6 +106,25 @@ pub const PUSH_IDLE_MS: u64 = 10_000;
 /// The least memory of a child that compiles, in MiB: what the compiler takes for a small guest.
 pub const COMPILE_MEMORY_MIN_MIB: u64 = 64;
 
+/// The least memory of all guests together that a node may be given, in bytes: a quarter of it
+/// is for each kind of instance, and less runs nothing.
+pub const MIN_GUEST_MEMORY_BYTES: u64 = 64 << 20;
+
+/// The most memory of all guests together that is given where nothing is said, in bytes.
+const MOST_DEFAULT_GUEST_MEMORY_BYTES: u64 = 4 << 30;
+
+/// The memory of all guests together where nothing is said, in bytes: half of what this machine
+/// has, or its control group may have, and 4 GiB at most.
+pub fn default_guest_memory_bytes() -> u64 {
+    let machine = u64::try_from(Process::now().total_bytes).ok();
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max");
+    let group = group.ok().and_then(|text| text.trim().parse().ok());
+    let least = [machine, group].into_iter().flatten().min();
+    least
+        .map_or(MOST_DEFAULT_GUEST_MEMORY_BYTES, |bytes| bytes / 2)
+        .clamp(MIN_GUEST_MEMORY_BYTES, MOST_DEFAULT_GUEST_MEMORY_BYTES)
+}
+
 /// A node's settings.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NodeSettings {
@@ -130,6 +150,8 @@ pub struct NodeSettings {
     /// How long a reaction may hold its view, in milliseconds; then it is ended, and counts as
     /// failed.
     pub view_max_age_ms: u64,
+    /// Memory of all guests together, in bytes; [`default_guest_memory_bytes`] if not set.
+    pub guest_memory_bytes: Option<u64>,
     /// The shortest session timeout that is granted (`minSessionTimeout`); two ticks if not set.
     pub min_session_timeout_ms: Option<u32>,
     /// The longest session timeout that is granted (`maxSessionTimeout`); twenty ticks if not set.
@@ -340,6 +362,7 @@ impl NodeSettings {
             words: vec![FourLetterWord::Srvr],
             super_digest: None,
             view_max_age_ms: VIEW_MAX_AGE_MS,
+            guest_memory_bytes: None,
             min_session_timeout_ms: None,
             max_session_timeout_ms: None,
             jute_max_buffer_bytes: MAX_FRAME_BYTES,

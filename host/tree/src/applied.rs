@@ -23,6 +23,10 @@ pub struct Applied {
     pub queued: Vec<Arc<str>>,
     /// Names of the bindings whose wish, activation or existence changed.
     pub bindings: Vec<Arc<str>>,
+    /// Names of the bindings that would have got events, if these were not caused by a longer
+    /// chain of reactions than [`MAX_CASCADE_DEPTH`](crate::queue::MAX_CASCADE_DEPTH) allows.
+    /// For people: nothing in the state depends on it.
+    pub cut: Vec<Arc<str>>,
     /// Sessions that ended here: their connections are closed.
     pub ended: Vec<SessionId>,
     /// Limits that the command went beyond, or would have; for the log. Only where the command

@@ -66,6 +66,7 @@ impl Tree {
             events: Vec::new(),
             queued: Vec::new(),
             bindings: Vec::new(),
+            cut: Vec::new(),
             ended: Vec::new(),
             over_quota: Vec::new(),
         };
@@ -215,9 +216,10 @@ impl Tree {
 
     /// Puts events into the queues of the recipes that watch their paths.
     fn queue_events(&mut self, events: &[Event], cause: Cause<'_>, applied: &mut Applied) {
-        if !self.bindings.has_recipes() || cause.depth > MAX_CASCADE_DEPTH {
+        if !self.bindings.has_recipes() {
             return;
         }
+        let is_too_deep = cause.depth > MAX_CASCADE_DEPTH;
         let bindings = self.bindings.clone();
         for event in events {
             let recipes = bindings.recipes_of(&event.path);
@@ -228,6 +230,10 @@ impl Tree {
                 let Some(active) = &recipe.active else {
                     continue;
                 };
+                if is_too_deep {
+                    note(&mut applied.cut, &recipe.name);
+                    continue;
+                }
                 let limit = active.definition.limits.queue;
                 self.push(
                     &recipe.name,

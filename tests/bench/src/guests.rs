@@ -3,14 +3,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use hdrhistogram::Histogram;
 use innkeeper_proto::{Acl, CreateMode, Perms};
 use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, AuthorizerSet, Clock, Decision, Invocation, Member, Module,
-    Operation, Pace, Request, Sandbox, Settings, Topic, Unavailable,
+    ActiveAssignor, Assignors, AuthorizerSet, Clock, Decision, GuestFailure, Invocation, Load,
+    Member, Module, Operation, Pace, Request, Sandbox, Settings, Topic, Unavailable, Usage,
 };
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::command::{Write, WriteOp};
@@ -53,6 +54,8 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
     });
     let state = state(&rules, &authorizer)?;
     let mut figures = Vec::new();
+    let account = sandbox.account();
+    account.succeeded();
 
     for (name, module) in [("assignor range", &range), ("assignor sticky", &sticky)] {
         let definition = define(module, serde_json::json!({"world": "assignor"}))?;
@@ -61,7 +64,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
         for round in 0..WARM_UP + ROUNDS {
             let start = Instant::now();
             let answer = sandbox
-                .assign(module, &definition, &request)
+                .assign(&account, module, &definition, &request)
                 .await
                 .map_err(|error| anyhow!("{error}"))?;
             note(&mut latency_ns, round, start)?;
@@ -91,8 +94,11 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
     let assignors: Arc<dyn Assignors> = Arc::new(One(bound));
     let mut latency_ns = Histogram::new(3)?;
     for round in 0..WARM_UP + ROUNDS {
+        let start = Instant::now();
+        let place = sandbox.place(&account, &definition.limits).await;
         let invocation = Invocation {
             binding: "group".to_owned(),
+            place: place.map_err(|error| anyhow!("{error}"))?,
             activation: Zxid(1),
             definition: Arc::clone(&definition),
             view: state.view(),
@@ -103,7 +109,6 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
             }],
             now_ms: 1,
         };
-        let start = Instant::now();
         let reaction = sandbox
             .react(&group, invocation, Arc::clone(&assignors))
             .await;
@@ -140,6 +145,8 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
             bound.policy_zxid,
             state.clone(),
             1,
+            Arc::clone(&account),
+            Arc::new(block_on),
         )
     };
     let (mut cold_ns, mut warm_ns) = (Histogram::new(3)?, Histogram::new(3)?);
@@ -159,7 +166,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
 
 async fn decide(set: &AuthorizerSet, asker: &[Identity]) -> anyhow::Result<()> {
     let decided = set
-        .decide(0, asker, Operation::GetData, "/groups/orders/config")
+        .decide(asker, Operation::GetData, "/groups/orders/config")
         .await
         .map_err(|undecided| anyhow!("the authorizer gave no verdict: {undecided:?}"))?;
     anyhow::ensure!(
@@ -175,6 +182,13 @@ fn note(latency_ns: &mut Histogram<u64>, round: usize, start: Instant) -> anyhow
         latency_ns.record(u64::try_from(elapsed.as_nanos())?)?;
     }
     Ok(())
+}
+
+/// A load waits for nothing here, so polling in a loop is an executor.
+fn block_on(load: Load) {
+    let mut load = load;
+    let mut context = Context::from_waker(Waker::noop());
+    while load.as_mut().poll(&mut context).is_pending() {}
 }
 
 /// A binding's definition with this module's name filled in.
@@ -194,6 +208,8 @@ impl Assignors for One {
     fn find(&self, _: &View, _: &str) -> Result<ActiveAssignor, Unavailable> {
         Ok(self.0.clone())
     }
+
+    fn ended(&self, _: &str, _: Zxid, _: Result<Usage, &GuestFailure>) {}
 }
 
 fn request() -> Request {

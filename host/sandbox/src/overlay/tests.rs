@@ -28,7 +28,8 @@ impl World {
     fn new(more: &str) -> World {
         let sandbox = Sandbox::new(Settings {
             transient_instances: 1,
-            authorizer_instances: 1,
+            authorizers: 1,
+            client_threads: 1,
             data_bytes_max: 1_000,
             ..Settings::default()
         })

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use innkeeper_proto::CreateMode;
 use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, Clock, Invocation, Module, Pace, Sandbox, Settings, Unavailable,
+    Account, ActiveAssignor, Assignors, Clock, GuestFailure, Invocation, Module, Pace, Sandbox,
+    Settings, Unavailable, Usage,
 };
 use innkeeper_tree::applied::{Outcome, Reply, TicketResult};
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{
-    Applied, Command, Identity, Operation, SessionId, Ticket, Transaction, Tree, View, path,
+    Applied, Command, Identity, Operation, SessionId, Ticket, Transaction, Tree, View, Zxid, path,
 };
 
 /// Guests never wait for anything outside here, so polling in a loop is an executor.
@@ -54,8 +55,8 @@ pub fn sandbox() -> Sandbox {
 pub fn sandbox_with(clock: Clock) -> Sandbox {
     Sandbox::new(Settings {
         clock,
-        transient_instances: 4,
-        authorizer_instances: 4,
+        transient_instances: 8,
+        authorizers: 4,
         ..Settings::default()
     })
     .expect("the pool fits")
@@ -95,6 +96,7 @@ pub fn definition(world: &str, module: &Module, more: &str) -> Arc<Definition> {
 pub struct World {
     pub tree: Tree,
     pub sandbox: Sandbox,
+    pub account: Arc<Account>,
     modules: Vec<Arc<Module>>,
     time_ms: u64,
 }
@@ -107,6 +109,7 @@ impl World {
     pub fn with(sandbox: Sandbox) -> World {
         let mut world = World {
             tree: Tree::new(),
+            account: sandbox.account(),
             sandbox,
             modules: Vec::new(),
             time_ms: 1_000,
@@ -272,8 +275,10 @@ impl World {
         }
         let view = reader.view();
         let active = view.bindings().get(binding)?.active.clone()?;
+        let place = self.sandbox.place(&self.account, &active.definition.limits);
         Some(Invocation {
             binding: binding.into(),
+            place: block_on(place).expect("room"),
             activation: active.activation,
             definition: active.definition,
             view,
@@ -334,4 +339,6 @@ impl Assignors for Known {
             activation: active.activation,
         })
     }
+
+    fn ended(&self, _: &str, _: Zxid, _: Result<Usage, &GuestFailure>) {}
 }

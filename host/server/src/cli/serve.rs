@@ -16,7 +16,9 @@ use innkeeper_runtime::{Real, RealConfig, Runtime, Select2, select2};
 use super::log;
 use super::zoo_cfg::{self, Read};
 use crate::node::{HTTP, Node, StartError};
-use crate::settings::{COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, NodeSettings};
+use crate::settings::{
+    COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MIN_GUEST_MEMORY_BYTES, NodeSettings,
+};
 
 /// Flags of `innkeeper serve`; a flag outweighs what `zoo.cfg` says.
 #[derive(Debug, Args)]
@@ -45,6 +47,9 @@ pub(super) struct ServeArgs {
     /// Connections that one address may have; 0 is any number [default: 60]
     #[arg(long, value_name = "N")]
     max_client_cnxns: Option<usize>,
+    /// Memory of all guests together, in MiB [default: half of the machine's, 4096 at most]
+    #[arg(long, value_name = "MIB")]
+    guest_memory_mib: Option<u64>,
     /// A Java system property, as ZooKeeper's start scripts pass them; the file outweighs it
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     properties: Vec<String>,
@@ -125,6 +130,16 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
     }
     if let Some(max) = args.max_client_cnxns {
         settings.max_client_connections = max;
+    }
+    if let Some(mib) = args.guest_memory_mib {
+        let bytes = mib.saturating_mul(1 << 20);
+        if bytes < MIN_GUEST_MEMORY_BYTES {
+            return Err(anyhow!(
+                "guests cannot do with {mib} MiB of memory: give them {} or more",
+                MIN_GUEST_MEMORY_BYTES >> 20
+            ));
+        }
+        settings.guest_memory_bytes = Some(bytes);
     }
     if let Some(digest) = args.super_digest {
         if !digest.contains(':') {

@@ -120,7 +120,7 @@ pub(super) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
     rows
 }
 
-fn of_bindings(bindings: &[BindingStatus]) -> [Row; 8] {
+fn of_bindings(bindings: &[BindingStatus]) -> [Row; 9] {
     let gauges = |value: fn(&BindingStatus) -> usize| {
         let all = bindings.iter();
         let all = all.map(|binding| (binding.name.clone(), Number::from(value(binding))));
@@ -172,6 +172,11 @@ fn of_bindings(bindings: &[BindingStatus]) -> [Row; 8] {
             "innkeeper_binding_errors_dropped",
             "Errors of the binding that the node's log does not have, because there were too many.",
             counters(|binding| binding.errors_dropped),
+        ),
+        row(
+            "innkeeper_binding_cascades_cut",
+            "Times that events were kept from the binding because too long a chain of reactions led to them.",
+            counters(|binding| binding.cascades_cut),
         ),
     ]
 }

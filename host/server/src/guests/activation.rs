@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::compile::CompileError;
 use super::modules::MakeError;
+use super::report::Who;
 use super::{AUTHORIZERS_MAX, Guests};
 use crate::hooks::Hooks;
 
@@ -63,6 +64,7 @@ impl<R: Runtime> Guests<R> {
     }
 
     async fn look_at(&self, name: &Arc<str>) {
+        self.begin_report(name);
         let view = self.shared.reader.view();
         let Some(binding) = view.bindings().get(name).cloned() else {
             self.shared.fetches.lock().remove(name);
@@ -81,10 +83,21 @@ impl<R: Runtime> Guests<R> {
             binding.wished.world == World::Authorizer && others >= AUTHORIZERS_MAX;
         drop(view);
         self.fetch_missing(&binding);
+        if !runs(&binding, World::Authorizer) {
+            self.shared.gate.forget(name);
+        }
+        let room = match binding.wished.world {
+            World::Authorizer => self.room_for(&binding, Zxid(u64::MAX), &binding.wished),
+            World::Recipe | World::Assignor => Ok(()),
+        };
         if binding.is_pending() && is_one_too_many {
             let error = format!(
                 "{AUTHORIZERS_MAX} authorizers are active, which is as many as a node takes; delete one of them"
             );
+            self.not_activated(name, binding.wish, error);
+        } else if binding.is_pending()
+            && let Err(error) = room
+        {
             self.not_activated(name, binding.wish, error);
         } else if binding.is_pending() && self.compiled(binding.wished.module).is_some() {
             // Void means that the wish moved on: apply told of the newer one as well.
@@ -190,7 +203,8 @@ impl<R: Runtime> Guests<R> {
         let active = binding.active.as_ref();
         if active.is_some_and(|active| active.definition.module == module) {
             let now_ms = self.shared.runtime.wall_ms();
-            self.shared.reports.failed(name, now_ms, error.to_owned());
+            let who = Who::of(binding);
+            self.shared.reports.failed(&who, now_ms, error.to_owned());
         }
     }
 
@@ -216,7 +230,11 @@ impl<R: Runtime> Guests<R> {
 
     fn not_activated(&self, name: &Arc<str>, wish: Zxid, error: String) {
         let now_ms = self.shared.runtime.wall_ms();
-        self.shared.reports.not_activated(name, wish, now_ms, error);
+        let who = Who {
+            name: Arc::clone(name),
+            as_of: wish,
+        };
+        self.shared.reports.not_activated(&who, wish, now_ms, error);
         self.shared.news.notify_waiters();
     }
 

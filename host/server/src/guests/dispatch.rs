@@ -1,45 +1,56 @@
 //! One dispatcher per recipe: from queued events to a committed transaction.
 //!
-//! 1. Take the oldest events off the queue (they stay queued), then a view: it contains them.
-//! 2. Run the guest on them, in a fresh instance, on a guest thread.
-//! 3. Propose its transaction, which acknowledges the events. Committed: go on. Refused
-//!    because something that it read has changed: again from 1 on a newer view.
-//! 4. A guest that fails backs off, ever longer; its events stay queued. After
-//!    [`BREAKER_FAILURES`] failures in a row the breaker is open: it is tried at the longest
-//!    interval only. A new activation closes it.
+//! 1. Wait for a place: whoever used least is first (`fair` in the sandbox).
+//! 2. Take the oldest events off the queue (they stay queued), then a view: it contains them.
+//! 3. Run the guest on them, in a fresh instance, on a guest thread, in turns with all others.
+//! 4. Propose its transaction, which acknowledges the events. Committed: go on. Refused
+//!    because something that it read has changed: again from 1.
+//! 5. A guest that fails rests, ever longer ([`Health`](super::health::Health)); its events stay
+//!    queued. A new activation ends the rest.
+//! 6. What the host lacked (room in the pool) is no failure of the guest's: it is
+//!    tried again, after a pause that doubles as long as the lack lasts.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_raft::Refusal;
 use innkeeper_runtime::{Runtime, Select2, select2};
-use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, FailureKind, GuestFailure, Invocation, Pace, Unavailable,
-};
+use innkeeper_sandbox::{FailureKind, GuestFailure, Invocation};
 use innkeeper_tree::applied::TicketResult;
-use innkeeper_tree::{Active, Operation, View, World, Zxid};
+use innkeeper_tree::encoding::transaction_len;
+use innkeeper_tree::{Active, Operation, World, Zxid};
 use tokio::sync::Notify;
 
+use super::calls::Calls;
 use super::first::FirstRun;
-use super::rate::Rate;
-use super::report::{BREAKER_FAILURES, Breaker};
+use super::member::Member;
+use super::rate::{ByteRate, Rate};
+use super::report::Breaker;
 use super::{EVENTS_PER_REACTION, Guests, events};
 use crate::tickets::ProposeError;
 
-/// The wait after a first failure; it doubles with each further one.
-const BACKOFF_LEAST: Duration = Duration::from_millis(100);
+/// The pause after the host lacked something for the first time; it doubles with each further
+/// one in a row.
+const LACK_LEAST: Duration = Duration::from_millis(100);
 
-/// The longest wait, and the interval at which an open breaker lets one try pass.
-const BACKOFF_MOST: Duration = Duration::from_secs(30);
+/// The longest such pause.
+const LACK_MOST: Duration = Duration::from_secs(30);
 
 /// The wait before a reaction that the door refused runs again: about as long as the
 /// proposals in flight take to be applied.
 const DOOMED_PAUSE: Duration = Duration::from_micros(500);
 
-/// How a dispatcher's guest is doing.
-struct Health {
-    activation: Zxid,
-    failures: u32,
+/// What a dispatcher remembers from one turn to the next.
+struct Memory<R: Runtime> {
+    name: Arc<str>,
+    bell: Arc<Notify>,
+    /// The binding as it is active; none before its first activation.
+    member: Option<Arc<Member>>,
+    rate: Rate,
+    bytes: ByteRate,
+    calls: Arc<Calls<R>>,
+    /// How often in a row the host lacked something.
+    lacks: u32,
 }
 
 /// What a turn of the loop came to.
@@ -48,49 +59,62 @@ enum Turn {
     Again,
     /// Nothing to do until the bell rings.
     Idle,
-    /// The guest failed; wait.
-    Failed(GuestFailure),
+    /// The guest failed, or could not be invoked; wait.
+    Failed(Arc<Member>, GuestFailure),
     /// The door saw that the transaction was doomed.
     Doomed,
     /// The binding is gone, or the node stops.
     Gone,
 }
 
+/// What a recipe has to do.
+enum Due {
+    /// There are events, and this acts.
+    Now(Active),
+    /// There are none, or it does not act (yet).
+    Nothing,
+    /// There is no such binding (any more).
+    Gone,
+}
+
 impl<R: Runtime> Guests<R> {
     pub(super) async fn dispatch(&self, name: Arc<str>, bell: Arc<Notify>) {
-        let mut health = Health {
-            activation: Zxid(0),
-            failures: 0,
+        let mut memory = Memory {
+            calls: Calls::new(self.clone(), Arc::clone(&name)),
+            name: Arc::clone(&name),
+            bell,
+            member: None,
+            rate: Rate::default(),
+            bytes: ByteRate::default(),
+            lacks: 0,
         };
-        let mut rate = Rate::default();
         loop {
-            match self.turn(&name, &mut health, &mut rate).await {
-                Turn::Again => {}
+            match self.turn(&mut memory).await {
+                Turn::Again => memory.lacks = 0,
                 Turn::Idle => {
-                    if !self.heard(&bell).await {
+                    if !self.heard(&memory.bell).await {
                         return;
                     }
                 }
                 Turn::Doomed => self.shared.runtime.sleep(DOOMED_PAUSE).await,
-                Turn::Failed(failure) => {
-                    self.note_failure(&name, &failure);
-                    self.note_end(&name, health.activation, || FirstRun::Badly {
-                        error: failure.to_string(),
-                    });
-                    health.failures += 1;
-                    let open = health.failures >= BREAKER_FAILURES;
-                    self.shared.reports.breaker(
-                        &name,
-                        if open {
-                            Breaker::Open
-                        } else {
-                            Breaker::BackingOff
-                        },
-                    );
-                    let wait = BACKOFF_LEAST
-                        .saturating_mul(1 << (health.failures - 1).min(16))
-                        .min(BACKOFF_MOST);
-                    self.back_off(&name, &bell, health.activation, wait).await;
+                Turn::Failed(member, failure) => {
+                    self.book_failure(&member, Zxid(0), &failure);
+                    let is_lack = failure.kind == FailureKind::Host;
+                    if !is_lack {
+                        self.note_end(&name, member.activation(), || FirstRun::Badly {
+                            error: failure.to_string(),
+                        });
+                    }
+                    let wait = if is_lack {
+                        memory.lacks = memory.lacks.saturating_add(1);
+                        let doublings = (memory.lacks - 1).min(16);
+                        LACK_LEAST.saturating_mul(1 << doublings).min(LACK_MOST)
+                    } else {
+                        memory.lacks = 0;
+                        let rest = member.rests(self.shared.runtime.now(), Zxid(0));
+                        rest.unwrap_or_default()
+                    };
+                    self.rest(&memory, member.activation(), wait).await;
                 }
                 Turn::Gone => break,
             }
@@ -103,42 +127,37 @@ impl<R: Runtime> Guests<R> {
         }
     }
 
-    async fn turn(&self, name: &Arc<str>, health: &mut Health, rate: &mut Rate) -> Turn {
+    async fn turn(&self, memory: &mut Memory<R>) -> Turn {
         let shared = &self.shared;
+        let name = &memory.name;
         if shared.stopping.is_raised() {
             return Turn::Gone;
         }
-        // Events first, then the view: so the view explains them.
-        let events = events::fitting(shared.reader.queue(name, EVENTS_PER_REACTION));
-        let view = shared.reader.view();
-        let Some(binding) = view.bindings().get(name) else {
-            return Turn::Gone;
+        let active = match self.due(name) {
+            Due::Now(active) => active,
+            Due::Nothing => return Turn::Idle,
+            Due::Gone => return Turn::Gone,
         };
-        let Some(Active {
+        let Active {
             activation,
             definition,
             ..
-        }) = binding.active.clone()
-        else {
-            return Turn::Idle;
+        } = active;
+        let member = match &memory.member {
+            Some(member) if member.activation() == activation => Arc::clone(member),
+            _ => {
+                let member = self.member(name, activation, World::Recipe, None);
+                self.show_breaker(&member, Breaker::Closed);
+                memory.member = Some(Arc::clone(&member));
+                member
+            }
         };
-        if definition.world != World::Recipe {
-            return Turn::Idle;
-        }
-        if events.is_empty() {
-            self.note_idle(name);
-            return Turn::Idle;
-        }
-        shared.first_runs.began(name, activation);
-        if health.activation != activation {
-            *health = Health {
-                activation,
-                failures: 0,
-            };
-            shared.reports.breaker(name, Breaker::Closed);
-        }
-        if let Some(wait) = rate.take(shared.runtime.now(), definition.limits.calls_per_second) {
-            drop(view);
+        let failed = |failure| Turn::Failed(Arc::clone(&member), failure);
+        let limits = definition.limits;
+        let now = shared.runtime.now();
+        let by_bytes = memory.bytes.wait(now);
+        let wait = by_bytes.or_else(|| memory.rate.take(now, limits.calls_per_second));
+        if let Some(wait) = wait {
             shared.runtime.sleep(wait).await;
             return Turn::Again;
         }
@@ -147,9 +166,24 @@ impl<R: Runtime> Guests<R> {
         let Some(module) = self.compiled(definition.module) else {
             return Turn::Idle;
         };
+        // Waiting for a place counts against nobody: what is measured begins behind it.
+        let place = shared.sandbox.place(&member.account, &definition.limits);
+        let place = match select2(place, shared.stopping.wait()).await {
+            Select2::First(Ok(place)) => place,
+            Select2::First(Err(failure)) => return failed(failure),
+            Select2::Second(()) => return Turn::Gone,
+        };
+        // Events first, then the view: so the view explains them.
+        let events = events::fitting(shared.reader.queue(name, EVENTS_PER_REACTION));
+        let view = shared.reader.view();
+        let current = view.bindings().active(name).map(|active| active.activation);
+        if events.is_empty() || current != Some(activation) {
+            return Turn::Again;
+        }
         let now_ms = view.time_ms().max(shared.runtime.wall_ms());
         let invocation = Invocation {
             binding: name.to_string(),
+            place,
             activation,
             definition,
             view,
@@ -161,18 +195,20 @@ impl<R: Runtime> Guests<R> {
         };
         let reacting = shared
             .sandbox
-            .react(&module, invocation, Arc::new(self.clone()));
+            .react(&module, invocation, memory.calls.clone());
         let reaction = match reacting.await {
             Ok(reaction) => reaction,
-            Err(failed) => {
-                shared.reports.log(name, failed.logs);
-                self.blame(failed.assignor_failures);
-                return Turn::Failed(failed.failure);
+            Err(ended) => {
+                shared.reports.log(&member.who, ended.logs);
+                return failed(ended.failure);
             }
         };
-        shared.reports.log(name, reaction.logs);
-        self.blame(reaction.assignor_failures);
+        shared.reports.log(&member.who, reaction.logs);
         let transaction = reaction.transaction;
+        let bytes = transaction_len(&transaction);
+        memory
+            .bytes
+            .spend(shared.runtime.now(), bytes, limits.bytes_per_second);
         let writes = transaction.writes.len();
         let settled = self
             .propose(|ticket| Operation::Transaction {
@@ -182,35 +218,31 @@ impl<R: Runtime> Guests<R> {
             .await;
         match settled.map(|settled| settled.result) {
             Ok(TicketResult::Committed) => {
-                shared.reports.invoked(name, reaction.usage);
                 let fuel = reaction.usage.fuel;
+                self.book_success(&member, reaction.usage);
                 self.note_end(name, activation, || FirstRun::Well { fuel, writes });
-                if health.failures > 0 {
-                    health.failures = 0;
-                    shared.reports.breaker(name, Breaker::Closed);
-                }
                 Turn::Again
             }
             Ok(TicketResult::Conflict(conflict)) => {
                 tracing::debug!(binding = &**name, ?conflict, "the reaction runs again");
-                shared.reports.conflicted(name);
+                shared.reports.conflicted(&member.who);
                 Turn::Again
             }
-            Ok(TicketResult::Rejected(code, message)) => Turn::Failed(GuestFailure::new(
+            Ok(TicketResult::Rejected(code, message)) => failed(GuestFailure::new(
                 FailureKind::BadAnswer,
                 format!("its transaction was rejected ({code}): {message}"),
             )),
-            Ok(other) => Turn::Failed(GuestFailure::new(
+            Ok(other) => failed(GuestFailure::new(
                 FailureKind::Host,
                 format!("its transaction was answered with {other:?}"),
             )),
             Err(ProposeError::Refused(Refusal::Doomed)) => {
-                shared.reports.conflicted(name);
+                shared.reports.conflicted(&member.who);
                 Turn::Doomed
             }
             // It would be refused again and again: what the guest makes is too much.
             Err(ProposeError::Refused(refusal @ Refusal::TooLarge { .. })) => {
-                Turn::Failed(GuestFailure::new(
+                failed(GuestFailure::new(
                     FailureKind::Output,
                     format!("its transaction was refused: {refusal}"),
                 ))
@@ -220,53 +252,44 @@ impl<R: Runtime> Guests<R> {
         }
     }
 
-    /// Failed calls of assignors count against those assignors.
-    fn blame(&self, failures: Vec<(String, GuestFailure)>) {
-        for (assignor, failure) in failures {
-            self.note_failure(&Arc::from(assignor), &failure);
+    /// Is there anything for the recipe to react to?
+    fn due(&self, name: &Arc<str>) -> Due {
+        let reader = &self.shared.reader;
+        let view = reader.view();
+        let Some(binding) = view.bindings().get(name) else {
+            return Due::Gone;
+        };
+        match &binding.active {
+            Some(active) if active.definition.world == World::Recipe => {
+                if reader.queue_len(name) > 0 {
+                    // Told before anything that the reaction does can be seen.
+                    self.shared.first_runs.began(name, active.activation);
+                    return Due::Now(active.clone());
+                }
+                self.note_idle(name);
+                Due::Nothing
+            }
+            _ => Due::Nothing,
         }
     }
 
     /// Waits, unless the binding is activated anew or goes away.
-    async fn back_off(&self, name: &str, bell: &Notify, failed: Zxid, wait: Duration) {
+    async fn rest(&self, memory: &Memory<R>, failed: Zxid, wait: Duration) {
         let until = self.shared.runtime.now() + wait;
         loop {
             let slept = self.shared.runtime.sleep_until(until);
-            match select2(slept, self.heard(bell)).await {
+            match select2(slept, self.heard(&memory.bell)).await {
                 Select2::First(()) | Select2::Second(false) => return,
                 Select2::Second(true) => {}
             }
             let view = self.shared.reader.view();
             let active = view
                 .bindings()
-                .get(name)
+                .get(&memory.name)
                 .and_then(|binding| binding.active.as_ref());
             if active.is_none_or(|active| active.activation != failed) {
                 return;
             }
         }
-    }
-}
-
-impl<R: Runtime> Assignors for Guests<R> {
-    fn pace<'a>(&'a self, name: &'a str, per_second: u64) -> Pace<'a> {
-        Box::pin(self.paced(name, per_second))
-    }
-
-    fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable> {
-        let active = view
-            .bindings()
-            .get(name)
-            .and_then(|binding| binding.active.as_ref())
-            .filter(|active| active.definition.world == World::Assignor)
-            .ok_or(Unavailable::Unknown)?;
-        let module = self.compiled(active.definition.module).ok_or_else(|| {
-            Unavailable::KeptBack(format!("`{name}` is not compiled on this node yet"))
-        })?;
-        Ok(ActiveAssignor {
-            module,
-            definition: Arc::clone(&active.definition),
-            activation: active.activation,
-        })
     }
 }

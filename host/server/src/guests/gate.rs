@@ -4,7 +4,9 @@
 //!    paths cover it is asked.
 //! 2. An authorizer's instances and its cached decisions belong to one `policy_zxid`. When the
 //!    view shows a newer one, both are dropped and made anew.
-//! 3. A verdict is allow if all allow. An authorizer that fails denies, unless its binding
+//! 3. A policy is loaded on a guest thread, once for all who wait for it; a decision is made in
+//!    the task of the connection.
+//! 4. A verdict is allow if all allow. An authorizer that fails denies, unless its binding
 //!    says otherwise.
 //!
 //! Invariant: a decision is never older than the view that the request came with. It may be
@@ -12,39 +14,36 @@
 //!
 //! Bound: [`CACHED_DECISIONS`] decisions per authorizer; then the cache starts anew.
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hashbrown::{Equivalent, HashMap};
-use innkeeper_runtime::{Instant, Runtime};
+use innkeeper_runtime::{Runtime, Select2, select2};
 use innkeeper_sandbox::{
-    AuthorizerSet, Decision, GuestFailure, Loaded, Operation, Sandbox, Undecided,
+    AuthorizerSet, Decision, FailureKind, Loaded, Operation, RunLoad, Sandbox, Undecided,
 };
-use innkeeper_tree::binding::OnFailure;
+use innkeeper_tree::binding::{Definition, OnFailure};
 use innkeeper_tree::{Binding, Identity, Reader, View, World, Zxid};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::Guests;
 use super::first::FirstRun;
-use super::report::{BREAKER_FAILURES, Breaker};
+use super::member::Member;
+use super::report::{Breaker, Who};
 use crate::gate::{Access, Ask, Deciding, Gate};
 
 /// Decisions that are remembered per authorizer binding.
 const CACHED_DECISIONS: usize = 65_536;
 
-/// How long an authorizer is not asked after a first failure; it doubles with each further one.
-const REST_LEAST: Duration = Duration::from_millis(50);
-
-/// The longest such rest.
-const REST_MOST: Duration = Duration::from_secs(10);
+/// How long a request waits that the host could make no instance for, before it asks again.
+const LACK_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct AuthorizerGate {
     sandbox: Sandbox,
     reader: Reader,
     workers: usize,
+    run_load: RunLoad,
     live: RwLock<FxHashMap<Arc<str>, Arc<Live>>>,
 }
 
@@ -52,32 +51,9 @@ pub(super) struct AuthorizerGate {
 struct Live {
     set: AuthorizerSet,
     decisions: Mutex<HashMap<Question, bool, FxBuildHasher>>,
-    /// Failures in a row, and until when it is not asked again because of them.
-    trouble: Mutex<Option<(u32, Instant)>>,
-}
-
-impl Live {
-    /// Is the guest left alone for now? Each failing call may burn a whole budget of fuel on a
-    /// thread that serves clients, so a failing authorizer is asked ever less often.
-    fn is_resting(&self, now: Instant) -> bool {
-        self.trouble.lock().is_some_and(|(_, until)| now < until)
-    }
-
-    /// Notes a failure; says how many in a row.
-    fn failed(&self, now: Instant) -> u32 {
-        let mut trouble = self.trouble.lock();
-        let failures = trouble.map_or(0, |(failures, _)| failures) + 1;
-        let rest = REST_LEAST
-            .saturating_mul(1 << (failures - 1).min(16))
-            .min(REST_MOST);
-        *trouble = Some((failures, now + rest));
-        failures
-    }
-
-    /// Notes a good answer; says whether there was trouble before.
-    fn answered(&self) -> bool {
-        self.trouble.lock().take().is_some()
-    }
+    /// How it fares: the same for all policies of one activation. Each failing call may burn a
+    /// whole budget of fuel, so an authorizer that keeps failing is asked ever less often.
+    member: Arc<Member>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -104,11 +80,17 @@ impl Equivalent<Question> for QuestionRef<'_> {
 }
 
 impl AuthorizerGate {
-    pub(super) fn new(sandbox: Sandbox, reader: Reader, workers: usize) -> AuthorizerGate {
+    pub(super) fn new(
+        sandbox: Sandbox,
+        reader: Reader,
+        workers: usize,
+        run_load: RunLoad,
+    ) -> AuthorizerGate {
         AuthorizerGate {
             sandbox,
             reader,
             workers,
+            run_load,
             live: RwLock::default(),
         }
     }
@@ -128,28 +110,44 @@ impl<R: Runtime> Guests<R> {
             return Ok(Arc::clone(live));
         }
         let active = binding.active.as_ref().ok_or("it is not active")?;
+        self.room_for(binding, active.activation, &active.definition)?;
         let module = self.module(active.definition.module).await?;
-        let made = Arc::new(Live {
-            set: AuthorizerSet::new(
-                &gate.sandbox,
-                binding.name.to_string(),
-                module,
-                Arc::clone(&active.definition),
-                binding.policy_zxid,
-                gate.reader.clone(),
-                gate.workers,
-            ),
-            decisions: Mutex::default(),
-            trouble: Mutex::default(),
-        });
+        let made = |member: Arc<Member>| {
+            Arc::new(Live {
+                set: AuthorizerSet::new(
+                    &gate.sandbox,
+                    binding.name.to_string(),
+                    module,
+                    Arc::clone(&active.definition),
+                    binding.policy_zxid,
+                    gate.reader.clone(),
+                    gate.workers,
+                    Arc::clone(&member.account),
+                    Arc::clone(&gate.run_load),
+                ),
+                decisions: Mutex::default(),
+                member,
+            })
+        };
         let mut all = gate.live.write();
-        let entry = all
-            .entry(Arc::clone(&binding.name))
-            .or_insert_with(|| Arc::clone(&made));
-        if entry.set.policy_zxid() < made.set.policy_zxid() {
-            *entry = made;
+        let known = all.get(&binding.name);
+        if let Some(live) = known
+            && live.set.policy_zxid() >= binding.policy_zxid
+        {
+            return Ok(Arc::clone(live));
         }
-        Ok(Arc::clone(entry))
+        let member = match known {
+            Some(live) if live.member.activation() == active.activation => Arc::clone(&live.member),
+            _ => {
+                let (name, world) = (&binding.name, World::Authorizer);
+                let member = self.member(name, active.activation, world, None);
+                self.show_breaker(&member, Breaker::Closed);
+                member
+            }
+        };
+        let live = made(member);
+        all.insert(Arc::clone(&binding.name), Arc::clone(&live));
+        Ok(live)
     }
 
     /// One authorizer's verdict on one operation.
@@ -159,9 +157,11 @@ impl<R: Runtime> Guests<R> {
             let live = match self.live(&binding).await {
                 Ok(live) => live,
                 Err(error) => {
-                    self.shared
-                        .reports
-                        .failed(&binding.name, self.shared.runtime.wall_ms(), error);
+                    self.shared.reports.failed(
+                        &Who::of(&binding),
+                        self.shared.runtime.wall_ms(),
+                        error,
+                    );
                     return on_failure(&binding);
                 }
             };
@@ -175,22 +175,16 @@ impl<R: Runtime> Guests<R> {
                 return *allowed;
             }
             let runtime = &self.shared.runtime;
-            if live.is_resting(runtime.now()) {
+            let policy = live.set.policy_zxid();
+            if live.member.rests(runtime.now(), policy).is_some() {
                 return on_failure(&binding);
             }
             let per_second = live.set.definition().limits.calls_per_second;
             self.paced(&binding.name, per_second).await;
-            match live
-                .set
-                .decide(worker(), identities, operation, ask.path)
-                .await
-            {
+            match live.set.decide(identities, operation, ask.path).await {
                 Ok(decided) => {
-                    if live.answered() {
-                        self.shared.reports.breaker(&binding.name, Breaker::Closed);
-                    }
-                    self.shared.reports.invoked(&binding.name, decided.usage);
-                    self.shared.reports.log(&binding.name, decided.logs);
+                    self.book_success(&live.member, decided.usage);
+                    self.shared.reports.log(&live.member.who, decided.logs);
                     let allowed = match decided.decision {
                         Decision::Allow => true,
                         Decision::Deny(reason) => {
@@ -225,12 +219,50 @@ impl<R: Runtime> Guests<R> {
                         _ => return true,
                     }
                 }
-                Err(Undecided::Failed(failure)) => {
-                    self.failed(&binding.name, &live, &failure);
-                    return on_failure(&binding);
+                Err(Undecided::Failed {
+                    failure,
+                    logs,
+                    is_booked,
+                }) => {
+                    self.shared.reports.log(&live.member.who, logs);
+                    if !is_booked {
+                        self.book_failure(&live.member, policy, &failure);
+                    }
+                    // What the host lacks is waited for: it is no denial.
+                    if failure.kind != FailureKind::Host || !self.pause().await {
+                        return on_failure(&binding);
+                    }
                 }
             }
         }
+    }
+
+    /// Whether an authorizer that was activated at `activation` has room beside those that are
+    /// older: each has the memory of one instance set apart, so that none waits for another.
+    pub(super) fn room_for(
+        &self,
+        binding: &Binding,
+        activation: Zxid,
+        definition: &Definition,
+    ) -> Result<(), String> {
+        let most = self.shared.sandbox.settings().memory_bytes_per_kind();
+        let view = self.shared.reader.view();
+        let older = view.bindings().iter().filter_map(|other| {
+            let active = other.active.as_ref()?;
+            (other.name != binding.name
+                && active.definition.world == World::Authorizer
+                && active.activation < activation)
+                .then_some(active.definition.limits.memory_bytes)
+        });
+        let sum = older.sum::<u64>() + definition.limits.memory_bytes;
+        if sum > most {
+            return Err(format!(
+                "the authorizers that were active before it and itself may use {sum} bytes of memory \
+                 (limits.memory_bytes), and this node gives them {most}; lower the limits, or start the node with \
+                 more --guest-memory-mib"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -252,31 +284,38 @@ impl<R: Runtime> Guests<R> {
             };
             match live.set.load_first().await {
                 Ok(Loaded { fuel, logs }) => {
-                    shared.reports.log(name, logs);
+                    shared.reports.log(&live.member.who, logs);
                     return self.note_end(name, activation, || FirstRun::Well { fuel, writes: 0 });
                 }
                 Err(Undecided::Stale) => match shared.reader.view().bindings().get(name) {
                     Some(newer) => newest = Arc::clone(newer),
                     None => return,
                 },
-                Err(Undecided::Failed(failure)) => {
-                    self.failed(name, &live, &failure);
-                    return badly(failure.to_string());
+                Err(Undecided::Failed {
+                    failure,
+                    logs,
+                    is_booked,
+                }) => {
+                    shared.reports.log(&live.member.who, logs);
+                    if !is_booked {
+                        let policy = live.set.policy_zxid();
+                        self.book_failure(&live.member, policy, &failure);
+                    }
+                    if failure.kind != FailureKind::Host || !self.pause().await {
+                        return badly(failure.to_string());
+                    }
                 }
             }
         }
     }
 
-    /// Books a failure of an authorizer, which then rests.
-    fn failed(&self, name: &Arc<str>, live: &Live, failure: &GuestFailure) {
-        self.note_failure(name, failure);
-        let open = live.failed(self.shared.runtime.now()) >= BREAKER_FAILURES;
-        let breaker = if open {
-            Breaker::Open
-        } else {
-            Breaker::BackingOff
-        };
-        self.shared.reports.breaker(name, breaker);
+    /// Waits before it is tried again what the host lacked something for; false if the node stops.
+    async fn pause(&self) -> bool {
+        let pause = self.shared.runtime.sleep(LACK_PAUSE);
+        match select2(self.shared.stopping.wait(), pause).await {
+            Select2::First(()) => false,
+            Select2::Second(()) => true,
+        }
     }
 }
 
@@ -313,21 +352,6 @@ fn on_failure(binding: &Binding) -> bool {
         .active
         .as_ref()
         .is_some_and(|active| active.definition.on_failure == OnFailure::Allow)
-}
-
-/// The number of the thread that serves this connection: which of a set's places is its own.
-fn worker() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    WORKER.with(|worker| {
-        let number = worker
-            .get()
-            .unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed));
-        worker.set(Some(number));
-        number
-    })
 }
 
 fn operation(access: Access) -> Operation {

@@ -20,12 +20,15 @@
 
 mod activation;
 mod artifacts;
+mod calls;
 mod compile;
 mod dispatch;
 mod events;
 mod first;
 mod flow;
 mod gate;
+mod health;
+mod member;
 mod modules;
 mod pushes;
 mod rate;
@@ -38,15 +41,15 @@ use std::time::Duration;
 
 use innkeeper_raft::{Door, ModuleStore};
 use innkeeper_runtime::{Role, Runtime, Select2, Signal, select2};
-use innkeeper_sandbox::{GuestFailure, Sandbox};
-use innkeeper_tree::{Digest, Operation, Reader, Ticket, World};
+use innkeeper_sandbox::{RunLoad, Sandbox};
+use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use crate::figures::Figures;
 use crate::gate::Gate;
-use crate::hooks::Hooks;
+use crate::hooks::{Cut, Hooks};
 use crate::settings::CompileSettings;
 use crate::tickets::{ProposeError, Settled, Tickets};
 
@@ -170,6 +173,8 @@ impl<R: Runtime> Guests<R> {
         } = parts;
         let clock = runtime.clone();
         let reports = Reports::new(move || clock.now());
+        let loads = runtime.clone();
+        let run_load: RunLoad = Arc::new(move |load| loads.spawn(Role::Guest, load).detach());
         let push_idle_ms = compile.push_idle_ms;
         Guests {
             shared: Arc::new(Shared {
@@ -181,7 +186,7 @@ impl<R: Runtime> Guests<R> {
                     figures.clone(),
                 ),
                 figures,
-                gate: AuthorizerGate::new(sandbox.clone(), reader.clone(), workers),
+                gate: AuthorizerGate::new(sandbox.clone(), reader.clone(), workers, run_load),
                 runtime,
                 reader,
                 door,
@@ -333,10 +338,12 @@ impl<R: Runtime> Guests<R> {
         &self.shared.reader
     }
 
-    fn note_failure(&self, binding: &Arc<str>, failure: &GuestFailure) {
-        self.shared
-            .reports
-            .failed(binding, self.shared.runtime.wall_ms(), failure.to_string());
+    /// Begins the report of a binding, unless it is that of this very binding already.
+    fn begin_report(&self, name: &Arc<str>) {
+        let znode = path::join(path::BINDINGS, name);
+        if let Some((stat, _)) = self.shared.reader.view().exists(&znode) {
+            self.shared.reports.begin(name, Zxid(stat.czxid as u64));
+        }
     }
 }
 
@@ -356,5 +363,11 @@ impl<R: Runtime> Hooks for Guests<R> {
         self.shared.news.notify_waiters();
         // A dispatcher that backs off has to see that its module was replaced.
         self.queued(bindings);
+    }
+
+    fn cut(&self, cuts: &[Cut]) {
+        for cut in cuts {
+            self.shared.reports.cut(cut);
+        }
     }
 }

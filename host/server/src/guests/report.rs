@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use innkeeper_runtime::Instant;
 use innkeeper_sandbox::{GuestText, LogLevel, LogLine, Usage};
+use innkeeper_tree::queue::MAX_CASCADE_DEPTH;
 use innkeeper_tree::{Binding, Zxid};
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::flow::Flow;
+use super::health::BREAKER_FAILURES;
+use crate::hooks::Cut;
 
 /// Lines of a guest's log that are kept for its status.
 const LOG_LINES_KEPT: usize = 32;
@@ -25,11 +28,8 @@ const LOG_BYTES_PER_SECOND: usize = 64 << 10;
 /// Errors of one binding that reach the node's log in a second; the last stands in its status.
 const ERRORS_PER_SECOND: u32 = 10;
 
-/// Failures in a row after which a binding's breaker opens.
-pub(super) const BREAKER_FAILURES: u32 = 5;
-
 /// Whether a binding is being invoked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Breaker {
     /// Normal.
@@ -68,8 +68,11 @@ pub struct BindingStatus {
     pub conflicts: u64,
     /// Invocations that failed since the node started.
     pub failures: u64,
-    /// Whether it is being invoked.
+    /// Whether it is being invoked; of an assignor, by the recipe that it fares worst with.
     pub breaker: Breaker,
+    /// How often events were kept from it because too long a chain of reactions led to them:
+    /// most likely, recipes answer each other without an end.
+    pub cascades_cut: u64,
     /// The last error, if any since the node started.
     pub last_error: Option<String>,
     /// When, in milliseconds since 1970.
@@ -87,12 +90,40 @@ pub struct BindingStatus {
     pub log: Vec<String>,
 }
 
+/// Whom a report is about. The name alone may be that of a successor.
+#[derive(Clone, Debug)]
+pub(super) struct Who {
+    /// The binding's name.
+    pub(super) name: Arc<str>,
+    /// A zxid at which the binding was there: of its activation, its wish, its events.
+    pub(super) as_of: Zxid,
+}
+
+impl Who {
+    /// The binding as a view shows it.
+    pub(super) fn of(binding: &Binding) -> Who {
+        Who {
+            name: Arc::clone(&binding.name),
+            as_of: binding.wish,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Report {
+    /// The czxid of the binding's znode.
+    created: Zxid,
     invocations: u64,
     conflicts: u64,
     failures: u64,
-    breaker: Breaker,
+    /// By who invokes it (an assignor's callers; otherwise nobody in particular), but for those
+    /// that are closed.
+    breakers: BTreeMap<Option<Arc<str>>, Breaker>,
+    cascades_cut: u64,
+    /// When the log was last told of a cut cascade, in the state's time, and how many it was
+    /// not told of since.
+    cut_told_ms: Option<u64>,
+    cuts_untold: u64,
     last_error: Option<(u64, GuestText)>,
     /// The wish that could not be activated, and why.
     not_activated: Option<(Zxid, GuestText)>,
@@ -105,6 +136,10 @@ struct Report {
 }
 
 impl Report {
+    fn breaker(&self) -> Breaker {
+        self.breakers.values().copied().max().unwrap_or_default()
+    }
+
     /// Keeps an error, and tells the node's log of it, unless that has had enough of them.
     fn error(&mut self, name: &str, now: Instant, now_ms: u64, error: GuestText) {
         let flow = &mut self.error_flow;
@@ -157,7 +192,13 @@ fn to_the_log(name: &str, level: LogLevel, message: &str) {
     }
 }
 
+/// The shortest time between two lines about cut cascades of one binding, in milliseconds.
+const CUTS_PAUSE_MS: u64 = 1_000;
+
 /// The reports of all bindings.
+///
+/// Invariant: what is reported of a binding as of a zxid below the `created` of the report is
+/// dropped: it is about a binding of that name that was deleted.
 pub(super) struct Reports {
     by_name: Mutex<BTreeMap<Arc<str>, Report>>,
     now: Box<dyn Fn() -> Instant + Send + Sync>,
@@ -172,63 +213,118 @@ impl Reports {
         }
     }
 
-    fn with(&self, name: &Arc<str>, change: impl FnOnce(&mut Report)) {
-        change(self.by_name.lock().entry(Arc::clone(name)).or_default());
+    /// Begins the report of a binding whose znode was created at `created`. What was reported of
+    /// an earlier binding of that name goes.
+    pub(super) fn begin(&self, name: &Arc<str>, created: Zxid) {
+        let mut reports = self.by_name.lock();
+        let report = reports.entry(Arc::clone(name)).or_default();
+        if report.created < created {
+            *report = Report {
+                created,
+                ..Report::default()
+            };
+        }
     }
 
-    pub(super) fn invoked(&self, name: &Arc<str>, usage: Usage) {
-        self.with(name, |report| {
+    /// Changes the report, if the binding is still the one that `who` means.
+    fn with(&self, who: &Who, change: impl FnOnce(&mut Report)) {
+        let mut reports = self.by_name.lock();
+        if let Some(report) = reports.get_mut(&who.name)
+            && report.created <= who.as_of
+        {
+            change(report);
+        }
+    }
+
+    pub(super) fn invoked(&self, who: &Who, usage: Usage) {
+        self.with(who, |report| {
             report.invocations += 1;
             report.last_usage = usage;
         });
     }
 
-    pub(super) fn conflicted(&self, name: &Arc<str>) {
-        self.with(name, |report| report.conflicts += 1);
+    pub(super) fn conflicted(&self, who: &Who) {
+        self.with(who, |report| report.conflicts += 1);
     }
 
-    pub(super) fn failed(&self, name: &Arc<str>, now_ms: u64, error: impl Into<GuestText>) {
+    pub(super) fn failed(&self, who: &Who, now_ms: u64, error: impl Into<GuestText>) {
         let (now, error) = ((self.now)(), error.into());
-        self.with(name, |report| {
+        let name = &who.name;
+        self.with(who, |report| {
             report.failures += 1;
             report.error(name, now, now_ms, error);
         });
     }
 
+    /// The host could not invoke it; that is shown, and is no failure of the guest's.
+    pub(super) fn lacked(&self, who: &Who, now_ms: u64, error: impl Into<GuestText>) {
+        let (now, error) = ((self.now)(), error.into());
+        self.with(who, |report| report.error(&who.name, now, now_ms, error));
+    }
+
     pub(super) fn not_activated(
         &self,
-        name: &Arc<str>,
+        who: &Who,
         wish: Zxid,
         now_ms: u64,
         error: impl Into<GuestText>,
     ) {
         let error = error.into();
-        self.with(name, |report| {
+        self.with(who, |report| {
             report.not_activated = Some((wish, error.clone()))
         });
-        self.failed(name, now_ms, error);
+        self.failed(who, now_ms, error);
     }
 
-    pub(super) fn breaker(&self, name: &Arc<str>, breaker: Breaker) {
-        self.with(name, |report| {
-            if breaker == Breaker::Open && report.breaker != Breaker::Open {
+    /// Events were kept from it. The log gets a line a second at most.
+    pub(super) fn cut(&self, cut: &Cut) {
+        let who = Who {
+            name: Arc::clone(&cut.binding),
+            as_of: cut.zxid,
+        };
+        self.with(&who, |report| {
+            report.cascades_cut += 1;
+            let due_ms = report.cut_told_ms.map_or(0, |told| told + CUTS_PAUSE_MS);
+            if cut.time_ms < due_ms {
+                report.cuts_untold += 1;
+                return;
+            }
+            report.cut_told_ms = Some(cut.time_ms);
+            let untold = std::mem::take(&mut report.cuts_untold);
+            tracing::warn!(
+                binding = &*who.name,
+                not_logged = untold,
+                "events were kept from the binding, because they come from a chain of more than \
+                 {MAX_CASCADE_DEPTH} reactions; most likely recipes answer each other without an end: \
+                 look at what each of them watches and writes"
+            );
+        });
+    }
+
+    /// Shows whether it is being invoked, by `caller` if it is an assignor.
+    pub(super) fn breaker(&self, who: &Who, caller: Option<&Arc<str>>, breaker: Breaker) {
+        self.with(who, |report| {
+            if breaker == Breaker::Open && report.breaker() != Breaker::Open {
                 tracing::error!(
-                    binding = &**name,
+                    binding = &*who.name,
                     "the binding failed {BREAKER_FAILURES} times in a row and is hardly invoked any more; \
                      see `innkeeper binding status`, mend its module or its policy, and write the binding again"
                 );
             }
-            report.breaker = breaker;
+            match breaker {
+                Breaker::Closed => report.breakers.remove(&caller.cloned()),
+                open => report.breakers.insert(caller.cloned(), open),
+            };
         });
     }
 
     /// Takes what an invocation logged.
-    pub(super) fn log(&self, name: &Arc<str>, lines: Vec<LogLine>) {
+    pub(super) fn log(&self, who: &Who, lines: Vec<LogLine>) {
         if lines.is_empty() {
             return;
         }
-        let now = (self.now)();
-        self.with(name, |report| {
+        let (now, name) = ((self.now)(), &who.name);
+        self.with(who, |report| {
             for line in lines {
                 report.line(name, now, line);
             }
@@ -263,7 +359,8 @@ impl Reports {
             invocations: report.invocations,
             conflicts: report.conflicts,
             failures: report.failures,
-            breaker: report.breaker,
+            breaker: report.breaker(),
+            cascades_cut: report.cascades_cut,
             last_error: report
                 .last_error
                 .as_ref()
@@ -300,30 +397,99 @@ mod tests {
         Sim::run(1, async |runtime| {
             let clock = runtime.clone();
             let reports = Reports::new(move || clock.now());
-            let name: Arc<str> = Arc::from("noisy");
+            let who = who(1);
+            let name = &who.name;
+            reports.begin(name, Zxid(1));
             let mut logged = lines(150);
             logged[149].dropped_after = 7;
-            reports.log(&name, logged);
+            reports.log(&who, logged);
             for _ in 0..25 {
-                reports.failed(&name, 5, "no");
+                reports.failed(&who, 5, "no");
             }
             let read = || {
                 let reports = reports.by_name.lock();
-                let report = &reports[&name];
+                let report = &reports[name];
                 (report.log_dropped, report.errors_dropped, report.failures)
             };
             assert_eq!(read(), (57, 15, 25));
             // The newest lines are kept in any case.
             {
                 let reports = reports.by_name.lock();
-                let log = &reports[&name].log;
+                let log = &reports[name].log;
                 assert_eq!(log.len(), LOG_LINES_KEPT);
                 assert_eq!(&**log.back().expect("a line"), "line 149");
             }
             runtime.sleep(Duration::from_secs(1)).await;
-            reports.log(&name, lines(100));
-            reports.failed(&name, 6, "no");
+            reports.log(&who, lines(100));
+            reports.failed(&who, 6, "no");
             assert_eq!(read(), (57, 15, 26));
         });
+    }
+
+    fn who(as_of: u64) -> Who {
+        Who {
+            name: "b".into(),
+            as_of: Zxid(as_of),
+        }
+    }
+
+    fn failures_of(reports: &Reports) -> (u64, Breaker) {
+        let reports = reports.by_name.lock();
+        let report = &reports["b"];
+        (report.failures, report.breaker())
+    }
+
+    #[test]
+    fn a_late_failure_of_a_deleted_binding_is_not_booked_on_its_successor() {
+        let reports = Reports::new(Instant::default);
+        let name: Arc<str> = "b".into();
+        reports.begin(&name, Zxid(10));
+        reports.failed(&who(12), 0, "its own");
+        // A new document of the same binding changes nothing.
+        reports.begin(&name, Zxid(10));
+        assert_eq!(failures_of(&reports).0, 1);
+        // Deleted and created again between two looks at it.
+        reports.begin(&name, Zxid(20));
+        assert_eq!(failures_of(&reports), (0, Breaker::Closed));
+        reports.failed(&who(12), 0, "late");
+        reports.invoked(&who(12), Usage::default());
+        reports.breaker(&who(12), None, Breaker::Open);
+        assert_eq!(failures_of(&reports), (0, Breaker::Closed));
+        reports.failed(&who(21), 0, "its own");
+        assert_eq!(failures_of(&reports).0, 1);
+        reports.forget("b");
+        reports.failed(&who(21), 0, "late");
+        assert!(reports.by_name.lock().is_empty());
+    }
+
+    #[test]
+    fn an_assignors_breaker_is_shown_as_its_worst_caller_finds_it() {
+        let reports = Reports::new(Instant::default);
+        let name: Arc<str> = "b".into();
+        let [one, other]: [Arc<str>; 2] = ["one".into(), "other".into()];
+        reports.begin(&name, Zxid(1));
+        reports.breaker(&who(2), Some(&one), Breaker::Open);
+        reports.breaker(&who(2), Some(&other), Breaker::BackingOff);
+        assert_eq!(failures_of(&reports).1, Breaker::Open);
+        reports.breaker(&who(2), Some(&other), Breaker::Closed);
+        assert_eq!(failures_of(&reports).1, Breaker::Open);
+        reports.breaker(&who(2), Some(&one), Breaker::Closed);
+        assert_eq!(failures_of(&reports).1, Breaker::Closed);
+    }
+
+    #[test]
+    fn a_flood_of_cut_cascades_is_a_line_a_second_and_all_are_counted() {
+        let reports = Reports::new(Instant::default);
+        let name: Arc<str> = "b".into();
+        reports.begin(&name, Zxid(1));
+        for time_ms in [5_000, 5_000, 5_999] {
+            reports.cut(&Cut {
+                binding: Arc::clone(&name),
+                zxid: Zxid(3),
+                time_ms,
+            });
+        }
+        let report = &reports.by_name.lock()["b"];
+        assert_eq!((report.cascades_cut, report.cuts_untold), (3, 2));
     }
 }

@@ -117,7 +117,7 @@ pub enum BindingError {
     ConfigTooLong(usize),
     /// No such limit.
     #[error(
-        "`limits` has no `{0}`; its fields are fuel, memory_bytes, queue, transaction_ops, transaction_bytes, output_bytes, host_calls, calls_per_second and time_ms"
+        "`limits` has no `{0}`; its fields are fuel, memory_bytes, queue, transaction_ops, transaction_bytes, output_bytes, host_calls, calls_per_second, time_ms and bytes_per_second"
     )]
     UnknownLimit(String),
     /// The limit means nothing for the world.

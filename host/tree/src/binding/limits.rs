@@ -63,6 +63,9 @@ limits! {
     /// `decide`. What it waits for a place or for an assignor's turn does not count. Passing it
     /// ends the invocation.
     time_ms: 1 ..= 60_000, Recipe 10_000, Assignor 10_000, Authorizer 2_000;
+    /// Bytes per second of the transactions that it proposes, as they are encoded for the log.
+    /// One transaction may be larger: then the next reaction waits as long as it costs.
+    bytes_per_second: 1_024 ..= 1_073_741_824, Recipe 4_194_304;
 }
 
 /// Whatever is within its limits is taken: room for the head of a command is left.

@@ -77,6 +77,7 @@ fn definition(document: &str) -> std::sync::Arc<Definition> {
         host_calls: 3,
         calls_per_second: 4,
         time_ms: 5,
+        bytes_per_second: 6,
     };
     let definition = Definition::parse(document.as_bytes()).unwrap();
     Definition {
@@ -557,7 +558,8 @@ fn a_row_without_the_newest_limit_has_its_default() {
         {
             let default = Limits::of(definition.world).time_ms;
             assert_eq!(definition.limits.time_ms, default, "{name}");
-            std::sync::Arc::make_mut(definition).limits.time_ms = 5;
+            let limits = &mut std::sync::Arc::make_mut(definition).limits;
+            (limits.time_ms, limits.bytes_per_second) = (5, 6);
         }
         let samples = row_samples();
         let (_, sample) = samples.iter().find(|(known, _)| *known == name).unwrap();

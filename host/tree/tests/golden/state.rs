@@ -286,6 +286,9 @@ impl World {
         if !applied.queued.is_empty() {
             out += &format!("  queued for {:?}\n", applied.queued);
         }
+        if !applied.cut.is_empty() {
+            out += &format!("  cut for {:?}\n", applied.cut);
+        }
         if !applied.bindings.is_empty() {
             out += &format!("  bindings {:?}\n", applied.bindings);
         }

@@ -32,7 +32,7 @@ write there can write it. Only `world` and `module` must be there:
   config      any JSON, for the guest
   limits      {"fuel": ..., "memory_bytes": ..., "queue": ..., "transaction_ops": ...,
               "transaction_bytes": ..., "output_bytes": ..., "host_calls": ...,
-              "calls_per_second": ..., "time_ms": ...}
+              "calls_per_second": ..., "time_ms": ..., "bytes_per_second": ...}
   on_failure  authorizer: deny (the default) or allow
 A path is literal segments, * for one segment, a final ** for all below. Example:
   {"world": "recipe", "module": "sha256:...", "watch": ["/groups/**"],
@@ -356,6 +356,15 @@ fn shown(binding: &Value, now_ms: u64) -> String {
         rows.push((
             "last used",
             format!("{} fuel, {memory} of memory", number("last_fuel")),
+        ));
+    }
+    if number("cascades_cut") > 0 {
+        rows.push((
+            "cascades cut",
+            format!(
+                "{}: recipes answer each other without an end",
+                count(number("cascades_cut"), "time")
+            ),
         ));
     }
     if let Some(error) = binding["last_error"].as_str() {

@@ -1,0 +1,56 @@
+//! Who gets a thread, a place in the pool, and memory next: whoever used least.
+//!
+//! 1. Each binding that is invoked has an [`Account`]. It says how far the binding has come in
+//!    virtual time: the fuel that it used, counted from the moment at which it joined. What the
+//!    host does for a guest is charged in fuel, so fuel is all that is counted.
+//! 2. An invocation first takes a [`Place`]: the right to one instance, and the memory that its
+//!    limit allows. Only then does its caller take events and a view, so waiting for a place is
+//!    no part of anything that is measured.
+//! 3. It runs in turns ([`in_turns`]): at most as many invocations run at a time as there are
+//!    guest threads. Each yields after a slice of fuel, is charged for it, and queues again.
+//! 4. Places and turns are [`Shares`]: whoever waits is ordered by the account, the least used
+//!    first.
+//!
+//! Virtual time is that of the invocation which got the last turn. A binding that comes, or comes
+//! back, starts there: it is as good as the least used of those present, and cannot save up a
+//! right to more, but for about a millisecond's worth that makes small reactions quick. So a clock is not needed, an idle hour earns nothing, and who used
+//! much is passed over only as long as others are there.
+//!
+//! What a binding that keeps failing uses counts more with each failure in a row
+//! ([`Account::failed`]), so that it goes last; and those that have not had one good invocation
+//! yet, or fail, may hold half of the places and of the memory at most, so that a binding in good
+//! standing soon finds one whatever they do.
+//!
+//! There is no tokio semaphore here, because it hands its permits out first come, first served.
+
+mod account;
+mod shares;
+mod turns;
+
+pub use account::Account;
+pub(crate) use account::VirtualTime;
+pub(crate) use shares::{Held, Shares, Stock, Want};
+pub(crate) use turns::in_turns;
+
+use std::sync::Arc;
+
+/// The right to one instance, with the memory that its binding's limit allows. Dropping it gives
+/// both to whoever waits.
+#[derive(Debug)]
+pub struct Place {
+    account: Arc<Account>,
+    _held: Held,
+}
+
+impl Place {
+    pub(crate) fn new(account: Arc<Account>, held: Held) -> Place {
+        Place {
+            account,
+            _held: held,
+        }
+    }
+
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+}

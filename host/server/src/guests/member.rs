@@ -1,0 +1,102 @@
+//! A binding under one activation, as those know it who invoke its guest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_runtime::{Instant, Runtime};
+use innkeeper_sandbox::{Account, FailureKind, GuestFailure, Usage};
+use innkeeper_tree::{World, Zxid};
+use parking_lot::Mutex;
+
+use super::Guests;
+use super::health::Health;
+use super::report::{Breaker, Who};
+
+/// What is known of a binding under one activation: a swap or a successor of the same name gets
+/// a new one, so that whatever comes in late is booked on the old one and hurts nobody.
+pub(super) struct Member {
+    /// Whom its reports are about.
+    pub(super) who: Who,
+    /// The recipe that calls it, if it is an assignor: each caller has a health of its own with
+    /// it, since a recipe could make an assignor fail for itself.
+    caller: Option<Arc<str>>,
+    health: Mutex<Health>,
+    /// What it used of what all guests share. An assignor's is not used: whoever calls it pays.
+    pub(super) account: Arc<Account>,
+}
+
+impl Member {
+    /// The activation that it stands for.
+    pub(super) fn activation(&self) -> Zxid {
+        self.who.as_of
+    }
+
+    /// How much longer it is left alone; see [`Health::rests`].
+    pub(super) fn rests(&self, now: Instant, policy: Zxid) -> Option<Duration> {
+        self.health.lock().rests(now, policy)
+    }
+
+    /// Failures in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.health.lock().failures()
+    }
+}
+
+impl<R: Runtime> Guests<R> {
+    /// A binding that was activated at `activation`, as `caller` knows it if it is an assignor.
+    pub(super) fn member(
+        &self,
+        name: &Arc<str>,
+        activation: Zxid,
+        world: World,
+        caller: Option<&Arc<str>>,
+    ) -> Arc<Member> {
+        Arc::new(Member {
+            who: Who {
+                name: Arc::clone(name),
+                as_of: activation,
+            },
+            caller: caller.cloned(),
+            health: Mutex::new(Health::new(world)),
+            account: self.shared.sandbox.account(),
+        })
+    }
+
+    /// Books an invocation that ended well.
+    pub(super) fn book_success(&self, member: &Member, usage: Usage) {
+        self.shared.reports.invoked(&member.who, usage);
+        member.account.succeeded();
+        if member.health.lock().succeeded() {
+            self.show_breaker(member, Breaker::Closed);
+        }
+    }
+
+    /// Books an invocation that did not, with the policy as of `policy`. What the host lacked is
+    /// shown, and counts against nobody.
+    pub(super) fn book_failure(&self, member: &Member, policy: Zxid, failure: &GuestFailure) {
+        let shared = &self.shared;
+        let now_ms = shared.runtime.wall_ms();
+        if failure.kind == FailureKind::Host {
+            shared
+                .reports
+                .lacked(&member.who, now_ms, failure.to_string());
+            return;
+        }
+        shared
+            .reports
+            .failed(&member.who, now_ms, failure.to_string());
+        let (breaker, failures) = {
+            let mut health = member.health.lock();
+            let breaker = health.failed(shared.runtime.now(), policy);
+            (breaker, health.failures())
+        };
+        member.account.failed(failures);
+        self.show_breaker(member, breaker);
+    }
+
+    /// Shows how it is doing; what several callers see of an assignor is shown at its worst.
+    pub(super) fn show_breaker(&self, member: &Member, breaker: Breaker) {
+        let caller = member.caller.as_ref();
+        self.shared.reports.breaker(&member.who, caller, breaker);
+    }
+}
