@@ -481,6 +481,12 @@ fn a_reaction_may_not_hold_its_view_for_ever() {
         let shown = node.http("GET", "/v1/bindings/endless", b"").good();
         if let Some(error) = shown["last_error"].as_str() {
             assert!(error.contains("as long as a view may be held"), "{error}");
+            // What it did until it was cut off is told.
+            assert!(shown["last_fuel"].as_u64() > Some(100_000), "{shown}");
+            assert!(
+                shown["last_memory_bytes"].as_u64() > Some(65_536),
+                "{shown}"
+            );
             return;
         }
         assert!(Instant::now() < deadline, "{shown}");

@@ -199,6 +199,7 @@ impl<R: Runtime> Guests<R> {
         let reaction = match reacting.await {
             Ok(reaction) => reaction,
             Err(ended) => {
+                shared.reports.used(&member.who, ended.usage);
                 shared.reports.log(&member.who, ended.logs);
                 return failed(ended.failure);
             }

@@ -243,6 +243,11 @@ impl Reports {
         });
     }
 
+    /// Shows what an invocation used that did not end well.
+    pub(super) fn used(&self, who: &Who, usage: Usage) {
+        self.with(who, |report| report.last_usage = usage);
+    }
+
     pub(super) fn conflicted(&self, who: &Who) {
         self.with(who, |report| report.conflicts += 1);
     }
