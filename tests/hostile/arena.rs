@@ -335,6 +335,11 @@ impl Arena {
         Ok(())
     }
 
+    /// The status of the case's binding.
+    pub fn status(&self) -> Value {
+        self.node.status(HOSTILE)
+    }
+
     /// The module of the test guest `script`.
     pub fn script(&self) -> &str {
         &self.script

@@ -21,6 +21,7 @@ mod case;
 mod compiling;
 mod cpu;
 mod documents;
+mod failures;
 mod host_work;
 mod logs;
 mod memory;
