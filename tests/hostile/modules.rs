@@ -131,11 +131,6 @@ async fn a_module_gets_nothing_but_what_its_world_offers() {
             import(r#"(import "innkeeper:guest/policy@0.1.0" "get" (func (param i32 i32 i32)))"#),
         )
         .refused(&["policy"]),
-        Case::module(
-            "memory of somebody else's",
-            import(r#"(import "env" "memory" (memory 1))"#),
-        )
-        .refused(&["not valid here"]),
         Case::module("an import of a guest in Rust that no host has", built("test-bad-import"))
             .refused(&["outside"]),
         Case::module(

@@ -96,7 +96,7 @@ async fn a_path_that_is_none_or_not_granted_is_told_so() {
             (r#"{"get":{"path":"/"}}"#.into(), NO),
             (r#"{"scan":{"path":"/"}}"#.into(), NO),
             (r#"{"children":{"path":"/"}}"#.into(), NO),
-            (r#"{"create":{"path":"/"}}"#.into(), "node-exists"),
+            (r#"{"create":{"path":"/"}}"#.into(), NO),
             (r#"{"create":{"path":"/","sequential":true}}"#.into(), NO),
             (r#"{"set":{"path":"/"}}"#.into(), NO),
             (r#"{"delete":{"path":"/"}}"#.into(), NO),
