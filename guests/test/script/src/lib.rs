@@ -2,7 +2,7 @@
 //! each step. So a test says in its binding which tricks are tried.
 //!
 //! Configuration: `{"out": "/hostile/out", "steps": [{"get": {"path": "/a/../b"}}, …]}`, the steps
-//! being those of [`Step`]. In `out` stands a JSON list with one text per step: `ok`, `none`, or
+//! being those of `Step`. In `out` stands a JSON list with one text per step: `ok`, `none`, or
 //! the name of the error.
 
 use innkeeper_recipe::guest::log;

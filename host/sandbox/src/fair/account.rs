@@ -30,7 +30,7 @@ impl VirtualTime {
 ///
 /// Invariants:
 /// - What it used never shrinks, and it is never further behind the virtual time than
-///   [`CREDIT_FUEL`]; in doubtful standing it is not behind at all.
+///   `CREDIT_FUEL`; in doubtful standing it is not behind at all.
 /// - It is in good standing exactly while its last invocation was a good one.
 #[derive(Debug)]
 pub struct Account {
