@@ -111,7 +111,7 @@ fn what_wasi_does_not_give_ends_the_reaction_by_name() {
     assert_eq!(unknown.kind, FailureKind::Trap);
     let named = unknown
         .message
-        .contains("`moon-phase` of wasi:clocks/wall-clock@0.2.7");
+        .contains("`create-tunnel` of wasi:sockets/tcp-create-socket@0.2.7");
     assert!(named, "{unknown}");
 }
 

@@ -69,7 +69,6 @@ wit_bindgen::generate!({
             interface wall-clock {
                 record datetime { seconds: u64, nanoseconds: u32 }
                 now: func() -> datetime;
-                moon-phase: func() -> u32;
             }
         }
         package wasi:filesystem@0.2.7 {
@@ -92,6 +91,7 @@ wit_bindgen::generate!({
             interface tcp-create-socket {
                 use network.{error-code, ip-address-family};
                 use tcp.{tcp-socket};
+                create-tunnel: func() -> u32;
                 create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, error-code>;
             }
         }

@@ -60,7 +60,7 @@ impl Recipe for Wasi {
                 tx.put(&config.out, seen.as_bytes())?;
             }
             Mode::Exit => exit::exit(Err(())),
-            Mode::Unknown => drop(wall_clock::moon_phase()),
+            Mode::Unknown => drop(tcp_create_socket::create_tunnel()),
             Mode::Flood => {
                 let out = stdout::get_stdout();
                 while out.write(&[b'x'; 1_000]).is_ok() {}
