@@ -107,12 +107,12 @@ fn what_wasi_does_not_give_ends_the_reaction_by_name() {
     assert_eq!(exit.kind, FailureKind::Trap);
     assert!(exit.message.contains("exited with failure"), "{exit}");
 
-    let unknown = failure("unknown").expect("the guest is built");
-    assert_eq!(unknown.kind, FailureKind::Trap);
-    let named = unknown
+    let fetch = failure("fetch").expect("the guest is built");
+    assert_eq!(fetch.kind, FailureKind::Trap);
+    let named = fetch
         .message
-        .contains("`create-tunnel` of wasi:sockets/tcp-create-socket@0.2.7");
-    assert!(named, "{unknown}");
+        .contains("`[constructor]fields` of wasi:http/types@0.2.7");
+    assert!(named, "{fetch}");
 }
 
 #[test]

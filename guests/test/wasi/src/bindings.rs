@@ -1,5 +1,5 @@
 //! What this guest imports of WASI: excerpts, of a release that is neither the first nor the
-//! newest of 0.2, with one function that no release has.
+//! newest of 0.2.
 #![allow(missing_docs, unsafe_code, clippy::all)]
 
 wit_bindgen::generate!({
@@ -15,6 +15,7 @@ wit_bindgen::generate!({
             import wasi:clocks/monotonic-clock@0.2.7;
             import wasi:clocks/wall-clock@0.2.7;
             import wasi:filesystem/preopens@0.2.7;
+            import wasi:http/types@0.2.7;
             import wasi:random/random@0.2.7;
             import wasi:random/insecure-seed@0.2.7;
             import wasi:sockets/tcp-create-socket@0.2.7;
@@ -78,6 +79,9 @@ wit_bindgen::generate!({
                 get-directories: func() -> list<tuple<descriptor, string>>;
             }
         }
+        package wasi:http@0.2.7 {
+            interface types { resource fields { constructor(); } }
+        }
         package wasi:random@0.2.7 {
             interface random {
                 get-random-bytes: func(len: u64) -> list<u8>;
@@ -91,7 +95,6 @@ wit_bindgen::generate!({
             interface tcp-create-socket {
                 use network.{error-code, ip-address-family};
                 use tcp.{tcp-socket};
-                create-tunnel: func() -> u32;
                 create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, error-code>;
             }
         }

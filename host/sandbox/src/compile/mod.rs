@@ -20,6 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
+use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -155,19 +156,32 @@ pub fn compile_from(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<
 
 fn encode(core: &[u8]) -> Result<Vec<u8>, ModuleError> {
     guarded(|| {
-        wit_component::ComponentEncoder::default()
-            .validate(true)
-            .module(core)
-            // Left out again where the module imports nothing of WASI 0.1.
-            .and_then(|encoder| {
-                encoder.adapter(
-                    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-                    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-                )
-            })
-            .and_then(|encoder| encoder.encode())
+        let mut encoder = wit_component::ComponentEncoder::default();
+        encoder.validate(true).module(core)?;
+        // Where it is not needed it would still have a word in what the imports look like.
+        if imports_wasi_0_1(core) {
+            encoder.adapter(
+                WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+                WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+            )?;
+        }
+        encoder.encode()
     })?
     .map_err(|error| ModuleError::NotEncodable(GuestText::new(format_args!("{error:#}"))))
+}
+
+fn imports_wasi_0_1(core: &[u8]) -> bool {
+    let imports = |payload| match payload {
+        Payload::ImportSection(imports) => Some(imports),
+        _ => None,
+    };
+    Parser::new(0)
+        .parse_all(core)
+        .filter_map(|payload| payload.ok().and_then(imports))
+        .flat_map(|imports| imports.into_imports())
+        .any(|import| {
+            import.is_ok_and(|import| import.module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)
+        })
 }
 
 /// Runs the toolchain on bytes that a stranger made: a panic in it is that file's fault.
