@@ -7,7 +7,8 @@
 #
 # It builds into target/broken, so that no broken binary is ever left where others look for the
 # real one. Only our own crates see the flag, through a compiler wrapper of a name of its own per
-# guard: dependencies are built once for all of them.
+# guard: dependencies are built once for all of them, which takes --workspace, since another selection
+# of packages has other features and builds wasmtime anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,19 +39,18 @@ case ${1:-} in
     exit 2
     ;;
 all)
-    server=(-p innkeeper-server)
     failed=0
-    (run log-sync -p innkeeper-raft --test power) || failed=1
-    (run command-bound -p innkeeper-raft --test bounds every_kind_straddles_the_bound) || failed=1
-    (run checkpoint-limit -p innkeeper-raft --test snapshot) || failed=1
-    (run ack-in-transaction "${server[@]}" --test exactly_once) || failed=1
-    (run activation-check "${server[@]}" --test swaps) || failed=1
-    (run policy-check "${server[@]}" --test flips) || failed=1
-    (run watch-lock "${server[@]}" --test watches) || failed=1
-    (run host-work-fuel -p innkeeper-sandbox --test host_work) || failed=1
-    (run host-work-deadline -p innkeeper-sandbox --test host_work) || failed=1
-    (run compile-limits "${server[@]}" --test compile) || failed=1
-    (run fair-order -p innkeeper-sandbox --lib fair) || failed=1
+    (run log-sync --workspace --test power) || failed=1
+    (run command-bound --workspace --test bounds every_kind_straddles_the_bound) || failed=1
+    (run checkpoint-limit --workspace --test snapshot) || failed=1
+    (run ack-in-transaction --workspace --test exactly_once) || failed=1
+    (run activation-check --workspace --test swaps) || failed=1
+    (run policy-check --workspace --test flips) || failed=1
+    (run watch-lock --workspace --test watches) || failed=1
+    (run host-work-fuel --workspace --test host_work) || failed=1
+    (run host-work-deadline --workspace --test host_work) || failed=1
+    (run compile-limits --workspace --test compile) || failed=1
+    (run fair-order --workspace --lib fair) || failed=1
     exit "$failed"
     ;;
 *)
