@@ -112,11 +112,18 @@ fn compiled_code_that_is_damaged_or_not_ours_alone_is_compiled_anew() {
     let elsewhere = folder.path().join("elsewhere");
     std::fs::write(&elsewhere, &whole).unwrap();
     let middle = whole.len() / 2;
+    let mut rotten = whole.clone();
+    rotten[middle] ^= 1;
+    // The node counts a compilation before it has kept what came of it.
+    let kept = || {
+        let file_is_ours = std::fs::symlink_metadata(&file)
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o777 == 0o600);
+        file_is_ours
+            && std::fs::read(&file).is_ok_and(|found| found.len() == whole.len() && found != rotten)
+    };
     let spoils: [(&str, &dyn Fn()); 5] = [
         ("a changed byte", &|| {
-            let mut rotten = whole.clone();
-            rotten[middle] ^= 1;
-            std::fs::write(&file, rotten).unwrap();
+            std::fs::write(&file, &rotten).unwrap()
         }),
         ("a torn file", &|| {
             std::fs::write(&file, &whole[..middle]).unwrap()
@@ -138,6 +145,8 @@ fn compiled_code_that_is_damaged_or_not_ours_alone_is_compiled_anew() {
         node.kill_and_restart();
         compiled(&node);
         assert_eq!(figure(&node, "modules_loaded"), 0, "{what}");
+        // In a folder that is not ours alone the file stands as it was.
+        eventually("the code is kept", kept);
     }
     // In a folder that is not ours alone nothing is written, either; made ours, it is used again.
     let of_all = file.parent().unwrap();
