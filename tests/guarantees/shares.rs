@@ -66,6 +66,36 @@ fn bind_tally(node: &NodeProcess, name: &str, module: &str, watch: &str, counter
     node.bind(name, &document.to_string());
 }
 
+/// What it wrote in one transaction is a quarter of an hour's worth: the next document of that name
+/// has not written it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_swap_does_not_wait_for_what_the_old_module_wrote() {
+    let (Some(script), Some(tally)) = (guest("test-script"), guest("test-tally")) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    let (script, tally) = (node.push(&script), node.push(&tally));
+    let client = node.client().await;
+    client.create("/in", b"", &persistent()).await.unwrap();
+    let document = json!({
+        "world": "recipe", "module": script, "watch": ["/in/*"], "write": ["/much", "/out"],
+        "config": {"out": "/out", "steps": [{"create": {"path": "/much", "bytes": 1_000_000}}]},
+        "limits": {"bytes_per_second": 1_024},
+    });
+    node.bind("writer", &document.to_string());
+    eventually("the large transaction", async || {
+        client.get_data("/much").await.ok()
+    })
+    .await;
+    client.create("/in/a", b"", &persistent()).await.unwrap();
+    bind_tally(&node, "writer", &tally, "/in/b", "/count");
+    eventually("the new module's resync", async || {
+        (number(&client, "/count-resyncs").await == Some(1)).then_some(())
+    })
+    .await;
+}
+
 /// The authorizer traps in `load`, and its policy moves with every write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_moves_with_every_write_closes_no_breaker() {

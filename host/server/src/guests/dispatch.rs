@@ -149,6 +149,8 @@ impl<R: Runtime> Guests<R> {
                 let member = self.member(name, activation, World::Recipe, None);
                 self.show_breaker(&member, Breaker::Closed);
                 memory.member = Some(Arc::clone(&member));
+                // What an older activation wrote is not the new one's to wait for.
+                memory.bytes = ByteRate::default();
                 member
             }
         };
@@ -158,7 +160,7 @@ impl<R: Runtime> Guests<R> {
         let by_bytes = memory.bytes.wait(now);
         let wait = by_bytes.or_else(|| memory.rate.take(now, limits.calls_per_second));
         if let Some(wait) = wait {
-            shared.runtime.sleep(wait).await;
+            self.rest(memory, activation, wait).await;
             return Turn::Again;
         }
         // It is fetched by a task of its own (`activation`), which tells why it cannot be had, and
