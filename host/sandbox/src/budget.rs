@@ -174,22 +174,28 @@ impl Budget {
     /// for a guest than the guest's own limit. The sum over one invocation is bounded as well.
     pub(crate) fn charge_result(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.usage.input_bytes += bytes as u64;
+        self.check_result(bytes)?;
         self.result_bytes += bytes as u64;
-        if self.result_bytes > self.limits.memory_bytes {
-            return Err(LimitPassed::raise(
-                FailureKind::Memory,
-                format!(
-                    "it asked for more in one call than fits into its {} bytes of memory (limits.memory_bytes)",
-                    self.limits.memory_bytes
-                ),
-            ));
-        }
         let most = self.limits.memory_bytes.saturating_mul(READS_PER_MEMORY);
         if self.usage.input_bytes > most {
             return Err(LimitPassed::raise(
                 FailureKind::HostCalls,
                 format!(
                     "it read more than {most} bytes ({READS_PER_MEMORY} times limits.memory_bytes)"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the result of this call could be so many bytes longer; charges nothing.
+    pub(crate) fn check_result(&self, bytes: usize) -> wasmtime::Result<()> {
+        if self.result_bytes.saturating_add(bytes as u64) > self.limits.memory_bytes {
+            return Err(LimitPassed::raise(
+                FailureKind::Memory,
+                format!(
+                    "it asked for more in one call than fits into its {} bytes of memory (limits.memory_bytes)",
+                    self.limits.memory_bytes
                 ),
             ));
         }

@@ -152,6 +152,13 @@ async fn scan_all<T: Reads>(
     loop {
         match store.data_mut().overlay()?.step(&mut scan) {
             Step::Found(path, seen) => {
+                // Its children are listed next: what they will cost at least must be there before.
+                let children = usize::try_from(seen.stat.num_children).unwrap_or(0);
+                afford(store, CALL, (CHILD + ZNODE) * children as u64)?;
+                store
+                    .data_mut()
+                    .budget()
+                    .check_result(ZNODE_BYTES * children)?;
                 work(store, CALL, ZNODE).await?;
                 found.push(znode(store, CALL, path, seen).await?);
             }

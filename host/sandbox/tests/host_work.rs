@@ -100,7 +100,10 @@ fn a_result_that_does_not_fit_into_memory_is_not_put_together() {
         assert_eq!(failure.kind, FailureKind::Memory, "{mode}: {failure}");
         assert!(failure.message.contains("in one call"), "{failure}");
         let looked_at = world.tree.reader().children_looked_at() - before;
-        assert!(looked_at <= 70_000, "{mode}: {looked_at}");
+        assert_eq!(
+            looked_at, 0,
+            "{mode}: refused before its children are listed"
+        );
         assert!(failed.usage.input_bytes < 3 << 20, "{:?}", failed.usage);
     }
 }

@@ -121,8 +121,10 @@ fn wasi_is_held_to_the_limits_of_the_binding() {
         return;
     };
     assert_eq!(flood.kind, FailureKind::Output, "{flood}");
-    let greedy = failure("greedy").expect("the guest is built");
-    // Charged before a byte of them is made.
-    assert_eq!(greedy.kind, FailureKind::Fuel, "{greedy}");
-    assert!(greedy.message.contains("random/random"), "{greedy}");
+    for mode in ["greedy", "greediest"] {
+        let greedy = failure(mode).expect("the guest is built");
+        // Charged before a byte of them is made.
+        assert_eq!(greedy.kind, FailureKind::Fuel, "{greedy}");
+        assert!(greedy.message.contains("random/random"), "{greedy}");
+    }
 }

@@ -35,6 +35,8 @@ enum Mode {
     Flood,
     /// Asks for more random bytes than there are at once.
     Greedy,
+    /// Asks for as many as can be asked for.
+    Greediest,
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -67,6 +69,7 @@ impl Recipe for Wasi {
                 while out.write(&[b'x'; 1_000]).is_ok() {}
             }
             Mode::Greedy => drop(random::get_random_bytes(1 << 40)),
+            Mode::Greediest => drop(random::get_random_bytes(u64::MAX)),
         }
         Ok(())
     }

@@ -95,7 +95,7 @@ pub(super) fn define<T: WasiState>(at: &mut Place<'_, '_, T>) -> wasmtime::Resul
 
         ("random/random", "get-random-bytes")
         | ("random/insecure", "get-insecure-random-bytes") => at.costing(
-            |(count,)| (0, bytes(RANDOM_FACTOR * *count as usize)),
+            |(count,)| (0, bytes(RANDOM_FACTOR.saturating_mul(*count as usize))),
             random_bytes,
         ),
         ("random/random", "get-random-u64") | ("random/insecure", "get-insecure-random-u64") => {
