@@ -74,32 +74,16 @@ impl<R: Runtime> Guests<R> {
             self.shared.gate.forget(name);
             return;
         };
-        let authorizers = view
-            .bindings()
-            .iter()
-            .filter(|other| other.name != binding.name && runs(other, World::Authorizer));
-        let others = authorizers.count();
-        let is_one_too_many =
-            binding.wished.world == World::Authorizer && others >= AUTHORIZERS_MAX;
         drop(view);
         self.fetch_missing(&binding);
         if !runs(&binding, World::Authorizer) {
             self.shared.gate.forget(name);
         }
-        let room = match binding.wished.world {
-            World::Authorizer => self.room_for(&binding, Zxid(u64::MAX), &binding.wished),
-            World::Recipe | World::Assignor => Ok(()),
-        };
-        if binding.is_pending() && is_one_too_many {
-            let error = format!(
-                "{AUTHORIZERS_MAX} authorizers are active, which is as many as a node takes; delete one of them"
-            );
+        if !binding.is_pending() {
+            // What it wishes for acts.
+        } else if let Err(error) = self.may_act(&binding) {
             self.not_activated(name, binding.wish, error);
-        } else if binding.is_pending()
-            && let Err(error) = room
-        {
-            self.not_activated(name, binding.wish, error);
-        } else if binding.is_pending() && self.compiled(binding.wished.module).is_some() {
+        } else if self.compiled(binding.wished.module).is_some() {
             // Void means that the wish moved on: apply told of the newer one as well.
             let proposed = self
                 .propose(|ticket| Operation::Activate {
@@ -117,6 +101,25 @@ impl<R: Runtime> Guests<R> {
         if binding.wished.world == World::Recipe || runs(&binding, World::Recipe) {
             self.ensure_dispatcher(name);
         }
+    }
+
+    /// Whether there is room for what the binding wishes for: one authorizer more. The error is a
+    /// sentence.
+    fn may_act(&self, binding: &Binding) -> Result<(), String> {
+        if binding.wished.world != World::Authorizer {
+            return Ok(());
+        }
+        let view = self.shared.reader.view();
+        let authorizers = view
+            .bindings()
+            .iter()
+            .filter(|other| other.name != binding.name && runs(other, World::Authorizer));
+        if authorizers.count() >= AUTHORIZERS_MAX {
+            return Err(format!(
+                "{AUTHORIZERS_MAX} authorizers are active, which is as many as a node takes; delete one of them"
+            ));
+        }
+        self.room_for(binding, Zxid(u64::MAX), &binding.wished)
     }
 
     /// Begins to fetch what the binding names and what is not loaded, and stops fetching what it

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_raft::{Door, ModuleStore};
-use innkeeper_runtime::{Role, Runtime, Select2, Signal, select2};
+use innkeeper_runtime::{Role, Runtime, Select2, Select3, Signal, select2, select3};
 use innkeeper_sandbox::{RunLoad, Sandbox};
 use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
 use parking_lot::Mutex;
@@ -75,11 +75,7 @@ pub const EVENTS_PER_REACTION: usize = 1_024;
 /// each client worker of the node and each of them.
 pub const AUTHORIZERS_MAX: usize = 32;
 
-/// How long a node that lacks an authorizer waits before it looks again: loading one takes a few
-/// of these.
-const AUTHORIZER_PAUSE: Duration = Duration::from_millis(5);
-
-/// How long it waits before it says so in the log.
+/// How long a node that lacks an authorizer waits before it says so in the log.
 const AUTHORIZER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The guests' side of one node; cheap to clone.
@@ -229,10 +225,14 @@ impl<R: Runtime> Guests<R> {
     pub async fn wait_for_authorizers(&self) {
         let begun = self.shared.runtime.now();
         let mut told = false;
-        while let Some((name, module)) = self.missing_authorizer() {
-            let is_fetched = self.is_fetched(&name, module);
+        loop {
+            // Heard from here on, so that nothing is missed between the look and the wait.
+            let news = self.news();
+            let Some((name, module)) = self.missing_authorizer() else {
+                return;
+            };
             if !told && self.shared.runtime.now() - begun >= AUTHORIZER_PATIENCE {
-                if is_fetched {
+                if self.is_fetched(&name, module) {
                     tracing::warn!(
                         "no client is served yet, because the authorizer `{name}` is active and its module is still \
                          being compiled; see `innkeeper binding status {name}`"
@@ -246,8 +246,8 @@ impl<R: Runtime> Guests<R> {
                 }
                 told = true;
             }
-            let look_again = self.shared.runtime.sleep(AUTHORIZER_PAUSE);
-            if let Select2::First(()) = select2(self.shared.stopping.wait(), look_again).await {
+            let patience = self.shared.runtime.sleep(AUTHORIZER_PATIENCE);
+            if let Select3::First(()) = select3(self.shared.stopping.wait(), news, patience).await {
                 return;
             }
         }
@@ -312,7 +312,10 @@ impl<R: Runtime> Guests<R> {
         let view = self.shared.reader.view();
         view.bindings()
             .iter()
-            .filter_map(|binding| self.status(&binding.name))
+            .map(|binding| {
+                let waiting = self.shared.reader.queue_len(&binding.name);
+                self.shared.reports.status(binding, waiting)
+            })
             .collect()
     }
 
