@@ -170,11 +170,7 @@ fn checksum(head: &[u8], code: &[u8]) -> [u8; 32] {
 
 /// The fingerprint in hexadecimal digits.
 pub(crate) fn fingerprint(engine: &Engine) -> String {
-    let mut digits = String::with_capacity(64);
-    for byte in fingerprint_bytes(engine) {
-        digits.push_str(&format!("{byte:02x}"));
-    }
-    digits
+    Digest(fingerprint_bytes(engine)).hex()
 }
 
 /// A digest of all that wasmtime says must be equal for code to be exchanged between engines.

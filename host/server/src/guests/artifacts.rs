@@ -73,18 +73,21 @@ impl<R: Runtime> Artifacts<R> {
                     let bytes = disk.open(&path, Open::Read).and_then(|file| file.len());
                     known.push_back((digest, bytes.unwrap_or_default()));
                 }
-                None => disk.remove(&path)?,
+                // What cannot be removed is in nobody's way.
+                None => {
+                    if let Err(error) = disk.remove(&path) {
+                        tracing::warn!(
+                            "{path} is no compiled module of this node's and stays: {error}; remove it"
+                        );
+                    }
+                }
             }
         }
         Ok(())
     }
 
     fn name_of(&self, digest: Digest) -> String {
-        let mut name = String::with_capacity(64 + self.ending.len());
-        for byte in digest.0 {
-            name.push_str(&format!("{byte:02x}"));
-        }
-        name + &self.ending
+        digest.hex() + &self.ending
     }
 
     /// Which component a file of this engine is about.
