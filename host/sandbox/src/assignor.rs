@@ -140,9 +140,7 @@ impl Sandbox {
             // A pure function has no time, and its randomness is the same at each call.
             wasi: Wasi::new(0, Seed::of("assignor").and(definition.config.as_bytes())),
         };
-        let mut store = self
-            .store(state, limits, |state| &mut state.budget)
-            .map_err(Unassigned::Failed)?;
+        let mut store = self.store(state, limits).map_err(Unassigned::Failed)?;
         let deadline = Arc::clone(store.data().budget.deadline());
         let assigning = async {
             let guest = pre

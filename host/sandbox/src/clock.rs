@@ -192,7 +192,7 @@ pub(crate) async fn until<T>(
     poll_fn(|context| {
         deadline.resume();
         let polled = call.as_mut().poll(context);
-        let passed = deadline.passed();
+        let passed = polled.is_pending().then(|| deadline.passed()).flatten();
         deadline.pause();
         match (polled, passed) {
             (Poll::Ready(value), _) => Poll::Ready(Ok(value)),

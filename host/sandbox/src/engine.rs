@@ -22,6 +22,7 @@ use crate::compile::Compiler;
 use crate::failure::{FailureKind, GuestFailure, ModuleError};
 use crate::fair::{Account, Held, Place, Shares, Stock, VirtualTime, Want, in_turns};
 use crate::link;
+use crate::meter::Metered;
 use crate::recipe::RecipeState;
 use crate::settings::Settings;
 use crate::text::GuestText;
@@ -256,14 +257,13 @@ impl Sandbox {
     }
 
     /// A store with its limits and fuel set.
-    pub(crate) fn store<T: Send + 'static>(
+    pub(crate) fn store<T: Metered>(
         &self,
         state: T,
         limits: &Limits,
-        budget: fn(&mut T) -> &mut Budget,
     ) -> Result<Store<T>, GuestFailure> {
         let mut store = Store::new(&self.shared.engine, state);
-        store.limiter(move |state| budget(state));
+        store.limiter(|state| state.budget());
         // What one host call may lift from the guest's memory; the meter bounds their sum.
         store.set_hostcall_fuel(limits.output_bytes as usize);
         self.refuel(&mut store, limits.fuel)?;
@@ -275,9 +275,7 @@ impl Sandbox {
         store
             .set_fuel(fuel)
             .and_then(|()| store.fuel_async_yield_interval(Some(self.shared.settings.yield_fuel)))
-            .map_err(|error| {
-                GuestFailure::new(FailureKind::Host, GuestText::new(format_args!("{error:#}")))
-            })
+            .map_err(host)
     }
 }
 

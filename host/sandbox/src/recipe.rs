@@ -126,9 +126,7 @@ impl Sandbox {
             account: Arc::clone(place.account()),
             assignors,
         };
-        let mut store = self
-            .store(state, &limits, |state| &mut state.budget)
-            .map_err(bare)?;
+        let mut store = self.store(state, &limits).map_err(bare)?;
         let told: Vec<wit::Event> = events.iter().map(tell).collect();
         let deadline = Arc::clone(store.data().budget.deadline());
         let reacting = async {

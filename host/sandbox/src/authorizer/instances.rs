@@ -41,9 +41,12 @@ impl Shared {
     fn load_if_needed(self: &Arc<Self>) {
         let further = {
             let mut state = self.state.lock();
+            // Looked at first: while a load runs, everyone who asks comes here.
+            if state.is_loading || state.instances >= state.instances_max {
+                return;
+            }
             state.waiting.retain(|waiter| !waiter.is_closed());
-            let is_full = state.instances >= state.instances_max;
-            if state.waiting.is_empty() || state.is_loading || is_full {
+            if state.waiting.is_empty() {
                 return;
             }
             let further = match state.instances {
@@ -108,10 +111,7 @@ impl Shared {
                 0,
             )),
         };
-        let mut store = self
-            .sandbox
-            .store(state, limits, |state| &mut state.budget)
-            .map_err(failed)?;
+        let mut store = self.sandbox.store(state, limits).map_err(failed)?;
         let deadline = Arc::clone(store.data().budget.deadline());
         let loading = async {
             let guest = pre

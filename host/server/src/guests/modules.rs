@@ -154,7 +154,7 @@ impl<R: Runtime> Guests<R> {
             match shared.sandbox.load(digest, &artifact) {
                 Ok(module) => {
                     shared.figures.modules_loaded.add(1);
-                    Ok(Some(this.keep(module)))
+                    Ok(Some(this.keep(module, &this.named())))
                 }
                 Err(ArtifactError::NotLinked(error)) => Err(CompileError::from(error).into()),
                 Err(error) => {
@@ -187,7 +187,7 @@ impl<R: Runtime> Guests<R> {
             })?;
             let named = this.named();
             shared.artifacts.put(digest, &artifact, |other| named.contains(other));
-            Ok(this.keep(module))
+            Ok(this.keep(module, &named))
         })
         .await
     }
@@ -224,8 +224,7 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// Keeps a freshly loaded module and lets go of those that no binding names.
-    fn keep(&self, module: Module) -> Arc<Module> {
-        let named = self.named();
+    fn keep(&self, module: Module, named: &FxHashSet<Digest>) -> Arc<Module> {
         let mut compiled = self.shared.modules.compiled.lock();
         compiled.retain(|digest, _| named.contains(digest));
         let digest = module.digest();
