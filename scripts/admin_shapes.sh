@@ -59,7 +59,6 @@ admin.enableServer=false
 metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider
 metricsProvider.httpHost=127.0.0.1
 metricsProvider.httpPort=$metrics
-metricsProvider.exportJvmInfo=false
 CFG
 # Ready is what says that it serves, or listens where it says nothing; asked for at most 30 s.
 python3 - "$plain" "$prometheus" -- "$admin" "$metrics" <<'PY' || fail "ZooKeeper did not start within 30 s: $(tail -n 5 "$folder"/*/log)"

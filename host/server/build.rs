@@ -2,6 +2,8 @@
 //! `INNKEEPER_GUEST_MODULES` names. Without the variable there are none, and nothing fails:
 //! `cargo check` and `cargo test` work on a machine that cannot compile to WebAssembly.
 //!
+//! It also says when this was built, in seconds since 1970: `SOURCE_DATE_EPOCH`, or the clock.
+//!
 //! The modules are copied into `OUT_DIR` first, so that the binary does not depend on where
 //! they were.
 
@@ -11,13 +13,18 @@
 use std::error::Error;
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs};
 
 /// The variable that names the folder.
 const VARIABLE: &str = "INNKEEPER_GUEST_MODULES";
 
+/// When the sources count as built, for builds that repeat bit by bit.
+const BUILT_AT: &str = "SOURCE_DATE_EPOCH";
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    say_when()?;
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut source = String::from("static GUESTS: &[Guest] = &[\n");
@@ -34,6 +41,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     source.push_str("];\n");
     fs::write(out.join("guests.rs"), source)?;
+    Ok(())
+}
+
+/// Sets `INNKEEPER_BUILT_AT_S` for the compiler.
+fn say_when() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed={BUILT_AT}");
+    // Whatever is compiled anew has a new date.
+    println!("cargo::rerun-if-changed=src");
+    let said = env::var(BUILT_AT).ok().filter(|said| !said.is_empty());
+    let at_s: u64 = match said {
+        Some(said) => said
+            .parse()
+            .map_err(|_| format!("{BUILT_AT}={said} is no number of seconds: correct it"))?,
+        None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+    };
+    println!("cargo::rustc-env=INNKEEPER_BUILT_AT_S={at_s}");
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! `/metrics`: the figures in Prometheus's text format, version 0.0.4.
 //!
 //! The names and kinds are those of ZooKeeper's PrometheusMetricsProvider, so that dashboards
-//! made for it go on working: counters without `_total`, summaries with quantiles, and the label
-//! `key` where there is one figure per top-level znode.
+//! made for it go on working: its counters without `_total`, summaries with quantiles, and the
+//! label `key` where there is one figure per top-level znode. What is not ZooKeeper's follows
+//! Prometheus's own rules: counters end in `_total`, and the process is described by the names
+//! that client libraries use. (test: `every_answer_has_the_shape_of_zookeepers`)
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -17,7 +19,7 @@ use innkeeper_runtime::Runtime;
 
 use crate::core::Core;
 use crate::figures::render::{labels, samples};
-use crate::figures::{Row, rows};
+use crate::figures::{Provider, Row, rows};
 use crate::settings::VERSION;
 
 /// What the text is.
@@ -26,18 +28,18 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The one route of the port for metrics.
 pub(crate) fn router<R: Runtime>(core: Arc<Core<R>>) -> Router {
     Router::new()
-        .route("/metrics", get(serve::<R>))
+        .route("/metrics", get(serve::<R>).post(serve::<R>))
         .fallback(|| async { (StatusCode::NOT_FOUND, "the metrics are at /metrics\n") })
         .with_state(core)
 }
 
-/// `GET /metrics`, or only some: `?name[]=a&name[]=b`, as in ZooKeeper.
+/// `GET /metrics`, or POST, or only some: `?name[]=a&name[]=b`, as in ZooKeeper.
 pub(crate) async fn serve<R: Runtime>(
     State(core): State<Arc<Core<R>>>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let wanted = wanted(query.as_deref().unwrap_or_default());
-    let mut rows = rows(&core);
+    let mut rows = rows(&core, Provider::Prometheus);
     if !wanted.is_empty() {
         rows.retain(|row| wanted.contains(row.name));
     }

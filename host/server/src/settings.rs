@@ -130,6 +130,9 @@ pub fn default_guest_memory_bytes() -> u64 {
 pub struct NodeSettings {
     /// The node's number, 1 to 255: the top byte of the session ids that it hands out.
     pub node_id: u8,
+    /// Whether the configuration makes this node a member of an ensemble: only then do ZooKeeper's
+    /// words tell its number, and 0 otherwise.
+    pub ensemble_member: bool,
     /// The data folder.
     pub data: PathBuf,
     /// Where ZooKeeper's clients connect; port 0 picks one.
@@ -335,6 +338,14 @@ pub struct RequestThrottleSettings {
 }
 
 impl NodeSettings {
+    /// The server's number as ZooKeeper's `conf` tells it: 0 where it is no member of an ensemble.
+    pub(crate) fn server_id(&self) -> u64 {
+        match self.ensemble_member {
+            true => self.node_id.into(),
+            false => 0,
+        }
+    }
+
     /// How this node replicates: by the defaults, but for its number, and for how long a command
     /// may be: 16 MiB, or `jute.maxbuffer` and what a command adds to a request, whichever is more.
     pub fn replication(&self) -> innkeeper_raft::Settings {
@@ -353,6 +364,7 @@ impl NodeSettings {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             node_id: 1,
+            ensemble_member: false,
             data: data.into(),
             listen: any,
             plain_clients: true,

@@ -166,6 +166,64 @@ fn other_methods_and_other_places_are_told_apart() {
     );
 }
 
+/// What HAProxy asks of a server's health without being told more, among others; on both ports,
+/// and beside what a real 3.9.5 answers there, which has TRACE besides.
+#[test]
+fn options_are_answered_everywhere_and_a_refused_method_names_others() {
+    let (server, at) = start(|settings| settings.metrics = Some(any()));
+    let own = server.node.as_ref().unwrap().core().bound.metrics.unwrap();
+    for (at, path, allow) in [
+        (at, "/", "GET, HEAD, OPTIONS"),
+        (at, "*", "GET, HEAD, OPTIONS"),
+        (at, "/nowhere", "GET, HEAD, OPTIONS"),
+        (at, "/commands", "GET, HEAD, POST, OPTIONS"),
+        (at, "/commands/ruok", "GET, HEAD, POST, OPTIONS"),
+        (at, "/commands/nosuch", "GET, HEAD, POST, OPTIONS"),
+        (at, "/metrics", "GET, HEAD, POST, OPTIONS"),
+        (at, "/v1/status", "GET, HEAD, OPTIONS"),
+        // Nothing is asked for with it, so nobody has to be anybody.
+        (
+            at,
+            "/v1/bindings/a",
+            "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+        ),
+        (
+            at,
+            "/v1/znodes?path=/",
+            "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+        ),
+        (own, "/", "GET, HEAD, OPTIONS"),
+        (own, "/metrics", "GET, HEAD, POST, OPTIONS"),
+    ] {
+        let answer = http(at, "OPTIONS", path, "");
+        assert_eq!(
+            (answer.status, answer.allow.as_str(), answer.body.as_str()),
+            (200, allow, ""),
+            "{path}"
+        );
+    }
+    for (method, path, allow) in [
+        ("PUT", "/commands/ruok", "GET, HEAD, POST, OPTIONS"),
+        ("TRACE", "/commands/ruok", "GET, HEAD, POST, OPTIONS"),
+        ("SPELL", "/commands/ruok", "GET, HEAD, POST, OPTIONS"),
+        ("POST", "/commands/ruok", "GET, HEAD, OPTIONS"),
+        ("PATCH", "/v1/status", "GET, HEAD, OPTIONS"),
+        ("SPELL", "/metrics", "GET, HEAD, POST, OPTIONS"),
+    ] {
+        let answer = http(at, method, path, "");
+        assert_eq!(
+            (answer.status, answer.allow.as_str()),
+            (405, allow),
+            "{method} {path}"
+        );
+    }
+    let head = http(own, "HEAD", "/metrics", "");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert_eq!(http(own, "POST", "/metrics", "").status, 200);
+    // What may be asked is said where it may be asked.
+    assert_eq!(http_get(at, "/commands/ruok").allow, "");
+}
+
 #[test]
 fn metrics_are_prometheuss_and_true() {
     let (server, at) = start(|settings| settings.metrics = Some(any()));

@@ -397,5 +397,16 @@ fn every_answer_has_the_shape_of_zookeepers() {
             let _ = writeln!(wrong, "{section}: in another order: {found:#?}");
         }
     }
+    // What ZooKeeper does not have goes by Prometheus's rules.
+    for line in &shapes["metrics"] {
+        let mut words = line.split(' ');
+        let (name, kind) = (words.next().unwrap(), words.next().unwrap());
+        if !expected["metrics"].contains(line) && name != "content" {
+            let is_total = name.ends_with("_total");
+            if is_total != (kind == "counter") {
+                let _ = writeln!(wrong, "metrics: {name} is a {kind}");
+            }
+        }
+    }
     assert!(wrong.is_empty(), "{wrong}");
 }

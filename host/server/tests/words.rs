@@ -71,6 +71,57 @@ fn the_whitelist_is_zookeepers() {
     assert!(word(read_only.addr, "stat").contains("whitelist"));
 }
 
+/// What github.com/go-zookeeper/zk asks of the first lines of `srvr`, and Go's `time.Parse` of
+/// the date in them: `01/02/2006 15:04 MST`. Older exporters ask the same.
+#[test]
+fn the_go_clients_parser_takes_srvr() {
+    let server = open();
+    for asked in ["srvr", "stat"] {
+        let text = word(server.addr, asked);
+        let first = text.lines().next().unwrap();
+        let rest = first.strip_prefix("Zookeeper version: ").expect(first);
+        let (version, date) = rest.split_once(", built on ").expect(first);
+        let is_version = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        assert!(version.chars().all(is_version), "{first}");
+        let pattern = "dd/dd/dddd dd:dd GMT";
+        let digits = date.replace(|c: char| c.is_ascii_digit(), "d");
+        assert_eq!(digits, pattern, "{first}");
+        let number = |at: std::ops::Range<usize>| date[at].parse::<u32>().unwrap();
+        assert!((1..=12).contains(&number(0..2)), "{first}");
+        assert!((1..=31).contains(&number(3..5)), "{first}");
+        assert!(number(6..10) >= 2025, "{first}");
+        assert!(number(11..13) < 24 && number(14..16) < 60, "{first}");
+    }
+    let text = word(server.addr, "srvr");
+    let after: Vec<_> = text.lines().skip(1).collect();
+    for (line, begins) in after.iter().zip([
+        "Latency min/avg/max: ",
+        "Received: ",
+        "Sent: ",
+        "Connections: ",
+        "Outstanding: ",
+        "Zxid: 0x",
+        "Mode: standalone",
+        "Node count: ",
+    ]) {
+        assert!(line.starts_with(begins), "{text}");
+    }
+}
+
+/// As `conf` of a real ZooKeeper: a server alone has no number, whatever its `myid` says.
+#[test]
+fn conf_tells_a_number_only_of_an_ensembles_member() {
+    for (member, said) in [(false, "serverId=0"), (true, "serverId=7")] {
+        let server = Running::start_with(|settings| {
+            settings.words = FourLetterWord::ALL.to_vec();
+            settings.node_id = 7;
+            settings.ensemble_member = member;
+        });
+        let conf = word(server.addr, "conf");
+        assert!(conf.lines().any(|line| line == said), "{conf}");
+    }
+}
+
 #[test]
 fn the_trace_mask_is_kept_and_may_come_in_pieces() {
     let server = open();

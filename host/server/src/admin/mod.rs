@@ -22,6 +22,7 @@ mod bindings;
 mod commands;
 mod input;
 mod json;
+mod methods;
 mod modules;
 mod problem;
 mod routes;

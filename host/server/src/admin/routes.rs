@@ -78,7 +78,7 @@ async fn metrics<R: Runtime>(State(admin): State<Arc<Admin<R>>>, query: RawQuery
 pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
     let open = Router::new()
         .route("/", get(|| async { INDEX }))
-        .route("/metrics", get(metrics::<R>))
+        .route("/metrics", get(metrics::<R>).post(metrics::<R>))
         .route("/v1/status", get(status::status::<R>))
         .route("/v1/modules", get(modules::list::<R>))
         .route("/v1/bindings", get(bindings::list::<R>))

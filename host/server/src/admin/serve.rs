@@ -10,6 +10,7 @@
 //!
 //! One request per connection costs a `curl` nothing and leaves nobody to sit idle in a place.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use innkeeper_runtime::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
+
+use super::methods;
 
 /// The longest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -143,7 +146,12 @@ async fn connection<R: Runtime>(
             pace.begun.raise();
             request.extensions_mut().insert(pace.clone());
             request.extensions_mut().insert(peer);
-            router.clone().oneshot(request)
+            let method = request.method().clone();
+            let answered = router.clone().oneshot(request);
+            async move {
+                let Ok(response) = answered.await;
+                Ok::<_, Infallible>(methods::complete(&method, response))
+            }
         })
     };
     let answered = http1::Builder::new()

@@ -32,6 +32,7 @@ use crate::settings::VERSION;
 
 pub(crate) use gauges::without_tls;
 pub(crate) use namespaces::{Namespace, Namespaces, top};
+use process::build_date;
 pub(crate) use process::{Process, calendar};
 pub use recorded::{Counter, Figures};
 pub(crate) use row::{Row, json_number};
@@ -39,12 +40,15 @@ pub(crate) use sizes::{folders, sizes};
 pub(crate) use traffic::Totals;
 
 /// The version as `srvr`, `mntr` and others print it: ZooKeeper's version first, which is what
-/// parsers look for, then who this really is.
+/// parsers look for and which says who this really is, then when it was built.
+///
+/// ZooKeeper has printed that date in two ways: since 3.6 as `2026-02-11 20:18 UTC`, before as
+/// `02/11/2026 20:18 GMT`. The parsers that look at it at all, among them the Go client's, take
+/// the earlier one alone. (test: `the_go_clients_parser_takes_srvr`)
 pub(crate) fn version() -> String {
-    format!(
-        "{VERSION}, built on innkeeper {}",
-        env!("CARGO_PKG_VERSION")
-    )
+    // The build script writes nothing but a number.
+    let built_at_s = env!("INNKEEPER_BUILT_AT_S").parse().unwrap_or(0);
+    format!("{VERSION}, built on {}", build_date(built_at_s))
 }
 
 /// Whether the node serves, and whom.
@@ -82,14 +86,36 @@ pub(crate) fn uptime_ms<R: Runtime>(core: &Core<R>) -> u64 {
     u64::try_from((core.runtime.now() - core.started).as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Which provider of metrics is spoken for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Provider {
+    /// ZooKeeper's own: each key is a name and a number.
+    Default,
+    /// Prometheus's, which shows the process besides, and samples with labels.
+    Prometheus,
+}
+
+impl Provider {
+    /// The one that `mntr` and `/commands/monitor` speak for.
+    pub(crate) fn configured<R: Runtime>(core: &Core<R>) -> Self {
+        match core.settings.metrics {
+            Some(_) => Provider::Prometheus,
+            None => Provider::Default,
+        }
+    }
+}
+
 /// All figures as they are now, gauges first.
-pub(crate) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
+pub(crate) fn rows<R: Runtime>(core: &Core<R>, provider: Provider) -> Vec<Row> {
     let totals = core.figures.traffic.totals();
     let raft = core.replica().ok().map(|replica| replica.figures());
     let mut rows = gauges::rows(core, &totals);
     rows.extend(counters::rows(core, &totals, raft.as_deref()));
     rows.extend(summaries::rows(core, &totals, raft.as_deref()));
     rows.extend(own::rows(core));
+    if provider == Provider::Prometheus {
+        rows.extend(process::rows());
+    }
     rows
 }
 

@@ -82,12 +82,12 @@ pub(super) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
                 status.log.bytes,
             ),
             Row::counter(
-                "innkeeper_syncs",
+                "innkeeper_syncs_total",
                 "Syncs of files and folders since the process started.",
                 status.syncs,
             ),
             Row::counter(
-                "innkeeper_slow_syncs",
+                "innkeeper_slow_syncs_total",
                 "Batches of the log that took more than a second to sync.",
                 figures.slow_syncs(),
             ),
@@ -100,12 +100,12 @@ pub(super) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
             view.modules().len(),
         ),
         Row::counter(
-            "innkeeper_modules_compiled",
+            "innkeeper_modules_compiled_total",
             "Compiling processes that were started.",
             core.figures.modules_compiled.get(),
         ),
         Row::counter(
-            "innkeeper_modules_loaded",
+            "innkeeper_modules_loaded_total",
             "Modules that were loaded from what was compiled before.",
             core.figures.modules_loaded.get(),
         ),
@@ -149,32 +149,32 @@ fn of_bindings(bindings: &[BindingStatus]) -> [Row; 9] {
             gauges(|binding| usize::from(binding.breaker == Breaker::Open)),
         ),
         row(
-            "innkeeper_binding_invocations",
+            "innkeeper_binding_invocations_total",
             "Invocations of the guest that ended well.",
             counters(|binding| binding.invocations),
         ),
         row(
-            "innkeeper_binding_conflicts",
+            "innkeeper_binding_conflicts_total",
             "Transactions that ran again because something they had read had changed.",
             counters(|binding| binding.conflicts),
         ),
         row(
-            "innkeeper_binding_failures",
+            "innkeeper_binding_failures_total",
             "Invocations of the guest that failed.",
             counters(|binding| binding.failures),
         ),
         row(
-            "innkeeper_binding_log_dropped",
+            "innkeeper_binding_log_dropped_total",
             "Messages of the guest that the node's log does not have, because there were too many.",
             counters(|binding| binding.log_dropped),
         ),
         row(
-            "innkeeper_binding_errors_dropped",
+            "innkeeper_binding_errors_dropped_total",
             "Errors of the binding that the node's log does not have, because there were too many.",
             counters(|binding| binding.errors_dropped),
         ),
         row(
-            "innkeeper_binding_cascades_cut",
+            "innkeeper_binding_cascades_cut_total",
             "Times that events were kept from the binding because too long a chain of reactions led to them.",
             counters(|binding| binding.cascades_cut),
         ),

@@ -5,6 +5,7 @@
 //! lists samples, labels included. Here the same, by whether `/metrics` has a port of its own,
 //! which is what choosing that provider means.
 
+use super::Provider;
 use super::row::{Detail, Distribution, Number, Row, Value};
 
 /// The quantiles that the Prometheus provider shows.
@@ -34,6 +35,7 @@ pub(crate) fn samples(value: &Value) -> Vec<Sample> {
     match value {
         Value::Gauge(number) => vec![plain(Vec::new(), number.as_f64())],
         Value::Counter(count) => vec![plain(Vec::new(), *count as f64)],
+        Value::Seconds(seconds) => vec![plain(Vec::new(), *seconds)],
         Value::Summary(distribution) => of_distribution(distribution, None),
         Value::Gauges(label, all) => all
             .iter()
@@ -99,11 +101,11 @@ pub(crate) fn labels(labels: &[(&'static str, String)]) -> String {
     format!("{{{}}}", all.join(","))
 }
 
-/// Names and values. `as_samples` lists them as the Prometheus provider does.
-pub(crate) fn lines(rows: &[Row], as_samples: bool) -> Vec<(String, Number)> {
+/// Names and values, as that provider lists them.
+pub(crate) fn lines(rows: &[Row], provider: Provider) -> Vec<(String, Number)> {
     let mut lines = Vec::new();
     for row in rows {
-        if as_samples {
+        if provider == Provider::Prometheus {
             lines.extend(samples(&row.value).into_iter().map(|sample| {
                 let labels = labels(&sample.labels);
                 let name = format!("{}{}{labels}", row.name, sample.suffix);
@@ -121,6 +123,7 @@ fn spread(row: &Row, lines: &mut Vec<(String, Number)>) {
     match &row.value {
         Value::Gauge(number) => lines.push((row.name.to_owned(), *number)),
         Value::Counter(count) => lines.push((row.name.to_owned(), (*count).into())),
+        Value::Seconds(seconds) => lines.push((row.name.to_owned(), Number::Float(*seconds))),
         Value::Gauges(_, all) => {
             lines.extend(all.iter().map(|(key, number)| (keyed(key), *number)));
         }
@@ -172,8 +175,8 @@ mod tests {
         }
     }
 
-    fn shown(rows: &[Row], as_samples: bool) -> Vec<String> {
-        lines(rows, as_samples)
+    fn shown(rows: &[Row], provider: Provider) -> Vec<String> {
+        lines(rows, provider)
             .into_iter()
             .map(|(name, number)| format!("{name} {number}"))
             .collect()
@@ -191,7 +194,7 @@ mod tests {
         };
         let rows = [row(Value::Summary(distribution(Detail::Basic)))];
         assert_eq!(
-            shown(&rows, false),
+            shown(&rows, Provider::Default),
             [
                 "avg_thing 1.5",
                 "min_thing 1",
@@ -200,7 +203,7 @@ mod tests {
                 "sum_thing 6"
             ]
         );
-        let found = shown(&rows, true);
+        let found = shown(&rows, Provider::Prometheus);
         assert!(
             found[0].starts_with("thing{quantile=\"0.5\"} "),
             "{found:?}"
@@ -209,7 +212,7 @@ mod tests {
         let of_key = vec![("a\"b".to_owned(), distribution(Detail::Advanced))];
         let rows = [row(Value::Summaries("key", of_key))];
         assert_eq!(
-            shown(&rows, false)[4..],
+            shown(&rows, Provider::Default)[4..],
             [
                 "sum_a\"b_thing 6",
                 "p50_a\"b_thing 1",
@@ -218,7 +221,7 @@ mod tests {
                 "p999_a\"b_thing 3"
             ]
         );
-        let found = shown(&rows, true);
+        let found = shown(&rows, Provider::Prometheus);
         assert_eq!(found.len(), 5);
         assert!(
             found[0].starts_with("thing{key=\"a\\\"b\",quantile=\"0.5\"} "),
@@ -239,7 +242,7 @@ mod tests {
             row(Value::Gauge(Number::Int(-1))),
         ];
         assert_eq!(
-            shown(&rows, true),
+            shown(&rows, Provider::Prometheus),
             [
                 "thing{quantile=\"0.5\"} NaN",
                 "thing_count 0.0",
@@ -247,7 +250,7 @@ mod tests {
                 "thing -1.0"
             ]
         );
-        assert_eq!(shown(&rows, false)[0], "avg_thing 0.0");
-        assert_eq!(shown(&rows, false)[1], "min_thing 0");
+        assert_eq!(shown(&rows, Provider::Default)[0], "avg_thing 0.0");
+        assert_eq!(shown(&rows, Provider::Default)[1], "min_thing 0");
     }
 }

@@ -96,6 +96,8 @@ pub(crate) enum Value {
     Gauge(Number),
     /// What was since the last reset.
     Counter(u64),
+    /// The same in seconds.
+    Seconds(f64),
     Summary(Distribution),
     /// One gauge for each of something, whose kind is the label.
     Gauges(&'static str, Vec<(String, Number)>),
@@ -109,7 +111,7 @@ impl Value {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Value::Gauge(_) | Value::Gauges(..) => "gauge",
-            Value::Counter(_) | Value::Counters(..) => "counter",
+            Value::Counter(_) | Value::Seconds(_) | Value::Counters(..) => "counter",
             Value::Summary(_) | Value::Summaries(..) => "summary",
         }
     }

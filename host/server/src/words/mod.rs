@@ -19,7 +19,7 @@ use innkeeper_runtime::Runtime;
 
 use crate::core::Core;
 use crate::figures::render::{lines, rounded};
-use crate::figures::{self, Serves, sizes, version};
+use crate::figures::{self, Provider, Serves, sizes, version};
 
 pub(crate) use reports::{by_session, environment, ephemerals};
 
@@ -144,7 +144,8 @@ fn srvr<R: Runtime>(core: &Core<R>, serves: Serves, with_clients: bool) -> Strin
 fn mntr<R: Runtime>(core: &Core<R>, serves: Serves) -> String {
     let state = serves.state();
     let mut text = format!("zk_version\t{}\nzk_server_state\t{state}\n", version());
-    for (name, value) in lines(&figures::rows(core), core.settings.metrics.is_some()) {
+    let provider = Provider::configured(core);
+    for (name, value) in lines(&figures::rows(core, provider), provider) {
         let _ = writeln!(text, "zk_{name}\t{value}");
     }
     text
@@ -166,7 +167,7 @@ async fn conf<R: Runtime>(core: &Core<R>) -> String {
         sizes.log_bytes,
         settings.tick_time_ms,
         settings.max_client_connections,
-        settings.node_id,
+        settings.server_id(),
     )
 }
 

@@ -31,6 +31,8 @@ pub fn word(addr: SocketAddr, word: &str) -> String {
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
+    /// The methods of `Allow`, as they stand there; empty if it is missing.
+    pub allow: String,
     pub body: String,
 }
 
@@ -50,13 +52,17 @@ pub fn http(addr: SocketAddr, method: &str, path: &str, header: &str) -> Answer 
         .unwrap_or_else(|| panic!("no answer: {all}"));
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap();
-    let content_type = lines
-        .filter_map(|line| line.split_once(": "))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-        .map(|(_, value)| value.to_ascii_lowercase());
+    let headers: Vec<_> = lines.filter_map(|line| line.split_once(": ")).collect();
+    let header = |wanted: &str| {
+        let found = headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map_or("", |(_, value)| value)
+    };
     Answer {
         status: status.parse().unwrap(),
-        content_type: content_type.unwrap_or_default(),
+        content_type: header("content-type").to_ascii_lowercase(),
+        allow: header("allow").to_owned(),
         body: body.to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Answer, stats};
 use crate::core::Core;
 use crate::figures::render::lines;
-use crate::figures::{self, Serves, json_number, rows, sizes, uptime_ms, version};
+use crate::figures::{self, Provider, Serves, json_number, rows, sizes, uptime_ms, version};
 use crate::words;
 
 type Fields = Vec<(String, Value)>;
@@ -113,7 +113,7 @@ fn configuration<R: Runtime>(core: &Core<R>) -> Fields {
         field("max_client_cnxns", settings.max_client_connections),
         field("min_session_timeout", min_timeout_ms),
         field("max_session_timeout", max_timeout_ms),
-        field("server_id", settings.node_id),
+        field("server_id", settings.server_id()),
         field("client_port_listen_backlog", -1),
     ]
 }
@@ -169,7 +169,8 @@ fn monitor<R: Runtime>(core: &Core<R>) -> Fields {
         field("version", version()),
         field("server_state", Serves::now(core).state()),
     ];
-    let all = lines(&rows(core), core.settings.metrics.is_some()).into_iter();
+    let provider = Provider::configured(core);
+    let all = lines(&rows(core, provider), provider).into_iter();
     fields.extend(all.map(|(name, number)| (name, json_number(number))));
     fields
 }

@@ -146,7 +146,7 @@ pub(super) fn find<'a>(command_url: &str, path: &'a str) -> Option<&'a str> {
 pub(super) async fn serve<R: Runtime>(core: &Arc<Core<R>>, name: &str, asked: &Asked) -> Response {
     let is_get = asked.method == Method::GET || asked.method == Method::HEAD;
     if !is_get && asked.method != Method::POST {
-        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        return not_allowed(StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD,POST");
     }
     if name.is_empty() {
         return links(&core.settings.admin_command_url).into_response();
@@ -156,14 +156,31 @@ pub(super) async fn serve<R: Runtime>(core: &Arc<Core<R>>, name: &str, asked: &A
         return Answer::failed(name, StatusCode::OK, error).into_response();
     };
     if matches!(primary, "snapshot" | "restore") {
-        return guarded(core, name, primary, is_get, asked).into_response();
+        let allowed = if primary == "restore" {
+            "POST"
+        } else {
+            "GET,HEAD"
+        };
+        let answer = guarded(core, name, primary, is_get, asked);
+        return match answer.status {
+            StatusCode::METHOD_NOT_ALLOWED => not_allowed(answer, allowed),
+            _ => answer.into_response(),
+        };
     }
     if !is_get {
         let error = "this command is asked with GET";
-        return Answer::failed(primary, StatusCode::METHOD_NOT_ALLOWED, error).into_response();
+        return not_allowed(
+            Answer::failed(primary, StatusCode::METHOD_NOT_ALLOWED, error),
+            "GET,HEAD",
+        );
     }
     let answer = answers::answer(core, primary, asked.uri.query().unwrap_or_default()).await;
     answer.into_response()
+}
+
+/// A refusal of the method, with those that would do.
+fn not_allowed(refusal: impl IntoResponse, allowed: &'static str) -> Response {
+    ([(header::ALLOW, allowed)], refusal).into_response()
 }
 
 /// The commands that need all permissions on `/`.

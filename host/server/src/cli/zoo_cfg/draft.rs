@@ -220,6 +220,7 @@ impl Draft {
         self.ensemble.check()?;
         let number = ensemble::my_id(data_dir)?;
         let distributed = self.ensemble.is_distributed();
+        self.settings.ensemble_member = distributed;
         let range = 1..=if self.settings.extended_types_enabled {
             254
         } else {
