@@ -277,6 +277,12 @@ impl<R: Runtime> Node<R> {
                 tls.keep_fresh(&fresh.runtime, fresh.stopping.clone()).await;
             }
         }));
+        let daily = core.clone();
+        tasks.push(runtime.spawn(Role::Client, async move {
+            if let Some(tls) = &daily.tls {
+                tls.warn_daily(&daily.runtime, daily.stopping.clone()).await;
+            }
+        }));
         tasks.push(runtime.spawn(Role::Client, expire(core.clone())));
         tasks.push(runtime.spawn(Role::Client, quorum::watch(core.clone())));
         tasks.push(runtime.spawn(Role::Client, sweeper::run(core.clone())));

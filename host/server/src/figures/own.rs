@@ -94,6 +94,21 @@ pub(super) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
         ]);
     }
     rows.extend([
+        Row::counter(
+            "innkeeper_http_wrong_passwords_total",
+            "Wrong names or passwords over HTTP.",
+            core.figures.http_attempts_wrong.get(),
+        ),
+        Row::counter(
+            "innkeeper_http_deferred_passwords_total",
+            "Requests over HTTP whose password was not looked at, because too many wrong ones had come from their address.",
+            core.figures.http_attempts_deferred.get(),
+        ),
+        Row::counter(
+            "innkeeper_http_evicted_connections_total",
+            "Idle or slow connections of HTTP and of the admin socket that were closed to make room.",
+            core.figures.http_evicted.get(),
+        ),
         Row::gauge(
             "innkeeper_modules",
             "Modules that bindings may name.",
@@ -111,6 +126,13 @@ pub(super) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
         ),
         Row::gauge("innkeeper_bindings", "Bindings.", view.bindings().len()),
     ]);
+    if let Some(tls) = &core.tls {
+        rows.push(Row::gauge(
+            "innkeeper_tls_certificate_expiry_seconds",
+            "When the first of the node's own certificates ends, in seconds since 1970.",
+            Number::Int(tls.validity().until_s),
+        ));
+    }
     let bindings = core
         .figures
         .bindings

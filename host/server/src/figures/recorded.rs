@@ -1,7 +1,7 @@
 //! What the parts of the node count as they work.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use innkeeper_proto::EventType;
 use innkeeper_raft::measure::Summary;
@@ -59,6 +59,14 @@ pub struct Figures {
     pub large_requests_rejected: Counter,
     /// Credentials that did not hold.
     pub auth_failed: Counter,
+    /// Wrong names or passwords over HTTP.
+    pub http_attempts_wrong: Counter,
+    /// Requests over HTTP whose password was not looked at, because too many wrong ones had come
+    /// from their address.
+    pub http_attempts_deferred: Counter,
+    /// Connections of HTTP and of the admin socket that were closed before they were answered, to
+    /// make room for others.
+    pub http_evicted: Arc<Counter>,
     /// TLS handshakes that failed.
     pub tls_handshakes_failed: Counter,
     /// TLS connections turned away because too many handshakes were under way.

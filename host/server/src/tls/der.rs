@@ -2,6 +2,8 @@
 
 /// SEQUENCE.
 pub(crate) const SEQUENCE: u8 = 0x30;
+/// INTEGER.
+pub(crate) const INTEGER: u8 = 0x02;
 /// OCTET STRING.
 pub(crate) const OCTET_STRING: u8 = 0x04;
 /// BIT STRING.

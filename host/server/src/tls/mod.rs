@@ -10,41 +10,50 @@
 //!    the certificate's subject is an identity of the scheme `x509`.
 //! 4. With `client.certReload` the files are looked at every few seconds; changed stores serve
 //!    the handshakes that follow, and stores that cannot be read change nothing.
+//! 5. What the cryptography cannot do is refused by name, here and whenever the stores are read
+//!    again ([`kinds`]); a certificate of the node's own that ends soon is told of ([`expiry`]).
 
 mod der;
+mod expiry;
 mod jks;
+mod kinds;
 pub(crate) mod name;
 mod open;
 mod path;
+mod sealed;
 mod settings;
 mod store;
 mod stream;
+mod suites;
 mod trust;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use innkeeper_runtime::{Runtime, Select2, Signal, select2};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::server::{
     ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert,
 };
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::time_provider::TimeProvider;
-use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, version};
 
+pub(crate) use expiry::Validity;
 pub(crate) use open::{Port, Refused, open};
 pub use settings::{ClientAuth, StoreSettings, TlsSettings};
 pub use store::StoreError;
 
 use crate::settings::{NodeSettings, STORE_LOOK_MS};
+use kinds::Kind;
+use suites::{check_suites, provider_of, versions_of};
 use trust::Trust;
 
 /// Why TLS cannot be served. Each says what is wrong and what to do.
@@ -75,12 +84,40 @@ pub enum TlsError {
     /// A certificate of the trust store.
     #[error("ssl.trustStore.location={}: a certificate in it is damaged: make it again", .0.display())]
     Anchor(PathBuf),
+    /// No certificate of the trust store can be used.
+    #[error(
+        "ssl.trustStore.location={}: no certificate in it can be used here ({why}): issue the \
+         clients' certificates by a key of RSA with 2048 to 8192 bits, of P-256, P-384, or Ed25519",
+        path.display()
+    )]
+    Anchors {
+        /// The trust store.
+        path: PathBuf,
+        /// Of each of the first ones, whose it is and why not.
+        why: String,
+    },
     /// No version is left.
     #[error("ssl.enabledProtocols={0}: none of these is served here: write TLSv1.2,TLSv1.3")]
     Protocols(String),
     /// No cipher suite is left.
-    #[error("ssl.ciphersuites={0}: none of these is known here: write e.g. TLS_AES_256_GCM_SHA384")]
-    CipherSuites(String),
+    #[error(
+        "ssl.ciphersuites={0}: none of these is served here ({1}): write e.g. \
+         TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, and \
+         TLS_AES_256_GCM_SHA384 for TLSv1.3"
+    )]
+    CipherSuites(String, String),
+    /// No cipher suite goes with the own key.
+    #[error(
+        "ssl.ciphersuites={suites}: none of these goes with the node's own key, which is {kind}, in \
+         the versions that are served: name suites of ECDHE_RSA for a key of RSA, of ECDHE_ECDSA \
+         for any other"
+    )]
+    NoSuiteForKey {
+        /// Those that are named.
+        suites: String,
+        /// What kind of key it is.
+        kind: String,
+    },
     /// What rustls says.
     #[error(
         "TLS cannot be set up: {0}; choose other values of ssl.enabledProtocols and ssl.ciphersuites"
@@ -96,6 +133,8 @@ pub enum TlsError {
 pub(crate) struct Tls {
     settings: TlsSettings,
     config: ArcSwap<ServerConfig>,
+    /// Of the certificate that is served.
+    validity: ArcSwap<Validity>,
     handshakes: AtomicUsize,
 }
 
@@ -112,12 +151,45 @@ impl Tls {
         if settings.auth_provider != "x509" {
             return Err(TlsError::AuthProvider(settings.auth_provider));
         }
-        let config = config_of(runtime, &settings)?;
-        Ok(Some(Self {
+        let (config, validity) = config_of(runtime, &settings)?;
+        let tls = Self {
             settings,
             config: ArcSwap::from_pointee(config),
+            validity: ArcSwap::from_pointee(validity),
             handshakes: AtomicUsize::new(0),
-        }))
+        };
+        tls.warn_of_end(runtime);
+        Ok(Some(tls))
+    }
+
+    /// When the node's own certificate is valid.
+    pub(crate) fn validity(&self) -> Validity {
+        **self.validity.load()
+    }
+
+    /// Says in the log that the own certificate has ended, or will soon, if that is so.
+    fn warn_of_end<R: Runtime>(&self, runtime: &R) {
+        if let Some(warning) = self.validity().warning(wall_s(runtime)) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// Says it again once a day, until the node stops.
+    pub(crate) async fn warn_daily<R: Runtime>(&self, runtime: &R, stopping: Signal) {
+        while let Select2::Second(()) = select2(stopping.wait(), runtime.sleep(expiry::EVERY)).await
+        {
+            self.warn_of_end(runtime);
+        }
+    }
+
+    /// Reads the stores again: handshakes from now on are served by them. Where something is wrong
+    /// with them, the old ones stay in use.
+    pub(crate) fn read_again<R: Runtime>(&self, runtime: &R) -> Result<(), TlsError> {
+        let (config, validity) = config_of(runtime, &self.settings)?;
+        self.config.store(Arc::new(config));
+        self.validity.store(Arc::new(validity));
+        self.warn_of_end(runtime);
+        Ok(())
     }
 
     /// How many handshakes are under way.
@@ -141,10 +213,9 @@ impl Tls {
             if now == seen {
                 continue;
             }
-            match config_of(runtime, &self.settings) {
-                Ok(config) => {
+            match self.read_again(runtime) {
+                Ok(()) => {
                     tracing::info!("the stores of TLS have changed and were read again");
-                    self.config.store(Arc::new(config));
                     seen = now;
                 }
                 // Perhaps it is being written: the next look may find it whole.
@@ -190,11 +261,19 @@ impl ResolvesServerCert for Own {
     }
 }
 
-fn config_of<R: Runtime>(runtime: &R, settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
+fn wall_s<R: Runtime>(runtime: &R) -> i64 {
+    i64::try_from(runtime.wall_ms() / 1000).unwrap_or(i64::MAX)
+}
+
+fn config_of<R: Runtime>(
+    runtime: &R,
+    settings: &TlsSettings,
+) -> Result<(ServerConfig, Validity), TlsError> {
     let provider = provider_of(settings)?;
     let algorithms = provider.signature_verification_algorithms;
-    let own = own_key(settings)?;
+    let (own, validity) = own_key(settings)?;
     let versions = versions_of(settings)?;
+    check_suites(settings, &provider, &versions, &own.0)?;
     let clock = Arc::new(Clock(runtime.clone()));
     let builder = ServerConfig::builder_with_details(Arc::new(provider), clock)
         .with_protocol_versions(&versions)
@@ -204,7 +283,11 @@ fn config_of<R: Runtime>(runtime: &R, settings: &TlsSettings) -> Result<ServerCo
         (ClientAuth::Need, None) => return Err(TlsError::NoTrustStore),
         (wish, location) => {
             let trusted = match location {
-                Some(path) => store::read_trust_store(&settings.trust_store, path)?,
+                Some(path) => {
+                    let trusted = store::read_trust_store(&settings.trust_store, path)?;
+                    check_anchors(path, &trusted)?;
+                    trusted
+                }
                 None => Vec::new(),
             };
             let trust = Trust::new(trusted, wish == ClientAuth::Need, algorithms);
@@ -217,10 +300,66 @@ fn config_of<R: Runtime>(runtime: &R, settings: &TlsSettings) -> Result<ServerCo
     // A resumed session would skip the look at the client's certificate.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(config)
+    Ok((config, validity))
 }
 
-fn own_key(settings: &TlsSettings) -> Result<Own, TlsError> {
+/// Certificates of a trust store that are named one by one.
+const ANCHORS_NAMED: usize = 10;
+
+/// Names the certificates of the trust store by whose keys nothing can be verified here. A store
+/// of nothing else is refused; beside others they are a warning, since stores of public
+/// authorities hold some of every kind.
+fn check_anchors(path: &Path, trusted: &[Vec<u8>]) -> Result<(), TlsError> {
+    let (mut unserved, mut doubtful) = (Vec::new(), Vec::new());
+    for der in trusted {
+        // What is damaged is refused where it is taken.
+        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else {
+            continue;
+        };
+        let subject = trust::shown(&name::rfc2253(certificate.subject()));
+        let kind = Kind::of_public(certificate.public_key().raw);
+        let signature = &certificate.signature_algorithm;
+        if !kind.is_verified() {
+            unserved.push(format!("{subject}: its key is {kind}"));
+        } else if !kinds::is_signature_verified(signature) {
+            let signature = kinds::signature_name(signature);
+            doubtful.push(format!("{subject}: it is signed with {signature}"));
+        }
+    }
+    let named = |all: &[String]| {
+        let more = all.len().saturating_sub(ANCHORS_NAMED);
+        let mut named = all[..all.len() - more].join(", ");
+        if more > 0 {
+            named.push_str(&format!(", and {more} more"));
+        }
+        named
+    };
+    if unserved.len() == trusted.len() && !trusted.is_empty() {
+        return Err(TlsError::Anchors {
+            path: path.to_owned(),
+            why: named(&unserved),
+        });
+    }
+    if !unserved.is_empty() {
+        tracing::warn!(
+            "ssl.trustStore.location={}: clients whose certificates are issued by these are \
+             refused, since their kind is not served here: {}",
+            path.display(),
+            named(&unserved)
+        );
+    }
+    if !doubtful.is_empty() {
+        tracing::warn!(
+            "ssl.trustStore.location={}: clients whose certificates are signed as these are, are \
+             refused, since that is not served here: {}",
+            path.display(),
+            named(&doubtful)
+        );
+    }
+    Ok(())
+}
+
+fn own_key(settings: &TlsSettings) -> Result<(Own, Validity), TlsError> {
     let path = settings
         .key_store
         .location
@@ -231,12 +370,18 @@ fn own_key(settings: &TlsSettings) -> Result<Own, TlsError> {
         what,
     };
     let own = store::read_key_store(&settings.key_store, path)?;
-    let key = ring::sign::any_supported_type(&own.key).map_err(|why| {
+    let kind = Kind::of_private(&own.key);
+    let unserved = |why: &str| {
         error(format!(
-            "its private key is of no kind that is served here ({why}): make one of RSA with 2048 \
-             bits or more, of P-256, P-384, or Ed25519"
+            "its private key is {kind}, which is not served here{why}: {}",
+            kinds::REMEDY
         ))
-    })?;
+    };
+    if !kind.signs() && kind != Kind::Damaged {
+        return Err(unserved(""));
+    }
+    let key =
+        ring::sign::any_supported_type(&own.key).map_err(|why| unserved(&format!(" ({why})")))?;
     let (_, certificate) = x509_parser::parse_x509_certificate(&own.chain[0])
         .map_err(|_| error("its certificate is damaged: make it again".to_owned()))?;
     if let Some(public) = key.public_key()
@@ -248,53 +393,7 @@ fn own_key(settings: &TlsSettings) -> Result<Own, TlsError> {
                 .to_owned(),
         ));
     }
-    Ok(Own(Arc::new(CertifiedKey::new(own.chain, key))))
-}
-
-/// The versions that are served: those that are named, 1.2 and 1.3 if none is.
-fn versions_of(settings: &TlsSettings) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
-    let both = vec![&version::TLS13, &version::TLS12];
-    let (named, key) = match (&settings.protocols, &settings.protocol) {
-        (Some(named), _) => (named.clone(), "ssl.enabledProtocols"),
-        (None, Some(named)) => (vec![named.clone()], "ssl.protocol"),
-        (None, None) => return Ok(both),
-    };
-    let mut versions = Vec::new();
-    for name in &named {
-        match name.as_str() {
-            "TLS" => versions.extend(&both),
-            "TLSv1.3" => versions.push(&version::TLS13),
-            "TLSv1.2" => versions.push(&version::TLS12),
-            other => tracing::warn!("{key}: {other} is not served here, only TLSv1.2 and TLSv1.3"),
-        }
-    }
-    if versions.is_empty() {
-        return Err(TlsError::Protocols(named.join(",")));
-    }
-    Ok(versions)
-}
-
-/// What rustls computes with, with the cipher suites that are named, in that order.
-fn provider_of(settings: &TlsSettings) -> Result<CryptoProvider, TlsError> {
-    let mut provider = ring::default_provider();
-    let Some(named) = &settings.cipher_suites else {
-        return Ok(provider);
-    };
-    let known = std::mem::take(&mut provider.cipher_suites);
-    for name in named {
-        let suite = known.iter().find(|suite| {
-            let suite = format!("{:?}", suite.suite());
-            suite.strip_prefix("TLS13_").map_or(suite == *name, |rest| {
-                name.strip_prefix("TLS_") == Some(rest)
-            })
-        });
-        match suite {
-            Some(suite) => provider.cipher_suites.push(*suite),
-            None => tracing::warn!("ssl.ciphersuites: {name} is not known here and is left out"),
-        }
-    }
-    if provider.cipher_suites.is_empty() {
-        return Err(TlsError::CipherSuites(named.join(",")));
-    }
-    Ok(provider)
+    let validity = Validity::of(own.chain.iter().map(AsRef::as_ref))
+        .ok_or_else(|| error("a certificate in it is damaged: make it again".to_owned()))?;
+    Ok((Own(Arc::new(CertifiedKey::new(own.chain, key))), validity))
 }

@@ -15,6 +15,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::oid_registry::{OID_X509_EXT_CERT_TYPE, OID_X509_EXT_NAME_CONSTRAINTS};
 use x509_parser::x509::X509Version;
 
+use super::kinds::{self, Kind};
 use super::trust::{Distrust, SENT_MAX, Trust, shown};
 use super::{der, name};
 
@@ -51,6 +52,18 @@ impl<'a> Sent<'a> {
             subject,
             issuer,
         })
+    }
+
+    /// Whether the client can prove here that it has the certificate's key.
+    pub(super) fn check_kind(&self) -> Result<(), Distrust> {
+        let kind = Kind::of_public(self.certificate.public_key().raw);
+        match kind.is_verified() {
+            true => Ok(()),
+            false => {
+                let what = format!("{}: its key is {kind}", self.shown);
+                Err(Distrust::Unserved(what))
+            }
+        }
     }
 
     /// What is asked of the client's own certificate, whoever issued it.
@@ -169,8 +182,24 @@ impl<'a> Search<'a> {
         self.signatures = self.signatures.checked_sub(1).ok_or_else(subject)?;
         certificate
             .verify_signature(Some(by.public_key()))
-            .map_err(|_| subject())
+            .map_err(|_| why_unserved(certificate, by).unwrap_or_else(subject))
     }
+}
+
+/// Why a signature could not have been verified, whatever it is; `None` if it could.
+fn why_unserved(certificate: &X509Certificate<'_>, by: &X509Certificate<'_>) -> Option<Distrust> {
+    let kind = Kind::of_public(by.public_key().raw);
+    let signature = &certificate.signature_algorithm;
+    let (whose, what) = if !kind.is_verified() {
+        (by, format!("its key is {kind}"))
+    } else if !kinds::is_signature_verified(signature) {
+        let signature = kinds::signature_name(signature);
+        (certificate, format!("it is signed with {signature}"))
+    } else {
+        return None;
+    };
+    let whose = shown(&name::rfc2253(whose.subject()));
+    Some(Distrust::Unserved(format!("{whose}: {what}")))
 }
 
 /// Reads a certificate.

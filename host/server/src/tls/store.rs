@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::settings::StoreSettings;
-use super::{der, jks, name};
+use super::{der, jks, kinds, name, sealed};
 use crate::settings::MAX_STORE_BYTES;
 
 /// A store that cannot be used. It names the file, the setting, and what to do.
@@ -237,36 +237,53 @@ impl File {
     }
 
     fn pem_key(&self) -> Result<OwnKey, StoreError> {
+        // Before the certificates: the lines before such a key are no PEM to who looks for those.
+        if is_sealed_traditionally(&self.bytes) {
+            return Err(self.error(TRADITIONAL));
+        }
+        if has_dsa_key(&self.bytes) {
+            return Err(self.error(format!(
+                "its private key is DSA, which is not served here: {}",
+                kinds::REMEDY
+            )));
+        }
         let chain = self.pem_certificates()?;
         let key = match encrypted_pem(&self.bytes) {
-            Some(sealed) => self.decrypt_pem(&sealed)?,
+            Some(info) => self.decrypt_pem(&info)?,
             None => PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|_| self.error(NO_KEY))?,
         };
         Ok(OwnKey { key, chain })
     }
 
-    fn decrypt_pem(&self, sealed: &[u8]) -> Result<PrivateKeyDer<'static>, StoreError> {
-        let damaged = || self.error("its private key is damaged: make it again");
-        let (algorithm, ciphertext) = der::encrypted_key(sealed).ok_or_else(damaged)?;
-        let scheme = pkcs5::EncryptionScheme::try_from(algorithm).map_err(|why| {
-            self.error(format!(
-                "its private key is encrypted by means that are not known here ({why}): encrypt it \
-                 with openssl pkcs8 -topk8 -v2 aes-256-cbc"
-            ))
+    fn decrypt_pem(&self, info: &[u8]) -> Result<PrivateKeyDer<'static>, StoreError> {
+        let key = sealed::open(info, &self.password).map_err(|why| match why {
+            sealed::Sealed::Password => self.bad_password(why),
+            _ => self.error(why.to_string()),
         })?;
-        let key = scheme.decrypt(&self.password, ciphertext).map_err(|why| {
-            self.bad_password(format!("its private key cannot be decrypted ({why})"))
-        })?;
-        // A wrong password may leave good padding behind.
-        if der::take(der::SEQUENCE, &key).is_none() {
-            return Err(self.bad_password("its private key cannot be decrypted"));
-        }
         Ok(PrivatePkcs8KeyDer::from(key).into())
     }
 }
 
 const NO_KEY: &str = "it holds no private key: name the file that holds the node's own key and \
                       certificate";
+
+const TRADITIONAL: &str = "its private key is encrypted in openssl's traditional way (Proc-Type: \
+                           4,ENCRYPTED), which neither ZooKeeper nor this reads: convert it with \
+                           openssl pkcs8 -topk8 -v2 aes-256-cbc";
+
+/// Whether a key is under a password by lines of its own, before PKCS#8.
+fn is_sealed_traditionally(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let headers = text.split("PRIVATE KEY-----").skip(1);
+    headers
+        .filter_map(|after| after.trim_start().lines().next())
+        .any(|line| line.starts_with("Proc-Type:") && line.contains("ENCRYPTED"))
+}
+
+/// Whether it holds a key of DSA in that algorithm's own form.
+fn has_dsa_key(bytes: &[u8]) -> bool {
+    String::from_utf8_lossy(bytes).contains("-----BEGIN DSA PRIVATE KEY-----")
+}
 
 /// What kind of store it is, by the setting or by the suffix.
 fn kind_of(role: &str, said: Option<&str>, path: &Path) -> Result<Kind, String> {
@@ -298,7 +315,7 @@ fn kind_of(role: &str, said: Option<&str>, path: &Path) -> Result<Kind, String> 
 }
 
 /// The contents of `ENCRYPTED PRIVATE KEY`, if the file has that.
-fn encrypted_pem(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn encrypted_pem(bytes: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (_, after) = text.split_once("-----BEGIN ENCRYPTED PRIVATE KEY-----")?;
     let (body, _) = after.split_once("-----END ENCRYPTED PRIVATE KEY-----")?;

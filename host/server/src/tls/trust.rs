@@ -57,6 +57,9 @@ pub(crate) enum Distrust {
     /// The signature is not by the issuer's key.
     #[error("its signature is not by its issuer's key: {0}")]
     Signature(String),
+    /// It, or one that issued it, is of a kind that is not served here.
+    #[error("it is of a kind that is not served here: {0}")]
+    Unserved(String),
     /// A critical extension is not understood.
     #[error("it has a critical extension that is not understood: {0}")]
     Critical(String),
@@ -127,6 +130,8 @@ impl Trust {
             return Err(Distrust::TooMany);
         }
         let leaf = Sent::read(own)?;
+        // Whether or not it is trusted, what it signs cannot be verified.
+        leaf.check_kind()?;
         let namesakes = self.anchors.get(&leaf.subject);
         if namesakes.is_some_and(|anchors| anchors.iter().any(|anchor| anchor == own)) {
             return Ok(());
