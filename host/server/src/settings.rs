@@ -142,6 +142,9 @@ pub struct NodeSettings {
     pub plain_clients: bool,
     /// Where HTTP is served; port 0 picks one, `None` serves none.
     pub http: Option<SocketAddr>,
+    /// Whether HTTP shows bindings, their documents and their guests' logs, and the modules, to the
+    /// super user alone.
+    pub http_closed: bool,
     /// ZooKeeper's tick; session timeouts lie between 2 and 20 of it.
     pub tick_time_ms: u32,
     /// Connections that one IP address may have at a time; 0 is any number.
@@ -369,6 +372,7 @@ impl NodeSettings {
             listen: any,
             plain_clients: true,
             http: Some(any),
+            http_closed: false,
             tick_time_ms: 2000,
             max_client_connections: 60,
             words: vec![FourLetterWord::Srvr],

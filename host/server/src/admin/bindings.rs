@@ -6,9 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_runtime::{Instant, Runtime, Select2, select2};
@@ -19,7 +18,7 @@ use innkeeper_tree::{View, Zxid, acl, path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::input::{Asked, Named, read_body};
+use super::input::{Asked, Named, Upload};
 use super::json::Json;
 use super::problem::Problem;
 use super::{Admin, MAX_DOCUMENT_BYTES, short_names};
@@ -135,10 +134,9 @@ pub(super) async fn set<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Named(name): Named,
     Asked(asked): Asked<OfSet>,
-    headers: HeaderMap,
-    body: Body,
+    upload: Upload,
 ) -> Result<(StatusCode, Json<Set>), Problem> {
-    let document = read_document(&admin, &headers, body).await?;
+    let document = read_document(&admin, upload).await?;
     let definition = judge(&admin.core.reader.view(), Some(&name), &document)?;
     let (wish, created) = put(&admin, &name, &document).await?;
     let limit_ms = asked.timeout_ms.unwrap_or(WAIT_MS).min(MAX_WAIT_MS);
@@ -178,8 +176,7 @@ pub(super) async fn check<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Named(what): Named,
     Asked(asked): Asked<OfCheck>,
-    headers: HeaderMap,
-    body: Body,
+    upload: Upload,
 ) -> Result<Json<Checked>, Problem> {
     if what != CHECK {
         return Err(Problem::new(
@@ -187,7 +184,7 @@ pub(super) async fn check<R: Runtime>(
             "a binding is written with PUT; POST is for /v1/bindings/check",
         ));
     }
-    let document = read_document(&admin, &headers, body).await?;
+    let document = read_document(&admin, upload).await?;
     let definition = judge(&admin.core.reader.view(), asked.name.as_deref(), &document)?;
     Ok(Json(Checked {
         world: definition.world.name(),
@@ -212,12 +209,8 @@ pub(super) async fn delete<R: Runtime>(
 }
 
 /// The request's document, its module named whole.
-async fn read_document<R: Runtime>(
-    admin: &Admin<R>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Bytes, Problem> {
-    let document = read_body(headers, body, MAX_DOCUMENT_BYTES).await?;
+async fn read_document<R: Runtime>(admin: &Admin<R>, upload: Upload) -> Result<Bytes, Problem> {
+    let document = upload.read(&admin.core.runtime, MAX_DOCUMENT_BYTES).await?;
     let view = admin.core.reader.view();
     short_names::completed(&document, view.modules()).map(Bytes::from)
 }

@@ -1,15 +1,26 @@
 //! What handlers take out of a request, with every refusal as a sentence.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
-use bytes::Bytes;
+use axum::http::{StatusCode, header};
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use innkeeper_runtime::Runtime;
 use innkeeper_tree::path;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
+use super::serve::Pace;
+
+/// How long a body may take to begin.
+const BODY_GRACE: Duration = Duration::from_secs(10);
+
+/// The bytes a second that a body has to bring after that, on average: 32 MiB take 17 minutes.
+const BODY_BYTES_PER_S_LEAST: u64 = 32 * 1024;
 
 /// The request's query (`?a=b&c=d`).
 pub(super) struct Asked<T>(pub(super) T);
@@ -46,31 +57,75 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-/// Reads a body of at most `most` bytes. A request that announces more is refused before
-/// anything is read.
-pub(super) async fn read_body(
-    headers: &HeaderMap,
+/// A request's body, not yet read.
+pub(super) struct Upload {
+    announced: Option<u64>,
     body: Body,
-    most: usize,
-) -> Result<Bytes, Problem> {
-    let too_long = || {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the request's body is too long; send {most} bytes at most"),
-        )
-    };
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > most as u64) {
-        return Err(too_long());
+    pace: Pace,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let announced = request.headers().get(header::CONTENT_LENGTH);
+        Ok(Self {
+            announced: announced.and_then(|length| length.to_str().ok()?.parse().ok()),
+            pace: request.extensions().get().cloned().unwrap_or_default(),
+            body: request.into_body(),
+        })
     }
-    match Limited::new(body, most).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
-        Err(error) => Err(Problem::bad(format!(
-            "the request's body did not arrive whole: {error}; send it again"
-        ))),
+}
+
+impl Upload {
+    /// Reads a body of at most `most` bytes, which comes at least as fast as
+    /// [`BODY_BYTES_PER_S_LEAST`] after [`BODY_GRACE`]. A request that announces more is refused
+    /// before anything is read.
+    pub(super) async fn read<R: Runtime>(self, runtime: &R, most: usize) -> Result<Bytes, Problem> {
+        let too_long = || {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the request's body is too long; send {most} bytes at most"),
+            )
+        };
+        if self.announced.is_some_and(|bytes| bytes > most as u64) {
+            return Err(too_long());
+        }
+        let began = runtime.now();
+        let mut body = Limited::new(self.body, most);
+        let mut read = BytesMut::new();
+        loop {
+            let earned = Duration::from_secs(read.len() as u64 / BODY_BYTES_PER_S_LEAST);
+            let left = (began + BODY_GRACE + earned).since(runtime.now());
+            match runtime.timeout(left, body.frame()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(frame))) => {
+                    if let Some(data) = frame.data_ref() {
+                        read.extend_from_slice(data);
+                    }
+                }
+                Ok(Some(Err(error))) if error.is::<LengthLimitError>() => return Err(too_long()),
+                Ok(Some(Err(error))) => {
+                    return Err(Problem::bad(format!(
+                        "the request's body did not arrive whole: {error}; send it again"
+                    )));
+                }
+                Err(_) => {
+                    return Err(Problem::new(
+                        StatusCode::REQUEST_TIMEOUT,
+                        format!(
+                            "only {} bytes of the request's body came in {} s, and {} bytes a \
+                             second are waited for; send it again, over a faster way",
+                            read.len(),
+                            runtime.now().since(began).as_secs(),
+                            BODY_BYTES_PER_S_LEAST,
+                        ),
+                    ));
+                }
+            }
+        }
+        self.pace.received();
+        Ok(read.freeze())
     }
 }
 

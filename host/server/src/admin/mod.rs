@@ -12,11 +12,13 @@
 //! 4. The answer follows when the operation was applied here. It is JSON, also where something
 //!    is wrong: `{"error": "<one sentence>"}`.
 //!
-//! Bounds: `HTTP_PLACES` and `SOCKET_PLACES` connections, apart from each other, so that
-//! nobody on HTTP can shut out the socket; `UPLOAD_PLACES` modules on their way at a time; a module's bytes
-//! by the sandbox's settings, other bodies by `MAX_DOCUMENT_BYTES` and `MAX_DATA_BYTES`.
-//! Times are in `serve`.
+//! Bounds: `HTTP_BOUNDS`, `METRICS_BOUNDS` and `SOCKET_BOUNDS`, apart from each other, so that
+//! nobody on HTTP can shut out the socket; `UPLOAD_PLACES` modules on their way at a time; a
+//! module's bytes by the sandbox's settings, other bodies by `MAX_DOCUMENT_BYTES` and
+//! `MAX_DATA_BYTES`. Times are in `serve` and, of bodies, in `input`; who has to go where there
+//! are too many is decided in `places`.
 
+mod attempts;
 mod auth;
 mod bindings;
 mod commands;
@@ -24,6 +26,7 @@ mod input;
 mod json;
 mod methods;
 mod modules;
+mod places;
 mod problem;
 mod routes;
 mod serve;
@@ -45,19 +48,30 @@ use tokio::sync::Semaphore;
 use crate::core::{ADMIN_SOCKET, Core};
 use crate::guests::Guests;
 use crate::metrics;
+use attempts::Attempts;
 use auth::Way;
+use places::Bounds;
 
 pub(crate) use json::for_terminals;
 pub(crate) use short_names::{short_name, with_module};
 
-/// Connections of admin HTTP at a time; further ones wait in the kernel's queue.
-const HTTP_PLACES: u32 = 64;
+/// Connections of admin HTTP at a time.
+const HTTP_BOUNDS: Bounds = Bounds {
+    connections: 512,
+    answering: 64,
+};
 
 /// Connections of the port for metrics at a time.
-const METRICS_PLACES: u32 = 16;
+const METRICS_BOUNDS: Bounds = Bounds {
+    connections: 128,
+    answering: 16,
+};
 
 /// Connections of the admin socket at a time.
-const SOCKET_PLACES: u32 = 16;
+const SOCKET_BOUNDS: Bounds = Bounds {
+    connections: 128,
+    answering: 16,
+};
 
 /// Modules that are being uploaded at a time.
 const UPLOAD_PLACES: usize = 4;
@@ -86,6 +100,7 @@ struct Admin<R: Runtime> {
     core: Arc<Core<R>>,
     guests: Guests<R>,
     uploads: Semaphore,
+    attempts: Attempts,
 }
 
 /// Listens on the admin socket and serves both until the node stops. To be called when the node
@@ -104,6 +119,7 @@ pub(crate) async fn start<R: Runtime>(
         core: core.clone(),
         guests,
         uploads: Semaphore::new(UPLOAD_PLACES),
+        attempts: Attempts::default(),
     });
     let runtime = core.runtime.clone();
     let limit = core
@@ -112,14 +128,14 @@ pub(crate) async fn start<R: Runtime>(
         .map(Duration::from_millis);
     let mut tasks = Vec::with_capacity(3);
     if let Some(listener) = http {
-        let super_digest = core.settings.super_digest.as_deref().map(Arc::from);
         tasks.push(runtime.spawn(
             Role::Admin,
             serve::accept(
                 runtime.clone(),
                 listener,
-                routes::router(admin.clone(), Way::Http { super_digest }),
-                HTTP_PLACES,
+                routes::router(admin.clone(), Way::Http),
+                HTTP_BOUNDS,
+                core.figures.http_evicted.clone(),
                 limit,
                 core.stopping.clone(),
             ),
@@ -132,7 +148,8 @@ pub(crate) async fn start<R: Runtime>(
                 runtime.clone(),
                 listener,
                 metrics::router(core.clone()),
-                METRICS_PLACES,
+                METRICS_BOUNDS,
+                core.figures.http_evicted.clone(),
                 limit,
                 core.stopping.clone(),
             ),
@@ -143,7 +160,8 @@ pub(crate) async fn start<R: Runtime>(
         runtime.clone(),
         socket,
         router,
-        SOCKET_PLACES,
+        SOCKET_BOUNDS,
+        core.figures.http_evicted.clone(),
         limit,
         core.stopping.clone(),
     );

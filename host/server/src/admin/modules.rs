@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use super::input::{Asked, Named, read_body};
+use super::input::{Asked, Named, Upload};
 use super::json::Json;
 use super::problem::{Problem, status_of_push};
 use crate::guests::{Push, PushState};
@@ -134,15 +133,15 @@ const CANCELLED: &str = "the push was cancelled: somebody said so, or nobody ask
 pub(super) async fn push<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Asked(asked): Asked<OfPush>,
-    headers: HeaderMap,
-    body: Body,
+    upload: Upload,
 ) -> Result<(StatusCode, Json<Shown>), Problem> {
     let place = admin
         .uploads
         .acquire()
         .await
         .map_err(|_| Problem::internal("the node is stopping; try again when it runs"))?;
-    let pushed = read_body(&headers, body, admin.guests.module_bytes_max()).await?;
+    let most = admin.guests.module_bytes_max();
+    let pushed = upload.read(&admin.core.runtime, most).await?;
     drop(place);
     let push = admin.guests.push(pushed)?;
     let state = waited(&push, asked.wait_ms).await;

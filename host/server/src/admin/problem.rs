@@ -1,5 +1,7 @@
 //! Why a request failed: a status and one sentence, as JSON.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use innkeeper_proto::ErrorCode;
@@ -19,6 +21,8 @@ const SENTENCE_BYTES_MAX: usize = 8192;
 pub(super) struct Problem {
     status: StatusCode,
     sentence: String,
+    /// After how long it may be asked again.
+    retry_after: Option<Duration>,
 }
 
 #[derive(Serialize)]
@@ -32,6 +36,15 @@ impl Problem {
         Self {
             status,
             sentence: innkeeper_tree::text::shown(sentence, SENTENCE_BYTES_MAX),
+            retry_after: None,
+        }
+    }
+
+    /// Not now.
+    pub(super) fn later(retry_after: Duration, sentence: impl std::fmt::Display) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, sentence)
         }
     }
 
@@ -109,6 +122,10 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             let ask = HeaderValue::from_static("Basic realm=\"innkeeper\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+        }
+        if let Some(retry_after) = self.retry_after {
+            let seconds = HeaderValue::from(retry_after.as_secs());
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

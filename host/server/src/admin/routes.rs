@@ -23,6 +23,8 @@ For anyone:
   GET    /commands                       ZooKeeper's admin commands, by ZooKeeper's names
   GET    /metrics                        the node's figures for Prometheus
   GET    /v1/status                      the node's figures
+
+For anyone, or for the super user where the node was started with --http-closed:
   GET    /v1/modules                     the modules that were pushed
   GET    /v1/bindings                    all bindings, and how they are
   GET    /v1/bindings/NAME               one binding: how it is, its document, its log
@@ -60,7 +62,20 @@ async fn elsewhere<R: Runtime>(
             headers,
             peer: peer.and_then(|Extension(Peer(peer))| peer),
         };
-        return commands::serve(core, name, &asked).await;
+        // Over the admin socket nobody guesses: whoever reaches it may do anything.
+        let user = asked.peer.and_then(|_| asked.guarded_user(name));
+        if user.is_some()
+            && let Err(problem) = admin.may_try(asked.peer)
+        {
+            return problem.into_response();
+        }
+        let answer = commands::serve(core, name, &asked).await;
+        if let (Some(user), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =
+            (user, answer.status())
+        {
+            admin.was_wrong(asked.peer, &user);
+        }
+        return answer;
     }
     let path: String = uri.path().chars().take(200).collect();
     let sentence = format!("there is nothing at {path}; GET / lists the routes");
@@ -73,13 +88,17 @@ async fn metrics<R: Runtime>(State(admin): State<Arc<Admin<R>>>, query: RawQuery
 
 /// All routes, for requests that come in by `way`.
 ///
-/// Invariant: what changes something, and what shows znodes, stands in the second router, behind
-/// [`trusted_only`].
+/// Invariants:
+/// - What changes something, and what shows znodes, stands in the last router, behind
+///   [`trusted_only`].
+/// - What shows documents, guests' logs and errors, or judges by them, stands in the second one,
+///   which is behind it, too, where the settings close it.
 pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
     let open = Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/metrics", get(metrics::<R>).post(metrics::<R>))
-        .route("/v1/status", get(status::status::<R>))
+        .route("/v1/status", get(status::status::<R>));
+    let shown = Router::new()
         .route("/v1/modules", get(modules::list::<R>))
         .route("/v1/bindings", get(bindings::list::<R>))
         .route(
@@ -105,8 +124,14 @@ pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
         )
         .route("/v1/znodes/children", get(znodes::children::<R>))
         .route("/v1/znodes/acl", put(znodes::set_acl::<R>))
-        .route_layer(from_fn_with_state(way, trusted_only));
-    open.merge(trusted)
+        .route_layer(from_fn_with_state((admin.clone(), way), trusted_only::<R>));
+    let shown = if admin.core.settings.http_closed {
+        shown.route_layer(from_fn_with_state((admin.clone(), way), trusted_only::<R>))
+    } else {
+        shown
+    };
+    open.merge(shown)
+        .merge(trusted)
         .fallback(elsewhere::<R>)
         .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
             let sentence = format!(

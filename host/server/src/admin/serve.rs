@@ -1,9 +1,9 @@
 //! Connections of the admin HTTP and of the admin socket: one request each.
 //!
-//! 1. [`accept`] takes a connection when a place for it is free; until then it waits in the
-//!    kernel's queue.
-//! 2. hyper reads the request's head, the router answers, hyper writes the answer. A clock of
-//!    three stages stands beside it ([`Pace`]): who is slower is cut off.
+//! 1. [`accept`] takes every connection; who has to go where there are too many, and whose request
+//!    is answered next, is up to [`Places`].
+//! 2. hyper reads the request's head, the router answers when there is a place, hyper writes the
+//!    answer. A clock of four stages stands beside it ([`Pace`]): who is slower is cut off.
 //! 3. The answer is followed by the end of our half of the stream, and what the client still
 //!    sends is read and dropped for a moment: closing on unread input would reset the
 //!    connection and take the answer (say, "the module is too large") away with it.
@@ -20,13 +20,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use innkeeper_runtime::{
-    Listener, Role, Runtime, Select2, Select3, Signal, Stream, select2, select3,
+    Listener, Role, Runtime, Select2, Select4, Signal, Stream, select2, select4,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
 use super::methods;
+use super::places::{Bounds, Origin, Places, Visit};
+use crate::figures::Counter;
 
 /// The longest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -40,8 +42,12 @@ const HEAD_LIMIT: Duration = Duration::from_secs(5);
 /// How long a request may take, from its head to the last byte of its answer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long it may take besides if its client is trusted: a module is uploaded and compiled, a
-/// binding is waited for.
+/// How long a trusted client's body may take until it is there, its turn among the uploads
+/// included. That it comes fast enough is looked at while it is read.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(3600);
+
+/// How long a trusted client's request may take after that: a module is compiled, a binding is
+/// waited for.
 const TRUSTED_LIMIT: Duration = Duration::from_secs(180);
 
 /// How long input is dropped after the answer, so that it arrives.
@@ -63,12 +69,18 @@ pub(super) struct Peer(pub(super) Option<SocketAddr>);
 pub(super) struct Pace {
     begun: Signal,
     trusted: Signal,
+    received: Signal,
 }
 
 impl Pace {
     /// The client has proved that it may change things: it gets more time.
     pub(super) fn trust(&self) {
         self.trusted.raise();
+    }
+
+    /// Of a request whose client is trusted: its whole body is there, or it has none.
+    pub(super) fn received(&self) {
+        self.received.raise();
     }
 
     /// Returns when the request has taken too long: longer than `limit`, if one was configured.
@@ -81,6 +93,10 @@ impl Pace {
                 .timeout(limit.unwrap_or(REQUEST_LIMIT), self.trusted.wait())
                 .await
                 .is_err()
+            || runtime
+                .timeout(UPLOAD_LIMIT, self.received.wait())
+                .await
+                .is_err()
         {
             return;
         }
@@ -88,32 +104,42 @@ impl Pace {
     }
 }
 
-/// Accepts connections, at most `places` at a time, until the node stops; returns when they
-/// have ended.
+/// Connections that can be counted at their end.
+const COUNTED_MAX: u32 = 1 << 24;
+
+/// Accepts connections, within bounds, until the node stops; returns when they have ended.
+/// `evicted` counts those that had to go before they were answered.
 pub(super) async fn accept<R: Runtime>(
     runtime: R,
     listener: R::Listener,
     router: Router,
-    places: u32,
+    bounds: Bounds,
+    evicted: Arc<Counter>,
     limit: Option<Duration>,
     stopping: Signal,
 ) {
-    let free = Arc::new(Semaphore::new(places as usize));
+    let places = Places::new(runtime.clone(), bounds, evicted);
+    // Each connection holds one until it has ended.
+    let ended = Arc::new(Semaphore::new(COUNTED_MAX as usize));
     loop {
         let stream = async {
-            let place = free.clone().acquire_owned().await;
-            (place, listener.accept().await)
+            let counted = ended.clone().acquire_owned().await;
+            (counted, listener.accept().await)
         };
         match select2(stopping.wait(), stream).await {
             Select2::First(()) => break,
-            Select2::Second((Ok(place), Ok(stream))) => {
+            Select2::Second((Ok(counted), Ok(stream))) => {
+                let pace = Pace::default();
+                let origin = Origin::of(stream.peer_addr());
                 let connection = connection(
                     runtime.clone(),
                     stream,
                     router.clone(),
+                    places.enter(origin, pace.trusted.clone()),
+                    pace,
                     limit,
                     stopping.clone(),
-                    place,
+                    counted,
                 );
                 runtime.spawn(Role::Admin, connection).detach();
             }
@@ -126,30 +152,33 @@ pub(super) async fn accept<R: Runtime>(
         }
     }
     drop(listener);
-    // All places are free again when no connection is left.
-    let _ = free.acquire_many(places).await;
+    let _ = ended.acquire_many(COUNTED_MAX).await;
 }
 
+#[allow(clippy::too_many_arguments)] // Each is a part of the one connection.
 async fn connection<R: Runtime>(
     runtime: R,
     stream: R::Stream,
     router: Router,
+    visit: Visit<R>,
+    pace: Pace,
     limit: Option<Duration>,
     stopping: Signal,
-    _place: OwnedSemaphorePermit,
+    _counted: OwnedSemaphorePermit,
 ) {
-    let pace = Pace::default();
     let peer = Peer(stream.peer_addr());
+    let visit = Arc::new(visit);
     let service = {
-        let pace = pace.clone();
+        let (pace, visit) = (pace.clone(), Arc::clone(&visit));
         service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             pace.begun.raise();
             request.extensions_mut().insert(pace.clone());
             request.extensions_mut().insert(peer);
             let method = request.method().clone();
-            let answered = router.clone().oneshot(request);
+            let (router, visit) = (router.clone(), Arc::clone(&visit));
             async move {
-                let Ok(response) = answered.await;
+                visit.begin().await;
+                let Ok(response) = router.oneshot(request).await;
                 Ok::<_, Infallible>(methods::complete(&method, response))
             }
         })
@@ -169,11 +198,17 @@ async fn connection<R: Runtime>(
         stopping.wait().await;
         runtime.sleep(STOP_GRACE).await;
     };
-    match select3(answered, pace.overdue(&runtime, limit), stopped).await {
-        Select3::First(Ok(parts)) => linger(&runtime, parts.io.into_inner()).await,
-        Select3::First(Err(error)) => tracing::debug!("an admin request is not HTTP: {error}"),
-        Select3::Second(()) => tracing::debug!("an admin request took too long"),
-        Select3::Third(()) => {}
+    let overdue = pace.overdue(&runtime, limit);
+    match select4(answered, overdue, visit.ended.wait(), stopped).await {
+        Select4::First(Ok(parts)) => {
+            visit.answered();
+            // Whoever needs the room more may have it now.
+            let _ = select2(visit.ended.wait(), linger(&runtime, parts.io.into_inner())).await;
+        }
+        Select4::First(Err(error)) => tracing::debug!("an admin request is not HTTP: {error}"),
+        Select4::Second(()) => tracing::debug!("an admin request took too long"),
+        Select4::Third(()) => tracing::debug!("an idle or slow admin connection made room"),
+        Select4::Fourth(()) => {}
     }
 }
 

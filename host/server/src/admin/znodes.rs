@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{Operation, Zxid, acl};
 use serde::{Deserialize, Serialize};
 
-use super::input::{Asked, check_path, read_body};
+use super::input::{Asked, Upload, check_path};
 use super::json::Json;
 use super::problem::Problem;
 use super::{Admin, MAX_DATA_BYTES, MAX_DOCUMENT_BYTES, super_user};
@@ -169,12 +168,11 @@ pub(super) async fn children<R: Runtime>(
 pub(super) async fn create<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Asked(asked): Asked<OfCreate>,
-    headers: HeaderMap,
-    body: Body,
+    upload: Upload,
 ) -> Result<(StatusCode, Json<Written>), Problem> {
     let OfCreate { path, mode } = asked;
     check_path(&path)?;
-    let data = data_of(&headers, body).await?;
+    let data = data_of(&admin, upload).await?;
     let mode = match mode {
         Mode::Persistent => CreateMode::Persistent,
         Mode::PersistentSequential => CreateMode::PersistentSequential,
@@ -193,14 +191,13 @@ pub(super) async fn create<R: Runtime>(
 pub(super) async fn set<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Asked(asked): Asked<OfVersion>,
-    headers: HeaderMap,
-    body: Body,
+    upload: Upload,
 ) -> Result<Json<Written>, Problem> {
     let OfVersion { path, version } = asked;
     check_path(&path)?;
     let op = WriteOp::SetData {
         path: path.clone(),
-        data: data_of(&headers, body).await?,
+        data: data_of(&admin, upload).await?,
         version: version.unwrap_or(-1),
     };
     write(&admin, path, op).await.map(Json)
@@ -209,12 +206,11 @@ pub(super) async fn set<R: Runtime>(
 pub(super) async fn set_acl<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Asked(asked): Asked<OfVersion>,
-    headers: HeaderMap,
-    body: Body,
+    upload: Upload,
 ) -> Result<Json<Written>, Problem> {
     let OfVersion { path, version } = asked;
     check_path(&path)?;
-    let body = read_body(&headers, body, MAX_DOCUMENT_BYTES).await?;
+    let body = upload.read(&admin.core.runtime, MAX_DOCUMENT_BYTES).await?;
     let grants: Vec<Grant> = serde_json::from_slice(&body).map_err(|error| {
         Problem::bad(format!(
             "the ACL cannot be read: {error}; write [{{\"scheme\":\"world\",\"id\":\"anyone\",\"perms\":\"cdrwa\"}}]"
@@ -293,8 +289,9 @@ impl<R: Runtime> Admin<R> {
 }
 
 /// The body as a znode's data; no body is empty data, not null.
-async fn data_of(headers: &HeaderMap, body: Body) -> Result<Option<Bytes>, Problem> {
-    read_body(headers, body, MAX_DATA_BYTES).await.map(Some)
+async fn data_of<R: Runtime>(admin: &Admin<R>, upload: Upload) -> Result<Option<Bytes>, Problem> {
+    let read = upload.read(&admin.core.runtime, MAX_DATA_BYTES).await;
+    read.map(Some)
 }
 
 fn acl_of(grant: &Grant) -> Result<Acl, Problem> {

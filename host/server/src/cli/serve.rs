@@ -35,6 +35,9 @@ pub(super) struct ServeArgs {
     /// Where HTTP is served; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
+    /// Over HTTP, show bindings' documents, guests' logs and modules to the super user only
+    #[arg(long)]
+    http_closed: bool,
     /// Four-letter words to answer, separated by commas; * for all [default: srvr]
     #[arg(long = "4lw-whitelist", value_name = "WORDS")]
     words: Option<String>,
@@ -123,6 +126,7 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
     if let Some(http) = args.http {
         settings.http = Some(http);
     }
+    settings.http_closed = args.http_closed;
     match args.tick_time_ms {
         Some(0) => return Err(anyhow!("a tick of 0 ms is no tick: choose 1 or more")),
         Some(tick_time_ms) => settings.tick_time_ms = tick_time_ms,

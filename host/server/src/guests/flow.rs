@@ -1,4 +1,4 @@
-//! What one binding may write into the node's log in a second; the rest is counted.
+//! What a stranger may have written into the node's log in a second; the rest is counted.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use innkeeper_runtime::Instant;
 /// The window in which lines and bytes are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Lines of one kind, of one binding.
+/// Lines of one kind, of one binding, or of all who guess passwords.
 #[derive(Default)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     /// When the current second began.
     began: Option<Instant>,
     lines: u32,
@@ -25,7 +25,7 @@ impl Flow {
     }
 
     /// May a line of so many bytes pass? If so, it is told how many were held back before it.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         now: Instant,
         bytes: usize,

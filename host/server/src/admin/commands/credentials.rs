@@ -63,6 +63,14 @@ pub(super) fn check<R: Runtime>(
     }
 }
 
+/// The user that the header names beside a password.
+pub(super) fn user(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, credentials) = header.split_once(' ')?;
+    let (user, _password) = credentials.split_once(':')?;
+    Some(user.to_owned())
+}
+
 /// What the header proves, by the schemes that the node serves.
 fn identities(auth: &Auth, header: &str, peer: Option<SocketAddr>) -> Option<Vec<Identity>> {
     let parts: Vec<_> = header.split(' ').collect();

@@ -132,6 +132,17 @@ pub(super) struct Asked {
     pub(super) peer: Option<SocketAddr>,
 }
 
+impl Asked {
+    /// Whose password a command is asked with that looks at it; `None` for all other commands, and
+    /// where no password is given.
+    pub(super) fn guarded_user(&self, name: &str) -> Option<String> {
+        if !matches!(primary(name), Some("snapshot" | "restore")) {
+            return None;
+        }
+        credentials::user(&self.headers)
+    }
+}
+
 /// The command's name in a path below the command URL: empty for the page of links, `None` for
 /// paths of something else.
 pub(super) fn find<'a>(command_url: &str, path: &'a str) -> Option<&'a str> {
