@@ -38,6 +38,7 @@ help:
 	@echo 'make guests    only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
 	@echo 'make golden-check   replay the golden scripts against a real ZooKeeper'
 	@echo 'make admin-shapes   record what a real ZooKeeper tells its operators'
+	@echo 'make starts-check   start a real ZooKeeper from thousands of configuration files'
 	@echo 'make kazoo-suite-check   run the Python client'"'"'s own suite against a real ZooKeeper'
 	@echo 'make oracle    the same random requests to Innkeeper and to a real ZooKeeper, thousands of cases'
 	@echo 'make examples  the example guests in Python, JavaScript and C, with tools fetched into $(CARGO_TARGET_DIR)'
@@ -161,6 +162,12 @@ golden-check:
 .PHONY: admin-shapes
 admin-shapes: guests
 	@scripts/admin_shapes.sh
+
+# What a real ZooKeeper makes of every key and value of its configuration. `make test` holds the
+# recorded outcomes against Innkeeper (ARGS=--record writes them anew).
+.PHONY: starts-check
+starts-check:
+	@scripts/starts.sh $(ARGS)
 
 # The Python client's tests ask of Innkeeper what a real ZooKeeper does: here it is.
 .PHONY: client-check

@@ -2,28 +2,11 @@
 # Records what a real ZooKeeper's words, admin commands and metrics look like, into
 # tests/admin/shapes.txt: starts one server with ZooKeeper's own metrics provider and one with
 # Prometheus's, and runs host/server/tests/shapes.rs against them.
-#
-# The admin server and the Prometheus provider need jars that ZooKeeper's own artifact does not
-# bring; they come from Maven Central into target/zookeeper. The provider's newest release there
-# is 3.9.4; it is a thin layer and works with 3.9.5.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
 version=3.9.5
 home=$target_dir/zookeeper/$version-admin
-
-fetch() {
-    # ZooKeeper marks as "provided" what its own tarball carries beside it: the
-    # server does not start without metrics-core, so it is named here.
-    fetch_jars "$home" \
-        org.apache.zookeeper:zookeeper:$version \
-        org.apache.zookeeper:zookeeper-prometheus-metrics:3.9.4 \
-        io.dropwizard.metrics:metrics-core:4.1.12.1 \
-        org.xerial.snappy:snappy-java:1.1.10.5 \
-        org.eclipse.jetty:jetty-server:9.4.58.v20250814 \
-        org.eclipse.jetty:jetty-servlet:9.4.58.v20250814 \
-        com.fasterxml.jackson.core:jackson-databind:2.15.2
-}
 
 # A server in folder $1 with client port $2 and more lines of configuration on stdin.
 start() {
@@ -41,7 +24,7 @@ start() {
     pids="$pids $!"
 }
 
-fetch
+fetch_zookeeper_admin $version "$home"
 folder=$(mktemp -d)
 pids=
 trap 'for pid in $pids; do kill "$pid" 2>/dev/null || :; wait "$pid" 2>/dev/null || :; done; rm -rf "$folder"' EXIT

@@ -58,6 +58,22 @@ fetch_jars() {
     : >"$fetch_home/fetched"
 }
 
+# fetch_zookeeper_admin VERSION FOLDER : ZooKeeper with its admin server and the Prometheus
+# provider, which need jars that its own artifact does not bring. The provider's newest release on
+# Maven Central is 3.9.4; it is a thin layer and works with 3.9.5.
+fetch_zookeeper_admin() {
+    # ZooKeeper marks as "provided" what its own tarball carries beside it: the
+    # server does not start without metrics-core, so it is named here.
+    fetch_jars "$2" \
+        org.apache.zookeeper:zookeeper:"$1" \
+        org.apache.zookeeper:zookeeper-prometheus-metrics:3.9.4 \
+        io.dropwizard.metrics:metrics-core:4.1.12.1 \
+        org.xerial.snappy:snappy-java:1.1.10.5 \
+        org.eclipse.jetty:jetty-server:9.4.58.v20250814 \
+        org.eclipse.jetty:jetty-servlet:9.4.58.v20250814 \
+        com.fasterxml.jackson.core:jackson-databind:2.15.2
+}
+
 free_port() {
     # The kernel's own pick: an ephemeral port that was free a moment ago.
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'

@@ -32,16 +32,6 @@ pub enum OpenError {
         "the log and the state do not fit together: {0}; restore the data folder from a backup"
     )]
     Inconsistent(String),
-    /// The folder is another node's.
-    #[error(
-        "the data folder belongs to node {found} and this is node {asked}: start it with the number that it was made with, or use another folder"
-    )]
-    OtherNode {
-        /// The members that the folder names.
-        found: String,
-        /// The setting.
-        asked: u64,
-    },
     /// The node did not become ready in time.
     #[error(
         "the node was not ready {seconds} s after it opened its log ({state}); if the log is long, raise the limit"

@@ -9,7 +9,8 @@ use innkeeper_runtime::{Disk, Role as Thread, Runtime, Select2, Signal, Task, se
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
 use openraft::impls::BasicNode;
-use openraft::{Config, Raft, ServerState, SnapshotPolicy};
+use openraft::storage::RaftStateMachine;
+use openraft::{Config, Raft, ServerState, SnapshotPolicy, StorageHelper};
 
 use crate::Delivery;
 use crate::door::{Door, Proposer};
@@ -22,6 +23,7 @@ use crate::replica::RaftOf;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::state::{Checkpointer, StateMachine, StateShared};
+use crate::types::NodeId;
 
 /// What was read from the disk.
 pub(crate) struct Stored<R: Runtime> {
@@ -95,10 +97,21 @@ pub(crate) async fn start<R: Runtime>(
     delivery: Arc<dyn Delivery>,
 ) -> Result<Started<R>, OpenError> {
     let Stored {
-        log,
-        machine,
+        mut log,
+        mut machine,
         modules,
     } = stored;
+    let node_id = match member_number(&mut log, &mut machine, settings.node_id).await {
+        Ok(node_id) => node_id,
+        Err(error) => {
+            log.close().await;
+            return Err(error);
+        }
+    };
+    let settings = Arc::new(Settings {
+        node_id,
+        ..(*settings).clone()
+    });
     let config = config(&settings)
         .validate()
         .map_err(|e| OpenError::Settings(e.to_string()))?;
@@ -182,6 +195,27 @@ pub(crate) async fn start<R: Runtime>(
     })
 }
 
+/// By which number this node is the member of its group of one: by the one that its folder has,
+/// whatever the settings call the node by now, since ZooKeeper's operators may number a server
+/// anew. A new folder gets the number of the settings.
+/// (test: `a_renumbered_node_keeps_its_folder`)
+async fn member_number<R: Runtime>(
+    log: &mut Log<R>,
+    machine: &mut StateMachine<R>,
+    new: NodeId,
+) -> Result<NodeId, OpenError> {
+    let failed = |error: &dyn fmt::Display| OpenError::Inconsistent(error.to_string());
+    let (_, checkpoint) = machine.applied_state().await.map_err(|e| failed(&e))?;
+    if let Some(known) = checkpoint.voter_ids().next() {
+        return Ok(known);
+    }
+    // Before the first checkpoint only the log knows it.
+    let mut stored = StorageHelper::new(log, machine);
+    let membership = stored.get_membership().await.map_err(|e| failed(&e))?;
+    let known = membership.effective().voter_ids().next();
+    Ok(known.unwrap_or(new))
+}
+
 /// Makes this node lead its group of one, and waits until it has applied its log.
 async fn lead<R: Runtime>(
     raft: &RaftOf<R>,
@@ -192,14 +226,6 @@ async fn lead<R: Runtime>(
         OpenError::Stopped(failure.get().unwrap_or_else(|| fatal.to_string()))
     };
     if raft.is_initialized().await.map_err(|f| stopped(&f))? {
-        let voters: Vec<_> = raft.voter_ids().collect();
-        if !voters.contains(&settings.node_id) {
-            let found: Vec<_> = voters.iter().map(ToString::to_string).collect();
-            return Err(OpenError::OtherNode {
-                found: found.join(", "),
-                asked: settings.node_id,
-            });
-        }
         // Nobody else can lead: there is no election timeout to wait for.
         let elect = raft.trigger().elect(true).await;
         elect.map_err(|f: Fatal<_>| stopped(&f))?;

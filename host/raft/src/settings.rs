@@ -11,7 +11,8 @@ use crate::log::MAX_BODY_BYTES;
 /// The bounds of every queue of this crate stand here or follow from what stands here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// This node's number; it stands in votes and in the membership.
+    /// This node's number; it stands in votes and in the membership. A folder that has a number
+    /// already keeps it.
     pub node_id: u64,
     /// How large a segment of the log is, in bytes. A segment is preallocated; a record that
     /// does not fit gets a segment of its own.

@@ -189,22 +189,6 @@ fn a_folder_in_use_and_an_unreadable_one_get_one_sentence_each() {
         assert!(!sentence.contains('\n'), "{sentence}");
         replica.shutdown().await;
 
-        // Another node's folder.
-        let other = Replica::open(
-            runtime.clone(),
-            runtime.disk(folder.path()).unwrap(),
-            Settings {
-                node_id: 9,
-                ..Settings::default()
-            },
-            Arc::new(Recorder::new()),
-        )
-        .await;
-        let sentence = other.unwrap_err().to_string();
-        assert!(
-            sentence.contains("belongs to node 1 and this is node 9"),
-            "{sentence}"
-        );
         wait_unlocked(&runtime, folder.path()).await;
 
         // A log segment that is not one.
@@ -221,6 +205,40 @@ fn a_folder_in_use_and_an_unreadable_one_get_one_sentence_each() {
         let sentence = damaged.unwrap_err().to_string();
         assert!(sentence.contains("is damaged at byte"), "{sentence}");
         assert!(sentence.contains("restore"), "{sentence}");
+    });
+}
+
+/// What a server is called may change, as in ZooKeeper; the member of the group stays.
+#[test]
+fn a_renumbered_node_keeps_its_folder() {
+    let threads = Threads::start(RealConfig::default()).unwrap();
+    let runtime = threads.runtime();
+    threads.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let numbered = |node_id| Settings {
+            node_id,
+            checkpoint_interval: Duration::from_secs(3600),
+            ..Settings::default()
+        };
+        let first = (-7_i64).cast_unsigned();
+        let (replica, delivery) = open(&runtime, folder.path(), numbered(first)).await;
+        replica.door().submit(vec![create(1)]).await;
+        delivery.wait_done(1).await;
+        assert_eq!(replica.status().node_id, first);
+        // Only the log has the membership yet.
+        assert_eq!(replica.status().checkpoint, None);
+        drop(replica);
+
+        for (number, ends_in_order) in [(0, true), (1001, true), (u64::MAX, false)] {
+            let (replica, delivery) = open(&runtime, folder.path(), numbered(number)).await;
+            assert_eq!(replica.status().node_id, first);
+            replica.door().submit(vec![set(2, 1)]).await;
+            delivery.wait_done(1).await;
+            assert!(delivery.acks().values().all(|ack| ack.ok), "{number}");
+            if ends_in_order {
+                replica.shutdown().await;
+            }
+        }
     });
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use innkeeper_proto::connect::{ConnectRequest, PASSWORD_LEN};
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::applied::TicketResult;
+use innkeeper_tree::owner::is_session;
 use innkeeper_tree::{Operation, SessionId};
 
 use crate::connection_throttle::Wanted;
@@ -250,14 +251,42 @@ fn password_of(request: &ConnectRequest) -> Result<Password, NotAdmitted> {
     password.map_err(|_| NotAdmitted::Refused)
 }
 
-/// The node's number, and randomness behind it.
 fn draw_id<R: Runtime>(core: &Core<R>) -> SessionId {
-    let number = core.runtime.random_u64() >> 8;
-    SessionId(u64::from(core.settings.node_id) << 56 | number)
+    id_of(core.settings.session_prefix(), || core.runtime.random_u64())
+}
+
+/// What of the node's number fits into the top byte, and randomness behind it. A few numbers below
+/// some prefixes stand for containers or times to live: they are no ids.
+/// (test: `an_id_is_never_one_that_stands_for_something_else`)
+fn id_of(prefix: u8, mut random: impl FnMut() -> u64) -> SessionId {
+    loop {
+        let session = SessionId(u64::from(prefix) << 56 | random() >> 8);
+        if is_session(session) {
+            return session;
+        }
+    }
 }
 
 fn draw_password<R: Runtime>(core: &Core<R>) -> Password {
     let mut password = [0; PASSWORD_LEN];
     core.runtime.fill_random(&mut password);
     password
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_never_one_that_stands_for_something_else() {
+        // The ids of a server 0, 128 or 255 begin like those of nobody, a container, a time to
+        // live.
+        for (prefix, taken) in [(0x00, 0), (0x80, 0), (0xff, 0), (0xff, 0xff_ffff_ffff)] {
+            let mut drawn = [taken << 8, 5 << 56].into_iter();
+            let id = id_of(prefix, || drawn.next().unwrap_or_default());
+            assert_eq!(id.0, u64::from(prefix) << 56 | 5 << 48, "{prefix}");
+            assert!(drawn.next().is_none());
+        }
+        assert_eq!(id_of(1, || 0), SessionId(1 << 56));
+    }
 }

@@ -18,6 +18,7 @@ mod clients;
 mod connection;
 mod connection_throttle;
 mod expiry;
+mod java;
 mod listener;
 mod local;
 mod metrics;

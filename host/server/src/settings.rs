@@ -128,11 +128,9 @@ pub fn default_guest_memory_bytes() -> u64 {
 /// A node's settings.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NodeSettings {
-    /// The node's number, 1 to 255: the top byte of the session ids that it hands out.
-    pub node_id: u8,
-    /// Whether the configuration makes this node a member of an ensemble: only then do ZooKeeper's
-    /// words tell its number, and 0 otherwise.
-    pub ensemble_member: bool,
+    /// The node's number among the servers that its configuration names (`myid`): any that a
+    /// Java long takes. `None`: it names none but this one, perhaps.
+    pub server_number: Option<i64>,
     /// The data folder.
     pub data: PathBuf,
     /// Where ZooKeeper's clients connect; port 0 picks one.
@@ -341,14 +339,6 @@ pub struct RequestThrottleSettings {
 }
 
 impl NodeSettings {
-    /// The server's number as ZooKeeper's `conf` tells it: 0 where it is no member of an ensemble.
-    pub(crate) fn server_id(&self) -> u64 {
-        match self.ensemble_member {
-            true => self.node_id.into(),
-            false => 0,
-        }
-    }
-
     /// How this node replicates: by the defaults, but for its number, and for how long a command
     /// may be: 16 MiB, or `jute.maxbuffer` and what a command adds to a request, whichever is more.
     pub fn replication(&self) -> innkeeper_raft::Settings {
@@ -356,7 +346,8 @@ impl NodeSettings {
             .jute_max_buffer_bytes
             .saturating_add(COMMAND_ENVELOPE_BYTES);
         innkeeper_raft::Settings {
-            node_id: u64::from(self.node_id),
+            // Of a negative number the bits: what names a member need not be shown.
+            node_id: self.server_number.unwrap_or(1).cast_unsigned(),
             command_bytes_max: longest_request.max(COMMAND_BYTES_LEAST),
             ..innkeeper_raft::Settings::default()
         }
@@ -366,8 +357,7 @@ impl NodeSettings {
     pub fn on_free_ports(data: impl Into<PathBuf>) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
-            node_id: 1,
-            ensemble_member: false,
+            server_number: None,
             data: data.into(),
             listen: any,
             plain_clients: true,
@@ -410,6 +400,17 @@ impl NodeSettings {
             request_throttle: RequestThrottleSettings::default(),
             compile: CompileSettings::default(),
         }
+    }
+
+    /// The number as ZooKeeper shows it: 0 for a server that is alone.
+    pub fn server_id(&self) -> i64 {
+        self.server_number.unwrap_or(0)
+    }
+
+    /// The top byte of the session ids that this node hands out: what of its number fits into it,
+    /// and 1 for a server that is alone, as in ZooKeeper.
+    pub fn session_prefix(&self) -> u8 {
+        self.server_number.unwrap_or(1).to_le_bytes()[0]
     }
 
     /// How many requests all connections together may have outstanding.

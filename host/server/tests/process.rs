@@ -10,8 +10,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use common::*;
+use innkeeper_proto::reply::Reply;
 use innkeeper_proto::request::Request;
-use innkeeper_proto::{ErrorCode, xid};
+use innkeeper_proto::{ErrorCode, OpCode, xid};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A running binary; killed when dropped.
@@ -156,7 +157,7 @@ fn exit_codes_are_zookeepers() {
     );
     let text = format!("{base}admin.enableServer=false\ndatadir.autocreate=false\n");
     let (missing, says) = code("missing.cfg", &text);
-    assert_eq!(missing, 2);
+    assert_eq!(missing, 3);
     assert!(
         says.contains("data folder") && says.contains("is missing"),
         "{says}"
@@ -297,4 +298,90 @@ fn stopping_and_continuing_the_process_keeps_sessions() {
     }
     assert!(gone);
     drop(silent);
+}
+
+/// A server has any number that Java's long takes, and may get another one later.
+#[test]
+fn a_server_may_be_numbered_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let config = folder.path().join("zoo.cfg");
+    for (number, prefix) in [(-7, 0xf9), (0, 0), (1001, 0xe9), (i64::MAX, 0xff)] {
+        std::fs::write(data.join("myid"), format!("{number}\r")).unwrap();
+        let text = format!(
+            "tickTime=1000\ndataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\n\
+             admin.enableServer=false\n4lw.commands.whitelist=conf\n\
+             server.{number}=zk1:2888:3888\nserver.2=zk2:2888:3888\n",
+            data.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = serve(&[config.to_str().unwrap()]);
+        command.stderr(Stdio::null());
+        let process = Process::ready(command);
+        let mut client = Client::connect(process.addr, 10_000);
+        let begins = (client.connected.session_id >> 56) as u8;
+        assert_eq!(begins, prefix, "{number}");
+        let path = format!("/of{number}");
+        client.must(create_as(&path, b"", 1));
+        let id = client.connected.session_id;
+        match client.must(get(&path, false)).reply(OpCode::GetData) {
+            Reply::Data(_, stat) => assert_eq!(stat.ephemeral_owner, id),
+            other => panic!("{other:?}"),
+        }
+        // What earlier numbers wrote is there.
+        client.must(create(&format!("/kept{number}"), b"x"));
+        assert_eq!(client.must(get("/kept-7", false)).data(), b"x");
+    }
+}
+
+#[test]
+fn a_password_is_no_super_users_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let flags = ["--data", data, "--super-digest", "admin:secret"];
+    let sentence = fails(serve(&flags));
+    assert!(
+        sentence.contains("--super-digest is no digest, but a password"),
+        "{sentence}"
+    );
+    assert!(!sentence.contains("secret"), "{sentence}");
+}
+
+/// An unset placeholder would be the password itself.
+#[test]
+fn a_placeholder_of_the_jaas_file_is_filled_or_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let jaas = folder.path().join("jaas.conf");
+    let config = folder.path().join("zoo.cfg");
+    let text = "Server {\n org.apache.zookeeper.server.auth.DigestLoginModule required\n \
+                user_alice=\"${ALICES_PASSWORD}\"; };\n";
+    std::fs::write(&jaas, text).unwrap();
+    let text = format!(
+        "dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n",
+        folder.path().join("data").display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let jaas = format!("-Djava.security.auth.login.config={}", jaas.display());
+    let flags = [config.to_str().unwrap(), &jaas];
+    let sentence = fails(serve(&flags));
+    assert!(
+        sentence.contains(
+            "line 3: nothing says what ${ALICES_PASSWORD} is: set it with -DALICES_PASSWORD="
+        ),
+        "{sentence}"
+    );
+    let mut by_environment = serve(&flags);
+    by_environment.env("ALICES_PASSWORD", "hush");
+    drop(Process::ready(by_environment));
+    let property = "-DALICES_PASSWORD=hush";
+    let mut by_property = serve(&[&flags[..], &[property]].concat());
+    by_property.stderr(Stdio::piped());
+    let mut process = Process::ready(by_property);
+    process.signal(Signal::TERM);
+    assert!(process.child.wait().unwrap().success());
+    let mut said = String::new();
+    let mut stderr = process.child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "", "a name that fills a placeholder is known");
 }

@@ -111,11 +111,15 @@ fn the_go_clients_parser_takes_srvr() {
 /// As `conf` of a real ZooKeeper: a server alone has no number, whatever its `myid` says.
 #[test]
 fn conf_tells_a_number_only_of_an_ensembles_member() {
-    for (member, said) in [(false, "serverId=0"), (true, "serverId=7")] {
+    let any = [
+        (None, "serverId=0"),
+        (Some(7), "serverId=7"),
+        (Some(-1001), "serverId=-1001"),
+    ];
+    for (number, said) in any {
         let server = Running::start_with(|settings| {
             settings.words = FourLetterWord::ALL.to_vec();
-            settings.node_id = 7;
-            settings.ensemble_member = member;
+            settings.server_number = number;
         });
         let conf = word(server.addr, "conf");
         assert!(conf.lines().any(|line| line == said), "{conf}");

@@ -17,9 +17,9 @@ use crate::settings::VERSION;
 #[derive(Serialize)]
 pub(super) struct Status {
     version: &'static str,
-    node_id: u64,
+    node_id: i64,
     role: &'static str,
-    leader: Option<u64>,
+    leader: Option<i64>,
     term: u64,
     /// Why the node has failed, if it has.
     failure: Option<String>,
@@ -67,9 +67,10 @@ pub(super) async fn status<R: Runtime>(
     let core = &admin.core;
     let replica = core.replica()?.status();
     let view = core.reader.view();
+    let node_id = core.settings.server_number.unwrap_or(1);
     Ok(Json(Status {
         version: VERSION,
-        node_id: replica.node_id,
+        node_id,
         role: match replica.role {
             Role::Leader => "leader",
             Role::Follower => "follower",
@@ -77,7 +78,13 @@ pub(super) async fn status<R: Runtime>(
             Role::Learner => "learner",
             Role::Stopped => "stopped",
         },
-        leader: replica.leader,
+        // The folder may know this node by an earlier number.
+        leader: replica
+            .leader
+            .map(|leader| match leader == replica.node_id {
+                true => node_id,
+                false => leader.cast_signed(),
+            }),
         term: replica.term,
         failure: replica.failure,
         addresses: Addresses {

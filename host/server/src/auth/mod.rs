@@ -13,7 +13,7 @@
 mod settings;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +23,7 @@ use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{Identity, acl};
 
 use crate::sasl::digest_md5::NONCE_BYTES;
+use crate::sasl::jaas::placeholders;
 use crate::sasl::{Negotiation, Users, jaas};
 use crate::settings::{MAX_IDENTITIES, MAX_IDENTITIES_BYTES, NodeSettings};
 use crate::tls::name;
@@ -279,21 +280,57 @@ fn digest_with(algorithm: DigestAlgorithm, credentials: &[u8]) -> String {
     format!("{user}:{hash}")
 }
 
+/// Why nobody could ever log in by this digest of a super user, if so; it goes on behind what names
+/// the digest, and shows nothing of it. (test: `a_password_is_no_digest`)
+pub(crate) fn no_digest(digest: &str, algorithm: DigestAlgorithm) -> Option<&'static str> {
+    let hash = digest.split_once(':').map(|(_, hash)| hash);
+    let hash = hash.and_then(|hash| STANDARD.decode(hash).ok());
+    let fits = hash.is_some_and(|hash| hash.len() == algorithm.hash(b"").len());
+    (!fits).then_some(
+        "is no digest, but a password, perhaps, so nobody could log in: write \
+         user:base64(hash(user:password)), as `innkeeper digest user:password` prints it",
+    )
+}
+
+/// Where the JAAS file is. Java fills placeholders in its name, too, and takes a `file:` URL.
+fn jaas_path(named: &Path, known: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, AuthError> {
+    let Some(text) = named.to_str() else {
+        return Ok(named.to_owned());
+    };
+    let filled = placeholders::fill(text, known).map_err(|unfilled| AuthError::Jaas {
+        path: named.to_owned(),
+        what: format!("nothing says what ${{{}}} in its name is", unfilled.0),
+    })?;
+    let path = filled
+        .strip_prefix("file:")
+        .map_or(&*filled, |path| path.strip_prefix("//").unwrap_or(path));
+    Ok(PathBuf::from(path))
+}
+
 /// The users of the JAAS file's section.
 fn users_of(settings: &AuthSettings) -> Result<Option<Users>, AuthError> {
-    let Some(path) = &settings.jaas_file else {
+    let Some(named) = &settings.jaas_file else {
         return Ok(None);
     };
-    let text = std::fs::read_to_string(path).map_err(|error| AuthError::JaasFile {
+    let known = |name: &str| {
+        let property = settings.properties.get(name);
+        let property = property.map(|value| value.reveal().to_owned());
+        let property = property.or_else(|| placeholders::of_every_java(name));
+        property.or_else(|| std::env::var(name).ok())
+    };
+    let path = jaas_path(named, &known)?;
+    let bytes = std::fs::read(&path).map_err(|error| AuthError::JaasFile {
         path: path.clone(),
         error,
     })?;
-    let sections = jaas::parse(&text).map_err(|malformed| AuthError::Jaas {
+    let text = String::from_utf8_lossy(&bytes);
+    let sections = jaas::parse(&text, &known).map_err(|malformed| AuthError::Jaas {
         path: path.clone(),
         what: malformed.to_string(),
     })?;
     let section = &settings.jaas_section;
-    let Some(entries) = sections.get(section) else {
+    // Java finds no section that has no entries.
+    let Some(entries) = sections.get(section).filter(|entries| !entries.is_empty()) else {
         if settings.jaas_section_named {
             tracing::warn!(
                 "{} has no section {section}: nobody can authenticate by SASL",
@@ -342,6 +379,30 @@ fn add(identities: &mut Vec<Identity>, identity: Identity) -> Result<(), ErrorCo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_no_digest() {
+        let sha1 = DigestAlgorithm::Sha1;
+        let made = digest_of(b"admin:secret");
+        assert_eq!(no_digest(&made, sha1), None);
+        assert!(no_digest(&made, DigestAlgorithm::Sha256).is_some());
+        let longer = digest_with(DigestAlgorithm::Sha256, b"admin:secret");
+        assert_eq!(no_digest(&longer, DigestAlgorithm::Sha256), None);
+        let cut = &made[..made.len() - 1];
+        for text in [
+            "admin:secret",
+            "admin",
+            "",
+            ":",
+            "admin:",
+            "a:b:c",
+            cut,
+            &longer,
+        ] {
+            let mistake = no_digest(text, sha1).expect(text);
+            assert!(!mistake.contains("secret"), "{mistake}");
+        }
+    }
     use innkeeper_proto::Perms;
 
     const SUPER: &str = "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=";

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use sha1::{Digest, Sha1};
 
+use crate::java;
+
 /// A word that is not shown, not even by `{:?}`.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
@@ -58,12 +60,18 @@ pub enum DigestAlgorithm {
     Sha1,
     /// MD5.
     Md5,
+    /// SHA-224.
+    Sha224,
     /// SHA-256.
     Sha256,
     /// SHA-384.
     Sha384,
     /// SHA-512.
     Sha512,
+    /// SHA-512, cut to 224 bits.
+    Sha512Of224,
+    /// SHA-512, cut to 256 bits.
+    Sha512Of256,
 }
 
 impl DigestAlgorithm {
@@ -72,9 +80,12 @@ impl DigestAlgorithm {
         Some(match name.to_ascii_uppercase().as_str() {
             "SHA1" | "SHA-1" | "SHA" => Self::Sha1,
             "MD5" => Self::Md5,
-            "SHA-256" => Self::Sha256,
-            "SHA-384" => Self::Sha384,
-            "SHA-512" => Self::Sha512,
+            "SHA-224" | "SHA224" => Self::Sha224,
+            "SHA-256" | "SHA256" => Self::Sha256,
+            "SHA-384" | "SHA384" => Self::Sha384,
+            "SHA-512" | "SHA512" => Self::Sha512,
+            "SHA-512/224" | "SHA512/224" => Self::Sha512Of224,
+            "SHA-512/256" | "SHA512/256" => Self::Sha512Of256,
             _ => return None,
         })
     }
@@ -84,9 +95,12 @@ impl DigestAlgorithm {
         match self {
             Self::Sha1 => Sha1::digest(bytes).to_vec(),
             Self::Md5 => md5::Md5::digest(bytes).to_vec(),
+            Self::Sha224 => sha2::Sha224::digest(bytes).to_vec(),
             Self::Sha256 => sha2::Sha256::digest(bytes).to_vec(),
             Self::Sha384 => sha2::Sha384::digest(bytes).to_vec(),
             Self::Sha512 => sha2::Sha512::digest(bytes).to_vec(),
+            Self::Sha512Of224 => sha2::Sha512_224::digest(bytes).to_vec(),
+            Self::Sha512Of256 => sha2::Sha512_256::digest(bytes).to_vec(),
         }
     }
 }
@@ -116,6 +130,8 @@ pub struct AuthSettings {
     pub enforce: bool,
     /// By which schemes (`enforce.auth.schemes`).
     pub enforce_schemes: Vec<String>,
+    /// Java's system properties by their full names, which fill the placeholders of the JAAS file.
+    pub properties: BTreeMap<String, Secret>,
     /// Where the users of SASL are (`java.security.auth.login.config`).
     pub jaas_file: Option<PathBuf>,
     /// The section of that file (`sasl.serverconfig`).
@@ -137,6 +153,7 @@ impl Default for AuthSettings {
             sasl_required: false,
             enforce: false,
             enforce_schemes: Vec::new(),
+            properties: BTreeMap::new(),
             jaas_file: None,
             jaas_section: "Server".to_owned(),
             jaas_section_named: false,
@@ -162,7 +179,7 @@ impl AuthSettings {
         warn: &mut dyn FnMut(String),
     ) -> Result<bool, BadValue> {
         let name = key.strip_prefix("zookeeper.").unwrap_or(key);
-        let truth = value.eq_ignore_ascii_case("true");
+        let truth = java::is_true(value);
         match name {
             "DigestAuthenticationProvider.enabled" => self.digest_enabled = truth,
             "DigestAuthenticationProvider.digestAlg" => {
@@ -181,11 +198,14 @@ impl AuthSettings {
             "sessionRequireClientSASLAuth" => self.sasl_required = truth,
             "enforce.auth.enabled" => self.enforce = truth,
             "enforce.auth.schemes" => {
-                self.enforce_schemes = value.split(',').map(|s| s.trim().to_owned()).collect();
+                self.enforce_schemes = java::split(value, ',')
+                    .into_iter()
+                    .map(|scheme| java::trim(scheme).to_owned())
+                    .collect();
             }
             "java.security.auth.login.config" => {
                 // Java takes `=file` for "this file and no other"; there is no other here.
-                self.jaas_file = Some(PathBuf::from(value.trim_start_matches('=')));
+                self.jaas_file = Some(PathBuf::from(value.strip_prefix('=').unwrap_or(value)));
             }
             "sasl.serverconfig" => {
                 self.jaas_section = value.to_owned();

@@ -14,7 +14,8 @@ use clap::Args;
 use innkeeper_runtime::{Real, RealConfig, Runtime, Select2, select2};
 
 use super::log;
-use super::zoo_cfg::{self, Read};
+use super::zoo_cfg::{self, MissingDataDir, Read};
+use crate::auth::no_digest;
 use crate::node::{HTTP, Node, StartError};
 use crate::settings::{
     COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MIN_GUEST_MEMORY_BYTES, NodeSettings,
@@ -30,11 +31,11 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Where ZooKeeper's clients connect; port 0 picks one [default: 127.0.0.1:2181]
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
     /// Where HTTP is served; port 0 picks one [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    http: Option<SocketAddr>,
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<String>,
     /// Over HTTP, show bindings' documents, guests' logs and modules to the super user only
     #[arg(long)]
     http_closed: bool,
@@ -121,10 +122,11 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
         settings.data = data;
     }
     if let Some(listen) = args.listen {
-        (settings.listen, settings.plain_clients) = (listen, true);
+        settings.listen = address("--listen", &listen)?;
+        settings.plain_clients = true;
     }
     if let Some(http) = args.http {
-        settings.http = Some(http);
+        settings.http = Some(address("--http", &http)?);
     }
     settings.http_closed = args.http_closed;
     match args.tick_time_ms {
@@ -146,10 +148,8 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
         settings.guest_memory_bytes = Some(bytes);
     }
     if let Some(digest) = args.super_digest {
-        if !digest.contains(':') {
-            return Err(anyhow!(
-                "the super user's digest has no colon: write user:base64(sha1(user:password))"
-            ));
+        if let Some(mistake) = no_digest(&digest, settings.auth.digest_algorithm) {
+            return Err(anyhow!("--super-digest {mistake}"));
         }
         settings.super_digest = Some(digest);
     }
@@ -185,6 +185,24 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
     Ok(settings)
 }
 
+/// Where a flag says that is listened: HOST:PORT, the host by number or by name.
+/// (test: `a_host_is_given_by_number_or_by_name`)
+fn address(flag: &str, text: &str) -> anyhow::Result<SocketAddr> {
+    let parts = text.rsplit_once(':').filter(|(host, _)| {
+        // An IPv6 address has brackets, so that its end does not pass for a port.
+        !host.is_empty() && (host.starts_with('[') && host.ends_with(']') || !host.contains(':'))
+    });
+    let parts = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) = parts.with_context(|| {
+        format!("{flag} {text}: write HOST:PORT, as in 127.0.0.1:2181, localhost:0 or [::1]:2181")
+    })?;
+    zoo_cfg::resolve(host, port).with_context(|| {
+        format!(
+            "{flag} {text}: no address of this name was found; correct it, or write an IP address"
+        )
+    })
+}
+
 /// Where a node that is started without a file has its data.
 fn default_data(args: &ServeArgs) -> anyhow::Result<PathBuf> {
     match &args.data {
@@ -204,13 +222,45 @@ struct Invalid(anyhow::Error);
 /// data folder that cannot be used, 4 for a port of administration that cannot be had, 1 for
 /// everything else. (test: `exit_codes_are_zookeepers`)
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Invalid>() {
-        return 2;
+    if let Some(Invalid(why)) = error.downcast_ref() {
+        return if why.is::<MissingDataDir>() { 3 } else { 2 };
     }
     match error.downcast_ref::<StartError>() {
         Some(StartError::Auth(_) | StartError::Tls(_)) => 2,
         Some(StartError::Data { .. } | StartError::Open(_)) => 3,
         Some(StartError::Listen { what: HTTP, .. }) => 4,
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_given_by_number_or_by_name() {
+        let found = |text| address("--listen", text).map(|addr| addr.to_string());
+        assert_eq!(found("127.0.0.1:2181").unwrap(), "127.0.0.1:2181");
+        assert_eq!(found("[::1]:0").unwrap(), "[::1]:0");
+        // As Java, which prefers IPv4.
+        assert_eq!(found("localhost:2181").unwrap(), "127.0.0.1:2181");
+        for text in [
+            "localhost",
+            "2181",
+            ":2181",
+            "::1:2181",
+            "[::1]",
+            "host:",
+            "host:70000",
+            "",
+        ] {
+            let error = found(text).unwrap_err().to_string();
+            assert!(error.contains("write HOST:PORT"), "{text}: {error}");
+        }
+        let error = found("no-such-host.invalid:2181").unwrap_err().to_string();
+        assert!(
+            error.starts_with("--listen no-such-host.invalid:2181: no address of this name"),
+            "{error}"
+        );
     }
 }

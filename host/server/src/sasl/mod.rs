@@ -110,7 +110,7 @@ mod tests {
 
     fn users() -> Users {
         let text = "Server { m required user_bob=\"p\" user_super=\"q\" other=x; };";
-        Users::of(&jaas::parse(text).unwrap()["Server"])
+        Users::of(&jaas::parse(text, &|_| None).unwrap()["Server"])
     }
 
     #[test]

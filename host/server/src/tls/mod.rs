@@ -51,6 +51,7 @@ pub(crate) use open::{Port, Refused, open};
 pub use settings::{ClientAuth, StoreSettings, TlsSettings};
 pub use store::StoreError;
 
+use crate::auth::BadValue;
 use crate::settings::{NodeSettings, STORE_LOOK_MS};
 use kinds::Kind;
 use suites::{check_suites, provider_of, versions_of};
@@ -123,6 +124,9 @@ pub enum TlsError {
         "TLS cannot be set up: {0}; choose other values of ssl.enabledProtocols and ssl.ciphersuites"
     )]
     Setup(String),
+    /// A value that cannot be meant.
+    #[error(transparent)]
+    Setting(BadValue),
     /// An authentication provider that is not here.
     #[error("ssl.authProvider={0} is not served here: leave it out, or write x509")]
     AuthProvider(String),
@@ -148,6 +152,9 @@ impl Tls {
             return Ok(None);
         }
         let settings = settings.tls.clone();
+        if let Some(mistake) = settings.mistake {
+            return Err(TlsError::Setting(mistake));
+        }
         if settings.auth_provider != "x509" {
             return Err(TlsError::AuthProvider(settings.auth_provider));
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::auth::{BadValue, Secret};
+use crate::java;
 use crate::settings::TLS_HANDSHAKE_TIMEOUT_MS;
 
 /// Whether a client must show a certificate (`ssl.clientAuth`).
@@ -39,6 +40,8 @@ pub struct TlsSettings {
     pub trust_store: StoreSettings,
     /// Whether a client must show a certificate (`ssl.clientAuth`).
     pub client_auth: ClientAuth,
+    /// A value that cannot be meant. Nobody judges it where no TLS is served.
+    pub mistake: Option<BadValue>,
     /// Protocol versions by Java's names (`ssl.enabledProtocols`); `protocol` if not set.
     pub protocols: Option<Vec<String>>,
     /// The one version by Java's name (`ssl.protocol`); 1.2 and 1.3 if not set.
@@ -61,12 +64,16 @@ pub struct TlsSettings {
     pub auth_provider: String,
 }
 
+/// Said of a value that is none.
+const NO_NUMBER: &str = "is no number that fits: the default counts";
+
 impl Default for TlsSettings {
     fn default() -> Self {
         Self {
             key_store: StoreSettings::default(),
             trust_store: StoreSettings::default(),
             client_auth: ClientAuth::Need,
+            mistake: None,
             protocols: None,
             protocol: None,
             cipher_suites: None,
@@ -105,9 +112,12 @@ impl TlsSettings {
     ) -> Result<bool, BadValue> {
         let name = key.strip_prefix("zookeeper.").unwrap_or(key);
         match name {
-            "client.certReload" => self.reload = value.eq_ignore_ascii_case("true"),
+            "client.certReload" => self.reload = java::is_true(value),
             "netty.server.outstandingHandshake.limit" => {
-                let limit = number(key, value)?;
+                let Some(limit) = java::decode_int(value) else {
+                    warn(format!("{key}={value} {NO_NUMBER}"));
+                    return Ok(true);
+                };
                 self.handshakes_max = usize::try_from(limit).ok().filter(|limit| *limit > 0);
             }
             _ => match name.strip_prefix("ssl.") {
@@ -128,7 +138,7 @@ impl TlsSettings {
         value: &str,
         warn: &mut dyn FnMut(String),
     ) -> Result<(), BadValue> {
-        let truth = value.eq_ignore_ascii_case("true");
+        let truth = java::is_true(java::trim(value));
         let list = || {
             value
                 .split(',')
@@ -143,9 +153,11 @@ impl TlsSettings {
                     "none" => ClientAuth::None,
                     _ => {
                         let remedy = "is not known: write need, want or none";
-                        return Err(BadValue::new(key, value, remedy));
+                        self.mistake = Some(BadValue::new(key, value, remedy));
+                        return Ok(());
                     }
-                }
+                };
+                self.mistake = None;
             }
             "protocol" => self.protocol = Some(value.trim().to_owned()),
             "enabledProtocols" => self.protocols = Some(list()),
@@ -153,7 +165,10 @@ impl TlsSettings {
             "hostnameVerification" => self.hostname_verification = truth,
             "clientHostnameVerification" => self.client_hostname_verification = truth,
             "handshakeDetectionTimeoutMillis" => {
-                let limit = number(key, value)?;
+                let Some(limit) = java::parse_int(value) else {
+                    warn(format!("{key}={value} {NO_NUMBER}"));
+                    return Ok(());
+                };
                 // ZooKeeper takes no timeout for a mistake as well.
                 self.handshake_timeout_ms = u64::try_from(limit)
                     .ok()
@@ -184,17 +199,6 @@ impl TlsSettings {
         }
         Ok(())
     }
-}
-
-fn number(key: &str, value: &str) -> Result<i64, BadValue> {
-    let number = value.trim().parse();
-    number.map_err(|_| {
-        BadValue::new(
-            key,
-            value,
-            "is not a number that fits: write a plain number",
-        )
-    })
 }
 
 #[cfg(test)]
@@ -252,7 +256,21 @@ mod tests {
         let mut taken = |key| settings.set(key, "none", &mut warn);
         assert!(!taken("ssl.quorum.clientAuth").unwrap());
         assert!(!taken("clientPort").unwrap());
-        assert!(settings.set("ssl.clientAuth", "maybe", &mut warn).is_err());
+        assert!(settings.set("ssl.clientAuth", "maybe", &mut warn).unwrap());
+        let mistake = settings.mistake.as_ref().unwrap().to_string();
+        assert!(
+            mistake.starts_with("ssl.clientAuth=maybe is not known"),
+            "{mistake}"
+        );
+        assert!(settings.set("ssl.clientAuth", "none", &mut warn).unwrap());
+        assert_eq!(settings.mistake, None);
+        for key in [
+            "ssl.handshakeDetectionTimeoutMillis",
+            "netty.server.outstandingHandshake.limit",
+        ] {
+            let said = set(&mut settings, key, "soon");
+            assert!(said[0].contains("the default counts"), "{said:?}");
+        }
         set(&mut settings, "ssl.handshakeDetectionTimeoutMillis", "-1");
         assert_eq!(settings.handshake_timeout_ms, TLS_HANDSHAKE_TIMEOUT_MS);
     }

@@ -72,6 +72,7 @@ fn shown(status: &Value) -> String {
         Some(failure) => format!("  FAILED: {failure}\n"),
         None => String::new(),
     };
-    let (node, version) = (number_of(status, "node_id"), text_of(status, "version"));
+    let node = status["node_id"].as_i64().unwrap_or(0);
+    let version = text_of(status, "version");
     format!("node {node}, version {version}\n{failed}{}", facts(&rows))
 }

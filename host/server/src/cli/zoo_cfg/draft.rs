@@ -8,12 +8,16 @@ use anyhow::{anyhow, bail};
 
 use super::ensemble::{self, Ensemble};
 use super::values::{Given, resolve};
+use crate::auth::no_digest;
+use crate::java;
 use crate::settings::{ConnectionWeights, NodeSettings};
 
 /// ZooKeeper's port of administration.
 const ADMIN_PORT: u16 = 8080;
 /// ZooKeeper's port of metrics.
 const METRICS_PORT: u16 = 7000;
+/// ZooKeeper's tick where its file names none, in milliseconds.
+const TICK_TIME_MS: u32 = 3000;
 
 /// What keys have said so far.
 ///
@@ -24,8 +28,13 @@ pub(super) struct Draft {
     /// What needs no second look.
     pub(super) settings: NodeSettings,
     pub(super) data_dir: Option<PathBuf>,
+    pub(super) tick_time: Option<(i32, Given)>,
+    pub(super) min_timeout_ms: Option<i32>,
+    pub(super) max_timeout_ms: Option<i32>,
     pub(super) client_port: Option<u16>,
     pub(super) client_address: Option<Given>,
+    /// Where this server's own `server.N` line has its clients.
+    client_of_line: Option<SocketAddr>,
     pub(super) secure_port: Option<u16>,
     pub(super) secure_address: Option<Given>,
     pub(super) admin: Admin,
@@ -38,6 +47,7 @@ pub(super) struct Draft {
     pub(super) weighed: bool,
     pub(super) weights: ConnectionWeights,
     pub(super) create_data_dir: bool,
+    pub(super) super_digest: Option<Given>,
     /// Where is listened unless an address is given.
     everywhere: IpAddr,
     ensemble: Ensemble,
@@ -50,7 +60,7 @@ pub(super) struct Draft {
 pub(super) struct Admin {
     pub(super) enabled: bool,
     pub(super) host: Option<Given>,
-    pub(super) port: u16,
+    pub(super) port: Option<Given>,
 }
 
 /// `metricsProvider.*`.
@@ -58,8 +68,16 @@ pub(super) struct Admin {
 pub(super) struct Metrics {
     pub(super) provider: bool,
     pub(super) host: Option<Given>,
-    pub(super) port: u16,
+    pub(super) port: Option<Given>,
 }
+
+/// The data folder is not there, and ZooKeeper would not make it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the data folder {} is missing, and datadir.autocreate is not true, so that nobody creates it: \
+     create it", .0.display()
+)]
+pub(in crate::cli) struct MissingDataDir(PathBuf);
 
 /// What came of it all.
 #[derive(Debug)]
@@ -75,7 +93,9 @@ pub(in crate::cli) struct Read {
 impl Draft {
     /// Nothing was said. ZooKeeper listens on all addresses unless it is told.
     pub(super) fn new() -> Self {
-        Self::listening_on(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+        let mut draft = Self::listening_on(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        draft.settings.tick_time_ms = TICK_TIME_MS;
+        draft
     }
 
     /// Nothing was said, and there is no file: only this machine is to reach the node.
@@ -88,19 +108,23 @@ impl Draft {
             everywhere,
             settings: NodeSettings::on_free_ports(PathBuf::new()),
             data_dir: None,
+            tick_time: None,
+            min_timeout_ms: None,
+            max_timeout_ms: None,
             client_port: None,
             client_address: None,
+            client_of_line: None,
             secure_port: None,
             secure_address: None,
             admin: Admin {
                 enabled: true,
                 host: None,
-                port: ADMIN_PORT,
+                port: None,
             },
             metrics: Metrics {
                 provider: false,
                 host: None,
-                port: METRICS_PORT,
+                port: None,
             },
             standalone_enabled: true,
             dynamic_file: None,
@@ -110,6 +134,7 @@ impl Draft {
             weighed: false,
             weights: ConnectionWeights::default(),
             create_data_dir: true,
+            super_digest: None,
             ensemble: Ensemble::default(),
             warnings: Vec::new(),
             notes: BTreeMap::new(),
@@ -139,19 +164,30 @@ impl Draft {
         !self.ensemble.is_empty()
     }
 
-    /// A property's number; without one, the default counts.
-    pub(super) fn number(&mut self, given: &Given) -> Option<i64> {
-        let number = given.lenient();
-        if number.is_none() {
-            self.warn(format!(
-                "{given} is no number: the default counts, as in ZooKeeper"
-            ));
-        }
+    /// A property's number, as `Integer.getInteger` reads it; without one, the default counts.
+    pub(super) fn number(&mut self, given: &Given) -> Option<i32> {
+        let number = java::decode_int(&given.value);
+        self.warn_of_default(given, number.is_some());
         number
     }
 
+    /// A property's number, as `Long.getLong` reads it; without one, the default counts.
+    pub(super) fn long_number(&mut self, given: &Given) -> Option<i64> {
+        let number = java::decode_long(&given.value);
+        self.warn_of_default(given, number.is_some());
+        number
+    }
+
+    fn warn_of_default(&mut self, given: &Given, is_number: bool) {
+        if !is_number {
+            self.warn(format!(
+                "{given} is no number that fits: the default counts, as in ZooKeeper"
+            ));
+        }
+    }
+
     /// A property's number above zero; without one, the default counts.
-    pub(super) fn positive<T: TryFrom<i64>>(&mut self, given: &Given) -> Option<T> {
+    pub(super) fn positive<T: TryFrom<i32>>(&mut self, given: &Given) -> Option<T> {
         let number = self.number(given)?;
         let fits = T::try_from(number).ok().filter(|_| number > 0);
         if fits.is_none() {
@@ -169,16 +205,19 @@ impl Draft {
             bail!("dataDir is empty: name the folder for the node's data");
         }
         if !self.create_data_dir && !data_dir.is_dir() {
-            bail!(
-                "the data folder {} is missing, and datadir.autocreate=false forbids to create it: \
-                 create it",
-                data_dir.display()
-            );
+            return Err(MissingDataDir(data_dir).into());
         }
         self.timeouts()?;
         self.identity(&data_dir)?;
         self.addresses()?;
         self.throttles();
+        self.unification();
+        // ZooKeeper starts with whatever stands there.
+        if let Some(given) = &self.super_digest
+            && let Some(mistake) = no_digest(&given.value, self.settings.auth.digest_algorithm)
+        {
+            self.warnings.push(format!("{given} {mistake}"));
+        }
         if self.observer {
             self.warn(
                 "peerType=observer: this release serves alone, so it takes part in nothing; the \
@@ -198,17 +237,37 @@ impl Draft {
         })
     }
 
+    /// The tick and the bounds of session timeouts, judged as ZooKeeper does: a negative tick is
+    /// no mistake as long as the bounds have their order.
     fn timeouts(&mut self) -> anyhow::Result<()> {
-        let settings = &self.settings;
-        let ticks = |count| settings.tick_time_ms.saturating_mul(count);
-        let min = settings.min_session_timeout_ms.unwrap_or(ticks(2));
-        let max = settings.max_session_timeout_ms.unwrap_or(ticks(20));
+        if let Some((tick_time_ms, given)) = &self.tick_time {
+            match u32::try_from(*tick_time_ms) {
+                Ok(0) => bail!("{given}: a tick of 0 ms is no tick; write 2000, or leave it out"),
+                Ok(tick_time_ms) => self.settings.tick_time_ms = tick_time_ms,
+                Err(_) => {
+                    let default_ms = self.settings.tick_time_ms;
+                    self.warnings.push(format!(
+                        "{given}: a tick cannot be negative; {default_ms} ms counts"
+                    ));
+                }
+            }
+        }
+        let tick_time_ms = match &self.tick_time {
+            Some((tick_time_ms, _)) => i64::from(*tick_time_ms),
+            None => i64::from(self.settings.tick_time_ms),
+        };
+        let min = self.min_timeout_ms.map_or(tick_time_ms * 2, i64::from);
+        let max = self.max_timeout_ms.map_or(tick_time_ms * 20, i64::from);
         if min > max {
             bail!(
                 "minSessionTimeout ({min} ms) must not be larger than maxSessionTimeout ({max} ms): \
                  by default they are 2 and 20 ticks"
             );
         }
+        let bound =
+            |time_ms: Option<i32>| time_ms.map(|time_ms| u32::try_from(time_ms).unwrap_or(0));
+        self.settings.min_session_timeout_ms = bound(self.min_timeout_ms);
+        self.settings.max_session_timeout_ms = bound(self.max_timeout_ms);
         Ok(())
     }
 
@@ -218,42 +277,23 @@ impl Draft {
             self.ensemble.disable_standalone();
         }
         self.ensemble.check()?;
-        let number = ensemble::my_id(data_dir)?;
-        let distributed = self.ensemble.is_distributed();
-        self.settings.ensemble_member = distributed;
-        let range = 1..=if self.settings.extended_types_enabled {
-            254
-        } else {
-            255
-        };
-        match number {
-            Some(number) if range.contains(&number) => {
-                // It was checked right above.
-                self.settings.node_id = u8::try_from(number).unwrap_or(1);
+        // ZooKeeper takes -1 for none.
+        let number = ensemble::my_id(data_dir)?.filter(|number| *number != -1);
+        if self.ensemble.is_distributed() {
+            let Some(number) = number else {
+                bail!(
+                    "{} is missing, and several servers are named: write this server's number into it",
+                    data_dir.join("myid").display()
+                );
+            };
+            if self.ensemble.member(number).is_none() {
+                bail!(
+                    "this server's number, {number}, is not among the server.N lines: name it there, \
+                     or correct myid in {}",
+                    data_dir.display()
+                );
             }
-            Some(number) if distributed => bail!(
-                "{} holds {number}: a server's number lies between 1 and {}{}",
-                data_dir.join("myid").display(),
-                range.end(),
-                if *range.end() == 254 {
-                    ", since extendedTypesEnabled needs 255"
-                } else {
-                    ""
-                }
-            ),
-            None if distributed => bail!(
-                "{} is missing, and several servers are named: write this server's number into it",
-                data_dir.join("myid").display()
-            ),
-            _ => {}
-        }
-        if distributed && self.ensemble.member(number.unwrap_or_default()).is_none() {
-            bail!(
-                "this server's number, {}, is not among the server.N lines: name it there, or \
-                 correct myid in {}",
-                number.unwrap_or_default(),
-                data_dir.display()
-            );
+            self.settings.server_number = Some(number);
         }
         if let Some(consequences) = self.ensemble.consequences() {
             self.warn(consequences);
@@ -278,7 +318,7 @@ impl Draft {
             );
         }
         self.client_port = Some(port);
-        self.settings.listen = resolve(host, port)?;
+        self.client_of_line = Some(resolve(host, port)?);
         Ok(())
     }
 
@@ -286,14 +326,14 @@ impl Draft {
         match (self.client_port, &self.client_address) {
             (Some(port), Some(address)) => self.settings.listen = address.address(port)?,
             (None, Some(address)) => bail!("{address}, but clientPort is not set: set it as well"),
-            (Some(port), None) if self.settings.listen.port() != port || port == 0 => {
-                self.settings.listen = SocketAddr::new(self.everywhere, port);
+            (Some(port), None) => {
+                let everywhere = SocketAddr::new(self.everywhere, port);
+                self.settings.listen = self.client_of_line.unwrap_or(everywhere);
             }
-            (Some(_), None) => {}
             (None, None) if self.secure_port.is_some() => {}
-            (None, None) => {
-                bail!("clientPort is not set, so no client could connect: write clientPort=2181")
-            }
+            (None, None) => self.warnings.push(
+                "clientPort is not set, so no client can connect: write clientPort=2181".to_owned(),
+            ),
         }
         self.settings.plain_clients = self.client_port.is_some();
         self.settings.secure_listen = match (self.secure_port, &self.secure_address) {
@@ -304,16 +344,18 @@ impl Draft {
             }
             (None, None) => None,
         };
-        self.settings.http = match (&self.admin.host, self.admin.enabled) {
-            (_, false) => None,
-            (Some(host), true) => Some(host.address(self.admin.port)?),
-            (None, true) => Some(SocketAddr::new(self.everywhere, self.admin.port)),
-        };
-        self.settings.metrics = match (&self.metrics.host, self.metrics.provider) {
-            (_, false) => None,
-            (Some(host), true) => Some(host.address(self.metrics.port)?),
-            (None, true) => Some(SocketAddr::new(self.everywhere, self.metrics.port)),
-        };
+        if self.admin.enabled {
+            let port = self.admin_port()?;
+            self.settings.http = Some(self.listens(self.admin.host.as_ref(), port)?);
+        } else {
+            self.settings.http = None;
+        }
+        // Without its provider nobody looks at a port of metrics, or at its host.
+        if self.metrics.provider {
+            let given = self.metrics.port.as_ref();
+            let port = given.map_or(Ok(METRICS_PORT), Given::port)?;
+            self.settings.metrics = Some(self.listens(self.metrics.host.as_ref(), port)?);
+        }
         let all = [
             (
                 "clientPort",
@@ -340,6 +382,41 @@ impl Draft {
             }
         }
         Ok(())
+    }
+
+    /// The switch alone makes no TLS: ZooKeeper goes on without it, since its usual sockets know
+    /// none.
+    fn unification(&mut self) {
+        let settings = &mut self.settings;
+        let wants_tls = settings.port_unification && settings.secure_listen.is_none();
+        if wants_tls && settings.tls.key_store.location.is_none() {
+            settings.port_unification = false;
+            self.warnings.push(
+                "client.portUnification is true, but ssl.keyStore.location is not set: no TLS is \
+                 served; set it, or leave both out"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// Where is listened on a port: at the address that was given, else everywhere.
+    fn listens(&self, host: Option<&Given>, port: u16) -> anyhow::Result<SocketAddr> {
+        match host {
+            Some(host) => host.address(port),
+            None => Ok(SocketAddr::new(self.everywhere, port)),
+        }
+    }
+
+    /// ZooKeeper's admin server takes its default for what is no number, and ends the start for
+    /// what is no port.
+    fn admin_port(&mut self) -> anyhow::Result<u16> {
+        let Some(given) = self.admin.port.clone() else {
+            return Ok(ADMIN_PORT);
+        };
+        match self.number(&given) {
+            Some(port) => u16::try_from(port).map_err(|_| given.no_port()),
+            None => Ok(ADMIN_PORT),
+        }
     }
 
     fn throttles(&mut self) {

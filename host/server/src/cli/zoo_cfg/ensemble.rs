@@ -10,6 +10,8 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::java;
+
 /// One `server.N` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Member {
@@ -32,7 +34,7 @@ impl Ensemble {
     /// Takes a `server.N`, `group.N` or `weight.N` line; false if the key is none of these.
     pub(super) fn take(&mut self, key: &str, value: &str) -> anyhow::Result<bool> {
         if let Some(number) = key.strip_prefix("server.") {
-            let number = number.parse().map_err(|_| {
+            let number = java::parse_long(number).ok_or_else(|| {
                 anyhow!("{key}: a server has a number; write server.1, server.2, …")
             })?;
             self.members.insert(number, member(key, value)?);
@@ -105,34 +107,34 @@ fn member(key: &str, value: &str) -> anyhow::Result<Member> {
             "{key}={value} is not of the form host:port:port[:participant|observer][;[host:]port]"
         )
     };
-    let mut halves = value.split(';');
-    let servers = halves.next().unwrap_or_default();
-    let client = match (halves.next(), halves.next()) {
-        (None, _) => None,
-        (Some(client), None) => {
+    let port = |text: &str| {
+        let number = java::parse_int(text);
+        let port = number.and_then(|number| u16::try_from(number).ok());
+        port.ok_or_else(form)
+    };
+    let halves = java::split(value, ';');
+    let (servers, client) = match halves.as_slice() {
+        [servers] => (*servers, None),
+        [servers, client] => {
             let parts = host_and_ports(client).ok_or_else(form)?;
-            let (port, host) = match parts.as_slice() {
-                [port] => (port, "0.0.0.0".to_owned()),
-                [host, port] => (port, host.clone()),
+            let (number, host) = match parts.as_slice() {
+                [number] => (number, "0.0.0.0"),
+                [host, number] => (number, &**host),
                 _ => return Err(form()),
             };
-            Some((host, port.parse().map_err(|_| form())?))
+            (*servers, Some((host.to_owned(), port(number)?)))
         }
-        (Some(_), Some(_)) => return Err(form()),
+        _ => return Err(form()),
     };
     let mut votes = None;
-    for server in servers.split('|') {
+    for server in java::split(servers, '|') {
         let parts = host_and_ports(server).ok_or_else(form)?;
         let (peer, election, role) = match parts.as_slice() {
             [_, peer, election] => (peer, election, None),
             [_, peer, election, role] => (peer, election, Some(role)),
             _ => return Err(form()),
         };
-        let ports: (u16, u16) = (
-            peer.parse().map_err(|_| form())?,
-            election.parse().map_err(|_| form())?,
-        );
-        if ports.0 == ports.1 {
+        if port(peer)? == port(election)? {
             bail!("{key}={value}: the port for peers and the one for elections must differ");
         }
         if let Some(role) = role {
@@ -160,29 +162,34 @@ pub(super) fn votes_of(role: &str) -> anyhow::Result<bool> {
 
 /// Splits at colons, but for those of an IPv6 address in brackets.
 fn host_and_ports(text: &str) -> Option<Vec<String>> {
+    let owned = |parts: Vec<&str>| parts.into_iter().map(str::to_owned).collect();
     let Some(bracketed) = text.strip_prefix('[') else {
-        return Some(text.split(':').map(str::to_owned).collect());
+        return Some(owned(java::split(text, ':')));
     };
     let (host, rest) = bracketed.split_once(']')?;
     let mut parts = vec![host.to_owned()];
     if !rest.is_empty() {
-        parts.extend(rest.strip_prefix(':')?.split(':').map(str::to_owned));
+        let ports: Vec<String> = owned(java::split(rest.strip_prefix(':')?, ':'));
+        parts.extend(ports);
     }
     Some(parts)
 }
 
-/// The number in the data folder's `myid`, if that file is there.
+/// The number in the data folder's `myid`, if that file is there: any of Java's longs, alone on
+/// the first line.
 pub(super) fn my_id(data_dir: &Path) -> anyhow::Result<Option<i64>> {
     let path = data_dir.join("myid");
     if !path.is_file() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{} cannot be read", path.display()))?;
-    let line = text.lines().next().unwrap_or_default();
-    let number = line.parse().map_err(|_| {
+    let bytes =
+        std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = java::first_line(&text).unwrap_or_default();
+    let number = java::parse_long(line).ok_or_else(|| {
         anyhow!(
-            "{} holds {line:?} and no number: write this server's number, 1 to 255, into it",
+            "{} holds {line:?} and no number: write this server's number into it, e.g. 1, with no \
+             blank before or behind it",
             path.display()
         )
     })?;
@@ -190,6 +197,7 @@ pub(super) fn my_id(data_dir: &Path) -> anyhow::Result<Option<i64>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Files of tests.
 mod tests {
     use super::*;
 
@@ -232,6 +240,55 @@ mod tests {
     }
 
     #[test]
+    fn a_server_has_any_number_and_separators_may_end_its_line() {
+        let read = ensemble(&[
+            ("server.0", "zk:2888:3888;"),
+            ("server.-7", "zk:2888:3888:"),
+            ("server.1001", "zk:2888:3888|"),
+            ("server.9223372036854775807", "zk:2888:3888;;"),
+            ("server.+5", "zk:+2888:3888;:2181"),
+        ]);
+        for number in [0, -7, 1001, i64::MAX] {
+            assert_eq!(read.member(number).unwrap().client, None, "{number}");
+        }
+        let client = read.member(5).unwrap().client.clone();
+        assert_eq!(client, Some((String::new(), 2181)));
+    }
+
+    #[test]
+    fn myid_is_the_first_line_however_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("myid");
+        assert_eq!(my_id(folder.path()).unwrap(), None);
+        for (text, number) in [
+            ("0", 0),
+            ("1\n", 1),
+            ("2\r", 2),
+            ("3\r\n4", 3),
+            ("1001\rx", 1001),
+            ("-5\n", -5),
+            ("+6", 6),
+            ("9223372036854775807", i64::MAX),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(my_id(folder.path()).unwrap(), Some(number), "{text:?}");
+        }
+        for text in [
+            "",
+            "\n1",
+            "1 ",
+            " 1",
+            "0x1",
+            "one",
+            "9223372036854775808",
+            "\u{feff}1",
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert!(my_id(folder.path()).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn lines_that_zookeeper_refuses_are_refused() {
         let mut ensemble = Ensemble::default();
         for (key, value) in [
@@ -243,6 +300,12 @@ mod tests {
             ("server.1", "zk:2888:3888:king"),
             ("server.1", "zk:2888:3888:observer:x"),
             ("server.1", "zk:2888:3888:observer|zk:2889:3889:participant"),
+            ("server.1", ""),
+            ("server.1", ";2181"),
+            ("server.1", "zk:-1:3888"),
+            ("server.1", "zk:2888:65536"),
+            ("server.9223372036854775808", "zk:2888:3888"),
+            ("server.", "zk:2888:3888"),
             ("server.1", "zk:2888:3888;1;2"),
             ("server.1", "zk:2888:3888;zk:x"),
             ("server.1", "[::1:2888:3888"),

@@ -3,8 +3,8 @@
 //! 1. The file is read as Java reads it ([`properties`]), with the one that `dynamicConfigFile`
 //!    names; then come the `-D` properties. What the file says outweighs a property, as in
 //!    ZooKeeper, where the file is made into properties after the command line's.
-//! 2. Every key is looked up ([`keys`]) and taken ([`draft`]), or named to the user: a warning
-//!    says what happens instead, a note why it means nothing here.
+//! 2. Every key is looked up where ZooKeeper reads it ([`keys`]) and taken ([`draft`]), or named to
+//!    the user: a warning says what happens instead, a note why it means nothing here.
 //! 3. What depends on several keys is decided: ports and addresses, the node's number
 //!    ([`ensemble`]), throttles. A mistake is one sentence with the line where it stands.
 
@@ -21,15 +21,22 @@ use anyhow::{Context, bail};
 use innkeeper_proto::frame::FourLetterWord;
 
 use draft::Draft;
-pub(super) use draft::Read;
-use keys::Rule;
-use values::{Given, Origin};
+pub(super) use draft::{MissingDataDir, Read};
+use keys::{Key, PREFIX, Rule};
+pub(super) use values::resolve;
+use values::{Given, HIDDEN, Origin, shown};
+
+use crate::auth::Secret;
+use crate::java;
 
 /// Where clients connect unless something is said.
 const CLIENT_PORT: u16 = 2181;
 
-/// Names that ZooKeeper's guide has for a property beside the one that its code reads.
-const OTHER_NAMES: &[(&str, &str)] = &[
+/// The property that says where the JAAS file is.
+const JAAS_FILE: &str = "java.security.auth.login.config";
+
+/// Titles that ZooKeeper's guide has for properties, and what its code reads.
+const TITLES: &[(&str, &str)] = &[
     ("requestThrottleLimit", "request_throttle_max_requests"),
     ("requestThrottleStallTime", "request_throttle_stall_time"),
     ("requestThrottleDropStale", "request_throttle_drop_stale"),
@@ -77,7 +84,22 @@ pub(super) fn read_properties(properties: &[String], data: PathBuf) -> anyhow::R
     draft.finish()
 }
 
-/// Reads a list of four-letter words.
+/// Reads a list of four-letter words as ZooKeeper does, and names those that it does not know.
+fn lenient_words(list: &str) -> (Vec<FourLetterWord>, Vec<&str>) {
+    let mut words = Vec::new();
+    let mut unknown = Vec::new();
+    for word in java::split(list, ',').into_iter().map(java::trim) {
+        match word.parse() {
+            Ok(word) => words.push(word),
+            Err(_) if word == "*" => return (FourLetterWord::ALL.to_vec(), unknown),
+            Err(_) if word.is_empty() => {}
+            Err(_) => unknown.push(word),
+        }
+    }
+    (words, unknown)
+}
+
+/// Reads a list of four-letter words. One that ZooKeeper does not know is a mistake.
 pub(super) fn words(list: &str) -> anyhow::Result<Vec<FourLetterWord>> {
     let mut words = Vec::new();
     for word in list
@@ -131,30 +153,71 @@ fn read_file(path: &Path, draft: &mut Draft) -> anyhow::Result<Vec<Given>> {
     Ok(lines)
 }
 
-/// Takes what the file and the command line say, each key once.
+/// Takes what the file and the command line say: the keys that ZooKeeper takes from its file, and
+/// then Java's system properties, to which the file's other lines belong.
 fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow::Result<()> {
-    let mut named: BTreeMap<String, Given> = BTreeMap::new();
-    let mut order = Vec::new();
-    let of_command_line = properties.iter().map(|property| {
+    let mut set = SystemProperties::default();
+    for property in properties {
+        // As Java takes it, to the letter: it trims nothing.
         let (key, value) = property.split_once('=').unwrap_or((property, ""));
-        Given {
-            key: key.trim().to_owned(),
-            value: value.trim().to_owned(),
+        let given = Given {
+            key: key.to_owned(),
+            value: value.to_owned(),
             origin: Origin::Property,
-        }
-    });
-    let of_command_line: Vec<Given> = of_command_line.collect();
-    for given in &of_command_line {
-        let value = shown(&given.key, &given.value).to_owned();
-        let all = &mut draft.settings.system_properties;
-        all.insert(given.key.clone(), value);
+        };
+        set.insert(key.to_owned(), given, draft);
     }
-    for given in of_command_line.into_iter().chain(lines) {
-        let name = name_of(&given.key);
-        match named.insert(name.clone(), given) {
-            None => order.push(name),
+    for line in lines {
+        match keys::file_key(&line.key) {
+            Some(key) => take(key, &line, draft)?,
+            None => set.insert(format!("{PREFIX}{}", line.key), line, draft),
+        }
+    }
+    let jaas = set.named.get(JAAS_FILE);
+    let jaas = jaas.and_then(|given| std::fs::read_to_string(&given.value).ok());
+    for name in &set.order {
+        let given = &set.named[name];
+        let secret = Secret::new(given.value.clone());
+        draft.settings.auth.properties.insert(name.clone(), secret);
+        let fills = format!("${{{name}}}");
+        match keys::property(name) {
+            Some(key) => take(key, given, draft)?,
+            // It is there for a placeholder, and a password, perhaps.
+            None if jaas.as_ref().is_some_and(|text| text.contains(&fills)) => {
+                let all = &mut draft.settings.system_properties;
+                all.insert(name.clone(), HIDDEN.to_owned());
+            }
+            None => match no_effect(given) {
+                Some(why) => draft.warn(format!("{given} has no effect, as in ZooKeeper, {why}")),
+                // Its value is shown to nobody: who knows what it is.
+                None => draft.warn(format!(
+                    "{}: {} is not known here and has no effect; look for a mistake in its name",
+                    given.place(),
+                    given.key
+                )),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Java's system properties by their full names, and in the order in which they came.
+#[derive(Default)]
+struct SystemProperties {
+    named: BTreeMap<String, Given>,
+    order: Vec<String>,
+}
+
+impl SystemProperties {
+    /// Sets one. The last one counts, and what the file says comes after the command line.
+    fn insert(&mut self, name: String, given: Given, draft: &mut Draft) {
+        let value = shown(&name, &given.value).to_owned();
+        let all = &mut draft.settings.system_properties;
+        all.insert(name.clone(), value);
+        match self.named.insert(name.clone(), given) {
+            None => self.order.push(name),
             Some(before) => {
-                let now = &named[&name];
+                let now = &self.named[&name];
                 if before.value != now.value && before.origin != now.origin {
                     draft.warn(format!(
                         "{now} outweighs {before}: what the file says counts, as in ZooKeeper"
@@ -163,51 +226,50 @@ fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow:
             }
         }
     }
-    for name in order {
-        take(&name, &named[&name], draft)?;
-    }
-    Ok(())
 }
 
-/// Does what the rule of one key says.
-fn take(name: &str, given: &Given, draft: &mut Draft) -> anyhow::Result<()> {
-    match keys::find(name).map(|key| key.rule) {
-        Some(Rule::Honoured(take)) => {
-            let plain = Given {
-                key: name.to_owned(),
-                ..given.clone()
-            };
-            take(draft, &plain)?;
-        }
-        Some(Rule::Unsupported(instead)) => {
+/// Does what the rule of a key says.
+fn take(key: Key, given: &Given, draft: &mut Draft) -> anyhow::Result<()> {
+    match key.rule {
+        Rule::Honoured(take) => take(draft, given)?,
+        Rule::Unsupported(instead) => {
             draft.warn(format!("{given} is not supported: {instead}"));
         }
-        Some(Rule::Harmless(why)) => draft.note(&given.key, why),
-        None => draft.warn(format!(
-            "{given} is not known here and has no effect; look for a mistake in its name"
-        )),
+        Rule::Harmless(why) => draft.note(&given.key, why),
     }
     Ok(())
 }
 
-/// What of a key's value anyone may see who asks the node for its configuration: all but secrets,
-/// which ZooKeeper shows as well. (test: `secrets_are_not_shown`)
-fn shown<'a>(key: &str, value: &'a str) -> &'a str {
-    const SECRET: [&str; 4] = ["password", "passwd", "superdigest", "secret"];
-    let key = key.to_ascii_lowercase();
-    let is_secret = SECRET.iter().any(|secret| key.contains(secret));
-    if is_secret && !key.ends_with("path") {
-        "<not shown>"
-    } else {
-        value
+/// Why a key of ZooKeeper's does nothing where it stands, and what was meant, perhaps; `None` if
+/// it is no key of ZooKeeper's. (test:
+/// `a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere`)
+fn no_effect(given: &Given) -> Option<String> {
+    let key = &*given.key;
+    let bare = key.strip_prefix(PREFIX).unwrap_or(key);
+    let full = format!("{PREFIX}{bare}");
+    let is_line = matches!(given.origin, Origin::Line(_));
+    if let Some((_, code)) = TITLES.iter().find(|(title, _)| *title == bare) {
+        let write = match is_line {
+            true => format!("{code} in the file"),
+            false => format!("-D{PREFIX}{code}"),
+        };
+        return Some(format!("whose code has another name for it: write {write}"));
     }
-}
-
-/// What the key is called in the tables.
-fn name_of(key: &str) -> String {
-    let name = key.strip_prefix("zookeeper.").unwrap_or(key);
-    let other = OTHER_NAMES.iter().find(|(guide, _)| *guide == name);
-    other.map_or(name, |(_, code)| code).to_owned()
+    let in_file = keys::file_key(bare).is_some();
+    let prefixed = keys::property(&full).is_some();
+    let alone = keys::property(bare).is_some();
+    Some(match is_line {
+        true if in_file || prefixed => {
+            format!("where the prefix counts for -D alone: write {bare} in the file")
+        }
+        true if alone => {
+            format!("which takes {bare} from the command line alone: pass -D{bare}")
+        }
+        false if in_file => format!("which takes {bare} from its file alone"),
+        false if prefixed => format!("where its name is {full}: write -D{full}"),
+        false if alone => format!("where its name is {bare}: write -D{bare}"),
+        _ => return None,
+    })
 }
 
 /// Takes the servers from the file that `dynamicConfigFile` names.
@@ -236,5 +298,7 @@ fn take_dynamic_file(config: &Path, draft: &mut Draft) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod tests;

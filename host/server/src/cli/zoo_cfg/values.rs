@@ -2,11 +2,14 @@
 //!
 //! Keys that `QuorumPeerConfig` knows are strict: a wrong value is an error, as there. The others
 //! are Java's system properties: a wrong number means the default, there in silence, here with a
-//! warning; a switch is on if its value is `true` in any case, else off.
+//! warning ([`Draft::number`](super::draft::Draft::number)); a switch is on if its value is `true`
+//! in any case, else off. How Java reads each is in [`crate::java`].
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, anyhow, bail};
+
+use crate::java;
 
 /// One key and its value, and where they stood.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,38 +48,29 @@ impl Given {
 
     /// The value, unless it is a secret.
     fn shown(&self) -> &str {
-        let key = self.key.to_ascii_lowercase();
-        let secret = key.contains("password") && !key.ends_with("passwordpath");
-        if secret || key.contains("superdigest") {
-            "…"
-        } else {
-            &self.value
-        }
+        shown(&self.key, &self.value)
     }
 
-    /// As `Integer.parseInt` reads it.
+    /// As `Integer.parseInt` reads it; ZooKeeper refuses to start with anything else.
     pub(super) fn integer(&self) -> anyhow::Result<i32> {
-        // Rust takes the same signs and digits, and no blanks either.
-        let number = self.value.parse();
-        number
-            .map_err(|_| anyhow!("{self} is no whole number that fits: write one up to 2147483647"))
-    }
-
-    /// A number that must not be negative.
-    pub(super) fn natural<T: TryFrom<i32>>(&self) -> anyhow::Result<T> {
-        let number = self.integer()?;
-        T::try_from(number).map_err(|_| anyhow!("{self} is out of range: write 0 or more"))
+        java::parse_int(&self.value).ok_or_else(|| {
+            anyhow!("{self} is no whole number that fits: write one up to 2147483647")
+        })
     }
 
     /// A port.
     pub(super) fn port(&self) -> anyhow::Result<u16> {
-        let number = self.integer()?;
-        u16::try_from(number).map_err(|_| anyhow!("{self} is no port: write 0 to 65535"))
+        u16::try_from(self.integer()?).map_err(|_| self.no_port())
+    }
+
+    /// The mistake of a number that is no port.
+    pub(super) fn no_port(&self) -> anyhow::Error {
+        anyhow!("{self} is no port: write 0 to 65535")
     }
 
     /// `true` or `false`, in any case.
     pub(super) fn boolean(&self) -> anyhow::Result<bool> {
-        if self.value.eq_ignore_ascii_case("true") {
+        if java::is_true(&self.value) {
             Ok(true)
         } else if self.value.eq_ignore_ascii_case("false") {
             Ok(false)
@@ -85,39 +79,13 @@ impl Given {
         }
     }
 
-    /// As `Boolean.parseBoolean` reads it: everything but `true` is off.
-    pub(super) fn switch(&self) -> bool {
-        self.value.eq_ignore_ascii_case("true")
-    }
-
-    /// As `Long.getLong` reads it: decimal, `0x`, `#` or octal. `None` is what it takes for not
-    /// set.
-    pub(super) fn lenient(&self) -> Option<i64> {
-        let (negative, digits) = match self.value.as_bytes().first()? {
-            b'-' => (true, &self.value[1..]),
-            b'+' => (false, &self.value[1..]),
-            _ => (false, &*self.value),
-        };
-        let (digits, radix) = match digits {
-            _ if digits.starts_with("0x") || digits.starts_with("0X") => (&digits[2..], 16),
-            _ if digits.starts_with('#') => (&digits[1..], 16),
-            _ if digits.starts_with('0') && digits.len() > 1 => (&digits[1..], 8),
-            _ => (digits, 10),
-        };
-        if !digits.bytes().all(|digit| digit.is_ascii_alphanumeric()) {
-            return None;
-        }
-        let number = i64::from_str_radix(digits, radix).ok()?;
-        Some(if negative { -number } else { number })
-    }
-
-    /// As `Double.parseDouble` reads it; between 0 and 1.
-    pub(super) fn ratio(&self) -> anyhow::Result<f64> {
-        let number = self.value.parse();
-        number
-            .ok()
-            .filter(|number| (0.0..=1.0).contains(number))
-            .ok_or_else(|| anyhow!("{self} is no ratio: write a number between 0 and 1"))
+    /// As `Double.parseDouble` reads it; ZooKeeper refuses to start with anything else. What is
+    /// not a number in the end compares with nothing, so it counts as none.
+    pub(super) fn real(&self) -> anyhow::Result<f64> {
+        let number = java::parse_double(&self.value);
+        let number = number
+            .ok_or_else(|| anyhow!("{self} is no number: write one between 0 and 1, e.g. 0.02"))?;
+        Ok(if number.is_nan() { 0.0 } else { number })
     }
 
     /// The address of a host and a port.
@@ -128,20 +96,43 @@ impl Given {
     }
 }
 
-/// The address of a host by name or number.
-pub(super) fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
+/// What stands for a secret.
+pub(super) const HIDDEN: &str = "<not shown>";
+
+/// What of a key's value anyone may see who asks the node for its configuration, and whoever reads
+/// what it says at its start: all but secrets, which ZooKeeper shows as well.
+/// (test: `secrets_are_not_shown`)
+pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+    const SECRET: [&str; 4] = ["password", "passwd", "superdigest", "secret"];
+    let key = key.to_ascii_lowercase();
+    let is_secret = SECRET.iter().any(|secret| key.contains(secret));
+    if is_secret && !key.ends_with("path") {
+        HIDDEN
+    } else {
+        value
+    }
+}
+
+/// The address of a host by name or number. An empty one is this machine's own, as in Java.
+pub(in crate::cli) fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
     let bare = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(host);
+    if bare.is_empty() {
+        return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+    }
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(SocketAddr::new(address, port));
     }
-    let mut found = (bare, port)
-        .to_socket_addrs()
-        .with_context(|| format!("{host} is not known"))?;
-    found
-        .next()
+    let found = (bare, port).to_socket_addrs();
+    let found: Vec<_> = found
+        .with_context(|| format!("{host} is not known"))?
+        .collect();
+    // Java prefers IPv4, too, whatever the system names first.
+    let first = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
+    first
+        .copied()
         .with_context(|| format!("{host} has no address"))
 }
 
@@ -158,35 +149,30 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_javas() {
-        for (text, number) in [("5", 5), ("+5", 5), ("-5", -5), ("007", 7)] {
-            assert_eq!(given(text).integer().unwrap(), number);
-        }
-        for text in ["", "5 ", "0x5", "2147483648", "five", "5.0", "1_000"] {
+    fn what_zookeeper_refuses_is_refused_with_its_place() {
+        assert_eq!(given("+5").integer().unwrap(), 5);
+        for text in ["", "5 ", "0x5", "2147483648", "${X}"] {
             let error = given(text).integer().unwrap_err().to_string();
             assert!(error.starts_with("line 7: k="), "{error}");
+            assert!(given(text).port().is_err(), "{text}");
         }
-        for (text, number) in [
-            ("5", Some(5)),
-            ("-5", Some(-5)),
-            ("0", Some(0)),
-            ("010", Some(8)),
-            ("0x10", Some(16)),
-            ("#10", Some(16)),
-            ("", None),
-            ("0x", None),
-            ("ten", None),
-            ("--5", None),
-        ] {
-            assert_eq!(given(text).lenient(), number, "{text}");
+        for port in ["-1", "65536"] {
+            assert!(given(port).port().is_err(), "{port}");
+        }
+        assert!(given("half").real().is_err());
+        assert_eq!(given(" 7 ").real().unwrap(), 7.0);
+        assert_eq!(given("NaN").real().unwrap(), 0.0);
+        assert!(given("TRUE").boolean().unwrap() && !given("False").boolean().unwrap());
+        for text in ["yes", "", "true "] {
+            assert!(given(text).boolean().is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn switches_and_booleans_differ_in_strictness() {
-        assert!(given("TRUE").boolean().unwrap() && given("True").switch());
-        assert!(!given("False").boolean().unwrap() && !given("yes").switch());
-        assert!(given("yes").boolean().is_err());
+    fn an_empty_address_is_this_machine() {
+        assert_eq!(resolve("", 7).unwrap().to_string(), "127.0.0.1:7");
+        assert_eq!(resolve("[::1]", 7).unwrap().to_string(), "[::1]:7");
+        assert!(resolve("${HOST}", 7).is_err());
     }
 
     #[test]

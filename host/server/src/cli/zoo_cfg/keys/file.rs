@@ -1,5 +1,6 @@
-//! The keys that ZooKeeper's `QuorumPeerConfig` reads itself. It takes them from the file only;
-//! here `-D` may give them, too.
+//! The keys that ZooKeeper's `QuorumPeerConfig` reads itself, from the file alone. It judges all
+//! of them, so that a value which it does not take is a mistake here, too; where the node would
+//! not use the value, it is not looked at.
 
 use std::path::PathBuf;
 
@@ -11,10 +12,7 @@ use super::{ALONE, Key, honoured, unsupported};
 /// See [`super`].
 pub(super) const KEYS: &[Key] = &[
     honoured("tickTime", |draft, given| {
-        draft.settings.tick_time_ms = given.natural()?;
-        if draft.settings.tick_time_ms == 0 {
-            bail!("{given}: a tick of 0 ms is no tick; write 2000, or leave it out");
-        }
+        draft.tick_time = Some((given.integer()?, given.clone()));
         Ok(())
     }),
     honoured("dataDir", |draft, given| {
@@ -47,11 +45,12 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     honoured("minSessionTimeout", |draft, given| {
-        draft.settings.min_session_timeout_ms = u32::try_from(given.integer()?).ok();
+        // -1 stands for the default.
+        draft.min_timeout_ms = Some(given.integer()?).filter(|time_ms| *time_ms != -1);
         Ok(())
     }),
     honoured("maxSessionTimeout", |draft, given| {
-        draft.settings.max_session_timeout_ms = u32::try_from(given.integer()?).ok();
+        draft.max_timeout_ms = Some(given.integer()?).filter(|time_ms| *time_ms != -1);
         Ok(())
     }),
     honoured("localSessionsEnabled", |draft, given| {
@@ -107,7 +106,7 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     honoured("metricsProvider.httpPort", |draft, given| {
-        draft.metrics.port = given.port()?;
+        draft.metrics.port = Some(given.clone());
         Ok(())
     }),
     unsupported(

@@ -6,49 +6,51 @@ use anyhow::Context;
 use super::super::draft::Draft;
 use super::super::values::Given;
 use super::{Key, honoured, unsupported};
+use crate::java::is_true;
 
 /// See [`super`].
 pub(super) const KEYS: &[Key] = &[
     honoured(
-        "DigestAuthenticationProvider.superDigest",
+        "zookeeper.DigestAuthenticationProvider.superDigest",
         |draft, given| {
-            if !given.value.contains(':') {
-                anyhow::bail!(
-                    "the super user's digest has no colon: write user:base64(sha1(user:password)), as \
-                 `innkeeper digest user:password` prints it"
-                );
-            }
             draft.settings.super_digest = Some(given.value.clone());
+            draft.super_digest = Some(given.clone());
             Ok(())
         },
     ),
-    honoured("client.portUnification", |draft, given| {
-        draft.settings.port_unification = given.switch();
+    honoured("zookeeper.client.portUnification", |draft, given| {
+        draft.settings.port_unification = is_true(&given.value);
         Ok(())
     }),
-    honoured("sessionRequireClientSASLAuth", hand_on),
-    honoured("enforce.auth.enabled", hand_on),
-    honoured("enforce.auth.schemes", hand_on),
-    honoured("authProvider.*", hand_on),
-    honoured("DigestAuthenticationProvider.enabled", hand_on),
-    honoured("DigestAuthenticationProvider.digestAlg", hand_on),
-    honoured("SASLAuthenticationProvider.superPassword", hand_on),
-    honoured("X509AuthenticationProvider.superUser", hand_on),
-    honoured("superUser*", hand_on),
-    honoured("letAnySaslUserDoX", hand_on),
-    honoured("allowSaslFailedClients", hand_on),
-    honoured("sasl.serverconfig", hand_on),
+    honoured("zookeeper.sessionRequireClientSASLAuth", hand_on),
+    honoured("zookeeper.enforce.auth.enabled", hand_on),
+    honoured("zookeeper.enforce.auth.schemes", hand_on),
+    honoured("zookeeper.authProvider.*", hand_on),
+    honoured("zookeeper.DigestAuthenticationProvider.enabled", hand_on),
+    honoured("zookeeper.DigestAuthenticationProvider.digestAlg", hand_on),
+    honoured(
+        "zookeeper.SASLAuthenticationProvider.superPassword",
+        hand_on,
+    ),
+    honoured("zookeeper.X509AuthenticationProvider.superUser", hand_on),
+    honoured("zookeeper.superUser*", hand_on),
+    honoured("zookeeper.letAnySaslUserDoX", hand_on),
+    honoured("zookeeper.allowSaslFailedClients", hand_on),
+    honoured("zookeeper.sasl.serverconfig", hand_on),
     honoured("java.security.auth.login.config", hand_on),
-    honoured("ssl.*", hand_on),
-    honoured("client.certReload", hand_on),
-    honoured("netty.server.outstandingHandshake.limit", hand_on),
-    unsupported("fips-mode", "TLS is done by rustls, not by a FIPS provider"),
+    honoured("zookeeper.ssl.*", hand_on),
+    honoured("zookeeper.client.certReload", hand_on),
+    honoured("zookeeper.netty.server.outstandingHandshake.limit", hand_on),
     unsupported(
-        "IPAuthenticationProvider.usexforwardedfor",
+        "zookeeper.fips-mode",
+        "TLS is done by rustls, not by a FIPS provider",
+    ),
+    unsupported(
+        "zookeeper.IPAuthenticationProvider.usexforwardedfor",
         "the address of a connection is its other end's, whatever a header of HTTP says",
     ),
     unsupported(
-        "ensembleAuthName",
+        "zookeeper.ensembleAuthName",
         "clients that authenticate by the scheme `ensemble` are refused",
     ),
 ];
