@@ -20,7 +20,8 @@ up_to_date() {
     [ -f "$newest" ] && [ -z "$(find "$@" scripts/examples.sh -newer "$newest" 2>/dev/null)" ]
 }
 
-# Without them in a subshell, so that its failure is seen here.
+# In a subshell, so that its failure is seen here. What stands before || heeds no set -e, so each
+# step of fetching tools says itself that the next depends on it.
 have_tools() {
     ("$1") || {
         say "the tools for the examples in $2 cannot be had here"
@@ -33,10 +34,10 @@ venv_of() {
     command -v python3 >/dev/null 2>&1 || need_packages "the tools come with pip" python3 python3-venv
     python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages "Python's venv is missing" python3-venv
     say "fetching $(cat "$1/requirements.txt") into $2"
-    rm -rf "$2"
-    python3 -m venv "$2"
-    "$2/bin/python" -m pip install --quiet --disable-pip-version-check -r "$1/requirements.txt" >&2
-    cp "$1/requirements.txt" "$2/fetched"
+    rm -rf "$2" &&
+        python3 -m venv "$2" &&
+        "$2/bin/python" -m pip install --quiet --disable-pip-version-check -r "$1/requirements.txt" >&2 &&
+        cp "$1/requirements.txt" "$2/fetched"
 }
 
 python_tools() {
@@ -52,11 +53,11 @@ javascript_tools() {
     cmp -s examples/javascript/package.json "$tools/javascript/fetched" && return 0
     command -v npm >/dev/null 2>&1 || need_packages "the tools come with npm" nodejs npm
     say "fetching componentize-qjs and componentize-js into $tools/javascript"
-    rm -rf "$tools/javascript"
-    mkdir -p "$tools/javascript"
-    cp examples/javascript/package.json "$tools/javascript/"
-    npm install --prefix "$tools/javascript" --silent --no-audit --no-fund --no-package-lock >&2
-    cp examples/javascript/package.json "$tools/javascript/fetched"
+    rm -rf "$tools/javascript" &&
+        mkdir -p "$tools/javascript" &&
+        cp examples/javascript/package.json "$tools/javascript/" &&
+        npm install --prefix "$tools/javascript" --silent --no-audit --no-fund --no-package-lock >&2 &&
+        cp examples/javascript/package.json "$tools/javascript/fetched"
 }
 
 # built OUTPUT : a command wrote the file $building, which becomes OUTPUT at once.

@@ -80,6 +80,11 @@ async fn an_assignor_that_fails_again_and_again_has_a_breaker() {
     .await
     .unwrap();
     assert_eq!(arena.node.status("caller")["failures"], 0);
+    // What the failed calls used and logged stands in the assignor's own status.
+    let status = arena.status();
+    assert!(status["last_fuel"].as_u64() > Some(0), "{status}");
+    let logged = status["log"][0].as_str().expect("a line");
+    assert!(logged.starts_with("panicked at "), "{status}");
     arena.look_beside().await.unwrap();
 }
 

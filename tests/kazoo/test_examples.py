@@ -7,6 +7,7 @@ import functools
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import time
 
@@ -41,6 +42,38 @@ def built(language):
         return script.stderr.strip().splitlines()[-1]
     assert script.returncode == 0, script.stderr
     return None
+
+
+def no_commands(folder, monkeypatch):
+    """A machine that has none of the tools, and no way to install them."""
+    commands = folder / "commands"
+    commands.mkdir()
+    for command in ["cat", "cmp", "cp", "dirname", "id", "mkdir", "rm"]:
+        (commands / command).symlink_to(shutil.which(command))
+    monkeypatch.setenv("PATH", str(commands))
+
+
+def no_network(folder, monkeypatch):
+    """A machine from which no registry can be reached."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("npm_config_offline", "true")
+    monkeypatch.setenv("npm_config_cache", str(folder / "cache"))
+
+
+@pytest.mark.parametrize("without", [no_commands, no_network])
+@pytest.mark.parametrize(("language", "name"), [("python", "Python"), ("javascript", "JavaScript"), ("c", "C")])
+def test_missing_tools_are_told_and_fail_in_ci(language, name, without, tmp_path, monkeypatch):
+    if without is no_network and not shutil.which({"javascript": "npm"}.get(language, "python3")):
+        pytest.skip("without its package manager this is the same as without commands")
+    without(tmp_path, monkeypatch)
+    monkeypatch.setenv("CARGO_TARGET_DIR", str(tmp_path / "target"))
+    told = f"innkeeper: the tools for the examples in {name} cannot be had here"
+    monkeypatch.delenv("CI", raising=False)
+    assert built.__wrapped__(language) == told
+    # The second time, too: what failed is not taken for fetched.
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(AssertionError, match=told):
+        built.__wrapped__(language)
 
 
 @pytest.fixture(params=VARIANTS)

@@ -191,7 +191,7 @@ pub enum Refusal {
     NotLeader,
     /// Its command would be longer than the door's bound: it can never be proposed as it is.
     #[error(
-        "it takes {bytes} bytes as a command, and this node takes {limit} bytes at most; do less at a time, or raise jute.maxbuffer where that is the bound"
+        "it takes {bytes} bytes as a command, with what the `auth` entries in it become, and this node takes {limit} bytes at most; do less at a time, or raise jute.maxbuffer where that is the bound"
     )]
     TooLarge {
         /// The bytes of its command, the time at its longest.

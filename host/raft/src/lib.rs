@@ -38,7 +38,7 @@ mod types;
 use innkeeper_tree::{Applied, Operation};
 
 pub use codec::CodecError;
-pub use door::Door;
+pub use door::{Door, Fitting};
 pub use error::{LogError, OpenError, Refusal, StateError, Unavailable};
 pub use modules::ModuleStore;
 pub use replica::Replica;

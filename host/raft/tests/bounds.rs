@@ -400,7 +400,7 @@ async fn write_all(runtime: &Simulated, settings: &Settings, chosen: Vec<(Kind, 
             false => None,
         };
         assert_eq!(
-            door.takes(&operation).err(),
+            door.fit(operation.clone()).err(),
             expected,
             "{kind:?} of {bytes}"
         );

@@ -119,8 +119,7 @@ impl Artifact {
     /// Checks the seal for this engine and this component, and loads the code.
     pub(crate) fn open(&self, engine: &Engine, digest: Digest) -> Result<Component, ArtifactError> {
         let code = self.checked(&fingerprint_bytes(engine), digest)?;
-        load(engine, code)
-            .map_err(|error| ArtifactError::Refused(GuestText::new(format_args!("{error:#}"))))
+        load(engine, code).map_err(|error| ArtifactError::Refused(GuestText::of_error(&error)))
     }
 
     fn checked(&self, fingerprint: &[u8; 32], digest: Digest) -> Result<&[u8], ArtifactError> {

@@ -10,18 +10,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use innkeeper_tree::binding::Definition;
+use innkeeper_tree::binding::{Definition, Limits};
 use innkeeper_tree::{View, Zxid};
 
-use crate::budget::{Budget, LogLine, Usage};
+use crate::budget::{LogLine, Usage};
 use crate::clock::{Outer, until};
 use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure, Stopped};
 use crate::fair::Account;
-use crate::link::Configured;
-use crate::meter::Metered;
 use crate::text::name;
-use crate::wasi::{Seed, Wasi, WasiState};
+use crate::wasi::{Seed, Wasi};
 
 pub use crate::wit::assignment::{Member, Request, Topic};
 
@@ -60,8 +58,9 @@ pub trait Assignors: Send + Sync {
     fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable>;
 
     /// Hears how a call of the binding ended that was active since `activation`. It is told at
-    /// once, whatever becomes of the reaction that made the call.
-    fn ended(&self, name: &str, activation: Zxid, outcome: Result<Usage, &GuestFailure>);
+    /// once, whatever becomes of the reaction that made the call. What a good call logged goes to
+    /// the log of the recipe; what a failed one logged is here.
+    fn ended(&self, name: &str, activation: Zxid, outcome: Result<Usage, &FailedAssignment>);
 }
 
 /// A good answer.
@@ -75,27 +74,29 @@ pub struct Assignment {
     pub logs: Vec<LogLine>,
 }
 
-pub(crate) struct AssignorState {
-    budget: Budget,
-    config: Arc<str>,
-    wasi: Wasi,
+/// A call that came to nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{failure}")]
+pub struct FailedAssignment {
+    /// Why.
+    pub failure: GuestFailure,
+    /// What the call used.
+    pub usage: Usage,
+    /// What the guest logged.
+    pub logs: Vec<LogLine>,
+    /// Whether only the time of the recipe that called was up: nobody's failure but the caller's.
+    pub(crate) caller_is_over: bool,
 }
 
-impl Metered for AssignorState {
-    fn budget(&mut self) -> &mut Budget {
-        &mut self.budget
-    }
-}
-
-impl WasiState for AssignorState {
-    fn wasi(&mut self) -> (&mut Wasi, &mut Budget) {
-        (&mut self.wasi, &mut self.budget)
-    }
-}
-
-impl Configured for AssignorState {
-    fn config(&self) -> &Arc<str> {
-        &self.config
+impl From<GuestFailure> for FailedAssignment {
+    /// Where the guest has not run.
+    fn from(failure: GuestFailure) -> FailedAssignment {
+        FailedAssignment {
+            failure,
+            usage: Usage::default(),
+            logs: Vec::new(),
+            caller_is_over: false,
+        }
     }
 }
 
@@ -108,11 +109,9 @@ impl Sandbox {
         module: &Module,
         definition: &Definition,
         request: &Request,
-    ) -> Result<Assignment, GuestFailure> {
-        let assigning = self.assign_within(caller, module, definition, request, Outer::Nothing);
-        assigning.await.map_err(|unassigned| match unassigned {
-            Unassigned::Failed(failure) | Unassigned::CallerIsOver(failure) => failure,
-        })
+    ) -> Result<Assignment, FailedAssignment> {
+        self.assign_within(caller, module, definition, request, Outer::Nothing)
+            .await
     }
 
     /// As [`Sandbox::assign`]; for a recipe the call ends with the caller's time at the latest.
@@ -123,24 +122,16 @@ impl Sandbox {
         definition: &Definition,
         request: &Request,
         outer: Outer,
-    ) -> Result<Assignment, Unassigned> {
-        let failed = |kind, text: String| Unassigned::Failed(GuestFailure::new(kind, text));
+    ) -> Result<Assignment, FailedAssignment> {
         let Code::Assignor(pre) = &module.code else {
-            return Err(failed(
-                FailureKind::Host,
-                "the module is no assignor".to_string(),
-            ));
+            return Err(GuestFailure::new(FailureKind::Host, "the module is no assignor").into());
         };
         let limits = &definition.limits;
-        let place = self.assignor_place(caller, limits).await;
-        let _place = place.map_err(Unassigned::Failed)?;
-        let state = AssignorState {
-            budget: self.budget(limits, outer),
-            config: Arc::clone(&definition.config),
-            // A pure function has no time, and its randomness is the same at each call.
-            wasi: Wasi::new(0, Seed::of("assignor").and(definition.config.as_bytes())),
-        };
-        let mut store = self.store(state, limits).map_err(Unassigned::Failed)?;
+        let _place = self.assignor_place(caller, limits).await?;
+        // A pure function has no time, and its randomness is the same at each call.
+        let seed = Seed::of("assignor").and(definition.config.as_bytes());
+        let state = self.common(definition, outer, Wasi::new(0, seed));
+        let mut store = self.store(state, limits)?;
         let deadline = Arc::clone(store.data().budget.deadline());
         let assigning = async {
             let guest = pre
@@ -153,43 +144,32 @@ impl Sandbox {
         let answer = until(&deadline, assigning).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let mut state = store.into_data();
-        state.wasi.end_call(&mut state.budget);
-        let answer = answer.and_then(|answer| match answer {
-            Ok(Ok(owners)) => Ok(owners),
-            Ok(Err(text)) => Err(GuestFailure::new(FailureKind::Returned, text)),
-            Err(stopped) => Err(stopped.failure(&state.budget)),
-        });
-        let owners = answer.map_err(|failure| {
-            if failure.kind == FailureKind::Time && deadline.is_over_for_the_caller() {
-                Unassigned::CallerIsOver(failure)
-            } else {
-                Unassigned::Failed(failure)
-            }
-        })?;
-        if (owners.len() * 4) as u64 > limits.output_bytes {
-            return Err(failed(
-                FailureKind::Output,
-                format!(
-                    "its answer has more than {} bytes (limits.output_bytes)",
-                    limits.output_bytes
-                ),
-            ));
+        state.end_call();
+        let (usage, logs) = (
+            state.budget.usage(fuel),
+            std::mem::take(&mut state.budget.logs),
+        );
+        let owners = match answer {
+            Ok(Ok(Ok(owners))) => check_answer(request, limits, &owners).map(|()| owners),
+            Ok(Ok(Err(text))) => Err(GuestFailure::new(FailureKind::Returned, text)),
+            Ok(Err(stopped)) => Err(stopped.failure(&state.budget)),
+            Err(cut_off) => Err(cut_off),
+        };
+        match owners {
+            Ok(owners) => Ok(Assignment {
+                owners,
+                usage,
+                logs,
+            }),
+            Err(failure) => Err(FailedAssignment {
+                caller_is_over: failure.kind == FailureKind::Time
+                    && deadline.is_over_for_the_caller(),
+                failure,
+                usage,
+                logs,
+            }),
         }
-        check_answer(request, &owners).map_err(|text| failed(FailureKind::BadAnswer, text))?;
-        Ok(Assignment {
-            owners,
-            usage: state.budget.usage(fuel),
-            logs: state.budget.logs,
-        })
     }
-}
-
-/// Why a call of an assignor came to nothing.
-pub(crate) enum Unassigned {
-    /// The assignor failed.
-    Failed(GuestFailure),
-    /// The caller's time was up: nobody's failure but the caller's.
-    CallerIsOver(GuestFailure),
 }
 
 /// Resources of a request: topics must make up 0 … P-1.
@@ -268,7 +248,20 @@ pub fn check_request(request: &Request) -> Result<(), String> {
     }
 }
 
-fn check_answer(request: &Request, owners: &[u32]) -> Result<(), String> {
+fn check_answer(request: &Request, limits: &Limits, owners: &[u32]) -> Result<(), GuestFailure> {
+    if std::mem::size_of_val(owners) as u64 > limits.output_bytes {
+        return Err(GuestFailure::new(
+            FailureKind::Output,
+            format!(
+                "its answer has more than {} bytes (limits.output_bytes)",
+                limits.output_bytes
+            ),
+        ));
+    }
+    check_owners(request, owners).map_err(|text| GuestFailure::new(FailureKind::BadAnswer, text))
+}
+
+fn check_owners(request: &Request, owners: &[u32]) -> Result<(), String> {
     let resources = resources(request)?;
     if owners.len() != resources as usize {
         return Err(format!("{} owners for {resources} resources", owners.len()));

@@ -30,17 +30,15 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmtime::Store;
 
-use crate::budget::{Budget, LogLine, Usage};
+use crate::budget::{LogLine, Usage};
 use crate::clock::until;
 use crate::engine::{Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure, LimitPassed};
 use crate::fair::{Account, Held};
-use crate::link::Configured;
-use crate::meter::Metered;
 use crate::overlay::Overlay;
 use crate::reads::Reads;
+use crate::state::{Common, State as _};
 use crate::text::GuestText;
-use crate::wasi::{Wasi, WasiState};
 use crate::wit::{authorization, authorizer as wit};
 
 pub use crate::wit::authorization::Operation;
@@ -149,28 +147,14 @@ struct Instance {
 }
 
 pub(crate) struct AuthorizerState {
-    budget: Budget,
-    config: Arc<str>,
-    wasi: Wasi,
+    common: Common,
     /// Only while `load` runs.
     policy: Option<Overlay>,
 }
 
-impl Metered for AuthorizerState {
-    fn budget(&mut self) -> &mut Budget {
-        &mut self.budget
-    }
-}
-
-impl WasiState for AuthorizerState {
-    fn wasi(&mut self) -> (&mut Wasi, &mut Budget) {
-        (&mut self.wasi, &mut self.budget)
-    }
-}
-
-impl Configured for AuthorizerState {
-    fn config(&self) -> &Arc<str> {
-        &self.config
+impl crate::state::State for AuthorizerState {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
     }
 }
 
@@ -268,22 +252,22 @@ impl AuthorizerSet {
             path: path.to_string(),
         };
         let instance = &mut checked_out.instance;
-        instance.store.data_mut().budget.begin_call();
+        instance.store.data_mut().budget().begin_call();
         shared
             .sandbox
             .refuel(&mut instance.store, limits.fuel)
             .map_err(Undecided::failed)?;
-        let deadline = Arc::clone(instance.store.data().budget.deadline());
+        let deadline = Arc::clone(instance.store.data().common.budget.deadline());
         let deciding = instance.guest.call_decide(&mut instance.store, &request);
         let answer = until(&deadline, deciding).await;
         let fuel = limits.fuel - instance.store.get_fuel().unwrap_or(0);
-        let state = instance.store.data_mut();
-        state.wasi.end_call(&mut state.budget);
-        let usage = state.budget.usage(fuel);
+        let common = instance.store.data_mut().common();
+        common.end_call();
+        let usage = common.budget.usage(fuel);
         let mut logs = std::mem::take(&mut instance.logs);
-        logs.append(&mut state.budget.logs);
+        logs.append(&mut common.budget.logs);
         let answer = answer.and_then(|answer| {
-            answer.map_err(|error| GuestFailure::from_guest(&error, &state.budget))
+            answer.map_err(|error| GuestFailure::from_guest(&error, &common.budget))
         });
         let answer = match answer {
             Ok(answer) => answer,

@@ -14,7 +14,6 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::artifact::{self, Artifact, ArtifactError};
-use crate::assignor::AssignorState;
 use crate::authorizer::AuthorizerState;
 use crate::budget::Budget;
 use crate::clock::{Deadline, Outer};
@@ -22,10 +21,11 @@ use crate::compile::Compiler;
 use crate::failure::{FailureKind, GuestFailure, ModuleError};
 use crate::fair::{Account, Held, Place, Shares, Stock, VirtualTime, Want, in_turns};
 use crate::link;
-use crate::meter::Metered;
 use crate::recipe::RecipeState;
 use crate::settings::Settings;
+use crate::state::{Common, State};
 use crate::text::GuestText;
+use crate::wasi::Wasi;
 use crate::world::world_of;
 use crate::{wasi, wit};
 
@@ -71,13 +71,13 @@ pub struct Module {
 /// The host's side of each world, for one engine.
 pub(crate) struct Linkers {
     recipes: Linker<RecipeState>,
-    assignors: Linker<AssignorState>,
+    assignors: Linker<Common>,
     authorizers: Linker<AuthorizerState>,
 }
 
 pub(crate) enum Code {
     Recipe(wit::recipe::RecipePre<RecipeState>),
-    Assignor(wit::assignor::AssignorPre<AssignorState>),
+    Assignor(wit::assignor::AssignorPre<Common>),
     Authorizer(wit::authorizer::AuthorizerPre<AuthorizerState>),
 }
 
@@ -159,11 +159,12 @@ impl Sandbox {
         let host = |error: &dyn std::fmt::Display| ModuleError::Invalid(GuestText::new(error));
         let compiler = Compiler::new(&self.shared.settings).map_err(|error| host(&error))?;
         let compiled = compiler.accept(pushed)?;
-        let digest = digest_of(&compiled.component);
+        let component = compiled.made.unwrap_or_else(|| pushed.to_vec());
+        let digest = digest_of(&component);
         let module = self
             .load(digest, &compiled.artifact)
             .map_err(|error| host(&error))?;
-        Ok((compiled.component, module))
+        Ok((component, module))
     }
 
     /// The settings that the sandbox was made with.
@@ -249,15 +250,19 @@ impl Sandbox {
         in_turns(&self.shared.turns, account, slice_fuel, guest).await
     }
 
-    /// The account of an invocation that has not begun.
-    pub(crate) fn budget(&self, limits: &Limits, outer: Outer) -> Budget {
-        let settings = &self.shared.settings;
+    /// The state of an invocation that has not begun.
+    pub(crate) fn common(&self, definition: &Definition, outer: Outer, wasi: Wasi) -> Common {
+        let (settings, limits) = (&self.shared.settings, &definition.limits);
         let deadline = Deadline::new(&settings.clock, limits.time_ms, outer);
-        Budget::new(limits, deadline, settings.yield_fuel)
+        Common {
+            budget: Budget::new(limits, deadline, settings.yield_fuel),
+            config: Arc::clone(&definition.config),
+            wasi,
+        }
     }
 
     /// A store with its limits and fuel set.
-    pub(crate) fn store<T: Metered>(
+    pub(crate) fn store<T: State>(
         &self,
         state: T,
         limits: &Limits,
@@ -304,7 +309,7 @@ impl Linkers {
         let world = world_of(engine, component)?;
         let not_that_world = |error: wasmtime::Error| ModuleError::NotThatWorld {
             world: world.name(),
-            reason: GuestText::new(format_args!("{error:#}")),
+            reason: GuestText::of_error(&error),
         };
         let code = match world {
             World::Recipe => wasi::link(&self.recipes, component)
@@ -326,7 +331,7 @@ impl Linkers {
 }
 
 fn host(error: wasmtime::Error) -> GuestFailure {
-    GuestFailure::new(FailureKind::Host, GuestText::new(format_args!("{error:#}")))
+    GuestFailure::new(FailureKind::Host, GuestText::of_error(&error))
 }
 
 fn want(account: &Account, limits: &Limits) -> Want {

@@ -242,7 +242,7 @@ impl Stopped {
             Stopped::Starting(error)
                 if !error.is::<LimitPassed>() && !error.is::<wasmtime::Trap>() =>
             {
-                GuestFailure::new(FailureKind::Host, GuestText::new(format_args!("{error:#}")))
+                GuestFailure::new(FailureKind::Host, GuestText::of_error(error))
             }
             Stopped::Starting(error) | Stopped::Running(error) => {
                 GuestFailure::from_guest(error, budget)

@@ -35,6 +35,7 @@ mod reads;
 mod recipe;
 mod refused;
 mod settings;
+mod state;
 mod text;
 mod trace;
 mod wasi;
@@ -44,8 +45,8 @@ mod writes;
 
 pub use artifact::{ARTIFACT_BYTES_MAX, Artifact, ArtifactError};
 pub use assignor::{
-    ActiveAssignor, Assignment, Assignors, Member, NOBODY, Pace, Request, Topic, Unavailable,
-    check_request,
+    ActiveAssignor, Assignment, Assignors, FailedAssignment, Member, NOBODY, Pace, Request, Topic,
+    Unavailable, check_request,
 };
 pub use authorizer::{
     AuthorizerSet, Decided, Decision, Load, Loaded, Operation, RunLoad, Undecided,

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, LinkerInstance};
 
-use crate::assignor::AssignorState;
 use crate::authorizer::AuthorizerState;
 use crate::budget::LogLevel;
-use crate::meter::{Metered, bytes, enter};
+use crate::meter::{bytes, enter};
 use crate::reads::{self, Reads};
 use crate::recipe::RecipeState;
+use crate::state::{Common, State};
 use crate::wit::{assignment, log, transaction};
 use crate::{recipe, writes};
 
@@ -24,11 +24,6 @@ macro_rules! interface {
     ($name:literal) => {
         concat!("innkeeper:guest/", $name, "@0.1.0")
     };
-}
-
-/// A store's state that has a configuration: every one.
-pub(crate) trait Configured: Metered {
-    fn config(&self) -> &Arc<str>;
 }
 
 /// The world `recipe`.
@@ -75,7 +70,7 @@ pub(crate) fn recipes(linker: &mut Linker<RecipeState>) -> wasmtime::Result<()> 
 }
 
 /// The world `assignor`.
-pub(crate) fn assignors(linker: &mut Linker<AssignorState>) -> wasmtime::Result<()> {
+pub(crate) fn assignors(linker: &mut Linker<Common>) -> wasmtime::Result<()> {
     config_and_log(linker)
 }
 
@@ -97,7 +92,7 @@ fn read<T: Reads>(linked: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     })
 }
 
-fn config_and_log<T: Configured>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+fn config_and_log<T: State>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut linked = linker.instance(interface!("config"))?;
     linked.func_wrap_async("get", |store, (): ()| Box::new(config(store)))?;
     let mut linked = linker.instance(interface!("log"))?;
@@ -106,13 +101,13 @@ fn config_and_log<T: Configured>(linker: &mut Linker<T>) -> wasmtime::Result<()>
     })
 }
 
-async fn config<T: Configured>(mut store: StoreContextMut<'_, T>) -> wasmtime::Result<(String,)> {
-    let config = Arc::clone(store.data().config());
+async fn config<T: State>(mut store: StoreContextMut<'_, T>) -> wasmtime::Result<(String,)> {
+    let config = Arc::clone(&store.data_mut().common().config);
     enter(&mut store, "config.get", 0, bytes(config.len())).await?;
     Ok((config.to_string(),))
 }
 
-async fn write_log<T: Configured>(
+async fn write_log<T: State>(
     mut store: StoreContextMut<'_, T>,
     level: log::Level,
     text: String,

@@ -19,9 +19,9 @@
 
 use wasmtime::StoreContextMut;
 
-use crate::budget::Budget;
 use crate::clock::yield_now;
 use crate::failure::{FailureKind, LimitPassed};
+use crate::state::State;
 
 /// Any host call: crossing over, looking up a znode, recording that it was read.
 const CALL: u64 = 500;
@@ -49,15 +49,9 @@ pub(crate) fn bytes(count: usize) -> u64 {
     (count / BYTES_PER_UNIT) as u64
 }
 
-/// A store's state that is metered.
-pub(crate) trait Metered: Send + 'static {
-    /// Its account.
-    fn budget(&mut self) -> &mut Budget;
-}
-
 /// Begins a host call in which the guest hands over so many bytes; `more` is the fuel of what is
 /// known to be done beside.
-pub(crate) async fn enter<T: Metered>(
+pub(crate) async fn enter<T: State>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     handed_over: usize,
@@ -71,7 +65,7 @@ pub(crate) async fn enter<T: Metered>(
 
 /// Begins an entry of a bulk call, which counts as a call. What it hands over was charged with
 /// the bulk call, and what it is handed is a part of that call's result.
-pub(crate) async fn enter_entry<T: Metered>(
+pub(crate) async fn enter_entry<T: State>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     more: u64,
@@ -81,7 +75,7 @@ pub(crate) async fn enter_entry<T: Metered>(
 }
 
 /// Charges work, looks at the clock if it is time, and lets others run if it is time.
-pub(crate) async fn work<T: Metered>(
+pub(crate) async fn work<T: State>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     fuel: u64,
@@ -99,7 +93,7 @@ pub(crate) async fn work<T: Metered>(
 }
 
 /// Ends the invocation if work of that size could not be paid. It is charged as it is done.
-pub(crate) fn afford<T: Metered>(
+pub(crate) fn afford<T: State>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     fuel: u64,
@@ -111,7 +105,7 @@ pub(crate) fn afford<T: Metered>(
 }
 
 /// Takes fuel; says how much is left.
-fn take<T: Metered>(
+fn take<T: State>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     fuel: u64,
@@ -134,7 +128,7 @@ fn charged(_: u64) -> u64 {
     0
 }
 
-fn used_up<T: Metered>(store: &mut StoreContextMut<'_, T>, call: &'static str) -> wasmtime::Error {
+fn used_up<T: State>(store: &mut StoreContextMut<'_, T>, call: &'static str) -> wasmtime::Error {
     // All of it counts as used: the call would have taken it.
     let emptied = store.set_fuel(0);
     let fuel = store.data_mut().budget().limits().fuel;

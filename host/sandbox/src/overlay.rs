@@ -26,10 +26,10 @@ use bytes::Bytes;
 use innkeeper_proto::{Acl, Stat};
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::transaction::{Ack, GuestWrite, Read, Transaction};
-use innkeeper_tree::{SessionId, View, World, Znode, Zxid, acl, path as paths};
+use innkeeper_tree::{QueueEntry, SessionId, View, World, Znode, Zxid, acl, path as paths};
 
 pub(crate) use listing::Step;
-pub(crate) use weight::Weight;
+use weight::Weight;
 
 use crate::engine::Sandbox;
 use crate::refused::{Refused, Wanted};
@@ -212,14 +212,27 @@ impl Overlay {
         &self.view
     }
 
-    /// Counts what the transaction holds from the start: its head and its acknowledgements.
-    pub(crate) fn begin(&mut self, binding: &str, acks: Vec<Ack>) -> wasmtime::Result<()> {
+    /// Begins with the transaction's head, and acknowledges as many of the events, oldest first,
+    /// as take half of what it may hold, so that there is room for what the guest does about them;
+    /// but one at least. `events` are those then; the rest stays queued for the next reaction. An
+    /// event that alone is too much fails by name. (test: `a_small_transaction_takes_few_events`)
+    pub(crate) fn begin(
+        &mut self,
+        binding: &str,
+        events: &mut Vec<QueueEntry>,
+    ) -> wasmtime::Result<()> {
         self.weight
             .add_bytes(Transaction::empty_len_most(binding))?;
-        for ack in &acks {
-            self.weight.add(ack.encoded_len())?;
+        for event in events.iter() {
+            let ack = event.ack();
+            let bytes = ack.encoded_len();
+            if !self.acks.is_empty() && self.weight.is_half_full_with(bytes) {
+                break;
+            }
+            self.weight.add(bytes)?;
+            self.acks.push(ack);
         }
-        self.acks = acks;
+        events.truncate(self.acks.len());
         Ok(())
     }
 

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use innkeeper_proto::Stat;
 use wasmtime::StoreContextMut;
 
-use crate::meter::{self, CHILD, ENTRY, Metered, ZNODE, afford, enter, enter_entry, work};
+use crate::meter::{self, CHILD, ENTRY, ZNODE, afford, enter, enter_entry, work};
 use crate::overlay::{Done, OpError, Overlay, Seen, Step, Stop};
+use crate::state::State;
 use crate::wit::types;
 
 /// Data that crosses in one piece, in bytes; more is copied piece by piece.
@@ -27,7 +28,7 @@ const ZNODE_BYTES: usize = 96;
 pub(crate) type Told<T> = wasmtime::Result<(Result<T, types::Error>,)>;
 
 /// A store's state with a transaction in progress.
-pub(crate) trait Reads: Metered {
+pub(crate) trait Reads: State {
     /// The transaction; a trap where there is none.
     fn overlay(&mut self) -> wasmtime::Result<&mut Overlay>;
 }
@@ -169,7 +170,7 @@ async fn scan_all<T: Reads>(
 }
 
 /// Charges bytes that the guest is handed.
-async fn hand_over<T: Metered>(
+async fn hand_over<T: State>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     bytes: usize,
@@ -181,7 +182,7 @@ async fn hand_over<T: Metered>(
     }
 }
 
-async fn znode<T: Metered>(
+async fn znode<T: State>(
     store: &mut StoreContextMut<'_, T>,
     call: &'static str,
     path: String,

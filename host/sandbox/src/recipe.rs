@@ -10,22 +10,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_tree::binding::{Definition, Limits};
+use innkeeper_tree::binding::Definition;
 use innkeeper_tree::queue::Kinds;
 use innkeeper_tree::{QueueEntry, Transaction, View, Zxid};
 use wasmtime::StoreContextMut;
 
-use crate::assignor::{Assignors, Unassigned, Unavailable, check_request};
-use crate::budget::{Budget, LogLine, Usage};
+use crate::assignor::{Assignors, Unavailable, check_request};
+use crate::budget::{LogLine, Usage};
 use crate::clock::{Outer, until};
 use crate::engine::{Code, Module, Sandbox};
 use crate::failure::{FailureKind, GuestFailure, Stopped};
 use crate::fair::{Account, Place};
-use crate::link::Configured;
-use crate::meter::{self, ASSIGN, Metered, enter, work};
-use crate::overlay::{Overlay, Weight};
+use crate::meter::{self, ASSIGN, enter, work};
+use crate::overlay::Overlay;
 use crate::reads::Reads;
-use crate::wasi::{Seed, Wasi, WasiState};
+use crate::state::{Common, State};
+use crate::wasi::{Seed, Wasi};
 use crate::wit::assignors::AssignError;
 use crate::wit::{assignment, events as wit};
 
@@ -71,10 +71,10 @@ pub struct FailedReaction {
 }
 
 pub(crate) struct RecipeState {
-    budget: Budget,
-    config: Arc<str>,
-    wasi: Wasi,
+    common: Common,
     overlay: Overlay,
+    /// Fuel of the assignors that it called; the recipe's account pays for them.
+    assigned_fuel: u64,
     sandbox: Sandbox,
     account: Arc<Account>,
     assignors: Arc<dyn Assignors>,
@@ -106,29 +106,28 @@ impl Sandbox {
             definition,
             view,
             view_max_age,
-            events,
+            mut events,
             now_ms,
         } = invocation;
         let limits = definition.limits;
-        let events = those_that_fit(&binding, &limits, events);
-        let config = Arc::clone(&definition.config);
-        let wasi = Wasi::new(now_ms, seed(&binding, activation, &view, &events));
-        let mut overlay = Overlay::new(view, definition, self.clone(), now_ms);
+        let mut overlay = Overlay::new(view, Arc::clone(&definition), self.clone(), now_ms);
         overlay
-            .begin(&binding, events.iter().map(QueueEntry::ack).collect())
+            .begin(&binding, &mut events)
             .map_err(|error| bare(GuestFailure::from_wasm(&error)))?;
+        let seed = seed(&binding, activation, overlay.view(), &events);
+        let wasi = Wasi::new(now_ms, seed);
+        let common = self.common(&definition, Outer::View(view_max_age), wasi);
         let state = RecipeState {
-            budget: self.budget(&limits, Outer::View(view_max_age)),
-            config,
-            wasi,
+            common,
             overlay,
+            assigned_fuel: 0,
             sandbox: self.clone(),
             account: Arc::clone(place.account()),
             assignors,
         };
         let mut store = self.store(state, &limits).map_err(bare)?;
         let told: Vec<wit::Event> = events.iter().map(tell).collect();
-        let deadline = Arc::clone(store.data().budget.deadline());
+        let deadline = Arc::clone(store.data().common.budget.deadline());
         let reacting = async {
             let guest = pre
                 .instantiate_async(&mut store)
@@ -141,19 +140,21 @@ impl Sandbox {
         let reacting = until(&deadline, reacting);
         let (returned, charged) = self.in_turns(place.account(), reacting).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
-        // Whole slices, its assignors' included, were charged as they ran.
-        place.account().charge(fuel.saturating_sub(charged));
         let mut state = store.into_data();
-        state.wasi.end_call(&mut state.budget);
-        let usage = state.budget.usage(fuel);
+        // Whole slices, its assignors' included, were charged as they ran.
+        let used = fuel.saturating_add(state.assigned_fuel);
+        place.account().charge(used.saturating_sub(charged));
         let refused = state.overlay.take_refused();
+        let common = &mut state.common;
+        common.end_call();
+        let usage = common.budget.usage(fuel);
         let returned = match returned {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(text))) => Err(GuestFailure::new(FailureKind::Returned, text)),
-            Ok(Err(stopped)) => Err(stopped.failure(&state.budget)),
+            Ok(Err(stopped)) => Err(stopped.failure(&common.budget)),
             Err(cut_off) => Err(cut_off),
         };
-        let failure = match state.budget.tell_refused(refused, returned) {
+        let failure = match common.budget.tell_refused(refused, returned) {
             Ok(()) => {
                 let depth = events
                     .iter()
@@ -164,7 +165,7 @@ impl Sandbox {
                 return Ok(Reaction {
                     transaction: state.overlay.finish(binding, activation, depth),
                     usage,
-                    logs: state.budget.logs,
+                    logs: state.common.budget.logs,
                 });
             }
             Err(failure) => failure,
@@ -172,32 +173,9 @@ impl Sandbox {
         Err(FailedReaction {
             failure,
             usage,
-            logs: state.budget.logs,
+            logs: state.common.budget.logs,
         })
     }
-}
-
-/// As many of the events, oldest first, as take half of what a transaction may hold to
-/// acknowledge, so that there is room for what the guest does about them; but one at least. The
-/// rest stays queued for the next reaction. An event that alone is too much fails the reaction
-/// by name. (test: `a_small_transaction_takes_few_events`)
-fn those_that_fit(binding: &str, limits: &Limits, mut events: Vec<QueueEntry>) -> Vec<QueueEntry> {
-    let mut weight = Weight::new(limits);
-    let mut fit = 0;
-    if weight
-        .add_bytes(Transaction::empty_len_most(binding))
-        .is_ok()
-    {
-        for event in &events {
-            let bytes = event.ack().encoded_len();
-            if weight.is_half_full_with(bytes) || weight.add(bytes).is_err() {
-                break;
-            }
-            fit += 1;
-        }
-    }
-    events.truncate(fit.max(1));
-    events
 }
 
 /// What a reaction's randomness is made of: with the binding and its events, the view's zxid stands
@@ -241,21 +219,9 @@ fn tell(entry: &QueueEntry) -> wit::Event {
     }
 }
 
-impl Metered for RecipeState {
-    fn budget(&mut self) -> &mut Budget {
-        &mut self.budget
-    }
-}
-
-impl WasiState for RecipeState {
-    fn wasi(&mut self) -> (&mut Wasi, &mut Budget) {
-        (&mut self.wasi, &mut self.budget)
-    }
-}
-
-impl Configured for RecipeState {
-    fn config(&self) -> &Arc<str> {
-        &self.config
+impl State for RecipeState {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
     }
 }
 
@@ -298,7 +264,7 @@ pub(crate) async fn assign(
     let assignors = Arc::clone(&state.assignors);
     let sandbox = state.sandbox.clone();
     let account = Arc::clone(&state.account);
-    let deadline = Arc::clone(state.budget.deadline());
+    let deadline = Arc::clone(state.common.budget.deadline());
     assignors.pace(&name, per_second).await;
     let answer = sandbox
         .assign_within(
@@ -309,29 +275,32 @@ pub(crate) async fn assign(
             Outer::Caller(deadline),
         )
         .await;
-    let answer = match answer {
-        Ok(assignment) => Ok(assignment),
-        Err(Unassigned::Failed(failure)) => Err(failure),
-        Err(Unassigned::CallerIsOver(failure)) => {
-            // The assignor has not failed: the recipe has, which it learns here.
-            store.data_mut().budget.deadline().check()?;
-            return Ok((Err(AssignError::Unavailable(failure.to_string())),));
-        }
+    let used = match &answer {
+        Ok(assignment) => assignment.usage.fuel,
+        Err(failed) => failed.usage.fuel,
     };
-    let ended = answer.as_ref().map(|assignment| assignment.usage);
-    assignors.ended(&name, assignor.activation, ended);
+    let state = store.data_mut();
+    state.assigned_fuel = state.assigned_fuel.saturating_add(used);
     match answer {
         Ok(assignment) => {
+            assignors.ended(&name, assignor.activation, Ok(assignment.usage));
             let bytes = assignment.owners.len() * 4;
-            store.data_mut().budget.charge_result(bytes)?;
+            state.budget().charge_result(bytes)?;
             work(&mut store, CALL, meter::bytes(bytes)).await?;
             for line in assignment.logs {
                 let message = format!("{name}: {}", line.message);
-                store.data_mut().budget.log(line.level, message.into());
+                store.data_mut().budget().log(line.level, message.into());
             }
             Ok((Ok(assignment.owners),))
         }
-        Err(failure) => {
+        Err(failed) if failed.caller_is_over => {
+            // The assignor has not failed: the recipe has, which it learns here.
+            state.budget().deadline().check()?;
+            Ok((Err(AssignError::Unavailable(failed.failure.to_string())),))
+        }
+        Err(failed) => {
+            assignors.ended(&name, assignor.activation, Err(&failed));
+            let failure = failed.failure;
             let told = match failure.kind {
                 FailureKind::Returned => AssignError::Failed(failure.message.to_string()),
                 FailureKind::BadAnswer => AssignError::BadAnswer(failure.message.to_string()),

@@ -25,6 +25,11 @@ impl GuestText {
         GuestText(text::shown(text, GUEST_TEXT_BYTES_MAX).into())
     }
 
+    /// What an error of wasmtime's or of the toolchain's says, with the causes that it names.
+    pub(crate) fn of_error(error: &impl fmt::Display) -> GuestText {
+        GuestText::new(format_args!("{error:#}"))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -12,7 +12,7 @@ use common::{
     Known, World, block_on, block_on_between, block_on_counting, definition, guest, sandbox_with,
 };
 use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, AuthorizerSet, Clock, FailedReaction, FailureKind, GuestFailure,
+    ActiveAssignor, Assignors, AuthorizerSet, Clock, FailedAssignment, FailedReaction, FailureKind,
     Operation, Pace, Reaction, Request, Topic, Unavailable, Undecided, Usage,
 };
 use innkeeper_tree::{View, Zxid};
@@ -244,7 +244,7 @@ fn an_assignor_is_over_by_its_own_clock() {
     };
     let account = sandbox.account();
     let assigning = sandbox.assign(&account, &module, &definition, &request);
-    let failure = block_on(assigning).expect_err("it loops");
+    let failure = block_on(assigning).expect_err("it loops").failure;
     assert_eq!(failure.kind, FailureKind::Time, "{failure}");
 }
 
@@ -252,7 +252,16 @@ fn an_assignor_is_over_by_its_own_clock() {
 struct Rare {
     known: Known,
     is_asleep: Arc<AtomicBool>,
-    failures: Arc<Mutex<Vec<(String, FailureKind)>>>,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+/// A call of an assignor that ended.
+#[derive(Clone, Debug)]
+struct Call {
+    name: String,
+    fuel: u64,
+    failed: Option<FailureKind>,
+    logged: usize,
 }
 
 impl Assignors for Rare {
@@ -273,87 +282,146 @@ impl Assignors for Rare {
         self.known.find(view, name)
     }
 
-    fn ended(&self, name: &str, _: Zxid, outcome: Result<Usage, &GuestFailure>) {
-        if let Err(failure) = outcome {
-            let mut failures = self.failures.lock().expect("a lock");
-            failures.push((name.to_string(), failure.kind));
-        }
+    fn ended(&self, name: &str, _: Zxid, outcome: Result<Usage, &FailedAssignment>) {
+        let (usage, failed) = match outcome {
+            Ok(usage) => (usage, None),
+            Err(failed) => (failed.usage, Some(failed)),
+        };
+        self.calls.lock().expect("a lock").push(Call {
+            name: name.to_string(),
+            fuel: usage.fuel,
+            failed: failed.map(|failed| failed.failure.kind),
+            logged: failed.map_or(0, |failed| failed.logs.len()),
+        });
+    }
+}
+
+/// What a reaction came to that called an assignor.
+struct Assigned {
+    done: Result<Reaction, FailedReaction>,
+    calls: Vec<Call>,
+    /// What the recipe's account was charged.
+    charged_fuel: u64,
+}
+
+impl Assigned {
+    /// Fuel of the recipe and of the assignors that it called.
+    fn used_fuel(&self) -> u64 {
+        let own = match &self.done {
+            Ok(reaction) => reaction.usage,
+            Err(failed) => failed.usage,
+        };
+        own.fuel + self.calls.iter().map(|call| call.fuel).sum::<u64>()
     }
 }
 
 /// A world with one group whose strategy is `strategy`, whose reaction ran with assignors that
 /// are paced.
 fn assigned(strategy: &str, document: &str, view_max_age: Duration) -> Option<Assigned> {
-    let (group, strategy_bytes) = (guest("group")?, guest(strategy)?);
+    let (group, strategy) = (guest("group")?, guest(strategy)?);
     let now_ms = Arc::new(AtomicU64::new(0));
     let clock = Arc::clone(&now_ms);
     let mut world = World::with(sandbox_with(Clock::new(move || {
         Duration::from_millis(clock.fetch_add(1, Ordering::Relaxed))
     })));
-    world.create("/groups", "");
-    for folder in ["", "/members", "/assignments"] {
-        world.create(&format!("/groups/g{folder}"), "");
-    }
-    world.create("/groups/g/config", r#"{"strategy":"s"}"#);
-    world.create(
-        "/groups/g/resources",
-        r#"{"topics":[{"name":"orders","partitions":5}]}"#,
-    );
-    world.bind("s", &strategy_bytes, "assignor", document);
-    let recipe = world.bind(
-        "groups",
-        &group,
-        "recipe",
-        r#","watch":["/groups/*/members/*","/groups/*/config","/groups/*/resources"],
-           "read":["/groups/**"],"write":["/groups/*/assignments/**","/groups/*/generation"],
-           "config":{"groups":"/groups"}"#,
-    );
+    world.bind("s", &strategy, "assignor", document);
+    let recipe = world.group("s", &group);
     world.member(1, "/groups/g/members/a");
     let mut invocation = world.invocation("groups").expect("events");
     invocation.view_max_age = view_max_age;
     let is_asleep = Arc::new(AtomicBool::new(false));
-    let failures = Arc::new(Mutex::new(Vec::new()));
+    let calls = Arc::new(Mutex::new(Vec::new()));
     let rare = Rare {
         known: world.known(),
         is_asleep: Arc::clone(&is_asleep),
-        failures: Arc::clone(&failures),
+        calls: Arc::clone(&calls),
     };
+    let before = world.account.used();
     let reacting = world.sandbox.react(&recipe, invocation, Arc::new(rare));
     let done = block_on_between(reacting, || {
         if is_asleep.swap(false, Ordering::Relaxed) {
             now_ms.fetch_add(3_600_000, Ordering::Relaxed);
         }
     });
-    let booked = failures.lock().expect("a lock").clone();
-    Some((done, booked))
+    let calls = calls.lock().expect("a lock").clone();
+    Some(Assigned {
+        done,
+        calls,
+        charged_fuel: world.account.used() - before,
+    })
 }
 
-/// What the reaction came to, and which assignors failed.
-type Assigned = (Result<Reaction, FailedReaction>, Vec<(String, FailureKind)>);
+const HOURS: Duration = Duration::from_secs(7_200);
 
 #[test]
 fn waiting_for_an_assignors_turn_costs_a_recipe_no_time() {
-    let Some((done, _)) = assigned("range", "", Duration::from_secs(7_200)) else {
+    let Some(assigned_late) = assigned("range", "", HOURS) else {
         return;
     };
-    let reaction = done.ok().expect("an hour of waiting is given back");
+    let reaction = assigned_late.done.ok();
+    let reaction = reaction.expect("an hour of waiting is given back");
     assert!(!reaction.transaction.writes.is_empty());
     // But the view is held meanwhile.
-    let (done, _) = assigned("range", "", Duration::from_secs(600)).expect("the guests are there");
-    let failed = done.err().expect("the view became too old");
+    let too_old = assigned("range", "", Duration::from_secs(600)).expect("the guests are there");
+    let failed = too_old.done.err().expect("the view became too old");
     assert_eq!(failed.failure.kind, FailureKind::Time);
 }
 
 #[test]
 fn an_assignor_that_takes_too_long_is_the_assignors_failure() {
     let document = r#","limits":{"time_ms":50},"config":{"mode":"loop"}"#;
-    let hours = Duration::from_secs(7_200);
-    let Some((done, booked)) = assigned("test-hostile-assignor", document, hours) else {
+    let Some(slow) = assigned("test-hostile-assignor", document, HOURS) else {
         return;
     };
-    if let Err(failed) = done {
+    if let Err(failed) = slow.done {
         assert_eq!(failed.failure.kind, FailureKind::Returned);
     }
-    let (name, kind) = booked.first().expect("it was booked");
-    assert_eq!((name.as_str(), *kind), ("s", FailureKind::Time));
+    let call = slow.calls.first().expect("it was booked");
+    assert_eq!(
+        (call.name.as_str(), call.failed),
+        ("s", Some(FailureKind::Time))
+    );
+}
+
+/// Whatever an assignor uses is its caller's: a call shorter than a slice, one of many slices, a
+/// good one and one that fails.
+#[test]
+fn who_calls_an_assignor_pays_for_it() {
+    const SLICE_FUEL: u64 = 100_000;
+    for (strategy, document) in [
+        ("range", ""),
+        (
+            "test-hostile-assignor",
+            r#","limits":{"fuel":60000},"config":{"mode":"loop"}"#,
+        ),
+        (
+            "test-hostile-assignor",
+            r#","limits":{"fuel":2560000},"config":{"mode":"loop"}"#,
+        ),
+        ("test-hostile-assignor", r#","config":{"mode":"fail"}"#),
+        ("test-hostile-assignor", r#","config":{"mode":"answer"}"#),
+    ] {
+        let Some(called) = assigned(strategy, document, HOURS) else {
+            return;
+        };
+        assert!(called.calls[0].fuel > 0, "{strategy}{document}");
+        let (used, charged) = (called.used_fuel(), called.charged_fuel);
+        assert!(
+            (used..used + SLICE_FUEL).contains(&charged),
+            "{strategy}{document}: {charged} for {used}, {:?}",
+            called.calls
+        );
+    }
+}
+
+#[test]
+fn what_a_failed_assignor_used_and_logged_is_told() {
+    let document = r#","limits":{"fuel":1000000},"config":{"mode":"flood"}"#;
+    let Some(flooded) = assigned("test-hostile-assignor", document, HOURS) else {
+        return;
+    };
+    let call = &flooded.calls[0];
+    assert_eq!(call.failed, Some(FailureKind::Fuel), "{call:?}");
+    assert_eq!(call.fuel, 1_000_000);
+    assert!(call.logged > 0, "{call:?}");
 }

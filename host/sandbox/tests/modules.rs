@@ -120,9 +120,10 @@ fn an_assignor_without_fuel_is_stopped() {
     let (_, module) = sandbox.accept(&core).expect("a guest");
     let starved = definition("assignor", &module, r#","limits":{"fuel":10000}"#);
     let big = request(&[10_000], &[("a", &[]), ("b", &[])]);
-    let failure =
+    let failed =
         block_on(sandbox.assign(&sandbox.account(), &module, &starved, &big)).expect_err("no fuel");
-    assert_eq!(failure.kind, FailureKind::Fuel, "{failure}");
+    assert_eq!(failed.failure.kind, FailureKind::Fuel, "{failed}");
+    assert_eq!(failed.usage.fuel, 10_000);
     let fed = definition("assignor", &module, "");
     assert!(
         block_on(sandbox.assign(&sandbox.account(), &module, &fed, &big)).is_ok(),

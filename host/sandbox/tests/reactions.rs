@@ -255,25 +255,9 @@ fn a_group_is_assigned_by_the_strategy_that_it_names() {
         return;
     };
     let mut world = World::new();
-    world.create("/groups", "");
-    for folder in ["", "/members", "/assignments"] {
-        world.create(&format!("/groups/g{folder}"), "");
-    }
-    world.create("/groups/g/config", r#"{"strategy":"range"}"#);
-    world.create(
-        "/groups/g/resources",
-        r#"{"topics":[{"name":"orders","partitions":5}]}"#,
-    );
     world.bind("range", &range, "assignor", "");
     world.bind("sticky", &sticky, "assignor", "");
-    let recipe = world.bind(
-        "groups",
-        &group,
-        "recipe",
-        r#","watch":["/groups/*/members/*","/groups/*/config","/groups/*/resources"],
-           "read":["/groups/**"],"write":["/groups/*/assignments/**","/groups/*/generation"],
-           "config":{"groups":"/groups"}"#,
-    );
+    let recipe = world.group("range", &group);
     world.settle("groups", &recipe);
     world.member(1, "/groups/g/members/a");
     world.member(2, "/groups/g/members/b");

@@ -240,6 +240,12 @@ pub struct CompileSettings {
     pub memory_mib: u64,
     /// CPU time of one child, in seconds (`--compile-cpu-s`).
     pub cpu_s: u64,
+    /// How long one child may take by the clock, in seconds (`--compile-time-s`). A child runs at
+    /// the lowest priority, so on a busy machine this is many times its CPU time.
+    pub time_s: u64,
+    /// After how long by the clock, in milliseconds, a compilation counts as slow: then it may have
+    /// to give up its place to those that wait, and begin anew later.
+    pub slow_after_ms: u64,
     /// Pushed modules that are compiled at a time (`--compile-parallel`), at least
     /// [`COMPILE_PARALLEL_MIN`]. Modules that bindings wait for have one more place, which no push
     /// takes.
@@ -255,6 +261,8 @@ impl Default for CompileSettings {
             program: None,
             memory_mib: 1024,
             cpu_s: 60,
+            time_s: 600,
+            slow_after_ms: 10_000,
             parallel: COMPILE_PARALLEL_MIN,
             push_idle_ms: PUSH_IDLE_MS,
         }

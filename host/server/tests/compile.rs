@@ -67,10 +67,17 @@ fn bind(node: &NodeProcess, name: &str, module: &str) {
     );
 }
 
-/// The only file in the folder of compiled code.
+/// The only artifact in the folder of compiled code.
 fn artifact(data: &Path) -> PathBuf {
     let files = std::fs::read_dir(data.join("compiled")).unwrap();
-    let files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    let files = files.map(|entry| entry.unwrap().path());
+    let is_record = |path: &PathBuf| {
+        path.file_name()
+            .unwrap()
+            .as_encoded_bytes()
+            .starts_with(b"record.")
+    };
+    let files: Vec<_> = files.filter(|path| !is_record(path)).collect();
     assert_eq!(files.len(), 1, "{files:?}");
     files[0].clone()
 }
@@ -97,7 +104,78 @@ fn a_restart_compiles_nothing() {
         .accept(&range)
         .unwrap();
     assert_eq!(node.push(&component), module);
+    // Nor does one of the core module that it was made of.
+    let (status, again) = node.http("POST", "/v1/modules?wait_ms=60000", &range);
+    assert_eq!(status, 200, "{again}");
+    assert_eq!(
+        (&again["module"], &again["made_component"], &again["size"]),
+        (&json!(module), &json!(true), &json!(component.len()))
+    );
     assert_eq!(figure(&node, "modules_compiled"), 0);
+}
+
+/// A push is told what became of it, and its place is free again.
+#[test]
+fn a_child_that_is_stopped_ends_by_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start_with(folder.path(), &["--compile-time-s", "1"]);
+    let push = begin(&node, &bombs::functions(SLOW));
+    stop(children(&node)[0]);
+    let failed = ask(&node, &push, "?wait_ms=60000");
+    assert_eq!(failed["state"], "failed", "{failed}");
+    let sentence = failed["error"].as_str().unwrap();
+    assert!(sentence.contains("within 1 s by the clock"), "{sentence}");
+    assert!(sentence.contains("--compile-time-s"), "{sentence}");
+    assert!(
+        sentence.contains("the module is not to blame"),
+        "{sentence}"
+    );
+    assert!(children(&node).is_empty());
+}
+
+/// What a binding waits for is tried again.
+#[test]
+fn a_binding_outlives_a_child_that_is_stopped() {
+    let (Some(range), Some(sticky)) = (guest("range"), guest("sticky")) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start_with(folder.path(), &["--compile-time-s", "5"]);
+    // With the second one loaded, the first is not any more; and then it is not kept, either.
+    let module = node.push(&range);
+    node.push(&sticky);
+    std::fs::remove_dir_all(folder.path().join("compiled")).unwrap();
+    // Both places of pushes are taken, so that its child is the third.
+    let pushed: Vec<_> = (0..2)
+        .map(|less| begin(&node, &bombs::functions(SLOW - less)))
+        .collect();
+    let others = children(&node);
+    let document = json!({"world": "assignor", "module": module}).to_string();
+    let (status, set) = node.http("PUT", "/v1/bindings/range", document.as_bytes());
+    assert_eq!(status, 201, "{set}");
+    let mut child = None;
+    eventually("a child of the binding's is there", || {
+        let new = |id: &u32| !others.contains(id);
+        child = children(&node).into_iter().find(new);
+        child.is_some()
+    });
+    stop(child.unwrap());
+    eventually("the binding says why it waits", || {
+        let error = node.status("range")["activation_error"].to_string();
+        error.contains("--compile-time-s")
+    });
+    for push in pushed {
+        node.http("DELETE", &format!("/v1/pushes/{push}"), b"");
+    }
+    eventually("the binding is active", || {
+        node.status("range")["pending"] == false
+    });
+}
+
+/// Stops a process as SIGSTOP does: it is there, and does nothing.
+fn stop(id: u32) {
+    let pid = Pid::from_raw(id as i32).expect("a process");
+    kill_process(pid, Signal::STOP).expect("it is ours");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::{BufMut, BytesMut};
 use common::*;
-use innkeeper_proto::request::{MultiOp, Request};
-use innkeeper_proto::{ErrorCode, xid};
+use innkeeper_proto::request::{Auth, Create, MultiOp, Request, SetAcl};
+use innkeeper_proto::{Acl, ErrorCode, Perms, xid};
 use innkeeper_server::settings::{ConnectionThrottleSettings, RequestThrottleSettings};
 
 const LIMIT: usize = 64;
@@ -237,6 +237,41 @@ fn a_write_that_the_door_does_not_take_is_answered_in_its_place() {
     let mut client = server.client();
     assert_eq!(client.must(get("/a", false)).data(), &long[..taken]);
     assert_eq!(client.ask(exists("/b", false)).err, ErrorCode::NoNode);
+}
+
+/// What counts is what apply stores: each `auth` entry becomes all identities of the client. The
+/// request and its command are small.
+#[test]
+fn a_multi_may_not_grow_beyond_what_a_command_may_have() {
+    const MOST: usize = 100_000;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start_bounded(folder, |_| {}, Some(MOST));
+    let mut client = server.client();
+    let name = "n".repeat(8_000);
+    client.must(Request::Auth(Auth {
+        auth_type: 0,
+        scheme: "digest".into(),
+        auth: format!("{name}:secret").into_bytes().into(),
+    }));
+    let owned = |number: usize| {
+        MultiOp::Create(Create {
+            acl: vec![Acl::new(Perms::ALL, "auth", "")],
+            ..creation(&format!("/{number}"), b"", 0)
+        })
+    };
+    let many = client.ask(multi((0..20).map(owned).collect()));
+    assert_eq!(many.err, ErrorCode::MarshallingError);
+    assert_eq!(client.ask(exists("/0", false)).err, ErrorCode::NoNode);
+    client.must(multi((0..9).map(owned).collect()));
+    // It goes for one list as well.
+    let every = (1..=20).map(|perms| Acl::new(Perms(perms), "auth", ""));
+    let one = Request::SetAcl(SetAcl {
+        path: "/0".into(),
+        acl: every.collect(),
+        version: -1,
+    });
+    assert_eq!(client.ask(one).err, ErrorCode::MarshallingError);
+    client.must(get("/0", false));
 }
 
 /// Whatever the frame's bound is: the command is longer than the request by who asks.

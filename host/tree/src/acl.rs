@@ -143,6 +143,26 @@ pub fn list_bytes(acl: &[Acl]) -> usize {
     acl.iter().map(bytes_of).sum()
 }
 
+/// By how many bytes [`fixup`] makes a list longer, at most: each `auth` entry becomes all
+/// identities of the one who asks, and a list that grows beyond [`MAX_LIST_BYTES`] is not stored.
+pub fn growth(acl: &[Acl], identities: &[Identity]) -> usize {
+    let entries = acl.iter().filter(|entry| &*entry.scheme == "auth").count();
+    if entries == 0 {
+        return 0;
+    }
+    let each: usize = identities
+        .iter()
+        .filter(|identity| is_authenticated(identity))
+        .map(expanded_bytes)
+        .sum();
+    entries.saturating_mul(each).min(MAX_LIST_BYTES)
+}
+
+/// Bytes of the entry that an identity becomes.
+fn expanded_bytes(identity: &Identity) -> usize {
+    Acl::MIN_WIRE_LEN + identity.scheme.len() + identity.id.len()
+}
+
 /// Judges the list of a create or setACL: duplicates go, `auth` becomes the authenticated
 /// identities of the one who asks; an empty list, an unknown scheme, a malformed id or a list that
 /// grows beyond 1 MiB by its `auth` entries is InvalidACL.
@@ -163,7 +183,7 @@ pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode
                     .iter()
                     .filter(|identity| is_authenticated(identity));
                 for identity in authenticated {
-                    grown_bytes += Acl::MIN_WIRE_LEN + identity.scheme.len() + identity.id.len();
+                    grown_bytes += expanded_bytes(identity);
                     if grown_bytes > MAX_LIST_BYTES {
                         return Err(ErrorCode::InvalidAcl);
                     }
@@ -242,6 +262,27 @@ mod tests {
             .map(|perms| Acl::new(Perms(perms), "ip", "10.0.0.1"))
             .collect();
         assert_eq!(fixup(&many, &[]).map(|list| list.len()), Ok(60_000));
+    }
+
+    #[test]
+    fn no_list_grows_by_more_than_is_said() {
+        let identities = [
+            identity("ip", "10.0.0.1"),
+            identity("digest", "ann:x"),
+            identity("sasl", &"b".repeat(100_000)),
+        ];
+        for count in [0, 1, 3, 100] {
+            let mut list: Vec<Acl> = (0..count)
+                .map(|perms| Acl::new(Perms(perms), "auth", ""))
+                .collect();
+            list.push(Acl::world(Perms::READ));
+            let said = growth(&list, &identities);
+            match fixup(&list, &identities) {
+                Ok(fixed) => assert!(list_bytes(&fixed) <= list_bytes(&list) + said),
+                Err(_) => assert_eq!(said, MAX_LIST_BYTES),
+            }
+            assert_eq!(said == 0, count == 0);
+        }
     }
 
     #[test]

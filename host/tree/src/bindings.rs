@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::binding::{Definition, is_system};
 use crate::pattern::PatternIndex;
-use crate::{World, Zxid, path};
+use crate::{Digest, World, Zxid, path};
 
 /// One binding.
 ///
@@ -48,6 +48,19 @@ impl Binding {
         self.active
             .as_ref()
             .is_none_or(|active| active.wish != self.wish)
+    }
+
+    /// The modules that it names: the one that acts, then the one that its document wishes for if
+    /// that is another.
+    pub fn modules(&self) -> impl Iterator<Item = Digest> {
+        let active = self.active.as_ref().map(|active| active.definition.module);
+        let wished = Some(self.wished.module).filter(|wished| Some(*wished) != active);
+        active.into_iter().chain(wished)
+    }
+
+    /// Whether it names that module.
+    pub fn names(&self, module: Digest) -> bool {
+        self.modules().any(|named| named == module)
     }
 }
 

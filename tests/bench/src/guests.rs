@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use hdrhistogram::Histogram;
 use innkeeper_proto::{Acl, CreateMode, Perms};
 use innkeeper_sandbox::{
-    ActiveAssignor, Assignors, AuthorizerSet, Clock, Decision, GuestFailure, Invocation, Load,
+    ActiveAssignor, Assignors, AuthorizerSet, Clock, Decision, FailedAssignment, Invocation, Load,
     Member, Module, Operation, Pace, Request, Sandbox, Settings, Topic, Unavailable, Usage,
 };
 use innkeeper_tree::binding::Definition;
@@ -209,7 +209,7 @@ impl Assignors for One {
         Ok(self.0.clone())
     }
 
-    fn ended(&self, _: &str, _: Zxid, _: Result<Usage, &GuestFailure>) {}
+    fn ended(&self, _: &str, _: Zxid, _: Result<Usage, &FailedAssignment>) {}
 }
 
 fn request() -> Request {

@@ -2,7 +2,7 @@
 //!
 //! 1. Submitters queue operations; the queue is bounded in operations and bytes, and who finds
 //!    it full waits. An operation whose command would be longer than `command_bytes_max` is
-//!    refused: it could never be proposed. Who numbers its operations asks [`Door::takes`] before.
+//!    refused: it could never be proposed. Who numbers its operations asks [`Door::fit`] before.
 //! 2. The door's task takes what has queued up as soon as fewer than `batches_in_flight` batches
 //!    are proposed and not yet applied. There is no timer: what arrives while a sync runs is the
 //!    next batch.
@@ -22,7 +22,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use innkeeper_tree::{Operation, encoding};
+use innkeeper_tree::encoding::{self, OperationSize};
+use innkeeper_tree::Operation;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::Delivery;
@@ -30,6 +31,13 @@ use crate::error::{Failure, Refusal};
 use crate::settings::Settings;
 
 pub(crate) use proposer::Proposer;
+
+/// An operation that was sized, and that the door takes.
+#[derive(Debug)]
+pub struct Fitting {
+    operation: Operation,
+    size: OperationSize,
+}
 
 /// What stands in the queue: one submission, with the room that it takes.
 pub(crate) struct Submission {
@@ -109,27 +117,41 @@ impl Door {
         (Self { shared }, receiver)
     }
 
-    /// Whether the door takes an operation of this length, whatever it holds otherwise; the error
-    /// is a [`Refusal::TooLarge`]. What it takes here it never refuses for its length later.
-    pub fn takes(&self, operation: &Operation) -> Result<(), Refusal> {
+    /// Sizes an operation and sees whether the door takes one of that length, whatever it holds
+    /// otherwise; the error is a [`Refusal::TooLarge`]. What fits here is never refused for its
+    /// length later.
+    pub fn fit(&self, operation: Operation) -> Result<Fitting, Refusal> {
+        let size = self.size(&operation)?;
+        Ok(Fitting { operation, size })
+    }
+
+    fn size(&self, operation: &Operation) -> Result<OperationSize, Refusal> {
         let size = encoding::operation_size(operation);
-        size::check(size.bytes, self.shared.command_bytes_max)
+        size::check(size::whole(size), self.shared.command_bytes_max)?;
+        Ok(size)
     }
 
     /// Brings operations to the log, in their order; waits while the door is full. What becomes
     /// of them the delivery tells: applied, or refused.
     pub async fn submit(&self, operations: Vec<Operation>) {
+        let mut fitting = Vec::with_capacity(operations.len());
+        for operation in operations {
+            match self.size(&operation) {
+                Ok(size) => fitting.push(Fitting { operation, size }),
+                Err(refusal) => self.shared.delivery.refused(operation, refusal),
+            }
+        }
+        self.submit_fitting(fitting).await;
+    }
+
+    /// As [`Door::submit`], of operations that were sized already.
+    pub async fn submit_fitting(&self, operations: Vec<Fitting>) {
         let mut submission = Submission {
             operations: Vec::with_capacity(operations.len()),
         };
-        for operation in operations {
+        for Fitting { operation, size } in operations {
             if self.shared.closed.load(Ordering::Acquire) {
                 self.refuse(operation);
-                continue;
-            }
-            let size = encoding::operation_size(&operation);
-            if let Err(refusal) = size::check(size.bytes, self.shared.command_bytes_max) {
-                self.shared.delivery.refused(operation, refusal);
                 continue;
             }
             let bytes = size::room(size).min(self.shared.most_bytes);

@@ -15,8 +15,14 @@ const ITEM_BYTES: usize = 64;
 /// command has.
 pub(super) fn room(size: OperationSize) -> u32 {
     let items = size.items.saturating_mul(ITEM_BYTES);
-    let all = size.bytes.saturating_add(items).saturating_add(FIXED_BYTES);
+    let all = whole(size).saturating_add(items).saturating_add(FIXED_BYTES);
     u32::try_from(all).unwrap_or(u32::MAX)
+}
+
+/// What counts of an operation: the bytes of its command, and what apply makes of it, since each
+/// `auth` entry of a client becomes all of its identities.
+pub(super) fn whole(size: OperationSize) -> usize {
+    size.bytes.saturating_add(size.grown_bytes)
 }
 
 /// Whether a command of so many bytes may be proposed.

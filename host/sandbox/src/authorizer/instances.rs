@@ -101,9 +101,9 @@ impl Shared {
         }
         let limits = &self.definition.limits;
         let state = AuthorizerState {
-            budget: self.sandbox.budget(limits, Outer::Nothing),
-            config: Arc::clone(&self.definition.config),
-            wasi: self.wasi(&view),
+            common: self
+                .sandbox
+                .common(&self.definition, Outer::Nothing, self.wasi(&view)),
             policy: Some(Overlay::new(
                 view,
                 Arc::clone(&self.definition),
@@ -112,7 +112,7 @@ impl Shared {
             )),
         };
         let mut store = self.sandbox.store(state, limits).map_err(failed)?;
-        let deadline = Arc::clone(store.data().budget.deadline());
+        let deadline = Arc::clone(store.data().common.budget.deadline());
         let loading = async {
             let guest = pre
                 .instantiate_async(&mut store)
@@ -131,16 +131,16 @@ impl Shared {
                 FailureKind::Returned,
                 GuestText::new(format_args!("load: {text}")),
             )),
-            Ok(Err(stopped)) => Err(stopped.failure(&store.data().budget)),
+            Ok(Err(stopped)) => Err(stopped.failure(&store.data().common.budget)),
             Err(cut_off) => Err(cut_off),
         };
         let state = store.data_mut();
-        state.wasi.end_call(&mut state.budget);
+        state.common.end_call();
         // From here on decisions depend on nothing but what was loaded; the view is let go.
         let mut policy = state.policy.take();
         let refused = policy.as_mut().and_then(Overlay::take_refused);
-        let loaded = state.budget.tell_refused(refused, loaded);
-        let logs = std::mem::take(&mut state.budget.logs);
+        let loaded = state.common.budget.tell_refused(refused, loaded);
+        let logs = std::mem::take(&mut state.common.budget.logs);
         match loaded {
             Ok(guest) => Ok(Instance {
                 store,

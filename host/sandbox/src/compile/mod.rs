@@ -42,9 +42,10 @@ pub(crate) struct Compiler {
     memory_mib: u64,
 }
 
-/// A component and what was compiled of it.
+/// What was compiled of a component.
 pub(crate) struct Compiled {
-    pub(crate) component: Vec<u8>,
+    /// The component, where it was made of a core module; else it is what was pushed.
+    pub(crate) made: Option<Vec<u8>>,
     pub(crate) world: World,
     pub(crate) artifact: Artifact,
 }
@@ -70,21 +71,22 @@ impl Compiler {
     /// stored and replicated; the module's name is their digest.
     pub(crate) fn accept(&self, pushed: &[u8]) -> Result<Compiled, ModuleError> {
         check_pushed(pushed, self.component_bytes_max)?;
-        let component = if is_core_module(pushed) {
+        let made = if is_core_module(pushed) {
             looked_at(pushed, ModuleError::NotEncodable)?;
-            encode(pushed)?
+            Some(encode(pushed)?)
         } else {
-            pushed.to_vec()
+            None
         };
+        let component = made.as_deref().unwrap_or(pushed);
         check_size(component.len(), self.component_bytes_max)?;
-        looked_at(&component, ModuleError::Invalid)?;
-        let compiled = guarded(|| Component::from_binary(&self.engine, &component))?
+        looked_at(component, ModuleError::Invalid)?;
+        let compiled = guarded(|| Component::from_binary(&self.engine, component))?
             .map_err(|error| self.invalid(&error))?;
         let (world, _) = self.linkers.link(&self.engine, &compiled)?;
-        let artifact = Artifact::seal(&self.engine, digest_of(&component), &compiled)
+        let artifact = Artifact::seal(&self.engine, digest_of(component), &compiled)
             .map_err(|error| self.invalid(&error))?;
         Ok(Compiled {
-            component,
+            made,
             world,
             artifact,
         })
@@ -102,7 +104,7 @@ impl Compiler {
                 limit_mib: self.memory_mib,
             };
         }
-        ModuleError::Invalid(GuestText::new(format_args!("{error:#}")))
+        ModuleError::Invalid(GuestText::of_error(error))
     }
 }
 
@@ -148,7 +150,7 @@ pub fn compile_from(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<
     let answer = compiler.accept(&job.pushed).map(|compiled| Done {
         world: compiled.world,
         // A component comes back as it went in: its own bytes need not cross the pipe again.
-        made: is_core_module(&job.pushed).then(|| compiled.component.into()),
+        made: compiled.made.map(Into::into),
         artifact: compiled.artifact,
     });
     exchange::write_answer(output, &answer)
@@ -167,7 +169,7 @@ fn encode(core: &[u8]) -> Result<Vec<u8>, ModuleError> {
         }
         encoder.encode()
     })?
-    .map_err(|error| ModuleError::NotEncodable(GuestText::new(format_args!("{error:#}"))))
+    .map_err(|error| ModuleError::NotEncodable(GuestText::of_error(&error)))
 }
 
 fn imports_wasi_0_1(core: &[u8]) -> bool {

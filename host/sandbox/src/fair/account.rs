@@ -68,8 +68,9 @@ impl Account {
         !self.is_proven.load(Ordering::Relaxed)
     }
 
-    /// What counts as used; who comes back starts about where those are who are present.
-    pub(crate) fn used(&self) -> u64 {
+    /// What counts as used, in units of fuel; who comes back starts about where those are who are
+    /// present.
+    pub fn used(&self) -> u64 {
         let now = self.time.now();
         let least = match self.is_doubtful() {
             true => now,

@@ -8,7 +8,7 @@ use innkeeper_proto::{CreateMode, Perms};
 use innkeeper_tree::applied::{Outcome, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::encoding::encode_command;
-use innkeeper_tree::{Command, Digest, Identity, Operation, Ticket, Tree};
+use innkeeper_tree::{Command, Digest, Identity, Operation, QueueEntry, Ticket, Tree};
 use proptest::prelude::*;
 
 use super::*;
@@ -206,8 +206,8 @@ proptest! {
             world.create(&path, "base");
         }
         let (mut overlay, activation) = world.overlay();
-        let acks = world.tree.reader().queue(BINDING, 100);
-        overlay.begin(BINDING, acks.iter().map(|entry| entry.ack()).collect()).expect("small");
+        let mut events = world.tree.reader().queue(BINDING, 100);
+        overlay.begin(BINDING, &mut events).expect("small");
         let mut writes = 0;
         for op in ops {
             let done = match op {
@@ -300,7 +300,7 @@ fn whatever_a_transaction_holds_counts() {
     let full = |more: &str, step: &dyn Fn(&mut Overlay, usize) -> Done<()>| {
         let world = World::new(more);
         let (mut overlay, _) = world.overlay();
-        overlay.begin(BINDING, Vec::new()).expect("small");
+        overlay.begin(BINDING, &mut Vec::new()).expect("small");
         for index in 0..100 {
             if let Err(Stop::Limit(error)) = step(&mut overlay, index) {
                 return (index, GuestFailure::from_wasm(&error));
@@ -341,8 +341,16 @@ fn whatever_a_transaction_holds_counts() {
     // Acknowledgements are there from the start.
     let world = World::new(ops);
     let (mut overlay, _) = world.overlay();
-    let acks = vec![Ack::Resync(Zxid(1)); 10];
-    overlay.begin(BINDING, acks).expect("ten of ten");
+    let resync = QueueEntry::Resync {
+        zxid: Zxid(1),
+        depth: 0,
+    };
+    let mut events = vec![resync; 10];
+    overlay.begin(BINDING, &mut events).expect("five of ten");
+    assert_eq!(events.len(), 5);
+    for index in 0..5 {
+        overlay.get(&path_of(index)).expect("five of ten");
+    }
     let failure = limit_of(overlay.get("/t/a"));
     assert!(failure.message.contains("transaction_ops"), "{failure}");
     // What was read once counts once.

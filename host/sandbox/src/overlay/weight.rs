@@ -20,16 +20,12 @@ pub(crate) struct Weight {
 impl Weight {
     /// Of nothing, under the limits of a binding.
     pub(crate) fn new(limits: &Limits) -> Weight {
-        // A binding that was written under an older, higher bound is held to today's.
-        let field = Limits::FIELDS
-            .iter()
-            .find(|field| field.name == "transaction_bytes");
-        let most = field.map_or(u64::MAX, |field| field.most);
         Weight {
             ops: 0,
             bytes: 0,
             ops_most: limits.transaction_ops,
-            bytes_most: limits.transaction_bytes.min(most),
+            // A binding that was written under an older, higher bound is held to today's.
+            bytes_most: limits.transaction_bytes.min(Limits::TRANSACTION_BYTES_MOST),
         }
     }
 

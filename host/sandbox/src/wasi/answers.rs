@@ -5,11 +5,11 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower, Resource, Val};
 
-use super::WasiState;
 use super::known::{Error, InputStream, Network, OutputStream, Pollable};
 use super::place::{Call, Place};
 use crate::failure::{FailureKind, LimitPassed};
 use crate::meter::bytes;
+use crate::state::State;
 
 /// What a stream says it takes in one write, in bytes. It takes more: what counts is the budget.
 const WRITE_PERMIT_BYTES: u64 = 64 << 10;
@@ -50,7 +50,7 @@ type In = Resource<InputStream>;
 type Out = Resource<OutputStream>;
 
 /// Defines the function of that place; false if it has no answer.
-pub(super) fn define<T: WasiState>(at: &mut Place<'_, '_, T>) -> wasmtime::Result<bool> {
+pub(super) fn define<T: State>(at: &mut Place<'_, '_, T>) -> wasmtime::Result<bool> {
     match (at.interface, at.name) {
         ("cli/environment", "get-environment") => {
             at.give(|_, ()| Ok((Vec::<(String, String)>::new(),)))
@@ -135,7 +135,7 @@ pub(super) fn define<T: WasiState>(at: &mut Place<'_, '_, T>) -> wasmtime::Resul
 }
 
 /// Standard input is at its end; what goes out goes to the log.
-fn stream<T: WasiState>(at: &mut Place<'_, '_, T>) -> wasmtime::Result<bool> {
+fn stream<T: State>(at: &mut Place<'_, '_, T>) -> wasmtime::Result<bool> {
     match at.name {
         "[method]input-stream.read" | "[method]input-stream.blocking-read" => {
             at.give(|_, (_, _): (In, u64)| Ok((Stream::<Vec<u8>>::Err(StreamError::Closed),)))

@@ -27,7 +27,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
 use crate::budget::{Budget, LogLevel};
-use crate::meter::Metered;
+use crate::state::State;
 
 use chance::Chance;
 use known::Interface;
@@ -42,12 +42,6 @@ pub(crate) struct Wasi {
     chance: Chance,
     stdout: Lines,
     stderr: Lines,
-}
-
-/// The state of a store whose guest may import WASI.
-pub(crate) trait WasiState: Metered {
-    /// Both accounts of the store.
-    fn wasi(&mut self) -> (&mut Wasi, &mut Budget);
 }
 
 impl Wasi {
@@ -69,7 +63,7 @@ impl Wasi {
 }
 
 /// The linker of a world, with what `component` imports of WASI besides.
-pub(crate) fn link<T: WasiState>(
+pub(crate) fn link<T: State>(
     linker: &Linker<T>,
     component: &Component,
 ) -> wasmtime::Result<Linker<T>> {

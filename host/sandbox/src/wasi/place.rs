@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use wasmtime::component::{ComponentNamedList, Lift, LinkerInstance, Lower, Val};
 
-use super::{Wasi, WasiState};
+use super::Wasi;
 use crate::budget::Budget;
 use crate::failure::{FailureKind, LimitPassed};
 use crate::meter::enter;
+use crate::state::{Common, State};
 
 /// One function that a component imports.
 pub(super) struct Place<'a, 'l, T: 'static> {
@@ -23,7 +24,7 @@ pub(super) struct Call<'a> {
     pub(super) budget: &'a mut Budget,
 }
 
-impl<T: WasiState> Place<'_, '_, T> {
+impl<T: State> Place<'_, '_, T> {
     /// Defines the function by its answer, with types that are checked when a component is
     /// linked.
     pub(super) fn give<P, R>(
@@ -54,7 +55,7 @@ impl<T: WasiState> Place<'_, '_, T> {
                 Box::new(async move {
                     let (handed_over, work) = cost(&asked);
                     enter(&mut store, interface, handed_over, work).await?;
-                    let (wasi, budget) = store.data_mut().wasi();
+                    let Common { wasi, budget, .. } = store.data_mut().common();
                     answer(Call { wasi, budget }, asked)
                 })
             })

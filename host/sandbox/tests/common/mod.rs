@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use innkeeper_proto::CreateMode;
 use innkeeper_sandbox::{
-    Account, ActiveAssignor, Assignors, Clock, GuestFailure, Invocation, Module, Pace, Sandbox,
+    Account, ActiveAssignor, Assignors, Clock, FailedAssignment, Invocation, Module, Pace, Sandbox,
     Settings, Unavailable, Usage,
 };
 use innkeeper_tree::applied::{Outcome, Reply, TicketResult};
@@ -266,6 +266,29 @@ impl World {
         module
     }
 
+    /// Makes the group `/groups/g` of five partitions, for which the assignor `strategy` is to be
+    /// asked, and binds the recipe `groups` that serves it.
+    pub fn group(&mut self, strategy: &str, recipe: &[u8]) -> Arc<Module> {
+        self.create("/groups", "");
+        for folder in ["", "/members", "/assignments"] {
+            self.create(&format!("/groups/g{folder}"), "");
+        }
+        let config = format!(r#"{{"strategy":"{strategy}"}}"#);
+        self.create("/groups/g/config", &config);
+        self.create(
+            "/groups/g/resources",
+            r#"{"topics":[{"name":"orders","partitions":5}]}"#,
+        );
+        self.bind(
+            "groups",
+            recipe,
+            "recipe",
+            r#","watch":["/groups/*/members/*","/groups/*/config","/groups/*/resources"],
+               "read":["/groups/**"],"write":["/groups/*/assignments/**","/groups/*/generation"],
+               "config":{"groups":"/groups"}"#,
+        )
+    }
+
     /// What the dispatcher would run now; `None` if nothing is queued.
     pub fn invocation(&self, binding: &str) -> Option<Invocation> {
         let reader = self.tree.reader();
@@ -340,5 +363,5 @@ impl Assignors for Known {
         })
     }
 
-    fn ended(&self, _: &str, _: Zxid, _: Result<Usage, &GuestFailure>) {}
+    fn ended(&self, _: &str, _: Zxid, _: Result<Usage, &FailedAssignment>) {}
 }

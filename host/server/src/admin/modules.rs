@@ -33,11 +33,8 @@ struct Listed {
 pub(super) async fn list<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Json<Modules> {
     let view = admin.core.reader.view();
     let listed = |(digest, info): (&innkeeper_tree::Digest, &innkeeper_tree::ModuleInfo)| {
-        let names = view.bindings().iter().filter(|binding| {
-            let active = binding.active.as_ref();
-            binding.wished.module == *digest
-                || active.is_some_and(|active| active.definition.module == *digest)
-        });
+        let bindings = view.bindings().iter();
+        let names = bindings.filter(|binding| binding.names(*digest));
         Listed {
             module: digest.to_string(),
             world: info.world.name(),

@@ -63,6 +63,9 @@ pub(super) struct ServeArgs {
     /// CPU time that compiling one module may take [default: 60]
     #[arg(long, value_name = "SECONDS")]
     compile_cpu_s: Option<u64>,
+    /// How long compiling one module may take by the clock [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    compile_time_s: Option<u64>,
     /// Pushed modules that are compiled at a time, at least 2 [default: 2]
     #[arg(long, value_name = "N")]
     compile_parallel: Option<usize>,
@@ -162,14 +165,19 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
         }
         compile.memory_mib = memory_mib;
     }
-    match args.compile_cpu_s {
-        Some(0) => {
-            return Err(anyhow!(
-                "no module compiles in no time: give --compile-cpu-s 1 or more"
-            ));
+    for (given, flag, limit_s) in [
+        (args.compile_cpu_s, "--compile-cpu-s", &mut compile.cpu_s),
+        (args.compile_time_s, "--compile-time-s", &mut compile.time_s),
+    ] {
+        match given {
+            Some(0) => {
+                return Err(anyhow!(
+                    "no module compiles in no time: give {flag} 1 or more"
+                ));
+            }
+            Some(given_s) => *limit_s = given_s,
+            None => {}
         }
-        Some(cpu_s) => compile.cpu_s = cpu_s,
-        None => {}
     }
     if let Some(parallel) = args.compile_parallel {
         if parallel < COMPILE_PARALLEL_MIN {

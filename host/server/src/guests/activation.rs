@@ -125,13 +125,10 @@ impl<R: Runtime> Guests<R> {
     /// Begins to fetch what the binding names and what is not loaded, and stops fetching what it
     /// does not name any more.
     fn fetch_missing(&self, binding: &Binding) {
-        let mut missing = Vec::with_capacity(2);
-        let active = binding.active.as_ref();
-        missing.extend(active.map(|active| active.definition.module));
-        if binding.is_pending() && !missing.contains(&binding.wished.module) {
-            missing.push(binding.wished.module);
-        }
-        missing.retain(|module| self.compiled(*module).is_none());
+        let named = binding.modules();
+        let missing: Vec<_> = named
+            .filter(|module| self.compiled(*module).is_none())
+            .collect();
         let mut fetches = self.shared.fetches.lock();
         if missing.is_empty() {
             fetches.remove(&binding.name);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use innkeeper_runtime::Runtime;
-use innkeeper_sandbox::{ActiveAssignor, Assignors, GuestFailure, Pace, Unavailable, Usage};
+use innkeeper_sandbox::{ActiveAssignor, Assignors, FailedAssignment, Pace, Unavailable, Usage};
 use innkeeper_tree::{View, World, Zxid};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -80,7 +80,7 @@ impl<R: Runtime> Assignors for Calls<R> {
             })?;
         let member = self.member(name, active.activation);
         let now = self.guests.shared.runtime.now();
-        if let Some(rest) = member.rests(now, Zxid(0)) {
+        if let Some(rest) = member.rests(now) {
             return Err(Unavailable::KeptBack(format!(
                 "`{name}` is kept back after {} failures in a row; it is tried again in {} ms",
                 member.failures(),
@@ -94,7 +94,7 @@ impl<R: Runtime> Assignors for Calls<R> {
         })
     }
 
-    fn ended(&self, name: &str, activation: Zxid, outcome: Result<Usage, &GuestFailure>) {
+    fn ended(&self, name: &str, activation: Zxid, outcome: Result<Usage, &FailedAssignment>) {
         let member = self.member(name, activation);
         if member.activation() != activation {
             // It was swapped meanwhile: its successor has nothing to do with it.
@@ -102,7 +102,12 @@ impl<R: Runtime> Assignors for Calls<R> {
         }
         match outcome {
             Ok(usage) => self.guests.book_success(&member, usage),
-            Err(failure) => self.guests.book_failure(&member, Zxid(0), failure),
+            Err(failed) => {
+                let reports = &self.guests.shared.reports;
+                reports.used(&member.who, failed.usage);
+                reports.log(&member.who, failed.logs.clone());
+                self.guests.book_failure(&member, &failed.failure);
+            }
         }
     }
 }

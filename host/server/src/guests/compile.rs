@@ -2,14 +2,15 @@
 //!
 //! 1. Whoever needs a module compiled joins its compilation ([`Compilations::join`]) or begins
 //!    it. One for whom nobody waits any more is stopped, and its child killed.
-//! 2. It waits for a place. Pushes have [`CompileSettings::parallel`] of them; what a binding waits
-//!    for, whoever began it, takes any place, and has one more that no push takes.
+//! 2. It waits for a place ([`Places`]). Pushes have [`CompileSettings::parallel`] of them; what a
+//!    binding waits for, whoever began it, takes any place, and has one more that no push takes.
+//!    One that is slow may have to give up its place once, and waits again.
 //! 3. The child limits itself, compiles (`innkeeper_sandbox::compile_from`), and ends. How it
 //!    ended decides whose fault it was: the module's, which is refused, or the host's, which
 //!    says nothing about the module and is worth another try.
 //!
-//! Invariant: nothing that a module does to the compiler costs the node more than one place for
-//! as long as the limits allow.
+//! Invariant: nothing that a module or a child does costs the node more than one place for as long
+//! as the limits allow: of memory, of CPU time, and by the clock, for a child that is stopped.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,16 +25,11 @@ use innkeeper_sandbox::{ARTIFACT_BYTES_MAX, Done, Job, ModuleError};
 use innkeeper_tree::Digest;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use tokio::sync::Semaphore;
 
+use super::places::Places;
 use crate::cli::COMPILE_COMMAND;
 use crate::figures::Figures;
 use crate::settings::CompileSettings;
-
-/// How long a child may take by the clock, as a multiple of its CPU time, and besides: on a busy
-/// machine it gets little of the processors, and a child that does nothing must end, too.
-const CLOCK_FACTOR: u64 = 20;
-const CLOCK_BESIDES_S: u64 = 60;
 
 /// The running binary, even if another one was put in its place since.
 const OWN_BINARY: &str = "/proc/self/exe";
@@ -87,10 +83,7 @@ pub(super) struct Compilations<R: Runtime> {
     runtime: R,
     settings: CompileSettings,
     component_bytes_max: usize,
-    /// Places that any compilation may take.
-    places: Semaphore,
-    /// The place for what a binding waits for.
-    reserve: Semaphore,
+    places: Places,
     running: Mutex<FxHashMap<Digest, Arc<Running>>>,
     figures: Arc<Figures>,
 }
@@ -121,8 +114,10 @@ impl<R: Runtime> Compilations<R> {
         figures: Arc<Figures>,
     ) -> Arc<Compilations<R>> {
         Arc::new(Compilations {
-            places: Semaphore::new(settings.parallel),
-            reserve: Semaphore::new(1),
+            places: Places::new(
+                settings.parallel,
+                Duration::from_millis(settings.slow_after_ms),
+            ),
             runtime,
             settings,
             component_bytes_max,
@@ -194,18 +189,16 @@ impl<R: Runtime> Compilations<R> {
     }
 
     async fn run(&self, running: &Running, pushed: Bytes) -> Result<Done, CompileError> {
-        let closed = |_| CompileError::Host("the node stops".to_owned());
-        let reserve = async {
-            running.bound.wait().await;
-            self.reserve.acquire().await
+        let work = || {
+            running.stage.set(Stage::Compiling {
+                since_ms: self.runtime.wall_ms(),
+            });
+            self.compile(pushed.clone())
         };
-        let _place = match select2(reserve, self.places.acquire()).await {
-            Select2::First(place) | Select2::Second(place) => place.map_err(closed)?,
-        };
-        running.stage.set(Stage::Compiling {
-            since_ms: self.runtime.wall_ms(),
-        });
-        self.compile(pushed).await
+        let again = || running.stage.set(Stage::Waiting);
+        let compiled = self.places.run(&self.runtime, &running.bound, work, again);
+        let stopping = |_| CompileError::Host("the node stops".to_owned());
+        compiled.await.map_err(stopping)?
     }
 
     async fn compile(&self, pushed: Bytes) -> Result<Done, CompileError> {
@@ -231,7 +224,7 @@ impl<R: Runtime> Compilations<R> {
             pushed,
         };
         let output_bytes_max = self.component_bytes_max + ARTIFACT_BYTES_MAX;
-        let limit_s = settings.cpu_s * CLOCK_FACTOR + CLOCK_BESIDES_S;
+        let limit_s = settings.time_s;
         self.figures.modules_compiled.add(1);
         let running = self
             .runtime
@@ -247,7 +240,7 @@ impl<R: Runtime> Compilations<R> {
                 path.display()
             ))),
             Err(_) => Err(CompileError::Host(format!(
-                "the compiling process got too little of the processors to end within {limit_s} s; see what keeps the machine busy"
+                "the compiling process did not end within {limit_s} s by the clock; see what stopped it or keeps the machine busy, or start the node with a greater --compile-time-s"
             ))),
         }
     }

@@ -98,7 +98,7 @@ impl<R: Runtime> Guests<R> {
                 }
                 Turn::Doomed => self.shared.runtime.sleep(DOOMED_PAUSE).await,
                 Turn::Failed(member, failure) => {
-                    self.book_failure(&member, Zxid(0), &failure);
+                    self.book_failure(&member, &failure);
                     let is_lack = failure.kind == FailureKind::Host;
                     if !is_lack {
                         self.note_end(&name, member.activation(), || FirstRun::Badly {
@@ -111,7 +111,7 @@ impl<R: Runtime> Guests<R> {
                         LACK_LEAST.saturating_mul(1 << doublings).min(LACK_MOST)
                     } else {
                         memory.lacks = 0;
-                        let rest = member.rests(self.shared.runtime.now(), Zxid(0));
+                        let rest = member.rests(self.shared.runtime.now());
                         rest.unwrap_or_default()
                     };
                     self.rest(&memory, member.activation(), wait).await;

@@ -20,7 +20,8 @@ use std::time::Duration;
 use hashbrown::{Equivalent, HashMap};
 use innkeeper_runtime::{Runtime, Select2, select2};
 use innkeeper_sandbox::{
-    AuthorizerSet, Decision, FailureKind, Loaded, Operation, RunLoad, Sandbox, Undecided,
+    AuthorizerSet, Decision, FailureKind, GuestFailure, Loaded, LogLine, Operation, RunLoad,
+    Sandbox, Undecided,
 };
 use innkeeper_tree::binding::{Definition, OnFailure};
 use innkeeper_tree::{Binding, Identity, Reader, View, World, Zxid};
@@ -29,7 +30,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::Guests;
 use super::first::FirstRun;
-use super::member::Member;
+use super::member::{Invoking, Member};
 use super::report::{Breaker, Who};
 use crate::gate::{Access, Ask, Deciding, Gate};
 
@@ -153,6 +154,8 @@ impl<R: Runtime> Guests<R> {
     /// One authorizer's verdict on one operation.
     async fn ask(&self, binding: &Arc<Binding>, identities: &[Identity], ask: &Ask<'_>) -> bool {
         let mut binding = Arc::clone(binding);
+        // Kept while the host lacks something or the policy moves: it is still the same request.
+        let mut invoking: Option<Invoking> = None;
         loop {
             let live = match self.live(&binding).await {
                 Ok(live) => live,
@@ -176,9 +179,13 @@ impl<R: Runtime> Guests<R> {
             }
             let runtime = &self.shared.runtime;
             let policy = live.set.policy_zxid();
-            if live.member.rests(runtime.now(), policy).is_some() {
-                return on_failure(&binding);
+            let has_leave = |invoking: &Invoking| Arc::ptr_eq(&invoking.member, &live.member);
+            if !invoking.as_ref().is_some_and(has_leave) {
+                invoking = live.member.begin(runtime.now(), policy);
             }
+            let Some(invoking) = &invoking else {
+                return on_failure(&binding);
+            };
             let per_second = live.set.definition().limits.calls_per_second;
             self.paced(&binding.name, per_second).await;
             match live.set.decide(identities, operation, ask.path).await {
@@ -224,12 +231,8 @@ impl<R: Runtime> Guests<R> {
                     logs,
                     is_booked,
                 }) => {
-                    self.shared.reports.log(&live.member.who, logs);
-                    if !is_booked {
-                        self.book_failure(&live.member, policy, &failure);
-                    }
-                    // What the host lacks is waited for: it is no denial.
-                    if failure.kind != FailureKind::Host || !self.pause().await {
+                    let unbooked = (!is_booked).then_some(policy);
+                    if !self.try_again(invoking, unbooked, &failure, logs).await {
                         return on_failure(&binding);
                     }
                 }
@@ -296,12 +299,9 @@ impl<R: Runtime> Guests<R> {
                     logs,
                     is_booked,
                 }) => {
-                    shared.reports.log(&live.member.who, logs);
-                    if !is_booked {
-                        let policy = live.set.policy_zxid();
-                        self.book_failure(&live.member, policy, &failure);
-                    }
-                    if failure.kind != FailureKind::Host || !self.pause().await {
+                    let invoking = live.member.begin_anyway();
+                    let unbooked = (!is_booked).then(|| live.set.policy_zxid());
+                    if !self.try_again(&invoking, unbooked, &failure, logs).await {
                         return badly(failure.to_string());
                     }
                 }
@@ -309,8 +309,23 @@ impl<R: Runtime> Guests<R> {
         }
     }
 
-    /// Waits before it is tried again what the host lacked something for; false if the node stops.
-    async fn pause(&self) -> bool {
+    /// An authorizer gave no verdict: books that, unless somebody did (`unbooked` is the policy
+    /// that it failed with). What the host lacked something for is no denial: it is tried again
+    /// after a pause. False for any other failure, and if the node stops.
+    async fn try_again(
+        &self,
+        invoking: &Invoking,
+        unbooked: Option<Zxid>,
+        failure: &GuestFailure,
+        logs: Vec<LogLine>,
+    ) -> bool {
+        self.shared.reports.log(&invoking.member.who, logs);
+        if let Some(policy) = unbooked {
+            self.book_failure_of(invoking, policy, failure);
+        }
+        if failure.kind != FailureKind::Host {
+            return false;
+        }
         let pause = self.shared.runtime.sleep(LACK_PAUSE);
         match select2(self.shared.stopping.wait(), pause).await {
             Select2::First(()) => false,

@@ -6,6 +6,9 @@
 //! 2. After a failure the binding rests, twice as long after each further one; after
 //!    [`BREAKER_FAILURES`] in a row its breaker is open: it is shown, and one try passes after
 //!    each of the longest rests. One good invocation ends all of it.
+//!    After each rest there is one try ([`Health::begin`]): until it has ended, the rest goes on
+//!    for everybody else. Of invocations that ran side by side, which only an authorizer's do, the
+//!    first failure counts: one fault is not many in a row.
 //! 3. A new activation starts with a new health. A policy that moved does not: else an authorizer
 //!    whose policy changes with every write would get a new chance with each. It grants one try
 //!    before the rest is over, and at most one in [`EARLY_TRY_EVERY`], so that a policy that was
@@ -51,7 +54,10 @@ impl Rests {
 
 /// The failures of one binding under one activation.
 ///
-/// Invariant: it rests only after a failure, and no longer than the longest rest of its world.
+/// Invariants:
+/// - It rests only after a failure, and no longer than the longest rest of its world and the one
+///   try after it.
+/// - At most one try is under way.
 #[derive(Debug)]
 pub(super) struct Health {
     rests: Rests,
@@ -61,6 +67,17 @@ pub(super) struct Health {
     /// The newest policy that it is known to fail with, and when one was last tried early.
     failed_policy: Zxid,
     tried_early: Option<Instant>,
+    /// Whether the one try after a rest is under way.
+    is_tried: bool,
+}
+
+/// The leave to invoke a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// It is well: others may have leave as well.
+    WithOthers,
+    /// It is the one try after a rest, until [`Health::end_try`].
+    Alone,
 }
 
 impl Health {
@@ -72,22 +89,50 @@ impl Health {
             rests_until: Instant::default(),
             failed_policy: Zxid(0),
             tried_early: None,
+            is_tried: false,
         }
     }
 
-    /// How much longer it is left alone; `None` if it may be invoked, with the policy as of
-    /// `policy` (zero where there is none).
-    pub(super) fn rests(&mut self, now: Instant, policy: Zxid) -> Option<Duration> {
-        if self.failures == 0 || now >= self.rests_until {
+    /// How much longer it rests, if it does; for those who invoke it one at a time.
+    pub(super) fn rests(&self, now: Instant) -> Option<Duration> {
+        (self.failures > 0 && now < self.rests_until).then(|| self.rests_until - now)
+    }
+
+    /// Asks for leave to invoke it, with the policy as of `policy`. None while it rests, or is
+    /// tried by somebody else.
+    pub(super) fn begin(&mut self, now: Instant, policy: Zxid) -> Option<Leave> {
+        if self.failures == 0 {
+            return Some(Leave::WithOthers);
+        }
+        if self.is_tried {
             return None;
         }
-        let early_at = self.tried_early.map(|at| at + EARLY_TRY_EVERY);
-        if policy > self.failed_policy && early_at.is_none_or(|at| now >= at) {
+        if self.rests(now).is_some() {
+            let early_at = self.tried_early.map(|at| at + EARLY_TRY_EVERY);
+            if policy <= self.failed_policy || early_at.is_some_and(|at| now < at) {
+                return None;
+            }
             self.failed_policy = policy;
             self.tried_early = Some(now);
-            return None;
         }
-        Some(self.rests_until - now)
+        self.is_tried = true;
+        Some(Leave::Alone)
+    }
+
+    /// The try is over, booked or not: what the host lacked, or a request that went away, says
+    /// nothing about the binding.
+    pub(super) fn end_try(&mut self) {
+        self.is_tried = false;
+    }
+
+    /// Books a failure under that leave, with the policy as of `policy`.
+    pub(super) fn failed_with(&mut self, leave: Leave, now: Instant, policy: Zxid) -> Breaker {
+        self.failed_policy = self.failed_policy.max(policy);
+        // It was well when this began, so another one that ran beside it has failed since.
+        if leave == Leave::WithOthers && self.failures > 0 {
+            return self.breaker();
+        }
+        self.failed(now, policy)
     }
 
     /// Books a failure, with the policy as of `policy`.
@@ -138,24 +183,65 @@ mod tests {
                 (World::Authorizer, 50, 10_000),
             ] {
                 let mut health = Health::new(world);
-                assert_eq!(health.rests(runtime.now(), POLICY), None);
+                assert_eq!(health.rests(runtime.now()), None);
                 let mut expected = Duration::from_millis(first_ms);
                 for failure in 1..=40 {
                     let breaker = health.failed(runtime.now(), POLICY);
                     let open = failure >= BREAKER_FAILURES;
                     assert_eq!(breaker == Breaker::Open, open, "{world:?} {failure}");
-                    let rest = health.rests(runtime.now(), POLICY);
+                    let rest = health.rests(runtime.now());
                     assert_eq!(rest, Some(expected), "{world:?} {failure}");
+                    assert_eq!(health.begin(runtime.now(), POLICY), None);
                     runtime.sleep(expected).await;
-                    assert_eq!(health.rests(runtime.now(), POLICY), None);
+                    assert_eq!(health.rests(runtime.now()), None);
                     expected = (expected * 2).min(Duration::from_millis(longest_ms));
                 }
                 assert!(health.succeeded());
                 assert_eq!(health.breaker(), Breaker::Closed);
-                assert_eq!(health.rests(runtime.now(), POLICY), None);
+                assert_eq!(health.rests(runtime.now()), None);
                 assert!(!health.succeeded());
                 assert_eq!(health.failed(runtime.now(), POLICY), Breaker::BackingOff);
             }
+        });
+    }
+
+    #[test]
+    fn after_a_rest_one_try_passes_however_many_wait() {
+        Sim::run(4, async |runtime| {
+            let mut health = Health::new(World::Authorizer);
+            health.failed(runtime.now(), POLICY);
+            runtime.sleep(Duration::from_millis(50)).await;
+            let begun = |health: &mut Health| {
+                let asked = (0..100).map(|_| health.begin(runtime.now(), POLICY));
+                asked.flatten().collect::<Vec<_>>()
+            };
+            assert_eq!(begun(&mut health), [Leave::Alone]);
+            // It went away and said nothing: the next is the try.
+            health.end_try();
+            assert_eq!(begun(&mut health), [Leave::Alone]);
+            health.failed_with(Leave::Alone, runtime.now(), POLICY);
+            health.end_try();
+            assert_eq!(health.failures(), 2);
+            assert_eq!(begun(&mut health), [], "it rests again");
+            runtime.sleep(Duration::from_millis(100)).await;
+            assert_eq!(begun(&mut health), [Leave::Alone]);
+            health.succeeded();
+            health.end_try();
+            assert_eq!(begun(&mut health), [Leave::WithOthers; 100]);
+        });
+    }
+
+    #[test]
+    fn of_those_that_fail_side_by_side_one_counts() {
+        Sim::run(5, async |runtime| {
+            let mut health = Health::new(World::Authorizer);
+            for _ in 0..20 {
+                health.failed_with(Leave::WithOthers, runtime.now(), POLICY);
+            }
+            assert_eq!(
+                (health.failures(), health.breaker()),
+                (1, Breaker::BackingOff)
+            );
         });
     }
 
@@ -167,9 +253,10 @@ mod tests {
             let mut tries = 0;
             for write in 0..60_000 {
                 let policy = Zxid(100 + write);
-                if health.rests(runtime.now(), policy).is_none() {
+                if let Some(leave) = health.begin(runtime.now(), policy) {
                     tries += 1;
-                    health.failed(runtime.now(), policy);
+                    health.failed_with(leave, runtime.now(), policy);
+                    health.end_try();
                 }
                 runtime.sleep(Duration::from_millis(1)).await;
             }
@@ -186,16 +273,18 @@ mod tests {
             for _ in 0..20 {
                 health.failed(runtime.now(), POLICY);
             }
-            assert!(health.rests(runtime.now(), POLICY).is_some());
+            assert_eq!(health.begin(runtime.now(), POLICY), None);
             // The first repair is tried at once; it was none.
-            assert_eq!(health.rests(runtime.now(), Zxid(8)), None);
-            assert!(health.rests(runtime.now(), Zxid(8)).is_some(), "one try");
-            health.failed(runtime.now(), Zxid(8));
+            let first = health.begin(runtime.now(), Zxid(8));
+            assert_eq!(first, Some(Leave::Alone));
+            assert_eq!(health.begin(runtime.now(), Zxid(9)), None, "one try");
+            health.failed_with(Leave::Alone, runtime.now(), Zxid(8));
+            health.end_try();
             // The second comes too soon after it, and waits its time.
-            assert!(health.rests(runtime.now(), Zxid(9)).is_some());
+            assert_eq!(health.begin(runtime.now(), Zxid(9)), None);
             runtime.sleep(EARLY_TRY_EVERY).await;
-            assert!(health.rests(runtime.now(), Zxid(8)).is_some());
-            assert_eq!(health.rests(runtime.now(), Zxid(9)), None);
+            assert_eq!(health.begin(runtime.now(), Zxid(8)), None);
+            assert_eq!(health.begin(runtime.now(), Zxid(9)), Some(Leave::Alone));
             assert!(health.succeeded());
         });
     }

@@ -9,7 +9,7 @@ use innkeeper_tree::{World, Zxid};
 use parking_lot::Mutex;
 
 use super::Guests;
-use super::health::Health;
+use super::health::{Health, Leave};
 use super::report::{Breaker, Who};
 
 /// What is known of a binding under one activation: a swap or a successor of the same name gets
@@ -32,13 +32,44 @@ impl Member {
     }
 
     /// How much longer it is left alone; see [`Health::rests`].
-    pub(super) fn rests(&self, now: Instant, policy: Zxid) -> Option<Duration> {
-        self.health.lock().rests(now, policy)
+    pub(super) fn rests(&self, now: Instant) -> Option<Duration> {
+        self.health.lock().rests(now)
+    }
+
+    /// Asks for leave to invoke it; see [`Health::begin`].
+    pub(super) fn begin(self: &Arc<Self>, now: Instant, policy: Zxid) -> Option<Invoking> {
+        let leave = self.health.lock().begin(now, policy)?;
+        Some(Invoking {
+            member: Arc::clone(self),
+            leave,
+        })
+    }
+
+    /// Invokes it whether it rests or not.
+    pub(super) fn begin_anyway(self: &Arc<Self>) -> Invoking {
+        Invoking {
+            member: Arc::clone(self),
+            leave: Leave::WithOthers,
+        }
     }
 
     /// Failures in a row.
     pub(super) fn failures(&self) -> u32 {
         self.health.lock().failures()
+    }
+}
+
+/// An invocation of a binding of which several may run side by side. Dropping it ends a try.
+pub(super) struct Invoking {
+    pub(super) member: Arc<Member>,
+    leave: Leave,
+}
+
+impl Drop for Invoking {
+    fn drop(&mut self) {
+        if self.leave == Leave::Alone {
+            self.member.health.lock().end_try();
+        }
     }
 }
 
@@ -71,9 +102,31 @@ impl<R: Runtime> Guests<R> {
         }
     }
 
-    /// Books an invocation that did not, with the policy as of `policy`. What the host lacked is
-    /// shown, and counts against nobody.
-    pub(super) fn book_failure(&self, member: &Member, policy: Zxid, failure: &GuestFailure) {
+    /// Books an invocation that did not, of one at a time. What the host lacked is shown, and
+    /// counts against nobody.
+    pub(super) fn book_failure(&self, member: &Member, failure: &GuestFailure) {
+        self.book(member, failure, |health, now| health.failed(now, Zxid(0)));
+    }
+
+    /// As [`Guests::book_failure`], of one that may have run beside others, with the policy as of
+    /// `policy`.
+    pub(super) fn book_failure_of(
+        &self,
+        invoking: &Invoking,
+        policy: Zxid,
+        failure: &GuestFailure,
+    ) {
+        self.book(&invoking.member, failure, |health, now| {
+            health.failed_with(invoking.leave, now, policy)
+        });
+    }
+
+    fn book(
+        &self,
+        member: &Member,
+        failure: &GuestFailure,
+        failed: impl FnOnce(&mut Health, Instant) -> Breaker,
+    ) {
         let shared = &self.shared;
         let now_ms = shared.runtime.wall_ms();
         if failure.kind == FailureKind::Host {
@@ -87,7 +140,7 @@ impl<R: Runtime> Guests<R> {
             .failed(&member.who, now_ms, failure.to_string());
         let (breaker, failures) = {
             let mut health = member.health.lock();
-            let breaker = health.failed(shared.runtime.now(), policy);
+            let breaker = failed(&mut health, shared.runtime.now());
             (breaker, health.failures())
         };
         member.account.failed(failures);

@@ -30,6 +30,7 @@ mod gate;
 mod health;
 mod member;
 mod modules;
+mod places;
 mod pushes;
 mod rate;
 mod report;

@@ -136,7 +136,7 @@ impl<R: Runtime> Guests<R> {
             .compilations
             .join(digest, component, Wanted::ByBinding);
         let done = compilation.over().await?;
-        self.load(digest, done.artifact).await
+        self.load(digest, None, done.artifact).await
     }
 
     /// Loads what an earlier compilation has left, if it is there and whole.
@@ -167,10 +167,12 @@ impl<R: Runtime> Guests<R> {
         .await
     }
 
-    /// Loads what a child has just compiled, and keeps it for the next start.
+    /// Loads what a child has just compiled, and keeps it for the next start; the component was
+    /// made of `core`, if that is one.
     pub(super) async fn load(
         &self,
         digest: Digest,
+        core: Option<Digest>,
         artifact: Artifact,
     ) -> Result<Arc<Module>, MakeError> {
         let this = self.clone();
@@ -186,10 +188,19 @@ impl<R: Runtime> Guests<R> {
                 )),
             })?;
             let named = this.named();
-            shared.artifacts.put(digest, &artifact, |other| named.contains(other));
+            shared.artifacts.put(digest, core, &artifact, |other| named.contains(other));
             Ok(this.keep(module, &named))
         })
         .await
+    }
+
+    /// The component that an earlier process of the node made of a core module, if what was
+    /// compiled of it is kept.
+    pub(super) async fn made_of(&self, core: Digest) -> Result<Option<Digest>, MakeError> {
+        let this = self.clone();
+        // On that thread the folder has been read.
+        self.on_compile_thread(move || Ok(this.shared.artifacts.made_of(core)))
+            .await
     }
 
     /// Runs what blocks for a moment where it holds up nobody.
@@ -213,14 +224,8 @@ impl<R: Runtime> Guests<R> {
     /// The modules that bindings wish for or run.
     fn named(&self) -> FxHashSet<Digest> {
         let view = self.shared.reader.view();
-        let named = view.bindings().iter().flat_map(|binding| {
-            let active = binding.active.as_ref();
-            [
-                Some(binding.wished.module),
-                active.map(|active| active.definition.module),
-            ]
-        });
-        named.flatten().collect()
+        let bindings = view.bindings().iter();
+        bindings.flat_map(|binding| binding.modules()).collect()
     }
 
     /// Keeps a freshly loaded module and lets go of those that no binding names.
@@ -235,11 +240,8 @@ impl<R: Runtime> Guests<R> {
     /// Has the bindings looked at again that name a module which has just come.
     pub(super) fn look_again(&self, module: Digest) {
         let view = self.shared.reader.view();
-        let naming = view.bindings().iter().filter(|binding| {
-            let active = binding.active.as_ref();
-            binding.wished.module == module
-                || active.is_some_and(|active| active.definition.module == module)
-        });
+        let bindings = view.bindings().iter();
+        let naming = bindings.filter(|binding| binding.names(module));
         let names: Vec<_> = naming.map(|binding| Arc::clone(&binding.name)).collect();
         self.changed(&names);
     }

@@ -36,7 +36,7 @@ const ENDED_MAX: usize = 64;
 /// How far a push is.
 #[derive(Clone, Debug)]
 pub enum PushState {
-    /// Others are compiled before it.
+    /// Others are compiled before it; again, if it was slow while others waited.
     Waiting,
     /// It is compiled, since this wall-clock time in milliseconds since 1970.
     Compiling {
@@ -246,27 +246,25 @@ impl<R: Runtime> Guests<R> {
         view.modules().contains_key(&taken.digest) && self.compiled(taken.digest).is_some()
     }
 
-    /// What was pushed, if it is a component that is registered, stored and compiled already: an
-    /// earlier process of the node took it.
-    async fn known_component(
-        &self,
-        id: Digest,
-        pushed: &[u8],
-    ) -> Result<Option<Pushed>, PushError> {
-        let Some(info) = self.shared.reader.view().modules().get(&id).copied() else {
+    /// What was pushed, if it is a component that is registered, stored and compiled already, or a
+    /// core module of which such a one was made: an earlier process of the node took it.
+    async fn known(&self, id: Digest) -> Result<Option<Pushed>, PushError> {
+        let made = self.made_of(id).await?;
+        let digest = made.unwrap_or(id);
+        let Some(info) = self.shared.reader.view().modules().get(&digest).copied() else {
             return Ok(None);
         };
-        let stored = self.shared.store.get(id).await;
+        let stored = self.shared.store.get(digest).await;
         let stored = stored.map_err(|error| PushError::Store(error.to_string()))?;
-        if stored.is_none() || self.load_kept(id).await?.is_none() {
+        if stored.is_none() || self.load_kept(digest).await?.is_none() {
             return Ok(None);
         }
-        self.look_again(id);
+        self.look_again(digest);
         Ok(Some(Pushed {
-            digest: id,
+            digest,
             world: info.world,
-            size: pushed.len() as u64,
-            made_component: false,
+            size: info.size,
+            made_component: made.is_some(),
         }))
     }
 
@@ -286,7 +284,7 @@ impl<R: Runtime> Guests<R> {
     }
 
     async fn take(&self, push: &Push<R>, pushed: Bytes) -> Result<Pushed, PushError> {
-        if let Some(taken) = self.known_component(push.id(), &pushed).await? {
+        if let Some(taken) = self.known(push.id()).await? {
             return Ok(taken);
         }
         let compilations = &self.shared.compilations;
@@ -294,7 +292,7 @@ impl<R: Runtime> Guests<R> {
         let mut stage = compilation.stage();
         let done = loop {
             match stage {
-                Stage::Waiting => {}
+                Stage::Waiting => push.shared.state.set(PushState::Waiting),
                 Stage::Compiling { since_ms } => {
                     push.shared.state.set(PushState::Compiling { since_ms });
                 }
@@ -307,7 +305,8 @@ impl<R: Runtime> Guests<R> {
         let size = component.len() as u64;
         let stored = self.shared.store.put(component).await;
         let digest = stored.map_err(|error| PushError::Store(error.to_string()))?;
-        let module = self.load(digest, done.artifact).await?;
+        let core = made_component.then(|| push.id());
+        let module = self.load(digest, core, done.artifact).await?;
         let taken = Pushed {
             digest,
             world: module.world(),

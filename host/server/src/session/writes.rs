@@ -7,8 +7,10 @@
 //!
 //! A write that the door would not take for its length is answered with MarshallingError in its
 //! place and gets no sequence number, so that it leaves no gap. What `jute.maxbuffer` lets in fits
-//! through the door, so this is met only where the identities of a client are uncommonly long.
-//! (test: `a_write_that_the_door_does_not_take_is_answered_in_its_place`)
+//! through the door, so this is met only where the identities of a client are uncommonly long, or a
+//! multi states `auth` so often that what becomes of it is too much.
+//! (tests: `a_write_that_the_door_does_not_take_is_answered_in_its_place`,
+//! `a_multi_may_not_grow_beyond_what_a_command_may_have`)
 
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::Request;
@@ -48,25 +50,28 @@ impl<R: Runtime> Session<R> {
                 Examined::As(state) => state,
                 Examined::Write(request) => {
                     let seq = self.next_seq;
-                    let operation = Operation::Session {
+                    let fitting = self.core.door.fit(Operation::Session {
                         session: self.id,
                         attachment: self.attachment,
                         seq,
                         request,
-                    };
-                    if let Err(refusal) = self.core.door.takes(&operation) {
+                    });
+                    match fitting {
+                        Ok(fitting) => {
+                            self.next_seq += 1;
+                            self.in_flight += 1;
+                            self.sends.push_back(Sent {
+                                seq,
+                                round: self.round,
+                            });
+                            batch.push(fitting);
+                            State::InFlight(seq)
+                        }
                         // It has no number yet, so the writes behind it find no gap.
-                        self.tell_too_long(&refusal);
-                        State::Failed(ErrorCode::MarshallingError, 0)
-                    } else {
-                        self.next_seq += 1;
-                        self.in_flight += 1;
-                        self.sends.push_back(Sent {
-                            seq,
-                            round: self.round,
-                        });
-                        batch.push(operation);
-                        State::InFlight(seq)
+                        Err(refusal) => {
+                            self.tell_too_long(&refusal);
+                            State::Failed(ErrorCode::MarshallingError, 0)
+                        }
                     }
                 }
             };
@@ -84,7 +89,7 @@ impl<R: Runtime> Session<R> {
                 .begin(Box::pin(async move { core.read_index().await }));
         }
         if !batch.is_empty() {
-            self.core.door.submit(batch).await;
+            self.core.door.submit_fitting(batch).await;
         }
         Ok(self.examined > from)
     }

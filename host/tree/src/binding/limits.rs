@@ -68,8 +68,14 @@ limits! {
     bytes_per_second: 1_024 ..= 1_073_741_824, Recipe 4_194_304;
 }
 
-/// Whatever is within its limits is taken: room for the head of a command is left.
-const _: () = assert!(Limits::FIELDS[4].most as usize + (64 << 10) == COMMAND_BYTES_LEAST);
+impl Limits {
+    /// The most of [`Limits::transaction_bytes`]: what is within it is taken as a command, since
+    /// room for the head of one is left.
+    pub const TRANSACTION_BYTES_MOST: u64 = (COMMAND_BYTES_LEAST - (64 << 10)) as u64;
+}
+
+// The table holds literals.
+const _: () = assert!(Limits::FIELDS[4].most == Limits::TRANSACTION_BYTES_MOST);
 
 /// What is known of one limit.
 #[derive(Clone, Copy, Debug)]

@@ -9,6 +9,7 @@ use super::wire::{
     Count, Reader, Sink, put_acl, put_bytes, put_data, put_i64, put_list, put_option, put_str,
     put_u64,
 };
+use crate::acl;
 use crate::command::{Command, Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
 use crate::transaction::Transaction;
 use crate::{Digest, SessionId, Ticket, World, Zxid};
@@ -68,12 +69,38 @@ pub struct OperationSize {
     /// The items of all its lists, which cost memory beside their bytes: operations, reads,
     /// acknowledgements, identities, entries of ACLs.
     pub items: usize,
+    /// By how many bytes apply makes the ACLs in it longer, at most: that is stored, too.
+    pub grown_bytes: usize,
 }
 
 /// How large an operation's command is: a walk over its fields, which copies and allocates
 /// nothing.
 pub fn operation_size(operation: &Operation) -> OperationSize {
-    size_of(|out| put_operation(out, operation))
+    OperationSize {
+        grown_bytes: grown_bytes(operation),
+        ..size_of(|out| put_operation(out, operation))
+    }
+}
+
+fn grown_bytes(operation: &Operation) -> usize {
+    let (identities, write) = match operation {
+        Operation::Session {
+            request:
+                SessionRequest::Write {
+                    identities, write, ..
+                },
+            ..
+        }
+        | Operation::Admin {
+            identities, write, ..
+        } => (identities, write),
+        _ => return 0,
+    };
+    let lists = write.operations().iter().filter_map(|operation| match operation {
+        WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. } => Some(acl),
+        _ => None,
+    });
+    lists.map(|list| acl::growth(list, identities)).sum()
 }
 
 /// The most bytes that the command of a guest's transaction takes in the log, all told: what a
@@ -90,6 +117,7 @@ fn size_of(put: impl FnOnce(&mut Count)) -> OperationSize {
     OperationSize {
         bytes: count.bytes,
         items: count.items,
+        grown_bytes: 0,
     }
 }
 
