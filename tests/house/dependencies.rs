@@ -63,7 +63,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("wit-component", &["innkeeper-sandbox"]),
     ("wit-parser", &[]),
     // Hostile guests as text, in the tests alone.
-    ("wat", &["innkeeper-server"]),
+    ("wat", &["innkeeper-sandbox", "innkeeper-server"]),
     ("axum", &["innkeeper-server"]),
     ("hyper", &["innkeeper-server"]),
     ("tokio-rustls", &["innkeeper-server"]),

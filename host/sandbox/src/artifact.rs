@@ -59,6 +59,11 @@ pub struct Artifact {
     sealed: Bytes,
 }
 
+/// How wasmtime names what hands a string from one component to another, and what follows where
+/// both have the same encoding.
+const TRANSCODER: &[u8] = b"component-transcode-";
+const COPIES: &[u8] = b"copy";
+
 /// Why an artifact is not loaded. Each but [`ArtifactError::NotLinked`] is mended by compiling
 /// again.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +119,15 @@ impl Artifact {
         Ok(Artifact {
             sealed: sealed.into(),
         })
+    }
+
+    /// Whether components inside the component hand each other strings of different encodings:
+    /// wasmtime converts those by functions of its own, whose names stand among the symbols of the
+    /// code. A name of the module's that looks like one counts as well.
+    /// (test: `strings_that_are_converted_between_components_inside_are_refused`)
+    pub(crate) fn converts_strings_inside(&self) -> bool {
+        let mut windows = self.sealed.windows(TRANSCODER.len() + COPIES.len());
+        windows.any(|window| window.starts_with(TRANSCODER) && !window.ends_with(COPIES))
     }
 
     /// Checks the seal for this engine and this component, and loads the code.

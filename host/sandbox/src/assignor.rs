@@ -110,14 +110,16 @@ impl Sandbox {
         definition: &Definition,
         request: &Request,
     ) -> Result<Assignment, FailedAssignment> {
-        self.assign_within(caller, module, definition, request, Outer::Nothing)
+        let memory_bytes = definition.limits.memory_bytes;
+        let _place = self.assignor_place(caller, memory_bytes).await?;
+        self.assign_within(module, definition, request, Outer::Nothing)
             .await
     }
 
-    /// As [`Sandbox::assign`]; for a recipe the call ends with the caller's time at the latest.
+    /// As [`Sandbox::assign`], for a recipe that has a place for it: the call ends with the caller's
+    /// time at the latest.
     pub(crate) async fn assign_within(
         &self,
-        caller: &Account,
         module: &Module,
         definition: &Definition,
         request: &Request,
@@ -127,7 +129,6 @@ impl Sandbox {
             return Err(GuestFailure::new(FailureKind::Host, "the module is no assignor").into());
         };
         let limits = &definition.limits;
-        let _place = self.assignor_place(caller, limits).await?;
         // A pure function has no time, and its randomness is the same at each call.
         let seed = Seed::of("assignor").and(definition.config.as_bytes());
         let state = self.common(definition, outer, Wasi::new(0, seed));

@@ -19,7 +19,9 @@ use crate::budget::Budget;
 use crate::clock::{Deadline, Outer};
 use crate::compile::Compiler;
 use crate::failure::{FailureKind, GuestFailure, ModuleError};
-use crate::fair::{Account, Held, Place, Shares, Stock, VirtualTime, Want, in_turns};
+use crate::fair::{
+    Account, AssignorPlace, Held, Place, Shares, Stock, VirtualTime, Want, in_turns,
+};
 use crate::link;
 use crate::recipe::RecipeState;
 use crate::settings::Settings;
@@ -42,6 +44,11 @@ const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// What the host keeps of one core instance or one component instance beside its memories, in
 /// bytes: its imports, globals and functions. CPython's take a tenth of it.
 const INSTANCE_BYTES_MAX: usize = 1 << 20;
+
+/// What one host call may lift out of the guest's memory, in bytes as the host holds it, whatever
+/// `limits.output_bytes` is: some tens of milliseconds. It is four times what a transaction may
+/// hold.
+const LIFTED_BYTES_MAX: usize = 64 << 20;
 
 /// The engine with its pool, and the linkers of the worlds.
 #[derive(Clone)]
@@ -184,19 +191,32 @@ impl Sandbox {
         account: &Arc<Account>,
         limits: &Limits,
     ) -> Result<Place, GuestFailure> {
-        let held = self.hold(&self.shared.recipe_places, account, limits);
+        let held = self.hold(&self.shared.recipe_places, account, limits.memory_bytes);
         Ok(Place::new(Arc::clone(account), held.await?))
     }
 
-    /// Waits for a place for an assignor, in the name of the recipe that calls it. Whoever has
-    /// one waits for no other, so a recipe may wait for it while it holds its own.
-    pub(crate) async fn assignor_place(
+    /// Waits for a place for assignors with so much memory, in the name of the recipe that calls
+    /// them. Whoever has one waits for no other, so a recipe may wait for it while it holds its
+    /// own. Fails only where that is more than there is for assignors.
+    pub async fn assignor_place(
         &self,
         caller: &Account,
-        limits: &Limits,
-    ) -> Result<Held, GuestFailure> {
-        self.hold(&self.shared.assignor_places, caller, limits)
-            .await
+        memory_bytes: u64,
+    ) -> Result<AssignorPlace, GuestFailure> {
+        let held = self.hold(&self.shared.assignor_places, caller, memory_bytes);
+        Ok(AssignorPlace::new(memory_bytes, held.await?))
+    }
+
+    /// As [`Sandbox::assignor_place`], if nobody has to wait for it.
+    pub(crate) fn assignor_place_now(
+        &self,
+        caller: &Account,
+        memory_bytes: u64,
+    ) -> Result<Option<AssignorPlace>, GuestFailure> {
+        let places = &self.shared.assignor_places;
+        check_room(places, memory_bytes)?;
+        let held = places.ask_now(caller, want(caller, memory_bytes));
+        Ok(held.map(|held| AssignorPlace::new(memory_bytes, held)))
     }
 
     /// Waits for the place of an authorizer's first instance.
@@ -205,8 +225,8 @@ impl Sandbox {
         account: &Account,
         definition: &Definition,
     ) -> Result<Held, GuestFailure> {
-        let limits = &definition.limits;
-        self.hold(&self.shared.first_authorizers, account, limits)
+        let memory_bytes = definition.limits.memory_bytes;
+        self.hold(&self.shared.first_authorizers, account, memory_bytes)
             .await
     }
 
@@ -216,7 +236,7 @@ impl Sandbox {
         account: &Account,
         definition: &Definition,
     ) -> Option<Held> {
-        let want = want(account, &definition.limits);
+        let want = want(account, definition.limits.memory_bytes);
         self.shared.further_authorizers.ask_now(account, want)
     }
 
@@ -224,20 +244,10 @@ impl Sandbox {
         &self,
         places: &Arc<Shares>,
         account: &Account,
-        limits: &Limits,
+        memory_bytes: u64,
     ) -> Result<Held, GuestFailure> {
-        let most = places.memory_bytes();
-        if limits.memory_bytes > most {
-            return Err(GuestFailure::new(
-                FailureKind::NoRoom,
-                format!(
-                    "its limits.memory_bytes is {}, and this node gives {most} bytes to guests of its kind; \
-                     lower the limit, or start the node with more --guest-memory-mib",
-                    limits.memory_bytes
-                ),
-            ));
-        }
-        Ok(places.ask(account, want(account, limits)).await)
+        check_room(places, memory_bytes)?;
+        Ok(places.ask(account, want(account, memory_bytes)).await)
     }
 
     /// Runs a guest in turns with all others; see [`crate::fair`].
@@ -269,8 +279,9 @@ impl Sandbox {
     ) -> Result<Store<T>, GuestFailure> {
         let mut store = Store::new(&self.shared.engine, state);
         store.limiter(|state| state.budget());
-        // What one host call may lift from the guest's memory; the meter bounds their sum.
-        store.set_hostcall_fuel(limits.output_bytes as usize);
+        // What one host call may lift from the guest's memory, since that is done in one go; the
+        // meter bounds their sum.
+        store.set_hostcall_fuel((limits.output_bytes as usize).min(LIFTED_BYTES_MAX));
         self.refuel(&mut store, limits.fuel)?;
         Ok(store)
     }
@@ -334,9 +345,24 @@ fn host(error: wasmtime::Error) -> GuestFailure {
     GuestFailure::new(FailureKind::Host, GuestText::of_error(&error))
 }
 
-fn want(account: &Account, limits: &Limits) -> Want {
+/// Whether there is so much memory at all.
+fn check_room(places: &Shares, memory_bytes: u64) -> Result<(), GuestFailure> {
+    let most = places.memory_bytes();
+    if memory_bytes <= most {
+        return Ok(());
+    }
+    Err(GuestFailure::new(
+        FailureKind::NoRoom,
+        format!(
+            "its limits.memory_bytes is {memory_bytes}, and this node gives {most} bytes to guests of its kind; \
+             lower the limit, or start the node with more --guest-memory-mib"
+        ),
+    ))
+}
+
+fn want(account: &Account, memory_bytes: u64) -> Want {
     Want {
-        memory_bytes: limits.memory_bytes,
+        memory_bytes,
         is_doubtful: account.is_doubtful(),
         goes_on: false,
     }

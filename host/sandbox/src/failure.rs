@@ -71,6 +71,11 @@ pub enum ModuleError {
         /// What does not fit.
         reason: GuestText,
     },
+    /// Components inside it hand each other strings that have to be converted.
+    #[error(
+        "components inside the component hand each other strings of different encodings, and converting those costs no fuel however long they are; let all of them use UTF-8"
+    )]
+    StringsInside,
     /// Compiling it takes more memory than is given.
     #[error(
         "compiling the module takes more than {limit_mib} MiB of memory; make its largest functions smaller, or start the node with a greater --compile-memory-mib"

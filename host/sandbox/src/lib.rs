@@ -58,7 +58,7 @@ pub use compile::{
 };
 pub use engine::{Module, Sandbox, digest_of};
 pub use failure::{FailureKind, GuestFailure, ModuleError};
-pub use fair::{Account, Place};
+pub use fair::{Account, AssignorPlace, Place};
 pub use recipe::{FailedReaction, Invocation, Reaction};
 pub use settings::Settings;
 pub use text::{GUEST_TEXT_BYTES_MAX, GuestText};

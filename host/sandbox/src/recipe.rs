@@ -19,12 +19,13 @@ use crate::assignor::{Assignors, Unavailable, check_request};
 use crate::budget::{LogLine, Usage};
 use crate::clock::{Outer, until};
 use crate::engine::{Code, Module, Sandbox};
-use crate::failure::{FailureKind, GuestFailure, Stopped};
-use crate::fair::{Account, Place};
+use crate::failure::{FailureKind, GuestFailure, LimitPassed, Stopped};
+use crate::fair::{Account, AssignorPlace, Place};
 use crate::meter::{self, ASSIGN, enter, work};
 use crate::overlay::Overlay;
 use crate::reads::Reads;
 use crate::state::{Common, State};
+use crate::text;
 use crate::wasi::{Seed, Wasi};
 use crate::wit::assignors::AssignError;
 use crate::wit::{assignment, events as wit};
@@ -35,6 +36,9 @@ pub struct Invocation {
     pub binding: String,
     /// Its place in the pool; taken before the events and the view.
     pub place: Place,
+    /// A place for the assignors that it calls, taken as early. Without it there has to be one when
+    /// it calls; see [`FailedReaction::lacks`].
+    pub assignor_place: Option<AssignorPlace>,
     /// Its activation, as the view shows it.
     pub activation: Zxid,
     /// Its active definition.
@@ -68,6 +72,9 @@ pub struct FailedReaction {
     pub usage: Usage,
     /// What it logged.
     pub logs: Vec<LogLine>,
+    /// Bytes of memory of an assignor for which there was no place, if it ended for that: take one
+    /// ([`Sandbox::assignor_place`]) and try again. Nobody has failed.
+    pub lacks: Option<u64>,
 }
 
 pub(crate) struct RecipeState {
@@ -75,6 +82,8 @@ pub(crate) struct RecipeState {
     overlay: Overlay,
     /// Fuel of the assignors that it called; the recipe's account pays for them.
     assigned_fuel: u64,
+    assignor_place: Option<AssignorPlace>,
+    lacks: Option<u64>,
     sandbox: Sandbox,
     account: Arc<Account>,
     assignors: Arc<dyn Assignors>,
@@ -92,6 +101,7 @@ impl Sandbox {
             failure,
             usage: Usage::default(),
             logs: Vec::new(),
+            lacks: None,
         };
         let Code::Recipe(pre) = &module.code else {
             return Err(bare(GuestFailure::new(
@@ -102,6 +112,7 @@ impl Sandbox {
         let Invocation {
             binding,
             place,
+            assignor_place,
             activation,
             definition,
             view,
@@ -121,6 +132,8 @@ impl Sandbox {
             common,
             overlay,
             assigned_fuel: 0,
+            assignor_place,
+            lacks: None,
             sandbox: self.clone(),
             account: Arc::clone(place.account()),
             assignors,
@@ -171,6 +184,7 @@ impl Sandbox {
             Err(failure) => failure,
         };
         Err(FailedReaction {
+            lacks: state.lacks.filter(|_| failure.kind == FailureKind::Host),
             failure,
             usage,
             logs: state.common.budget.logs,
@@ -266,15 +280,37 @@ pub(crate) async fn assign(
     let account = Arc::clone(&state.account);
     let deadline = Arc::clone(state.common.budget.deadline());
     assignors.pace(&name, per_second).await;
-    let answer = sandbox
-        .assign_within(
-            &account,
-            &assignor.module,
-            &assignor.definition,
-            &request,
-            Outer::Caller(deadline),
-        )
-        .await;
+    let state = store.data_mut();
+    let limits = &assignor.definition.limits;
+    let own = state.assignor_place.as_ref();
+    let place = if own.is_some_and(|place| place.has_room_for(limits)) {
+        Ok(None)
+    } else {
+        sandbox
+            .assignor_place_now(&account, limits.memory_bytes)
+            .map(Some)
+    };
+    let answer = match place {
+        // The view is not held while others have what this needs.
+        Ok(Some(None)) => {
+            state.lacks = Some(limits.memory_bytes);
+            return Err(LimitPassed::raise(
+                FailureKind::Host,
+                format!(
+                    "there is no room for the assignor {} just now",
+                    text::name(&name)
+                ),
+            ));
+        }
+        Err(failure) => Err(failure.into()),
+        Ok(_place) => {
+            let (module, definition) = (&assignor.module, &assignor.definition);
+            let outer = Outer::Caller(deadline);
+            sandbox
+                .assign_within(module, definition, &request, outer)
+                .await
+        }
+    };
     let used = match &answer {
         Ok(assignment) => assignment.usage.fuel,
         Err(failed) => failed.usage.fuel,

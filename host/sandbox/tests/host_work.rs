@@ -151,6 +151,9 @@ fn an_invocation_is_over_by_the_clock_and_what_it_did_is_told() {
         assert!(failed.usage.fuel > 0, "{mode}: {:?}", failed.usage);
         assert!(failed.usage.memory_bytes > 0, "{mode}: {:?}", failed.usage);
         assert_eq!(mode == "flood", !failed.logs.is_empty(), "{mode}");
+        // A guest that calls the host at all is told with the function that did.
+        let is_named = failure.message.contains(" (in ");
+        assert_eq!(mode != "loop", is_named, "{mode}: {failure}");
     }
 }
 

@@ -7,7 +7,7 @@ use innkeeper_sandbox::{
 };
 use innkeeper_tree::World;
 
-use common::{block_on, definition, guest, sandbox};
+use common::{block_on, block_on_counting, definition, guest, sandbox};
 
 fn request(topics: &[u32], members: &[(&str, &[u32])]) -> Request {
     let mut first = 0;
@@ -129,4 +129,79 @@ fn an_assignor_without_fuel_is_stopped() {
         block_on(sandbox.assign(&sandbox.account(), &module, &fed, &big)).is_ok(),
         "others are unharmed"
     );
+}
+
+/// A number as WebAssembly writes it.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push((number & 0x7f | 0x80) as u8);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+/// A component with one more inside, which is instantiated with it and needs nothing.
+fn with_inside(component: &[u8], inside: &[u8]) -> Vec<u8> {
+    let mut whole = component.to_vec();
+    whole.push(4); // a component
+    whole.extend(leb(inside.len()));
+    whole.extend(inside);
+    // An instance of the first component that there is.
+    whole.extend([5, 4, 1, 0, 0, 0]);
+    whole
+}
+
+/// Two components, of which one calls the other in a loop when it is instantiated, with 16 MiB of
+/// what `hands` says.
+fn loop_inside(hands: &str) -> Vec<u8> {
+    const BYTES: usize = 16 << 20;
+    let text = format!(
+        r#"(component
+          (component $callee
+            (core module $m
+              (memory (export "memory") {callee_pages})
+              (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+              (func (export "f") (param i32 i32)))
+            (core instance $i (instantiate $m))
+            (func (export "f") (param "s" {hands}) (canon lift (core func $i "f")
+              (memory $i "memory") (realloc (func $i "realloc")) string-encoding=utf16)))
+          (component $caller
+            (import "f" (func $f (param "s" {hands})))
+            (core module $memory (memory (export "memory") {pages}))
+            (core instance $memory (instantiate $memory))
+            (core func $lowered (canon lower (func $f) (memory $memory "memory")))
+            (core module $loop
+              (import "callee" "f" (func $f (param i32 i32)))
+              (func $start (loop $again (call $f (i32.const 0) (i32.const {BYTES})) (br $again)))
+              (start $start))
+            (core instance (instantiate $loop (with "callee" (instance (export "f" (func $lowered)))))))
+          (instance $callee (instantiate $callee))
+          (instance (instantiate $caller (with "f" (func $callee "f")))))"#,
+        pages = BYTES / 65_536,
+        callee_pages = 2 * BYTES / 65_536,
+    );
+    wat::parse_str(&text).expect("good text")
+}
+
+/// wasmtime converts strings between two components in one go and for nothing. Lists cost fuel.
+#[test]
+fn strings_that_are_converted_between_components_inside_are_refused() {
+    let Some(core) = guest("range") else { return };
+    let sandbox = sandbox();
+    let (component, _) = sandbox.accept(&core).expect("a guest");
+    let hidden = with_inside(&component, &loop_inside("string"));
+    let converts = sandbox.accept(&hidden);
+    assert!(matches!(converts, Err(ModuleError::StringsInside)));
+    let hidden = with_inside(&component, &loop_inside("(list u8)"));
+    let (_, lists) = sandbox.accept(&hidden).expect("lists are fine");
+    let definition = definition("assignor", &lists, r#","limits":{"fuel":50000000}"#);
+    let account = sandbox.account();
+    let request = request(&[5], &[("a", &[])]);
+    let assigning = sandbox.assign(&account, &lists, &definition, &request);
+    let (assigned, pauses) = block_on_counting(assigning);
+    let failed = assigned.expect_err("it loops");
+    assert_eq!(failed.failure.kind, FailureKind::Fuel, "{failed}");
+    assert!(pauses >= 3, "others are let run meanwhile: {pauses}");
 }

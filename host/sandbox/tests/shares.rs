@@ -52,6 +52,51 @@ fn memory_is_shared_out_and_what_can_never_be_had_is_said() {
     drop(second);
 }
 
+/// Who needs an assignor's memory that others have waits for it without a view, and it is nobody's
+/// failure.
+#[test]
+fn a_recipe_does_not_hold_its_view_while_it_waits_for_its_assignors_memory() {
+    let (Some(group), Some(range)) = (guest("group"), guest("range")) else {
+        return;
+    };
+    const ASSIGNOR_BYTES: u64 = 60 << 20;
+    let sandbox = Sandbox::new(Settings {
+        memory_bytes_total: 4 * (100 << 20),
+        ..Settings::default()
+    });
+    let mut world = World::with(sandbox.expect("the pool fits"));
+    let limits = format!(r#","limits":{{"memory_bytes":{ASSIGNOR_BYTES}}}"#);
+    world.bind("range", &range, "assignor", &limits);
+    let recipe = world.group("range", &group);
+    world.settle("groups", &recipe);
+    world.member(1, "/groups/g/members/a");
+    let other = world.sandbox.account();
+    let taken = block_on(world.sandbox.assignor_place(&other, ASSIGNOR_BYTES)).expect("room");
+    let invocation = world.invocation("groups").expect("an event");
+    let mut reacting = Box::pin(world.sandbox.react(&recipe, invocation, world.assignors()));
+    // It runs in turns, but it never waits for others to give back what they have.
+    let failed = block_on(reacting.as_mut()).err().expect("no room");
+    drop(reacting);
+    assert_eq!(failed.lacks, Some(ASSIGNOR_BYTES), "{}", failed.failure);
+    assert_eq!(failed.failure.kind, FailureKind::Host);
+    // Now it waits, and holds nothing but its place in the queue.
+    let sandbox = world.sandbox.clone();
+    let account = Arc::clone(&world.account);
+    let mut place = Box::pin(sandbox.assignor_place(&account, ASSIGNOR_BYTES));
+    assert!(polled(place.as_mut()).is_none());
+    drop(taken);
+    let place = block_on(place).expect("room");
+    // With the place it finds room, whoever comes meanwhile.
+    let mut late = Box::pin(sandbox.assignor_place(&other, ASSIGNOR_BYTES));
+    assert!(polled(late.as_mut()).is_none());
+    let mut invocation = world.invocation("groups").expect("an event");
+    invocation.assignor_place = Some(place);
+    let reacted = block_on(world.sandbox.react(&recipe, invocation, world.assignors()));
+    let reaction = reacted.ok().expect("it has a place");
+    assert!(!reaction.transaction.called.is_empty());
+    assert!(polled(late.as_mut()).is_some(), "and gives it back");
+}
+
 /// As many instances of all kinds at once as the defaults allow, each in the middle of its work.
 #[test]
 fn pools_add_up() {

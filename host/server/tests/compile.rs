@@ -130,7 +130,7 @@ fn a_child_that_is_stopped_ends_by_the_clock() {
         sentence.contains("the module is not to blame"),
         "{sentence}"
     );
-    assert!(children(&node).is_empty());
+    eventually("the child is gone", || children(&node).is_empty());
 }
 
 /// What a binding waits for is tried again.

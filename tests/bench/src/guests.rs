@@ -99,6 +99,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
         let invocation = Invocation {
             binding: "group".to_owned(),
             place: place.map_err(|error| anyhow!("{error}"))?,
+            assignor_place: None,
             activation: Zxid(1),
             definition: Arc::clone(&definition),
             view: state.view(),

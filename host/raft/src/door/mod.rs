@@ -22,8 +22,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use innkeeper_tree::encoding::{self, OperationSize};
 use innkeeper_tree::Operation;
+use innkeeper_tree::encoding::{self, OperationSize};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::Delivery;

@@ -15,7 +15,9 @@ const ITEM_BYTES: usize = 64;
 /// command has.
 pub(super) fn room(size: OperationSize) -> u32 {
     let items = size.items.saturating_mul(ITEM_BYTES);
-    let all = whole(size).saturating_add(items).saturating_add(FIXED_BYTES);
+    let all = whole(size)
+        .saturating_add(items)
+        .saturating_add(FIXED_BYTES);
     u32::try_from(all).unwrap_or(u32::MAX)
 }
 

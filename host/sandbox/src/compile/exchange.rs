@@ -234,6 +234,7 @@ fn put_error(out: &mut BytesMut, error: &ModuleError) {
                 out.put_u8(place_of(world.parse().unwrap_or(World::Recipe)));
             }
         }
+        ModuleError::StringsInside => out.put_u8(13),
     }
 }
 
@@ -306,6 +307,7 @@ impl Reader {
                 limit_mib: self.number()?,
             },
             12 => ModuleError::SeveralWorlds(self.world()?.name(), self.world()?.name()),
+            13 => ModuleError::StringsInside,
             _ => return Err(BadAnswer("its error is none")),
         })
     }
@@ -359,6 +361,7 @@ mod tests {
             ModuleError::Crashed("f".into()),
             ModuleError::CodeTooLarge { limit_mib: 7 },
             ModuleError::SeveralWorlds("recipe", "authorizer"),
+            ModuleError::StringsInside,
         ] {
             let told = error.to_string();
             assert_eq!(

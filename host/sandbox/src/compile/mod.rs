@@ -85,6 +85,11 @@ impl Compiler {
         let (world, _) = self.linkers.link(&self.engine, &compiled)?;
         let artifact = Artifact::seal(&self.engine, digest_of(component), &compiled)
             .map_err(|error| self.invalid(&error))?;
+        // Fuel is all that makes a guest yield, and these conversions cost none: a loop of them
+        // would keep its thread for minutes.
+        if artifact.converts_strings_inside() {
+            return Err(ModuleError::StringsInside);
+        }
         Ok(Compiled {
             made,
             world,

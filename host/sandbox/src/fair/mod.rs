@@ -21,6 +21,9 @@
 //! yet, or fail, may hold half of the places and of the memory at most, so that a binding in good
 //! standing soon finds one whatever they do.
 //!
+//! A recipe waits for an assignor's place without a view, too: where there is none at the moment of
+//! its call, its reaction ends, and runs again once it has one ([`AssignorPlace`]).
+//!
 //! There is no tokio semaphore here, because it hands its permits out first come, first served.
 
 mod account;
@@ -34,12 +37,36 @@ pub(crate) use turns::in_turns;
 
 use std::sync::Arc;
 
+use innkeeper_tree::binding::Limits;
+
 /// The right to one instance, with the memory that its binding's limit allows. Dropping it gives
 /// both to whoever waits.
 #[derive(Debug)]
 pub struct Place {
     account: Arc<Account>,
     _held: Held,
+}
+
+/// The right to an instance of any assignor whose limit allows no more memory than this. Dropping
+/// it gives both to whoever waits.
+#[derive(Debug)]
+pub struct AssignorPlace {
+    memory_bytes: u64,
+    _held: Held,
+}
+
+impl AssignorPlace {
+    pub(crate) fn new(memory_bytes: u64, held: Held) -> AssignorPlace {
+        AssignorPlace {
+            memory_bytes,
+            _held: held,
+        }
+    }
+
+    /// Whether an assignor with that limit has room in it.
+    pub(crate) fn has_room_for(&self, limits: &Limits) -> bool {
+        limits.memory_bytes <= self.memory_bytes
+    }
 }
 
 impl Place {

@@ -302,6 +302,7 @@ impl World {
         Some(Invocation {
             binding: binding.into(),
             place: block_on(place).expect("room"),
+            assignor_place: None,
             activation: active.activation,
             definition: active.definition,
             view,

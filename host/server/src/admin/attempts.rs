@@ -6,7 +6,7 @@
 //! admin socket asks for no password.
 //!
 //! Bounds: [`ORIGINS_MAX`] addresses are remembered; where there are more, the one that would be
-//! forgotten first is. A line of the log is written for at most [`LINES_PER_SECOND`] attempts, and
+//! forgotten first is. A line of the log is written for at most [`LINES_MOST`] attempts, and
 //! the next one says how many there were besides.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use innkeeper_runtime::Instant;
 use parking_lot::Mutex;
 
 use super::places::Origin;
-use crate::guests::Flow;
+use crate::guests::{Flow, Most};
 
 /// Wrong attempts that an address may make without waiting.
 const AT_ONCE: u32 = 10;
@@ -28,7 +28,10 @@ const EACH: Duration = Duration::from_secs(5);
 const ORIGINS_MAX: usize = 1024;
 
 /// Wrong attempts of all addresses together that the log names one by one in a second.
-const LINES_PER_SECOND: u32 = 5;
+const LINES_MOST: Most = Most {
+    lines: 5,
+    bytes: usize::MAX,
+};
 
 /// Who guessed, and how often.
 #[derive(Default)]
@@ -71,7 +74,7 @@ impl Attempts {
         }
         let full_at = seen.full_at.entry(origin).or_insert(now);
         *full_at = *full_at + EACH;
-        seen.flow.take(now, 0, LINES_PER_SECOND, usize::MAX)
+        seen.flow.take(now, 0, LINES_MOST)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One dispatcher per recipe: from queued events to a committed transaction.
 //!
-//! 1. Wait for a place: whoever used least is first (`fair` in the sandbox).
+//! 1. Wait for a place: whoever used least is first (`fair` in the sandbox); and for one for the
+//!    assignors that it calls, if the last reaction ended because there was none.
 //! 2. Take the oldest events off the queue (they stay queued), then a view: it contains them.
 //! 3. Run the guest on them, in a fresh instance, on a guest thread, in turns with all others.
 //! 4. Propose its transaction, which acknowledges the events. Committed: go on. Refused
@@ -49,6 +50,8 @@ struct Memory<R: Runtime> {
     rate: Rate,
     bytes: ByteRate,
     calls: Arc<Calls<R>>,
+    /// Memory of an assignor for which the last reaction found no place.
+    assignor_bytes: Option<u64>,
     /// How often in a row the host lacked something.
     lacks: u32,
 }
@@ -86,6 +89,7 @@ impl<R: Runtime> Guests<R> {
             member: None,
             rate: Rate::default(),
             bytes: ByteRate::default(),
+            assignor_bytes: None,
             lacks: 0,
         };
         loop {
@@ -175,6 +179,17 @@ impl<R: Runtime> Guests<R> {
             Select2::First(Err(failure)) => return failed(failure),
             Select2::Second(()) => return Turn::Gone,
         };
+        let assignor_place = match memory.assignor_bytes.take() {
+            None => None,
+            Some(bytes) => {
+                let place = shared.sandbox.assignor_place(&member.account, bytes);
+                match select2(place, shared.stopping.wait()).await {
+                    Select2::First(Ok(place)) => Some(place),
+                    Select2::First(Err(failure)) => return failed(failure),
+                    Select2::Second(()) => return Turn::Gone,
+                }
+            }
+        };
         // Events first, then the view: so the view explains them.
         let events = events::fitting(shared.reader.queue(name, EVENTS_PER_REACTION));
         let view = shared.reader.view();
@@ -186,6 +201,7 @@ impl<R: Runtime> Guests<R> {
         let invocation = Invocation {
             binding: name.to_string(),
             place,
+            assignor_place,
             activation,
             definition,
             view,
@@ -200,6 +216,11 @@ impl<R: Runtime> Guests<R> {
             .react(&module, invocation, memory.calls.clone());
         let reaction = match reacting.await {
             Ok(reaction) => reaction,
+            // It runs again, once it has what it lacked; nothing is held meanwhile.
+            Err(ended) if ended.lacks.is_some() => {
+                memory.assignor_bytes = ended.lacks;
+                return Turn::Again;
+            }
             Err(ended) => {
                 shared.reports.used(&member.who, ended.usage);
                 shared.reports.log(&member.who, ended.logs);

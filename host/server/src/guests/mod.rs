@@ -55,7 +55,7 @@ use crate::settings::CompileSettings;
 use crate::tickets::{ProposeError, Settled, Tickets};
 
 pub use first::FirstRun;
-pub(crate) use flow::Flow;
+pub(crate) use flow::{Flow, Most};
 pub use modules::{PushError, Pushed};
 pub use pushes::{Push, PushState};
 pub use report::{BindingStatus, Breaker};

@@ -10,7 +10,7 @@ use innkeeper_tree::{Binding, Zxid};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::flow::Flow;
+use super::flow::{Flow, Most};
 use super::health::BREAKER_FAILURES;
 use crate::hooks::Cut;
 
@@ -19,14 +19,23 @@ const LOG_LINES_KEPT: usize = 32;
 
 /// Lines of one guest that reach the node's log in a second; its status has the newest in any
 /// case.
-const LOG_LINES_PER_SECOND: u32 = 100;
-
-/// Bytes of those lines that reach it in a second: a guest that logs without an end fills at
-/// most 5.5 GB of disk in a day.
-const LOG_BYTES_PER_SECOND: usize = 64 << 10;
+const LINES_MOST: Most = Most {
+    lines: 100,
+    bytes: 64 << 10,
+};
 
 /// Errors of one binding that reach the node's log in a second; the last stands in its status.
-const ERRORS_PER_SECOND: u32 = 10;
+const ERRORS_MOST: Most = Most {
+    lines: 10,
+    bytes: 64 << 10,
+};
+
+/// Lines of all guests together, and errors of all bindings together, each: guests that log without
+/// an end fill at most 45 GB of disk in a day, however many they are.
+const NODE_MOST: Most = Most {
+    lines: 500,
+    bytes: 256 << 10,
+};
 
 /// Whether a binding is being invoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -141,9 +150,9 @@ impl Report {
     }
 
     /// Keeps an error, and tells the node's log of it, unless that has had enough of them.
-    fn error(&mut self, name: &str, now: Instant, now_ms: u64, error: GuestText) {
+    fn error(&mut self, node: &mut Flow, name: &str, now: Instant, now_ms: u64, error: GuestText) {
         let flow = &mut self.error_flow;
-        match flow.take(now, error.len(), ERRORS_PER_SECOND, LOG_BYTES_PER_SECOND) {
+        match flow.take_of(node, now, error.len(), ERRORS_MOST, NODE_MOST) {
             Some(missing) => {
                 if missing > 0 {
                     tracing::warn!(binding = name, "{missing} more errors were not logged");
@@ -157,14 +166,14 @@ impl Report {
 
     /// Keeps a message of the guest, and tells the node's log of it, unless that has had enough
     /// of them.
-    fn line(&mut self, name: &str, now: Instant, line: LogLine) {
+    fn line(&mut self, node: &mut Flow, name: &str, now: Instant, line: LogLine) {
         let LogLine {
             level,
             message,
             dropped_after,
         } = line;
-        let (lines, bytes) = (LOG_LINES_PER_SECOND, LOG_BYTES_PER_SECOND);
-        match self.log_flow.take(now, message.len(), lines, bytes) {
+        let flow = &mut self.log_flow;
+        match flow.take_of(node, now, message.len(), LINES_MOST, NODE_MOST) {
             Some(missing) => {
                 if missing > 0 {
                     let text = format!("{missing} more messages were not logged");
@@ -201,6 +210,9 @@ const CUTS_PAUSE_MS: u64 = 1_000;
 /// dropped: it is about a binding of that name that was deleted.
 pub(super) struct Reports {
     by_name: Mutex<BTreeMap<Arc<str>, Report>>,
+    /// What all bindings together write into the node's log. Locked inside the other lock.
+    lines: Mutex<Flow>,
+    errors: Mutex<Flow>,
     now: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
@@ -209,6 +221,8 @@ impl Reports {
     pub(super) fn new(now: impl Fn() -> Instant + Send + Sync + 'static) -> Reports {
         Reports {
             by_name: Mutex::default(),
+            lines: Mutex::default(),
+            errors: Mutex::default(),
             now: Box::new(now),
         }
     }
@@ -257,14 +271,16 @@ impl Reports {
         let name = &who.name;
         self.with(who, |report| {
             report.failures += 1;
-            report.error(name, now, now_ms, error);
+            report.error(&mut self.errors.lock(), name, now, now_ms, error);
         });
     }
 
     /// The host could not invoke it; that is shown, and is no failure of the guest's.
     pub(super) fn lacked(&self, who: &Who, now_ms: u64, error: impl Into<GuestText>) {
         let (now, error) = ((self.now)(), error.into());
-        self.with(who, |report| report.error(&who.name, now, now_ms, error));
+        self.with(who, |report| {
+            report.error(&mut self.errors.lock(), &who.name, now, now_ms, error);
+        });
     }
 
     pub(super) fn not_activated(
@@ -330,8 +346,9 @@ impl Reports {
         }
         let (now, name) = ((self.now)(), &who.name);
         self.with(who, |report| {
+            let mut node = self.lines.lock();
             for line in lines {
-                report.line(name, now, line);
+                report.line(&mut node, name, now, line);
             }
         });
     }
@@ -429,6 +446,38 @@ mod tests {
             reports.failed(&who, 6, "no");
             assert_eq!(read(), (57, 15, 26));
         });
+    }
+
+    #[test]
+    fn what_all_write_into_the_log_is_bounded_and_a_modest_one_is_heard() {
+        let reports = Reports::new(Instant::default);
+        let begun = |name: String| {
+            let who = Who {
+                name: name.into(),
+                as_of: Zxid(2),
+            };
+            reports.begin(&who.name, Zxid(1));
+            who
+        };
+        let loud = |number: usize| {
+            let who = begun(format!("loud-{number}"));
+            reports.log(&who, lines(200));
+            for _ in 0..50 {
+                reports.failed(&who, 5, "no");
+            }
+        };
+        (0..20).for_each(loud);
+        let modest = begun("modest".to_owned());
+        reports.log(&modest, lines(1));
+        reports.failed(&modest, 5, "no");
+        (20..100).for_each(loud);
+        let all = reports.by_name.lock();
+        let modest = &all["modest"];
+        assert_eq!((modest.log_dropped, modest.errors_dropped), (0, 0));
+        let lines: u64 = all.values().map(|report| report.log_dropped).sum();
+        let errors: u64 = all.values().map(|report| report.errors_dropped).sum();
+        assert_eq!(100 * 200 + 1 - lines, 500);
+        assert_eq!(100 * 50 + 1 - errors, 500);
     }
 
     fn who(as_of: u64) -> Who {

@@ -85,10 +85,9 @@ pub fn operation_size(operation: &Operation) -> OperationSize {
 fn grown_bytes(operation: &Operation) -> usize {
     let (identities, write) = match operation {
         Operation::Session {
-            request:
-                SessionRequest::Write {
-                    identities, write, ..
-                },
+            request: SessionRequest::Write {
+                identities, write, ..
+            },
             ..
         }
         | Operation::Admin {
@@ -96,10 +95,13 @@ fn grown_bytes(operation: &Operation) -> usize {
         } => (identities, write),
         _ => return 0,
     };
-    let lists = write.operations().iter().filter_map(|operation| match operation {
-        WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. } => Some(acl),
-        _ => None,
-    });
+    let lists = write
+        .operations()
+        .iter()
+        .filter_map(|operation| match operation {
+            WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. } => Some(acl),
+            _ => None,
+        });
     lists.map(|list| acl::growth(list, identities)).sum()
 }
 
