@@ -33,6 +33,7 @@ help:
 	@echo 'make build     the binary, guests inside: $(INNKEEPER)'
 	@echo 'make check     formatting, clippy and rustdoc, warnings denied'
 	@echo 'make bench     measure it (release build)'
+	@echo 'make bench-sustained   creates and sets for minutes, beside a real ZooKeeper (release build)'
 	@echo 'make bench-hostile   clients and a harmless binding beside hostile guests (release build)'
 	@echo 'make release   the optimised binary'
 	@echo 'make guests    only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
@@ -134,9 +135,17 @@ release: guests
 	$(CARGO) build --release --workspace --bins
 	@echo 'the binary is $(CARGO_TARGET_DIR)/release/innkeeper'
 
+# Sets `peer` to the option that names a real ZooKeeper, where Java runs it and it can be fetched.
+BENCH_PEER = peer=; if command -v java >/dev/null 2>&1 && jars=$$(scripts/zookeeper.sh jars); then peer="--zookeeper-jars $$jars"; else echo 'no ZooKeeper beside it: java is not installed, or its jars cannot be fetched'; fi
+
 .PHONY: bench
 bench: release
-	$(CARGO_TARGET_DIR)/release/innkeeper-bench --server $(CARGO_TARGET_DIR)/release/innkeeper $(ARGS)
+	@$(BENCH_PEER); $(CARGO_TARGET_DIR)/release/innkeeper-bench --server $(CARGO_TARGET_DIR)/release/innkeeper $$peer $(ARGS)
+
+# A minute each of creates and sets with 1 and with 64 requests in flight, on both servers.
+.PHONY: bench-sustained
+bench-sustained: release
+	@$(BENCH_PEER); $(CARGO_TARGET_DIR)/release/innkeeper-bench --sustained --seconds 60 --server $(CARGO_TARGET_DIR)/release/innkeeper $$peer $(ARGS)
 
 # It reports and fails by nothing: what is no matter of speed is in `make test` (tests/hostile).
 .PHONY: bench-hostile

@@ -2,6 +2,7 @@
 # Runs a command beside a real ZooKeeper, for tests that compare with it:
 #
 #     scripts/zookeeper.sh fetch           # only fetch it, from Maven Central
+#     scripts/zookeeper.sh jars            # the same, and print the folder of its jars
 #     scripts/zookeeper.sh run COMMAND...  # with ZOOKEEPER_ADDRESS=127.0.0.1:PORT
 #
 # The server's jars are kept in target/zookeeper; its data is a temporary folder
@@ -76,6 +77,7 @@ action=${1:-}
 [ $# -gt 0 ] && shift
 case $action in
 fetch) fetch ;;
+jars) fetch >&2 && echo "$home/lib" ;;
 run) fetch && run "$@" ;;
-*) fail "usage: scripts/zookeeper.sh fetch | run COMMAND..." ;;
+*) fail "usage: scripts/zookeeper.sh fetch | jars | run COMMAND..." ;;
 esac

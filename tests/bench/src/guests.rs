@@ -147,7 +147,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
             state.clone(),
             1,
             Arc::clone(&account),
-            Arc::new(block_on),
+            Arc::new(|_, load| block_on(load)),
         )
     };
     let (mut cold_ns, mut warm_ns) = (Histogram::new(3)?, Histogram::new(3)?);

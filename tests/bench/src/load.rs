@@ -2,6 +2,8 @@
 //! sends the next one for each reply.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -43,6 +45,24 @@ pub struct Figures {
     pub span: Duration,
     /// From sending a request to its reply, in microseconds.
     pub latency_us: Histogram<u64>,
+    /// The longest time in which nobody got a reply.
+    pub longest_pause: Duration,
+}
+
+/// When the last reply came on any connection, and the longest time between two.
+struct Pauses {
+    start: Instant,
+    last_us: AtomicU64,
+    longest_us: AtomicU64,
+}
+
+impl Pauses {
+    fn replied(&self, at: Instant) {
+        let now_us = u64::try_from((at - self.start).as_micros()).unwrap_or(u64::MAX);
+        let last_us = self.last_us.fetch_max(now_us, Ordering::Relaxed);
+        self.longest_us
+            .fetch_max(now_us.saturating_sub(last_us), Ordering::Relaxed);
+    }
 }
 
 impl Figures {
@@ -73,14 +93,27 @@ pub async fn run(
     }
 
     let start = Instant::now();
+    let pauses = Arc::new(Pauses {
+        start,
+        last_us: AtomicU64::new(0),
+        longest_us: AtomicU64::new(0),
+    });
     let mut tasks = JoinSet::new();
     for (connection, path) in open {
-        tasks.spawn(drive(connection, path, workload, depth, start + span));
+        tasks.spawn(drive(
+            connection,
+            path,
+            workload,
+            depth,
+            start + span,
+            pauses.clone(),
+        ));
     }
     let mut figures = Figures {
         count: 0,
         span: Duration::ZERO,
         latency_us: Histogram::new(3)?,
+        longest_pause: Duration::ZERO,
     };
     while let Some(part) = tasks.join_next().await {
         let latency_us = part??;
@@ -88,6 +121,7 @@ pub async fn run(
         figures.latency_us.add(latency_us)?;
     }
     figures.span = start.elapsed();
+    figures.longest_pause = Duration::from_micros(pauses.longest_us.load(Ordering::Relaxed));
     setup.call(wire::CLOSE, |_| {}).await?;
     Ok(figures)
 }
@@ -98,6 +132,7 @@ async fn drive(
     workload: Workload,
     depth: usize,
     until: Instant,
+    pauses: Arc<Pauses>,
 ) -> anyhow::Result<Histogram<u64>> {
     let mut latency_us = Histogram::new(3)?;
     let mut in_flight = VecDeque::with_capacity(depth);
@@ -136,8 +171,10 @@ async fn drive(
                 "a get answered without its data"
             );
         }
-        latency_us.record(u64::try_from(at.elapsed().as_micros())?)?;
-        if Instant::now() < until {
+        let now = Instant::now();
+        pauses.replied(now);
+        latency_us.record(u64::try_from((now - at).as_micros())?)?;
+        if now < until {
             next(&mut connection, &mut in_flight);
         }
         // What is already here is answered in one write.

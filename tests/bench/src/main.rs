@@ -9,6 +9,9 @@
 //! 4. Reactions: from an ephemeral's disappearance to the new assignment.
 //! 5. One invocation of each guest kind, a new store included, in this process.
 //!
+//! With `--sustained`, only creates and sets, for longer, beside a real ZooKeeper on the same disk
+//! where its jars are named: so checkpoints, snapshots and full logs are part of what is measured.
+//!
 //! With `--hostile`, clients and a harmless binding beside hostile guests instead (`hostile/`).
 
 #![allow(
@@ -23,6 +26,7 @@ mod guests;
 mod hostile;
 mod load;
 mod node;
+mod peer;
 mod reaction;
 mod wire;
 
@@ -32,8 +36,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 
-use crate::load::Workload;
+use crate::load::{Figures, Workload};
 use crate::node::Node;
+use crate::peer::Peer;
 
 /// Measure a server over the wire and its guests.
 #[derive(Parser)]
@@ -70,6 +75,14 @@ struct Args {
     /// Clients and a harmless binding beside hostile guests, and nothing else.
     #[arg(long)]
     hostile: bool,
+
+    /// Only creates and sets, with 1 and with 64 requests in flight.
+    #[arg(long)]
+    sustained: bool,
+
+    /// The folder of a real ZooKeeper's jars: what is written over the wire is written to it, too.
+    #[arg(long)]
+    zookeeper_jars: Option<PathBuf>,
 
     /// Only the guests' invocations, without a server.
     #[arg(long)]
@@ -108,6 +121,9 @@ async fn measure(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::R
     if !args.guests_only {
         measure_server(args, folder, kind).await?;
     }
+    if args.sustained {
+        return Ok(());
+    }
     println!("one invocation of a guest, a new store included:");
     for (name, latency) in guests::measure(&args.modules).await? {
         println!(
@@ -130,47 +146,67 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
     println!();
 
     let node = Node::start(&args.server, &folder.join("node"))?;
+    let peer = match &args.zookeeper_jars {
+        Some(jars) => Some(Peer::start(jars, &folder.join("zookeeper")).await?),
+        None => None,
+    };
+    println!("over the wire, 100 bytes of data; the pause is the longest time without any reply:");
     println!(
-        "over the wire, {} connections, 100 bytes of data:",
-        args.connections
-    );
-    println!(
-        "{:<8} {:>9} {:>11} {:>9} {:>9} {:>14} {:>12}",
-        "", "in flight", "requests/s", "p50 us", "p99 us", "syncs/s", "server CPU"
+        "{:<24} {:>9} {:>11} {:>8} {:>8} {:>8} {:>9} {:>8} {:>12}",
+        "",
+        "in flight",
+        "requests/s",
+        "p50 us",
+        "p99 us",
+        "p99.9 us",
+        "pause ms",
+        "syncs/s",
+        "server CPU"
     );
     let span = Duration::from_secs_f64(args.seconds);
-    for (number, (workload, depth)) in [
-        (Workload::Create, 1),
-        (Workload::Create, args.depth),
-        (Workload::Set, 1),
-        (Workload::Set, args.depth),
-        (Workload::Get, 1),
-        (Workload::Get, args.depth),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    let (many, depth) = (args.connections, args.depth);
+    let runs = match args.sustained {
+        false => vec![
+            (Workload::Create, many, 1),
+            (Workload::Create, many, depth),
+            (Workload::Set, many, 1),
+            (Workload::Set, many, depth),
+            (Workload::Get, many, 1),
+            (Workload::Get, many, depth),
+        ],
+        true => vec![
+            (Workload::Create, 1, 1),
+            (Workload::Create, 8, 8),
+            (Workload::Set, 1, 1),
+            (Workload::Set, 8, 8),
+        ],
+    };
+    for (number, (workload, connections, depth)) in runs.into_iter().enumerate() {
         let (syncs, cpu) = (node.syncs().await?, node.cpu_seconds()?);
-        let figures = load::run(
-            &node.zookeeper,
-            workload,
-            args.connections,
-            depth,
-            span,
-            number,
-        )
-        .await?;
+        let load = |address| load::run(address, workload, connections, depth, span, number);
+        let figures = load(&node.zookeeper).await?;
         let seconds = figures.span.as_secs_f64();
-        println!(
-            "{:<8} {:>9} {:>11.0} {:>9} {:>9} {:>14.0} {:>9.2} cores",
-            workload.name(),
-            depth,
-            figures.per_second(),
-            figures.latency_us.value_at_quantile(0.5),
-            figures.latency_us.value_at_quantile(0.99),
-            (node.syncs().await? - syncs) as f64 / seconds,
-            (node.cpu_seconds()? - cpu) / seconds,
+        let syncs = (node.syncs().await? - syncs) as f64 / seconds;
+        let cpu = (node.cpu_seconds()? - cpu) / seconds;
+        let name = format!("{}, innkeeper", workload.name());
+        print_run(
+            &name,
+            connections * depth,
+            &figures,
+            &format!("{syncs:.0}"),
+            cpu,
         );
+        if let Some(peer) = &peer {
+            let cpu = peer.cpu_seconds()?;
+            let figures = load(&peer.address).await?;
+            let cpu = (peer.cpu_seconds()? - cpu) / figures.span.as_secs_f64();
+            let name = format!("{}, zookeeper", workload.name());
+            print_run(&name, connections * depth, &figures, "", cpu);
+        }
+    }
+    drop(peer);
+    if args.sustained {
+        return node.stop();
     }
 
     let reactions = reaction::measure(&node, &args.modules, args.reactions).await?;
@@ -185,6 +221,18 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
 
     println!();
     Ok(())
+}
+
+fn print_run(name: &str, in_flight: usize, figures: &Figures, syncs: &str, cpu: f64) {
+    let at = |quantile| figures.latency_us.value_at_quantile(quantile);
+    println!(
+        "{name:<24} {in_flight:>9} {:>11.0} {:>8} {:>8} {:>8} {:>9.1} {syncs:>8} {cpu:>6.2} cores",
+        figures.per_second(),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        figures.longest_pause.as_secs_f64() * 1e3,
+    );
 }
 
 /// The run's folder, removed whatever the run comes to.

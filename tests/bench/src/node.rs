@@ -142,22 +142,7 @@ impl Node {
 
     /// CPU time that the server has used, in seconds (user and system).
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // The name in parentheses may hold anything; the fields behind it do not.
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .context("an odd stat line")?
-            .1
-            .split_whitespace()
-            .collect();
-        let ticks = |at: usize| {
-            fields
-                .get(at)
-                .and_then(|field| field.parse::<f64>().ok())
-                .unwrap_or(0.0)
-        };
-        // USER_HZ has been 100 on every Linux there is.
-        Ok((ticks(11) + ticks(12)) / 100.0)
+        cpu_seconds(self.process.id())
     }
 
     /// Ends the server as an operator would.
@@ -175,6 +160,26 @@ impl Node {
         }
         bail!("the server did not end within 10 s of SIGTERM")
     }
+}
+
+/// CPU time that a process has used, in seconds (user and system).
+pub fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name in parentheses may hold anything; the fields behind it do not.
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .context("an odd stat line")?
+        .1
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .and_then(|field| field.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    // USER_HZ has been 100 on every Linux there is.
+    Ok((ticks(11) + ticks(12)) / 100.0)
 }
 
 /// One HTTP request to a server's administration as the super user; the answer's body.

@@ -1,0 +1,81 @@
+//! A real ZooKeeper on the same disk, to compare with in the same run.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::node::cpu_seconds;
+use crate::wire::Connection;
+
+/// How long Java may take to start on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A running ZooKeeper.
+pub struct Peer {
+    process: Child,
+    /// Where its clients connect.
+    pub address: String,
+}
+
+impl Peer {
+    /// Starts one with its defaults in a new folder, and waits until it gives a session.
+    pub async fn start(jars: &Path, folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
+        let config = folder.join("zoo.cfg");
+        std::fs::write(
+            &config,
+            format!(
+                "tickTime=2000\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
+                 admin.enableServer=false\n",
+                folder.join("data").display()
+            ),
+        )?;
+        let process = Command::new("java")
+            .arg("-cp")
+            .arg(jars.join("*"))
+            .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("java cannot be started")?;
+        let mut peer = Self {
+            process,
+            address: format!("127.0.0.1:{port}"),
+        };
+        let end = Instant::now() + READY_WITHIN;
+        while Connection::open(&peer.address).await.is_err() {
+            if let Some(status) = peer.process.try_wait()? {
+                bail!("ZooKeeper ended before it was ready: {status}");
+            }
+            if Instant::now() > end {
+                bail!(
+                    "ZooKeeper was not ready within {} s",
+                    READY_WITHIN.as_secs()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(peer)
+    }
+
+    /// CPU time that it has used, in seconds.
+    pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        cpu_seconds(self.process.id())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Does nothing to one that has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
