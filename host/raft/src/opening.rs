@@ -160,7 +160,7 @@ pub(crate) async fn start<R: Runtime>(
         door.clone(),
         queue,
         state.clone(),
-        checkpointer.durable.clone(),
+        checkpointer.clone(),
         failure.clone(),
         closing.clone(),
     );

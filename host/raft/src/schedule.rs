@@ -1,6 +1,6 @@
 //! When checkpoints are made and old segments go.
 //!
-//! 1. A checkpoint is due when half of `checkpoint_entries` were applied since the last capture,
+//! 1. A checkpoint is due when `checkpoint_entries` were applied since the last capture,
 //!    or when `checkpoint_interval` has passed.
 //! 2. openraft is asked for a snapshot; the state machine answers with a capture, the
 //!    checkpointer makes it durable, and openraft hears which entry it covers.

@@ -21,11 +21,14 @@ pub struct Settings {
     pub retention_age: Duration,
     /// … or when more than this many bytes of the log lie after it.
     pub retention_bytes: u64,
-    /// A checkpoint is at the latest this many entries behind; the door waits when it would be
-    /// more. One is begun at half of it.
+    /// A checkpoint is begun when this many entries were applied since the last one began …
     pub checkpoint_entries: u64,
-    /// A checkpoint is begun at the latest this long after the last one, if anything changed.
+    /// … and at the latest this long after it, if anything changed.
     pub checkpoint_interval: Duration,
+    /// How many bytes of commands may be applied and in no checkpoint yet; each command counts for
+    /// 128 bytes at least. It bounds what a start replays. The door is slowed down from an eighth
+    /// of it on, ever more, and waits at all of it.
+    pub lag_bytes: u64,
     /// How many bytes of applied entries stay in memory for readers of the log. Entries that are
     /// not applied or not flushed stay whatever this says; their number is bounded by
     /// `batch_commands * batches_in_flight` on a leader.
@@ -74,6 +77,7 @@ impl Default for Settings {
             retention_bytes: 256 << 20,
             checkpoint_entries: 100_000,
             checkpoint_interval: Duration::from_secs(10),
+            lag_bytes: 512 << 20,
             tail_bytes: 8 << 20,
             state_cache_bytes: 64 << 20,
             module_cache_bytes: 8 << 20,
@@ -120,6 +124,7 @@ impl Settings {
         } else if self.command_bytes_max > self.record_bytes_max / 2 {
             Some("command_bytes_max must be at most half of record_bytes_max")
         } else if self.checkpoint_entries == 0
+            || self.lag_bytes == 0
             || self.door_operations == 0
             || self.door_bytes == 0
             || self.batch_commands == 0

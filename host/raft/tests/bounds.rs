@@ -39,7 +39,8 @@ fn small() -> Settings {
         door_bytes: 6000,
         retention_age: Duration::ZERO,
         retention_bytes: 0,
-        checkpoint_entries: 16,
+        checkpoint_entries: 8,
+        lag_bytes: 16 * 128,
         batch_commands: 4,
         batches_in_flight: 2,
         ..Settings::default()

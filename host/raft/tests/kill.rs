@@ -22,7 +22,8 @@ fn settings() -> Settings {
     Settings {
         // Small, so that kills meet checkpoints, new segments and purges.
         segment_bytes: 1 << 20,
-        checkpoint_entries: 2000,
+        checkpoint_entries: 1000,
+        lag_bytes: 2000 * 128,
         retention_age: Duration::ZERO,
         retention_bytes: 0,
         ..Settings::default()

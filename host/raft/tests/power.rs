@@ -17,7 +17,8 @@ const FOLDER: &str = "/data";
 fn settings() -> Settings {
     Settings {
         segment_bytes: 8192,
-        checkpoint_entries: 60,
+        checkpoint_entries: 30,
+        lag_bytes: 60 * 128,
         checkpoint_interval: Duration::from_secs(1),
         retention_age: Duration::ZERO,
         retention_bytes: 0,

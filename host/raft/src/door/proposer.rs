@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use innkeeper_runtime::{Latest, Runtime, Select2, Select4, Signal, select2, select4};
+use innkeeper_runtime::{Instant, Runtime, Select2, Select4, Signal, select2, select4};
 use innkeeper_tree::footprint::InFlight;
 use innkeeper_tree::{Command, Operation, Zxid, encoding};
 use openraft::Raft;
@@ -18,8 +19,15 @@ use super::holds::Holds;
 use super::{Door, Room, Submission, size};
 use crate::error::{Failure, Refusal};
 use crate::settings::Settings;
-use crate::state::{StateMachine, StateShared};
-use crate::types::{LogId, Proposal, TypeConfig};
+use crate::state::{Checkpointer, StateMachine, StateShared, weight};
+use crate::types::{Proposal, TypeConfig};
+
+/// The door does not wait for less than this: no timer is finer, and no client notices.
+const PACED_AHEAD: Duration = Duration::from_millis(1);
+
+/// What one batch may make those behind it wait: less than anybody's patience, even where the
+/// checkpoints hardly move.
+const PACED_MOST: Duration = Duration::from_millis(100);
 
 /// What became of a proposed batch.
 struct Done {
@@ -32,6 +40,8 @@ struct Done {
 /// A batch that is proposed and not yet applied.
 struct Flight {
     proposals: Vec<Proposal>,
+    /// What they add to the lag of the checkpoints.
+    weight: u64,
     first_zxid: Zxid,
     /// How many of the proposals stand in the footprints.
     indexed: usize,
@@ -51,8 +61,10 @@ pub(crate) struct Proposer<R: Runtime> {
     door: Door,
     queue: mpsc::Receiver<Submission>,
     state: Arc<StateShared>,
-    /// Where `state.redb` stands: the door waits when it falls behind.
-    durable: Latest<Option<LogId>>,
+    /// The door goes on as fast as `state.redb` can follow.
+    checkpointer: Checkpointer,
+    /// Until when what was proposed takes at that pace.
+    paced: Option<Instant>,
     failure: Failure,
     stop: Signal,
     intake: VecDeque<(Operation, Room)>,
@@ -81,7 +93,7 @@ impl<R: Runtime> Proposer<R> {
         door: Door,
         queue: mpsc::Receiver<Submission>,
         state: Arc<StateShared>,
-        durable: Latest<Option<LogId>>,
+        checkpointer: Checkpointer,
         failure: Failure,
         stop: Signal,
     ) -> Self {
@@ -94,7 +106,8 @@ impl<R: Runtime> Proposer<R> {
             door,
             queue,
             state,
-            durable,
+            checkpointer,
+            paced: None,
             failure,
             stop,
             intake: VecDeque::new(),
@@ -140,12 +153,30 @@ impl<R: Runtime> Proposer<R> {
         }
     }
 
-    /// How far the last checkpoint lies behind what is proposed.
-    fn lag(&self) -> u64 {
-        let applied = self.state.applied().map_or(0, |id| id.index);
-        let flying: usize = self.in_flight.iter().map(|b| b.proposals.len()).sum();
-        let durable = self.durable.get().map_or(0, |id| id.index);
-        (applied + flying as u64).saturating_sub(durable)
+    /// What is proposed and not yet applied, as the lag of the checkpoints counts it.
+    fn flying(&self) -> u64 {
+        self.in_flight.iter().map(|batch| batch.weight).sum()
+    }
+
+    /// Whether the checkpoints lie as far behind as they may.
+    fn is_behind(&self) -> bool {
+        self.checkpointer.lag.is_full(self.flying())
+    }
+
+    /// Until when the door has to wait for its pace, if it has to.
+    fn paced(&self) -> Option<Instant> {
+        let paced = self.paced?;
+        (paced > self.runtime.now() + PACED_AHEAD).then_some(paced)
+    }
+
+    /// Takes note of a batch that goes to the log.
+    fn pace(&mut self, weight: u64) {
+        let now = self.runtime.now();
+        let pause = self.checkpointer.lag.pace(weight, self.flying());
+        self.paced = pause.map(|pause| {
+            let from = self.paced.filter(|paced| *paced > now).unwrap_or(now);
+            from + pause.min(PACED_MOST)
+        });
     }
 
     fn may_propose(&self) -> bool {
@@ -154,14 +185,16 @@ impl<R: Runtime> Proposer<R> {
         } else {
             self.in_flight.len() < self.settings.batches_in_flight
         };
-        free && self.lag() < self.settings.checkpoint_entries && self.failure.get().is_none()
+        free && !self.is_behind() && self.paced().is_none() && self.failure.get().is_none()
     }
 
     async fn wait(&mut self) -> Event {
         let hungry = self.intake.is_empty();
-        let behind = self.lag() >= self.settings.checkpoint_entries;
-        let deadline = self.holds.deadline();
-        let (runtime, durable, queue) = (&self.runtime, &self.durable, &mut self.queue);
+        let behind = self.is_behind();
+        let paced = (!hungry).then(|| self.paced()).flatten();
+        let deadline = [self.holds.deadline(), paced].into_iter().flatten().min();
+        let durable = &self.checkpointer.durable;
+        let (runtime, queue) = (&self.runtime, &mut self.queue);
         let (stop, failure) = (&self.stop, &self.failure);
         let flight = self.in_flight.front_mut();
         let done = async {
@@ -184,13 +217,13 @@ impl<R: Runtime> Proposer<R> {
                     false => pending().await,
                 }
             };
-            let hold_ends = async {
+            let time_comes = async {
                 match deadline {
                     Some(at) => runtime.sleep_until(at).await,
                     None => pending().await,
                 }
             };
-            select2(checkpoint, hold_ends).await;
+            select2(checkpoint, time_comes).await;
         };
         let end = async {
             match select2(stop.wait(), failure.failed()).await {
@@ -273,12 +306,18 @@ impl<R: Runtime> Proposer<R> {
         }
         let indexed = batch.indexed;
         let (proposals, room) = batch.into_proposals();
+        let each = proposals
+            .iter()
+            .map(|proposal| weight(proposal.encoded().len()));
+        let weight = each.sum();
+        self.pace(weight);
         self.next_zxid = Zxid(first_zxid.0 + proposals.len() as u64);
         let written = self.raft.client_write_many(proposals.iter().cloned()).await;
         drop(room);
         match written {
             Ok(results) => self.in_flight.push_back(Flight {
                 proposals,
+                weight,
                 first_zxid,
                 indexed,
                 done: Box::pin(done::<R>(results)),

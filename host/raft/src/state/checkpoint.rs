@@ -9,10 +9,14 @@
 //! 3. One redb commit writes the records, the applied log id and the membership.
 //! 4. Only then the checkpoint is reported to openraft, as the snapshot that allows a purge.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use innkeeper_runtime::{Disk, Latest, Role, Runtime, Signal};
 use innkeeper_tree::{Capture, Tree};
 use tokio::sync::{mpsc, oneshot};
 
+use super::lag::Lag;
 use super::snapshot::SnapshotData;
 use super::store::StateStore;
 use crate::error::Failure;
@@ -23,6 +27,9 @@ use crate::types::{LogId, SnapshotMeta, StoredMembership};
 /// bring up a peer.
 const QUEUED_CAPTURES: usize = 4;
 
+/// After so many records the door is told how much of a checkpoint is written.
+const TOLD_EVERY: usize = 1024;
+
 /// What the task does, one after the other, so that an installed snapshot is never followed by
 /// a capture of the state before it.
 enum Job {
@@ -30,6 +37,8 @@ enum Job {
     Write {
         capture: Capture,
         applied: Option<LogId>,
+        /// What of the lag it takes away.
+        upto: u64,
         membership: StoredMembership,
         done: oneshot::Sender<Result<(SnapshotMeta, SnapshotData), String>>,
     },
@@ -60,6 +69,8 @@ pub(crate) struct Checkpointer {
     jobs: mpsc::Sender<Job>,
     /// The entry that `state.redb` stands at.
     pub(crate) durable: Latest<Option<LogId>>,
+    /// How far it lies behind.
+    pub(crate) lag: Arc<Lag>,
     ended: Signal,
 }
 
@@ -69,12 +80,13 @@ impl Checkpointer {
         store: StateStore<R::Disk>,
         log: Log<R>,
         at: Option<LogId>,
+        lag: Arc<Lag>,
         failure: Failure,
     ) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUED_CAPTURES);
         let durable = Latest::new(at);
         let ended = Signal::new();
-        let task = run(store, log, queue, durable.clone(), failure);
+        let task = run(store, log, queue, durable.clone(), lag.clone(), failure);
         let at_end = ended.clone();
         let task = async move {
             task.await;
@@ -84,6 +96,7 @@ impl Checkpointer {
         Self {
             jobs,
             durable,
+            lag,
             ended,
         }
     }
@@ -98,12 +111,14 @@ impl Checkpointer {
         &self,
         capture: Capture,
         applied: Option<LogId>,
+        upto: u64,
         membership: StoredMembership,
     ) -> Pending {
         let (sender, done) = oneshot::channel();
         let job = Job::Write {
             capture,
             applied,
+            upto,
             membership,
             done: sender,
         };
@@ -136,6 +151,7 @@ async fn run<R: Runtime>(
     log: Log<R>,
     mut queue: mpsc::Receiver<Job>,
     durable: Latest<Option<LogId>>,
+    lag: Arc<Lag>,
     failure: Failure,
 ) {
     while let Some(job) = queue.recv().await {
@@ -143,22 +159,24 @@ async fn run<R: Runtime>(
             Job::Write {
                 capture,
                 applied,
+                upto,
                 membership,
                 done,
             } => {
                 let flushed = flushed(&log, applied).await;
+                lag.begins(upto);
                 let (begun, zxid) = (log.now(), capture.zxid());
                 let result = match flushed {
-                    Ok(()) => {
-                        write(&store, &capture, applied, &membership).map_err(|e| failure.fail(e))
-                    }
+                    Ok(()) => write(&store, &capture, &lag, applied, &membership)
+                        .map_err(|e| failure.fail(e)),
                     Err(sentence) => Err(sentence),
                 };
                 drop(capture);
                 let failed = result.is_err();
                 if !failed {
-                    durable.set(applied);
                     let (took_us, wall_ms) = log.timed(begun);
+                    lag.ends(Duration::from_micros(took_us));
+                    durable.set(applied);
                     log.figures().checkpointed(took_us, wall_ms, zxid);
                 }
                 // Nobody may be waiting: the capture was queued before anybody could.
@@ -210,11 +228,19 @@ async fn flushed<R: Runtime>(log: &Log<R>, applied: Option<LogId>) -> Result<(),
 fn write<D: Disk>(
     store: &StateStore<D>,
     capture: &Capture,
+    lag: &Lag,
     applied: Option<LogId>,
     membership: &StoredMembership,
 ) -> Result<(SnapshotMeta, SnapshotData), String> {
+    let of = capture.records_most();
+    let records = capture.records().enumerate().map(|(number, record)| {
+        if number % TOLD_EVERY == 0 {
+            lag.wrote(number, of);
+        }
+        record
+    });
     store
-        .write(capture.records(), applied, membership)
+        .write(records, applied, membership)
         .map_err(|e| e.to_string())?;
     let view = store.read().map_err(|e| e.to_string())?;
     let meta = SnapshotMeta {

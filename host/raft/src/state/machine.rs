@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::checkpoint::{Checkpointer, Pending};
+use super::lag::{Lag, weight};
 use super::snapshot::SnapshotData;
 use super::store::StateStore;
 use crate::Delivery;
@@ -77,6 +78,10 @@ pub struct StateMachine<R: Runtime> {
     membership: StoredMembership,
     /// Applied when the last capture was taken.
     captured: Option<LogId>,
+    /// What was applied since the last delivery, as the lag counts it.
+    weight: u64,
+    /// What was applied since the node opened.
+    weight_applied: u64,
     settings: Arc<Settings>,
     store: StateStore<R::Disk>,
     log: Log<R>,
@@ -103,6 +108,7 @@ impl<R: Runtime> StateMachine<R> {
             store.clone(),
             log.clone(),
             meta.last_log_id,
+            Arc::new(Lag::new(settings.lag_bytes)),
             failure.clone(),
         );
         let shared = Arc::new(StateShared {
@@ -117,6 +123,8 @@ impl<R: Runtime> StateMachine<R> {
             applied: meta.last_log_id,
             membership: meta.last_membership,
             captured: meta.last_log_id,
+            weight: 0,
+            weight_applied: 0,
             settings,
             store,
             log,
@@ -181,6 +189,10 @@ impl<R: Runtime> StateMachine<R> {
             }));
             delivered.map_err(|panic| self.panicked("delivery", panic.as_ref()))?;
         }
+        self.weight_applied = self
+            .checkpointer
+            .lag
+            .applied(std::mem::take(&mut self.weight));
         *self.shared.applied.lock() = self.applied;
         for responder in responders.drain(..) {
             responder.send(());
@@ -188,9 +200,7 @@ impl<R: Runtime> StateMachine<R> {
         if let Some(applied) = self.applied {
             self.log.applied(applied.index);
             let captured = self.captured.map_or(0, |id| id.index);
-            if applied.index.saturating_sub(captured)
-                >= self.settings.checkpoint_entries.div_ceil(2)
-            {
+            if applied.index.saturating_sub(captured) >= self.settings.checkpoint_entries {
                 self.shared.due.notify_one();
             }
         }
@@ -208,7 +218,7 @@ impl<R: Runtime> StateMachine<R> {
         let membership = self.membership.clone();
         Some(
             self.checkpointer
-                .submit(capture, self.applied, membership)
+                .submit(capture, self.applied, self.weight_applied, membership)
                 .await,
         )
     }
@@ -281,6 +291,7 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
                 EntryPayload::Normal(proposal) => {
                     let applied = self.apply_command(proposal)?;
                     batch.push(applied);
+                    self.weight += weight(proposal.encoded().len());
                 }
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());

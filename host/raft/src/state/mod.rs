@@ -5,11 +5,13 @@
 
 pub(crate) mod backend;
 mod checkpoint;
+mod lag;
 mod machine;
 mod snapshot;
 mod store;
 
 pub(crate) use checkpoint::Checkpointer;
+pub(crate) use lag::weight;
 pub(crate) use machine::StateShared;
 pub use machine::{CheckpointBuilder, StateMachine};
 pub use snapshot::SnapshotData;
