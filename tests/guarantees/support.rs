@@ -76,6 +76,26 @@ impl NodeProcess {
     }
 
     /// The process.
+    /// CPU time that its threads of that name have used so far, in seconds.
+    pub fn thread_seconds(&self, name: &str) -> f64 {
+        let folder = format!("/proc/{}/task", self.id());
+        let tasks = std::fs::read_dir(folder).expect("a running server's threads");
+        // A thread may end while it is looked at; then it used nothing that matters.
+        let states =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        states
+            .filter_map(|state| {
+                let (head, fields) = state.rsplit_once(')')?;
+                if head.split_once('(')?.1 != name {
+                    return None;
+                }
+                let ticks = |at: usize| fields.split_whitespace().nth(at)?.parse::<f64>().ok();
+                // USER_HZ has been 100 on every Linux there is.
+                Some((ticks(11)? + ticks(12)?) / 100.0)
+            })
+            .sum()
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -39,6 +39,12 @@ async fn a_hundred_loops_do_not_stop_a_harmless_binding() {
     })
     .await
     .unwrap();
+    // They had what the processors had to spare, and next to nothing else.
+    let (spare, guest) = (
+        arena.node.thread_seconds("spare"),
+        arena.node.thread_seconds("guest"),
+    );
+    assert!(spare > guest, "{spare} s and {guest} s");
     arena.look_beside().await.unwrap();
     for number in 0..LOOPS {
         let (status, _) = arena

@@ -25,6 +25,9 @@ pub enum Role {
     Admin,
     /// Recipes, assignors and procedures: threads of lower priority.
     Guest,
+    /// Those of them that compute for long: threads that run only where a processor has nothing
+    /// else to do.
+    Spare,
     /// Compilation of modules: one thread of the lowest priority.
     Compile,
 }
@@ -34,7 +37,7 @@ impl Role {
     /// computes for long).
     pub fn may_block(self) -> bool {
         match self {
-            Role::Fsync | Role::Checkpoint | Role::Guest | Role::Compile => true,
+            Role::Fsync | Role::Checkpoint | Role::Guest | Role::Spare | Role::Compile => true,
             Role::Raft | Role::Client | Role::Admin => false,
         }
     }
@@ -44,7 +47,7 @@ impl Role {
     pub fn is_core(self) -> bool {
         match self {
             Role::Raft | Role::Fsync | Role::Checkpoint => true,
-            Role::Client | Role::Admin | Role::Guest | Role::Compile => false,
+            Role::Client | Role::Admin | Role::Guest | Role::Spare | Role::Compile => false,
         }
     }
 
@@ -57,6 +60,7 @@ impl Role {
             Role::Client => "client",
             Role::Admin => "admin",
             Role::Guest => "guest",
+            Role::Spare => "spare",
             Role::Compile => "compile",
         }
     }

@@ -454,14 +454,20 @@ async fn randomness_differs<R: Runtime>(rt: R) {
 #[test]
 fn blocking_roles_hold_up_only_themselves() {
     on_real(|rt| async move {
-        let blocked: Vec<_> = [Role::Fsync, Role::Checkpoint, Role::Guest, Role::Compile]
-            .into_iter()
-            .map(|role| {
-                let stuck = Arc::new(std::sync::Barrier::new(2));
-                let until = stuck.clone();
-                (rt.spawn(role, async move { _ = until.wait() }), stuck)
-            })
-            .collect();
+        let blocked: Vec<_> = [
+            Role::Fsync,
+            Role::Checkpoint,
+            Role::Guest,
+            Role::Spare,
+            Role::Compile,
+        ]
+        .into_iter()
+        .map(|role| {
+            let stuck = Arc::new(std::sync::Barrier::new(2));
+            let until = stuck.clone();
+            (rt.spawn(role, async move { _ = until.wait() }), stuck)
+        })
+        .collect();
         // One of two guest threads is stuck; the other one goes on.
         let wake = Arc::new(Notify::new());
         let woken = wake.clone();
@@ -485,6 +491,17 @@ fn blocking_roles_hold_up_only_themselves() {
 /// Every role's task runs on a thread of its name, at its priority.
 #[test]
 fn threads_have_the_name_and_priority_of_their_role() {
+    /// By its number in the kernel; 0 is the normal policy.
+    const SCHED_IDLE: &str = "5";
+
+    /// The calling thread's scheduling policy, which is field 41 of its state in proc(5).
+    fn policy() -> String {
+        let state = std::fs::read_to_string("/proc/thread-self/stat").expect("its state");
+        let (_, behind_name) = state.rsplit_once(')').expect("a name");
+        let fields: Vec<&str> = behind_name.split_whitespace().collect();
+        fields[41 - 3].to_owned()
+    }
+
     on_real(|rt| async move {
         let expected = [
             (Role::Raft, "raft", 0),
@@ -493,18 +510,25 @@ fn threads_have_the_name_and_priority_of_their_role() {
             (Role::Client, "client", 0),
             (Role::Admin, "client", 0),
             (Role::Guest, "guest", 5),
+            (Role::Spare, "spare", 0),
             (Role::Compile, "compile", 15),
         ];
         let base = rustix::process::getpriority_process(None).expect("a priority");
         for (role, name, nice) in expected {
             let task = rt.spawn(role, async {
                 let nice = rustix::process::getpriority_process(None).expect("a priority");
-                (std::thread::current().name().map(str::to_owned), nice)
+                (
+                    std::thread::current().name().map(str::to_owned),
+                    nice,
+                    policy(),
+                )
             });
-            let (thread, found) = task.await.expect("no panic");
+            let (thread, found, policy) = task.await.expect("no panic");
             assert_eq!(thread.as_deref(), Some(name));
             let wanted = if nice == 0 { base } else { nice };
             assert_eq!(found, wanted, "{role}");
+            let spare = if role == Role::Spare { SCHED_IDLE } else { "0" };
+            assert_eq!(policy, spare, "{role}");
         }
     });
 }

@@ -101,8 +101,8 @@ impl Undecided {
 /// A load that is to run on a guest thread. Dropped before its end, it tells those who wait.
 pub type Load = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What runs a set's loads.
-pub type RunLoad = Arc<dyn Fn(Load) + Send + Sync>;
+/// What runs a set's loads; the account is the one that they are charged to.
+pub type RunLoad = Arc<dyn Fn(&Arc<Account>, Load) + Send + Sync>;
 
 /// The instances of one authorizer binding at one `policy_zxid`.
 pub struct AuthorizerSet {

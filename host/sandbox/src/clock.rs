@@ -35,6 +35,11 @@ impl Clock {
     fn now_ns(&self) -> u64 {
         nanos((self.0)())
     }
+
+    /// What it shows, in microseconds.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.now_ns() / 1000
+    }
 }
 
 impl std::fmt::Debug for Clock {

@@ -181,7 +181,8 @@ impl Sandbox {
 
     /// An account for a binding that joins those that are invoked.
     pub fn account(&self) -> Arc<Account> {
-        Account::new(Arc::clone(&self.shared.time))
+        let clock = self.shared.settings.clock.clone();
+        Account::new(Arc::clone(&self.shared.time), clock)
     }
 
     /// Waits for a place for a recipe; whoever used least is first. Take the events and the view

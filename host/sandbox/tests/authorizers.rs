@@ -29,7 +29,7 @@ fn set_of(world: &World, binding: &str, module: &Arc<Module>) -> AuthorizerSet {
         reader.clone(),
         2,
         Arc::clone(&world.account),
-        Arc::new(block_on),
+        Arc::new(|_, load| block_on(load)),
     )
 }
 
@@ -75,7 +75,7 @@ fn rules_decide_and_a_policy_change_makes_the_set_stale() {
             world.tree.reader(),
             1,
             Arc::clone(&world.account),
-            Arc::new(block_on),
+            Arc::new(|_, load| block_on(load)),
         );
         second
             .decide(&anyone(), Operation::SetData, "/open")

@@ -212,7 +212,7 @@ fn an_authorizer_is_over_by_the_clock() {
             world.tree.reader(),
             1,
             Arc::clone(&world.account),
-            Arc::new(block_on),
+            Arc::new(|_, load| block_on(load)),
         );
         match block_on(set.decide(&[], Operation::SetData, "/a")) {
             Err(Undecided::Failed { failure, .. }) => {

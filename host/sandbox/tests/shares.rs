@@ -141,7 +141,7 @@ fn pools_add_up() {
     );
     let sets: Vec<_> = (0..settings.authorizers)
         .map(|_| {
-            let set = set_of(&world, &module, Arc::new(block_on));
+            let set = set_of(&world, &module, Arc::new(|_, load| block_on(load)));
             assert_eq!(decide(&set), Ok(Decision::Allow));
             set
         })
@@ -225,7 +225,7 @@ fn rules(mode: &str) -> Option<(World, AuthorizerSet, Started)> {
     let set = set_of(
         &world,
         &module,
-        Arc::new(move |load| loads.0.lock().expect("a lock").push(load)),
+        Arc::new(move |_, load| loads.0.lock().expect("a lock").push(load)),
     );
     Some((world, set, started))
 }

@@ -36,10 +36,10 @@ pub use timer::RealSleep;
 
 use crate::task::OnLostPanic;
 use crate::{Ended, Instant, Program, Role, Runtime, Signal, Task, TaskPanic, select2};
-use pool::Pool;
+use pool::{Pool, Priority};
 
 /// Guests yield to everything that serves clients.
-const GUEST_NICE: i32 = 5;
+const GUEST: Priority = Priority::Nice(5);
 /// Compilation yields to guests, too, in this process and in a child.
 const COMPILE_NICE: i32 = 15;
 /// How long a stopping runtime waits for a thread that is in the middle of something.
@@ -50,7 +50,7 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 pub struct RealConfig {
     /// Workers for clients and admin HTTP.
     pub client_threads: NonZeroUsize,
-    /// Threads for recipes, assignors and procedures.
+    /// Threads for recipes, assignors and procedures; as many again for those that compute long.
     pub guest_threads: NonZeroUsize,
 }
 
@@ -78,6 +78,7 @@ struct Inner {
     fsync: Pool,
     checkpoint: Pool,
     guest: Pool,
+    spare: Pool,
     compile: Pool,
     on_lost_panic: OnLostPanic,
 }
@@ -102,16 +103,18 @@ impl Threads {
         let raft = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let pool = |role: Role, threads, nice| Pool::start(role.name(), threads, nice);
+        let pool = |role: Role, threads, priority| Pool::start(role.name(), threads, priority);
+        let normal = Priority::Nice(0);
         let inner = Inner {
             started: std::time::Instant::now(),
             config,
             client: client.handle().clone(),
             raft: raft.handle().clone(),
-            fsync: pool(Role::Fsync, 1, 0)?,
-            checkpoint: pool(Role::Checkpoint, 1, 0)?,
-            guest: pool(Role::Guest, config.guest_threads.get(), GUEST_NICE)?,
-            compile: pool(Role::Compile, 1, COMPILE_NICE)?,
+            fsync: pool(Role::Fsync, 1, normal)?,
+            checkpoint: pool(Role::Checkpoint, 1, normal)?,
+            guest: pool(Role::Guest, config.guest_threads.get(), GUEST)?,
+            spare: pool(Role::Spare, config.guest_threads.get(), Priority::Idle)?,
+            compile: pool(Role::Compile, 1, Priority::Nice(COMPILE_NICE))?,
             on_lost_panic: Arc::new(end_or_log),
         };
         let raft_stop = Signal::new();
@@ -156,6 +159,7 @@ impl Drop for Threads {
         let inner = &self.runtime.inner;
         let pools = [
             &inner.guest,
+            &inner.spare,
             &inner.compile,
             &inner.checkpoint,
             &inner.fsync,
@@ -259,6 +263,7 @@ impl Runtime for Real {
             Role::Fsync => inner.fsync.spawn(run),
             Role::Checkpoint => inner.checkpoint.spawn(run),
             Role::Guest => inner.guest.spawn(run),
+            Role::Spare => inner.spare.spawn(run),
             Role::Compile => inner.compile.spawn(run),
         }
         task
@@ -271,6 +276,7 @@ impl Runtime for Real {
             Role::Fsync => self.inner.fsync.threads(),
             Role::Checkpoint => self.inner.checkpoint.threads(),
             Role::Guest => self.inner.guest.threads(),
+            Role::Spare => self.inner.spare.threads(),
             Role::Compile => self.inner.compile.threads(),
         }
     }

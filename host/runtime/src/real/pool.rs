@@ -19,8 +19,40 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 
 type BoxedJob = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// When the kernel runs a pool's threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// With this nice value: 0 is normal, 19 the most modest.
+    Nice(i32),
+    /// Where a processor has nothing else to do (`SCHED_IDLE`). The kernel takes a processor that
+    /// runs nothing but such threads for an idle one, and places whatever wakes there at once.
+    /// Beside a thread of any nice value it does not: what wakes queues up on the other
+    /// processors, for a hundred milliseconds, until the balancer comes.
+    Idle,
+}
+
+impl Priority {
+    /// Gives the calling thread this priority.
+    fn take(self) -> io::Result<()> {
+        match self {
+            Priority::Nice(0) => Ok(()),
+            // On Linux "this process" (None) is the calling thread alone.
+            Priority::Nice(nice) => Ok(rustix::process::setpriority_process(None, nice)?),
+            Priority::Idle => {
+                let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+                set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
+                    .map_err(|error| io::Error::other(format!("{error:?}")))
+            }
+        }
+    }
+}
 
 /// A set of threads and the jobs they run.
 ///
@@ -66,8 +98,12 @@ enum Phase {
 }
 
 impl Pool {
-    /// Starts `threads` threads with the given nice value (0 is normal, 19 the most modest).
-    pub(super) fn start(name: &'static str, threads: usize, nice: i32) -> io::Result<Self> {
+    /// Starts `threads` threads of that priority.
+    pub(super) fn start(
+        name: &'static str,
+        threads: usize,
+        priority: Priority,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             name,
             state: Mutex::new(State {
@@ -89,7 +125,7 @@ impl Pool {
             shared.state.lock().threads_running += 1;
             let started = std::thread::Builder::new().name(name.to_owned()).spawn({
                 let shared = shared.clone();
-                move || shared.work(nice)
+                move || shared.work(priority)
             });
             if let Err(error) = started {
                 shared.state.lock().threads_running -= 1;
@@ -152,12 +188,9 @@ impl Pool {
 }
 
 impl Shared {
-    fn work(&self, nice: i32) {
-        if nice != 0 {
-            // On Linux "this process" (None) is the calling thread alone.
-            if let Err(error) = rustix::process::setpriority_process(None, nice) {
-                tracing::warn!(thread = self.name, %error, "cannot lower a thread's priority");
-            }
+    fn work(&self, priority: Priority) {
+        if let Err(error) = priority.take() {
+            tracing::warn!(thread = self.name, %error, "cannot lower a thread's priority");
         }
         while let Some(job) = self.next_job() {
             self.poll(&job);

@@ -68,10 +68,11 @@ impl Shared {
             shared: Arc::clone(self),
             is_over: false,
         };
-        (self.run_load)(Box::pin(async move {
+        let load = Box::pin(async move {
             let loaded = loading.shared.load(further).await;
             loading.ends(loaded);
-        }));
+        });
+        (self.run_load)(&self.account, load);
     }
 
     async fn load(&self, further: Option<Held>) -> Result<Instance, Undecided> {

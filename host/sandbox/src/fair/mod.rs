@@ -6,8 +6,9 @@
 //! 2. An invocation first takes a [`Place`]: the right to one instance, and the memory that its
 //!    limit allows. Only then does its caller take events and a view, so waiting for a place is
 //!    no part of anything that is measured.
-//! 3. It runs in turns ([`in_turns`]): at most as many invocations run at a time as there are
-//!    guest threads. Each yields after a slice of fuel, is charged for it, and queues again.
+//! 3. It runs in turns ([`in_turns`]): at most as many light invocations run at a time as there
+//!    are guest threads, and as many heavy ones, which the caller runs
+//!    ([`Account::wants_spare_thread`]) on threads that get what is left of the processors. Each yields after a slice of fuel, is charged for it, and queues again.
 //! 4. Places and turns are [`Shares`]: whoever waits is ordered by the account, the least used
 //!    first.
 //!

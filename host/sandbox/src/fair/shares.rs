@@ -32,6 +32,16 @@ impl Stock {
         }
     }
 
+    /// Turns: on each thread one for whoever is light, and one for whoever is heavy.
+    pub(crate) fn turns(threads: u32) -> Stock {
+        Stock {
+            places: threads.saturating_mul(2),
+            memory_bytes: 0,
+            doubtful_places: threads,
+            doubtful_memory_bytes: 0,
+        }
+    }
+
     /// All of it for everybody.
     pub(crate) fn whole(places: u32, memory_bytes: u64) -> Stock {
         Stock {
@@ -123,10 +133,10 @@ impl Shares {
         })
     }
 
-    /// Turns on so many threads.
+    /// Turns on so many threads, and as many for the heavy.
     pub(crate) fn of_turns(threads: u32, time: Arc<VirtualTime>) -> Arc<Shares> {
         Arc::new(Shares {
-            stock: Stock::whole(threads, 0),
+            stock: Stock::turns(threads),
             state: Mutex::default(),
             time: Some(time),
         })

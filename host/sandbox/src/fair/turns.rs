@@ -21,11 +21,17 @@ pub(crate) async fn in_turns<F: Future>(
     slice_fuel: u64,
     guest: F,
 ) -> (F::Output, u64) {
+    let _computing = account.computes();
     let mut guest = pin!(guest);
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut charged = 0;
-    let mut turn = turns.ask(account, want(false)).await;
+    let first = turns.ask(account, want(account, false));
+    // The heavy are given the time to move to other threads.
+    let mut turn = match account.is_heavy() {
+        true => yielding(first).await,
+        false => first.await,
+    };
     loop {
         let ran = poll_fn(|_| {
             woken.forget();
@@ -39,21 +45,21 @@ pub(crate) async fn in_turns<F: Future>(
             charged += slice_fuel;
             account.charge(slice_fuel);
             // Queued before the turn is given back, so that it goes to the first of all.
-            let next = turns.ask(account, want(true));
+            let next = turns.ask(account, want(account, true));
             drop(turn);
             turn = yielding(next).await;
         } else {
             drop(turn);
             poll_fn(|cx| woken.poll(cx)).await;
-            turn = turns.ask(account, want(true)).await;
+            turn = turns.ask(account, want(account, true)).await;
         }
     }
 }
 
-fn want(goes_on: bool) -> Want {
+fn want(account: &Account, goes_on: bool) -> Want {
     Want {
         memory_bytes: 0,
-        is_doubtful: false,
+        is_doubtful: account.is_heavy(),
         goes_on,
     }
 }

@@ -19,6 +19,7 @@ use innkeeper_tree::{Binding, Digest, Operation, World, Zxid};
 use tokio::sync::Notify;
 
 use super::compile::CompileError;
+use super::lane::{self, Lane};
 use super::modules::MakeError;
 use super::report::Who;
 use super::{AUTHORIZERS_MAX, Guests};
@@ -248,10 +249,10 @@ impl<R: Runtime> Guests<R> {
         dispatchers.insert(Arc::clone(name), Arc::clone(&bell));
         let this = self.clone();
         let name = Arc::clone(name);
-        self.shared
-            .runtime
-            .spawn(Role::Guest, async move { this.dispatch(name, bell).await })
-            .detach();
+        let lane = Lane::default();
+        let follows = lane.clone();
+        let dispatch = async move { this.dispatch(name, bell, follows).await };
+        lane::spawn(&self.shared.runtime, &lane, Box::pin(dispatch));
     }
 }
 

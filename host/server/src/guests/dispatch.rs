@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 use super::calls::Calls;
 use super::first::FirstRun;
+use super::lane::Lane;
 use super::member::Member;
 use super::rate::{ByteRate, Rate};
 use super::report::Breaker;
@@ -45,6 +46,8 @@ const DOOMED_PAUSE: Duration = Duration::from_micros(500);
 struct Memory<R: Runtime> {
     name: Arc<str>,
     bell: Arc<Notify>,
+    /// On which threads its task runs.
+    lane: Lane,
     /// The binding as it is active; none before its first activation.
     member: Option<Arc<Member>>,
     rate: Rate,
@@ -81,11 +84,12 @@ enum Due {
 }
 
 impl<R: Runtime> Guests<R> {
-    pub(super) async fn dispatch(&self, name: Arc<str>, bell: Arc<Notify>) {
+    pub(super) async fn dispatch(&self, name: Arc<str>, bell: Arc<Notify>, lane: Lane) {
         let mut memory = Memory {
             calls: Calls::new(self.clone(), Arc::clone(&name)),
             name: Arc::clone(&name),
             bell,
+            lane,
             member: None,
             rate: Rate::default(),
             bytes: ByteRate::default(),
@@ -152,6 +156,7 @@ impl<R: Runtime> Guests<R> {
             _ => {
                 let member = self.member(name, activation, World::Recipe, None);
                 self.show_breaker(&member, Breaker::Closed);
+                memory.lane.follow(&member.account);
                 memory.member = Some(Arc::clone(&member));
                 // What an older activation wrote is not the new one's to wait for.
                 memory.bytes = ByteRate::default();

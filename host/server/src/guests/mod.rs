@@ -28,6 +28,7 @@ mod first;
 mod flow;
 mod gate;
 mod health;
+mod lane;
 mod member;
 mod modules;
 mod places;
@@ -48,6 +49,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use self::lane::Lane;
 use crate::figures::Figures;
 use crate::gate::Gate;
 use crate::hooks::{Cut, Hooks};
@@ -172,7 +174,9 @@ impl<R: Runtime> Guests<R> {
         let clock = runtime.clone();
         let reports = Reports::new(move || clock.now());
         let loads = runtime.clone();
-        let run_load: RunLoad = Arc::new(move |load| loads.spawn(Role::Guest, load).detach());
+        let run_load: RunLoad = Arc::new(move |account, load| {
+            lane::spawn(&loads, &Lane::of(account), load);
+        });
         let push_idle_ms = compile.push_idle_ms;
         Guests {
             shared: Arc::new(Shared {

@@ -1,6 +1,8 @@
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::*;
+use crate::clock::Clock;
 
 fn poll(asking: &mut Asking) -> Option<Held> {
     match Pin::new(asking).poll(&mut Context::from_waker(Waker::noop())) {
@@ -10,7 +12,7 @@ fn poll(asking: &mut Asking) -> Option<Held> {
 }
 
 fn account(time: &Arc<VirtualTime>, used: u64) -> Arc<Account> {
-    let account = Account::new(Arc::clone(time));
+    let account = Account::new(Arc::clone(time), Clock::new(|| Duration::ZERO));
     account.charge(used);
     account
 }

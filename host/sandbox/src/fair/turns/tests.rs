@@ -1,8 +1,10 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::super::account::VirtualTime;
 use super::*;
+use crate::clock::Clock;
 
 const SLICE: u64 = 100_000;
 
@@ -44,7 +46,7 @@ impl Threads {
     }
 
     fn account(&self) -> Arc<Account> {
-        Account::new(Arc::clone(&self.time))
+        Account::new(Arc::clone(&self.time), Clock::new(|| Duration::ZERO))
     }
 
     /// A guest that computes for so many slices.
@@ -125,6 +127,34 @@ fn a_modest_guest_waits_for_two_slices_of_a_hundred_loops_and_not_for_a_hundred(
         assert!(between <= 3 * 2, "{between} slices of others");
         threads.run(1_000);
     }
+}
+
+/// Beside as many heavy ones as there are threads, a light one finds a turn at once.
+#[test]
+fn the_heavy_leave_as_many_turns_to_the_light() {
+    let mut threads = Threads::new(2);
+    for _ in 0..5 {
+        let account = threads.account();
+        threads.spawn(&account, ENDLESS);
+    }
+    threads.run(100);
+    let (waker, heavy) = (Waker::noop(), threads.account());
+    let mut further = pin!(threads.turns.ask(&heavy, want(&heavy, false)));
+    assert!(
+        further
+            .as_mut()
+            .poll(&mut Context::from_waker(waker))
+            .is_pending()
+    );
+    let light = threads.account();
+    light.succeeded();
+    let held: Vec<_> = (0..2)
+        .map(|_| {
+            let mut turn = pin!(threads.turns.ask(&light, want(&light, false)));
+            turn.as_mut().poll(&mut Context::from_waker(waker))
+        })
+        .collect();
+    assert!(held.iter().all(Poll::is_ready), "{held:?}");
 }
 
 #[test]
