@@ -29,6 +29,22 @@ pub(crate) fn take(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (found == tag).then(|| rest.split_at_checked(len))?
 }
 
+/// A value with that tag.
+pub(crate) fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
+    let len = contents.len().to_be_bytes();
+    let digits = &len[len.iter().take_while(|byte| **byte == 0).count()..];
+    let mut out = vec![tag];
+    match contents.len() {
+        len @ 0..0x80 => out.push(len as u8),
+        _ => {
+            out.push(0x80 | digits.len() as u8);
+            out.extend(digits);
+        }
+    }
+    out.extend(contents);
+    out
+}
+
 /// The parts of an `EncryptedPrivateKeyInfo`: the whole value that names the algorithm, and the
 /// ciphertext.
 pub(crate) fn encrypted_key(info: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -74,6 +90,15 @@ mod tests {
             &[4, 0x82, 1],
         ] {
             assert_eq!(take(4, none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for len in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000] {
+            let contents = vec![7; len];
+            let written = value(4, &contents);
+            assert_eq!(take(4, &written), Some((&contents[..], &[][..])), "{len}");
         }
     }
 

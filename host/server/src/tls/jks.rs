@@ -184,13 +184,6 @@ impl<'a> Reader<'a> {
 pub(crate) mod write {
     use super::*;
 
-    fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
-        let mut out = vec![tag, 0x82];
-        out.extend((contents.len() as u16).to_be_bytes());
-        out.extend(contents);
-        out
-    }
-
     pub(crate) fn seal(key: &[u8], password: &str) -> Vec<u8> {
         let password = utf16(password);
         let mut data = vec![7; HASH_LEN];
@@ -215,8 +208,12 @@ pub(crate) mod write {
             &[5, 0],
         ]
         .concat();
-        let body = [value(der::SEQUENCE, &oid), value(der::OCTET_STRING, &data)].concat();
-        value(der::SEQUENCE, &body)
+        let body = [
+            der::value(der::SEQUENCE, &oid),
+            der::value(der::OCTET_STRING, &data),
+        ]
+        .concat();
+        der::value(der::SEQUENCE, &body)
     }
 
     pub(crate) fn store(entries: &[Entry], password: &str) -> Vec<u8> {

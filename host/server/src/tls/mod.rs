@@ -15,6 +15,7 @@
 
 mod der;
 mod expiry;
+mod halves;
 mod jks;
 mod kinds;
 pub(crate) mod name;
@@ -387,18 +388,28 @@ fn own_key(settings: &TlsSettings) -> Result<(Own, Validity), TlsError> {
     if !kind.signs() && kind != Kind::Damaged {
         return Err(unserved(""));
     }
-    let key =
-        ring::sign::any_supported_type(&own.key).map_err(|why| unserved(&format!(" ({why})")))?;
-    let (_, certificate) = x509_parser::parse_x509_certificate(&own.chain[0])
-        .map_err(|_| error("its certificate is damaged: make it again".to_owned()))?;
-    if let Some(public) = key.public_key()
-        && public.as_ref() != certificate.public_key().raw
-    {
-        return Err(error(
+    let mixed = || {
+        error(
             "its certificate is of another key than its private key: put the two that belong \
              together into it"
                 .to_owned(),
-        ));
+        )
+    };
+    let (_, certificate) = x509_parser::parse_x509_certificate(&own.chain[0])
+        .map_err(|_| error("its certificate is damaged: make it again".to_owned()))?;
+    let public = certificate.public_key().raw;
+    if kind.signs() && Kind::of_public(public) != kind {
+        return Err(mixed());
+    }
+    let completed = halves::completed(&own.key, public);
+    let key = ring::sign::any_supported_type(completed.as_ref().unwrap_or(&own.key));
+    let key = key.map_err(|why| match completed {
+        // Its public half is the certificate's, and they do not go together.
+        Some(_) => mixed(),
+        None => unserved(&format!(" ({why})")),
+    })?;
+    if key.public_key().is_some_and(|own| own.as_ref() != public) {
+        return Err(mixed());
     }
     let validity = Validity::of(own.chain.iter().map(AsRef::as_ref))
         .ok_or_else(|| error("a certificate in it is damaged: make it again".to_owned()))?;

@@ -6,7 +6,8 @@
 # sealed.pem holds one key again and again, in the clear first, then as each scheme seals it under
 # "apassword"; unserved.pem holds keys, each with its certificate, that ring cannot use; signed.pem
 # holds keys that it can, each with a certificate whose signature it does not verify, and one of
-# the same name whose signature it does. A line "== NAME" begins each of them.
+# the same name whose signature it does. A line "== NAME" begins each of them. keytool.txt
+# holds key stores that Java's keytool has made, in Base64.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -79,3 +80,14 @@ signed() { # NAME ALGORITHM OPTION, then how the certificate is signed
     # Of these, both are verified.
     signed pss-short-salt RSA rsa_keygen_bits:2048 -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32
 } >signed.pem
+
+keytool_made() { # FILE TYPE CURVE
+    keytool -genkeypair -keyalg EC -groupname "$3" -alias a -dname CN=localhost -validity 36500 \
+        -keystore "$work/$1" -storetype "$2" -storepass apassword -keypass apassword 2>/dev/null
+    echo "== $1"
+    base64 "$work/$1"
+}
+{
+    keytool_made own.p12 PKCS12 secp256r1
+    keytool_made own.jks JKS secp384r1
+} >keytool.txt
