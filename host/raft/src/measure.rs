@@ -183,7 +183,7 @@ pub struct RaftFigures {
     pub sync_us: Summary,
     /// Entries per batch.
     pub batch_entries: Summary,
-    /// Batches that took longer than [`SLOW_SYNC_MS`].
+    /// Batches that took longer than [`Settings::slow_sync`](crate::Settings::slow_sync).
     slow_syncs: AtomicU64,
     /// Writing one checkpoint, in microseconds.
     pub checkpoint_us: Summary,
@@ -194,9 +194,6 @@ pub struct RaftFigures {
     checkpoint_zxid: AtomicU64,
 }
 
-/// What counts as a slow sync, as in ZooKeeper (`fsync.warningthresholdms`), in milliseconds.
-pub const SLOW_SYNC_MS: u64 = 1000;
-
 impl RaftFigures {
     /// Forgets everything but the time of the last checkpoint.
     pub fn reset(&self) {
@@ -205,7 +202,7 @@ impl RaftFigures {
         self.checkpoint_us.reset();
     }
 
-    /// Batches of the log that took longer than [`SLOW_SYNC_MS`].
+    /// Batches of the log that took longer than [`Settings::slow_sync`](crate::Settings::slow_sync).
     pub fn slow_syncs(&self) -> u64 {
         self.slow_syncs.load(Ordering::Relaxed)
     }
@@ -218,13 +215,13 @@ impl RaftFigures {
         (wall_ms != 0).then_some((zxid, wall_ms))
     }
 
-    /// A batch of the log became durable.
-    pub(crate) fn synced(&self, took_us: u64, entries: u64) {
+    /// A batch of the log became durable, slowly or not.
+    pub(crate) fn synced(&self, took_us: u64, entries: u64, is_slow: bool) {
         self.sync_us.add(took_us);
         if entries != 0 {
             self.batch_entries.add(entries);
         }
-        if took_us > SLOW_SYNC_MS * 1000 {
+        if is_slow {
             self.slow_syncs.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -58,6 +58,9 @@ pub struct Settings {
     /// How long the door holds back proposals in favour of a guest or a session that lost three
     /// races in a row.
     pub hold_back: Duration,
+    /// A batch of the log that took longer than this is counted as slow and logged, as ZooKeeper
+    /// does with `fsync.warningthresholdms`.
+    pub slow_sync: Duration,
     /// A leader sends heartbeats this often.
     pub heartbeat_interval: Duration,
     /// A follower that hears nothing stands for election after a random time from here …
@@ -89,6 +92,7 @@ impl Default for Settings {
             batches_in_flight: 4,
             apply_commands: 512,
             hold_back: Duration::from_millis(5),
+            slow_sync: Duration::from_secs(1),
             heartbeat_interval: Duration::from_millis(100),
             election_timeout_min: Duration::from_millis(500),
             election_timeout_max: Duration::from_millis(1000),

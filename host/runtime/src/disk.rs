@@ -75,6 +75,9 @@ pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
     /// and what to do; its kind is [`io::ErrorKind::ResourceBusy`].
     fn lock(&self) -> io::Result<Self::Lock>;
 
+    /// How many more bytes this process could write before the disk is full.
+    fn free_bytes(&self) -> io::Result<u64>;
+
     /// How many syncs, of files and of folders, this disk has done.
     fn sync_count(&self) -> u64;
 

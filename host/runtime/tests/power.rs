@@ -240,7 +240,9 @@ fn a_full_disk_says_so_and_works_again_with_room() {
     let disk = SimDisk::new(1);
     let log = file(&disk, "log");
     disk.set_capacity(Some(1_000));
+    assert_eq!(disk.free_bytes().unwrap(), 1_000);
     log.preallocate(0, 900).unwrap();
+    assert_eq!(disk.free_bytes().unwrap(), 100);
     let error = log.write_at(&[1; 200], 850).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     assert_eq!(

@@ -77,6 +77,7 @@ struct After {
     wake: Vec<Arc<Outbox>>,
     settled: Vec<(Waiter, Settled)>,
     ended: Vec<Arc<Outbox>>,
+    expired: Vec<SessionId>,
     queued: Vec<Arc<str>>,
     changed: Vec<Arc<str>>,
     cuts: Vec<Cut>,
@@ -306,6 +307,7 @@ impl Inner {
             fanout.expiry.ended(session);
             if own != Some(session) {
                 fanout.figures.sessions_expired.add(1);
+                after.expired.push(session);
             }
             // One that ended by its own wish gets its reply first, and closes by itself.
             if own != Some(session)
@@ -346,6 +348,11 @@ fn encode_event(event: &Event, zxid: Zxid) -> Bytes {
     .to_frame(zxid.0 as i64)
 }
 
+/// Says that a session is over because nothing was heard of its client.
+pub(crate) fn told_expired(session: SessionId) {
+    tracing::info!(event = "session-expired", %session, "session {session} has expired");
+}
+
 impl After {
     fn run(self, hooks: Option<&Arc<dyn Hooks>>) {
         for outbox in self.wake {
@@ -353,6 +360,9 @@ impl After {
         }
         for outbox in self.ended {
             outbox.close(Close::Ended);
+        }
+        for session in self.expired {
+            told_expired(session);
         }
         for (waiter, settled) in self.settled {
             // Whoever went away needs no answer.

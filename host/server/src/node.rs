@@ -20,6 +20,7 @@ use innkeeper_runtime::{Listener, Role, Runtime, Select2, Signal, Task, select2}
 use innkeeper_sandbox::{self as sandbox, GuestFailure, Sandbox};
 use innkeeper_tree::Operation;
 use parking_lot::RwLock;
+use serde_json::{Value, json};
 
 use crate::admin;
 use crate::auth::{Auth, AuthError};
@@ -27,7 +28,7 @@ use crate::clients::Clients;
 use crate::connection_throttle::ConnectionThrottle;
 use crate::core::Core;
 use crate::expiry::{Expiry, Step};
-use crate::fanout::Fanout;
+use crate::fanout::{Fanout, told_expired};
 use crate::figures::Figures;
 use crate::gate::Guard;
 use crate::guests::{AUTHORIZERS_MAX, Guests, GuestsParts};
@@ -286,6 +287,7 @@ impl<R: Runtime> Node<R> {
         tasks.push(runtime.spawn(Role::Client, expire(core.clone())));
         tasks.push(runtime.spawn(Role::Client, quorum::watch(core.clone())));
         tasks.push(runtime.spawn(Role::Client, sweeper::run(core.clone())));
+        tasks.push(runtime.spawn(Role::Client, crate::room::watch(core.clone())));
         Ok(Self {
             addr,
             http,
@@ -327,6 +329,15 @@ impl<R: Runtime> Node<R> {
             shown(self.http),
             self.core.admin_path().display()
         )
+    }
+
+    /// The same for programs.
+    pub fn ready_json(&self) -> Value {
+        let plain = self.core.settings.plain_clients.then_some(self.addr);
+        json!({"ready": {
+            "zookeeper": plain, "secure": self.secure, "http": self.http,
+            "admin": self.core.admin_path(),
+        }})
     }
 
     /// Waits until the node has failed for good, and says why. What was acknowledged is safe.
@@ -390,8 +401,8 @@ async fn expire<R: Runtime>(core: Arc<Core<R>>) {
                     }
                 },
                 Step::Expire(session, attachment) => {
-                    tracing::info!(%session, "a session expires");
                     if core.locals.end(session, &core.expiry) {
+                        told_expired(session);
                         if let Some(outbox) = core.fanout.outbox_of(session) {
                             outbox.close(Close::Ended);
                         }

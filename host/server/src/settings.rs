@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
@@ -79,6 +80,20 @@ pub const LARGE_REQUEST_MAX_BYTES: usize = 100 * 1024 * 1024;
 
 /// Local sessions that a node keeps without a record in the log: one more gets a record at once.
 pub const MAX_LOCAL_SESSIONS: usize = 1_000_000;
+
+/// What counts as a slow write to the log, in milliseconds, unless a node is told otherwise; as in
+/// ZooKeeper.
+pub const SLOW_SYNC_MS: u64 = 1_000;
+
+/// Room on the data folder's file system below which the log is told, in bytes, unless a node is
+/// told otherwise: the log's segments of an hour, and a checkpoint beside the old one.
+pub const DISK_LOW_BYTES: u64 = 1 << 30;
+
+/// How often a node looks how much room there is, in milliseconds.
+pub const DISK_CHECK_MS: u64 = 30_000;
+
+/// How often the log is told again that there is little room, in milliseconds.
+pub const DISK_TOLD_MS: u64 = 3_600_000;
 
 /// How often a node looks whether its group has a leader, in milliseconds.
 pub const QUORUM_CHECK_MS: u64 = 200;
@@ -225,6 +240,12 @@ pub struct NodeSettings {
     pub request_throttle: RequestThrottleSettings,
     /// What compiling a module may take.
     pub compile: CompileSettings,
+    /// A write to the log that took longer than this to become durable is a slow one, in
+    /// milliseconds (`fsync.warningthresholdms`).
+    pub slow_sync_ms: u64,
+    /// Below how much room on the data folder's file system the log is told, in bytes
+    /// (`--disk-low-mib`); 0 is never.
+    pub disk_low_bytes: u64,
 }
 
 /// What compiling a module may take. It is done in a child process, which limits itself.
@@ -356,6 +377,7 @@ impl NodeSettings {
         innkeeper_raft::Settings {
             // Of a negative number the bits: what names a member need not be shown.
             node_id: self.server_number.unwrap_or(1).cast_unsigned(),
+            slow_sync: Duration::from_millis(self.slow_sync_ms),
             command_bytes_max: longest_request.max(COMMAND_BYTES_LEAST),
             ..innkeeper_raft::Settings::default()
         }
@@ -407,6 +429,8 @@ impl NodeSettings {
             connection_throttle: ConnectionThrottleSettings::default(),
             request_throttle: RequestThrottleSettings::default(),
             compile: CompileSettings::default(),
+            slow_sync_ms: SLOW_SYNC_MS,
+            disk_low_bytes: DISK_LOW_BYTES,
         }
     }
 

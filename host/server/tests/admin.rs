@@ -136,25 +136,9 @@ fn answer(mut stream: impl Read) -> Answer {
     }
 }
 
-/// A guest as built, or nothing where none were built; `make test` requires them.
+/// A guest as built, or nothing where none were built.
 fn guest(name: &str) -> Option<Vec<u8>> {
-    let folder = std::env::var_os("INNKEEPER_GUEST_MODULES").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../target/guest-modules"
-            ))
-        },
-        PathBuf::from,
-    );
-    let file = folder.join(format!("{name}.wasm"));
-    match std::fs::read(&file) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_some() => {
-            panic!("{}: {error}; run `make guests`", file.display())
-        }
-        Err(_) => None,
-    }
+    common::guest(name).map(|file| std::fs::read(file).unwrap())
 }
 
 const UNKNOWN: &str = "sha256:00070e151c232a31383f464d545b626970777e858c939aa1a8afb6bdc4cbd2d9";

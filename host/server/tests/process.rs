@@ -6,7 +6,7 @@ mod common;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::Duration;
 
 use common::*;
@@ -14,6 +14,7 @@ use innkeeper_proto::reply::Reply;
 use innkeeper_proto::request::Request;
 use innkeeper_proto::{ErrorCode, OpCode, xid};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 /// A running binary; killed when dropped.
 struct Process {
@@ -251,6 +252,231 @@ fn a_node_starts_from_zookeepers_own_file() {
         assert!(warnings.contains(&note), "{warnings}");
     }
     assert!(!warnings.contains("warning"), "{warnings}");
+}
+
+/// The log of a process, as JSON.
+struct Logged {
+    stderr: BufReader<ChildStderr>,
+    lines: Vec<Value>,
+}
+
+impl Logged {
+    /// A node that logs so, with these flags besides.
+    fn start(data: &Path, filter: &str, more: &[&str]) -> (Process, Self) {
+        let mut command = serve(&["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.arg("--data").arg(data).args(more);
+        command.args(["--log-format", "json"]);
+        command.env("INNKEEPER_LOG", filter).stderr(Stdio::piped());
+        let mut process = Process::ready(command);
+        let stderr = process.child.stderr.take().unwrap();
+        let lines = Vec::new();
+        let stderr = BufReader::new(stderr);
+        (process, Self { stderr, lines })
+    }
+
+    /// The next line; none at the end.
+    fn next(&mut self) -> Option<&Value> {
+        let mut line = String::new();
+        if self.stderr.read_line(&mut line).unwrap() == 0 {
+            return None;
+        }
+        let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+        let time = line["time"].as_str().unwrap();
+        assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+        self.lines.push(line);
+        self.lines.last()
+    }
+
+    /// Reads until that has happened.
+    fn until(&mut self, event: &str) -> &Value {
+        loop {
+            match self.next() {
+                Some(line) if line["event"] == event => break,
+                Some(_) => {}
+                None => panic!("no {event} in {:#?}", self.lines),
+            }
+        }
+        self.lines.last().unwrap()
+    }
+
+    /// Ends the node, and reads what it still says.
+    fn end(&mut self, mut process: Process) {
+        process.signal(Signal::TERM);
+        while self.next().is_some() {}
+        assert!(process.child.wait().unwrap().success());
+    }
+
+    fn of<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.lines.iter().filter(move |line| line["event"] == event)
+    }
+}
+
+#[test]
+fn the_log_tells_an_operator_what_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, mut log) = Logged::start(
+        folder.path(),
+        "info",
+        &[
+            "--tick-time-ms",
+            "100",
+            "--disk-low-mib",
+            "1000000000",
+            "--super-digest",
+            "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=",
+            "-Dzookeeper.fsync.warningthresholdms=-1",
+        ],
+    );
+    let started = log.until("started");
+    assert_eq!(
+        started["fields"]["data"],
+        folder.path().display().to_string()
+    );
+    assert!(started["fields"]["version"].is_string(), "{started}");
+    let serving = log.until("serving")["message"].clone();
+    assert_eq!(serving, process.ready.trim_end());
+
+    let mut client = Client::connect(process.addr, 60_000);
+    // Whom nobody knows has no password that could be wrong.
+    for credentials in [&b"super:wrong\n"[..], b"super:superpw", b"somebody:wrong"] {
+        client.log_in(credentials);
+    }
+    let wrong = log.until("wrong-password");
+    assert_eq!(
+        (&wrong["fields"]["peer"], &wrong["level"]),
+        (&"127.0.0.1".into(), &"warn".into())
+    );
+    let expired = log.until("session-expired")["fields"]["session"].clone();
+    assert_eq!(expired, format!("{:#x}", client.connected.session_id));
+
+    if let Some(module) = guest("test-tally") {
+        let document = folder.path().join("document.json");
+        let text = r#"{"world": "recipe", "watch": ["/in"], "write": ["/out"], "config": {}}"#;
+        std::fs::write(&document, text).unwrap();
+        let set = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
+            .args(["binding", "set", "told", "--no-wait"])
+            .arg(document)
+            .arg("--module")
+            .arg(module)
+            .arg("--data")
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        assert!(set.status.success(), "{set:?}");
+        log.until("module-pushed");
+        assert_eq!(log.until("binding-set")["fields"]["binding"], "told");
+        assert_eq!(log.until("binding-active")["fields"]["binding"], "told");
+        // Its configuration lacks what it needs.
+        assert_eq!(log.until("binding-failed")["fields"]["binding"], "told");
+    }
+    log.end(process);
+    for (event, times) in [
+        ("started", 1),
+        ("serving", 1),
+        ("disk-low", 1),
+        ("wrong-password", 1),
+    ] {
+        assert_eq!(log.of(event).count(), times, "{event}: {:#?}", log.lines);
+    }
+    assert!(log.of("slow-sync").count() > 0, "{:#?}", log.lines);
+    let stopped = log.lines.last().unwrap();
+    assert_eq!(stopped["event"], "stopped", "{stopped}");
+    assert!(stopped["fields"]["reason"].is_string(), "{stopped}");
+    for line in &log.lines {
+        let target = line["target"].as_str().unwrap();
+        assert!(!target.starts_with("openraft"), "{line}");
+    }
+}
+
+#[test]
+fn a_program_reads_where_the_node_listens_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_innkeeper"));
+    command.args(["--json", "--http", "127.0.0.1:0", "serve"]);
+    command.args(["--listen", "127.0.0.1:0"]);
+    command.env("INNKEEPER_DATA", folder.path());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut ready).unwrap();
+    let ready: Value = serde_json::from_str(&ready).unwrap_or_else(|_| panic!("{ready}"));
+    let ready = &ready["ready"];
+    let addr: SocketAddr = ready["zookeeper"].as_str().unwrap().parse().unwrap();
+    assert!(ready["http"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert!(ready["secure"].is_null());
+    let socket = folder.path().join("admin.sock");
+    assert_eq!(ready["admin"], socket.display().to_string());
+    let process = Process {
+        child,
+        addr,
+        ready: ready.to_string(),
+    };
+    Client::connect(addr, 10_000).must(create("/there", b""));
+    assert!(folder.path().join("log").is_dir());
+    drop(process);
+    // Who a command asks as is nothing that a node is told.
+    let mut mistaken = serve(&["--super", "admin:secret"]);
+    mistaken.env("INNKEEPER_DATA", folder.path());
+    assert!(fails(mistaken).contains("--super-digest"));
+}
+
+#[test]
+fn a_filter_that_is_none_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    for (filter, named) in [
+        ("trase", "`trase` is no level"),
+        ("@/none/of/these", "/none/of/these cannot be read"),
+    ] {
+        let mut command = serve(&["--data"]);
+        command.arg(folder.path()).env("INNKEEPER_LOG", filter);
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(
+            stderr.contains("INNKEEPER_LOG: ") && stderr.contains(named),
+            "{stderr}"
+        );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+    // For programs, it is a line of the log as well.
+    let mut command = serve(&["--log-format", "json", "--data"]);
+    command.arg(folder.path()).env("INNKEEPER_LOG", "trase");
+    let output = command.output().unwrap();
+    let line: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(
+        (&line["event"], &line["level"]),
+        (&"failed".into(), &"error".into())
+    );
+    assert!(
+        line["message"].as_str().unwrap().contains("`trase`"),
+        "{line}"
+    );
+}
+
+/// A cut network ends sessions by thousands, and the log stays readable.
+#[test]
+fn many_sessions_that_expire_at_once_are_few_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = ["--tick-time-ms", "100", "--max-client-cnxns", "0"];
+    let (process, mut log) = Logged::start(folder.path(), "info,openraft=error", &more);
+    let clients: Vec<_> = (0..300)
+        .map(|_| Client::connect(process.addr, 1_000))
+        .collect();
+    let counted = |log: &Logged| {
+        let left_out = log.of("left-out");
+        let lines = left_out.map(|line| line["fields"]["lines"].as_u64().unwrap());
+        lines.sum::<u64>()
+    };
+    while log.of("session-expired").count() as u64 + counted(&log) < 300 {
+        log.next().unwrap();
+    }
+    drop(clients);
+    log.end(process);
+    assert_eq!(
+        log.of("session-expired").count() as u64 + counted(&log),
+        300
+    );
+    assert!(log.of("session-expired").count() <= 200, "{:#?}", log.lines);
 }
 
 /// A stopped and continued process loses no session whose client went on pinging.

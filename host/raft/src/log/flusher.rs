@@ -23,6 +23,7 @@ pub(crate) async fn run<R: Runtime>(
     shared: Arc<Shared<R>>,
     mut file: Option<(u64, Arc<DiskFile<R>>)>,
 ) {
+    let slow_sync = shared.core.lock().settings.slow_sync;
     loop {
         let taken = {
             let mut core = shared.core.lock();
@@ -56,7 +57,22 @@ pub(crate) async fn run<R: Runtime>(
                 _ => 0,
             };
             let took = runtime.now() - begun;
-            shared.figures.synced(took.as_micros() as u64, entries);
+            let is_slow = took > slow_sync;
+            shared
+                .figures
+                .synced(took.as_micros() as u64, entries, is_slow);
+            if is_slow && result.is_ok() {
+                let bytes: usize = work.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+                tracing::warn!(
+                    event = "slow-sync",
+                    took_ms = took.as_millis() as u64,
+                    bytes,
+                    entries,
+                    "a write to the log took {} ms to become durable, and everything waited for it; \
+                     see what else uses the disk",
+                    took.as_millis()
+                );
+            }
         }
         let error = result.err().map(|e| LogError::Io(e).to_string());
         finish(&shared, work, error.clone());

@@ -205,6 +205,13 @@ impl Disk for RealDisk {
         Ok(RealLock { _file: file })
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        let free = rustix::fs::statvfs(&self.inner.root)
+            .map_err(|error| in_context(error.into(), "see how much is free in", ""))?;
+        // What is kept back for the super user is not counted.
+        Ok(free.f_bavail.saturating_mul(free.f_frsize))
+    }
+
     fn sync_count(&self) -> u64 {
         self.inner.syncs.load(Ordering::Relaxed)
     }

@@ -398,6 +398,13 @@ impl Disk for SimDisk {
         Ok(SimLock { disk: self.clone() })
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.with("see how much is free in", "", |state| {
+            let capacity = state.capacity.unwrap_or(u64::MAX);
+            Ok(capacity.saturating_sub(state.used()))
+        })
+    }
+
     fn sync_count(&self) -> u64 {
         self.shared.lock().syncs
     }

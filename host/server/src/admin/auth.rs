@@ -90,7 +90,11 @@ impl<R: Runtime> Admin<R> {
         let now = self.core.runtime.now();
         let logged = self.attempts.was_wrong(Origin::of(peer), now);
         if let Some(unlogged) = logged {
-            tracing::warn!("{}", line_of(peer, name, unlogged));
+            tracing::warn!(
+                event = "wrong-password",
+                "{}",
+                line_of(peer, name, unlogged)
+            );
         }
     }
 }

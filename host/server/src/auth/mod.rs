@@ -160,8 +160,15 @@ impl Auth {
         match &*auth.scheme {
             "digest" if self.serves("digest") => {
                 let digest = digest_with(self.settings.digest_algorithm, &auth.auth);
-                if self.super_digest.as_deref() == Some(digest.as_str()) {
-                    add(identities, identity("super", ""))?;
+                match &self.super_digest {
+                    Some(known) if *known == digest => add(identities, identity("super", ""))?,
+                    // Anybody else is whoever they say they are: a password of theirs is wrong
+                    // only where an ACL names another.
+                    Some(known) if user_of(known) == user_of(&digest) => wrong_password(
+                        identities,
+                        format_args!("as the super user {}", user_of(known)),
+                    ),
+                    _ => {}
                 }
                 add(identities, identity("digest", &digest))
             }
@@ -189,7 +196,7 @@ impl Auth {
             Ok(step) => step,
             Err(refusal) => {
                 let required = self.demanded.iter().any(|scheme| scheme == "sasl");
-                tracing::warn!("a client failed to authenticate by SASL: {refusal}");
+                wrong_password(identities, format_args!("by SASL: {refusal}"));
                 return match (self.settings.allow_sasl_failed_clients, required) {
                     (true, false) => SaslAnswer::Token(None),
                     (_, true) => SaslAnswer::Refused(ErrorCode::SessionClosedRequireSaslAuth),
@@ -261,6 +268,22 @@ impl Auth {
     fn serves(&self, scheme: &str) -> bool {
         self.schemes.iter().any(|served| served == scheme)
     }
+}
+
+/// The user of a digest.
+fn user_of(digest: &str) -> &str {
+    digest.split(':').next().unwrap_or_default()
+}
+
+/// Tells the log that a client gave a password that is none.
+fn wrong_password(identities: &[Identity], how: std::fmt::Arguments<'_>) {
+    let address = identities.iter().find(|known| known.scheme == "ip");
+    let peer = address.map_or("an unknown address", |known| &known.id);
+    tracing::warn!(
+        event = "wrong-password",
+        peer,
+        "a client at {peer} failed to authenticate {how}"
+    );
 }
 
 /// Whether an identity is one to show: not the one that stands for ACLs which nobody looks at.

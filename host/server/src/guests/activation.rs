@@ -41,7 +41,9 @@ pub(super) struct Fetch {
 impl<R: Runtime> Guests<R> {
     /// Looks at each binding that changed, one after the other, for as long as the node runs.
     pub(super) async fn run_activations(&self) {
-        let bindings = Arc::clone(self.shared.reader.view().bindings());
+        let view = self.shared.reader.view();
+        let (started, bindings) = (view.zxid(), Arc::clone(view.bindings()));
+        drop(view);
         let is_authorizer = |binding: &&Arc<Binding>| runs(binding, World::Authorizer);
         for binding in bindings.iter().filter(is_authorizer) {
             self.fetch_missing(binding);
@@ -59,12 +61,13 @@ impl<R: Runtime> Guests<R> {
                 continue;
             }
             for name in names {
-                self.look_at(&name).await;
+                self.look_at(&name, started).await;
             }
         }
     }
 
-    async fn look_at(&self, name: &Arc<str>) {
+    /// `started` is where the state stood when this node began to look.
+    async fn look_at(&self, name: &Arc<str>, started: Zxid) {
         self.begin_report(name);
         let view = self.shared.reader.view();
         let Some(binding) = view.bindings().get(name).cloned() else {
@@ -76,6 +79,7 @@ impl<R: Runtime> Guests<R> {
             return;
         };
         drop(view);
+        self.shared.reports.tell(&binding, started);
         self.fetch_missing(&binding);
         if !runs(&binding, World::Authorizer) {
             self.shared.gate.forget(name);

@@ -69,7 +69,9 @@ pub enum PushError {
     #[error("the module could not be compiled: {0}; push it again later")]
     Host(String),
     /// It could not be stored.
-    #[error("the module could not be stored: {0}; see the node's log and its disk")]
+    #[error(
+        "the module could not be stored: {0}; look at the disk of the node's data folder, then push it again"
+    )]
     Store(String),
     /// It could not be registered.
     #[error(transparent)]
@@ -82,6 +84,13 @@ pub enum PushError {
         /// Why.
         error: ErrorCode,
     },
+}
+
+impl PushError {
+    /// Whether the node or its machine is at fault, and not what was pushed.
+    pub(super) fn is_the_hosts(&self) -> bool {
+        matches!(self, PushError::Host(_) | PushError::Store(_))
+    }
 }
 
 impl From<CompileError> for PushError {

@@ -279,6 +279,27 @@ impl<R: Runtime> Guests<R> {
             Select3::First(Err(error)) => PushState::Failed(Arc::new(error)),
             Select3::Second(()) | Select3::Third(()) => PushState::Cancelled,
         };
+        match &state {
+            PushState::Ready(taken) => tracing::info!(
+                event = "module-pushed",
+                module = %taken.digest,
+                bytes = taken.size,
+                "the {} {} was pushed, and bindings may name it",
+                taken.world,
+                taken.digest
+            ),
+            PushState::Failed(error) if error.is_the_hosts() => tracing::warn!(
+                event = "module-refused",
+                pushed = %push.id(),
+                "a module was pushed and is not taken: {error}"
+            ),
+            PushState::Failed(error) => tracing::info!(
+                event = "module-refused",
+                pushed = %push.id(),
+                "a module was pushed and is not taken: {error}"
+            ),
+            _ => tracing::debug!(pushed = %push.id(), "a push was cancelled"),
+        }
         self.shared.pushes.inner.lock().ended(push.id());
         push.shared.state.set(state);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use innkeeper_runtime::Instant;
 use innkeeper_sandbox::{GuestText, LogLevel, LogLine, Usage};
+use innkeeper_tree::binding::Definition;
 use innkeeper_tree::queue::MAX_CASCADE_DEPTH;
 use innkeeper_tree::{Binding, Zxid};
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use super::flow::{Flow, Most};
 use super::health::BREAKER_FAILURES;
 use crate::hooks::Cut;
+use crate::utc::rfc_3339;
 
 /// Lines of a guest's log that are kept for its status.
 const LOG_LINES_KEPT: usize = 32;
@@ -86,6 +88,8 @@ pub struct BindingStatus {
     pub last_error: Option<String>,
     /// When, in milliseconds since 1970.
     pub last_error_ms: Option<u64>,
+    /// The same as RFC 3339 has it.
+    pub last_error_at: Option<String>,
     /// Fuel of the last invocation.
     pub last_fuel: u64,
     /// Greatest memory of the last invocation, in bytes.
@@ -122,6 +126,9 @@ impl Who {
 struct Report {
     /// The czxid of the binding's znode.
     created: Zxid,
+    /// The wish and the activation that the node's log was told of last.
+    told_wish: Zxid,
+    told_activation: Zxid,
     invocations: u64,
     conflicts: u64,
     failures: u64,
@@ -157,7 +164,7 @@ impl Report {
                 if missing > 0 {
                     tracing::warn!(binding = name, "{missing} more errors were not logged");
                 }
-                tracing::warn!(binding = name, "{error}");
+                tracing::warn!(event = "binding-failed", binding = name, "{error}");
             }
             None => self.errors_dropped += 1,
         }
@@ -327,6 +334,7 @@ impl Reports {
         self.with(who, |report| {
             if breaker == Breaker::Open && report.breaker() != Breaker::Open {
                 tracing::error!(
+                    event = "binding-given-up",
                     binding = &*who.name,
                     "the binding failed {BREAKER_FAILURES} times in a row and is hardly invoked any more; \
                      see `innkeeper binding status`, mend its module or its policy, and write the binding again"
@@ -354,7 +362,43 @@ impl Reports {
     }
 
     pub(super) fn forget(&self, name: &str) {
-        self.by_name.lock().remove(name);
+        if self.by_name.lock().remove(name).is_some() {
+            tracing::info!(
+                event = "binding-deleted",
+                binding = name,
+                "the binding {name} is deleted"
+            );
+        }
+    }
+
+    /// Tells the node's log what is wished of a binding and what acts for it, as far as that is
+    /// newer than `since`, the state that the node started with, and than what was told before.
+    pub(super) fn tell(&self, binding: &Binding, since: Zxid) {
+        let name = &*binding.name;
+        self.with(&Who::of(binding), |report| {
+            if binding.wish > report.told_wish.max(since) {
+                let Definition { world, module, .. } = &*binding.wished;
+                tracing::info!(
+                    event = "binding-set",
+                    binding = name,
+                    zxid = binding.wish.0,
+                    "the binding {name} is set: it wishes for {world} {module}"
+                );
+            }
+            report.told_wish = binding.wish;
+            if let Some(active) = &binding.active {
+                if active.activation > report.told_activation.max(since) {
+                    let Definition { world, module, .. } = &*active.definition;
+                    tracing::info!(
+                        event = "binding-active",
+                        binding = name,
+                        zxid = active.activation.0,
+                        "{world} {module} acts for the binding {name}"
+                    );
+                }
+                report.told_activation = active.activation;
+            }
+        });
     }
 
     pub(super) fn status(&self, binding: &Binding, queued: usize) -> BindingStatus {
@@ -388,6 +432,10 @@ impl Reports {
                 .as_ref()
                 .map(|(_, error)| error.to_string()),
             last_error_ms: report.last_error.as_ref().map(|(at_ms, _)| *at_ms),
+            last_error_at: report
+                .last_error
+                .as_ref()
+                .map(|(at_ms, _)| rfc_3339(*at_ms)),
             last_fuel: report.last_usage.fuel,
             last_memory_bytes: report.last_usage.memory_bytes,
             log_dropped: report.log_dropped,

@@ -12,6 +12,7 @@ use super::sentences;
 use super::table::{self, Paint};
 use crate::demo::record::{Figures, Record, Summary};
 use crate::demo::scenes::SCENES;
+use crate::terminal;
 
 /// A table with more rows might not fit on the screen, and what has scrolled away cannot be drawn
 /// over: then each new generation is drawn by itself there, too.
@@ -32,12 +33,10 @@ pub(crate) struct Human {
 
 impl Human {
     pub(super) fn new(is_terminal: bool) -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self {
-            is_terminal: is_terminal && !dumb,
+            is_terminal: is_terminal && !terminal::is_dumb(),
             paint: Paint {
-                colours: is_terminal && !dumb && !refused,
+                colours: terminal::colours(is_terminal),
             },
             drawn: 0,
             generation: None,

@@ -1,8 +1,10 @@
 //! The system properties of ZooKeeper that its users tune, and that do the same here.
 
+use super::super::draft::Draft;
 use super::super::lenient_words;
+use super::super::values::Given;
 use super::{Key, honoured, unsupported};
-use crate::java::is_true;
+use crate::java::{decode_long, is_true};
 use crate::settings::MAX_JUTE_BUFFER_BYTES;
 
 /// See [`super`].
@@ -200,6 +202,15 @@ pub(super) const KEYS: &[Key] = &[
         }
         Ok(())
     }),
+    honoured(SLOW_SYNC, slow_sync),
+    honoured("fsync.warningthresholdms", |draft, given| {
+        // Without the prefix it counts where the other is not set, or is no number.
+        let other = draft.settings.system_properties.get(SLOW_SYNC);
+        match other.and_then(|value| decode_long(value)) {
+            Some(_) => Ok(()),
+            None => slow_sync(draft, given),
+        }
+    }),
     honoured("readonlymode.enabled", |draft, given| {
         draft.settings.read_only_mode = is_true(&given.value);
         Ok(())
@@ -268,3 +279,14 @@ pub(super) const KEYS: &[Key] = &[
         "no audit log is written; changes can be followed by a persistent recursive watch",
     ),
 ];
+
+/// Above how many milliseconds a sync is slow.
+const SLOW_SYNC: &str = "zookeeper.fsync.warningthresholdms";
+
+/// With less than nothing, every sync is a slow one.
+fn slow_sync(draft: &mut Draft, given: &Given) -> anyhow::Result<()> {
+    if let Some(time_ms) = draft.long_number(given) {
+        draft.settings.slow_sync_ms = u64::try_from(time_ms).unwrap_or(0);
+    }
+    Ok(())
+}

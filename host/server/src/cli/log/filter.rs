@@ -1,0 +1,127 @@
+//! What is logged: `INNKEEPER_LOG`.
+//!
+//! It holds a level, or `TARGET=LEVEL`, or several of these with commas between them, or `@FILE`
+//! for a file that holds them. What they do not name is logged as by [`BASE`]; so openraft, whose
+//! lines mean little to an operator, is heard only where it is named.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use tracing_subscriber::EnvFilter;
+
+/// The variable.
+const VARIABLE: &str = "INNKEEPER_LOG";
+
+/// What holds where nothing else is said. A later directive for the same target outweighs it.
+const BASE: &str = "warn,openraft=off";
+
+/// The levels, the quietest first.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The filter that the variable, or the file that it names, holds now.
+pub(super) fn from_environment() -> anyhow::Result<EnvFilter> {
+    let Some(value) = std::env::var_os(VARIABLE) else {
+        return parse("");
+    };
+    let Some(value) = value.to_str() else {
+        bail!("{VARIABLE} is not text; write a level, as in {VARIABLE}=info");
+    };
+    match value.trim().strip_prefix('@') {
+        Some(file) => {
+            let text = std::fs::read_to_string(Path::new(file))
+                .with_context(|| format!("{VARIABLE}: {file} cannot be read"))?;
+            parse(&text).with_context(|| format!("{VARIABLE}: in {file}"))
+        }
+        None => parse(value).context(VARIABLE),
+    }
+}
+
+/// A filter of its text. A file may have lines instead of commas.
+pub(super) fn parse(text: &str) -> anyhow::Result<EnvFilter> {
+    let mut directives = vec![BASE];
+    directives.extend(text.split([',', '\n']).map(str::trim));
+    directives.retain(|directive| !directive.is_empty());
+    for directive in &directives[1..] {
+        check(directive)?;
+    }
+    EnvFilter::builder()
+        .parse(directives.join(","))
+        .with_context(|| format!("`{}` is no filter", text.trim()))
+}
+
+/// The library takes any word for a target whose every line is wanted, and logs nothing then.
+fn check(directive: &str) -> anyhow::Result<()> {
+    let level = match directive.rsplit_once('=') {
+        // A field's value may hold anything.
+        Some((_, rest)) if rest.contains([']', '}']) => return Ok(()),
+        Some(("", _)) => bail!("`{directive}` names no target; write TARGET=LEVEL"),
+        Some((_, level)) => level,
+        None if directive.contains('[') => return Ok(()),
+        None => directive,
+    };
+    let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+    if !is_level {
+        bail!(
+            "`{level}` is no level; write one of {}, or TARGET=LEVEL, as in openraft=info",
+            LEVELS.join(", ")
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a line of that target and level would be logged.
+    fn logs(text: &str, expected: &[(&str, bool)]) {
+        let filter = parse(text).expect("a filter").to_string();
+        for (directive, there) in expected {
+            let found = filter.split(',').any(|part| part == *directive);
+            assert_eq!(found, *there, "{text}: {filter}");
+        }
+    }
+
+    #[test]
+    fn openraft_is_heard_only_by_name() {
+        for quiet in ["", " ", "info", "trace", "innkeeper_raft=debug", "INFO"] {
+            logs(quiet, &[("openraft=off", true)]);
+        }
+        logs(
+            "openraft=info",
+            &[
+                ("openraft=info", true),
+                ("openraft=off", false),
+                ("warn", true),
+            ],
+        );
+        logs(
+            "debug,openraft=warn",
+            &[("openraft=warn", true), ("debug", true), ("warn", false)],
+        );
+        logs(
+            "openraft::core=info",
+            &[("openraft::core=info", true), ("openraft=off", true)],
+        );
+        logs("off", &[("off", true), ("warn", false)]);
+        logs(
+            "info\ninnkeeper_server=debug\n",
+            &[("info", true), ("innkeeper_server=debug", true)],
+        );
+    }
+
+    #[test]
+    fn what_is_no_level_is_refused_by_name() {
+        for (wrong, named) in [
+            ("trase", "`trase`"),
+            ("inof,openraft=info", "`inof`"),
+            ("innkeeper_server=loud", "`loud`"),
+            ("innkeeper_server", "`innkeeper_server`"),
+            ("=info", "`=info`"),
+            ("info debug", "`info debug`"),
+        ] {
+            let error = parse(wrong).expect_err(wrong).to_string();
+            assert!(error.contains(named), "{wrong}: {error}");
+        }
+    }
+}
