@@ -35,7 +35,8 @@ help:
 	@echo 'make bench     measure it (release build)'
 	@echo 'make bench-sustained   creates and sets for minutes, beside a real ZooKeeper (release build)'
 	@echo 'make bench-hostile   clients and a harmless binding beside hostile guests (release build)'
-	@echo 'make release   the optimised binary'
+	@echo 'make release   the optimised binary, its debug information beside it'
+	@echo 'make man       the manual pages, in $(CARGO_TARGET_DIR)/man'
 	@echo 'make guests    only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
 	@echo 'make golden-check   replay the golden scripts against a real ZooKeeper'
 	@echo 'make admin-shapes   record what a real ZooKeeper tells its operators'
@@ -133,7 +134,13 @@ check-doc: check-tools guests
 .PHONY: release
 release: guests
 	$(CARGO) build --release --workspace --bins
-	@echo 'the binary is $(CARGO_TARGET_DIR)/release/innkeeper'
+	@scripts/strip.sh $(CARGO_TARGET_DIR)/release/innkeeper
+	@echo 'the binary is $(CARGO_TARGET_DIR)/release/innkeeper, its debug information innkeeper.debug beside it'
+
+.PHONY: man
+man: build
+	@mkdir -p $(CARGO_TARGET_DIR)/man
+	@$(INNKEEPER) man --dir $(CARGO_TARGET_DIR)/man
 
 # Sets `peer` to the option that names a real ZooKeeper, where Java runs it and it can be fetched.
 BENCH_PEER = peer=; if command -v java >/dev/null 2>&1 && jars=$$(scripts/zookeeper.sh jars); then peer="--zookeeper-jars $$jars"; else echo 'no ZooKeeper beside it: java is not installed, or its jars cannot be fetched'; fi

@@ -200,7 +200,7 @@ pub async fn check_loop(scene: &Value, witness: &Witness, dealt: &Owners) {
     check_untouched(scene, witness, dealt).await;
     witness.check_binding(&scene["binding"]);
     let status = witness.binding("runaway");
-    assert_eq!(status["document"]["config"]["mode"], "loop");
+    assert_eq!(status["document"]["config"]["loops"], true);
     assert_eq!(status["document"]["limits"]["fuel"], scene["fuel"]);
     assert_eq!(status["breaker"], "open");
     assert_eq!(scene["breaker"], "open");

@@ -54,7 +54,8 @@ pub use authorizer::{
 pub use budget::{LogLevel, LogLine, Usage};
 pub use clock::Clock;
 pub use compile::{
-    Answer, BadAnswer, Done, Job, Measure, check_pushed, compile_from, is_core_module,
+    Answer, BadAnswer, Done, Job, Measure, check_pushed, compile_from, component_name,
+    is_core_module,
 };
 pub use engine::{Module, Sandbox, digest_of};
 pub use failure::{FailureKind, GuestFailure, ModuleError};

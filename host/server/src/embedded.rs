@@ -1,6 +1,6 @@
 //! The guests that this binary carries: what the build script found in the folder that
-//! `INNKEEPER_GUEST_MODULES` named when it was built (`make` names it). They are modules like any
-//! other: nothing runs before somebody pushes and binds them.
+//! `INNKEEPER_GUEST_MODULES` named when it was built (`make` names it), but for the guests of the
+//! tests (test: `no_guest_of_the_tests_is_in_the_binary`). They are modules like any other: nothing runs before somebody pushes and binds them.
 
 /// One of them.
 #[derive(Debug)]
@@ -12,10 +12,9 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Whether it is there for tests and demonstrations (one loops for ever), and so is not
-    /// listed.
-    pub fn is_for_tests(&self) -> bool {
-        self.name.starts_with("test-")
+    /// Whether people are shown it: not if it is there for `innkeeper demo` alone.
+    pub fn is_shown(&self) -> bool {
+        !self.name.starts_with("demo-")
     }
 }
 
@@ -36,7 +35,14 @@ mod tests {
         if std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_none_or(|required| required != "1") {
             return;
         }
-        for expected in ["group", "range", "round-robin", "sticky", "path-rules"] {
+        for expected in [
+            "group",
+            "range",
+            "round-robin",
+            "sticky",
+            "path-rules",
+            "demo-runaway",
+        ] {
             let guest = embedded_guests()
                 .iter()
                 .find(|guest| guest.name == expected);

@@ -29,7 +29,7 @@ use crate::engine::{Linkers, compiling, digest_of};
 use crate::failure::ModuleError;
 use crate::settings::Settings;
 use crate::text::GuestText;
-use innkeeper_tree::World;
+use innkeeper_tree::{Digest, World};
 
 pub use exchange::{Answer, BadAnswer, Done, Job};
 pub use inspect::Measure;
@@ -117,6 +117,18 @@ impl Compiler {
 /// another version in its header.
 pub fn is_core_module(pushed: &[u8]) -> bool {
     pushed.starts_with(b"\0asm\x01\0\0\0")
+}
+
+/// The name under which bindings know a module once it is pushed: that of the component which is
+/// made of it, if it is none yet.
+///
+/// It is made in this process and without limits, so this is for modules that this binary carries,
+/// and not for a stranger's.
+pub fn component_name(module: &[u8]) -> Result<Digest, ModuleError> {
+    match is_core_module(module) {
+        true => Ok(digest_of(&encode(module)?)),
+        false => Ok(digest_of(module)),
+    }
 }
 
 /// Refuses what can be refused at a glance: what is too long, or no WebAssembly at all.

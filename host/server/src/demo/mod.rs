@@ -49,7 +49,7 @@ use steps::Steps;
 pub use processes::run_as_part;
 
 /// The guests that the demo shows, by the names of their crates.
-const GUESTS: [&str; 5] = ["group", "range", "sticky", "path-rules", "test-hostile"];
+const GUESTS: [&str; 5] = ["group", "range", "sticky", "path-rules", "demo-runaway"];
 
 /// Flags of `innkeeper demo`.
 #[derive(Clone, Debug, Args)]

@@ -15,8 +15,8 @@ use crate::demo::stage::bind;
 /// The binding.
 const BINDING: &str = "runaway";
 
-/// The test guest that misbehaves as its configuration says.
-const GUEST: &str = "test-hostile";
+/// The guest that loops if its configuration says so.
+const GUEST: &str = "demo-runaway";
 
 /// What the guest writes; its parent is made by the demo.
 const OUT: &str = "/runaway/out";
@@ -34,13 +34,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the binding's status is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-async fn bind_in(stage: &Stage<'_>, mode: &str) -> anyhow::Result<Binding> {
+async fn bind_that(stage: &Stage<'_>, loops: bool) -> anyhow::Result<Binding> {
     // The binding's creation queues a resync: the guest runs as soon as it is active.
     let document = json!({
         "world": "recipe",
         "watch": ["/runaway/trigger"],
         "write": [OUT],
-        "config": {"mode": mode, "out": OUT},
+        "config": {"loops": loops, "out": OUT},
         "limits": {"fuel": FUEL},
     });
     bind(&stage.admin, &stage.modules, BINDING, GUEST, document).await
@@ -55,7 +55,7 @@ pub(super) async fn run_away(stage: &mut Stage<'_>) -> anyhow::Result<Looped> {
     let (calm, ()) = probe::run(client, tokio::time::sleep(CALM)).await?;
     let before = Latencies::of(&calm).context("no request was answered before the loop")?;
 
-    let binding = bind_in(stage, "loop").await?;
+    let binding = bind_that(stage, true).await?;
     let active_ms = wall_ms();
     let (samples, given_up) = probe::run(client, given_up(&stage.admin)).await?;
     let GivenUp {
@@ -124,7 +124,7 @@ async fn given_up(admin: &Admin) -> anyhow::Result<GivenUp> {
 }
 
 pub(super) async fn mend(stage: &mut Stage<'_>) -> anyhow::Result<Mended> {
-    let binding = bind_in(stage, "none").await?;
+    let binding = bind_that(stage, false).await?;
     let begun = Instant::now();
     let status = loop {
         let status = stage.admin.status(BINDING).await?;
