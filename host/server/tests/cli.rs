@@ -2,13 +2,15 @@
 #![allow(clippy::disallowed_methods)] // Processes and files of tests.
 
 mod common;
+#[path = "cli/programs.rs"]
+mod programs;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use common::{Running, create, get};
+use common::{Running, create, get, guest};
 use serde_json::{Value, json};
 
 const SUPER: &str = "super:superpw";
@@ -88,6 +90,7 @@ fn innkeeper(arguments: &[&str], stdin: &[u8]) -> Done {
     let mut child = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
         .args(arguments)
         .env_remove("INNKEEPER_SUPER")
+        .env_remove("INNKEEPER_DATA")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -100,24 +103,6 @@ fn innkeeper(arguments: &[&str], stdin: &[u8]) -> Done {
         stdout: output.stdout,
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
-}
-
-/// A guest as built, or nothing where none were built; `make test` requires them.
-fn guest(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("INNKEEPER_GUEST_MODULES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guest-modules"),
-        PathBuf::from,
-    );
-    let file = folder.join(format!("{name}.wasm"));
-    if file.exists() {
-        return Some(file);
-    }
-    assert!(
-        std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_none(),
-        "{} is missing; run `make guests`",
-        file.display()
-    );
-    None
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::input::{Asked, Named, Upload};
 use super::json::Json;
 use super::problem::{Problem, status_of_push};
 use crate::guests::{Push, PushState};
+use crate::utc::rfc_3339;
 
 /// The registered modules.
 #[derive(Serialize)]
@@ -67,6 +68,9 @@ pub(super) struct Shown {
     /// Since when it is compiled, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     since_ms: Option<u64>,
+    /// The same as RFC 3339 has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
     /// What bindings may name now.
     #[serde(flatten)]
     taken: Option<Taken>,
@@ -91,6 +95,7 @@ impl Shown {
             push: push.to_string(),
             state: "waiting",
             since_ms: None,
+            since: None,
             taken: None,
             error: None,
         };
@@ -99,6 +104,7 @@ impl Shown {
             PushState::Compiling { since_ms } => {
                 shown.state = "compiling";
                 shown.since_ms = Some(since_ms);
+                shown.since = Some(rfc_3339(since_ms));
             }
             PushState::Ready(taken) => {
                 shown.state = "ready";

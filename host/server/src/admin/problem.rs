@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use innkeeper_proto::ErrorCode;
 use innkeeper_raft::{Refusal, Unavailable};
 use innkeeper_sandbox::ModuleError;
+use innkeeper_tree::path;
 use serde::Serialize;
 
 use super::json::Json;
@@ -92,7 +93,12 @@ impl Problem {
             ),
             ErrorCode::BadArguments => (
                 StatusCode::BAD_REQUEST,
-                format!("`{path}` cannot be written like that; the node's log says why"),
+                match path::is_special(path) {
+                    true => format!(
+                        "`{path}` belongs to ZooKeeper itself and stays; choose another znode"
+                    ),
+                    false => format!("`{path}` cannot be written like that"),
+                },
             ),
             ErrorCode::InvalidAcl => (
                 StatusCode::BAD_REQUEST,
@@ -106,7 +112,9 @@ impl Problem {
             ),
             other => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                format!("the write to `{path}` failed: {other}; see the node's log"),
+                format!(
+                    "the write to `{path}` failed: {other}, which should not happen to an admin's; report it"
+                ),
             ),
         };
         Self::new(status, sentence)

@@ -12,6 +12,7 @@ use super::Admin;
 use super::json::Json;
 use super::problem::Problem;
 use crate::settings::VERSION;
+use crate::utc::rfc_3339;
 
 /// What the node says about itself.
 #[derive(Serialize)]
@@ -25,10 +26,14 @@ pub(super) struct Status {
     failure: Option<String>,
     addresses: Addresses,
     uptime_ms: u64,
+    /// When the node started, as RFC 3339 has it.
+    started: String,
     /// The last zxid that is published.
     zxid: u64,
     /// The state's time at that zxid, in milliseconds since 1970.
     time_ms: u64,
+    /// The same as RFC 3339 has it, once anything was applied.
+    time: Option<String>,
     znodes: usize,
     sessions: usize,
     connections: usize,
@@ -68,6 +73,8 @@ pub(super) async fn status<R: Runtime>(
     let replica = core.replica()?.status();
     let view = core.reader.view();
     let node_id = core.settings.server_number.unwrap_or(1);
+    let uptime_ms = (core.runtime.now() - core.started).as_millis();
+    let uptime_ms = u64::try_from(uptime_ms).unwrap_or(u64::MAX);
     Ok(Json(Status {
         version: VERSION,
         node_id,
@@ -91,10 +98,11 @@ pub(super) async fn status<R: Runtime>(
             zookeeper: core.bound.zookeeper,
             http: core.bound.http,
         },
-        uptime_ms: u64::try_from((core.runtime.now() - core.started).as_millis())
-            .unwrap_or(u64::MAX),
+        uptime_ms,
+        started: rfc_3339(core.runtime.wall_ms().saturating_sub(uptime_ms)),
         zxid: view.zxid().0,
         time_ms: view.time_ms(),
+        time: (view.time_ms() > 0).then(|| rfc_3339(view.time_ms())),
         znodes: view.znode_count(),
         sessions: core.expiry.len(),
         connections: core.clients.len(),

@@ -11,13 +11,14 @@ use innkeeper_proto::{Acl, CreateMode, ErrorCode, Perms, Stat};
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::applied::{OpReply, Reply, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
-use innkeeper_tree::{Operation, Zxid, acl};
+use innkeeper_tree::{Operation, Zxid, acl, binding};
 use serde::{Deserialize, Serialize};
 
 use super::input::{Asked, Upload, check_path};
 use super::json::Json;
 use super::problem::Problem;
 use super::{Admin, MAX_DATA_BYTES, MAX_DOCUMENT_BYTES, super_user};
+use crate::utc::rfc_3339;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +58,10 @@ pub(super) struct Shown {
     data: Option<String>,
     /// The data once more, if it is text.
     text: Option<String>,
+    /// When it was created and when its data was set last, as RFC 3339 has it; `ctime` and
+    /// `mtime` of the Stat.
+    created: String,
+    modified: String,
     stat: ShownStat,
     acl: Vec<Grant>,
 }
@@ -143,10 +148,17 @@ pub(super) async fn get<R: Runtime>(
         text: data
             .and_then(|data| std::str::from_utf8(data).ok())
             .map(str::to_owned),
+        created: time(znode.stat.ctime),
+        modified: time(znode.stat.mtime),
         stat: znode.stat.into(),
         acl: grants.collect(),
         path,
     }))
+}
+
+/// A time of a Stat, for people.
+fn time(time_ms: i64) -> String {
+    rfc_3339(u64::try_from(time_ms).unwrap_or(0))
 }
 
 pub(super) async fn children<R: Runtime>(
@@ -259,9 +271,27 @@ async fn write<R: Runtime>(
 impl<R: Runtime> Admin<R> {
     /// Proposes one write in the super user's name; it was applied here when this returns.
     pub(super) async fn write(&self, path: &str, op: WriteOp) -> Result<(Zxid, OpReply), Problem> {
+        let data = match &op {
+            WriteOp::Create { data, .. } | WriteOp::SetData { data, .. } => data.clone(),
+            _ => None,
+        };
         match self.try_write(op).await? {
             (zxid, Ok(reply)) => Ok((zxid, reply)),
+            (_, Err(ErrorCode::BadArguments)) if binding::name_of(path).is_some() => {
+                Err(self.bad_document(path, data.as_deref().unwrap_or_default()))
+            }
             (_, Err(error)) => Err(Problem::of_znode(path, error)),
+        }
+    }
+
+    /// Why a binding's znode was not written.
+    fn bad_document(&self, path: &str, document: &[u8]) -> Problem {
+        let name = binding::name_of(path).unwrap_or_default();
+        let view = self.core.reader.view();
+        match binding::judge(name, document, view.modules()) {
+            Err(error) => Problem::bad(error),
+            // Its module has been registered since.
+            Ok(_) => Problem::of_znode(path, ErrorCode::BadArguments),
         }
     }
 

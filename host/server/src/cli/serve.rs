@@ -8,12 +8,15 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use innkeeper_runtime::{Real, RealConfig, Runtime, Select2, select2};
+use innkeeper_runtime::{Real, RealConfig, Role, Runtime, Select2, select2};
 
-use super::log;
+use super::everywhere::Everywhere;
+use super::log::{Format, Log, Weight};
 use super::zoo_cfg::{self, MissingDataDir, Read};
 use crate::auth::no_digest;
 use crate::node::{HTTP, Node, StartError};
@@ -27,15 +30,9 @@ pub(super) struct ServeArgs {
     /// ZooKeeper's own configuration file
     #[arg(value_name = "ZOO.CFG")]
     config: Option<PathBuf>,
-    /// The data folder [default: innkeeper in the user's data folder]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
     /// Where ZooKeeper's clients connect; port 0 picks one [default: 127.0.0.1:2181]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Where HTTP is served; port 0 picks one [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "HOST:PORT")]
-    http: Option<String>,
     /// Over HTTP, show bindings' documents, guests' logs and modules to the super user only
     #[arg(long)]
     http_closed: bool,
@@ -72,53 +69,117 @@ pub(super) struct ServeArgs {
     /// How long nobody may ask about a push until it is cancelled [default: 10000]
     #[arg(long, value_name = "MS")]
     push_idle_ms: Option<u64>,
+    /// Below how much room on the data folder's disk the log warns; 0 is never [default: 1024]
+    #[arg(long, value_name = "MIB")]
+    disk_low_mib: Option<u64>,
+    /// What the log on stderr consists of; INNKEEPER_LOG says what is logged
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "INNKEEPER_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub(super) log_format: Format,
 }
 
 /// Runs a node until the process is asked to end.
-pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
-    log::to_stderr();
-    let settings = settings_of(args).map_err(Invalid)?;
-    Real::run(RealConfig::default(), |runtime| serve(runtime, settings))
-        .context("the threads of the node cannot be started")?
+pub(super) fn run(args: ServeArgs, everywhere: &Everywhere) -> anyhow::Result<()> {
+    let log = Log::start(args.log_format).map_err(Invalid)?;
+    let settings = settings_of(args, everywhere, &log).map_err(Invalid)?;
+    let json = everywhere.json;
+    Real::run(RealConfig::default(), |runtime| {
+        serve(runtime, settings, Arc::new(log), json)
+    })
+    .context("the threads of the node cannot be started")?
 }
 
-async fn serve<R: Runtime>(runtime: R, settings: NodeSettings) -> anyhow::Result<()> {
+async fn serve<R: Runtime>(
+    runtime: R,
+    settings: NodeSettings,
+    log: Arc<Log>,
+    json: bool,
+) -> anyhow::Result<()> {
     // Before the start, so that a signal during a long recovery is not lost.
     let terminated = runtime.terminated();
+    let telling = runtime.spawn(Role::Client, tell_left_out(runtime.clone(), log.clone()));
+    let _telling = telling.abort_on_drop();
+    tracing::info!(
+        event = "started",
+        version = crate::settings::VERSION,
+        data = %settings.data.display(),
+        pid = std::process::id(),
+        "Innkeeper {} starts with the data folder {}",
+        crate::settings::VERSION,
+        settings.data.display()
+    );
     let node = Node::start(runtime, settings).await?;
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "{}", node.ready_line())
+    let ready = match json {
+        true => node.ready_json().to_string(),
+        false => node.ready_line(),
+    };
+    writeln!(stdout, "{ready}")
         .and_then(|()| stdout.flush())
         .context("stdout cannot be written, so nobody can learn where the node listens")?;
-    match select2(terminated, node.failed()).await {
+    tracing::info!(event = "serving", "{}", node.ready_line());
+    let ended = match select2(terminated, node.failed()).await {
         Select2::First(()) => {
-            tracing::info!("the node stops");
+            tracing::info!(event = "stopping", "the node was asked to end, and stops");
             node.stop().await;
+            tracing::info!(
+                event = "stopped",
+                reason = "it was asked to end",
+                "the node has stopped"
+            );
             Ok(())
         }
-        Select2::Second(why) => Err(anyhow!("the node has failed and stops: {why}")),
+        Select2::Second(why) => {
+            tracing::error!(event = "stopped", reason = %why, "the node has failed and stops");
+            Err(anyhow!("the node has failed and stops: {why}"))
+        }
+    };
+    log.tell_all_left_out();
+    ended
+}
+
+/// Says every second which lines of the log were too many.
+async fn tell_left_out<R: Runtime>(runtime: R, log: Arc<Log>) {
+    let mut interval = runtime.interval(Duration::from_secs(1));
+    loop {
+        interval.tick().await;
+        log.tell_left_out();
     }
 }
 
-fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
+fn settings_of(
+    args: ServeArgs,
+    everywhere: &Everywhere,
+    log: &Log,
+) -> anyhow::Result<NodeSettings> {
     let Read {
         mut settings,
         warnings,
         notes,
     } = match &args.config {
         Some(path) => zoo_cfg::read(path, &args.properties)?,
-        None => zoo_cfg::read_properties(&args.properties, default_data(&args)?)?,
+        None => zoo_cfg::read_properties(&args.properties, everywhere.data_or_default()?)?,
     };
     if let Some(words) = &args.words {
         settings.words = zoo_cfg::words(words)?;
     }
     for note in notes {
-        eprintln!("innkeeper: note: {note}");
+        log.say(Weight::Note, &note);
     }
     for warning in warnings {
-        eprintln!("innkeeper: warning: {warning}");
+        log.say(Weight::Warning, &warning);
     }
-    if let Some(data) = args.data {
+    if everywhere.names_super() {
+        return Err(anyhow!(
+            "--super says as whom a command asks; name the super user of a node with --super-digest \
+             \"$(innkeeper digest USER:PASSWORD)\""
+        ));
+    }
+    if let Some(data) = everywhere.data() {
         if data.as_os_str().is_empty() {
             return Err(anyhow!("the data folder's path is empty: name a folder"));
         }
@@ -128,8 +189,8 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
         settings.listen = address("--listen", &listen)?;
         settings.plain_clients = true;
     }
-    if let Some(http) = args.http {
-        settings.http = Some(address("--http", &http)?);
+    if let Some(http) = &everywhere.http {
+        settings.http = Some(address("--http", http)?);
     }
     settings.http_closed = args.http_closed;
     match args.tick_time_ms {
@@ -155,6 +216,9 @@ fn settings_of(args: ServeArgs) -> anyhow::Result<NodeSettings> {
             return Err(anyhow!("--super-digest {mistake}"));
         }
         settings.super_digest = Some(digest);
+    }
+    if let Some(mib) = args.disk_low_mib {
+        settings.disk_low_bytes = mib.saturating_mul(1 << 20);
     }
     let compile = &mut settings.compile;
     if let Some(memory_mib) = args.compile_memory_mib {
@@ -209,16 +273,6 @@ fn address(flag: &str, text: &str) -> anyhow::Result<SocketAddr> {
             "{flag} {text}: no address of this name was found; correct it, or write an IP address"
         )
     })
-}
-
-/// Where a node that is started without a file has its data.
-fn default_data(args: &ServeArgs) -> anyhow::Result<PathBuf> {
-    match &args.data {
-        Some(data) => Ok(data.clone()),
-        None => dirs::data_dir()
-            .map(|folder| folder.join("innkeeper"))
-            .context("this user has no data folder: name one with --data"),
-    }
 }
 
 /// The settings are at fault, not the machine.

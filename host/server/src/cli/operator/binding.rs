@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use hyper::Method;
 use innkeeper_runtime::{Select2, select2};
 use innkeeper_tree::Digest;
 use innkeeper_tree::binding::{Definition, check_name};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::remote::{AskError, Remote, Target, quote};
-use super::text::{count, facts, json_text, list_of, number_of, short, size, span, table, text_of};
+use super::output::Output;
+use super::remote::{AskError, Remote, quote};
+use super::text::{count, facts, list_of, number_of, short, size, span, table, text_of};
 use super::{module, read_file};
 use crate::admin::{short_name, with_module};
 
@@ -45,16 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(after_help = FIELDS)]
 pub(in crate::cli) struct BindingArgs {
-    #[command(flatten)]
-    target: Target,
     #[command(subcommand)]
-    what: What,
-}
-
-impl BindingArgs {
-    pub(super) fn split(self) -> (Target, What) {
-        (self.target, self.what)
-    }
+    pub(super) what: What,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,18 +66,17 @@ pub(super) enum What {
         no_wait: bool,
     },
     /// Say whether a document would be taken, and if not, why; without a node, its form alone
+    #[command(allow_missing_positional = true)]
     Check {
-        /// The binding that it is for, if there are two arguments, and the document; - is stdin
-        #[arg(value_names = ["NAME] [FILE"], num_args = 1..=2, required = true)]
-        name_and_file: Vec<PathBuf>,
+        /// The binding that it is for; without it, the document alone is judged
+        name: Option<String>,
+        /// The document; - is stdin
+        file: PathBuf,
     },
     /// Show how a binding is: what is wished and active, the last error, the guest's log
     Status {
         /// The binding; without it, all
         name: Option<String>,
-        /// Print the node's JSON
-        #[arg(long)]
-        json: bool,
     },
     /// List all bindings
     List,
@@ -95,8 +87,8 @@ pub(super) enum What {
     },
 }
 
-pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
-    let text = match what {
+pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
+    match what {
         What::Set {
             name,
             file,
@@ -108,31 +100,23 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
                 Some(module) => pushed_into(&remote, &file, &module).await?,
                 None => read_file(&file)?,
             };
-            set(&remote, &name, document, no_wait).await?
+            set(&remote, &name, document, no_wait).await
         }
-        What::Check { mut name_and_file } => {
-            let file = name_and_file
-                .pop()
-                .ok_or_else(|| anyhow!("name the document's file"))?;
-            let name = name_and_file
-                .pop()
-                .map(|name| name.to_string_lossy().into_owned());
-            check(&remote, name.as_deref(), read_file(&file)?).await?
-        }
-        What::Status { name, json } => status(&remote, name.as_deref(), json).await?,
-        What::List => list(&remote.get("/v1/bindings").await?),
+        What::Check { name, file } => check(&remote, name.as_deref(), read_file(&file)?).await,
+        What::Status { name } => status(&remote, name.as_deref()).await,
+        What::List => Ok(Output::of(remote.get("/v1/bindings").await?, list)),
         What::Delete { name } => {
             check_name(&name)?;
-            let deleted = remote
-                .ask(Method::DELETE, &path_of(&name), Vec::new())
-                .await?;
-            format!(
-                "{name}: deleted at zxid {:#x}\n",
-                number_of(&deleted, "zxid")
-            )
+            let path = path_of(&name);
+            let deleted = remote.ask(Method::DELETE, &path, Vec::new()).await?;
+            Ok(Output::of(deleted, |deleted| {
+                format!(
+                    "{name}: deleted at zxid {:#x}\n",
+                    number_of(deleted, "zxid")
+                )
+            }))
         }
-    };
-    Ok(text.into_bytes())
+    }
 }
 
 fn path_of(name: &str) -> String {
@@ -158,24 +142,32 @@ async fn set(
     name: &str,
     document: Vec<u8>,
     no_wait: bool,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Output> {
     let query = if no_wait { "" } else { "?wait=first" };
     let path = format!("{}{query}", path_of(name));
     let asked = pin!(remote.ask(Method::PUT, &path, document));
     let set = told_what_it_waits_for(remote, name, asked).await?;
+    if text_of(&set["first"], "ended") == "badly" {
+        bail!("{}", told(name, &set));
+    }
+    Ok(Output::of(set, |set| format!("{}\n", told(name, set))))
+}
+
+/// What setting a binding did, in a sentence.
+fn told(name: &str, set: &Value) -> String {
     let done = if set["created"] == true {
         "created"
     } else {
         "changed"
     };
-    let module = module::named(&set);
+    let module = module::named(set);
     let Some(activation) = set["activation"].as_u64() else {
-        return Ok(format!(
-            "{name}: {done}; {module} is wished for, see `innkeeper binding status {name}`\n"
-        ));
+        return format!(
+            "{name}: {done}; {module} is wished for, see `innkeeper binding status {name}`"
+        );
     };
     let acts = format!("{name}: {done}; {module} acts since zxid {activation:#x}");
-    let (run, is_recipe) = match text_of(&set, "world") {
+    let (run, is_recipe) = match text_of(set, "world") {
         "authorizer" => ("load", false),
         _ => ("reaction", true),
     };
@@ -187,18 +179,16 @@ async fn set(
                 writes if is_recipe => format!(" and {}", count(writes, "write")),
                 _ => String::new(),
             };
-            Ok(format!(
-                "{acts}; its first {run} ended well, with {fuel} fuel{writes}\n"
-            ))
+            format!("{acts}; its first {run} ended well, with {fuel} fuel{writes}")
         }
-        "badly" => bail!(
+        "badly" => format!(
             "{acts}, and its first {run} failed: {}; it is tried again, see `innkeeper binding status {name}`",
             text_of(first, "error")
         ),
-        _ if text_of(&set, "world") == "assignor" => {
-            Ok(format!("{acts}; it runs when a recipe calls it\n"))
+        _ if text_of(set, "world") == "assignor" => {
+            format!("{acts}; it runs when a recipe calls it")
         }
-        _ => Ok(format!("{acts}; nothing is queued for it yet\n")),
+        _ => format!("{acts}; nothing is queued for it yet"),
     }
 }
 
@@ -233,7 +223,7 @@ async fn told_what_it_waits_for(
 }
 
 /// The form is judged here, so that it is judged without a node, too; the rest is the node's.
-async fn check(remote: &Remote, name: Option<&str>, document: Vec<u8>) -> anyhow::Result<String> {
+async fn check(remote: &Remote, name: Option<&str>, document: Vec<u8>) -> anyhow::Result<Output> {
     if let Some(name) = name {
         check_name(name)?;
     }
@@ -249,39 +239,42 @@ async fn check(remote: &Remote, name: Option<&str>, document: Vec<u8>) -> anyhow
         .unwrap_or_default();
     let path = format!("/v1/bindings/check{query}");
     match remote.ask(Method::POST, &path, document).await {
-        Ok(checked) => Ok(format!(
-            "the document is good: {}\n",
-            module::named(&checked)
-        )),
-        Err(AskError::NoNode(why)) => Ok(format!(
-            "the document's form is good; whether {} is known was not checked, since {why}\n",
-            short.unwrap_or_else(|| definition.module.to_string())
-        )),
+        Ok(mut checked) => {
+            checked["checked"] = "whole".into();
+            Ok(Output::of(checked, |checked| {
+                format!("the document is good: {}\n", module::named(checked))
+            }))
+        }
+        Err(AskError::NoNode(why)) => {
+            let module = short.unwrap_or_else(|| definition.module.to_string());
+            let text = format!(
+                "the document's form is good; whether {module} is known was not checked, since {why}\n"
+            );
+            let json = json!({
+                "world": definition.world.name(), "module": module, "checked": "form", "why": why,
+            });
+            Ok(Output::new(text, json))
+        }
         Err(error) => Err(error.into()),
     }
 }
 
-async fn status(remote: &Remote, name: Option<&str>, json: bool) -> anyhow::Result<String> {
-    let path = match name {
-        Some(name) => {
-            check_name(name)?;
-            path_of(name)
-        }
-        None => "/v1/bindings".to_owned(),
+async fn status(remote: &Remote, name: Option<&str>) -> anyhow::Result<Output> {
+    let Some(name) = name else {
+        let all = |answer: &Value| match list_of(answer, "bindings") {
+            [] => list(answer),
+            bindings => {
+                let shown = bindings
+                    .iter()
+                    .map(|binding| shown(binding, remote.wall_ms()));
+                shown.collect::<Vec<_>>().join("\n")
+            }
+        };
+        return Ok(Output::of(remote.get("/v1/bindings").await?, all));
     };
-    if json {
-        return Ok(json_text(&remote.get_raw(&path).await?));
-    }
-    let answer = remote.get(&path).await?;
-    Ok(match name {
-        Some(_) => shown(&answer, remote.wall_ms()),
-        None if list_of(&answer, "bindings").is_empty() => list(&answer),
-        None => list_of(&answer, "bindings")
-            .iter()
-            .map(|binding| shown(binding, remote.wall_ms()))
-            .collect::<Vec<_>>()
-            .join("\n"),
-    })
+    check_name(name)?;
+    let answer = remote.get(&path_of(name)).await?;
+    Ok(Output::of(answer, |answer| shown(answer, remote.wall_ms())))
 }
 
 fn list(answer: &Value) -> String {
@@ -369,7 +362,8 @@ fn shown(binding: &Value, now_ms: u64) -> String {
     }
     if let Some(error) = binding["last_error"].as_str() {
         let ago = span(now_ms.saturating_sub(number("last_error_ms")));
-        rows.push(("last error", format!("{ago} ago: {error}")));
+        let at = text_of(binding, "last_error_at");
+        rows.push(("last error", format!("{at}, {ago} ago: {error}")));
     }
     let (lines, errors) = (number("log_dropped"), number("errors_dropped"));
     if lines + errors > 0 {

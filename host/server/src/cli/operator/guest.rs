@@ -1,25 +1,22 @@
 //! `innkeeper guest`: the guests inside this binary.
 
+use std::io::{self, IsTerminal};
+
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
+use super::examples::Example;
 use super::module;
-use super::remote::{Remote, Target};
-use super::text::{size, table};
+use super::output::Output;
+use super::remote::Remote;
+use super::text::{list_of, size, table};
 use crate::embedded::{Guest, embedded_guests};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct GuestArgs {
-    #[command(flatten)]
-    target: Target,
     #[command(subcommand)]
-    what: What,
-}
-
-impl GuestArgs {
-    pub(super) fn split(self) -> (Target, What) {
-        (self.target, self.what)
-    }
+    pub(super) what: What,
 }
 
 #[derive(Debug, Subcommand)]
@@ -28,6 +25,11 @@ pub(super) enum What {
     List,
     /// Push some of them to a node, as `module push` does
     Push(PushArgs),
+    /// Print a binding document to start from; on a terminal, also what to make before
+    Example {
+        /// Which guest, as `guest list` names it
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -44,51 +46,87 @@ pub(super) struct PushArgs {
     all: bool,
 }
 
-pub(super) fn list() -> Vec<u8> {
-    let guests = embedded_guests();
-    if guests.is_empty() {
-        return "this binary carries no guests: it was built without them (`make` builds it with them)\n".into();
-    }
+pub(super) fn list() -> Output {
     let mut rows = vec![vec!["NAME".to_owned(), "SIZE".to_owned()]];
-    for guest in guests.iter().filter(|guest| !guest.is_for_tests()) {
+    let mut guests = Vec::new();
+    for guest in shown() {
         rows.push(vec![guest.name.to_owned(), size(guest.bytes.len() as u64)]);
+        guests.push(json!({"name": guest.name, "size": guest.bytes.len()}));
     }
-    table(&rows).into_bytes()
+    let text = match guests.is_empty() {
+        true => "this binary carries no guests: it was built without them (`make` builds it with them)\n".to_owned(),
+        false => table(&rows),
+    };
+    Output::new(text, json!({"guests": guests}))
 }
 
-pub(super) async fn push(remote: Remote, what: PushArgs) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn push(remote: Remote, what: PushArgs) -> anyhow::Result<Output> {
     let guests = chosen(&what)?;
+    let mut pushed = Vec::new();
+    for guest in guests {
+        let mut answer = module::push(&remote, guest.bytes.to_vec()).await?;
+        answer["name"] = guest.name.into();
+        pushed.push(answer);
+    }
+    Ok(Output::of(json!({"guests": pushed}), pushed_table))
+}
+
+fn pushed_table(answer: &Value) -> String {
     let mut rows = vec![
         ["NAME", "WORLD", "MODULE", "SIZE"]
             .map(str::to_owned)
             .to_vec(),
     ];
-    for guest in guests {
-        let answer = module::push(&remote, guest.bytes.to_vec()).await?;
-        rows.push(module::pushed_row(guest.name, &answer));
+    rows.extend(list_of(answer, "guests").iter().map(module::pushed_row));
+    table(&rows)
+}
+
+/// A document for one of them. It is JSON in any case.
+pub(super) fn example(name: &str) -> anyhow::Result<Output> {
+    let guest = find(name)?;
+    let Some(example) = Example::of(guest.name) else {
+        bail!("the guest `{name}` has no example; see guests/README.md");
+    };
+    let document = example.document(guest)?;
+    if io::stderr().is_terminal() {
+        for sentence in example.before {
+            eprintln!("innkeeper: before you bind it: {sentence}");
+        }
+        eprintln!("innkeeper: the node must have the module: innkeeper guest push {name}");
     }
-    Ok(table(&rows).into_bytes())
+    let json = serde_json::from_str(&document)?;
+    Ok(Output::new(document, json))
 }
 
 fn chosen(what: &PushArgs) -> anyhow::Result<Vec<&'static Guest>> {
-    let guests = embedded_guests();
-    if guests.is_empty() {
-        bail!(
-            "this binary carries no guests; build it with `make`, or push a file with `innkeeper module push`"
-        );
+    if embedded_guests().is_empty() {
+        bail!(NO_GUESTS);
     }
-    if what.all {
-        return Ok(guests
-            .iter()
-            .filter(|guest| !guest.is_for_tests())
-            .collect());
+    match what.all {
+        true => Ok(shown().collect()),
+        false => what.names.iter().map(|name| find(name)).collect(),
     }
-    let mut chosen = Vec::with_capacity(what.names.len());
-    for name in &what.names {
-        match guests.iter().find(|guest| guest.name == name) {
-            Some(guest) => chosen.push(guest),
-            None => bail!("this binary carries no guest `{name}`; see `innkeeper guest list`"),
+}
+
+/// What is said by a binary that was built without guests.
+const NO_GUESTS: &str = "this binary carries no guests; build it with `make`, or push a file with `innkeeper module push`";
+
+/// Those that people are shown.
+fn shown() -> impl Iterator<Item = &'static Guest> {
+    embedded_guests().iter().filter(|guest| guest.is_shown())
+}
+
+fn find(name: &str) -> anyhow::Result<&'static Guest> {
+    let mut guests = embedded_guests().iter();
+    match guests.find(|guest| guest.name == name) {
+        Some(guest) => Ok(guest),
+        None if embedded_guests().is_empty() => bail!(NO_GUESTS),
+        None => {
+            let names: Vec<&str> = shown().map(|guest| guest.name).collect();
+            bail!(
+                "this binary carries no guest `{name}`, but {}",
+                names.join(", ")
+            )
         }
     }
-    Ok(chosen)
 }

@@ -1,14 +1,17 @@
 //! The commands for operators and authors of guests: each is a request or two to a running node.
 //!
-//! 1. clap reads the arguments; [`Target`] says which node is meant: the one whose admin socket
-//!    lies in the data folder, or one that is reached by HTTP.
+//! 1. clap reads the arguments; [`Everywhere`] says which node is meant: the one whose admin
+//!    socket lies in the data folder, or one that is reached by HTTP.
 //! 2. The command asks the node ([`Remote`]) and makes text for people of the JSON that it
-//!    answers.
-//! 3. The text goes to stdout at once. An error is one sentence on stderr, and exit code 1.
+//!    answers ([`Output`]).
+//! 3. The text, or with `--json` the answer itself, goes to stdout at once. An error is one
+//!    sentence on stderr, and exit code 1.
 
 mod binding;
+mod examples;
 mod guest;
 mod module;
+pub(super) mod output;
 mod remote;
 mod status;
 mod text;
@@ -21,19 +24,22 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use innkeeper_runtime::{Real, RealConfig};
+use serde_json::json;
 
-use remote::{Remote, Target};
+use super::everywhere::Everywhere;
+use output::Output;
+use remote::Remote;
 
 /// What an operator or an author wants.
 #[derive(Debug, Subcommand)]
 pub(super) enum Order {
     /// Show a node's figures
-    Status(status::StatusArgs),
+    Status,
     /// Push modules to a node, or list them
     Module(module::ModuleArgs),
     /// Write, check and watch bindings
     Binding(binding::BindingArgs),
-    /// List the guests that this binary carries, or push them to a node
+    /// The guests that this binary carries: list them, push them to a node, begin with a document
     Guest(guest::GuestArgs),
     /// Read and write znodes past every ACL and authorizer
     Znode(znode::ZnodeArgs),
@@ -46,50 +52,45 @@ pub(super) enum Order {
 }
 
 /// Does it.
-pub(super) fn run(order: Order) -> anyhow::Result<()> {
-    let text = match order {
-        Order::Status(args) => {
-            let (target, what) = args.split();
-            ask(target, async |remote| status::run(remote, what).await)?
+pub(super) fn run(order: Order, everywhere: &Everywhere) -> anyhow::Result<()> {
+    let output = match order {
+        Order::Status => ask(everywhere, status::run)?,
+        Order::Module(module::ModuleArgs { what }) => {
+            ask(everywhere, async |remote| module::run(remote, what).await)?
         }
-        Order::Module(args) => {
-            let (target, what) = args.split();
-            ask(target, async |remote| module::run(remote, what).await)?
+        Order::Binding(binding::BindingArgs { what }) => {
+            ask(everywhere, async |remote| binding::run(remote, what).await)?
         }
-        Order::Binding(args) => {
-            let (target, what) = args.split();
-            ask(target, async |remote| binding::run(remote, what).await)?
-        }
-        Order::Guest(args) => match args.split() {
-            (_, guest::What::List) => guest::list(),
-            (target, guest::What::Push(what)) => {
-                ask(target, async |remote| guest::push(remote, what).await)?
+        Order::Guest(guest::GuestArgs { what }) => match what {
+            guest::What::List => guest::list(),
+            guest::What::Example { name } => guest::example(&name)?,
+            guest::What::Push(what) => {
+                ask(everywhere, async |remote| guest::push(remote, what).await)?
             }
         },
-        Order::Znode(args) => {
-            let (target, what) = args.split();
-            ask(target, async |remote| znode::run(remote, what).await)?
+        Order::Znode(znode::ZnodeArgs { what }) => {
+            ask(everywhere, async |remote| znode::run(remote, what).await)?
         }
-        Order::Digest { credentials } => digest(credentials)?.into_bytes(),
+        Order::Digest { credentials } => digest(credentials)?,
     };
-    print(&text)
+    print(&output.chosen(everywhere.json))
 }
 
 /// Runs a command that asks a node. A client needs few threads.
 fn ask(
-    target: Target,
-    command: impl AsyncFnOnce(Remote) -> anyhow::Result<Vec<u8>>,
-) -> anyhow::Result<Vec<u8>> {
+    everywhere: &Everywhere,
+    command: impl AsyncFnOnce(Remote) -> anyhow::Result<Output>,
+) -> anyhow::Result<Output> {
     let config = RealConfig {
         client_threads: NonZeroUsize::MIN,
         guest_threads: NonZeroUsize::MIN,
     };
-    let run = |runtime| async move { command(Remote::new(runtime, target)?).await };
+    let run = |runtime| async move { command(Remote::new(runtime, everywhere)?).await };
     Real::run(config, run).context("the command's threads cannot be started")?
 }
 
 /// A reader that has seen enough (`| head`) is no error.
-fn print(text: &[u8]) -> anyhow::Result<()> {
+pub(super) fn print(text: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -99,7 +100,7 @@ fn print(text: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-fn digest(credentials: String) -> anyhow::Result<String> {
+fn digest(credentials: String) -> anyhow::Result<Output> {
     let credentials = if credentials == "-" {
         let read = io::read_to_string(io::stdin()).context("stdin cannot be read")?;
         read.trim_end_matches(['\r', '\n']).to_owned()
@@ -110,9 +111,10 @@ fn digest(credentials: String) -> anyhow::Result<String> {
         Some((user, password)) if !user.is_empty() && !password.is_empty() => {}
         _ => bail!("name the user and the password with a colon between them, as in admin:secret"),
     }
-    Ok(format!(
-        "{}\n",
-        crate::auth::digest_of(credentials.as_bytes())
+    let digest = crate::auth::digest_of(credentials.as_bytes());
+    Ok(Output::new(
+        format!("{digest}\n"),
+        json!({"digest": digest}),
     ))
 }
 
@@ -135,7 +137,8 @@ mod tests {
     #[test]
     fn digests_are_zookeepers() {
         let digest = digest("super:superpw".to_owned()).expect("credentials");
-        assert_eq!(digest, "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=\n");
+        let text = digest.chosen(false);
+        assert_eq!(text, b"super:g9oN2HttPfn8MMWJZ2r45Np/LIA=\n");
     }
 
     #[test]

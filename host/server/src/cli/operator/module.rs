@@ -10,22 +10,15 @@ use innkeeper_runtime::{Select2, select2};
 use innkeeper_tree::Digest;
 use serde_json::Value;
 
+use super::output::Output;
 use super::read_file;
-use super::remote::{AskError, Remote, Target};
+use super::remote::{AskError, Remote};
 use super::text::{list_of, number_of, short, size, table, text_of};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ModuleArgs {
-    #[command(flatten)]
-    target: Target,
     #[command(subcommand)]
-    what: What,
-}
-
-impl ModuleArgs {
-    pub(super) fn split(self) -> (Target, What) {
-        (self.target, self.what)
-    }
+    pub(super) what: What,
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,19 +35,17 @@ pub(super) enum What {
     List,
 }
 
-pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
-    let text = match what {
+pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
+    Ok(match what {
         What::Push { file, quiet } => {
             let answer = push(&remote, read(&file)?).await?;
-            if quiet {
-                format!("{}\n", text_of(&answer, "module"))
-            } else {
-                pushed(&answer)
-            }
+            Output::of(answer, |answer| match quiet {
+                true => format!("{}\n", text_of(answer, "module")),
+                false => pushed(answer),
+            })
         }
-        What::List => list(&remote.get("/v1/modules").await?),
-    };
-    Ok(text.into_bytes())
+        What::List => Output::of(remote.get("/v1/modules").await?, list),
+    })
 }
 
 /// A module's file, which should not be empty.
@@ -165,9 +156,9 @@ fn list(answer: &Value) -> String {
 }
 
 /// What a guest's push is shown as: its name first.
-pub(super) fn pushed_row(name: &str, answer: &Value) -> Vec<String> {
+pub(super) fn pushed_row(answer: &Value) -> Vec<String> {
     vec![
-        name.to_owned(),
+        text_of(answer, "name").to_owned(),
         text_of(answer, "world").to_owned(),
         text_of(answer, "module").to_owned(),
         size(number_of(answer, "size")),

@@ -1,16 +1,14 @@
 //! A running node, as a command asks it.
 
-use std::borrow::Cow;
 use std::io;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::bail;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, header};
@@ -19,11 +17,8 @@ use innkeeper_runtime::{Real, Role, Runtime};
 use innkeeper_tree::text;
 use serde_json::Value;
 
+use super::super::everywhere::Everywhere;
 use crate::core::ADMIN_SOCKET;
-
-/// Names the super user where `--super` does not, so that no password need stand in a command
-/// line, which every user of the machine can read.
-const SUPER_VARIABLE: &str = "INNKEEPER_SUPER";
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -33,27 +28,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(200);
 
 /// The longest answer, in bytes: a znode's data in base64 fits many times.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
-
-/// Which node is meant.
-#[derive(Debug, Args)]
-pub(super) struct Target {
-    /// The node's data folder, which holds its admin socket [default: innkeeper in the user's
-    /// data folder]
-    // Not called `data`, which is a znode's in other arguments of the same command.
-    #[arg(long = "data", value_name = "DIR", global = true)]
-    folder: Option<PathBuf>,
-    /// Ask over HTTP instead of the admin socket
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        global = true,
-        conflicts_with = "folder"
-    )]
-    http: Option<String>,
-    /// The super user, for changes over HTTP [env: INNKEEPER_SUPER]
-    #[arg(long = "super", value_name = "USER:PASSWORD", global = true)]
-    super_user: Option<String>,
-}
 
 /// Why a node gave no answer to make text of.
 #[derive(Debug, thiserror::Error)]
@@ -89,26 +63,19 @@ enum Way {
 }
 
 impl Remote {
-    pub(super) fn new(runtime: Real, target: Target) -> anyhow::Result<Self> {
-        let way = match target.http {
+    pub(super) fn new(runtime: Real, everywhere: &Everywhere) -> anyhow::Result<Self> {
+        let way = match &everywhere.http {
+            Some(_) if everywhere.names_data() => {
+                bail!("--data and --http name two ways to a node; give one of them")
+            }
             Some(address) => {
-                let address = address.strip_prefix("http://").unwrap_or(&address);
+                let address = address.strip_prefix("http://").unwrap_or(address);
                 Way::Http {
                     address: address.trim_end_matches('/').to_owned(),
-                    super_user: target
-                        .super_user
-                        .or_else(|| std::env::var(SUPER_VARIABLE).ok()),
+                    super_user: everywhere.super_user(),
                 }
             }
-            None => {
-                let data = match target.folder {
-                    Some(folder) => folder,
-                    None => dirs::data_dir()
-                        .map(|folder| folder.join("innkeeper"))
-                        .context("this user has no data folder: name the node's with --data")?,
-                };
-                Way::Socket(data.join(ADMIN_SOCKET))
-            }
+            None => Way::Socket(everywhere.data_or_default()?.join(ADMIN_SOCKET)),
         };
         Ok(Self { runtime, way })
     }
@@ -133,29 +100,20 @@ impl Remote {
         self.ask(Method::GET, path, Vec::new()).await
     }
 
-    /// Asks for anything. The answer is for people: in its strings, which clients and guests
-    /// chose, nothing can harm a terminal.
+    /// Asks for anything. The strings of the answer are as clients and guests chose them:
+    /// [`Output::of`](super::output::Output::of) makes text of them that harms no terminal.
     pub(super) async fn ask(
         &self,
         method: Method,
         path: &str,
         body: Vec<u8>,
     ) -> Result<Value, AskError> {
-        self.ask_raw(method, path, body).await.map(escaped)
-    }
-
-    /// Asks for something to be read, and leaves the strings of the answer as they are.
-    pub(super) async fn get_raw(&self, path: &str) -> Result<Value, AskError> {
-        self.ask_raw(Method::GET, path, Vec::new()).await
-    }
-
-    async fn ask_raw(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, AskError> {
         let stream = self.connect().await?;
         let exchange = self.exchange(stream, method, path, body);
         match self.runtime.timeout(ANSWER_LIMIT, exchange).await {
             Ok(answer) => answer,
             Err(_) => Err(AskError::Broken(format!(
-                "{} gave no answer within {} s; see its log",
+                "{} gave no answer within {} s; see `innkeeper status`, and ask again",
                 self.name(),
                 ANSWER_LIMIT.as_secs()
             ))),
@@ -222,7 +180,7 @@ impl Remote {
         let broken = |error: &dyn std::error::Error| {
             let name = self.name();
             AskError::Broken(format!(
-                "{name} broke off the conversation ({error}); see its log"
+                "{name} broke off the conversation ({error}); see `innkeeper status` whether it still runs"
             ))
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -294,22 +252,6 @@ impl Remote {
     }
 }
 
-/// The same with every string escaped, keys included.
-fn escaped(value: Value) -> Value {
-    match value {
-        Value::String(text) => match text::escaped(&text) {
-            Cow::Borrowed(_) => Value::String(text),
-            Cow::Owned(escaped) => Value::String(escaped),
-        },
-        Value::Array(items) => items.into_iter().map(escaped).collect(),
-        Value::Object(fields) => fields
-            .into_iter()
-            .map(|(name, field)| (text::escaped(&name).into_owned(), escaped(field)))
-            .collect(),
-        other => other,
-    }
-}
-
 /// A text as part of a query.
 pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
@@ -326,18 +268,7 @@ pub(super) fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn nothing_in_an_answer_harms_a_terminal() {
-        let answer = json!({"a\n": ["x\u{1b}[2J", {"b": "\u{202e}c", "d": 1}], "e": null});
-        assert_eq!(
-            escaped(answer),
-            json!({"a\\n": ["x\\u{1b}[2J", {"b": "\\u{202e}c", "d": 1}], "e": null})
-        );
-    }
 
     #[test]
     fn queries_carry_any_text() {

@@ -1,31 +1,13 @@
 //! `innkeeper status`.
 
-use clap::Args;
 use serde_json::Value;
 
-use super::remote::{Remote, Target};
-use super::text::{facts, json_text, number_of, span, text_of};
+use super::output::Output;
+use super::remote::Remote;
+use super::text::{facts, number_of, span, text_of};
 
-#[derive(Debug, Args)]
-pub(in crate::cli) struct StatusArgs {
-    #[command(flatten)]
-    target: Target,
-    /// Print the node's JSON
-    #[arg(long)]
-    json: bool,
-}
-
-impl StatusArgs {
-    pub(super) fn split(self) -> (Target, bool) {
-        (self.target, self.json)
-    }
-}
-
-pub(super) async fn run(remote: Remote, json: bool) -> anyhow::Result<Vec<u8>> {
-    if json {
-        return Ok(json_text(&remote.get_raw("/v1/status").await?).into_bytes());
-    }
-    Ok(shown(&remote.get("/v1/status").await?).into_bytes())
+pub(super) async fn run(remote: Remote) -> anyhow::Result<Output> {
+    Ok(Output::of(remote.get("/v1/status").await?, shown))
 }
 
 fn shown(status: &Value) -> String {
@@ -50,7 +32,14 @@ fn shown(status: &Value) -> String {
             text_of(&status["addresses"], "zookeeper").to_owned(),
         ),
         ("http at", text_of(&status["addresses"], "http").to_owned()),
-        ("up for", span(number_of(status, "uptime_ms"))),
+        (
+            "up for",
+            format!(
+                "{}, since {}",
+                span(number_of(status, "uptime_ms")),
+                text_of(status, "started")
+            ),
+        ),
         ("zxid", format!("{:#x}", number_of(status, "zxid"))),
         ("znodes", number("znodes")),
         ("sessions", number("sessions")),

@@ -10,22 +10,15 @@ use hyper::Method;
 use innkeeper_tree::path;
 use serde_json::{Value, json};
 
+use super::output::Output;
 use super::read_file;
-use super::remote::{Remote, Target, quote};
+use super::remote::{Remote, quote};
 use super::text::{facts, for_reader, list_of, number_of, text_of};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ZnodeArgs {
-    #[command(flatten)]
-    target: Target,
     #[command(subcommand)]
-    what: What,
-}
-
-impl ZnodeArgs {
-    pub(super) fn split(self) -> (Target, What) {
-        (self.target, self.what)
-    }
+    pub(super) what: What,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,26 +76,27 @@ pub(super) enum What {
     },
 }
 
-pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
     Ok(match what {
         What::Get { path } => {
-            let znode = remote.get_raw(&url("", &path, None)?).await?;
+            let znode = remote.get(&url("", &path, None)?).await?;
             let data = match znode["data"].as_str() {
                 Some(data) => STANDARD
                     .decode(data)
                     .context("the node's answer is not base64")?,
                 None => Vec::new(),
             };
-            for_reader(data, io::stdout().is_terminal())
+            Output::new(for_reader(data, io::stdout().is_terminal()), znode)
         }
-        What::Stat { path } => stat(&remote.get(&url("", &path, None)?).await?).into_bytes(),
+        What::Stat { path } => Output::of(remote.get(&url("", &path, None)?).await?, stat),
         What::Ls { path } => {
-            let answer = remote.get_raw(&url("/children", &path, None)?).await?;
+            let answer = remote.get(&url("/children", &path, None)?).await?;
             let names = list_of(&answer, "children")
                 .iter()
                 .filter_map(Value::as_str);
             let lines: String = names.flat_map(|name| [name, "\n"]).collect();
-            for_reader(lines.into_bytes(), io::stdout().is_terminal())
+            let text = for_reader(lines.into_bytes(), io::stdout().is_terminal());
+            Output::new(text, answer)
         }
         What::Create {
             path,
@@ -116,7 +110,7 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
             };
             let url = format!("{}{mode}", url("", &path, None)?);
             let created = remote.ask(Method::POST, &url, bytes_of(data)?).await?;
-            format!("{}\n", text_of(&created, "path")).into_bytes()
+            Output::of(created, |created| format!("{}\n", text_of(created, "path")))
         }
         What::Set {
             path,
@@ -125,8 +119,10 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
         } => {
             let url = url("", &path, version)?;
             let set = remote.ask(Method::PUT, &url, bytes_of(Some(data))?).await?;
-            let version = number_of(&set["stat"], "version");
-            format!("{path}: set, version {version}\n").into_bytes()
+            Output::of(set, |set| {
+                let version = number_of(&set["stat"], "version");
+                format!("{}: set, version {version}\n", text_of(set, "path"))
+            })
         }
         What::SetAcl { path, entries } => {
             let grants = entries
@@ -134,15 +130,16 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Vec<u8>> {
                 .map(|entry| grant(entry))
                 .collect::<Result<Vec<_>, _>>()?;
             let body = Value::from(grants).to_string().into_bytes();
-            remote
-                .ask(Method::PUT, &url("/acl", &path, None)?, body)
-                .await?;
-            format!("{path}: ACL set\n").into_bytes()
+            let url = url("/acl", &path, None)?;
+            let set = remote.ask(Method::PUT, &url, body).await?;
+            Output::of(set, |set| format!("{}: ACL set\n", text_of(set, "path")))
         }
         What::Delete { path, version } => {
             let url = url("", &path, version)?;
-            remote.ask(Method::DELETE, &url, Vec::new()).await?;
-            format!("{path}: deleted\n").into_bytes()
+            let deleted = remote.ask(Method::DELETE, &url, Vec::new()).await?;
+            Output::of(deleted, |deleted| {
+                format!("{}: deleted\n", text_of(deleted, "path"))
+            })
         }
     })
 }
@@ -201,11 +198,11 @@ fn stat(znode: &Value) -> String {
         ),
         (
             "created",
-            format!("at zxid {}, {} ms", zxid("czxid"), number("ctime")),
+            format!("{} at zxid {}", text_of(znode, "created"), zxid("czxid")),
         ),
         (
             "modified",
-            format!("at zxid {}, {} ms", zxid("mzxid"), number("mtime")),
+            format!("{} at zxid {}", text_of(znode, "modified"), zxid("mzxid")),
         ),
         ("children set", format!("at zxid {}", zxid("pzxid"))),
     ];

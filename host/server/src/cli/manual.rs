@@ -1,0 +1,87 @@
+//! `innkeeper completion` and `innkeeper man`: what shells and `man` know of this command line.
+//!
+//! Both are made from the same description that parses the arguments, without the commands that
+//! are nobody's but the node's and the demo's own.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, Command};
+use clap_complete::Shell;
+use serde_json::json;
+
+use super::operator::output::Output;
+
+/// Flags of `innkeeper completion`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionArgs {
+    /// Whose script: bash and zsh source it, fish reads it from its folder of completions
+    shell: Shell,
+}
+
+/// Flags of `innkeeper man`.
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// The command whose page is printed, as in `innkeeper man binding set`; without it,
+    /// innkeeper's own
+    #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+    command: Vec<String>,
+    /// Write the pages of all commands into this folder, which must be there
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// The name under which the binary is called.
+const NAME: &str = "innkeeper";
+
+/// A shell's script.
+pub(super) fn completion(all: &Command, args: &CompletionArgs) -> Output {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut visible(all), NAME, &mut script);
+    let json = json!({
+        "shell": args.shell.to_string(), "script": String::from_utf8_lossy(&script),
+    });
+    Output::new(script, json)
+}
+
+/// One page, or a folder of them.
+pub(super) fn man(all: &Command, args: &ManArgs) -> anyhow::Result<Output> {
+    let mut command = visible(all).disable_help_subcommand(true);
+    if let Some(dir) = &args.dir {
+        clap_mangen::generate_to(command, dir)
+            .with_context(|| format!("the pages cannot be written to {}", dir.display()))?;
+        let text = format!("the pages are in {}\n", dir.display());
+        return Ok(Output::new(text, json!({"dir": dir})));
+    }
+    command.build();
+    let mut page = &command;
+    for name in &args.command {
+        let Some(found) = page.find_subcommand(name) else {
+            bail!("there is no command `{name}`; see `innkeeper help`");
+        };
+        page = found;
+    }
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page.clone())
+        .render(&mut text)
+        .context("the page cannot be made")?;
+    let json = json!({
+        "name": page.get_display_name().unwrap_or(NAME), "page": String::from_utf8_lossy(&text),
+    });
+    Ok(Output::new(text, json))
+}
+
+/// The same without what is hidden from the help.
+fn visible(all: &Command) -> Command {
+    let shown = all
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let mut visible = Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(all.get_arguments().cloned())
+        .subcommands(shown.cloned());
+    if let Some(about) = all.get_about() {
+        visible = visible.about(about.clone());
+    }
+    visible
+}
