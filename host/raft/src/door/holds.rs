@@ -5,8 +5,14 @@
 //! door keeps other proposals that write what it read waiting, for a few milliseconds at most,
 //! until the next transaction of that binding has passed. The same goes for a session whose
 //! writes bounced three times because policies kept changing.
+//!
+//! What a session has sent, and what ends or moves it, keeps its order meanwhile: apply numbers a
+//! session's writes, and one that overtook another would take its connection down.
+//! (tests: `writes_behind_the_favoured_transaction_do_not_pass_those_that_waited_for_it`,
+//! `what_a_session_sends_first_goes_first_and_nothing_is_held_for_ever`)
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use innkeeper_runtime::Instant;
@@ -15,7 +21,7 @@ use innkeeper_tree::footprint::{InFlight, ReadKeys};
 use innkeeper_tree::pattern::PathPattern;
 use innkeeper_tree::transaction::GuestWrite;
 use innkeeper_tree::{Operation, SessionId, View};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::Room;
 
@@ -75,18 +81,40 @@ impl Hold {
     }
 }
 
+/// The session whose order an operation belongs to.
+const fn session_of(operation: &Operation) -> Option<SessionId> {
+    match operation {
+        Operation::Session { session, .. }
+        | Operation::CreateSession { session, .. }
+        | Operation::Reattach { session, .. }
+        | Operation::ExpireSession { session, .. } => Some(*session),
+        _ => None,
+    }
+}
+
+/// An operation that waits.
+struct Held {
+    operation: Operation,
+    room: Room,
+    /// From then on it goes before anything else, whoever is favoured.
+    due: Instant,
+}
+
 /// Who lost, who is favoured, and who waits.
 ///
 /// Invariants:
-/// - Operations of one session leave in the order in which they came.
-/// - Nothing waits longer than `hold_back` after the last hold began; what waits keeps its room
-///   at the door, which bounds it.
+/// - Operations of one session leave in the order in which they came: none passes one that waits,
+///   and what waits stands here until it leaves. Its end and a client's return belong to it.
+/// - Nothing waits longer than `hold_back` after it was first looked at, but for the time in which
+///   nothing is proposed, however many keep losing. What waits keeps its room at the door, which
+///   bounds it.
+/// - `waiting` ascends by `due`; `waiting_sessions` counts its operations by session.
 pub(super) struct Holds {
     hold_back: Duration,
     losses: FxHashMap<Loser, (u32, Instant)>,
     active: Vec<Hold>,
-    waiting: VecDeque<(Operation, Room)>,
-    waiting_sessions: FxHashSet<SessionId>,
+    waiting: VecDeque<Held>,
+    waiting_sessions: FxHashMap<SessionId, usize>,
 }
 
 impl Holds {
@@ -96,7 +124,7 @@ impl Holds {
             losses: FxHashMap::default(),
             active: Vec::new(),
             waiting: VecDeque::new(),
-            waiting_sessions: FxHashSet::default(),
+            waiting_sessions: FxHashMap::default(),
         }
     }
 
@@ -147,75 +175,94 @@ impl Holds {
         });
     }
 
-    /// Gives an operation through, or keeps it for a while.
-    pub(super) fn admit(
+    /// The next operation to propose: the first that has waited for long enough, or else the
+    /// first of `intake` that need not wait. Those before it that must are kept here.
+    pub(super) fn next(
         &mut self,
-        operation: Operation,
-        room: Room,
+        intake: &mut VecDeque<(Operation, Room)>,
         footprints: &InFlight,
+        now: Instant,
     ) -> Option<(Operation, Room)> {
-        if self.active.is_empty() {
-            return Some((operation, room));
+        loop {
+            // Looked at each time: the one before may have been the favoured one, and then what
+            // waited for it goes before what came later.
+            if self.is_due(now) {
+                return self.take_first();
+            }
+            let (operation, room) = intake.pop_front()?;
+            if self.passes(&operation, footprints, now) {
+                return Some((operation, room));
+            }
+            if let Some(session) = session_of(&operation) {
+                *self.waiting_sessions.entry(session).or_default() += 1;
+            }
+            self.waiting.push_back(Held {
+                operation,
+                room,
+                due: now + self.hold_back,
+            });
         }
-        let session = match &operation {
-            Operation::Session {
-                session, request, ..
-            } => Some((*session, matches!(request, SessionRequest::Close))),
-            _ => None,
+    }
+
+    /// Whether the first of those that wait need wait no longer.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let Some(first) = self.waiting.front() else {
+            return false;
         };
-        let behind = session.is_some_and(|(id, _)| self.waiting_sessions.contains(&id));
-        if !behind {
-            let loser = Loser::of(&operation);
-            let favoured = self
-                .active
-                .iter()
-                .position(|hold| Some(&hold.favoured) == loser.as_ref());
-            if let Some(place) = favoured {
-                // Its chance has come; the others go on behind it.
-                self.active.remove(place);
-                return Some((operation, room));
-            }
-            let concerned = |hold: &Hold| hold.concerns(&operation, footprints);
-            if !self.active.iter().any(concerned) {
-                return Some((operation, room));
-            }
-        }
-        if let Some((id, _)) = session {
-            self.waiting_sessions.insert(id);
-        }
-        self.waiting.push_back((operation, room));
-        None
+        first.due <= now || self.active.iter().all(|hold| hold.until <= now)
     }
 
-    /// Ends holds whose time is over; returns what waited, in order, once no hold is left.
-    pub(super) fn release(&mut self, now: Instant) -> VecDeque<(Operation, Room)> {
+    /// Whether an operation goes its way. Asked only while nothing that waits is due.
+    fn passes(&mut self, operation: &Operation, footprints: &InFlight, now: Instant) -> bool {
         self.active.retain(|hold| hold.until > now);
-        if !self.active.is_empty() {
-            return VecDeque::new();
+        if self.active.is_empty() {
+            return true;
         }
-        self.waiting_sessions.clear();
-        std::mem::take(&mut self.waiting)
+        if session_of(operation).is_some_and(|id| self.waiting_sessions.contains_key(&id)) {
+            return false;
+        }
+        let loser = Loser::of(operation);
+        let favoured = self
+            .active
+            .iter()
+            .position(|hold| Some(&hold.favoured) == loser.as_ref());
+        if let Some(place) = favoured {
+            // Its chance has come; the others go on behind it.
+            self.active.remove(place);
+            return true;
+        }
+        let concerned = |hold: &Hold| hold.concerns(operation, footprints);
+        !self.active.iter().any(concerned)
     }
 
-    /// When the next hold ends, if anything waits for it.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        if self.waiting.is_empty() {
-            return None;
+    fn take_first(&mut self) -> Option<(Operation, Room)> {
+        let Held {
+            operation, room, ..
+        } = self.waiting.pop_front()?;
+        if let Some(session) = session_of(&operation)
+            && let Entry::Occupied(mut count) = self.waiting_sessions.entry(session)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
-        Some(
-            self.active
-                .iter()
-                .map(|hold| hold.until)
-                .min()
-                .unwrap_or_default(),
-        )
+        Some((operation, room))
+    }
+
+    /// When the first of those that wait is due, if any does.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let first = self.waiting.front()?;
+        let last_hold = self.active.iter().map(|hold| hold.until).max();
+        Some(first.due.min(last_hold.unwrap_or_default()))
     }
 
     /// Everything that waits, when the door closes.
-    pub(super) fn drain(&mut self) -> VecDeque<(Operation, Room)> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Operation, Room)> {
         self.active.clear();
         self.waiting_sessions.clear();
-        std::mem::take(&mut self.waiting)
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.into_iter().map(|held| (held.operation, held.room))
     }
 }
 
@@ -256,3 +303,6 @@ pub(crate) fn paths(operation: &Operation, each: &mut impl FnMut(&str)) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,7 +125,8 @@ impl<R: Runtime> Proposer<R> {
     pub(crate) async fn run(mut self) {
         loop {
             self.take_queued();
-            if self.may_propose() && !self.intake.is_empty() {
+            let waits = !self.intake.is_empty() || self.holds.is_due(self.runtime.now());
+            if waits && self.may_propose() {
                 self.propose().await;
                 continue;
             }
@@ -140,11 +141,6 @@ impl<R: Runtime> Proposer<R> {
     }
 
     fn take_queued(&mut self) {
-        let mut released = self.holds.release(self.runtime.now());
-        if !released.is_empty() {
-            released.append(&mut self.intake);
-            self.intake = released;
-        }
         while self.intake.len() < self.settings.batch_commands {
             match self.queue.try_recv() {
                 Ok(submission) => self.intake.extend(submission.operations),
@@ -191,8 +187,11 @@ impl<R: Runtime> Proposer<R> {
     async fn wait(&mut self) -> Event {
         let hungry = self.intake.is_empty();
         let behind = self.is_behind();
-        let paced = (!hungry).then(|| self.paced()).flatten();
-        let deadline = [self.holds.deadline(), paced].into_iter().flatten().min();
+        // Where nothing can be proposed, what is over then is heard of anyway.
+        let held = self.holds.deadline();
+        let paced = (!hungry || held.is_some()).then(|| self.paced()).flatten();
+        let held = held.filter(|_| self.may_propose());
+        let deadline = [held, paced].into_iter().flatten().min();
         let durable = &self.checkpointer.durable;
         let (runtime, queue) = (&self.runtime, &mut self.queue);
         let (stop, failure) = (&self.stop, &self.failure);
@@ -279,12 +278,9 @@ impl<R: Runtime> Proposer<R> {
         let most = self.settings.command_bytes_max;
         let mut batch = Batch::new(self.last_time_ms, first_zxid, most);
         while batch.commands.len() < self.settings.batch_commands {
-            let Some((operation, room)) = self.intake.pop_front() else {
+            let (intake, footprints) = (&mut self.intake, &self.footprints);
+            let Some((operation, room)) = self.holds.next(intake, footprints, now) else {
                 break;
-            };
-            let Some((operation, room)) = self.holds.admit(operation, room, &self.footprints)
-            else {
-                continue;
             };
             if let Operation::Transaction { transaction, .. } = &operation {
                 self.index(&mut batch, reader.last_zxid());
@@ -357,7 +353,7 @@ impl<R: Runtime> Proposer<R> {
     async fn end(mut self) {
         self.door.close();
         self.queue.close();
-        let mut rest = self.holds.drain();
+        let mut rest: VecDeque<_> = self.holds.drain().collect();
         rest.append(&mut self.intake);
         while let Ok(submission) = self.queue.try_recv() {
             rest.extend(submission.operations);
