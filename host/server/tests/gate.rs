@@ -1,14 +1,15 @@
-//! Authorizers and the order of one session: decisions that depend on the session's own writes,
-//! all of them in flight at once.
+//! Guests and the order of one session: decisions of authorizers that depend on the session's own
+//! writes, all of them in flight at once, and writes that are held back for a recipe.
 
 mod common;
 #[path = "../../../tests/guarantees/support.rs"]
 mod support;
 
-use common::{Answer, Client, add_watch, create, exists, get, multi, set};
+use bytes::Bytes;
+use common::{Answer, Client, add_watch, create, exists, get, multi, set, set_acl};
 use innkeeper_proto::reply::{MultiResult, Reply};
-use innkeeper_proto::request::{MultiOp, MultiRead, ReadOp, Request};
-use innkeeper_proto::{AddWatchMode, ErrorCode, EventType, OpCode};
+use innkeeper_proto::request::{Auth, MultiOp, MultiRead, ReadOp, Request};
+use innkeeper_proto::{Acl, AddWatchMode, ErrorCode, EventType, OpCode, Perms};
 use support::{NodeProcess, guest};
 
 const FORBIDS: &[u8] =
@@ -113,6 +114,49 @@ fn a_bounced_write_keeps_its_place_before_those_behind_it() {
 }
 
 #[test]
+fn a_bounced_write_is_judged_by_the_credentials_before_it() {
+    let Some((node, mut owner, _folder)) = guarded() else {
+        return;
+    };
+    owner.log_in(b"ann:secret");
+    let own = Acl {
+        perms: Perms::ALL,
+        scheme: "auth".into(),
+        id: "".into(),
+    };
+    owner.must(create("/data/own", b""));
+    owner.must(set_acl("/data/own", vec![own]));
+    let login = || {
+        Request::Auth(Auth {
+            auth_type: 0,
+            scheme: "digest".into(),
+            auth: Bytes::from_static(b"ann:secret"),
+        })
+    };
+    for round in 0..20 {
+        let mut client = Client::connect(node.zookeeper, 30_000);
+        let policy = format!(
+            r#"{{"rules":[{{"effect":"deny","operations":["write"],"path":"/x{round}"}}]}}"#
+        );
+        // The change of the policy bounces the write behind it, when the login has been taken.
+        let requests = [
+            set("/policy", policy.as_bytes()),
+            set("/data/own", b"before"),
+            login(),
+            set("/data/own", b"behind"),
+        ];
+        let expected = [
+            ErrorCode::Ok,
+            ErrorCode::NoAuth,
+            ErrorCode::Ok,
+            ErrorCode::Ok,
+        ];
+        let answers = pipelined(&mut client, &requests);
+        assert_eq!(errors(&answers), expected, "round {round}");
+    }
+}
+
+#[test]
 fn reads_syncs_and_every_operation_of_a_multi_are_asked_about() {
     let Some((_node, mut client, _folder)) = guarded() else {
         return;
@@ -199,4 +243,63 @@ fn an_authorizer_is_asked_about_each_read_of_a_multi_read() {
     );
     let count = client.ask(Request::GetAllChildrenNumber("/data".into()));
     assert_eq!(count.err, ErrorCode::NoAuth);
+}
+
+/// A recipe that scans what clients write all the time loses races until the door holds writes
+/// back for it: the clients' connections must not feel it.
+#[test]
+fn pipelined_writes_beside_a_recipe_that_loses_races_keep_their_order() {
+    const CLIENTS: usize = 3;
+    const MEMBERS: usize = 60;
+    const ROUNDS: usize = 40;
+    let (Some(group), Some(range)) = (guest("group"), guest("range")) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeProcess::start(folder.path());
+    let (group, range) = (node.push(&group), node.push(&range));
+    let mut owner = Client::connect(node.zookeeper, 30_000);
+    for (path, data) in [
+        ("/groups", ""),
+        ("/groups/orders", ""),
+        ("/groups/orders/members", ""),
+        ("/groups/orders/assignments", ""),
+        (
+            "/groups/orders/resources",
+            r#"{"topics": [{"name": "orders", "partitions": 64}]}"#,
+        ),
+    ] {
+        owner.must(create(path, data.as_bytes()));
+    }
+    let assignor = format!(r#"{{"world":"assignor","module":"{range}"}}"#);
+    node.bind("range", &assignor);
+    let recipe = format!(
+        r#"{{"world":"recipe","module":"{group}","watch":["/groups/*/members/*"],
+            "read":["/groups/**"],"write":["/groups/*/assignments/*","/groups/*/generation"],
+            "config":{{"groups":"/groups","strategy":"range"}}}}"#
+    );
+    node.bind("group", &recipe);
+    std::thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let address = node.zookeeper;
+            scope.spawn(move || {
+                let mut client = Client::connect(address, 30_000);
+                let path = |member: usize| format!("/groups/orders/members/{number}-{member}");
+                let joins: Vec<_> = (0..MEMBERS).map(|n| create(&path(n), b"")).collect();
+                pipelined(&mut client, &joins);
+                for _ in 0..ROUNDS {
+                    // Some of them are held back, the others only stand behind those.
+                    let writes: Vec<_> = (0..MEMBERS)
+                        .flat_map(|n| [set(&path(n), b""), set("/groups", b"")])
+                        .collect();
+                    let answers = pipelined(&mut client, &writes);
+                    let zxids: Vec<_> = answers.iter().map(|answer| answer.zxid).collect();
+                    assert!(zxids.is_sorted(), "{zxids:?}");
+                    assert!(answers.iter().all(|answer| answer.err == ErrorCode::Ok));
+                }
+            });
+        }
+    });
+    let status = node.status("group");
+    assert_ne!(status["conflicts"], 0, "it lost no race: {status}");
 }

@@ -118,6 +118,10 @@ struct Pending {
 }
 
 /// What is asked.
+    /// How many of the client's identities it had when the request was first examined. Identities
+    /// are only ever added, and a write that bounced must not be judged by those behind it.
+    /// (test: `a_bounced_write_is_judged_by_the_credentials_before_it`)
+    identities: Option<usize>,
 enum Body {
     /// A request as it was decoded.
     Plain(Request),
@@ -270,6 +274,7 @@ impl<R: Runtime> Session<R> {
         };
         self.examined = self.examined.saturating_sub(1);
         self.pending_bytes -= pending.bytes;
+            identities: None,
         self.share.release(pending.bytes);
         match pending.state {
             State::InFlight(_) => self.in_flight -= 1,

@@ -96,6 +96,7 @@ impl<R: Runtime> Session<R> {
 
     async fn examine_next(&mut self, view: &View) -> Examined {
         let pending = &mut self.requests[self.examined];
+        let known = *pending.identities.get_or_insert(self.identities.len());
         // A read ahead is judged by what the client was when it asked.
         // (test: `a_read_is_judged_by_the_credentials_before_it`)
         if let Body::Plain(Request::Auth(_) | Request::Sasl(_)) = &pending.body
@@ -144,13 +145,15 @@ impl<R: Runtime> Session<R> {
             // A read ahead must not see it.
             _ if commands::is_write(request) && self.reads_ahead > 0 => Examined::NotYet,
             Request::CloseSession => Examined::Write(SessionRequest::Close),
-            _ if commands::is_write(request) => self.decide(view).await,
+            _ if commands::is_write(request) => self.decide(view, known).await,
             _ => Examined::As(State::Waiting),
         }
     }
 
-    /// Makes the next request, a write, into what the log carries, if it may be.
-    async fn decide(&mut self, view: &View) -> Examined {
+    /// Makes the next request, a write, into what the log carries, if it may be; it is judged by
+    /// the first `known` identities.
+    async fn decide(&mut self, view: &View, known: usize) -> Examined {
+        let identities = &self.identities[..known];
         let Body::Plain(request) = &self.requests[self.examined].body else {
             return Examined::As(State::Waiting);
         };
@@ -165,11 +168,11 @@ impl<R: Runtime> Session<R> {
         } else {
             let asks = commands::asks_of(&write);
             let guard = &self.core.guard;
-            guard.check(view, &self.identities, &asks).await
+            guard.check(view, identities, &asks).await
         };
         match verdict {
             Verdict::Allow(policy_zxid) => Examined::Write(SessionRequest::Write {
-                identities: self.identities.clone(),
+                identities: identities.to_vec(),
                 policy_zxid,
                 write,
                 enforce_quota: self.core.settings.enforce_quota,
