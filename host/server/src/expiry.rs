@@ -1,7 +1,7 @@
 //! Which sessions have gone silent.
 //!
-//! 1. Every input of a connection touches its session's [`Heartbeat`]: one atomic store, nothing
-//!    in the log.
+//! 1. Every request of a connection that is no credentials, and every part of one, touches its
+//!    session's [`Heartbeat`]: one atomic store, nothing in the log.
 //! 2. Session time advances in ticks; a late tick counts as one, so a stopped process or a
 //!    suspended machine takes at most one tick from anybody.
 //! 3. A timing wheel holds every session of the service once. When a session's slot comes and it
@@ -44,7 +44,7 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Input came.
+    /// A request came, or a part of one.
     pub(crate) fn touch(&self, now_tick: u64) {
         self.heard_tick.store(now_tick, Ordering::Relaxed);
         // A plain load in the common case keeps the cache line shared.
@@ -87,7 +87,7 @@ pub(crate) enum Step {
 ///
 /// Invariants:
 /// - A session is in the wheel once, from its creation to its end.
-/// - No session is expired earlier than its timeout after the last input that was read, nor
+/// - No session is expired earlier than its timeout after the last sign of life that was read, nor
 ///   while its connection here has not looked at its socket since it became due.
 #[derive(Debug)]
 pub(crate) struct Expiry {

@@ -39,9 +39,12 @@
 //! - A client that has seen a higher zxid than this server MUST be sent away. (tests:
 //!   `a_client_that_has_seen_the_future_is_sent_away`, `test_a_client_that_has_seen_the_future_is_refused`)
 //! - zxids MUST never regress, over restarts either. (test: `sessions_and_zxids_survive_a_restart`)
-//! - A session that is silent for its timeout MUST expire, with its ephemerals and not before; any traffic MUST keep it
-//!   alive. (tests: `a_silent_session_expires_with_its_ephemerals_and_its_connection`,
-//!   `pings_and_requests_keep_a_session_and_a_reattach_in_time_does_too`)
+//! - A session that is silent for its timeout MUST expire, with its ephemerals and not before; every request MUST keep
+//!   it alive, failing ones and one that arrives slowly included. (tests:
+//!   `a_silent_session_expires_with_its_ephemerals_and_its_connection`,
+//!   `pings_and_requests_keep_a_session_and_a_reattach_in_time_does_too`,
+//!   `a_request_that_arrives_slowly_keeps_its_session_alive`)
+//! - Credentials MUST NOT keep a session alive. (test: `credentials_keep_no_session_alive`)
 //! - A closed session's ephemerals MUST go with it, and the answer to the close MUST be the last. (tests:
 //!   `test_ephemerals_go_with_a_closed_session`, `pings_carry_the_last_zxid_sent_and_close_is_the_last_answer`)
 //!

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use innkeeper_proto::DecodeError;
+use innkeeper_proto::{DecodeError, OpCode};
 use innkeeper_proto::frame::{FrameDecoder, FrameError, Inbound};
 use tokio::io::AsyncReadExt;
 
@@ -84,6 +85,11 @@ pub(crate) enum End {
     Unavailable(String),
 }
 
+/// Whether a request with that number brings credentials.
+pub(crate) const fn is_credentials(op: i32) -> bool {
+    op == OpCode::Auth.as_i32() || op == OpCode::Sasl.as_i32()
+}
+
 /// What a turn has brought.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Turn {
@@ -146,6 +152,27 @@ impl<S: Stream> Wire<S> {
     pub(crate) fn is_full(&self) -> bool {
         self.output.len() >= MAX_OUTPUT_BYTES
     }
+    /// Whether what was read and not taken is, or begins, a request that is no credentials.
+    pub(crate) fn holds_a_request(&self) -> bool {
+        let mut rest = &self.input[..];
+        while !rest.is_empty() {
+            let number = |at: usize| {
+                let bytes = rest.get(at..)?.first_chunk::<4>()?;
+                Some(i32::from_be_bytes(*bytes))
+            };
+            // A length, an xid, and the number of what is asked: until it has come, it may be
+            // anything.
+            match (number(0), number(8)) {
+                (Some(length), Some(op)) if is_credentials(op) => {
+                    let bytes = 4 + usize::try_from(length).unwrap_or(0);
+                    rest = rest.get(bytes..).unwrap_or_default();
+                }
+                _ => return true,
+            }
+        }
+        false
+    }
+
 
     /// Writes, reads, and returns when there is something to do; `others` is polled last and
     /// says whether something else is.

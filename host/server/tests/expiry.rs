@@ -3,10 +3,12 @@
 
 mod common;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
+use bytes::{Bytes, BytesMut};
 use common::*;
-use innkeeper_proto::request::Request;
+use innkeeper_proto::request::{Auth, Request};
 use innkeeper_proto::{ErrorCode, EventType, xid};
 
 fn quick() -> Running {
@@ -57,6 +59,66 @@ fn pings_and_requests_keep_a_session_and_a_reattach_in_time_does_too() {
         assert_eq!(client.connected.session_id, back.session_id);
     }
     assert_eq!(client.ask(exists("/e", false)).err, ErrorCode::Ok);
+}
+
+/// ZooKeeper does not submit them: kazoo with SASL options, which sends its first token again and
+/// again to a server without SASL, would keep its session for ever.
+#[test]
+fn credentials_keep_no_session_alive() {
+    let server = quick();
+    let auth = |_| {
+        Request::Auth(Auth {
+            auth_type: 0,
+            scheme: "digest".into(),
+            auth: Bytes::from_static(b"ann:secret"),
+        })
+    };
+    let sasl = |_| Request::Sasl(Bytes::new());
+    // What comes behind credentials in the same packet counts, and so does what comes between.
+    let mixed = |n| match n % 4 {
+        3 => exists("/", false),
+        _ => auth(n),
+    };
+    type Nth<'a> = &'a (dyn Fn(u32) -> Request + Sync);
+    let kinds: [(&str, Nth<'_>, bool); 3] = [
+        ("auth", &auth, false),
+        ("sasl", &sasl, false),
+        ("mixed", &mixed, true),
+    ];
+    std::thread::scope(|scope| {
+        for (what, request, lives) in kinds {
+            let addr = server.addr;
+            scope.spawn(move || {
+                let mut client = Client::connect(addr, 600);
+                let back = client.reattach_request();
+                for n in 0..40 {
+                    std::thread::sleep(Duration::from_millis(50));
+                    client.send_as(xid::AUTH, &request(n));
+                    if client.frame().is_none() {
+                        break;
+                    }
+                }
+                let back = Client::connect_as(addr, &back).unwrap();
+                assert_eq!(back.connected.session_id != 0, lives, "{what}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_request_that_arrives_slowly_keeps_its_session_alive() {
+    let server = quick();
+    let mut client = Client::connect(server.addr, 600);
+    let mut request = BytesMut::new();
+    create_as("/slow", b"", 1).encode(&mut request, 1);
+    let since = Instant::now();
+    for byte in &request {
+        std::thread::sleep(Duration::from_millis(40));
+        client.stream.write_all(&[*byte]).unwrap();
+    }
+    assert!(since.elapsed() > 3 * Duration::from_millis(600));
+    assert_eq!(client.answer().err, ErrorCode::Ok);
+    client.must(exists("/slow", false));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! A rule says what the request and the two answers look like; anything else at the same place is a
 //! difference like any other.
 
-use crate::op::{AclEntry, CreateOp, Op, PathOp, Request, Step};
-use crate::run::Lines;
+use crate::op::{AclEntry, Busy, CreateOp, Op, PathOp, Request, Slot, Step};
+use crate::run::{HAS_EXPIRED, LIVES, Lines};
 
 /// A difference that is meant.
 pub struct Rule {
@@ -120,6 +120,29 @@ pub const RULES: &[Rule] = &[
             requests(step).any(
                 |request| matches!(&request.op, Op::SetWatches { paths, .. } if paths.iter().flatten().any(|path| *path == empty)),
             ) && without_empty(&plain(theirs)) == without_empty(&plain(ours))
+        },
+    },
+    Rule {
+        name: "a request that arrives slowly",
+        reason: "ZooKeeper hears of a request when it is whole: one whose bytes take longer than the session's \
+                 timeout to arrive finds its session expired; here its bytes are signs of life",
+        ends: true,
+        applies: |step, theirs, ours| {
+            let Some(Step::Busy(sessions)) = step else {
+                return false;
+            };
+            let is_slow = |slot: Slot| {
+                let is_this =
+                    |(of, busy): &(Slot, Busy)| *of == slot && matches!(busy, Busy::Dribbles(_));
+                sessions.iter().any(is_this)
+            };
+            theirs.len() == ours.len()
+                && theirs.iter().zip(ours).all(|(theirs, ours)| {
+                    theirs == ours
+                        || (theirs.0 == ours.0
+                            && is_slow(ours.0)
+                            && (theirs.1.as_str(), ours.1.as_str()) == (HAS_EXPIRED, LIVES))
+                })
         },
     },
     Rule {
@@ -320,6 +343,20 @@ mod tests {
             "getAcl [a:1, b:2] stat",
             "getAcl [b:1, a:2] stat"
         ));
+    }
+
+    #[test]
+    fn slow_requests_alone_may_keep_what_has_expired_elsewhere() {
+        let ping = || Request::from(Op::Ping);
+        let step = Step::Busy(vec![
+            (1, Busy::Repeats(ping())),
+            (2, Busy::Dribbles(ping())),
+        ]);
+        let said = |first: &str, second: &str| vec![(1, first.to_owned()), (2, second.to_owned())];
+        let excuses = |theirs, ours| rule(Some(&step), &theirs, &ours).is_some();
+        assert!(excuses(said(LIVES, HAS_EXPIRED), said(LIVES, LIVES)));
+        assert!(!excuses(said(HAS_EXPIRED, LIVES), said(LIVES, LIVES)));
+        assert!(!excuses(said(LIVES, LIVES), said(LIVES, HAS_EXPIRED)));
     }
 
     #[test]

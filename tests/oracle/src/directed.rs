@@ -2,15 +2,17 @@
 //! counts and sizes, expiry, bytes that are no request.
 
 use crate::op::{
-    AclEntry, Case, CreateOp, Op, Opening, PathOp, ReadOp, Since, Slot, Step, VersionOp, WatchOp,
+    AclEntry, Busy, Case, CreateOp, Op, Opening, PathOp, ReadOp, Since, Slot, Step, VersionOp,
+    WatchOp,
 };
 use crate::wire::Text;
 
 const EXPIRES: &str = "a session expires";
+const BUSY: &str = "sessions do one thing only";
 
 /// All of them; their seeds count down from the greatest.
 pub fn cases() -> Vec<Case> {
-    let all: [(&'static str, Vec<Step>); 12] = [
+    let all: [(&'static str, Vec<Step>); 13] = [
         ("every operation is denied", denied()),
         (
             "nothing is created below an ephemeral",
@@ -22,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         ("every body ends too early", truncated()),
         ("a container is swept by hand", swept()),
         (EXPIRES, expired()),
+        (BUSY, busy()),
         ("great counts", great_counts()),
         ("great data", great_data()),
         ("bytes that are no request", no_request()),
@@ -32,17 +35,16 @@ pub fn cases() -> Vec<Case> {
         .map(|((profile, steps), number)| Case {
             seed: u64::MAX - number,
             profile,
-            sessions: vec![
-                Opening {
-                    timeout_ms: 40_000,
+            sessions: (0..sessions_of(&steps))
+                .map(|slot| Opening {
+                    // All but the first one may expire, where one does; the others have time.
+                    timeout_ms: match profile {
+                        EXPIRES | BUSY if slot > 0 => 4_000,
+                        _ => 40_000,
+                    },
                     read_only: Some(false),
-                },
-                Opening {
-                    // The second one expires, where one does; the others have time.
-                    timeout_ms: if profile == EXPIRES { 4_000 } else { 40_000 },
-                    read_only: Some(false),
-                },
-            ],
+                })
+                .collect(),
             steps,
         })
         .collect()
@@ -285,6 +287,40 @@ fn expired() -> Vec<Step> {
             },
         ),
     ]
+}
+
+/// What keeps a session alive: what ZooKeeper submits, whatever comes of it.
+fn busy() -> Vec<Step> {
+    use crate::op::{Damage, Request};
+    let unreadable = Request {
+        op: create(CreateOp::Create, "~/x", 0),
+        damage: Damage::Cut(3),
+    };
+    let sasl = Op::Sasl {
+        token: text(b"token"),
+    };
+    let repeated: [Request; 6] = [
+        Op::Ping.into(),
+        read(ReadOp::Exists, "~/none", false).into(),
+        delete("~/none").into(),
+        unreadable,
+        auth(b"alice:alice-pw").into(),
+        sasl.into(),
+    ];
+    let slow = create(CreateOp::Create, "~/slow", 0);
+    let repeats = repeated.into_iter().map(Busy::Repeats);
+    let all = repeats.chain([Busy::Dribbles(slow.into())]);
+    vec![Step::Busy((1..).zip(all).collect())]
+}
+
+/// How many sessions the steps need.
+fn sessions_of(steps: &[Step]) -> usize {
+    let slots = |step: &Step| match step {
+        Step::Busy(sessions) => sessions.iter().map(|(slot, _)| *slot).max().unwrap_or(0),
+        step => step.slot(),
+    };
+    // No case has less than two.
+    steps.iter().map(slots).max().unwrap_or(0).max(1) + 1
 }
 
 fn great_counts() -> Vec<Step> {

@@ -263,6 +263,15 @@ pub enum Credential {
     Ahead,
 }
 
+/// What a session does, and nothing else, for longer than its timeout.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Busy {
+    /// This request again and again, each after the last one's reply.
+    Repeats(Request),
+    /// This request, a few bytes at a time.
+    Dribbles(Request),
+}
+
 /// One step of a case.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
@@ -285,12 +294,16 @@ pub enum Step {
     Drop(Slot),
     /// The session is left alone until it has expired.
     Expire(Slot),
+    /// Sessions do nothing but this, side by side, for longer than their timeouts; then it shows
+    /// whether each is still there.
+    Busy(Vec<(Slot, Busy)>),
 }
 
 impl Step {
     /// Whose step it is.
-    pub const fn slot(&self) -> Slot {
+    pub fn slot(&self) -> Slot {
         match self {
+            Self::Busy(sessions) => sessions.first().map_or(0, |(slot, _)| *slot),
             Self::Call(slot, _)
             | Self::Pipeline(slot, _)
             | Self::Raw(slot, _)

@@ -24,7 +24,7 @@ use innkeeper_proto::ErrorCode;
 
 use crate::answer::{self, Names, Pair};
 use crate::connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, Connection, Hello, Received};
-use crate::op::{Context, Credential, Damage, Op, ReadOp, Request, Slot, Step, VersionOp};
+use crate::op::{Busy, Context, Credential, Damage, Op, ReadOp, Request, Slot, Step, VersionOp};
 use crate::wire::Input;
 use server::create;
 
@@ -34,6 +34,14 @@ pub const SUPER: &[u8] = b"super:super";
 const MARKS: &str = "/oracle-marks";
 /// How long it may take to expire.
 const EXPIRED_WITHIN: Duration = Duration::from_secs(30);
+/// How often a busy session does what it does, and how long it waits in between: together three
+/// times the timeout of the sessions that do so.
+const BUSY_ROUNDS: usize = 30;
+const BUSY_PAUSE: Duration = Duration::from_millis(400);
+/// What is said of a busy session in the end.
+pub const LIVES: &str = "the session is there";
+/// The same, of one that is not.
+pub const HAS_EXPIRED: &str = "the session has expired";
 /// The xid of barriers; a case's own count stays far below.
 const BARRIER_XID: i32 = 0x7fff_0000;
 /// A request that is answered by nobody's permission and leaves nothing behind.
@@ -71,7 +79,7 @@ fn ends_a_session(step: &Step) -> bool {
     match step {
         Step::Call(_, request) => closes(request),
         Step::Pipeline(_, requests) => requests.iter().any(closes),
-        Step::Expire(_) => true,
+        Step::Expire(_) | Step::Busy(_) => true,
         Step::Reattach { .. } | Step::Raw(..) | Step::Drop(_) => false,
     }
 }
@@ -242,11 +250,13 @@ impl Run<'_> {
             }
             Step::Drop(slot) => self.sessions[*slot].connection = None,
             Step::Expire(slot) => self.expire(*slot, lines)?,
+            Step::Busy(sessions) => self.busy(sessions, lines)?,
         }
         Ok(())
     }
 
-    fn expire(&mut self, slot: Slot, lines: &mut Lines) -> anyhow::Result<()> {
+    /// Creates an ephemeral that goes with the session; its path.
+    fn mark(&mut self, slot: Slot, lines: &mut Lines) -> anyhow::Result<String> {
         self.connect(slot, lines)?;
         let mark = format!("{MARKS}{}-{slot}", self.root);
         let xid = self.next_xid(slot);
@@ -261,9 +271,62 @@ impl Run<'_> {
                 }
             }
         }
-        session.connection = None;
+        Ok(mark)
+    }
+
+    fn expire(&mut self, slot: Slot, lines: &mut Lines) -> anyhow::Result<()> {
+        let mark = self.mark(slot, lines)?;
+        self.sessions[slot].connection = None;
         if !self.server.gone(&mark)? {
             lines.push((slot, "the session does NOT expire".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Lets sessions do nothing but one thing each, for [`BUSY_ROUNDS`].
+    fn busy(&mut self, sessions: &[(Slot, Busy)], lines: &mut Lines) -> anyhow::Result<()> {
+        let mut marks = Vec::new();
+        let mut frames = Vec::new();
+        for (slot, busy) in sessions {
+            marks.push(self.mark(*slot, lines)?);
+            let (Busy::Repeats(request) | Busy::Dribbles(request)) = busy;
+            let own = self.next_xid(*slot);
+            let xid = request.op.fixed_xid().unwrap_or(own);
+            frames.push(request.frame(xid, &self.context(*slot)));
+        }
+        for round in 0..BUSY_ROUNDS {
+            std::thread::sleep(BUSY_PAUSE);
+            for ((slot, busy), frame) in sessions.iter().zip(&frames) {
+                let Some(connection) = &mut self.sessions[*slot].connection else {
+                    continue;
+                };
+                let is_over = match busy {
+                    Busy::Repeats(_) => {
+                        connection.send(frame);
+                        true
+                    }
+                    Busy::Dribbles(_) => {
+                        let part = frame.len().div_ceil(BUSY_ROUNDS);
+                        let from = (round * part).min(frame.len());
+                        let to = (from + part).min(frame.len());
+                        connection.send(&frame[from..to]);
+                        from < to && to == frame.len()
+                    }
+                };
+                if is_over && !matches!(connection.receive(ANSWER_TIMEOUT), Received::Frame(_)) {
+                    self.sessions[*slot].connection = None;
+                }
+            }
+        }
+        for ((slot, _), mark) in sessions.iter().zip(&marks) {
+            let state = match self.server.is_there(mark)? {
+                true => LIVES,
+                false => {
+                    self.sessions[*slot].connection = None;
+                    HAS_EXPIRED
+                }
+            };
+            lines.push((*slot, state.to_owned()));
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ use crate::outbox::{Item, Outbox};
 use crate::sasl::Negotiation;
 use crate::settings::{MAX_PENDING_BYTES, MAX_PENDING_REQUESTS};
 use crate::throttle::Share;
-use crate::wire::End;
+use crate::wire::{End, is_credentials};
 
 use rewatch::Rewatch;
 pub(crate) use standing::Standing;
@@ -103,6 +103,10 @@ pub(crate) struct Session<R: Runtime> {
     told_too_long: bool,
     /// What was examined last ends the connection: nothing behind it is examined.
     closing: bool,
+    /// Input came with the last turn.
+    has_input: bool,
+    /// The tick at which the expiry asked whether anything is buffered, until that is answered.
+    probed_tick: Option<u64>,
     /// The last answer is given: close when it is sent.
     finished: bool,
 }
@@ -218,6 +222,8 @@ impl<R: Runtime> Session<R> {
             told_too_long: false,
             closing: false,
             finished: false,
+            has_input: false,
+            probed_tick: None,
         }
     }
 
@@ -244,6 +250,11 @@ impl<R: Runtime> Session<R> {
         let (header, decoded) = Request::decode(frame)?;
         let body = match decoded {
             Ok(Request::SetWatches(set) | Request::SetWatches2(set)) => {
+        // As in ZooKeeper, which does not submit credentials: a client that only tries to log in
+        // again and again is silent. (test: `credentials_keep_no_session_alive`)
+        if !is_credentials(header.op) {
+            self.is_heard();
+        }
                 Body::Rewatch(Rewatch::new(set))
             }
             Ok(request) => Body::Plain(request),
@@ -270,6 +281,12 @@ impl<R: Runtime> Session<R> {
     /// Takes the front request out; its answer is in the output.
     fn pop_front(&mut self) {
         let Some(pending) = self.requests.pop_front() else {
+    /// The client has given a sign of life.
+    fn is_heard(&mut self) {
+        self.heartbeat.touch(self.core.expiry.now_tick());
+        self.probed_tick = None;
+    }
+
             return;
         };
         self.examined = self.examined.saturating_sub(1);
@@ -290,11 +307,6 @@ impl<R: Runtime> Session<R> {
         let xid = pending.reply_xid();
         self.tally.answered(xid, op, request, pending.received);
     }
-}
-
-/// Whether a request with that number brings credentials.
-const fn is_credentials(op: i32) -> bool {
-    op == OpCode::Auth.as_i32() || op == OpCode::Sasl.as_i32()
 }
 
 impl Body {

@@ -67,6 +67,7 @@ impl<R: Runtime> Session<R> {
                     Some(Inbound::Word(_)) | None => break false,
                 }
             };
+            self.listen(wire);
             self.share.note(self.requests.len());
             self.advance(wire).await?;
             self.share.note(self.requests.len());
@@ -87,7 +88,10 @@ impl<R: Runtime> Session<R> {
         if self.finished {
             return Ok(());
         }
-        let probe = self.outbox.take_probe();
+        if self.outbox.take_probe() {
+            self.probed_tick = Some(self.core.expiry.now_tick());
+        }
+        let probe = self.probed_tick.is_some();
         let wants = Wants {
             read: !self.is_full() && !wire.is_full(),
             probe,
@@ -105,12 +109,28 @@ impl<R: Runtime> Session<R> {
             })
             .await?;
         confirmed?;
-        if turn.input {
-            self.heartbeat.touch(self.core.expiry.now_tick());
-        } else if probe && turn.nothing_buffered {
-            self.heartbeat.nothing_buffered();
+        self.has_input |= turn.input;
+        if probe && turn.nothing_buffered && !turn.input {
+            self.answer_probe();
         }
         Ok(())
+    }
+
+    /// Hears what was read and is no whole request yet: one that arrives slowly keeps its session
+    /// alive, too. (test: `a_request_that_arrives_slowly_keeps_its_session_alive`)
+    fn listen<S: Stream>(&mut self, wire: &Wire<S>) {
+        if std::mem::take(&mut self.has_input) && wire.holds_a_request() {
+            self.is_heard();
+        }
+        // Who sends credentials for a whole tick without end is silent, whatever is behind them.
+        if (self.probed_tick).is_some_and(|tick| tick < self.core.expiry.now_tick()) {
+            self.answer_probe();
+        }
+    }
+
+    fn answer_probe(&mut self) {
+        self.heartbeat.nothing_buffered();
+        self.probed_tick = None;
     }
 
     /// Moves everything on as far as it goes. Small requests may be dear (a count of a million

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AclEntry, CreateOp, Damage, Op, Request, Step};
+use super::{AclEntry, Busy, CreateOp, Damage, Op, Request, Step};
 use crate::wire::Text;
 
 /// What an operation is called in tables and answers.
@@ -156,6 +156,20 @@ impl fmt::Display for Step {
             Self::Drop(slot) => write!(f, "s{slot}: drop the connection"),
             Self::Expire(slot) => {
                 write!(f, "s{slot}: drop the connection and let the session expire")
+            }
+            Self::Busy(sessions) => {
+                f.write_str("for longer than the sessions' timeouts:")?;
+                for (slot, busy) in sessions {
+                    match busy {
+                        Busy::Repeats(request) => {
+                            write!(f, "\n      s{slot}: again and again {request}")?;
+                        }
+                        Busy::Dribbles(request) => {
+                            write!(f, "\n      s{slot}: bit by bit {request}")?;
+                        }
+                    }
+                }
+                Ok(())
             }
         }
     }

@@ -98,6 +98,11 @@ impl Server {
         Ok(())
     }
 
+    /// Whether there is such a znode.
+    pub(super) fn is_there(&mut self, path: &str) -> anyhow::Result<bool> {
+        Ok(self.keep(read(ReadOp::Exists, path, false))?.0 == 0)
+    }
+
     /// Waits until a znode is gone.
     pub(super) fn gone(&mut self, path: &str) -> anyhow::Result<bool> {
         if self.keep(read(ReadOp::Exists, path, true))?.0 != 0 {
