@@ -45,10 +45,15 @@ impl NodeProcess {
 
     /// The same, what it logs going to a file.
     pub fn start_with_log(data: &Path, log: &Path) -> NodeProcess {
+        Self::start_logging(data, log, &[])
+    }
+
+    /// The same, with these arguments besides.
+    pub fn start_logging(data: &Path, log: &Path, arguments: &[&str]) -> NodeProcess {
         let log = std::fs::File::create(log).expect("a log file");
-        let mut command = Self::command(data, "127.0.0.1:0", "127.0.0.1:0", &[]);
+        let mut command = Self::command(data, "127.0.0.1:0", "127.0.0.1:0", arguments);
         let child = command.stderr(log).spawn().expect("the binary runs");
-        Self::when_ready(child, data, &[])
+        Self::when_ready(child, data, arguments)
     }
 
     fn start_at(data: &Path, listen: &str, http: &str, arguments: &[&str]) -> NodeProcess {

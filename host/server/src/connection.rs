@@ -69,13 +69,14 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
         Select2::First(()) => Err(End::Told(Close::Stopping)),
         Select2::Second(greeted) => greeted,
     };
-    let (figures, had_session) = (core.figures.clone(), greeted.is_ok());
+    let figures = core.figures.clone();
+    let session = greeted.as_ref().ok().map(|attached| attached.id);
     let end = match greeted {
         Ok(mut attached) => {
             attached.identities = core.auth.at_connect(peer, certificate.as_deref());
-            let session = attached.id;
+            let id = attached.id;
             let end = Session::new(core, attached, present).run(&mut wire).await;
-            tracing::debug!(%session, ?peer, "a connection ended: {end}");
+            tracing::debug!(session = %id, ?peer, "a connection ended: {end}");
             end
         }
         Err(end) => {
@@ -85,7 +86,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
     };
     match &end {
         End::Left | End::Socket(_) => figures.connections_dropped.add(1),
-        End::Silent(_) if !had_session => figures.sessionless_expired.add(1),
+        End::Silent(_) if session.is_none() => figures.sessionless_expired.add(1),
         End::Stale => figures.stale_requests.add(1),
         End::LargeRequests(_) | End::Frame(FrameError::TooLong { .. }) => {
             figures.large_requests_rejected.add(1);
@@ -102,10 +103,17 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
         End::Message(error) => tracing::info!(?peer, "a connection was closed: {error}"),
         End::Ahead { .. } => tracing::warn!(?peer, "a connection was closed: {end}"),
         End::Told(Close::Overrun) => tracing::warn!(
+            session = session.map(tracing::field::display),
             ?peer,
             bytes = MAX_LASTING_BYTES,
-            "a connection was closed: its client does not read what its persistent watches bring; \
-             it comes back and reads everything anew"
+            "a connection was closed: its client has left 8 MiB of events of its persistent watches \
+             unread; it comes back and reads everything anew"
+        ),
+        End::Told(Close::Stalled) => tracing::warn!(
+            session = session.map(tracing::field::display),
+            ?peer,
+            "a connection was closed: its client has hardly read its large answer for some \
+             seconds, while others waited for theirs"
         ),
         End::Unavailable(why) => tracing::warn!(?peer, "a connection was closed: {why}"),
         End::Done => {

@@ -10,6 +10,7 @@ use innkeeper_tree::{Operation, Reader, Ticket};
 use parking_lot::RwLock;
 
 use crate::admin::Bound;
+use crate::answers::LargeAnswers;
 use crate::auth::Auth;
 use crate::clients::Clients;
 use crate::connection_throttle::ConnectionThrottle;
@@ -65,6 +66,8 @@ pub struct Core<R: Runtime> {
     /// What is counted on the way.
     pub figures: Arc<Figures>,
     pub(crate) outstanding: Arc<Outstanding>,
+    /// What large answers take together.
+    pub(crate) answers: Arc<LargeAnswers>,
     pub(crate) connection_throttle: ConnectionThrottle,
 }
 

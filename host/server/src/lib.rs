@@ -13,6 +13,7 @@
 //! became of their proposals, [`node`] puts everything together.
 
 mod admission;
+mod answers;
 mod auth;
 mod clients;
 mod connection;

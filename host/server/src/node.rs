@@ -23,6 +23,7 @@ use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 use crate::admin;
+use crate::answers::LargeAnswers;
 use crate::auth::{Auth, AuthError};
 use crate::clients::Clients;
 use crate::connection_throttle::ConnectionThrottle;
@@ -36,7 +37,7 @@ use crate::listener;
 use crate::local::Locals;
 use crate::outbox::Close;
 use crate::quorum::{self, Quorum};
-use crate::settings::{NodeSettings, STOP_TIMEOUT_MS, default_guest_memory_bytes};
+use crate::settings::{LARGE_ANSWERS, NodeSettings, STOP_TIMEOUT_MS, default_guest_memory_bytes};
 use crate::sweeper;
 use crate::throttle::Outstanding;
 use crate::tickets::Tickets;
@@ -205,6 +206,9 @@ impl<R: Runtime> Node<R> {
                 settings.outstanding_limit(),
                 settings.large_request_threshold_bytes,
                 settings.large_request_max_bytes,
+            )),
+            answers: Arc::new(LargeAnswers::new(
+                LARGE_ANSWERS * settings.longest_answer_bytes(),
             )),
             connection_throttle: ConnectionThrottle::new(
                 settings.connection_throttle,
@@ -389,6 +393,7 @@ async fn expire<R: Runtime>(core: Arc<Core<R>>) {
         if let Select2::First(()) = select2(core.stopping.wait(), interval.tick()).await {
             return;
         }
+        core.answers.cut_off_stalled(core.runtime.now());
         let mut proposals = Vec::new();
         for step in core.expiry.tick() {
             match step {

@@ -93,6 +93,8 @@ pub(crate) enum Close {
     Refused,
     /// It does not read what its persistent watches bring.
     Overrun,
+    /// It does not read a large answer, while others wait for room for theirs.
+    Stalled,
     /// The node stops.
     Stopping,
     /// The quorum was lost, or is back.

@@ -128,8 +128,11 @@
 //!
 //! - `globalOutstandingLimit` MUST hold over all connections, and no connection MUST be able to use it up for the others.
 //!   (test: `a_greedy_client_does_not_hold_up_a_modest_one`)
-//! - A list of children that no client would take MUST be an error, not a dead connection. (test:
-//!   `a_list_of_children_that_no_client_would_take_is_an_error`)
+//! - `jute.maxbuffer` MUST NOT bound answers: who wants to delete many children has to list them. What is longer than
+//!   the node's own limit for answers MUST be MarshallingError, not a dead connection, and clients that do not read long
+//!   answers MUST NOT take the node's memory. (tests: `answers_may_be_longer_than_jute_maxbuffer`,
+//!   `an_answer_longer_than_the_longest_is_an_error`,
+//!   `clients_that_do_not_read_long_answers_hold_up_nobody`)
 //! - `maxClientCnxns` and `maxCnxns` MUST bound the connections of one address and of all. (tests:
 //!   `an_address_has_so_many_connections_and_no_more`, `all_addresses_together_have_so_many_connections`)
 //! - A local session MUST NOT enter the log before it writes, and MUST NOT have ephemerals unless it may be upgraded.

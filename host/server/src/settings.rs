@@ -23,6 +23,33 @@ pub const MAX_FRAME_BYTES: usize = innkeeper_proto::frame::DEFAULT_MAX_LEN;
 /// event may exceed it.
 pub const MAX_OUTPUT_BYTES: usize = 256 * 1024;
 
+/// The longest answer that a client gets, in bytes, unless a node is told otherwise.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Above so many bytes an answer is a large one: it waits for room among all large ones. What a
+/// Java client takes unless it is told otherwise is none.
+pub const LARGE_ANSWER_BYTES: usize = innkeeper_proto::frame::DEFAULT_MAX_LEN;
+
+/// How many of the longest answers all large ones may take together that stand in memory.
+pub const LARGE_ANSWERS: usize = 4;
+
+/// Of a large answer a client must take so many bytes between two looks, while others wait for
+/// room; else its connection is closed.
+pub const STALLED_ANSWER_BYTES: usize = 2 * 1024 * 1024;
+
+/// How far those looks are apart, in milliseconds, at least; they are made at a session's ticks.
+pub const STALLED_ANSWER_LOOK_MS: u64 = 2_000;
+
+/// Of so many paths the log tells that an answer is long.
+pub const PATHS_TOLD: usize = 1024;
+
+/// The least and the greatest that `--max-answer-mib` takes: the length of a frame is a number
+/// of 31 bits.
+pub const MAX_ANSWER_MIB_RANGE: std::ops::RangeInclusive<usize> = 1..=1024;
+
+/// What an answer has at most beside what a request brought that made it so long, in bytes.
+const ANSWER_ENVELOPE_BYTES: usize = 128;
+
 /// Requests of one connection that are parsed and not yet answered; above it nothing is read.
 pub const MAX_PENDING_REQUESTS: usize = 1024;
 
@@ -175,8 +202,11 @@ pub struct NodeSettings {
     pub min_session_timeout_ms: Option<u32>,
     /// The longest session timeout that is granted (`maxSessionTimeout`); twenty ticks if not set.
     pub max_session_timeout_ms: Option<u32>,
-    /// The longest frame in either direction, in bytes (`jute.maxbuffer`).
+    /// The longest frame that is taken from a client, in bytes (`jute.maxbuffer`).
     pub jute_max_buffer_bytes: usize,
+    /// The longest answer that a client gets, in bytes (`--max-answer-mib`); see
+    /// [`NodeSettings::longest_answer_bytes`].
+    pub max_answer_bytes: usize,
     /// Connections of all addresses together (`maxCnxns`); 0 is any number.
     pub max_connections: usize,
     /// Requests that all connections together may have outstanding before connections with more
@@ -402,6 +432,7 @@ impl NodeSettings {
             min_session_timeout_ms: None,
             max_session_timeout_ms: None,
             jute_max_buffer_bytes: MAX_FRAME_BYTES,
+            max_answer_bytes: MAX_ANSWER_BYTES,
             max_connections: 0,
             global_outstanding_limit: GLOBAL_OUTSTANDING_LIMIT,
             extended_types_enabled: false,
@@ -443,6 +474,13 @@ impl NodeSettings {
     /// and 1 for a server that is alone, as in ZooKeeper.
     pub fn session_prefix(&self) -> u8 {
         self.server_number.unwrap_or(1).to_le_bytes()[0]
+    }
+
+    /// The longest answer that a client gets, in bytes: as it was set, but what `jute.maxbuffer`
+    /// let in can always be read.
+    pub fn longest_answer_bytes(&self) -> usize {
+        let written = self.jute_max_buffer_bytes + ANSWER_ENVELOPE_BYTES;
+        self.max_answer_bytes.max(written)
     }
 
     /// How many requests all connections together may have outstanding.

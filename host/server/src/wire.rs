@@ -11,13 +11,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use innkeeper_proto::DecodeError;
-use innkeeper_proto::{DecodeError, OpCode};
 use innkeeper_proto::frame::{FrameDecoder, FrameError, Inbound};
+use innkeeper_proto::{DecodeError, OpCode};
 use tokio::io::AsyncReadExt;
 
 use innkeeper_runtime::Stream;
 
+use crate::answers::AnswerRoom;
 use crate::outbox::Close;
 use crate::settings::MAX_OUTPUT_BYTES;
 
@@ -120,6 +120,9 @@ pub(crate) struct Wire<S> {
     decoder: FrameDecoder,
     /// What is to be sent, frame after frame.
     pub(crate) output: BytesMut,
+    /// The room of a large answer in `output`, as long as more of it is left than
+    /// [`MAX_OUTPUT_BYTES`].
+    large: Option<AnswerRoom>,
     /// Something was written that the stream may not have handed on.
     unflushed: bool,
 }
@@ -132,6 +135,7 @@ impl<S: Stream> Wire<S> {
             input: BytesMut::new(),
             decoder: FrameDecoder::new(max_frame_bytes),
             output: BytesMut::new(),
+            large: None,
             unflushed: false,
         }
     }
@@ -148,10 +152,6 @@ impl<S: Stream> Wire<S> {
         Some(bytes)
     }
 
-    /// Whether so much waits for the socket that nothing more is answered.
-    pub(crate) fn is_full(&self) -> bool {
-        self.output.len() >= MAX_OUTPUT_BYTES
-    }
     /// Whether what was read and not taken is, or begins, a request that is no credentials.
     pub(crate) fn holds_a_request(&self) -> bool {
         let mut rest = &self.input[..];
@@ -173,6 +173,16 @@ impl<S: Stream> Wire<S> {
         false
     }
 
+    /// Whether so much waits for the socket that nothing more is answered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.output.len() >= MAX_OUTPUT_BYTES
+    }
+
+    /// A large answer was put into the output, which keeps its room until most of it is sent.
+    pub(crate) fn has_large_answer(&mut self, room: AnswerRoom) {
+        room.left(self.output.len());
+        self.large = Some(room);
+    }
 
     /// Writes, reads, and returns when there is something to do; `others` is polled last and
     /// says whether something else is.
@@ -240,6 +250,14 @@ impl<S: Stream> Wire<S> {
                 }
                 Poll::Ready(Err(error)) => return Err(error.into()),
                 Poll::Pending => break,
+            }
+        }
+        if took && let Some(room) = &self.large {
+            room.left(self.output.len());
+            if !self.is_full() {
+                // The rest moves to where it takes no more than its own length.
+                self.output = BytesMut::from(&self.output[..]);
+                self.large = None;
             }
         }
         // What TLS has taken it may still hold; a socket holds nothing.

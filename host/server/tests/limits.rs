@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods)] // Clients of tests have threads and sockets of their own.
 
 mod common;
+#[path = "../../../tests/guarantees/support.rs"]
+mod support;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -9,9 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::{BufMut, BytesMut};
 use common::*;
+use innkeeper_proto::reply::Reply;
 use innkeeper_proto::request::{Auth, Create, MultiOp, Request, SetAcl};
-use innkeeper_proto::{Acl, ErrorCode, Perms, xid};
-use innkeeper_server::settings::{ConnectionThrottleSettings, RequestThrottleSettings};
+use innkeeper_proto::{Acl, ErrorCode, OpCode, Perms, xid};
+use innkeeper_server::settings::{
+    ConnectionThrottleSettings, LARGE_ANSWERS, RequestThrottleSettings,
+};
+use support::NodeProcess;
 
 const LIMIT: usize = 64;
 const GREEDY: usize = 8;
@@ -294,4 +300,80 @@ fn the_longest_request_that_jute_maxbuffer_lets_in_fits_through_the_door() {
     });
     let data = server.client().must(get("/a", false)).data();
     assert_eq!(data.len(), LONGEST - around);
+}
+
+/// Clients ask for a long list of children and do not read it. A node has room for some of these
+/// answers; who does not read while others wait is cut off, the log says who, and one that reads
+/// gets its list.
+#[test]
+fn clients_that_do_not_read_long_answers_hold_up_nobody() {
+    const NAMES: usize = 60;
+    const NAME_BYTES: usize = 500_000;
+    const ANSWER_MIB: usize = 32;
+    const ASLEEP: usize = 12;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mib = ANSWER_MIB.to_string();
+    let arguments = ["--max-answer-mib", &mib, "--tick-time-ms", "1000"];
+    let node = NodeProcess::start_logging(&folder.path().join("data"), &log, &arguments);
+    let connect = || Client::connect(node.zookeeper, 30_000);
+    let mut reader = connect();
+    let mut owner = connect();
+    owner.must(create("/long", b""));
+    for n in 0..NAMES {
+        owner.must(create(&format!("/long/{}{n}", "x".repeat(NAME_BYTES)), b""));
+    }
+    node.forget_peak();
+    let before = node.peak_memory_bytes();
+    let asleep: Vec<_> = (0..ASLEEP)
+        .map(|_| {
+            let mut asleep = connect();
+            asleep.send(&[children("/long", false)]);
+            asleep
+        })
+        .collect();
+    let answer = reader.must(children("/long", false));
+    let Reply::Children(names) = answer.reply(OpCode::GetChildren) else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(names.len(), NAMES);
+    // As long as anybody waits, those that have room and do not read are cut off.
+    let read_log = || std::fs::read_to_string(&log).unwrap();
+    eventually("the sleepers are cut off", || {
+        read_log().matches("large answer").count() >= ASLEEP - LARGE_ANSWERS
+    });
+    let log = read_log();
+    let cut_off: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("large answer"))
+        .collect();
+    let is_one_of_them = |line: &&str| {
+        let shown = |client: &Client| format!("session=0x{:x} ", client.connected.session_id);
+        asleep.iter().any(|client| line.contains(&shown(client)))
+    };
+    assert!(cut_off.iter().all(is_one_of_them), "{cut_off:#?}");
+    let told = log.matches("longer than a Java client takes").count();
+    assert_eq!(told, 1, "once for the path, however many ask");
+    // Beside the answers each of some threads may have listed names that found no room.
+    let peak_mib = (node.peak_memory_bytes() - before) >> 20;
+    let bound_mib = (2 * LARGE_ANSWERS * ANSWER_MIB) as u64;
+    assert!(peak_mib < bound_mib, "{peak_mib} MiB of {bound_mib}");
+}
+
+#[test]
+fn answers_of_no_mib_or_of_too_many_cannot_be_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for mib in ["0", "1025"] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_innkeeper"))
+            .args(["serve", "--max-answer-mib", mib, "--data"])
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        let sentence = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{sentence}");
+        assert!(
+            sentence.contains("give --max-answer-mib 1 to 1024"),
+            "{sentence}"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use common::*;
 use innkeeper_proto::connect::ConnectRequest;
 use innkeeper_proto::reply::{MultiResult, Reply};
 use innkeeper_proto::request::{CreateTtl, Multi, MultiOp, MultiRead, ReadOp, Reconfig, Request};
-use innkeeper_proto::{Acl, ErrorCode, OpCode, Perms, Stat};
+use innkeeper_proto::{Acl, ByteString, ErrorCode, EventType, OpCode, Perms, Stat};
 
 const NULL: [u8; 4] = [0xff; 4];
 
@@ -569,11 +569,60 @@ fn a_container_is_deleted_on_request() {
     assert_eq!(client.ask(exists("/c", false)).err, ErrorCode::NoNode);
 }
 
-/// In ZooKeeper the client closes such a connection, and asks again for ever.
+/// All that a default Java client would not read, and other clients do.
 #[test]
-fn a_list_of_children_that_no_client_would_take_is_an_error() {
+fn answers_may_be_longer_than_jute_maxbuffer() {
+    let server = Running::start_with(|settings| settings.jute_max_buffer_bytes = 4096);
+    let mut client = server.client();
+    client.must(create("/parent", &[7; 3000]));
+    let names: Vec<_> = (0..200).map(|n| format!("{n:040}")).collect();
+    for name in &names {
+        client.must(create_as(&format!("/parent/{name}"), b"", 1));
+    }
+    let sorted = |names: Vec<ByteString>| {
+        let mut names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    let plain = client.must(children("/parent", true));
+    let Reply::Children(found) = plain.reply(OpCode::GetChildren) else {
+        panic!("{plain:?}");
+    };
+    assert_eq!(sorted(found), names);
+    let with_stat = client.must(Request::GetChildren2(path_watch("/parent", false)));
+    let Reply::Children2(found, stat) = with_stat.reply(OpCode::GetChildren2) else {
+        panic!("{with_stat:?}");
+    };
+    assert_eq!((sorted(found), stat.num_children), (names.clone(), 200));
+    let own = client.must(Request::GetEphemerals("/parent".into()));
+    let Reply::Children(found) = own.reply(OpCode::GetEphemerals) else {
+        panic!("{own:?}");
+    };
+    let path = |name: &String| format!("/parent/{name}");
+    assert_eq!(sorted(found), names.iter().map(path).collect::<Vec<_>>());
+    let several = client.must(multi_read(vec![
+        ReadOp::GetData("/parent".into()),
+        ReadOp::GetData("/parent".into()),
+        ReadOp::GetChildren("/parent".into()),
+    ]));
+    let Reply::Multi(results) = several.reply(OpCode::MultiRead) else {
+        panic!("{several:?}");
+    };
+    assert!(matches!(&results[1], MultiResult::GetData(Some(data), _) if data.len() == 3000));
+    assert!(matches!(&results[2], MultiResult::GetChildren(found) if found.len() == 200));
+    // The watch of the first list is there, and the connection as good as before.
+    server.client().must(delete(&path(&names[0])));
+    client.only_events(&[(EventType::NodeChildrenChanged, "/parent")]);
+}
+
+/// A node's own limit for answers.
+#[test]
+fn an_answer_longer_than_the_longest_is_an_error() {
     const LIMIT: usize = 2000;
-    let server = Running::start_with(|settings| settings.jute_max_buffer_bytes = LIMIT);
+    let server = Running::start_with(|settings| {
+        settings.jute_max_buffer_bytes = 1000;
+        settings.max_answer_bytes = LIMIT;
+    });
     let mut client = server.client();
     let list = |client: &mut Client, watch: bool| {
         let parent = path_watch("/parent", watch);

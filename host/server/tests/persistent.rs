@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods)] // Raw sockets and threads on purpose.
 
 mod common;
+#[path = "../../../tests/guarantees/support.rs"]
+mod support;
 
 use std::io::Write;
 
@@ -9,6 +11,7 @@ use bytes::BytesMut;
 use common::*;
 use innkeeper_proto::request::{Multi, MultiOp, Request, SetData, SetWatches};
 use innkeeper_proto::{Acl, AddWatchMode, ErrorCode, EventType, OpCode, Perms, WatcherType, xid};
+use support::NodeProcess;
 
 use AddWatchMode::{Persistent, PersistentRecursive};
 use EventType::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
@@ -347,11 +350,14 @@ fn every_change_after_the_reply_to_add_watch_has_its_event() {
 fn a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else() {
     const BATCHES: usize = 60;
     const OPS: usize = 1000;
-    let server = Running::start();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let node = NodeProcess::start_with_log(&folder.path().join("data"), &log);
+    let connect = || Client::connect(node.zookeeper, 30_000);
     let name = format!("/{}", "n".repeat(400));
-    let (mut asleep, mut awake, mut writer) = (server.client(), server.client(), server.client());
+    let (mut asleep, mut awake, mut writer) = (connect(), connect(), connect());
     writer.must(create(&name, b""));
-    let mut one_shot = server.client();
+    let mut one_shot = connect();
     one_shot.must(get(&name, true));
     asleep.must(add_watch(&name, Persistent));
     awake.must(add_watch("/", PersistentRecursive));
@@ -383,9 +389,17 @@ fn a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else()
         got += 1;
     }
     assert!(got < BATCHES * OPS, "{got}");
-    let mut back = Client::connect_as(server.addr, &asleep.reattach_request()).unwrap();
+    let mut back = Client::connect_as(node.zookeeper, &asleep.reattach_request()).unwrap();
     assert_eq!(back.connected.session_id, asleep.connected.session_id);
     back.must(get(&name, false));
+    // Its operator learns which session it was, and of no other.
+    let log = std::fs::read_to_string(&log).unwrap();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("8 MiB")).collect();
+    let session = format!("session=0x{:x}", asleep.connected.session_id);
+    assert!(
+        matches!(told[..], [line] if line.contains(&session)),
+        "{session}: {log}"
+    );
 }
 
 /// A request in many pieces, to see that nothing depends on how it arrives.

@@ -21,7 +21,8 @@ use super::zoo_cfg::{self, MissingDataDir, Read};
 use crate::auth::no_digest;
 use crate::node::{HTTP, Node, StartError};
 use crate::settings::{
-    COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MIN_GUEST_MEMORY_BYTES, NodeSettings,
+    COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MAX_ANSWER_MIB_RANGE, MIN_GUEST_MEMORY_BYTES,
+    NodeSettings,
 };
 
 /// Flags of `innkeeper serve`; a flag outweighs what `zoo.cfg` says.
@@ -51,6 +52,9 @@ pub(super) struct ServeArgs {
     /// Memory of all guests together, in MiB [default: half of the machine's, 4096 at most]
     #[arg(long, value_name = "MIB")]
     guest_memory_mib: Option<u64>,
+    /// The longest answer that a client gets, e.g. a list of children [default: 64]
+    #[arg(long, value_name = "MIB")]
+    max_answer_mib: Option<usize>,
     /// A Java system property, as ZooKeeper's start scripts pass them; the file outweighs it
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     properties: Vec<String>,
@@ -210,6 +214,15 @@ fn settings_of(
             ));
         }
         settings.guest_memory_bytes = Some(bytes);
+    }
+    if let Some(mib) = args.max_answer_mib {
+        if !MAX_ANSWER_MIB_RANGE.contains(&mib) {
+            let (least, most) = MAX_ANSWER_MIB_RANGE.into_inner();
+            return Err(anyhow!(
+                "answers of {mib} MiB cannot be: give --max-answer-mib {least} to {most}"
+            ));
+        }
+        settings.max_answer_bytes = mib << 20;
     }
     if let Some(digest) = args.super_digest {
         if let Some(mistake) = no_digest(&digest, settings.auth.digest_algorithm) {

@@ -1,9 +1,11 @@
 //! What a read finds in a view, and how large its answer is.
 //!
-//! A client refuses an answer longer than its `jute.maxbuffer` by closing the connection, comes
-//! back and asks again, for ever. So a list of children that would make such an answer is not
-//! sent: the client gets MarshallingError, and the log says why. Where the number of children
-//! alone decides that, nothing is listed at all.
+//! As ZooKeeper's, an answer may be longer than `jute.maxbuffer`, which bounds requests: most
+//! client libraries read it, and who wants to delete so many children must list them. Only what
+//! is longer than the node sends at all ([`NodeSettings::longest_answer_bytes`]) is answered with
+//! MarshallingError. Where the number of children alone decides that, nothing is listed.
+//!
+//! [`NodeSettings::longest_answer_bytes`]: crate::NodeSettings::longest_answer_bytes
 
 use innkeeper_proto::reply::{self, MultiResult, ReplyHeader};
 use innkeeper_proto::request::{ReadOp, Request};
@@ -30,7 +32,7 @@ pub(super) struct Asker<'a> {
     /// Its session.
     pub(super) session: SessionId,
     /// The longest answer, in bytes.
-    pub(super) max_reply_bytes: usize,
+    pub(super) longest_bytes: usize,
 }
 
 /// What a read found.
@@ -60,18 +62,46 @@ pub(super) enum Found {
     Identities(Vec<ClientInfo>),
     /// For multiRead.
     Several(Vec<MultiResult>),
-    /// An answer that no client would take.
-    TooLarge(TooLarge),
+    /// An answer that would be longer than any: at least so many bytes.
+    TooLarge(usize),
 }
 
-/// An answer that is longer than a client takes.
-pub(super) struct TooLarge {
-    /// Whose children were asked for.
-    pub(super) path: String,
-    /// How many there are.
-    pub(super) children: usize,
-    /// At least so long is the answer.
-    pub(super) bytes: usize,
+impl Found {
+    /// How long the answer is, in bytes, as far as a list or data makes it long; zero for those
+    /// that a request or the identities of a client bound.
+    pub(super) fn bytes(&self) -> usize {
+        ReplyHeader::WIRE_LEN
+            + match self {
+                Found::Data(znode) => data_bytes(znode),
+                Found::Children(children, with_stat) => {
+                    let stat = if *with_stat { STAT_BYTES } else { 0 };
+                    LENGTH_BYTES + names_bytes(&children.names) + stat
+                }
+                Found::Paths(paths) => LENGTH_BYTES + names_bytes(paths),
+                Found::Several(results) => results.iter().map(result_bytes).sum(),
+                Found::TooLarge(bytes) => *bytes,
+                Found::Error(_)
+                | Found::Stat(_)
+                | Found::Acl { .. }
+                | Found::Number(_)
+                | Found::Identities(_) => 0,
+            }
+    }
+}
+
+fn data_bytes(znode: &Znode) -> usize {
+    LENGTH_BYTES + znode.data.as_ref().map_or(0, |data| data.len()) + STAT_BYTES
+}
+
+fn result_bytes(result: &MultiResult) -> usize {
+    MULTI_HEADER_BYTES
+        + match result {
+            MultiResult::GetData(data, _) => {
+                LENGTH_BYTES + data.as_ref().map_or(0, |data| data.len()) + STAT_BYTES
+            }
+            MultiResult::GetChildren(names) => LENGTH_BYTES + names_bytes(names),
+            _ => LENGTH_BYTES,
+        }
 }
 
 impl From<ErrorCode> for Found {
@@ -152,14 +182,14 @@ impl Asker<'_> {
     }
 
     /// The children, if an answer of them and of `around` bytes is not too long.
-    /// (test: `a_list_of_children_that_no_client_would_take_is_an_error`)
+    /// (test: `an_answer_longer_than_the_longest_is_an_error`)
     fn children(&self, view: &View, path: &str, around: usize) -> Result<Children, Found> {
         self.may_list(view, path, around)?;
         let Some(children) = view.children(rooted(path)) else {
             return Err(ErrorCode::NoNode.into());
         };
         let bytes = around + LENGTH_BYTES + names_bytes(&children.names);
-        self.takes(path, children.names.len(), bytes)?;
+        self.takes(bytes)?;
         Ok(children)
     }
 
@@ -170,18 +200,14 @@ impl Asker<'_> {
         let count = usize::try_from(stat.num_children).unwrap_or(0);
         // A name has at least one byte.
         let at_least = around + LENGTH_BYTES + count * (LENGTH_BYTES + 1);
-        self.takes(path, count, at_least)
+        self.takes(at_least)
     }
 
-    fn takes(&self, path: &str, children: usize, bytes: usize) -> Result<(), Found> {
-        if bytes <= self.max_reply_bytes {
+    fn takes(&self, bytes: usize) -> Result<(), Found> {
+        if bytes <= self.longest_bytes {
             return Ok(());
         }
-        Err(Found::TooLarge(TooLarge {
-            path: path.to_owned(),
-            children,
-            bytes,
-        }))
+        Err(Found::TooLarge(bytes))
     }
 
     /// Who may neither change the list nor read the znode may not see it; who may only read
@@ -207,14 +233,10 @@ impl Asker<'_> {
             paths.retain(|path| path.starts_with(prefix));
         }
         let bytes = ReplyHeader::WIRE_LEN + LENGTH_BYTES + names_bytes(&paths);
-        if bytes > self.max_reply_bytes {
-            return Found::TooLarge(TooLarge {
-                path: prefix.to_owned(),
-                children: paths.len(),
-                bytes,
-            });
+        match self.takes(bytes) {
+            Ok(()) => Found::Paths(paths),
+            Err(too_large) => too_large,
         }
-        Found::Paths(paths)
     }
 
     /// Every read has a result or an error of its own; but all must fit into one answer.
@@ -227,8 +249,7 @@ impl Asker<'_> {
             let result = match op {
                 _ if denied.contains(&index) => Err(ErrorCode::NoAuth),
                 ReadOp::GetData(path) => self.data(view, path).map(|znode| {
-                    let data_bytes = znode.data.as_ref().map_or(0, |data| data.len());
-                    bytes += LENGTH_BYTES + data_bytes + STAT_BYTES;
+                    bytes += data_bytes(&znode);
                     MultiResult::GetData(znode.data, znode.stat)
                 }),
                 ReadOp::GetChildren(path) => match self.children(view, path, bytes) {
@@ -245,12 +266,8 @@ impl Asker<'_> {
                 bytes += LENGTH_BYTES;
                 MultiResult::Error(error)
             }));
-            if bytes > self.max_reply_bytes {
-                return Found::TooLarge(TooLarge {
-                    path: op.path().to_string(),
-                    children: 0,
-                    bytes,
-                });
+            if let Err(too_large) = self.takes(bytes) {
+                return too_large;
             }
         }
         Found::Several(results)
@@ -274,8 +291,9 @@ fn descendants(view: &View, path: &str) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn names_bytes(names: &[String]) -> usize {
-    names.iter().map(|name| LENGTH_BYTES + name.len()).sum()
+fn names_bytes<S: AsRef<str>>(names: &[S]) -> usize {
+    let bytes = |name: &S| LENGTH_BYTES + name.as_ref().len();
+    names.iter().map(bytes).sum()
 }
 
 /// An identity as its owner is told of it: no hash of a password.

@@ -34,6 +34,7 @@ use innkeeper_raft::Unavailable;
 use innkeeper_runtime::{Instant, Runtime};
 use innkeeper_tree::{Identity, SessionId, Zxid};
 
+use crate::answers::AnswerRoom;
 use crate::auth::SaslAnswer;
 use crate::clients::{Present, Tally};
 use crate::core::Core;
@@ -97,16 +98,17 @@ pub(crate) struct Session<R: Runtime> {
     timeout: Duration,
     /// Of what the node as a whole has outstanding.
     share: Share,
-    /// The path of the last answer that was too large, so that the log tells it once.
-    told_of: Option<String>,
+    /// Room for the answer to the front request, where that is a large one; it may have to wait
+    /// for it.
+    room: Option<AnswerRoom>,
     /// The log has told of a write that was too long.
     told_too_long: bool,
-    /// What was examined last ends the connection: nothing behind it is examined.
-    closing: bool,
     /// Input came with the last turn.
     has_input: bool,
     /// The tick at which the expiry asked whether anything is buffered, until that is answered.
     probed_tick: Option<u64>,
+    /// What was examined last ends the connection: nothing behind it is examined.
+    closing: bool,
     /// The last answer is given: close when it is sent.
     finished: bool,
 }
@@ -116,16 +118,16 @@ struct Pending {
     xid: i32,
     body: Body,
     state: State,
+    /// How many of the client's identities it had when the request was first examined. Identities
+    /// are only ever added, and a write that bounced must not be judged by those behind it.
+    /// (test: `a_bounced_write_is_judged_by_the_credentials_before_it`)
+    identities: Option<usize>,
     /// Of its frame.
     bytes: usize,
     received: Instant,
 }
 
 /// What is asked.
-    /// How many of the client's identities it had when the request was first examined. Identities
-    /// are only ever added, and a write that bounced must not be judged by those behind it.
-    /// (test: `a_bounced_write_is_judged_by_the_credentials_before_it`)
-    identities: Option<usize>,
 enum Body {
     /// A request as it was decoded.
     Plain(Request),
@@ -218,12 +220,12 @@ impl<R: Runtime> Session<R> {
             standing: attached.standing,
             timeout: Duration::from_millis(u64::from(attached.timeout_ms)),
             share,
-            told_of: None,
+            room: None,
             told_too_long: false,
-            closing: false,
-            finished: false,
             has_input: false,
             probed_tick: None,
+            closing: false,
+            finished: false,
         }
     }
 
@@ -248,13 +250,13 @@ impl<R: Runtime> Session<R> {
             return Err(End::LargeRequests(bytes));
         }
         let (header, decoded) = Request::decode(frame)?;
-        let body = match decoded {
-            Ok(Request::SetWatches(set) | Request::SetWatches2(set)) => {
         // As in ZooKeeper, which does not submit credentials: a client that only tries to log in
         // again and again is silent. (test: `credentials_keep_no_session_alive`)
         if !is_credentials(header.op) {
             self.is_heard();
         }
+        let body = match decoded {
+            Ok(Request::SetWatches(set) | Request::SetWatches2(set)) => {
                 Body::Rewatch(Rewatch::new(set))
             }
             Ok(request) => Body::Plain(request),
@@ -272,26 +274,26 @@ impl<R: Runtime> Session<R> {
             xid: header.xid,
             body,
             state: State::Waiting,
+            identities: None,
             bytes,
             received: self.now,
         });
         Ok(())
     }
 
-    /// Takes the front request out; its answer is in the output.
-    fn pop_front(&mut self) {
-        let Some(pending) = self.requests.pop_front() else {
     /// The client has given a sign of life.
     fn is_heard(&mut self) {
         self.heartbeat.touch(self.core.expiry.now_tick());
         self.probed_tick = None;
     }
 
+    /// Takes the front request out; its answer is in the output.
+    fn pop_front(&mut self) {
+        let Some(pending) = self.requests.pop_front() else {
             return;
         };
         self.examined = self.examined.saturating_sub(1);
         self.pending_bytes -= pending.bytes;
-            identities: None,
         self.share.release(pending.bytes);
         match pending.state {
             State::InFlight(_) => self.in_flight -= 1,

@@ -3,15 +3,19 @@
 //! A plain read takes no lock: the pass's view is at most as old as the wake-up. A read that
 //! sets a watch takes its view and registers under the fan-out's lock, sends the events up to
 //! that view, then its reply; from there on the pass goes on with that view.
+//!
+//! A large answer needs room among those of all connections ([`crate::answers`]). Where there is
+//! none, what was looked up is let go, with the watch, and looked up again when there is.
 
-use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::{PathWatch, ReadOp, Request};
+use innkeeper_proto::{ByteString, ErrorCode};
 use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::View;
 
-use super::look::{Asker, Found, TooLarge, encode};
-use super::{Body, Session};
+use super::look::{Asker, Found, encode};
+use super::{Body, Pending, Session};
 use crate::gate::{Access, Ask, Verdict};
+use crate::settings::LARGE_ANSWER_BYTES;
 use crate::watches::{Kind, Watches};
 use crate::wire::{End, Wire};
 
@@ -29,60 +33,103 @@ impl<R: Runtime> Session<R> {
         let Body::Plain(request) = &front.body else {
             return Ok(false);
         };
-        let asker = Asker {
-            identities: &self.identities,
-            session: self.id,
-            max_reply_bytes: self.core.settings.jute_max_buffer_bytes,
-        };
-        let found = match watch_of(request) {
-            _ if !denied.is_empty() && !matches!(request, Request::MultiRead(_)) => {
-                ErrorCode::NoAuth.into()
-            }
-            None => asker.look(view, request, &denied),
-            Some((watched, kind)) => {
-                let decided_at = view.bindings().policy_zxid_of(&watched.path);
-                let dense = self.seat.dense;
-                let register = |newest: View, watches: &mut Watches| {
-                    // The verdict was given as of an older view: it must still be the policy's.
-                    if newest.bindings().policy_zxid_of(&watched.path) != decided_at {
-                        return (newest, None);
-                    }
-                    let found = asker.glance(&newest, request, &denied);
-                    let watched_now = found
-                        .as_ref()
-                        .is_none_or(|found| leaves_watch(request, found))
-                        && watches.add(dense, &watched.path, kind);
-                    (newest, Some((found, watched_now)))
-                };
-                let fanout = &self.core.fanout;
-                let (newest, glanced) = fanout.watching(&self.core.reader, register);
-                *view = newest;
-                self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
-                let Some((found, watched_now)) = glanced else {
-                    // Decided again, as of the newer view.
-                    return Ok(true);
-                };
-                let found = found.unwrap_or_else(|| asker.look(view, request, &denied));
-                if watched_now && !leaves_watch(request, &found) {
-                    fanout.watching(&self.core.reader, |_, watches| {
-                        watches.remove(dense, &watched.path, kind)
-                    });
+        let mut found = None;
+        let mut watched_now = None;
+        if !denied.is_empty() && !matches!(request, Request::MultiRead(_)) {
+            found = Some(ErrorCode::NoAuth.into());
+        } else if let Some((watched, kind)) = watch_of(request) {
+            let decided_at = view.bindings().policy_zxid_of(&watched.path);
+            let (asker, dense) = (self.asker(), self.seat.dense);
+            let register = |newest: View, watches: &mut Watches| {
+                // The verdict was given as of an older view: it must still be the policy's.
+                if newest.bindings().policy_zxid_of(&watched.path) != decided_at {
+                    return (newest, None);
                 }
-                self.send_arrived(view, true, wire).await?;
-                found
-            }
-        };
-        if let Found::TooLarge(large) = &found {
-            self.tell_too_large(large);
+                let found = asker.glance(&newest, request, &denied);
+                let watched_now = found
+                    .as_ref()
+                    .is_none_or(|found| leaves_watch(request, found))
+                    && watches.add(dense, &watched.path, kind);
+                (newest, Some((found, watched_now)))
+            };
+            let fanout = &self.core.fanout;
+            let (newest, glanced) = fanout.watching(&self.core.reader, register);
+            let watch = (watched.path.clone(), kind);
+            *view = newest;
+            self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
+            let Some((glanced, is_new)) = glanced else {
+                // Decided again, as of the newer view.
+                return Ok(true);
+            };
+            found = glanced;
+            watched_now = is_new.then_some(watch);
+            self.send_arrived(view, true, wire).await?;
         }
-        let Some(front) = self.requests.front() else {
+        let Some(Pending {
+            xid,
+            body: Body::Plain(request),
+            ..
+        }) = self.requests.front()
+        else {
             return Ok(false);
         };
+        // From here on nothing is awaited: a list that was looked up and has no room is let go.
+        let xid = *xid;
+        let found = found.unwrap_or_else(|| self.asker().look(view, request, &denied));
+        let (bytes, leaves_watch) = (found.bytes(), leaves_watch(request, &found));
+        let is_large = bytes > LARGE_ANSWER_BYTES && !matches!(found, Found::TooLarge(_));
+        let tells = (bytes > LARGE_ANSWER_BYTES || matches!(found, Found::TooLarge(_)))
+            .then(|| path_of(request));
+        let waits = is_large && !self.has_room(bytes);
+        if let Some((path, kind)) = watched_now.filter(|_| waits || !leaves_watch) {
+            let dense = self.seat.dense;
+            self.core.fanout.watching(&self.core.reader, |_, watches| {
+                watches.remove(dense, &path, kind)
+            });
+        }
+        if waits {
+            return Ok(false);
+        }
+        if let Some(path) = tells {
+            let longest_bytes = self.core.settings.longest_answer_bytes();
+            self.core.answers.tell(self.id, &path, bytes, longest_bytes);
+        }
         // A reply as of this view follows every event up to it.
         self.last_zxid = view.zxid().0 as i64;
-        encode(wire, front.xid, self.last_zxid, &found);
+        let room = self.room.take();
+        if is_large {
+            wire.output.reserve(bytes + 4);
+        }
+        encode(wire, xid, self.last_zxid, &found);
+        if let Some(room) = room.filter(|_| is_large) {
+            wire.has_large_answer(room);
+        }
         self.pop_front();
         Ok(true)
+    }
+
+    fn asker(&self) -> Asker<'_> {
+        Asker {
+            identities: &self.identities,
+            session: self.id,
+            longest_bytes: self.core.settings.longest_answer_bytes(),
+        }
+    }
+
+    /// Whether a large answer may be written; if not, this connection is woken when it may.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        if !self.room.as_ref().is_some_and(|room| room.fits(bytes)) {
+            // What it had is too small by now, and its place in line is for others.
+            self.room = None;
+            let answers = &self.core.answers;
+            self.room = Some(answers.ask(bytes, &self.outbox));
+        }
+        !self.waits_for_room()
+    }
+
+    /// Whether the answer to the front request waits for room.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.room.as_ref().is_some_and(|room| !room.is_granted())
     }
 
     /// Which of the front request's reads no authorizer lets through: their places in a
@@ -103,25 +150,6 @@ impl<R: Runtime> Session<R> {
             }
         }
         denied
-    }
-
-    /// Says once why a client got no answer, and what to do. A client that asks again and again
-    /// for the same is not told of again.
-    fn tell_too_large(&mut self, large: &TooLarge) {
-        if self.told_of.as_deref() == Some(large.path.as_str()) {
-            return;
-        }
-        tracing::warn!(
-            session = %self.id,
-            path = large.path,
-            children = large.children,
-            bytes = large.bytes,
-            jute_max_buffer_bytes = self.core.settings.jute_max_buffer_bytes,
-            "an answer would be longer than jute.maxbuffer, so that the client would close its \
-             connection: it got MarshallingError instead. Raise jute.maxbuffer here and at the \
-             clients, or spread the znodes over several parents"
-        );
-        self.told_of = Some(large.path.clone());
     }
 }
 
@@ -145,6 +173,21 @@ fn asks_of(request: &Request) -> Vec<Ask<'_>> {
         _ => return Vec::new(),
     };
     vec![Ask { access, path }]
+}
+
+/// Whose data or children make the answer of a read long: of several reads, the first's.
+fn path_of(request: &Request) -> ByteString {
+    match request {
+        Request::GetData(read) | Request::GetChildren(read) | Request::GetChildren2(read) => {
+            read.path.clone()
+        }
+        Request::GetEphemerals(prefix) => prefix.clone(),
+        Request::MultiRead(multi) => {
+            let first = multi.ops.first();
+            first.map(|op| op.path().clone()).unwrap_or_default()
+        }
+        _ => ByteString::default(),
+    }
 }
 
 /// The watch that a read asks for.

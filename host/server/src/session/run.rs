@@ -173,7 +173,7 @@ impl<R: Runtime> Session<R> {
         view: &mut View,
         wire: &mut Wire<S>,
     ) -> Result<bool, End> {
-        if self.examined == 0 || wire.is_full() {
+        if self.examined == 0 || wire.is_full() || self.waits_for_room() {
             return Ok(false);
         }
         let Some(front) = self.requests.front() else {
