@@ -130,6 +130,12 @@ impl Artifact {
         windows.any(|window| window.starts_with(TRANSCODER) && !window.ends_with(COPIES))
     }
 
+    /// Whether components inside the component hand each other strings at all.
+    pub(crate) fn hands_strings_inside(&self) -> bool {
+        let mut windows = self.sealed.windows(TRANSCODER.len());
+        windows.any(|window| window == TRANSCODER)
+    }
+
     /// Checks the seal for this engine and this component, and loads the code.
     pub(crate) fn open(&self, engine: &Engine, digest: Digest) -> Result<Component, ArtifactError> {
         let code = self.checked(&fingerprint_bytes(engine), digest)?;

@@ -132,7 +132,7 @@ impl Sandbox {
         // A pure function has no time, and its randomness is the same at each call.
         let seed = Seed::of("assignor").and(definition.config.as_bytes());
         let state = self.common(definition, outer, Wasi::new(0, seed));
-        let mut store = self.store(state, limits)?;
+        let mut store = self.store(module, state, limits)?;
         let deadline = Arc::clone(store.data().budget.deadline());
         let assigning = async {
             let guest = pre
@@ -142,7 +142,7 @@ impl Sandbox {
             let answer = guest.call_assign(&mut store, request).await;
             answer.map_err(Stopped::Running)
         };
-        let answer = until(&deadline, assigning).await;
+        let answer = until(&deadline, module.yields(), assigning).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let mut state = store.into_data();
         state.end_call();

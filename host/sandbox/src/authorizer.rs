@@ -255,11 +255,11 @@ impl AuthorizerSet {
         instance.store.data_mut().budget().begin_call();
         shared
             .sandbox
-            .refuel(&mut instance.store, limits.fuel)
+            .refuel(&shared.module, &mut instance.store, limits.fuel)
             .map_err(Undecided::failed)?;
         let deadline = Arc::clone(instance.store.data().common.budget.deadline());
         let deciding = instance.guest.call_decide(&mut instance.store, &request);
-        let answer = until(&deadline, deciding).await;
+        let answer = until(&deadline, shared.module.yields(), deciding).await;
         let fuel = limits.fuel - instance.store.get_fuel().unwrap_or(0);
         let common = instance.store.data_mut().common();
         common.end_call();

@@ -191,10 +191,16 @@ impl Deadline {
     }
 }
 
+/// How long a guest may run in one go that yields so often that most of its yields are not passed
+/// on, in nanoseconds.
+const TURN_NS_MOST: u64 = 10_000_000;
+
 /// Runs a call of a guest until it returns or its deadline passes, which is looked at whenever
-/// it yields. A call that is over and meets no host call soon is dropped.
+/// it yields. A call that is over and meets no host call soon is dropped. Of so many yields in a row
+/// only the last one lets others run, unless they took long.
 pub(crate) async fn until<T>(
     deadline: &Deadline,
+    yields: u64,
     call: impl Future<Output = T>,
 ) -> Result<T, GuestFailure> {
     let mut call = pin!(call);
@@ -202,7 +208,20 @@ pub(crate) async fn until<T>(
     poll_fn(|context| {
         deadline.resume();
         let mut polled = call.as_mut().poll(context);
-        let passed = polled.is_pending().then(|| deadline.passed()).flatten();
+        let mut passed = polled.is_pending().then(|| deadline.passed()).flatten();
+        if yields > 1 {
+            let turn_end_ns = deadline.clock.now_ns().saturating_add(TURN_NS_MOST);
+            let mut left = yields - 1;
+            while polled.is_pending()
+                && passed.is_none()
+                && left > 0
+                && deadline.clock.now_ns() < turn_end_ns
+            {
+                left -= 1;
+                polled = call.as_mut().poll(context);
+                passed = polled.is_pending().then(|| deadline.passed()).flatten();
+            }
+        }
         if passed.is_some() {
             for _ in 0..LAST_YIELDS {
                 if polled.is_pending() {

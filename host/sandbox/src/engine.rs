@@ -50,6 +50,10 @@ const INSTANCE_BYTES_MAX: usize = 1 << 20;
 /// hold.
 const LIFTED_BYTES_MAX: usize = 64 << 20;
 
+/// Fuel between two yields of a module whose inner components hand each other strings. Copying those
+/// costs none, and a guest is looked at by the clock only when it yields: this is some ten copies.
+const CAREFUL_YIELD_FUEL: u64 = 1_000;
+
 /// The engine with its pool, and the linkers of the worlds.
 #[derive(Clone)]
 pub struct Sandbox {
@@ -72,6 +76,9 @@ pub(crate) struct Shared {
 pub struct Module {
     digest: Digest,
     world: World,
+    /// Fuel between two of its yields, and of how many in a row one lets others run.
+    yield_fuel: u64,
+    yields: u64,
     pub(crate) code: Code,
 }
 
@@ -97,6 +104,11 @@ impl Module {
     /// The world that it exports.
     pub fn world(&self) -> World {
         self.world
+    }
+
+    /// Of how many of its yields in a row one lets others run.
+    pub(crate) fn yields(&self) -> u64 {
+        self.yields
     }
 }
 
@@ -146,9 +158,16 @@ impl Sandbox {
     pub fn load(&self, digest: Digest, artifact: &Artifact) -> Result<Module, ArtifactError> {
         let component = artifact.open(&self.shared.engine, digest)?;
         let (world, code) = self.shared.linkers.link(&self.shared.engine, &component)?;
+        let slice_fuel = self.shared.settings.yield_fuel;
+        let yield_fuel = match artifact.hands_strings_inside() {
+            true => slice_fuel.min(CAREFUL_YIELD_FUEL),
+            false => slice_fuel,
+        };
         Ok(Module {
             digest,
             world,
+            yield_fuel,
+            yields: slice_fuel / yield_fuel,
             code,
         })
     }
@@ -272,9 +291,10 @@ impl Sandbox {
         }
     }
 
-    /// A store with its limits and fuel set.
+    /// A store for the module, with its limits and fuel set.
     pub(crate) fn store<T: State>(
         &self,
+        module: &Module,
         state: T,
         limits: &Limits,
     ) -> Result<Store<T>, GuestFailure> {
@@ -283,15 +303,20 @@ impl Sandbox {
         // What one host call may lift from the guest's memory, since that is done in one go; the
         // meter bounds their sum.
         store.set_hostcall_fuel((limits.output_bytes as usize).min(LIFTED_BYTES_MAX));
-        self.refuel(&mut store, limits.fuel)?;
+        self.refuel(module, &mut store, limits.fuel)?;
         Ok(store)
     }
 
     /// Gives a store the fuel of one more call.
-    pub(crate) fn refuel<T>(&self, store: &mut Store<T>, fuel: u64) -> Result<(), GuestFailure> {
+    pub(crate) fn refuel<T>(
+        &self,
+        module: &Module,
+        store: &mut Store<T>,
+        fuel: u64,
+    ) -> Result<(), GuestFailure> {
         store
             .set_fuel(fuel)
-            .and_then(|()| store.fuel_async_yield_interval(Some(self.shared.settings.yield_fuel)))
+            .and_then(|()| store.fuel_async_yield_interval(Some(module.yield_fuel)))
             .map_err(host)
     }
 }

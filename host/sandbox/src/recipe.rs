@@ -138,7 +138,7 @@ impl Sandbox {
             account: Arc::clone(place.account()),
             assignors,
         };
-        let mut store = self.store(state, &limits).map_err(bare)?;
+        let mut store = self.store(module, state, &limits).map_err(bare)?;
         let told: Vec<wit::Event> = events.iter().map(tell).collect();
         let deadline = Arc::clone(store.data().common.budget.deadline());
         let reacting = async {
@@ -150,7 +150,7 @@ impl Sandbox {
             returned.map_err(Stopped::Running)
         };
         // A reaction that is cut off is dropped here, and what it did is still in the store.
-        let reacting = until(&deadline, reacting);
+        let reacting = until(&deadline, module.yields(), reacting);
         let (returned, charged) = self.in_turns(place.account(), reacting).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let mut state = store.into_data();

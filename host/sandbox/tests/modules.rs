@@ -2,12 +2,16 @@
 
 mod common;
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
 use innkeeper_sandbox::{
-    FailureKind, Member, ModuleError, NOBODY, Request, Sandbox, Settings, Topic,
+    Clock, FailureKind, Member, ModuleError, NOBODY, Request, Sandbox, Settings, Topic,
 };
 use innkeeper_tree::World;
 
-use common::{block_on, block_on_counting, definition, guest, sandbox};
+use common::{block_on, block_on_counting, definition, guest, sandbox, sandbox_with};
 
 fn request(topics: &[u32], members: &[(&str, &[u32])]) -> Request {
     let mut first = 0;
@@ -153,10 +157,9 @@ fn with_inside(component: &[u8], inside: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// Two components, of which one calls the other in a loop when it is instantiated, with 16 MiB of
-/// what `hands` says.
-fn loop_inside(hands: &str) -> Vec<u8> {
-    const BYTES: usize = 16 << 20;
+/// Two components, of which one calls the other in a loop when it is instantiated, with so many
+/// bytes of what `hands` says; the one that is called has strings of that encoding.
+fn loop_inside(hands: &str, encoding: &str, bytes: usize) -> Vec<u8> {
     let text = format!(
         r#"(component
           (component $callee
@@ -166,7 +169,7 @@ fn loop_inside(hands: &str) -> Vec<u8> {
               (func (export "f") (param i32 i32)))
             (core instance $i (instantiate $m))
             (func (export "f") (param "s" {hands}) (canon lift (core func $i "f")
-              (memory $i "memory") (realloc (func $i "realloc")) string-encoding=utf16)))
+              (memory $i "memory") (realloc (func $i "realloc")) string-encoding={encoding})))
           (component $caller
             (import "f" (func $f (param "s" {hands})))
             (core module $memory (memory (export "memory") {pages}))
@@ -174,27 +177,28 @@ fn loop_inside(hands: &str) -> Vec<u8> {
             (core func $lowered (canon lower (func $f) (memory $memory "memory")))
             (core module $loop
               (import "callee" "f" (func $f (param i32 i32)))
-              (func $start (loop $again (call $f (i32.const 0) (i32.const {BYTES})) (br $again)))
+              (func $start (loop $again (call $f (i32.const 0) (i32.const {bytes})) (br $again)))
               (start $start))
             (core instance (instantiate $loop (with "callee" (instance (export "f" (func $lowered)))))))
           (instance $callee (instantiate $callee))
           (instance (instantiate $caller (with "f" (func $callee "f")))))"#,
-        pages = BYTES / 65_536,
-        callee_pages = 2 * BYTES / 65_536,
+        pages = bytes / 65_536,
+        callee_pages = 2 * bytes / 65_536,
     );
     wat::parse_str(&text).expect("good text")
 }
 
-/// wasmtime converts strings between two components in one go and for nothing. Lists cost fuel.
+/// wasmtime converts strings between two components in one go and for nothing. Lists cost fuel, and
+/// a guest whose strings are only copied is looked at so often that it lets others run in time.
 #[test]
 fn strings_that_are_converted_between_components_inside_are_refused() {
     let Some(core) = guest("range") else { return };
     let sandbox = sandbox();
     let (component, _) = sandbox.accept(&core).expect("a guest");
-    let hidden = with_inside(&component, &loop_inside("string"));
+    let hidden = with_inside(&component, &loop_inside("string", "utf16", 16 << 20));
     let converts = sandbox.accept(&hidden);
     assert!(matches!(converts, Err(ModuleError::StringsInside)));
-    let hidden = with_inside(&component, &loop_inside("(list u8)"));
+    let hidden = with_inside(&component, &loop_inside("(list u8)", "utf8", 16 << 20));
     let (_, lists) = sandbox.accept(&hidden).expect("lists are fine");
     let definition = definition("assignor", &lists, r#","limits":{"fuel":50000000}"#);
     let account = sandbox.account();
@@ -204,4 +208,20 @@ fn strings_that_are_converted_between_components_inside_are_refused() {
     let failed = assigned.expect_err("it loops");
     assert_eq!(failed.failure.kind, FailureKind::Fuel, "{failed}");
     assert!(pauses >= 3, "others are let run meanwhile: {pauses}");
+
+    // Each look at the clock takes a millisecond here.
+    let now_ms = AtomicU64::new(0);
+    let hurried = Clock::new(move || Duration::from_millis(now_ms.fetch_add(1, Relaxed)));
+    let sandbox = sandbox_with(hurried);
+    let hidden = with_inside(&component, &loop_inside("string", "utf8", 1 << 16));
+    let (_, copies) = sandbox.accept(&hidden).expect("UTF-8 to UTF-8");
+    let limits = r#","limits":{"fuel":1000000,"time_ms":60000}"#;
+    let definition = common::definition("assignor", &copies, limits);
+    let account = sandbox.account();
+    let assigning = sandbox.assign(&account, &copies, &definition, &request);
+    let (assigned, pauses) = block_on_counting(assigning);
+    let failed = assigned.expect_err("it loops");
+    assert_eq!(failed.failure.kind, FailureKind::Fuel, "{failed}");
+    // By fuel alone it would be ten.
+    assert!(pauses > 50, "{pauses}");
 }

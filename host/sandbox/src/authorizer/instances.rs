@@ -112,7 +112,8 @@ impl Shared {
                 0,
             )),
         };
-        let mut store = self.sandbox.store(state, limits).map_err(failed)?;
+        let store = self.sandbox.store(&self.module, state, limits);
+        let mut store = store.map_err(failed)?;
         let deadline = Arc::clone(store.data().common.budget.deadline());
         let loading = async {
             let guest = pre
@@ -122,7 +123,7 @@ impl Shared {
             let loaded = guest.call_load(&mut store).await;
             Ok::<_, Stopped>((guest, loaded.map_err(Stopped::Running)?))
         };
-        let loading = until(&deadline, loading);
+        let loading = until(&deadline, self.module.yields(), loading);
         let (loaded, charged) = self.sandbox.in_turns(&self.account, loading).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         self.account.charge(fuel.saturating_sub(charged));
