@@ -98,12 +98,17 @@ impl Auth {
     pub(crate) fn new(settings: &NodeSettings) -> Result<Self, AuthError> {
         let auth = &settings.auth;
         let mut schemes = vec!["ip".to_owned()];
-        if auth.digest_enabled {
+        // A provider that is named is there, whatever else is switched off.
+        if auth.digest_enabled || auth.schemes.contains("digest") {
             schemes.push("digest".to_owned());
         }
         let serves_tls = settings.secure_listen.is_some() || settings.port_unification;
         schemes.extend(serves_tls.then(|| "x509".to_owned()));
-        schemes.extend(auth.schemes.iter().cloned());
+        for scheme in &auth.schemes {
+            if !schemes.contains(scheme) {
+                schemes.push(scheme.clone());
+            }
+        }
         let demanded = auth.demanded_schemes();
         if auth.enforce && demanded.iter().all(String::is_empty) {
             return Err(AuthError::NoScheme);

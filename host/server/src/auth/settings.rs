@@ -112,7 +112,7 @@ pub struct AuthSettings {
     pub digest_enabled: bool,
     /// Its hash (`DigestAuthenticationProvider.digestAlg`).
     pub digest_algorithm: DigestAlgorithm,
-    /// Schemes beyond `ip` and `digest` (`authProvider.*`).
+    /// Schemes whose providers are named (`authProvider.*`), beside `ip` and `digest`.
     pub schemes: BTreeSet<String>,
     /// Who is the super user by certificate (`X509AuthenticationProvider.superUser`).
     pub x509_super_user: Option<String>,
@@ -238,7 +238,6 @@ impl AuthSettings {
                 .is_some_and(|package| package.is_empty() || package.ends_with('.'))
         });
         match known {
-            Some((_, "digest")) => self.digest_enabled = true,
             Some((_, scheme)) => {
                 self.schemes.insert((*scheme).to_owned());
             }
