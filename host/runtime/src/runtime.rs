@@ -11,8 +11,8 @@ use bytes::Bytes;
 use openraft_rt::AsyncRuntime;
 
 use crate::{
-    Disk, Elapsed, Ended, Instant, Interval, Listener, Program, Role, Select2, Stream, Task,
-    select2,
+    Disk, Elapsed, Ended, Instant, Interval, LatestReader, Listener, Program, Role, Select2,
+    Stream, Task, select2,
 };
 
 /// Everything that is not a pure function of its input: a cheap handle, passed by value.
@@ -95,7 +95,9 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
     /// How many threads a role has, so that pools can be sized from it.
     fn threads(&self, role: Role) -> usize;
 
-    /// Listens on a TCP address; port 0 picks a free one.
+    /// Listens on a TCP address; port 0 picks a free one. All addresses, in whatever spelling
+    /// (`0.0.0.0`, `::`), are those of both families on one port, or of IPv4 alone where there is
+    /// no IPv6. A client that comes by IPv4 has an address of IPv4 on every such socket.
     fn listen_tcp(
         &self,
         addr: SocketAddr,
@@ -109,10 +111,10 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
 
     /// Listens on a Unix socket that only this user may connect to (mode 0600). A socket file
     /// that a dead process left there is replaced; the caller holds the data folder's lock, so
-    /// that it cannot be a living one's.
+    /// that it cannot be a living one's. The path may have any length that a file's may have.
     fn listen_unix(&self, path: &Path) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
-    /// Connects to a Unix socket.
+    /// Connects to a Unix socket, whose path may have any length.
     fn connect_unix(&self, path: &Path) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
     /// Runs a program as a process of its own until it ends: `input` goes to its stdin, and it is
@@ -128,8 +130,14 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
         output_bytes_max: usize,
     ) -> impl Future<Output = io::Result<Ended>> + Send;
 
-    /// Waits until the process is asked to end (SIGTERM or SIGINT). In simulation nobody asks.
+    /// Waits until the process is asked to end (SIGTERM or SIGINT); returns at once if it was. From
+    /// the call on, the first such signal is a request, and the second ends the process at once,
+    /// with exit code 128 and the signal's number. In simulation nobody asks.
     fn terminated(&self) -> impl Future<Output = ()> + Send + 'static;
+
+    /// How often the process was asked to read its files again (SIGHUP), from the call on, since
+    /// when the signal ends it no more. In simulation nobody asks.
+    fn reload_requests(&self) -> LatestReader<u64>;
 
     /// The disk whose root is the folder `root`, which is made, with its parents, if it does not
     /// exist.

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +65,7 @@ on_both! {
     input_left_unread_is_a_reset
     a_slow_reader_stops_its_writer
     a_taken_port_is_refused_in_one_sentence
+    all_addresses_are_those_of_both_families
     a_closed_port_refuses
     a_unix_socket_carries_bytes
     randomness_differs
@@ -412,6 +413,35 @@ async fn a_taken_port_is_refused_in_one_sentence<R: Runtime>(rt: R) {
     rt.listen_tcp(addr).await.expect("free again");
 }
 
+/// In every spelling, on the port that was picked; and who comes by IPv4 is seen as such.
+async fn all_addresses_are_those_of_both_families<R: Runtime>(rt: R) {
+    let has_ipv6 = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    for spelling in ["0.0.0.0", "::", "::ffff:0.0.0.0"] {
+        let ip: IpAddr = spelling.parse().expect("an address");
+        let listener = rt.listen_tcp((ip, 0).into()).await.expect("a free port");
+        let bound = listener.local_addr().expect("TCP has an address");
+        let port = bound.port();
+        assert_ne!(port, 0);
+        for from in [Ipv4Addr::LOCALHOST.into(), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            if from.is_ipv6() && !has_ipv6 {
+                continue;
+            }
+            let clock = rt.clone();
+            let client = rt.spawn(Role::Client, async move {
+                clock.connect_tcp((from, port).into()).await
+            });
+            let server = listener.accept().await.expect("a client came");
+            let client = client.await.expect("no panic").expect("connected");
+            assert_eq!(server.peer_addr().map(|peer| peer.ip()), Some(from));
+            assert_eq!(server.peer_addr(), client.local_addr());
+            assert_eq!(server.local_addr(), client.peer_addr());
+            // The port is taken for each of them alone, too.
+            let taken = rt.listen_tcp((from, port).into()).await.err();
+            assert_eq!(taken.expect("taken").kind(), io::ErrorKind::AddrInUse);
+        }
+    }
+}
+
 async fn a_closed_port_refuses<R: Runtime>(rt: R) {
     let listener = rt.listen_tcp(anywhere()).await.expect("a free port");
     let addr = listener.local_addr().expect("TCP has an address");
@@ -422,10 +452,13 @@ async fn a_closed_port_refuses<R: Runtime>(rt: R) {
 
 async fn a_unix_socket_carries_bytes<R: Runtime>(rt: R) {
     let folder = tempfile::tempdir().expect("a folder");
-    let path: PathBuf = folder.path().join("admin.sock");
+    let short: PathBuf = folder.path().join("admin.sock");
+    let deep = folder.path().join("deep/".repeat(60));
+    std::fs::create_dir_all(&deep).expect("folders");
+    let long = deep.join("admin.sock");
     // Twice: the second finds the file that the first left behind.
-    for _ in 0..2 {
-        let listener = rt.listen_unix(&path).await.expect("a socket");
+    for path in [&short, &short, &long, &long] {
+        let listener = rt.listen_unix(path).await.expect("a socket");
         assert_eq!(listener.local_addr(), None);
         let (inner, to) = (rt.clone(), path.clone());
         let client = rt.spawn(Role::Admin, async move {

@@ -1,5 +1,7 @@
 //! What only a process of its own can show: its death, and the signals it gets.
 
+#![allow(clippy::disallowed_methods)] // Threads of these processes are busy on purpose.
+
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -85,4 +87,74 @@ fn a_signal_asks_for_the_end() {
         assert!(lines.any(|line| line.contains("a clean end")));
         assert!(process.wait().expect("it ends").success());
     }
+}
+
+#[test]
+#[ignore = "run as a process of its own"]
+fn do_not_end_when_asked() {
+    if !is_child() {
+        return;
+    }
+    Real::run(RealConfig::default(), |rt| async move {
+        let asked = rt.terminated();
+        println!("ready");
+        asked.await;
+        println!("asked");
+        // Every thread of the runtime is as busy as it can be, this one included.
+        for role in [Role::Client; 64] {
+            rt.spawn(role, async { std::thread::sleep(Duration::from_secs(60)) })
+                .detach();
+        }
+        std::thread::sleep(Duration::from_secs(60));
+    })
+    .expect("the threads start");
+}
+
+/// Whatever the process is busy with, the second signal ends it, and its exit code says which it
+/// was.
+#[test]
+fn a_second_signal_ends_at_once() {
+    for (first, second, code) in [
+        (Signal::TERM, Signal::TERM, 143),
+        (Signal::INT, Signal::INT, 130),
+        (Signal::TERM, Signal::INT, 130),
+    ] {
+        let mut process = start("do_not_end_when_asked");
+        let said = BufReader::new(process.stdout.take().expect("piped"));
+        let mut lines = said.lines().map(|line| line.expect("text"));
+        assert!(lines.any(|line| line.contains("ready")));
+        kill_process(Pid::from_child(&process), first).expect("it runs");
+        assert!(lines.any(|line| line.contains("asked")));
+        kill_process(Pid::from_child(&process), second).expect("it runs");
+        assert_eq!(process.wait().expect("it ends").code(), Some(code));
+    }
+}
+
+#[test]
+#[ignore = "run as a process of its own"]
+fn count_hangups() {
+    if !is_child() {
+        return;
+    }
+    Real::run(RealConfig::default(), |rt| async move {
+        let mut requests = rt.reload_requests();
+        println!("ready");
+        for _ in 0..2 {
+            println!("hung up {}", requests.changed().await);
+        }
+    })
+    .expect("the threads start");
+}
+
+#[test]
+fn a_hangup_is_counted_and_ends_nothing() {
+    let mut process = start("count_hangups");
+    let said = BufReader::new(process.stdout.take().expect("piped"));
+    let mut lines = said.lines().map(|line| line.expect("text"));
+    assert!(lines.any(|line| line.contains("ready")));
+    for count in ["hung up 1", "hung up 2"] {
+        kill_process(Pid::from_child(&process), Signal::HUP).expect("it runs");
+        assert!(lines.any(|line| line.contains(count)));
+    }
+    assert!(process.wait().expect("it ends").success());
 }

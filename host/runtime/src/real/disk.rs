@@ -1,9 +1,9 @@
 //! A folder of the real file system.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,12 @@ use crate::{Disk, File, Open};
 
 /// The file whose lock is the disk's lock. It holds the process id of who has it.
 const LOCK_FILE: &str = "LOCK";
+
+/// What a file's group may do with it, and others: read, and nothing. The umask may take more away.
+const FILE_MODE: u32 = 0o640;
+
+/// The same of a folder that is made.
+const FOLDER_MODE: u32 = 0o750;
 
 /// Zeros are written in pieces of this size where the file system cannot preallocate.
 const ZEROS_LEN: usize = 64 * 1024;
@@ -45,9 +51,11 @@ pub struct RealLock {
 }
 
 impl RealDisk {
-    /// The disk whose root is `root`, which is made, with its parents, if it does not exist.
+    /// The disk whose root is `root`, which is made, with its parents, if it does not exist. One
+    /// that is there keeps its mode: its owner may have opened it to a backup on purpose.
     pub(super) fn at(root: &Path) -> io::Result<Self> {
-        create_durably(root).map_err(|error| in_context(error, "use", &root.to_string_lossy()))?;
+        create_durably(root, FOLDER_MODE)
+            .map_err(|error| in_context(error, "use", &root.to_string_lossy()))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 root: root.to_owned(),
@@ -62,8 +70,11 @@ impl RealDisk {
     }
 }
 
+/// What the umask leaves of a parent of the data folder, which is not the node's own.
+const PARENT_MODE: u32 = 0o777;
+
 /// Makes a folder and its parents, each durable in the one above before the next is made.
-fn create_durably(folder: &Path) -> io::Result<()> {
+fn create_durably(folder: &Path, mode: u32) -> io::Result<()> {
     if fs::metadata(folder).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(());
     }
@@ -72,8 +83,8 @@ fn create_durably(folder: &Path) -> io::Result<()> {
         Some(parent) => parent,
         None => return Err(io::ErrorKind::NotFound.into()),
     };
-    create_durably(parent)?;
-    match fs::create_dir(folder) {
+    create_durably(parent, PARENT_MODE)?;
+    match DirBuilder::new().mode(mode).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => {
             return Err(error);
         }
@@ -82,13 +93,27 @@ fn create_durably(folder: &Path) -> io::Result<()> {
     fs::File::open(parent)?.sync_all()
 }
 
+/// Takes from a file that was there the rights that a new one would not have: an earlier release
+/// made its files readable for everybody.
+fn close_to_others(file: &fs::File, path: &str) {
+    let mode = file.metadata().map(|found| found.permissions().mode());
+    let closed = mode.and_then(|mode| match mode & 0o7777 & !FILE_MODE {
+        0 => Ok(()),
+        _ => file.set_permissions(Permissions::from_mode(mode & FILE_MODE)),
+    });
+    if let Err(error) = closed {
+        // Another user's, of which this one may write to it: that is for its owner to decide.
+        tracing::debug!("the rights to {path} stay as they are: {error}");
+    }
+}
+
 impl Disk for RealDisk {
     type File = RealFile;
     type Lock = RealLock;
 
     fn open(&self, path: &str, how: Open) -> io::Result<RealFile> {
         let mut options = OpenOptions::new();
-        options.read(true);
+        options.read(true).mode(FILE_MODE);
         match how {
             Open::Read => {}
             Open::Write => _ = options.write(true),
@@ -99,6 +124,9 @@ impl Disk for RealDisk {
             .full(path)
             .and_then(|full| options.open(full))
             .map_err(|error| in_context(error, "open", path))?;
+        if how != Open::Read {
+            close_to_others(&file, path);
+        }
         Ok(RealFile {
             file,
             path: path.to_owned(),
@@ -135,7 +163,7 @@ impl Disk for RealDisk {
     fn create_folder(&self, folder: &str) -> io::Result<()> {
         let create = || {
             let full = self.full(folder)?;
-            match fs::create_dir(&full) {
+            match DirBuilder::new().mode(FOLDER_MODE).create(&full) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && full.is_dir() => {
                     Ok(())
                 }
@@ -177,8 +205,10 @@ impl Disk for RealDisk {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(FILE_MODE)
             .open(&path)
             .map_err(|error| in_context(error, "open", &path.to_string_lossy()))?;
+        close_to_others(&file, LOCK_FILE);
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {

@@ -12,11 +12,13 @@ mod disk;
 mod net;
 mod pool;
 mod private;
+mod signals;
+mod socket_path;
 mod timer;
 
 use std::fmt;
 use std::future::{Future, pending};
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -27,7 +29,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use openraft_rt_tokio::TokioRuntime;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 
 pub use child::confine;
 pub use disk::{RealDisk, RealFile, RealLock};
@@ -35,7 +36,7 @@ pub use net::{RealListener, RealReader, RealStream, RealWriter};
 pub use timer::RealSleep;
 
 use crate::task::OnLostPanic;
-use crate::{Ended, Instant, Program, Role, Runtime, Signal, Task, TaskPanic, select2};
+use crate::{Ended, Instant, LatestReader, Program, Role, Runtime, Signal, Task, TaskPanic};
 use pool::{Pool, Priority};
 
 /// Guests yield to everything that serves clients.
@@ -190,7 +191,9 @@ impl fmt::Debug for Threads {
 /// What becomes of a panic that nobody awaits.
 fn end_or_log(panic: &TaskPanic) {
     if panic.role.is_core() {
-        eprintln!("innkeeper: {panic}; the node stops, since it cannot go on without this task");
+        let sentence = "the node stops, since it cannot go on without this task";
+        // Whoever read stderr may be gone, and a panic about that would hide this one.
+        let _ = writeln!(io::stderr(), "innkeeper: {panic}; {sentence}");
         std::process::abort();
     }
     tracing::error!("{panic}");
@@ -308,22 +311,17 @@ impl Runtime for Real {
     }
 
     fn terminated(&self) -> impl Future<Output = ()> + Send + 'static {
-        let _entered = self.inner.client.enter();
-        let signals = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        );
+        let requested = signals::end_requested();
         async move {
-            match signals {
-                (Ok(mut terminate), Ok(mut interrupt)) => {
-                    select2(terminate.recv(), interrupt.recv()).await;
-                }
-                (Err(error), _) | (_, Err(error)) => {
-                    tracing::warn!(%error, "cannot wait for SIGTERM and SIGINT; they end the process at once");
-                    pending().await
-                }
+            match requested {
+                Some(requested) => requested.wait().await,
+                None => pending().await,
             }
         }
+    }
+
+    fn reload_requests(&self) -> LatestReader<u64> {
+        signals::reload_requests(&self.inner.client)
     }
 
     fn disk(&self, root: &Path) -> io::Result<RealDisk> {

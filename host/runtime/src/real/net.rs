@@ -2,16 +2,18 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, tcp, unix};
 use tokio::runtime::Handle;
 
+use super::socket_path::SocketPath;
 use crate::{Listener, Stream};
 
 /// How many connections the kernel holds for us until they are accepted.
@@ -76,19 +78,15 @@ pub(super) async fn inside<F: Future>(driver: Handle, future: F) -> F::Output {
 
 pub(super) fn listen_tcp(driver: Handle, addr: SocketAddr) -> io::Result<RealListener> {
     let entered = driver.enter();
-    let bind = || {
-        let socket = match addr {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        // A restarted server takes its port over from connections that linger in TIME_WAIT.
-        socket.set_reuseaddr(true)?;
-        socket.bind(addr)?;
-        let listener = socket.listen(BACKLOG)?;
-        let bound = listener.local_addr()?;
-        Ok(ListeningSocket::Tcp(listener, bound))
+    let listening = match addr.ip().to_canonical().is_unspecified() {
+        true => listen_everywhere(addr.port(), TcpSocket::new_v6),
+        false => socket_for(addr).and_then(|socket| listen_on(socket, addr)),
     };
-    let socket = bind().map_err(|error: io::Error| {
+    let bound = listening.and_then(|listener| {
+        let local = listener.local_addr()?;
+        Ok(ListeningSocket::Tcp(listener, shown(addr, local)))
+    });
+    let socket = bound.map_err(|error: io::Error| {
         let message = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
                 "{addr} is in use by another process: stop it, or listen on another port (0 picks a free one)"
@@ -107,6 +105,60 @@ pub(super) fn listen_tcp(driver: Handle, addr: SocketAddr) -> io::Result<RealLis
     Ok(RealListener { driver, socket })
 }
 
+fn socket_for(addr: SocketAddr) -> io::Result<TcpSocket> {
+    match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }
+}
+
+fn listen_on(socket: TcpSocket, addr: SocketAddr) -> io::Result<TcpListener> {
+    // A restarted server takes its port over from connections that linger in TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Listens on all addresses of both families with one socket, and so on one port where the kernel
+/// picks it. A kernel without IPv6 fails at any of these steps; what is left then is IPv4. A port
+/// that is taken in one of the families is taken.
+fn listen_everywhere(
+    port: u16,
+    new_v6: impl FnOnce() -> io::Result<TcpSocket>,
+) -> io::Result<TcpListener> {
+    let both = new_v6().and_then(|socket| {
+        // The kernel's own default may be IPv6 alone (net.ipv6.bindv6only).
+        SockRef::from(&socket).set_only_v6(false)?;
+        listen_on(socket, (Ipv6Addr::UNSPECIFIED, port).into())
+    });
+    match both {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            tracing::debug!(%error, "no socket for IPv6: only IPv4 is listened on");
+            listen_on(TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, port).into())
+        }
+        listening => listening,
+    }
+}
+
+/// What a listener says of its address: what was asked for, with the port that was picked. Only
+/// who asked for all addresses in IPv6's spelling, and got IPv4's, is told the difference.
+fn shown(asked: SocketAddr, local: SocketAddr) -> SocketAddr {
+    let ip = match asked.ip().to_canonical() {
+        IpAddr::V4(all) if all.is_unspecified() => all.into(),
+        _ => local.ip(),
+    };
+    SocketAddr::new(ip, local.port())
+}
+
+/// An address without IPv6's clothes, in which IPv4 comes through a socket of both families.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), addr.port()),
+        // As it was: it may have a scope besides.
+        IpAddr::V6(_) => addr,
+    }
+}
+
 pub(super) async fn connect_tcp(addr: SocketAddr) -> io::Result<RealStream> {
     let socket = TcpStream::connect(addr).await?;
     RealStream::tcp(socket)
@@ -116,15 +168,21 @@ pub(super) fn listen_unix(driver: Handle, path: &Path) -> io::Result<RealListene
     let entered = driver.enter();
     // Bound under another name, closed to others, then renamed: nobody can connect in between,
     // and what a dead process left under the name is replaced in the same step.
-    let fresh = path.with_extension("new");
     let bind = || {
+        let way = SocketPath::to(path)?;
+        let fresh = way.path().with_extension("new");
         match std::fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = UnixListener::bind(&fresh)?;
-        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
-        std::fs::rename(&fresh, path)?;
+        let named = std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))
+            .and_then(|()| std::fs::rename(&fresh, way.path()));
+        if let Err(error) = named {
+            // Nobody will look for it under this name; the error says what matters.
+            let _ = std::fs::remove_file(&fresh);
+            return Err(error);
+        }
         Ok(ListeningSocket::Unix(listener))
     };
     let socket = bind().map_err(|error: io::Error| {
@@ -139,14 +197,18 @@ pub(super) fn listen_unix(driver: Handle, path: &Path) -> io::Result<RealListene
 }
 
 pub(super) async fn connect_unix(path: &Path) -> io::Result<RealStream> {
-    let socket = UnixStream::connect(path).await?;
+    let way = SocketPath::to(path)?;
+    let socket = UnixStream::connect(way.path()).await?;
     Ok(RealStream::Unix(socket))
 }
 
 impl RealStream {
     fn tcp(socket: TcpStream) -> io::Result<Self> {
         socket.set_nodelay(true)?;
-        let (peer, local) = (socket.peer_addr()?, socket.local_addr()?);
+        let (peer, local) = (
+            canonical(socket.peer_addr()?),
+            canonical(socket.local_addr()?),
+        );
         Ok(Self::Tcp {
             socket,
             peer,
@@ -289,3 +351,50 @@ macro_rules! write_through {
 
 write_through!(RealStream, Self::Tcp { socket, .. } => socket, Self::Unix(socket) => socket);
 write_through!(RealWriter, Self::Tcp(socket) => socket, Self::Unix(socket) => socket);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream as Client;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_ipv6_all_addresses_are_those_of_ipv4() {
+        let none = || Err(io::ErrorKind::Unsupported.into());
+        let listener = listen_everywhere(0, none).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(listener.local_addr().unwrap().is_ipv4());
+        Client::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        // A port that is taken is no reason to try the other family.
+        let taken = listen_everywhere(port, TcpSocket::new_v6);
+        assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_listener_shows_what_was_asked_for() {
+        for (asked, local, said) in [
+            ("0.0.0.0:0", "[::]:7", "0.0.0.0:7"),
+            ("0.0.0.0:7", "0.0.0.0:7", "0.0.0.0:7"),
+            ("[::ffff:0.0.0.0]:7", "[::]:7", "0.0.0.0:7"),
+            ("[::]:0", "[::]:7", "[::]:7"),
+            ("[::]:7", "0.0.0.0:7", "0.0.0.0:7"),
+            ("127.0.0.1:0", "127.0.0.1:7", "127.0.0.1:7"),
+            ("[::1]:0", "[::1]:7", "[::1]:7"),
+        ] {
+            let shown = shown(asked.parse().unwrap(), local.parse().unwrap());
+            assert_eq!(shown, said.parse().unwrap(), "{asked}");
+        }
+    }
+
+    #[test]
+    fn ipv4_takes_ipv6s_clothes_off() {
+        for (addr, said) in [
+            ("[::ffff:10.0.0.1]:7", "10.0.0.1:7"),
+            ("10.0.0.1:7", "10.0.0.1:7"),
+            ("[::1]:7", "[::1]:7"),
+            ("[fe80::1%3]:7", "[fe80::1%3]:7"),
+        ] {
+            assert_eq!(canonical(addr.parse().unwrap()), said.parse().unwrap());
+        }
+    }
+}

@@ -39,7 +39,8 @@ pub use net::{SimListener, SimReader, SimStream, SimWriter};
 
 use crate::task::OnLostPanic;
 use crate::{
-    Ended, Ending, Instant, Latest, Program, Role, Runtime, Select2, Task, TaskPanic, select2,
+    Ended, Ending, Instant, Latest, LatestReader, Program, Role, Runtime, Select2, Task, TaskPanic,
+    select2,
 };
 use net::Net;
 
@@ -293,6 +294,10 @@ impl Runtime for Simulated {
 
     fn terminated(&self) -> impl Future<Output = ()> + Send + 'static {
         pending()
+    }
+
+    fn reload_requests(&self) -> LatestReader<u64> {
+        Latest::new(0).reader()
     }
 
     fn disk(&self, root: &Path) -> io::Result<SimDisk> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -72,12 +72,17 @@ impl Net {
             })
     }
 
-    /// The queue of whoever listens on `addr`, or on its port at all addresses.
+    /// The queue of whoever listens on `addr`, or on its port at all addresses of both families.
     fn find_tcp(&self, addr: SocketAddr) -> Option<mpsc::Sender<SimStream>> {
         self.on_port(addr.port())
-            .find(|(ip, _)| *ip == addr.ip() || ip.is_unspecified())
+            .find(|(ip, _)| *ip == addr.ip() || is_any(*ip))
             .map(|(_, queue)| queue.clone())
     }
+}
+
+/// All addresses, in whatever spelling.
+fn is_any(ip: IpAddr) -> bool {
+    ip.to_canonical().is_unspecified()
 }
 
 /// A simulated listening socket.
@@ -96,7 +101,7 @@ pub(super) fn listen_tcp(world: &Simulated, addr: SocketAddr) -> io::Result<SimL
         port => port,
     };
     let ip = addr.ip();
-    let clash = |other: IpAddr| other == ip || other.is_unspecified() || ip.is_unspecified();
+    let clash = |other: IpAddr| other == ip || is_any(other) || is_any(ip);
     if net.on_port(port).any(|(other, _)| clash(other)) {
         return Err(io::Error::new(
             io::ErrorKind::AddrInUse,
@@ -135,7 +140,11 @@ pub(super) fn listen_unix(world: &Simulated, path: &Path) -> SimListener {
 pub(super) async fn connect_tcp(world: Simulated, addr: SocketAddr) -> io::Result<SimStream> {
     let (queue, local) = {
         let mut net = world.world.net.lock();
-        let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), net.free_port());
+        let ip = match addr {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let local = SocketAddr::new(ip, net.free_port());
         (net.find_tcp(addr), local)
     };
     connect(world, queue, Some((local, addr))).await
