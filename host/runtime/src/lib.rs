@@ -23,6 +23,9 @@
 //! [`select2`] and its like (always polled in the order written), telling many tasks something
 //! once is a [`Signal`], and showing them a changing value is a [`Latest`].
 
+// They panic where nobody reads any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod child;
 mod clock;
 mod disk;
@@ -41,7 +44,7 @@ pub use clock::{Elapsed, Instant, Interval};
 pub use disk::{Disk, File, Open};
 pub use latest::{Latest, LatestReader};
 pub use net::{Listener, Stream};
-pub use real::{Real, RealConfig, Threads, confine};
+pub use real::{Real, RealConfig, SocketPath, Threads, confine};
 pub use role::Role;
 pub use runtime::Runtime;
 pub use select::{Select2, Select3, Select4, select2, select3, select4};

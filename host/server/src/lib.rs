@@ -12,6 +12,7 @@
 //! Beside it: `expiry` ends silent sessions, [`tickets`] tells the node's own parts what
 //! became of their proposals, [`node`] puts everything together.
 
+mod address;
 mod admission;
 mod answers;
 mod auth;

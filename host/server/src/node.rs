@@ -70,14 +70,6 @@ pub enum StartError {
         /// Why; it says what to do as well.
         error: io::Error,
     },
-    /// The admin socket.
-    #[error("cannot listen on the admin socket {}: {error}; use a data folder with a shorter path that this user may write", path.display())]
-    AdminSocket {
-        /// Where.
-        path: PathBuf,
-        /// Why; it says what to do as well.
-        error: io::Error,
-    },
     /// Authentication.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -99,6 +91,7 @@ pub struct Node<R: Runtime> {
     addr: SocketAddr,
     http: Option<SocketAddr>,
     secure: Option<SocketAddr>,
+    admin: Option<PathBuf>,
     tasks: Vec<Task<()>>,
 }
 
@@ -253,17 +246,13 @@ impl<R: Runtime> Node<R> {
         let bindings = guests.clone();
         core.figures.install_bindings(move || bindings.statuses());
         guests.start();
-        let mut tasks = admin::start(
+        let admin::Serving { mut tasks, socket } = admin::start(
             core.clone(),
             guests.clone(),
             http_listener,
             metrics_listener,
         )
-        .await
-        .map_err(|error| StartError::AdminSocket {
-            path: core.admin_path(),
-            error,
-        })?;
+        .await;
         guests.wait_for_authorizers().await;
         let runtime = &core.runtime;
         let ports = [
@@ -296,6 +285,7 @@ impl<R: Runtime> Node<R> {
             addr,
             http,
             secure,
+            admin: socket,
             tasks,
             core,
         })
@@ -323,15 +313,15 @@ impl<R: Runtime> Node<R> {
 
     /// The line that says that the node is ready, and where.
     pub fn ready_line(&self) -> String {
-        let shown = |addr: Option<SocketAddr>| {
-            addr.map_or_else(|| "none".to_owned(), |addr| addr.to_string())
-        };
+        fn shown(what: Option<impl ToString>) -> String {
+            what.map_or_else(|| "none".to_owned(), |what| what.to_string())
+        }
         let plain = self.core.settings.plain_clients.then_some(self.addr);
         format!(
             "innkeeper ready: zookeeper={} http={} admin={}",
             shown(plain),
             shown(self.http),
-            self.core.admin_path().display()
+            shown(self.admin.as_ref().map(|path| path.display()))
         )
     }
 

@@ -1,7 +1,12 @@
-//! The binary: its ready line, its errors, and what stopping and continuing it does to sessions.
+//! The binary: its ready line, its errors, and what stopping and continuing it does to sessions;
+//! where it listens ([`addresses`]), what it makes of its data folder ([`folder`]).
 #![allow(clippy::disallowed_methods)] // Processes and sockets of tests.
 
+#[path = "process/addresses.rs"]
+mod addresses;
 mod common;
+#[path = "process/folder.rs"]
+mod folder;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};

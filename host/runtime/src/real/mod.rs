@@ -33,6 +33,7 @@ use tokio::runtime::Handle;
 pub use child::confine;
 pub use disk::{RealDisk, RealFile, RealLock};
 pub use net::{RealListener, RealReader, RealStream, RealWriter};
+pub use socket_path::SocketPath;
 pub use timer::RealSleep;
 
 use crate::task::OnLostPanic;

@@ -16,14 +16,15 @@ const BYTES_MAX: usize = 107;
 const OPEN_FILES: &str = "/proc/self/fd";
 
 /// A way to a socket's file. It may be used while this lives.
-pub(super) struct SocketPath {
+#[derive(Debug)]
+pub struct SocketPath {
     path: PathBuf,
     _folder: Option<OwnedFd>,
 }
 
 impl SocketPath {
     /// The way to `path`, whose folder must exist if the path is long.
-    pub(super) fn to(path: &Path) -> io::Result<Self> {
+    pub fn to(path: &Path) -> io::Result<Self> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
@@ -44,7 +45,7 @@ impl SocketPath {
     }
 
     /// A path to the same file that is short enough.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -34,9 +34,8 @@ mod short_names;
 mod status;
 mod znodes;
 
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,9 +78,6 @@ const UPLOAD_PLACES: usize = 4;
 /// The most data of a znode that is written here, in bytes: what a client's frame could carry.
 const MAX_DATA_BYTES: usize = crate::settings::MAX_FRAME_BYTES;
 
-/// The longest path of a Unix socket, in bytes; the kernel has room for that and a zero.
-const MAX_SOCKET_PATH_BYTES: usize = 107;
-
 /// Where the node was reached when it started, with the ports that were picked.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
@@ -103,18 +99,34 @@ struct Admin<R: Runtime> {
     attempts: Attempts,
 }
 
-/// Listens on the admin socket and serves both until the node stops. To be called when the node
-/// holds its data folder's lock. The tasks end by themselves when `core.stopping` is raised, and
-/// the socket's file goes with them.
+/// What serves the admins.
+pub(crate) struct Serving {
+    /// They end by themselves when `core.stopping` is raised, and the socket's file goes with them.
+    pub(crate) tasks: Vec<Task<()>>,
+    /// The admin socket, where there is one.
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// Listens on the admin socket and serves all until the node stops. To be called when the node
+/// holds its data folder's lock. A folder in which no socket can be is no reason not to serve: the
+/// log says what operators lack then.
 pub(crate) async fn start<R: Runtime>(
     core: Arc<Core<R>>,
     guests: Guests<R>,
     http: Option<R::Listener>,
     metrics: Option<R::Listener>,
-) -> io::Result<Vec<Task<()>>> {
+) -> Serving {
     let path = core.admin_path();
-    check_socket_path(&path)?;
-    let socket = core.runtime.listen_unix(&path).await?;
+    let socket = match core.runtime.listen_unix(&path).await {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::warn!(
+                "{error}: the node serves without its admin socket, so that commands reach it only \
+                 with --http, and change it only with --super"
+            );
+            None
+        }
+    };
     let admin = Arc::new(Admin {
         core: core.clone(),
         guests,
@@ -155,6 +167,12 @@ pub(crate) async fn start<R: Runtime>(
             ),
         ));
     }
+    let Some(socket) = socket else {
+        return Serving {
+            tasks,
+            socket: None,
+        };
+    };
     let router = routes::router(admin, Way::Socket);
     let over_socket = serve::accept(
         runtime.clone(),
@@ -175,21 +193,10 @@ pub(crate) async fn start<R: Runtime>(
             tracing::debug!("the admin socket's file stays: {error}");
         }
     }));
-    Ok(tasks)
-}
-
-/// Refuses a path that no Unix socket can have, in words that help more than the kernel's.
-pub(crate) fn check_socket_path(path: &Path) -> io::Result<()> {
-    let bytes = path.as_os_str().len();
-    if bytes <= MAX_SOCKET_PATH_BYTES {
-        return Ok(());
+    Serving {
+        tasks,
+        socket: Some(path),
     }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidFilename,
-        format!(
-            "its path has {bytes} bytes and a Unix socket's has {MAX_SOCKET_PATH_BYTES} at most"
-        ),
-    ))
 }
 
 /// Who the operations proposed here are by.

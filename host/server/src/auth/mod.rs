@@ -22,6 +22,7 @@ use innkeeper_proto::{Acl, ErrorCode};
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{Identity, acl};
 
+use crate::address;
 use crate::sasl::digest_md5::NONCE_BYTES;
 use crate::sasl::jaas::placeholders;
 use crate::sasl::{Negotiation, Users, jaas};
@@ -140,7 +141,7 @@ impl Auth {
     ) -> Vec<Identity> {
         let mut identities = Vec::new();
         if let Some(peer) = peer {
-            identities.push(identity("ip", &peer.ip().to_canonical().to_string()));
+            identities.push(identity("ip", &address::host(peer)));
         }
         if let Some(subject) = certificate.and_then(name::subject_of) {
             if self.settings.x509_super_user.as_ref() == Some(&subject) {

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
+use innkeeper_runtime::SocketPath;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -114,7 +115,11 @@ impl Admin {
         target: &str,
         body: Bytes,
     ) -> anyhow::Result<T> {
-        let stream = UnixStream::connect(&self.socket).await.with_context(|| {
+        let connect = async {
+            let way = SocketPath::to(&self.socket)?;
+            UnixStream::connect(way.path()).await
+        };
+        let stream = connect.await.with_context(|| {
             format!(
                 "the node's admin socket {} cannot be reached",
                 self.socket.display()

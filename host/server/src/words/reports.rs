@@ -7,6 +7,7 @@ use std::sync::Arc;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::SessionId;
 
+use crate::address;
 use crate::clients::Shown;
 use crate::core::Core;
 use crate::figures::{Process, calendar, version};
@@ -15,7 +16,7 @@ use crate::figures::{Process, calendar, version};
 pub(super) fn connection(client: &Shown, briefly: bool) -> String {
     let peer = client
         .peer
-        .map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+        .map_or_else(|| "-".to_owned(), address::with_port);
     // What ZooKeeper waits for on the socket: input; nothing where a word is being answered.
     let interest = u8::from(client.session.is_some());
     let mut text = format!(
@@ -109,7 +110,7 @@ pub(super) fn dump<R: Runtime>(core: &Core<R>) -> String {
     expiring(&mut text, wall_ms, &connections, |client| {
         let peer = client
             .peer
-            .map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+            .map_or_else(|| "-".to_owned(), address::with_port);
         let session = client.session.unwrap_or_default();
         format!("ip: /{peer} sessionId: {session}")
     });

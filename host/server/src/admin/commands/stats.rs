@@ -3,6 +3,7 @@
 use innkeeper_runtime::Runtime;
 use serde_json::{Value, json};
 
+use crate::address;
 use crate::clients::Shown;
 use crate::core::Core;
 use crate::figures::render::rounded;
@@ -76,7 +77,7 @@ pub(super) fn connections<R: Runtime>(core: &Core<R>, briefly: bool) -> Vec<(Str
 
 fn connection(client: &Shown, briefly: bool) -> Value {
     let mut info = json!({
-        "remote_socket_address": client.peer.map(|peer| peer.to_string()),
+        "remote_socket_address": client.peer.map(address::with_port),
         "interest_ops": u8::from(client.session.is_some()),
         "outstanding_requests": client.pending,
         "packets_received": client.received,

@@ -123,9 +123,6 @@ impl Remote {
     async fn connect(&self) -> Result<<Real as Runtime>::Stream, AskError> {
         let connected = match &self.way {
             Way::Socket(path) => {
-                crate::admin::check_socket_path(path).map_err(|error| {
-                    AskError::NoNode(format!("no node can be at {}: {error}", path.display()))
-                })?;
                 let connecting = self.runtime.connect_unix(path);
                 self.runtime.timeout(CONNECT_LIMIT, connecting).await
             }
@@ -153,7 +150,7 @@ impl Remote {
         use io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound, PermissionDenied};
         AskError::NoNode(match (&self.way, error.kind()) {
             (Way::Socket(path), NotFound | ConnectionRefused | NotADirectory) => format!(
-                "no node runs at {}; start one with `innkeeper serve`, or name another with --data or --http",
+                "no node runs at {}, or it has no admin socket there, as its log says then; start one with `innkeeper serve`, or name another with --data or --http",
                 path.display()
             ),
             (Way::Socket(path), PermissionDenied) => format!(
