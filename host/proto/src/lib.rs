@@ -23,6 +23,9 @@
 //! - What decodes encodes again, and decodes to the same value (same tests).
 //! - Slices share the read buffer's memory: whoever keeps a path or data for longer than the request copies it.
 
+// They panic where nobody reads any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod connect;
 pub mod event;
 pub mod frame;

@@ -19,6 +19,9 @@
 //! A [`Replica`] is all of it for one node. Everything that touches the world goes through
 //! `innkeeper_runtime::Runtime`, so the same code runs on a simulated disk that loses power.
 
+// They panic where nobody reads any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod codec;
 mod door;
 mod error;

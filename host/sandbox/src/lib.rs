@@ -19,6 +19,9 @@
 //!   process made, out of its pipe or out of a folder that only this node's user can write: what
 //!   comes from outside is WebAssembly, and is compiled here.
 
+// They panic where nobody reads any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod artifact;
 mod assignor;
 mod authorizer;

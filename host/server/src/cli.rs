@@ -7,6 +7,7 @@ mod manual;
 mod operator;
 mod serve;
 mod zoo_cfg;
+mod zookeeper_data;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -16,6 +17,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use serde_json::json;
 
 use crate::demo;
+use crate::streams::{self, NoStdout};
 use everywhere::Everywhere;
 
 pub(crate) use compile::COMMAND as COMPILE_COMMAND;
@@ -79,13 +81,15 @@ pub fn run() -> ExitCode {
         Command::CompileModule(args) => compile::run(args),
         Command::Operator(order) => operator::run(order, &everywhere),
         Command::Completion(args) => {
-            operator::print(&manual::completion(&Cli::command(), &args).chosen(json))
+            print(&manual::completion(&Cli::command(), &args).chosen(json))
         }
-        Command::Man(args) => manual::man(&Cli::command(), &args)
-            .and_then(|output| operator::print(&output.chosen(json))),
+        Command::Man(args) => {
+            manual::man(&Cli::command(), &args).and_then(|output| print(&output.chosen(json)))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_readers_end(&error) => ExitCode::from(streams::READER_GONE),
         Err(error) => {
             // It may quote a file, a node or a stranger's name.
             let sentence = innkeeper_tree::text::escaped(&format!("{error:#}")).into_owned();
@@ -103,14 +107,23 @@ pub fn run() -> ExitCode {
     }
 }
 
+fn print(text: &[u8]) -> anyhow::Result<()> {
+    Ok(streams::print(text)?)
+}
+
+/// Whether a command ends because nobody reads what it prints: `| head` is no mistake.
+fn is_readers_end(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<NoStdout>()
+        .is_some_and(NoStdout::is_readers_end)
+}
+
 /// Says what went wrong, on stderr.
 fn complain(json: bool, sentence: &str) {
-    let line = match json {
-        true => format!("{}\n", json!({"error": sentence})),
-        false => format!("innkeeper: {sentence}\n"),
-    };
-    // Where nobody reads stderr, nobody can be told.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    match json {
+        true => streams::tell(format_args!("{}\n", json!({"error": sentence}))),
+        false => streams::tell(format_args!("innkeeper: {sentence}\n")),
+    }
 }
 
 /// What clap says of arguments that are none, or the help that was asked for.
@@ -126,8 +139,17 @@ fn misread(error: &clap::Error) -> ExitCode {
             .collect();
         complain(true, &words.join(" "));
     } else {
-        // A reader that has gone away is no error.
-        let _ = error.print();
+        let printed = error.print().and_then(|()| std::io::stdout().flush());
+        if !error.use_stderr()
+            && let Err(error) = printed
+        {
+            let error = NoStdout::new("stdout cannot be written", error);
+            if error.is_readers_end() {
+                return ExitCode::from(streams::READER_GONE);
+            }
+            complain(wants_json, &format!("{:#}", anyhow::Error::from(error)));
+            return ExitCode::FAILURE;
+        }
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

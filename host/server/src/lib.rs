@@ -12,6 +12,9 @@
 //! Beside it: `expiry` ends silent sessions, [`tickets`] tells the node's own parts what
 //! became of their proposals, [`node`] puts everything together.
 
+// They panic where nobody reads any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod address;
 mod admission;
 mod answers;
@@ -29,6 +32,7 @@ mod quota_log;
 mod room;
 mod sasl;
 mod session;
+mod streams;
 mod sweeper;
 mod terminal;
 mod throttle;

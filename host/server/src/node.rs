@@ -330,8 +330,17 @@ impl<R: Runtime> Node<R> {
         let plain = self.core.settings.plain_clients.then_some(self.addr);
         json!({"ready": {
             "zookeeper": plain, "secure": self.secure, "http": self.http,
-            "admin": self.core.admin_path(),
+            "admin": self.admin,
         }})
+    }
+
+    /// Reads the key store and the trust store again: handshakes from now on are served by them.
+    /// `false` if no port takes TLS. With an error the old ones stay in use.
+    pub fn read_stores_again(&self) -> Result<bool, TlsError> {
+        match &self.core.tls {
+            Some(tls) => tls.read_again(&self.core.runtime).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Waits until the node has failed for good, and says why. What was acknowledged is safe.

@@ -1,5 +1,6 @@
 //! The binary: its ready line, its errors, and what stopping and continuing it does to sessions;
-//! where it listens ([`addresses`]), what it makes of its data folder ([`folder`]).
+//! where it listens ([`addresses`]), what it makes of its data folder ([`folder`], what signals do ([`signals`]),
+//! and what happens where nobody reads what it says ([`streams`]).
 #![allow(clippy::disallowed_methods)] // Processes and sockets of tests.
 
 #[path = "process/addresses.rs"]
@@ -7,6 +8,10 @@ mod addresses;
 mod common;
 #[path = "process/folder.rs"]
 mod folder;
+#[path = "process/signals.rs"]
+mod signals;
+#[path = "process/streams.rs"]
+mod streams;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};

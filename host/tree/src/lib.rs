@@ -8,6 +8,9 @@
 //!    the whole state at one zxid.
 //! 4. [`Tree::capture`] says what a checkpoint must write; [`Tree::restore`] reads it back.
 
+// They panic where nobody reads any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod acl;
 pub mod applied;
 mod apply;

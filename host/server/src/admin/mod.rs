@@ -101,7 +101,8 @@ struct Admin<R: Runtime> {
 
 /// What serves the admins.
 pub(crate) struct Serving {
-    /// They end by themselves when `core.stopping` is raised, and the socket's file goes with them.
+    /// They end by themselves when `core.stopping` is raised; the socket's file goes with them,
+    /// also when they are dropped.
     pub(crate) tasks: Vec<Task<()>>,
     /// The admin socket, where there is one.
     pub(crate) socket: Option<PathBuf>,
@@ -183,19 +184,28 @@ pub(crate) async fn start<R: Runtime>(
         limit,
         core.stopping.clone(),
     );
+    let file = SocketFile(core.clone());
     tasks.push(runtime.spawn(Role::Admin, async move {
         over_socket.await;
-        let removed = core
-            .runtime
-            .disk(&core.settings.data)
-            .and_then(|disk| disk.remove(ADMIN_SOCKET));
-        if let Err(error) = removed {
-            tracing::debug!("the admin socket's file stays: {error}");
-        }
+        drop(file);
     }));
     Serving {
         tasks,
         socket: Some(path),
+    }
+}
+
+/// The admin socket's file, which goes when this is dropped: when the node stops, or is given up
+/// before it could serve. The node holds its data folder's lock as long as there is a core, so that
+/// the file is its own.
+struct SocketFile<R: Runtime>(Arc<Core<R>>);
+
+impl<R: Runtime> Drop for SocketFile<R> {
+    fn drop(&mut self) {
+        let disk = self.0.runtime.disk(&self.0.settings.data);
+        if let Err(error) = disk.and_then(|disk| disk.remove(ADMIN_SOCKET)) {
+            tracing::debug!("the admin socket's file stays: {error}");
+        }
     }
 }
 

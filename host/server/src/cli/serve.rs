@@ -3,27 +3,34 @@
 //! 1. Settings: the flags, else ZooKeeper's own file and the `-D` properties ([`zoo_cfg`]), else
 //!    the defaults. What is not as ZooKeeper would have it is said on stderr, a line for each.
 //! 2. The node starts; one line on stdout says where it listens, and it is the only one.
-//! 3. SIGTERM or SIGINT: connections are closed, a checkpoint is left, exit code 0.
+//! 3. SIGTERM or SIGINT: connections are closed, a checkpoint is left, exit code 0; a second one
+//!    ends the process at once. SIGHUP: certificates and the log's filter are read again. All hold
+//!    from the first moments of the start.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use innkeeper_runtime::{Real, RealConfig, Role, Runtime, Select2, select2};
+use innkeeper_runtime::{
+    LatestReader, Real, RealConfig, Role, Runtime, Select2, Select3, select2, select3,
+};
 
 use super::everywhere::Everywhere;
 use super::log::{Format, Log, Weight};
 use super::zoo_cfg::{self, MissingDataDir, Read};
+use super::zookeeper_data::{self, Refused};
 use crate::auth::no_digest;
 use crate::node::{HTTP, Node, StartError};
 use crate::settings::{
     COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MAX_ANSWER_MIB_RANGE, MIN_GUEST_MEMORY_BYTES,
     NodeSettings,
 };
+use crate::streams::NoStdout;
 
 /// Flags of `innkeeper serve`; a flag outweighs what `zoo.cfg` says.
 #[derive(Debug, Args)]
@@ -76,6 +83,9 @@ pub(super) struct ServeArgs {
     /// Below how much room on the data folder's disk the log warns; 0 is never [default: 1024]
     #[arg(long, value_name = "MIB")]
     disk_low_mib: Option<u64>,
+    /// Begin with an empty tree although ZooKeeper's own data is there, which is not read
+    #[arg(long)]
+    ignore_zookeeper_data: bool,
     /// What the log on stderr consists of; INNKEEPER_LOG says what is logged
     #[arg(
         long,
@@ -89,12 +99,24 @@ pub(super) struct ServeArgs {
 /// Runs a node until the process is asked to end.
 pub(super) fn run(args: ServeArgs, everywhere: &Everywhere) -> anyhow::Result<()> {
     let log = Log::start(args.log_format).map_err(Invalid)?;
-    let settings = settings_of(args, everywhere, &log).map_err(Invalid)?;
-    let json = everywhere.json;
-    Real::run(RealConfig::default(), |runtime| {
-        serve(runtime, settings, Arc::new(log), json)
+    Real::run(RealConfig::default(), async |runtime| {
+        // Before anything that may take its time, so that no signal finds nobody listening.
+        let asked = Asked {
+            to_end: Box::pin(runtime.terminated()),
+            to_read_again: runtime.reload_requests(),
+        };
+        let settings = settings_of(args, everywhere, &log)?;
+        serve(runtime, settings, Arc::new(log), everywhere.json, asked).await
     })
     .context("the threads of the node cannot be started")?
+}
+
+/// What the process is asked for by signals.
+struct Asked {
+    /// SIGTERM or SIGINT; the second of them needs nobody here.
+    to_end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// SIGHUP.
+    to_read_again: LatestReader<u64>,
 }
 
 async fn serve<R: Runtime>(
@@ -102,9 +124,8 @@ async fn serve<R: Runtime>(
     settings: NodeSettings,
     log: Arc<Log>,
     json: bool,
+    mut asked: Asked,
 ) -> anyhow::Result<()> {
-    // Before the start, so that a signal during a long recovery is not lost.
-    let terminated = runtime.terminated();
     let telling = runtime.spawn(Role::Client, tell_left_out(runtime.clone(), log.clone()));
     let _telling = telling.abort_on_drop();
     tracing::info!(
@@ -116,18 +137,33 @@ async fn serve<R: Runtime>(
         crate::settings::VERSION,
         settings.data.display()
     );
-    let node = Node::start(runtime, settings).await?;
-    let mut stdout = std::io::stdout();
-    let ready = match json {
-        true => node.ready_json().to_string(),
-        false => node.ready_line(),
-    };
-    writeln!(stdout, "{ready}")
-        .and_then(|()| stdout.flush())
-        .context("stdout cannot be written, so nobody can learn where the node listens")?;
-    tracing::info!(event = "serving", "{}", node.ready_line());
-    let ended = match select2(terminated, node.failed()).await {
+    let start = Box::pin(Node::start(runtime, settings));
+    let node = match select2(&mut asked.to_end, start).await {
+        // Nobody was served yet, and what is on the disk is whole at any time.
         Select2::First(()) => {
+            let reason = "it was asked to end before it served";
+            tracing::info!(event = "stopped", reason, "the node has stopped");
+            log.tell_all_left_out();
+            return Ok(());
+        }
+        Select2::Second(node) => node?,
+    };
+    if let Err(error) = announce(&node, json) {
+        node.stop().await;
+        return Err(error.into());
+    }
+    tracing::info!(event = "serving", "{}", node.ready_line());
+    let mut failed = Box::pin(node.failed());
+    let failure = loop {
+        let hung_up = asked.to_read_again.changed();
+        match select3(&mut asked.to_end, &mut failed, hung_up).await {
+            Select3::First(()) => break None,
+            Select3::Second(why) => break Some(why),
+            Select3::Third(_) => read_again(&node, &log),
+        }
+    };
+    let ended = match failure {
+        None => {
             tracing::info!(event = "stopping", "the node was asked to end, and stops");
             node.stop().await;
             tracing::info!(
@@ -137,13 +173,64 @@ async fn serve<R: Runtime>(
             );
             Ok(())
         }
-        Select2::Second(why) => {
+        Some(why) => {
             tracing::error!(event = "stopped", reason = %why, "the node has failed and stops");
             Err(anyhow!("the node has failed and stops: {why}"))
         }
     };
     log.tell_all_left_out();
     ended
+}
+
+/// Says on stdout that the node is ready, and where. A reader that has gone does not want to know,
+/// and the node's clients want to be served; else nobody could learn it who must.
+fn announce<R: Runtime>(node: &Node<R>, json: bool) -> Result<(), NoStdout> {
+    let ready = match json {
+        true => node.ready_json().to_string(),
+        false => node.ready_line(),
+    };
+    let mut stdout = std::io::stdout();
+    let written = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            tracing::warn!(
+                "nobody reads stdout any more, so nobody is told where the node listens"
+            );
+            Ok(())
+        }
+        Err(error) => Err(NoStdout::new(
+            "stdout cannot be written, so nobody can learn where the node listens",
+            error,
+        )),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// What SIGHUP asks for: certificates that were renewed, and a filter of the log that was changed.
+/// What cannot be read leaves everything as it was.
+fn read_again<R: Runtime>(node: &Node<R>, log: &Log) {
+    match log.reread() {
+        Ok(Some(filter)) => tracing::info!(
+            event = "read-again",
+            "SIGHUP: the log's filter was read again and is {filter}"
+        ),
+        Ok(None) => tracing::info!(
+            event = "read-again",
+            "SIGHUP: the log's filter stays; it is read again where INNKEEPER_LOG=@FILE names a file"
+        ),
+        Err(error) => tracing::warn!("SIGHUP: the log's old filter stays in use: {error:#}"),
+    }
+    match node.read_stores_again() {
+        Ok(true) => tracing::info!(
+            event = "read-again",
+            "SIGHUP: the key store and the trust store were read again"
+        ),
+        Ok(false) => tracing::info!(
+            event = "read-again",
+            "SIGHUP: there are no certificates to read again, since no port takes TLS"
+        ),
+        Err(error) => tracing::warn!("SIGHUP: the old stores of TLS stay in use: {error}"),
+    }
 }
 
 /// Says every second which lines of the log were too many.
@@ -155,13 +242,35 @@ async fn tell_left_out<R: Runtime>(runtime: R, log: Arc<Log>) {
     }
 }
 
+/// The settings, once nothing speaks against a start with them.
 fn settings_of(
     args: ServeArgs,
     everywhere: &Everywhere,
     log: &Log,
 ) -> anyhow::Result<NodeSettings> {
+    let ignore = args.ignore_zookeeper_data;
+    let (settings, mut places) = judged(args, everywhere, log).map_err(Invalid)?;
+    places.push(settings.data.clone());
+    match zookeeper_data::look(&settings.data, &places) {
+        Ok(()) => {}
+        Err(found) if ignore => {
+            let what = "the node begins with an empty tree, as --ignore-zookeeper-data asks";
+            log.say(Weight::Warning, &format!("{found}: {what}"));
+        }
+        Err(found) => return Err(Refused(found).into()),
+    }
+    Ok(settings)
+}
+
+/// The settings, and where ZooKeeper has its data by them.
+fn judged(
+    args: ServeArgs,
+    everywhere: &Everywhere,
+    log: &Log,
+) -> anyhow::Result<(NodeSettings, Vec<PathBuf>)> {
     let Read {
         mut settings,
+        zookeeper_places,
         warnings,
         notes,
     } = match &args.config {
@@ -267,7 +376,7 @@ fn settings_of(
     if let Some(idle_ms) = args.push_idle_ms {
         compile.push_idle_ms = idle_ms;
     }
-    Ok(settings)
+    Ok((settings, zookeeper_places))
 }
 
 /// Where a flag says that is listened: HOST:PORT, the host by number or by name.
@@ -299,6 +408,9 @@ struct Invalid(anyhow::Error);
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(Invalid(why)) = error.downcast_ref() {
         return if why.is::<MissingDataDir>() { 3 } else { 2 };
+    }
+    if error.is::<Refused>() {
+        return 3;
     }
     match error.downcast_ref::<StartError>() {
         Some(StartError::Auth(_) | StartError::Tls(_)) => 2,

@@ -105,9 +105,8 @@ async fn play(args: DemoArgs) -> anyhow::Result<()> {
     match played {
         Ok(played) => {
             let ended = processes.stop().await?;
-            printer
-                .summary(&played.summary(ended))
-                .context(print::NO_STDOUT)
+            let printed = printer.summary(&played.summary(ended));
+            Ok(printed.map_err(print::no_stdout)?)
         }
         Err(error) => {
             printer.interrupt();

@@ -5,6 +5,8 @@ use std::io::BufRead as _;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
+use crate::streams;
+
 /// Newlines that were typed ahead; further ones wait in the pipe.
 const TYPED_AHEAD: usize = 1;
 
@@ -32,7 +34,7 @@ impl Steps {
             return Ok(());
         }
         if self.prompt {
-            eprint!("    [Enter]");
+            streams::tell(format_args!("    [Enter]"));
         }
         let lines = match &mut self.lines {
             Some(lines) => lines,

@@ -188,3 +188,84 @@ fn a_node_serves_where_its_admin_socket_cannot_be() {
     assert!(told(&["status"], &data).contains("leader"));
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
 }
+
+/// ZooKeeper's own file on ZooKeeper's own folders: no node begins there with an empty tree unless
+/// it is told to, and then it is asked no more.
+#[test]
+fn a_node_does_not_begin_empty_beside_zookeepers_data() {
+    // (what stands in dataDir, what in dataLogDir, whether --data names another folder)
+    for (in_data, in_log, elsewhere) in [
+        ("version-2/snapshot.0", None, false),
+        ("version-2/snapshot.0", None, true),
+        ("myid", Some("version-2/log.1"), false),
+        ("version-2/acceptedEpoch", Some("version-2/log.1"), true),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let [data, log, other] = ["data", "log", "other"].map(|name| folder.path().join(name));
+        for (place, file) in [(&data, Some(in_data)), (&log, in_log)] {
+            let Some(file) = file else { continue };
+            std::fs::create_dir_all(place.join(file).parent().unwrap()).unwrap();
+            std::fs::write(place.join(file), "1").unwrap();
+        }
+        let config = folder.path().join("zoo.cfg");
+        let mut text = format!(
+            "dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n",
+            data.display()
+        );
+        if in_log.is_some() {
+            text.push_str(&format!("dataLogDir={}\n", log.display()));
+        }
+        std::fs::write(&config, text).unwrap();
+        let start = |more: &[&str]| {
+            let mut command = serve(&[config.to_str().unwrap()]);
+            command.args(more).stderr(Stdio::piped());
+            if elsewhere {
+                command.arg("--data").arg(&other);
+            }
+            command
+        };
+        let refused = start(&[]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(3), "{in_data}");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        let sentence = said.lines().last().unwrap();
+        let place = if in_log.is_some() { &log } else { &data };
+        let there = format!("innkeeper: {}", place.join("version-2").display());
+        assert!(sentence.starts_with(&there), "{said}");
+        assert!(sentence.contains("--ignore-zookeeper-data"), "{said}");
+        let own = if elsewhere { &other } else { &data };
+        assert!(
+            !own.join("LOCK").exists() && !own.join("log").exists(),
+            "{said}"
+        );
+
+        let mut process = Process::ready(start(&["--ignore-zookeeper-data"]));
+        Client::connect(process.addr, 10_000).must(create("/ours", b"x"));
+        process.signal(Signal::TERM);
+        assert!(process.child.wait().unwrap().success());
+        let mut said = String::new();
+        process
+            .child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert!(
+            said.contains("begins with an empty tree, as --ignore-zookeeper-data"),
+            "{said}"
+        );
+        let process = Process::ready(start(&[]));
+        let mut client = Client::connect(process.addr, 10_000);
+        assert_eq!(client.must(get("/ours", false)).data(), b"x");
+        assert!(place.join("version-2").exists());
+    }
+    // And by a flag alone.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("version-2")).unwrap();
+    std::fs::write(folder.path().join("version-2/log.1"), "1").unwrap();
+    let sentence = fails(serve(&["--data", folder.path().to_str().unwrap()]));
+    assert!(
+        sentence.contains("ZooKeeper's own data (log.1)"),
+        "{sentence}"
+    );
+}

@@ -36,6 +36,13 @@ pub(super) fn from_environment() -> anyhow::Result<EnvFilter> {
     }
 }
 
+/// Whether the variable names a file, which may say something else the next time it is read; the
+/// environment of a process stays what it was.
+pub(super) fn is_in_a_file() -> bool {
+    let value = std::env::var(VARIABLE).unwrap_or_default();
+    value.trim().starts_with('@')
+}
+
 /// A filter of its text. A file may have lines instead of commas.
 pub(super) fn parse(text: &str) -> anyhow::Result<EnvFilter> {
     let mut directives = vec![BASE];

@@ -64,15 +64,17 @@ impl Log {
     }
 
     /// Reads again what is to be logged, where `INNKEEPER_LOG` names a file (`@FILE`); says what
-    /// holds now. With an error the old filter stays.
-    #[allow(dead_code)] // For the signal that asks a node to read its files again.
-    pub(super) fn reread(&self) -> anyhow::Result<String> {
+    /// holds now. Without a file nothing can have changed. With an error the old filter stays.
+    pub(super) fn reread(&self) -> anyhow::Result<Option<String>> {
+        if !filter::is_in_a_file() {
+            return Ok(None);
+        }
         let filter = filter::from_environment()?;
         let shown = filter.to_string();
         self.filter
             .reload(filter)
             .context("the log's filter cannot be changed any more")?;
-        Ok(shown)
+        Ok(Some(shown))
     }
 
     /// Says how many lines were left out because there were too many of their like; call it once a

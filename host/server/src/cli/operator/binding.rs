@@ -18,6 +18,7 @@ use super::remote::{AskError, Remote, quote};
 use super::text::{count, facts, list_of, number_of, short, size, span, table, text_of};
 use super::{module, read_file};
 use crate::admin::{short_name, with_module};
+use crate::streams;
 
 /// What a document may say, for `innkeeper help binding`.
 const FIELDS: &str = r#"A binding is a JSON document in /innkeeper/bindings/NAME, and any ZooKeeper client that may
@@ -211,10 +212,14 @@ async fn told_what_it_waits_for(
         Select2::First(answer) => return answer,
         Select2::Second(Ok(binding)) if binding["pending"] == true => {
             let module = short(text_of(&binding, "wished"));
-            eprintln!("innkeeper: waiting until {module} acts for `{name}`: it is being compiled");
+            streams::tell(format_args!(
+                "innkeeper: waiting until {module} acts for `{name}`: it is being compiled\n"
+            ));
         }
         Select2::Second(Ok(_)) => {
-            eprintln!("innkeeper: `{name}` acts; waiting until its first run ends");
+            streams::tell(format_args!(
+                "innkeeper: `{name}` acts; waiting until its first run ends\n"
+            ));
         }
         // What is wrong, the answer that is waited for says.
         Select2::Second(Err(_)) => {}

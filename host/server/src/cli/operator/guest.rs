@@ -12,6 +12,7 @@ use super::output::Output;
 use super::remote::Remote;
 use super::text::{list_of, size, table};
 use crate::embedded::{Guest, embedded_guests};
+use crate::streams;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct GuestArgs {
@@ -90,9 +91,11 @@ pub(super) fn example(name: &str) -> anyhow::Result<Output> {
     let document = example.document(guest)?;
     if io::stderr().is_terminal() {
         for sentence in example.before {
-            eprintln!("innkeeper: before you bind it: {sentence}");
+            streams::tell(format_args!("innkeeper: before you bind it: {sentence}\n"));
         }
-        eprintln!("innkeeper: the node must have the module: innkeeper guest push {name}");
+        streams::tell(format_args!(
+            "innkeeper: the node must have the module: innkeeper guest push {name}\n"
+        ));
     }
     let json = serde_json::from_str(&document)?;
     Ok(Output::new(document, json))

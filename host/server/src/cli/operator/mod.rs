@@ -17,7 +17,7 @@ mod status;
 mod text;
 mod znode;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -27,6 +27,7 @@ use innkeeper_runtime::{Real, RealConfig};
 use serde_json::json;
 
 use super::everywhere::Everywhere;
+use crate::streams;
 use output::Output;
 use remote::Remote;
 
@@ -73,7 +74,7 @@ pub(super) fn run(order: Order, everywhere: &Everywhere) -> anyhow::Result<()> {
         }
         Order::Digest { credentials } => digest(credentials)?,
     };
-    print(&output.chosen(everywhere.json))
+    Ok(streams::print(&output.chosen(everywhere.json))?)
 }
 
 /// Runs a command that asks a node. A client needs few threads.
@@ -87,17 +88,6 @@ fn ask(
     };
     let run = |runtime| async move { command(Remote::new(runtime, everywhere)?).await };
     Real::run(config, run).context("the command's threads cannot be started")?
-}
-
-/// A reader that has seen enough (`| head`) is no error.
-pub(super) fn print(text: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("stdout cannot be written")
-        }
-        _ => Ok(()),
-    }
 }
 
 fn digest(credentials: String) -> anyhow::Result<Output> {

@@ -15,6 +15,8 @@ use super::read_file;
 use super::remote::{AskError, Remote};
 use super::text::{list_of, number_of, short, size, table, text_of};
 
+use crate::streams;
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ModuleArgs {
     #[command(subcommand)]
@@ -100,7 +102,7 @@ async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, 
         }
         // A script asks the node itself.
         if told != state && io::stderr().is_terminal() {
-            eprintln!("innkeeper: {}", shown(state));
+            streams::tell(format_args!("innkeeper: {}\n", shown(state)));
             state.clone_into(&mut told);
         }
         let target = format!("/v1/pushes/{id}?wait_ms={WAIT_MS}");

@@ -31,6 +31,7 @@ pub(super) struct Draft {
     pub(super) tick_time: Option<(i32, Given)>,
     pub(super) min_timeout_ms: Option<i32>,
     pub(super) max_timeout_ms: Option<i32>,
+    pub(super) data_log_dir: Option<PathBuf>,
     pub(super) client_port: Option<u16>,
     pub(super) client_address: Option<Given>,
     /// Where this server's own `server.N` line has its clients.
@@ -84,6 +85,8 @@ pub(in crate::cli) struct MissingDataDir(PathBuf);
 pub(in crate::cli) struct Read {
     /// The node's settings.
     pub(in crate::cli) settings: NodeSettings,
+    /// Where ZooKeeper has its data with these settings: `dataDir`, and `dataLogDir` if it is set.
+    pub(in crate::cli) zookeeper_places: Vec<PathBuf>,
     /// Each says what is not as ZooKeeper would have it, and what happens instead.
     pub(in crate::cli) warnings: Vec<String>,
     /// Each names keys that mean nothing here, and why.
@@ -111,6 +114,7 @@ impl Draft {
             tick_time: None,
             min_timeout_ms: None,
             max_timeout_ms: None,
+            data_log_dir: None,
             client_port: None,
             client_address: None,
             client_of_line: None,
@@ -225,6 +229,8 @@ impl Draft {
                     .to_owned(),
             );
         }
+        let mut zookeeper_places = vec![data_dir.clone()];
+        zookeeper_places.extend(self.data_log_dir.take());
         self.settings.data = data_dir;
         let notes = self.notes.into_iter().map(|(reason, keys)| {
             let verb = if keys.len() == 1 { "means" } else { "mean" };
@@ -232,6 +238,7 @@ impl Draft {
         });
         Ok(Read {
             settings: self.settings,
+            zookeeper_places,
             warnings: self.warnings,
             notes: notes.collect(),
         })

@@ -11,10 +11,16 @@ use serde::Serialize;
 
 use super::group::Snapshot;
 use super::record::{Record, Summary};
+use crate::streams::NoStdout;
 use human::Human;
 
 /// Why nothing can be printed.
-pub(super) const NO_STDOUT: &str = "stdout cannot be written, so nobody can see the demo";
+pub(super) fn no_stdout(error: io::Error) -> NoStdout {
+    NoStdout::new(
+        "stdout cannot be written, so nobody can see the demo",
+        error,
+    )
+}
 
 /// What the live table shows.
 pub(super) struct Board<'a> {

@@ -17,10 +17,10 @@ mod start;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
 use super::DemoArgs;
-use super::print::{NO_STDOUT, Printer};
+use super::print::{Printer, no_stdout};
 use super::probe::ms;
 use super::processes::{Addresses, Ended, Processes, SESSION_TIMEOUT_MS};
 use super::record::{Compared, Dealt, Figures, Looped, Record, Summary, Swapped};
@@ -83,7 +83,7 @@ impl Theatre<'_> {
     fn open(&mut self, printer: &mut Printer, sentence: &str) -> anyhow::Result<()> {
         self.played += 1;
         self.curtain = Instant::now();
-        printer.open(self.played, sentence).context(NO_STDOUT)
+        Ok(printer.open(self.played, sentence).map_err(no_stdout)?)
     }
 
     /// Shows what came of it, and waits if that is wanted.
@@ -113,7 +113,7 @@ impl Theatre<'_> {
         stage
             .printer
             .close(&record, partitions)
-            .context(NO_STDOUT)?;
+            .map_err(no_stdout)?;
         self.steps.next().await
     }
 }
@@ -133,7 +133,7 @@ pub(super) async fn play(
         curtain: Instant::now(),
     };
 
-    printer.title(members, partitions).context(NO_STDOUT)?;
+    printer.title(members, partitions).map_err(no_stdout)?;
     theatre.open(printer, "A node starts; guests are pushed to it and bound.")?;
     let (mut stage, started) = start::start(args, processes, printer).await?;
     let stage = &mut stage;

@@ -19,10 +19,15 @@ pub(super) const KEYS: &[Key] = &[
         draft.data_dir = Some(PathBuf::from(&given.value));
         Ok(())
     }),
-    unsupported(
-        "dataLogDir",
-        "the log stands in the data folder, beside the state; put the whole of dataDir on the fast disk",
-    ),
+    honoured("dataLogDir", |draft, given| {
+        // Nothing of ours is there, but ZooKeeper's log may be.
+        draft.data_log_dir = Some(PathBuf::from(&given.value));
+        draft.warn(format!(
+            "{given} is not supported: the log stands in the data folder, beside the state; put \
+             the whole of dataDir on the fast disk"
+        ));
+        Ok(())
+    }),
     honoured("clientPort", |draft, given| {
         draft.client_port = Some(given.port()?);
         Ok(())
