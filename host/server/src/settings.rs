@@ -113,7 +113,8 @@ pub const MAX_LOCAL_SESSIONS: usize = 1_000_000;
 pub const SLOW_SYNC_MS: u64 = 1_000;
 
 /// Room on the data folder's file system below which the log is told, in bytes, unless a node is
-/// told otherwise: the log's segments of an hour, and a checkpoint beside the old one.
+/// told otherwise: several times what the log keeps behind a checkpoint, so that there is time to
+/// make room.
 pub const DISK_LOW_BYTES: u64 = 1 << 30;
 
 /// How often a node looks how much room there is, in milliseconds.
