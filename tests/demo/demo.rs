@@ -185,12 +185,17 @@ async fn an_interrupted_demo_leaves_nothing() {
     demo.signal(Signal::INT);
     let (code, error) = demo.end();
     assert_eq!(code, Some(1));
-    assert!(
-        error.starts_with("innkeeper: interrupted") && error.lines().count() == 1,
-        "{error}"
-    );
+    assert!(sentence(&error).starts_with("interrupted"), "{error}");
     assert!(pids.iter().all(|pid| !is_running(*pid)));
     assert!(demo.folder_is_empty());
+}
+
+/// The error of a demo that prints JSON: one line of it, and nothing else on stderr.
+fn sentence(stderr: &str) -> String {
+    let error: serde_json::Value =
+        serde_json::from_str(stderr).unwrap_or_else(|_| panic!("{stderr}"));
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    error["error"].as_str().unwrap().to_owned()
 }
 
 /// Nobody can tidy up after SIGKILL but the processes that were started.
@@ -224,10 +229,7 @@ fn without_guests_it_says_so() {
     assert_eq!(demo.rest(), "");
     let (code, error) = demo.end();
     assert_eq!(code, Some(1));
-    assert!(
-        error.starts_with("innkeeper: ") && error.lines().count() == 1,
-        "{error}"
-    );
+    let error = sentence(&error);
     assert!(
         error.contains("without the guest") && error.contains("make demo"),
         "{error}"
