@@ -27,9 +27,11 @@ impl Recipe for Runaway {
             None => 0,
         };
         tx.put(&config.out, (count + 1).to_string().as_bytes())?;
-        let mut turns = 0_u64;
-        while config.loops {
-            turns = std::hint::black_box(turns.wrapping_add(1));
+        if config.loops {
+            let mut turns = 0_u64;
+            loop {
+                turns = std::hint::black_box(turns.wrapping_add(1));
+            }
         }
         Ok(())
     }
