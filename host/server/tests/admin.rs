@@ -623,24 +623,6 @@ fn the_socket_is_the_owners_alone_and_goes_with_the_node() {
 }
 
 #[test]
-fn a_folder_too_deep_for_a_socket_is_refused_in_a_sentence() {
-    use innkeeper_runtime::{Real, RealConfig};
-    use innkeeper_server::{Node, NodeSettings};
-    let folder = tempfile::tempdir().unwrap();
-    let deep = folder.path().join("d".repeat(100));
-    let settings = NodeSettings::on_free_ports(&deep);
-    let start = |runtime: Real| async move { Node::start(runtime, settings).await.err() };
-    let error = Real::run(RealConfig::default(), start)
-        .unwrap()
-        .unwrap()
-        .to_string();
-    assert!(
-        error.contains("107 at most") && error.contains("shorter path"),
-        "{error}"
-    );
-}
-
-#[test]
 fn nonsense_is_answered_or_cut_off_and_nothing_else_happens() {
     let node = Administered::start();
     assert!(
