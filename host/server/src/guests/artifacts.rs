@@ -343,21 +343,22 @@ mod tests {
         });
     }
 
+    /// As a node opens them when it starts.
+    fn open(runtime: &Simulated) -> Artifacts<Simulated> {
+        let artifacts = Artifacts::new(runtime.disk("/data".as_ref()), ENGINE);
+        artifacts.open();
+        artifacts
+    }
+
     #[test]
     fn after_a_restart_the_oldest_goes_first() {
         Sim::run(1, |runtime: Simulated| async move {
-            let open = || {
-                let disk = runtime.disk("/data".as_ref());
-                let artifacts: Artifacts<Simulated> = Artifacts::new(disk, ENGINE);
-                artifacts.open();
-                artifacts
-            };
-            let artifacts = open();
+            let artifacts = open(&runtime);
             // The newer, the smaller: not in the order of their names.
             for number in (1..=SPARE_MAX as u8).rev() {
                 artifacts.put(digest(number), None, &artifact(1), |_| false);
             }
-            let artifacts = open();
+            let artifacts = open(&runtime);
             artifacts.put(digest(100), None, &artifact(1), |_| false);
             assert!(
                 artifacts.get(digest(SPARE_MAX as u8)).is_none(),
@@ -370,26 +371,20 @@ mod tests {
             let record = format!("{FOLDER}/{}", artifacts.record_name());
             let disk = runtime.disk("/data".as_ref()).expect("a disk");
             disk.remove(&record).expect("a record");
-            assert_eq!(open().known.lock().len(), SPARE_MAX);
+            assert_eq!(open(&runtime).known.lock().len(), SPARE_MAX);
         });
     }
 
     #[test]
     fn of_what_a_component_was_made_is_known_for_as_long_as_it_is_kept() {
         Sim::run(1, |runtime: Simulated| async move {
-            let open = || {
-                let disk = runtime.disk("/data".as_ref());
-                let artifacts: Artifacts<Simulated> = Artifacts::new(disk, ENGINE);
-                artifacts.open();
-                artifacts
-            };
-            let artifacts = open();
+            let artifacts = open(&runtime);
             let component = digest(1);
             artifacts.put(component, Some(digest(20)), &artifact(1), |_| false);
             artifacts.put(component, Some(digest(21)), &artifact(1), |_| false);
             // By a binding, which knows of no core module.
             artifacts.put(component, None, &artifact(1), |_| false);
-            let artifacts = open();
+            let artifacts = open(&runtime);
             for core in [20, 21] {
                 assert_eq!(artifacts.made_of(digest(core)), Some(component));
             }
@@ -401,7 +396,7 @@ mod tests {
             assert_eq!(artifacts.made_of(digest(39)), Some(component));
             artifacts.remove(component);
             assert_eq!(artifacts.made_of(digest(39)), None);
-            assert_eq!(open().made_of(digest(39)), None);
+            assert_eq!(open(&runtime).made_of(digest(39)), None);
         });
     }
 
