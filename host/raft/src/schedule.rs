@@ -1,7 +1,7 @@
 //! When checkpoints are made and old segments go.
 //!
-//! 1. A checkpoint is due when `checkpoint_entries` were applied since the last capture,
-//!    or when `checkpoint_interval` has passed.
+//! 1. A checkpoint is due when `checkpoint_entries` or a sixteenth of `lag_bytes` were
+//!    applied since the last capture, or when `checkpoint_interval` has passed.
 //! 2. openraft is asked for a snapshot; the state machine answers with a capture, the
 //!    checkpointer makes it durable, and openraft hears which entry it covers.
 //! 3. Then whole segments below it that the retention does not want are purged.

@@ -21,7 +21,8 @@ pub struct Settings {
     pub retention_age: Duration,
     /// … or when more than this many bytes of the log lie after it.
     pub retention_bytes: u64,
-    /// A checkpoint is begun when this many entries were applied since the last one began …
+    /// A checkpoint is begun when this many entries were applied since the last one began, or a
+    /// sixteenth of `lag_bytes` …
     pub checkpoint_entries: u64,
     /// … and at the latest this long after it, if anything changed.
     pub checkpoint_interval: Duration,

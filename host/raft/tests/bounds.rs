@@ -60,6 +60,33 @@ async fn open(runtime: &Simulated, settings: &Settings, recorder: &Recorder) -> 
     }
 }
 
+/// A checkpoint is begun by the bytes of few large commands as well, long before the door waits.
+#[test]
+fn large_commands_do_not_wait_for_the_next_regular_checkpoint() {
+    const COMMAND_BYTES: usize = 100 << 10;
+    const COMMANDS: u64 = 200;
+    Sim::run(3, |runtime| async move {
+        let settings = Settings {
+            checkpoint_interval: Duration::from_secs(3600),
+            lag_bytes: 1 << 20,
+            ..Settings::default()
+        };
+        let recorder = Recorder::new();
+        let replica = open(&runtime, &settings, &recorder).await;
+        let began = runtime.now();
+        for ticket in 1..=COMMANDS {
+            let data = Some(Bytes::from(vec![1; COMMAND_BYTES]));
+            let op = create_at(path_of(ticket), data, acl::open());
+            let operation = admin(ticket, super_user(), Write::Single(op));
+            replica.door().submit(vec![operation]).await;
+            recorder.wait_done(ticket).await;
+        }
+        let took = runtime.now() - began;
+        assert!(took < settings.checkpoint_interval, "{took:?}");
+        replica.shutdown().await;
+    });
+}
+
 /// Everything that a view shows.
 fn shown(view: &View) -> String {
     let znodes = dump(view);

@@ -18,6 +18,10 @@ use parking_lot::Mutex;
 /// What a command counts for at least.
 pub(crate) const ENTRY_BYTES_LEAST: u64 = 128;
 
+/// A checkpoint is begun when this part of the budget was applied since the last one began, so that
+/// few large commands slow nobody down before one is under way.
+const DUE_PART: f64 = 1.0 / 16.0;
+
 /// The door is slowed down from this part of the budget on …
 const FREE_PART: f64 = 1.0 / 8.0;
 
@@ -79,6 +83,11 @@ impl Lag {
         let mut state = self.state.lock();
         state.applied += more;
         state.applied
+    }
+
+    /// Whether so many bytes are enough for a checkpoint, however few commands they are.
+    pub(crate) fn is_due(&self, bytes: u64) -> bool {
+        bytes as f64 >= self.budget * DUE_PART
     }
 
     /// A checkpoint of what had been applied by then is written from now on.

@@ -82,6 +82,8 @@ pub struct StateMachine<R: Runtime> {
     weight: u64,
     /// What was applied since the node opened.
     weight_applied: u64,
+    /// What of that was applied when the last capture was taken.
+    weight_captured: u64,
     settings: Arc<Settings>,
     store: StateStore<R::Disk>,
     log: Log<R>,
@@ -125,6 +127,7 @@ impl<R: Runtime> StateMachine<R> {
             captured: meta.last_log_id,
             weight: 0,
             weight_applied: 0,
+            weight_captured: 0,
             settings,
             store,
             log,
@@ -200,7 +203,9 @@ impl<R: Runtime> StateMachine<R> {
         if let Some(applied) = self.applied {
             self.log.applied(applied.index);
             let captured = self.captured.map_or(0, |id| id.index);
-            if applied.index.saturating_sub(captured) >= self.settings.checkpoint_entries {
+            let entries = applied.index.saturating_sub(captured);
+            let bytes = self.weight_applied - self.weight_captured;
+            if entries >= self.settings.checkpoint_entries || self.checkpointer.lag.is_due(bytes) {
                 self.shared.due.notify_one();
             }
         }
@@ -214,6 +219,7 @@ impl<R: Runtime> StateMachine<R> {
             return None;
         }
         self.captured = self.applied;
+        self.weight_captured = self.weight_applied;
         let capture = self.tree.capture();
         let membership = self.membership.clone();
         Some(
