@@ -14,6 +14,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use innkeeper_tree::text::shown;
 use serde_json::json;
 
 use crate::demo;
@@ -92,7 +93,7 @@ pub fn run() -> ExitCode {
         Err(error) if is_readers_end(&error) => ExitCode::from(streams::READER_GONE),
         Err(error) => {
             // It may quote a file, a node or a stranger's name.
-            let sentence = innkeeper_tree::text::escaped(&format!("{error:#}")).into_owned();
+            let sentence = shown(format_args!("{error:#}"), log::SENTENCE_BYTES_MAX);
             match log_format {
                 Some(format) => {
                     log::say(format, log::Weight::Error, &sentence);

@@ -195,3 +195,33 @@ fn a_node_that_cannot_say_where_it_listens_says_so_and_ends() {
         "{stderr}"
     );
 }
+
+/// What a configuration file holds reaches people as lines of bounded length, without a character
+/// that steers a terminal.
+#[test]
+fn a_configuration_file_cannot_flood_or_steer_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("zoo.cfg");
+    let long = format!("\u{1b}[2J{}", "x".repeat(1 << 20));
+    let data = folder.path().join("data");
+    let cases = [
+        // A warning, and an error behind it that ends the start.
+        (format!("{long}=1\nclientPort=0\n"), true),
+        (format!("clientPort={long}\n"), false),
+    ];
+    for (lines, is_warning) in cases {
+        std::fs::write(&config, format!("dataDir={}\n{lines}", data.display())).unwrap();
+        for format in ["text", "json"] {
+            let file = config.to_str().unwrap();
+            let arguments = ["serve", file, "--log-format", format, "--super", "a:b"];
+            let (code, told) = ended(&mut innkeeper(&arguments));
+            assert_ne!(code, 0, "{told:.300}");
+            assert!(told.contains("[2Jxxx"), "{told:.300}");
+            assert_eq!(told.lines().count(), 1 + usize::from(is_warning));
+            for line in told.lines() {
+                assert!(line.len() < 10_000, "{} bytes", line.len());
+                assert!(!line.contains('\u{1b}'), "{line:.300}");
+            }
+        }
+    }
+}

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::ValueEnum;
+use innkeeper_tree::text::shown;
 use tracing::Subscriber;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -95,8 +96,13 @@ impl Log {
     }
 }
 
+/// How long a sentence of a command may be, in bytes; what is longer is cut.
+pub(super) const SENTENCE_BYTES_MAX: usize = 8192;
+
 /// The same where there is no log yet.
 pub(super) fn say(format: Format, weight: Weight, sentence: &str) {
+    // It may quote a file that somebody else wrote.
+    let sentence = &shown(sentence, SENTENCE_BYTES_MAX);
     let line = match (format, weight) {
         (Format::Json, weight) => json::sentence(weight, sentence),
         (Format::Text, Weight::Note) => format!("innkeeper: note: {sentence}\n"),
