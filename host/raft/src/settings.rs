@@ -108,7 +108,7 @@ const MIN_SEGMENT_BYTES: u64 = 4096;
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// The smallest bound for a command: everything that a node proposes by itself fits.
 const MIN_COMMAND_BYTES: usize = 1024;
-/// The smallest election timeout (design, guests 11).
+/// The smallest election timeout: a busy machine must not look like a dead leader.
 const MIN_ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Settings {

@@ -15,7 +15,7 @@
 //! further ones, up to one per client worker, get what is left over.
 //!
 //! Invariant: a decision of a set depends on nothing but the policy at its `policy_zxid`, the
-//! request, and the module; that is what makes caching it exact (design, guests 4 and 5).
+//! request, and the module. So a cached decision is the one that the guest would give again.
 
 mod instances;
 

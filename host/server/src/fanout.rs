@@ -7,9 +7,8 @@
 //! 3. The new view is published, still under the lock; then the lock is released.
 //! 4. Those who got something are woken, waiting tickets are answered, hooks are told.
 //!
-//! The lock is what makes watches exact (design, reads and watches 2): a read that sets a watch
-//! takes its view and registers while it holds the same lock, so apply is either wholly before
-//! both or wholly after both.
+//! The lock is what makes watches exact: a read that sets a watch takes its view and registers
+//! while it holds the same lock, so apply is either wholly before both or wholly after both.
 
 mod report;
 

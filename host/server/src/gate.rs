@@ -3,7 +3,7 @@
 //! 1. The session asks [`Guard::check`] with a view, the client's identities and what it wants.
 //! 2. A view without active authorizers answers at once: one branch, and writes carry
 //!    policy_zxid 0.
-//! 3. Otherwise the operations that bypass authorizers (guests 9) are set aside, and the
+//! 3. Otherwise the operations that bypass authorizers (`bypasses`) are set aside, and the
 //!    installed [`Gate`] decides on the others.
 //! 4. A write carries the greatest policy_zxid among the active authorizers that cover it;
 //!    apply compares it and bounces the write on a difference, and the session asks again.
@@ -141,7 +141,7 @@ fn greatest_policy_zxid(bindings: &Bindings, asks: &[Ask<'_>]) -> Zxid {
 
 /// Whether the one who asks bypasses authorizers on this path, so that no broken policy can
 /// forbid its own repair: the super user below `/innkeeper` and on every policy path that a
-/// binding declares, wished or active (guests 9).
+/// binding declares, wished or active.
 fn bypasses(bindings: &Bindings, identities: &[Identity], on: &str) -> bool {
     let wished = |binding: &Arc<Binding>| binding.wished.policy.iter().any(|p| p.matches(on));
     acl::is_super(identities)

@@ -130,7 +130,7 @@ pub enum SessionRequest {
         /// The greatest `policy_zxid` among the active authorizers whose paths cover the
         /// request, as the deciding node saw it; zero where none does. Apply compares it
         /// and bounces the write on a difference. `None` when the asker bypasses authorizers
-        /// (the super user below `/innkeeper` and on policy paths; guests.md 9).
+        /// (the super user below `/innkeeper` and on policy paths).
         policy_zxid: Option<Zxid>,
         /// What is asked.
         write: Write,

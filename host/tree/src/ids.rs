@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// ZooKeeper's transaction id, one 64-bit counter here: every command takes exactly one,
-/// and it never regresses, over restarts, fail-overs and snapshots (design, replication 3).
+/// and it never regresses, over restarts, fail-overs and snapshots.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Zxid(pub u64);
 

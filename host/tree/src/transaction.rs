@@ -2,7 +2,8 @@
 //!
 //! Apply validates every [`Read`] against the newest state, then the acknowledgements, then
 //! applies the writes, all under one zxid, or nothing. Read sets are made of zxids, not of
-//! version counters (design, guests 1).
+//! version counters: a znode that is deleted and created anew has version 0 again, and a list of
+//! children, an absence or a session's life has no version at all.
 
 use bytes::Bytes;
 use innkeeper_proto::Acl;

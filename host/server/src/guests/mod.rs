@@ -226,7 +226,7 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// Waits until every active authorizer can be asked. A node accepts clients only after this:
-    /// it must not serve past an authorizer that it does not have (design, guests 7). Its admin
+    /// it must not serve past an authorizer that it does not have. Its admin
     /// socket serves meanwhile, so that a binding whose module is lost can be mended or deleted.
     pub async fn wait_for_authorizers(&self) {
         let begun = self.shared.runtime.now();
