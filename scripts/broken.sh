@@ -40,17 +40,17 @@ case ${1:-} in
     ;;
 all)
     failed=0
-    (run log-sync --workspace --test power) || failed=1
+    (run log-sync --workspace --test power a_power_cut_at_any_sync_loses_nothing_that_was_acknowledged) || failed=1
     (run command-bound --workspace --test bounds every_kind_straddles_the_bound) || failed=1
-    (run checkpoint-limit --workspace --test snapshot) || failed=1
-    (run ack-in-transaction --workspace --test exactly_once) || failed=1
-    (run activation-check --workspace --test swaps) || failed=1
-    (run policy-check --workspace --test flips) || failed=1
-    (run watch-lock --workspace --test watches) || failed=1
-    (run host-work-fuel --workspace --test host_work) || failed=1
-    (run host-work-deadline --workspace --test host_work) || failed=1
-    (run compile-limits --workspace --test compile) || failed=1
-    (run fair-order --workspace --lib fair) || failed=1
+    (run checkpoint-limit --workspace --test snapshot a_checkpoint_never_goes_beyond_what_the_log_has_flushed) || failed=1
+    (run ack-in-transaction --workspace --test exactly_once ten_thousand_events_are_counted_exactly_once_over_twenty_kills) || failed=1
+    (run activation-check --workspace --test swaps a_hundred_swaps_under_load_have_one_change_over_each) || failed=1
+    (run policy-check --workspace --test flips no_write_slips_past_a_thousand_policy_flips) || failed=1
+    (run watch-lock --workspace --test watches every_watch_gets_its_event_or_the_data_never_changed) || failed=1
+    (run host-work-fuel --workspace --test host_work what_a_host_call_does_costs_fuel) || failed=1
+    (run host-work-deadline --workspace --test host_work an_invocation_is_over_by_the_clock_and_what_it_did_is_told) || failed=1
+    (run compile-limits --workspace --test compile a_child_that_takes_too_much_memory_ends_alone) || failed=1
+    (run fair-order --workspace --lib a_modest_guest_waits_for_two_slices_of_a_hundred_loops_and_not_for_a_hundred) || failed=1
     exit "$failed"
     ;;
 *)

@@ -6,6 +6,10 @@
 //! 2. Each crate of the house stands in [`HOUSE`] with the crates of the house that it may use;
 //!    one that does not stand there fails the test, so that the rule is extended by intent.
 //! 3. Each foreign crate of [`RESERVED`] has its owners; nobody else may ask for it.
+//!
+//! **Invariant:** dependencies run one way, and each foreign engine has one owner. So apply can
+//! be tested as a function, and an engine can be replaced behind one crate's seam. (tests:
+//! `dependencies_run_one_way`, `guests_use_nothing_of_the_host`)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

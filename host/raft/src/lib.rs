@@ -18,6 +18,22 @@
 //!
 //! A [`Replica`] is all of it for one node. Everything that touches the world goes through
 //! `innkeeper_runtime::Runtime`, so the same code runs on a simulated disk that loses power.
+//!
+//! **Invariant:** nothing is acknowledged before the log's sync has returned, and the first write
+//! or sync that fails is the end of the node: after a failed fsync nobody knows what the disk
+//! holds. (tests: `a_power_cut_at_any_sync_loses_nothing_that_was_acknowledged`,
+//! `a_failed_sync_stops_the_node_with_one_sentence`,
+//! `every_acknowledged_write_survives_twenty_kills`)
+//!
+//! **Invariant:** nothing is written that cannot be read back. The door refuses a command by its
+//! encoded size before it is proposed. The log refuses a record above its bound, or a length that
+//! its field cannot hold, and that stops the node before anything of the batch is written. No
+//! length is narrower than what it counts, and none saturates. (tests:
+//! `what_is_not_refused_is_read_back`, `every_kind_straddles_the_bound`,
+//! `commands_of_16_mib_are_read_back_and_longer_ones_refused`,
+//! `a_transaction_of_more_than_4_gib_is_refused_without_being_encoded`,
+//! `a_record_beyond_its_bound_stops_the_log_and_leaves_it_readable`, `sizes_are_what_is_written`,
+//! `the_greatest_transaction_is_there_after_a_crash`)
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -1,4 +1,11 @@
 //! Starting a replica from what is on the disk.
+//!
+//! **Invariant:** a torn tail of the log is cut behind its last whole batch; damage anywhere
+//! before it is refused. What was acknowledged is there after a crash, whatever was going on.
+//! (tests: `a_tail_torn_at_any_byte_is_cut_at_the_last_whole_batch`,
+//! `a_changed_byte_before_the_tail_is_damage_and_not_a_torn_tail`,
+//! `what_was_answered_survives_a_power_cut`, `sessions_and_zxids_survive_a_restart`,
+//! `a_power_cut_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new`)
 
 use std::collections::BTreeMap;
 use std::fmt;

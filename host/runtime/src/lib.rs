@@ -22,6 +22,11 @@
 //! Randomness is [`Runtime::fill_random`], waiting for the first of several things is
 //! [`select2`] and its like (always polled in the order written), telling many tasks something
 //! once is a [`Signal`], and showing them a changing value is a [`Latest`].
+//!
+//! **Invariant:** outside `real/` nothing in the host calls tokio's timers, sockets, spawns,
+//! `watch` or `select!`, nor std's threads, clocks or file writes. A whole node must be able to
+//! run on one thread in virtual time, and a simulation that is added later is a rewrite. clippy's
+//! `disallowed-methods` refuses the calls. (test: `one_seed_is_one_run_and_another_seed_another`)
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -1,4 +1,13 @@
 //! Which thread a task runs on.
+//!
+//! **Invariant:** a role that may block has threads of its own, and a job waits only behind jobs
+//! of its own role. So a guest that loops, or a module that is loaded, costs no client and no
+//! heartbeat. (tests: `blocking_roles_hold_up_only_themselves`,
+//! `threads_have_the_name_and_priority_of_their_role`)
+//!
+//! **Invariant:** a panic in `raft`, `fsync` or `checkpoint` that nobody awaits ends the process:
+//! without its core a node would keep its clients waiting. (test:
+//! `a_lost_core_panic_ends_the_process`)
 
 use std::fmt;
 

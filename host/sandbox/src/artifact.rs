@@ -27,6 +27,12 @@
 //! 32  SHA-256 of all of the above and the code
 //! ..  the code, as wasmtime serializes it
 //! ```
+//!
+//! **Invariant:** compiled code comes out of the compiling child's pipe, or out of `compiled/`,
+//! whose files are this user's alone and under a seal (engine, component, length, SHA-256).
+//! Loading machine code is trusting it. (tests: `compiled_code_comes_from_two_places`,
+//! `compiled_code_that_is_damaged_or_not_ours_alone_is_compiled_anew`,
+//! `the_compiling_engine_and_the_nodes_are_compatible`)
 
 use std::hash::{Hash, Hasher};
 

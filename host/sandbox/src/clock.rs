@@ -12,6 +12,12 @@
 //!    is still there, so that what it used, logged and called is told.
 //!
 //! In a simulation the clock stands still while a guest runs, so there fuel alone ends a loop.
+//!
+//! **Invariant:** a host call that may be long lets others run in between, and no invocation
+//! outlasts its `limits.time_ms`, whether it computes or calls. One that is cut off says what it
+//! used and logged, and which function called the host last. (tests:
+//! `a_long_host_call_lets_others_run`,
+//! `an_invocation_is_over_by_the_clock_and_what_it_did_is_told`)
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

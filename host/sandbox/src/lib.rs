@@ -18,6 +18,12 @@
 //! - Compiled code is loaded in one place (`artifact`), and only what this node's own compiling
 //!   process made, out of its pipe or out of a folder that only this node's user can write: what
 //!   comes from outside is WebAssembly, and is compiled here.
+//!
+//! **Invariant:** a guest has no effect but the transaction or the verdict that it returns, and
+//! it reaches only what its binding grants, the absence of a znode included. Modules are
+//! untrusted, and a retry must cost nothing. (tests:
+//! `what_a_hostile_guest_does_ends_at_its_limit`,
+//! `a_component_with_an_unknown_import_is_refused`, `a_hostile_authorizer_fails_alone`)
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -4,6 +4,12 @@
 //! Invariant: every string that a guest or a module's author chose, and that leaves this crate
 //! for a log, a status or an answer, is a [`GuestText`]: one line, without control characters,
 //! of a bounded length. There is no other way to make one.
+//!
+//! **Invariant:** what a stranger wrote reaches people as one line of bounded length, without a
+//! character that steers a terminal. The node's log, its admin answers and the command line
+//! escape it by the one rule of `tree/text.rs`. Raw bytes come only from `innkeeper znode get`
+//! and `ls`, and not onto a terminal. (tests: `what_a_guest_says_is_one_short_line`,
+//! `nobody_forges_a_line`, `it_stays_the_same_json`, `nothing_in_an_answer_harms_a_terminal`)
 
 use std::fmt;
 

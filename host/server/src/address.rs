@@ -1,5 +1,10 @@
 //! Addresses as Java writes them, which is how ZooKeeper shows a client to everybody: to operators,
 //! to the client itself, and to ACLs of the scheme `ip`.
+//!
+//! **Invariant:** all addresses are those of both families, on one socket. A client that comes by
+//! IPv4 has an IPv4 address from `accept` on, and IPv6 is written as Java writes it, because ACLs
+//! of the scheme `ip` compare texts. (tests: `every_spelling_of_any_address_means_both_families`,
+//! `every_port_is_reached_in_both_families_and_ipv4_is_shown_as_ipv4`)
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};

@@ -71,7 +71,9 @@ pub(crate) async fn admit<R: Runtime>(
         let fresh = core.read_index().await;
         fresh.map_err(|error| End::Unavailable(error.to_string()))?;
     }
-    // (tests: `a_client_that_has_seen_the_future_is_sent_away`,
+    // A client that has seen more than this node is sent away before anything is proposed, so that
+    // its session's other connection stays. (tests:
+    // `a_client_that_has_seen_the_future_is_sent_away`,
     // `a_client_from_the_future_takes_no_session_over`)
     if is_ahead(core, request) {
         let here = core.reader.last_zxid().0;

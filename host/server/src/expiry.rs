@@ -11,6 +11,13 @@
 //! 5. Still silent, and its connection has answered: `ExpireSession` is proposed, with the
 //!    attachment that was silent; it is void if a reattach has raised it. Should the proposal be
 //!    lost, it is made again some ticks later.
+//!
+//! **Invariant:** every request but credentials keeps its session alive, as in ZooKeeper, and so
+//! do the parts of a request that arrives slowly, which ZooKeeper does not count. A process that
+//! was stopped takes no session away, and neither does input that lay in the socket. (tests:
+//! `credentials_keep_no_session_alive`, `a_request_that_arrives_slowly_keeps_its_session_alive`,
+//! `stopping_and_continuing_the_process_keeps_sessions`,
+//! `input_found_by_the_probe_keeps_the_session`)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};

@@ -9,6 +9,12 @@
 //!
 //! The lock is what makes watches exact: a read that sets a watch takes its view and registers
 //! while it holds the same lock, so apply is either wholly before both or wholly after both.
+//!
+//! **Invariant:** events are matched and put into outboxes, and the view is published, under one
+//! lock per batch; reads that set a watch use the same lock. Three races (an event that is
+//! missed, sent before the reply, or lost with the connection) are excluded by no order of two
+//! locks. (tests: `every_watch_gets_its_event_or_the_data_never_changed`,
+//! `the_event_is_seen_before_the_new_data_on_every_interleaving`)
 
 mod report;
 

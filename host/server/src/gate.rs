@@ -7,6 +7,12 @@
 //!    installed [`Gate`] decides on the others.
 //! 4. A write carries the greatest policy_zxid among the active authorizers that cover it;
 //!    apply compares it and bounces the write on a difference, and the session asks again.
+//!
+//! **Invariant:** no policy can forbid its own repair. The admin socket proposes
+//! `Operation::Admin`, which no authorizer judges; the socket is a file of mode 0600 in the data
+//! folder. (tests: `a_policy_that_forbids_everything_is_mended_through_the_admin_socket`,
+//! `an_acl_that_locks_everybody_out_is_undone_over_the_socket`,
+//! `the_socket_is_the_owners_alone_and_goes_with_the_node`)
 
 use std::future::Future;
 use std::pin::Pin;

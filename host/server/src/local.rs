@@ -12,6 +12,11 @@
 //!    its timeout; on any other node, and after a restart, it is refused.
 //!
 //! In ZooKeeper a server that runs alone ignores `localSessionsEnabled`; here it does not.
+//!
+//! **Invariant:** a local session is in the log only from its first write on, because its record
+//! orders its writes; it has ephemerals only after an upgrade. (tests:
+//! `a_local_session_costs_no_command_until_it_writes`,
+//! `a_local_session_is_recorded_by_its_first_write`, `a_local_session_has_no_ephemerals`)
 
 use std::sync::Arc;
 

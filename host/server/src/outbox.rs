@@ -12,6 +12,9 @@
 //! no such bound, since others cause them. Beyond [`MAX_LASTING_BYTES`] of them the connection
 //! is closed, and the client comes back and resynchronises, as its protocol has it.
 //! (test: `a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else`)
+//!
+//! **Invariant:** a full outbox or a slow client stops its own socket, never apply. (tests:
+//! `a_slow_reader_stops_itself_alone`, `a_long_set_watches_comes_as_the_socket_drains`)
 
 use std::collections::VecDeque;
 use std::sync::Arc;

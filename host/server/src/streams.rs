@@ -4,6 +4,12 @@
 //! `print_stderr`). A command whose stdout is not read any more ends without a word, and with the
 //! exit code that a shell has for a tool which SIGPIPE ended; one whose stdout cannot be written
 //! for any other reason says so. What goes to stderr is lost where nobody reads it.
+//!
+//! **Invariant:** what is written to stdout and stderr goes through here or through the log,
+//! never through `println!` and its like, which panic where nobody reads any more. clippy's
+//! `print_stdout` and `print_stderr` refuse them. (tests:
+//! `a_command_whose_reader_has_gone_ends_as_other_tools_do`,
+//! `a_node_whose_readers_have_gone_serves_and_ends_in_order`)
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};

@@ -21,6 +21,9 @@
 //! Numbers are LEB128 in their shortest form, negative ones zigzag; ids that are random are
 //! eight bytes, the least first; texts and data are their length and their bytes; a list is
 //! its count and its items; what may be missing is a byte 0, or a byte 1 and the thing.
+//!
+//! **Invariant:** a released encoding never changes, and neither does the rolling hash: they are
+//! on disks. (tests: `version_1_is_what_it_was`, `the_hash_never_changes`)
 
 mod command;
 pub mod rows;

@@ -7,6 +7,14 @@
 //! 3. [`Tree::publish`] shows what was applied to the [`Reader`]s, whose [`View`]s are each of
 //!    the whole state at one zxid.
 //! 4. [`Tree::capture`] says what a checkpoint must write; [`Tree::restore`] reads it back.
+//!
+//! **Invariant:** apply is deterministic and total, and every command takes exactly one zxid,
+//! failures included. A client's mistake is a reply; a panic in apply stops the node. Otherwise
+//! replicas would diverge, and a gap in the zxids would be one more state to handle. (tests:
+//! `nothing_breaks_the_state`, `clients_see_what_the_model_says`)
+//!
+//! **Invariant:** a view is of one zxid, whatever is applied meanwhile, and taking one costs no
+//! lock. (test: `every_view_is_of_one_moment`)
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -8,6 +8,10 @@
 //!
 //! The queue's bound is the binding's limit `queue`, in distinct paths: one path more, and
 //! all of them give way to one "resync: read everything".
+//!
+//! **Invariant:** an acknowledgement never takes away a later entry of the same path: an entry
+//! keeps its oldest zxid beside its newest. (test:
+//! `a_stale_acknowledgement_does_not_pass_for_a_later_entry`)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::BitOr;

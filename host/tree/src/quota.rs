@@ -10,6 +10,11 @@
 //!    refused with QuotaExceeded, beyond a soft one it is reported.
 //!
 //! The forms and rules are those of ZooKeeper's `StatsTrack`, `Quotas` and `PathTrie`.
+//!
+//! **Invariant:** the statistics of a quota equal a recount of its subtree, whatever created and
+//! deleted in it. Which quotas there are is a function of the znodes, so a restart changes
+//! nothing. (tests: `statistics_agree_with_a_recount`,
+//! `a_multi_is_held_against_the_limits_before_it`)
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,6 +3,10 @@
 //! A session's writes are numbered 1, 2, 3 … per attachment (connect). Apply runs only the
 //! one after the last; so a node may resend after a change of leader what it has not seen
 //! applied, and nothing happens twice or out of order.
+//!
+//! **Invariant:** apply runs only a session's last sequence number + 1, of its newest attachment.
+//! Pipelined writes that are sent again after a change of leader must not be applied twice or out
+//! of order. (script `sessions`)
 
 use hashbrown::{HashMap, HashSet};
 use smallvec::{SmallVec, smallvec};

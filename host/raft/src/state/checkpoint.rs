@@ -8,6 +8,13 @@
 //!    leave a hole after a power cut.
 //! 3. One redb commit writes the records, the applied log id and the membership.
 //! 4. Only then the checkpoint is reported to openraft, as the snapshot that allows a purge.
+//!
+//! **Invariant:** `state.redb` never stands beyond what the log has flushed, and it is exact at
+//! one log id: records, applied id and membership are one redb commit. openraft applies entries
+//! that the local log may not have yet; a checkpoint beyond the log would be a gap after a power
+//! cut. (tests: `a_checkpoint_never_goes_beyond_what_the_log_has_flushed`,
+//! `after_300_000_writes_a_restart_replays_little_and_old_segments_are_gone`,
+//! `checkpoints_are_exact_and_views_hold_still`)
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,9 @@
 //! A folder of the real file system.
+//!
+//! **Invariant:** strangers read nothing of the data folder: it is made with mode 0750, its files
+//! with 0640. A folder that is there keeps its mode, which is its owner's decision; a file that
+//! others may read, since an earlier release made it so, is closed when it is opened. (test:
+//! `strangers_read_nothing_of_the_data_folder`)
 
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};

@@ -26,6 +26,14 @@
 //! its call, its reaction ends, and runs again once it has one ([`AssignorPlace`]).
 //!
 //! There is no tokio semaphore here, because it hands its permits out first come, first served.
+//!
+//! **Invariant:** one binding's use of threads, places and memory costs the others no more than
+//! their share of it. The binding that used least is first, one that keeps failing is last, and
+//! those without a good invocation behind them hold half of the places at most. A hundred endless
+//! loops beside one good recipe once took its reaction from 2 ms to 7 s. (tests:
+//! `a_modest_guest_waits_for_two_slices_of_a_hundred_loops_and_not_for_a_hundred`,
+//! `those_in_doubtful_standing_hold_half_and_one_in_good_standing_finds_a_place`,
+//! `a_good_recipe_goes_on_beside_a_hundred_endless_loops`)
 
 mod account;
 mod shares;

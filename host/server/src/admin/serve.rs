@@ -9,6 +9,13 @@
 //!    connection and take the answer (say, "the module is too large") away with it.
 //!
 //! One request per connection costs a `curl` nothing and leaves nobody to sit idle in a place.
+//!
+//! **Invariant:** an admin connection that is idle, or whose body trickles in, holds up neither
+//! metrics nor a probe. One connection has one request, so that nobody can sit idle in one of the
+//! places; it costs `curl` nothing. (tests:
+//! `idle_connections_hold_up_neither_metrics_nor_a_probe`,
+//! `bodies_that_trickle_in_hold_up_a_stranger_for_a_second_at_most`,
+//! `a_body_that_trickles_in_ends_and_gives_its_place_back`)
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

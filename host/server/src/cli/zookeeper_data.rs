@@ -5,6 +5,10 @@
 //! tree beside it, in silence, would be taken for the old one by clients, which create anew what
 //! they miss. So the start is refused, until the node has a state of its own, or somebody says
 //! that the data is not wanted.
+//!
+//! **Invariant:** no node begins with an empty tree beside ZooKeeper's own data unless it is told
+//! to: clients create anew what they miss. (test:
+//! `a_node_does_not_begin_empty_beside_zookeepers_data`)
 
 use std::fs;
 use std::io::{self, ErrorKind};

@@ -15,6 +15,9 @@
 //! another user, that others may write, or that is a symbolic link is refused with a sentence, and
 //! the module is compiled anew. What is torn or rotten fails its checksum, and goes. Nothing here
 //! is ever needed: the folder may be deleted at any time.
+//!
+//! **Invariant:** a restart compiles nothing that is kept here. (test:
+//! `a_restart_compiles_nothing`)
 
 use std::collections::VecDeque;
 use std::fmt::Write;

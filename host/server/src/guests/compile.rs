@@ -11,6 +11,16 @@
 //!
 //! Invariant: nothing that a module or a child does costs the node more than one place for as long
 //! as the limits allow: of memory, of CPU time, and by the clock, for a child that is stopped.
+//!
+//! **Invariant:** what an author pushed is read by a compiler only in a child process of the same
+//! binary, which limits its memory and its CPU time before it reads anything; the node limits it
+//! by the clock, and slow ones hold all places but one. Compilers take more than any bound on the
+//! bytes promises, and a child that is killed costs one push. (tests:
+//! `a_child_that_takes_too_much_memory_ends_alone`,
+//! `a_child_that_takes_too_much_time_ends_alone`, `a_child_that_is_stopped_ends_by_the_clock`,
+//! `slow_ones_hold_all_places_but_one`,
+//! `what_is_plainly_too_large_or_too_deep_is_refused_with_the_number`,
+//! `a_slow_module_holds_up_nobody`)
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -10,6 +10,11 @@
 //!    queued. A new activation ends the rest.
 //! 6. What the host lacked (room in the pool) is no failure of the guest's: it is
 //!    tried again, after a pause that doubles as long as the lack lasts.
+//!
+//! **Invariant:** a recipe holds no view while it waits for a place or for its assignors' memory,
+//! and none for longer than a bound. (tests:
+//! `a_recipe_does_not_hold_its_view_while_it_waits_for_its_assignors_memory`,
+//! `a_reaction_may_not_hold_its_view_for_ever`)
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,12 @@
 //!    whose policy changes with every write would get a new chance with each. It grants one try
 //!    before the rest is over, and at most one in [`EARLY_TRY_EVERY`], so that a policy that was
 //!    repaired is taken up soon.
+//!
+//! **Invariant:** failures belong to a binding under one activation: neither a policy that moves
+//! nor a successor of the same name changes them. (tests:
+//! `a_policy_that_moves_with_every_write_resets_no_breaker`,
+//! `a_policy_that_moves_with_every_write_closes_no_breaker`,
+//! `a_late_failure_of_a_deleted_binding_is_not_booked_on_its_successor`)
 
 use std::time::Duration;
 

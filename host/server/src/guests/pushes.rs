@@ -8,6 +8,10 @@
 //!    has asked about for [`push_idle_ms`](crate::settings::CompileSettings::push_idle_ms) is cancelled, and so is one on request: its compilation goes
 //!    on only if somebody else waits for it.
 //! 4. What became of the last [`ENDED_MAX`] pushes is remembered, for those who ask late.
+//!
+//! **Invariant:** a push is answered at once, and one that nobody wants any more leaves no child
+//! behind. (tests: `a_push_is_answered_at_once_and_can_be_asked`,
+//! `a_cancelled_push_leaves_no_child`, `the_same_bytes_pushed_twice_are_compiled_once`)
 
 use std::collections::VecDeque;
 use std::sync::Arc;

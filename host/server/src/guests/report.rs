@@ -1,4 +1,8 @@
 //! What the node knows of each binding beyond the replicated state: for people.
+//!
+//! **Invariant:** a chain of more than 32 reactions is cut, and that is said: a line in the log,
+//! a count in the binding's status and in `/metrics`. (test:
+//! `a_cascade_that_is_cut_is_counted_in_the_bindings_status`)
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

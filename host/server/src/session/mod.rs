@@ -10,6 +10,11 @@
 //! 4. Requests behind them are examined in order: credentials are noted, syncs begun, writes
 //!    decided on, numbered and handed to the door in one batch ([`writes`]).
 //! 5. Again, until nothing moves; then the connection writes its output and sleeps.
+//!
+//! **Invariant:** replies come only from apply, or from a view. A session's requests are answered
+//! in order, and a read sees all of its session's earlier writes and none of its later ones.
+//! (tests: `pipelined_reads_see_what_was_written_before_them_and_nothing_later`,
+//! `failed_writes_answer_in_their_place`)
 
 mod commands;
 mod look;

@@ -4,6 +4,13 @@
 //! that an authorizer's policy moved between the decision and the commit: the write and all that
 //! was sent behind it are examined again, with the same numbers; what comes back of the old
 //! sends belongs to an older round and means nothing.
+//!
+//! **Invariant:** who may see a watch event is decided here, in the connection's task, by the ACL
+//! as of the event, never in the fan-out. For events of persistent watches the active authorizers
+//! are asked as well: nobody was asked about their paths when the watch was set, and a recursive
+//! watch on `/` would pass every policy. (tests:
+//! `an_event_is_withheld_from_whom_the_acl_of_that_moment_hides_it`,
+//! `an_authorizer_is_asked_about_every_event_of_a_persistent_watch`)
 
 use innkeeper_proto::Perms;
 use innkeeper_proto::reply::{self, MultiResult};
@@ -210,6 +217,7 @@ fn encode_reply<S: Stream>(
     match reply {
         Reply::Single(Ok(done)) => match done {
             OpReply::Created { path, stat } => reply::encode(output, xid, zxid, |body| {
+                // create alone is answered without the Stat, whatever its flags ask for.
                 // (test: `create_modes_mean_what_they_mean_in_zookeeper`)
                 if !matches!(request, Request::Create(_)) {
                     body.path_and_stat(path, stat);

@@ -4,6 +4,10 @@
 //! 65537 or more, with P-256, P-384 and Ed25519; it verifies RSA of 2048 to 8192 bits, too. It
 //! knows no RSA-PSS keys, no P-521 and no other curve, no DSA and no Ed448. Java serves most of
 //! these, so whoever comes from there is told by name what has to be made anew.
+//!
+//! **Invariant:** a key or a signature that is not served is refused by its name. (tests:
+//! `an_own_key_that_is_not_served_is_refused_by_its_name`,
+//! `a_clients_key_or_signature_that_is_not_served_is_refused_by_its_name`)
 
 use std::fmt;
 

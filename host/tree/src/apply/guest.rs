@@ -6,6 +6,23 @@
 //! 3. Every event that it consumed is still queued: if not, somebody was first.
 //! 4. Its writes lie within its grants and succeed.
 //! 5. Then, and only then, under one zxid: the writes are kept, the events go.
+//!
+//! **Invariant:** the acknowledgement of events is a precondition and a part of the transaction
+//! that they caused. This is the whole of exactly-once: neither a crash nor two dispatchers can
+//! handle an event twice or lose it. (tests:
+//! `ten_thousand_events_are_counted_exactly_once_over_twenty_kills`,
+//! `a_transaction_whose_events_were_consumed_conflicts`, `every_event_is_consumed_exactly_once`)
+//!
+//! **Invariant:** an invocation commits only under the activation that it ran under. (tests:
+//! `a_hundred_swaps_under_load_have_one_change_over_each`,
+//! `a_transaction_of_an_older_activation_conflicts`)
+//!
+//! **Invariant:** guests never run inside apply, and apply alone says that a transaction is
+//! valid; what the door refuses earlier only saves work. A slow or nondeterministic guest, or
+//! another release of wasmtime, must not be able to stop or fork replicas. (tests:
+//! `doomed_means_that_apply_refuses`,
+//! `a_transaction_that_a_write_in_flight_dooms_is_refused_and_takes_no_zxid`,
+//! `after_three_lost_races_others_wait_for_it_but_not_for_long`)
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -4,6 +4,9 @@
 //!    nobody uses any more, one command each.
 //! 2. Apply asks whether the znode is still as it was seen: who wrote to it meanwhile, or made
 //!    a child, keeps it.
+//!
+//! **Invariant:** a sweep does nothing if the znode has changed since the sweeper looked at it.
+//! (test: `an_outlived_znode_goes_and_one_that_is_set_stays`; script `sweeps`)
 
 use super::Cause;
 use crate::Tree;

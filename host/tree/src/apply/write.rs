@@ -1,4 +1,7 @@
 //! Writes of clients: in a session, numbered; or an admin's, outside any.
+//!
+//! **Invariant:** no write commits under a policy other than the one by which it was decided.
+//! (test: `no_write_slips_past_a_thousand_policy_flips`; script `policies`)
 
 use innkeeper_proto::ErrorCode;
 

@@ -7,6 +7,12 @@
 //!    the user: a warning says what happens instead, a note why it means nothing here.
 //! 3. What depends on several keys is decided: ports and addresses, the node's number
 //!    ([`ensemble`]), throttles. A mistake is one sentence with the line where it stands.
+//!
+//! **Invariant:** a key of the configuration counts where ZooKeeper's code reads it and nowhere
+//! else, and a value stops the start only where it stops ZooKeeper's. A line that does nothing in
+//! ZooKeeper must open nothing here, and a file with which ZooKeeper starts must start. (tests:
+//! `the_start_stops_only_where_zookeepers_does`,
+//! `a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere`)
 
 mod draft;
 mod ensemble;

@@ -9,7 +9,8 @@
 //! 2. The longest match counts: a name of the tables is a whole key, or ends with `*`.
 //! 3. The [`Rule`] says what is done. Nothing is dropped in silence: what is not honoured ends in
 //!    a warning or a note, and so does a key that no table has.
-//!    (tests: `every_key_is_honoured_or_named`, `the_start_stops_only_where_zookeepers_does`)
+//!    (tests: `every_key_is_honoured_or_named`, `all_names_of_zookeepers_sources_are_in_a_table`,
+//!    `the_start_stops_only_where_zookeepers_does`)
 
 mod file;
 mod harmless;
