@@ -40,6 +40,7 @@
 
 mod codec;
 mod door;
+mod engine;
 mod error;
 pub mod log;
 pub mod measure;
@@ -62,7 +63,7 @@ pub use error::{LogError, OpenError, Refusal, StateError, Unavailable};
 pub use modules::ModuleStore;
 pub use replica::Replica;
 pub use settings::Settings;
-pub use status::{Role, Status};
+pub use status::{RaftRole, Status};
 pub use types::{
     Entry, LeaderId, LogId, Membership, NodeId, Payload, Proposal, SnapshotMeta, StoredMembership,
     Term, TypeConfig, Vote, log_id,

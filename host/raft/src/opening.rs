@@ -21,12 +21,12 @@ use openraft::{Config, Raft, ServerState, SnapshotPolicy, StorageHelper};
 
 use crate::Delivery;
 use crate::door::{Door, Proposer};
+use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError};
 use crate::log::Log;
 use crate::modules::ModuleStore;
 use crate::network::Network;
 use crate::read_index::ReadIndex;
-use crate::replica::RaftOf;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::state::{Checkpointer, StateMachine, StateShared};

@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use innkeeper_runtime::{Disk, Role as Thread, Runtime, Select2, Signal, Task, select2, select3};
 use innkeeper_tree::Reader;
+use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::{Raft, ServerState};
 
 use crate::Delivery;
 use crate::door::Door;
+use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError, Unavailable};
 use crate::log::Log;
 use crate::measure::RaftFigures;
@@ -31,11 +32,8 @@ use crate::opening::{Started, open_stores, start};
 use crate::read_index::ReadIndex;
 use crate::schedule::ASK_AGAIN;
 use crate::settings::Settings;
-use crate::state::{Checkpointer, StateMachine, StateShared};
-use crate::status::{Role, Status};
-use crate::types::TypeConfig;
-
-pub(crate) type RaftOf<R> = Raft<TypeConfig<R>, StateMachine<R>>;
+use crate::state::{Checkpointer, StateShared};
+use crate::status::{RaftRole, Status};
 
 /// How long closing waits for the files to be let go.
 const LET_GO: Duration = Duration::from_secs(10);
@@ -193,12 +191,12 @@ impl<R: Runtime> Replica<R> {
         let metrics = metrics.borrow_watched();
         let failure = parts.failure.get();
         let role = match metrics.state {
-            _ if failure.is_some() || metrics.running_state.is_err() => Role::Stopped,
-            ServerState::Leader => Role::Leader,
-            ServerState::Follower => Role::Follower,
-            ServerState::Candidate => Role::Candidate,
-            ServerState::Learner => Role::Learner,
-            ServerState::Shutdown => Role::Stopped,
+            _ if failure.is_some() || metrics.running_state.is_err() => RaftRole::Stopped,
+            ServerState::Leader => RaftRole::Leader,
+            ServerState::Follower => RaftRole::Follower,
+            ServerState::Candidate => RaftRole::Candidate,
+            ServerState::Learner => RaftRole::Learner,
+            ServerState::Shutdown => RaftRole::Stopped,
         };
         Status {
             node_id: parts.settings.node_id,

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use innkeeper_runtime::{Runtime, Select2, Select3, Signal, select2, select3};
 
+use crate::engine::RaftOf;
 use crate::error::Failure;
 use crate::log::Log;
-use crate::replica::RaftOf;
 use crate::state::{Checkpointer, StateShared};
 use crate::types::LogId;
 

@@ -4,7 +4,7 @@ use crate::log::LogStatus;
 
 /// What a node is in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum RaftRole {
     /// It leads.
     Leader,
     /// It follows a leader.
@@ -23,7 +23,7 @@ pub struct Status {
     /// This node.
     pub node_id: u64,
     /// What it is.
-    pub role: Role,
+    pub role: RaftRole,
     /// Who leads, as far as it knows.
     pub leader: Option<u64>,
     /// The current term.

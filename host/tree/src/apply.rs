@@ -318,7 +318,7 @@ struct Done {
 
 impl Change<'_> {
     /// Keeps the change's versions, and the sessions' lists of ephemerals.
-    fn commit(mut self, store: &Store, horizon: &crate::store::Horizon) -> Done {
+    fn commit(mut self, store: &Store, horizon: &crate::horizon::Horizon) -> Done {
         self.count_begun();
         let mut owners = Vec::new();
         let touched = self.nodes.take_touched();

@@ -21,42 +21,19 @@
 //!   "on_failure": "deny" }                    // authorizer: or "allow"
 //! ```
 
+mod bounds;
 mod definition;
 mod document;
+mod error;
 mod limits;
+mod name;
 
+pub use bounds::{MAX_CONFIG_BYTES, MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_PATTERNS};
 pub use definition::{Definition, OnFailure, is_system};
-pub use document::{
-    BindingError, MAX_CONFIG_BYTES, MAX_DOCUMENT_BYTES, MAX_PATTERNS, PatternField, judge,
-};
+pub use document::judge;
+pub use error::{BindingError, PatternField};
 pub use limits::{LimitField, Limits};
-
-use crate::path;
-
-/// The longest name of a binding, in bytes.
-pub const MAX_NAME_BYTES: usize = 64;
-
-/// The binding that a znode below `/innkeeper/bindings` states, if it is one: a direct child.
-/// The name still has to pass [`check_name`].
-pub fn name_of(path: &str) -> Option<&str> {
-    let name = path.strip_prefix(path::BINDINGS)?.strip_prefix('/')?;
-    (!name.is_empty() && !name.contains('/')).then_some(name)
-}
-
-/// Refuses what cannot name a binding.
-pub fn check_name(name: &str) -> Result<(), BindingError> {
-    let fits = !name.is_empty()
-        && name.len() <= MAX_NAME_BYTES
-        && !matches!(name, "." | "..")
-        && name
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'));
-    if fits {
-        Ok(())
-    } else {
-        Err(BindingError::Name(crate::names::shorten(name)))
-    }
-}
+pub use name::{check_name, name_of};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -79,6 +79,16 @@ impl Owner {
     }
 }
 
+/// A command created a session's ephemeral, or deleted it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnerChange {
+    pub(crate) owner: SessionId,
+    /// The ephemeral's slot in the store.
+    pub(crate) slot: u32,
+    /// True if the session owns it now, false if it owned it before.
+    pub(crate) owns: bool,
+}
+
 /// Can this number name a session? As the owner of an ephemeral, others would be read as
 /// something else; ZooKeeper keeps server ids below 255 for the same reason.
 pub fn is_session(session: SessionId) -> bool {

@@ -11,7 +11,8 @@
 use hashbrown::{HashMap, HashSet};
 use smallvec::{SmallVec, smallvec};
 
-use crate::store::{Horizon, OwnerChange};
+use crate::horizon::Horizon;
+use crate::owner::OwnerChange;
 use crate::{SessionId, Zxid};
 
 /// A live session, as a view sees it.

@@ -1,7 +1,6 @@
 //! What views read and the writer changes: znodes, sessions and queues, each behind a lock
 //! that is held for one znode, one write, or a short run of them.
 
-mod horizon;
 mod index;
 mod lookup;
 mod node;
@@ -17,9 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use innkeeper_proto::Stat;
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use horizon::Horizon;
 pub(crate) use node::{Body, Data};
-pub(crate) use nodes::{Dirty, Nodes, OwnerChange};
+pub(crate) use nodes::{Dirty, Nodes};
 
 use crate::acl::AclRef;
 use crate::bindings::Bindings;
@@ -28,7 +26,7 @@ use crate::modules::Modules;
 use crate::owner::Owner;
 use crate::queue::{Queue, QueueEntry};
 use crate::session::{SessionInfo, Sessions};
-use crate::view::{Children, Znode};
+use crate::znode::{Children, Znode};
 use crate::{SessionId, Zxid};
 
 /// How many znodes a listing looks at before it lets the writer in.

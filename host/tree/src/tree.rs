@@ -16,11 +16,12 @@ use crate::acl;
 use crate::applied::Applied;
 use crate::bindings::Bindings;
 use crate::command::Command;
+use crate::horizon::Horizon;
 use crate::modules::Modules;
 use crate::path;
 use crate::queue::QueueKey;
 use crate::quota::Quotas;
-use crate::store::{Body, Data, Epoch, Horizon, Nodes, Store};
+use crate::store::{Body, Data, Epoch, Nodes, Store};
 use crate::view::Reader;
 use crate::{Digest, Zxid};
 

@@ -12,7 +12,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use innkeeper_proto::Stat;
 
 use crate::acl::AclRef;
@@ -23,6 +22,7 @@ use crate::owner::Owner;
 use crate::queue::QueueEntry;
 use crate::session::SessionInfo;
 use crate::store::{Body, Epoch, Store};
+use crate::znode::{Children, Znode};
 use crate::{SessionId, Zxid};
 
 pub use listing::{Listing, Place};
@@ -79,28 +79,6 @@ impl Reader {
 #[derive(Clone)]
 pub struct View {
     epoch: Arc<Epoch>,
-}
-
-/// A znode as a view sees it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Znode {
-    /// `None` is null data.
-    pub data: Option<Bytes>,
-    /// All eleven fields.
-    pub stat: Stat,
-    /// Who may do what to it.
-    pub acl: AclRef,
-}
-
-/// A znode's children as a view sees them.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Children {
-    /// Their names (not paths), in byte order.
-    pub names: Vec<String>,
-    /// The parent's Stat.
-    pub stat: Stat,
-    /// The parent's ACL.
-    pub acl: AclRef,
 }
 
 impl View {

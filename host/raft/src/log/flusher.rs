@@ -9,7 +9,7 @@ use innkeeper_runtime::{Disk, File, Open, Runtime};
 
 use super::core::{Chunk, Work};
 use super::segments::{self, FOLDER};
-use super::store::Shared;
+use super::shared::{DiskFile, Shared};
 use crate::error::LogError;
 
 /// Runs until the log is closed or fails. Blocks its thread: run it as
@@ -109,8 +109,6 @@ fn write<R: Runtime>(
     }
     Ok(())
 }
-
-type DiskFile<R> = <<R as Runtime>::Disk as Disk>::File;
 
 fn create<R: Runtime>(
     disk: &R::Disk,

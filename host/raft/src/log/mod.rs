@@ -24,6 +24,7 @@ mod flusher;
 mod record;
 mod recovery;
 mod segments;
+mod shared;
 mod store;
 mod tail;
 

@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
-use innkeeper_runtime::{Disk, File, Instant, Role, Runtime};
+use innkeeper_runtime::{File, Instant, Role, Runtime};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
@@ -21,14 +21,13 @@ use tokio::sync::{Notify, oneshot};
 use super::core::Core;
 use super::record::{self, Kind, Unwritable};
 use super::segments::Stretch;
+use super::shared::{DiskFile, Shared};
 use super::{flusher, recovery};
 use crate::codec;
 use crate::error::{Failure, LogError};
 use crate::measure::RaftFigures;
 use crate::settings::Settings;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
-
-type DiskFile<R> = <<R as Runtime>::Disk as Disk>::File;
 
 /// How many entries one step of a stream takes: a lock and a vector each.
 const STREAM_STEP: usize = 256;
@@ -37,17 +36,6 @@ const LIMITED_READ: u64 = 1024;
 /// How many bytes of the disk a reader that may return fewer entries reads at once; one entry may
 /// exceed it.
 const READ_BYTES: u64 = 16 << 20;
-
-/// What the raft thread, the fsync task and the checkpointer share of the log.
-pub(crate) struct Shared<R: Runtime> {
-    pub(crate) core: Mutex<Core<R, DiskFile<R>>>,
-    /// Something was queued, or the log closes.
-    pub(crate) queued: Notify,
-    /// Something became durable, or failed.
-    pub(crate) flushed: Notify,
-    pub(crate) failure: Failure,
-    pub(crate) figures: Arc<RaftFigures>,
-}
 
 /// The write-ahead log. Clones are the same log.
 ///

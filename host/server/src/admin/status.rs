@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
-use innkeeper_raft::Role;
+use innkeeper_raft::RaftRole;
 use innkeeper_runtime::Runtime;
 use serde::Serialize;
 
@@ -79,11 +79,11 @@ pub(super) async fn status<R: Runtime>(
         version: VERSION,
         node_id,
         role: match replica.role {
-            Role::Leader => "leader",
-            Role::Follower => "follower",
-            Role::Candidate => "candidate",
-            Role::Learner => "learner",
-            Role::Stopped => "stopped",
+            RaftRole::Leader => "leader",
+            RaftRole::Follower => "follower",
+            RaftRole::Candidate => "candidate",
+            RaftRole::Learner => "learner",
+            RaftRole::Stopped => "stopped",
         },
         // The folder may know this node by an earlier number.
         leader: replica

@@ -1,7 +1,7 @@
 //! Innkeeper's own figures: the log, the state, the guests; and what ZooKeeper shows of a leader
 //! only, which this node always is.
 
-use innkeeper_raft::Role;
+use innkeeper_raft::RaftRole;
 use innkeeper_runtime::Runtime;
 
 use super::row::{Number, Row, Value};
@@ -36,7 +36,7 @@ pub(super) fn rows<R: Runtime>(core: &Core<R>) -> Vec<Row> {
     ];
     if let Ok(replica) = core.replica() {
         let (status, figures) = (replica.status(), replica.figures());
-        let leads = status.role == Role::Leader;
+        let leads = status.role == RaftRole::Leader;
         if leads {
             rows.extend([
                 Row::gauge("quorum_size", "Voting members of the group.", 1u64),

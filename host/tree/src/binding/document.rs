@@ -1,169 +1,18 @@
 //! Documents to definitions, and back.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::bounds::{MAX_CONFIG_BYTES, MAX_DOCUMENT_BYTES, MAX_PATTERNS};
 use super::definition::{Definition, OnFailure};
+use super::error::{BindingError, PatternField};
 use super::limits::Limits;
-use crate::names::{NameError, shorten};
-use crate::pattern::{PathPattern, PatternError};
-use crate::{Digest, Modules, World, path};
-
-/// The longest document, in bytes.
-pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
-/// The longest `config`, in bytes of its canonical form.
-pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
-/// The most patterns of one field.
-pub const MAX_PATTERNS: usize = 256;
-
-/// A field of a document that holds patterns.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PatternField {
-    /// `watch`
-    Watch,
-    /// `read`
-    Read,
-    /// `write`
-    Write,
-    /// `policy`
-    Policy,
-}
-
-impl fmt::Display for PatternField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PatternField::Watch => "watch",
-            PatternField::Read => "read",
-            PatternField::Write => "write",
-            PatternField::Policy => "policy",
-        })
-    }
-}
-
-/// Why a document is no binding. Each is one sentence that says what is wrong and what to do.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum BindingError {
-    /// The znode's name cannot be a binding's.
-    #[error(
-        "`{0}` cannot name a binding; use 1 to {max} lower-case letters, digits, `-`, `_` and `.`",
-        max = super::MAX_NAME_BYTES
-    )]
-    Name(String),
-    /// No data.
-    #[error(
-        "the binding is empty; write a JSON document with at least `world` and `module` into it"
-    )]
-    Empty,
-    /// Too much data.
-    #[error("the binding's document has {0} bytes; shorten it to {MAX_DOCUMENT_BYTES} at most")]
-    TooLong(usize),
-    /// Not JSON, an unknown field, a field missing or of the wrong type.
-    #[error(
-        "the binding's document cannot be read: {0}; write a JSON object with `world`, `module` and, as the world needs them, watch, read, write, policy, config, limits and on_failure"
-    )]
-    Syntax(String),
-    /// `world` names no world.
-    #[error("`world`: {0}")]
-    World(NameError),
-    /// `module` names no module.
-    #[error(
-        "`module`: `{0}` is no module's name; write `sha256:` and 64 hexadecimal digits, as the module's push answered"
-    )]
-    Module(String),
-    /// A pattern is wrong.
-    #[error("`{field}`: {error}")]
-    Pattern {
-        /// Where.
-        field: PatternField,
-        /// How.
-        error: PatternError,
-    },
-    /// Too many patterns.
-    #[error("`{field}` has {count} patterns; use at most {MAX_PATTERNS}, or wider ones")]
-    TooManyPatterns {
-        /// Where.
-        field: PatternField,
-        /// How many.
-        count: usize,
-    },
-    /// Patterns that mean nothing for the world.
-    #[error("`{field}` means nothing for world `{world}`; remove it")]
-    PatternsOfOtherWorld {
-        /// Where.
-        field: PatternField,
-        /// The document's world.
-        world: World,
-    },
-    /// A recipe without events, an authorizer without requests.
-    #[error("`watch` is empty, so the {0} would never be called; name at least one path pattern")]
-    NothingWatched(World),
-    /// A guest reaches for the system's own paths.
-    #[error(
-        "`{field}`: `{pattern}` lies within /innkeeper or /zookeeper, which no guest may {field}; remove it"
-    )]
-    SystemPath {
-        /// Where.
-        field: PatternField,
-        /// Which.
-        pattern: PathPattern,
-    },
-    /// `config` is too long.
-    #[error(
-        "`config` has {0} bytes; shorten it to {MAX_CONFIG_BYTES} at most, or put it into a znode that the guest reads"
-    )]
-    ConfigTooLong(usize),
-    /// No such limit.
-    #[error(
-        "`limits` has no `{0}`; its fields are fuel, memory_bytes, queue, transaction_ops, transaction_bytes, output_bytes, host_calls, calls_per_second, time_ms and bytes_per_second"
-    )]
-    UnknownLimit(String),
-    /// The limit means nothing for the world.
-    #[error("`limits.{limit}` means nothing for world `{world}`; remove it")]
-    LimitOfOtherWorld {
-        /// Which.
-        limit: &'static str,
-        /// The document's world.
-        world: World,
-    },
-    /// The limit is too low or too high.
-    #[error("`limits.{limit}` is {value}; choose a number from {least} to {most}")]
-    LimitOutOfRange {
-        /// Which.
-        limit: &'static str,
-        /// As the document has it.
-        value: u64,
-        /// The least allowed.
-        least: u64,
-        /// The most allowed.
-        most: u64,
-    },
-    /// No such module is registered.
-    #[error(
-        "`module`: nobody has pushed {0}; push it with `innkeeper module push`, or name one of `innkeeper module list`"
-    )]
-    UnknownModule(Digest),
-    /// The module is another kind of guest.
-    #[error(
-        "`world` is `{world}`, but {module} is built for world `{exports}`; correct `world`, or name another module"
-    )]
-    ModuleOfOtherWorld {
-        /// The document's module.
-        module: Digest,
-        /// The document's world.
-        world: World,
-        /// The module's world.
-        exports: World,
-    },
-    /// `on_failure` is neither.
-    #[error("`on_failure` is `{0}`; write `deny` or `allow`")]
-    OnFailure(String),
-    /// `on_failure` for another world.
-    #[error("`on_failure` means nothing for world `{0}`; remove it")]
-    OnFailureOfOtherWorld(World),
-}
+use super::name::check_name;
+use crate::names::shorten;
+use crate::pattern::PathPattern;
+use crate::{Modules, World, path};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,7 +37,7 @@ struct Document {
 /// Reads and checks a document that is to stand under a name, while these modules are
 /// registered: what apply does with it, and `innkeeper binding check` as well.
 pub fn judge(name: &str, document: &[u8], modules: &Modules) -> Result<Definition, BindingError> {
-    super::check_name(name)?;
+    check_name(name)?;
     let definition = Definition::parse(document)?;
     definition.check_module(modules)?;
     Ok(definition)

@@ -1,6 +1,6 @@
 //! What a guest may use up.
 
-use super::document::BindingError;
+use super::error::BindingError;
 use crate::World;
 use crate::command::COMMAND_BYTES_LEAST;
 

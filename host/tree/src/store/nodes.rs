@@ -13,13 +13,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::horizon::Horizon;
 use super::index::{Index, PathHash};
 use super::node::{Body, NONE, Node, OldVersion, Version};
 use super::slab::Slab;
-use crate::SessionId;
 use crate::acl::Interner;
-use crate::owner::Owner;
+use crate::horizon::Horizon;
+use crate::owner::{Owner, OwnerChange};
 use crate::path::ROOT as ROOT_PATH;
 
 /// The root's slot.
@@ -58,14 +57,6 @@ pub(crate) struct Nodes {
     pub(super) live: usize,
     /// Bytes of the live nodes' paths and data.
     pub(super) bytes: u64,
-}
-
-/// An ephemeral that came to be, or went, with a command.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OwnerChange {
-    pub(crate) owner: SessionId,
-    pub(crate) slot: u32,
-    pub(crate) owns: bool,
 }
 
 /// What a capture writes: slots and paths, possibly more than once, or without a change that

@@ -5,9 +5,9 @@
 //!    can see go, a tombstone without versions gives its slot back.
 //! 3. What an open view still sees is set aside until a view has gone: [`Nodes::unhold`].
 
-use super::horizon::Horizon;
 use super::node::{NONE, Node, Version};
 use super::nodes::{Nodes, remove_old};
+use crate::horizon::Horizon;
 
 impl Nodes {
     /// Drops the versions of a node that no view can see.

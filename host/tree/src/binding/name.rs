@@ -1,0 +1,27 @@
+//! The names of bindings, which are the names of znodes below `/innkeeper/bindings`.
+
+use super::bounds::MAX_NAME_BYTES;
+use super::error::BindingError;
+use crate::path;
+
+/// The binding that a znode below `/innkeeper/bindings` states, if it is one: a direct child.
+/// The name still has to pass [`check_name`].
+pub fn name_of(path: &str) -> Option<&str> {
+    let name = path.strip_prefix(path::BINDINGS)?.strip_prefix('/')?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+/// Refuses what cannot name a binding.
+pub fn check_name(name: &str) -> Result<(), BindingError> {
+    let fits = !name.is_empty()
+        && name.len() <= MAX_NAME_BYTES
+        && !matches!(name, "." | "..")
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'));
+    if fits {
+        Ok(())
+    } else {
+        Err(BindingError::Name(crate::names::shorten(name)))
+    }
+}
