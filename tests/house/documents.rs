@@ -96,7 +96,7 @@ fn links_lead_to_files() {
 #[test]
 fn named_files_exist() {
     let sources = sources();
-    // `raft/door/mod.rs` is short for `host/raft/src/door/mod.rs`.
+    // `raft/proposals/mod.rs` is short for `host/raft/src/proposals/mod.rs`.
     let short: Vec<String> = sources
         .iter()
         .map(|path| format!("/{}", path.replace("/src/", "/")))

@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::codec::{DecodeError, Reader, put_bool, put_buffer};
 use crate::frame;
-use crate::wire::{DecodeError, Reader, put_bool, put_buffer};
 
 /// Bytes of a session's password.
 pub const PASSWORD_LEN: usize = 16;

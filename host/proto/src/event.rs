@@ -3,8 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
+use crate::codec::{DecodeError, Reader, put_string};
 use crate::reply::ReplyHeader;
-use crate::wire::{DecodeError, Reader, put_string};
 use crate::{ErrorCode, EventType, KeeperState, frame, xid};
 
 /// A watch fired.

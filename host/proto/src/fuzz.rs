@@ -4,12 +4,12 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::codec::Reader;
 use crate::connect::{ConnectRequest, ConnectResponse};
 use crate::event::WatcherEvent;
 use crate::frame::{self, FrameDecoder, FrameError, Inbound};
 use crate::reply::{Reply, ReplyHeader};
 use crate::request::Request;
-use crate::wire::Reader;
 use crate::{ErrorCode, OpCode};
 
 /// Takes any bytes for everything that a peer could send, and encodes again what could be decoded.

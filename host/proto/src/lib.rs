@@ -18,7 +18,7 @@
 //!   multiple of the frame's own size. A list whose count could not fit into the remaining bytes is refused
 //!   before anything is reserved. (tests: `decode_anything_holds_for_200_000_inputs`,
 //!   `decoding_allocates_in_proportion_to_its_input`)
-//! - Every primitive of [`wire::Reader`] consumes bytes or fails, so that the work is linear in the frame.
+//! - Every primitive of [`codec::Reader`] consumes bytes or fails, so that the work is linear in the frame.
 //!   (test: `every_primitive_consumes_what_it_reads`)
 //! - What decodes encodes again, and decodes to the same value (same tests).
 //! - Slices share the read buffer's memory: whoever keeps a path or data for longer than the request copies it.
@@ -26,21 +26,21 @@
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod codec;
 pub mod connect;
 pub mod event;
 pub mod frame;
 pub mod fuzz;
 pub mod reply;
 pub mod request;
-pub mod wire;
 
 mod codes;
 mod error_code;
 mod types;
 
 pub use bytestring::ByteString;
+pub use codec::DecodeError;
 pub use codes::{AddWatchMode, CreateMode, EventType, KeeperState, OpCode, WatcherType, xid};
 pub use error_code::ErrorCode;
 pub use event::WatcherEvent;
 pub use types::{Acl, ClientInfo, Perms, Stat};
-pub use wire::DecodeError;

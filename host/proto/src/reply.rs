@@ -10,8 +10,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
+use crate::codec::{DecodeError, Reader, put_buffer, put_list, put_string, put_strings};
 use crate::request::MultiHeader;
-use crate::wire::{DecodeError, Reader, put_buffer, put_list, put_string, put_strings};
 use crate::{Acl, ClientInfo, ErrorCode, OpCode, Stat, frame};
 
 /// What every reply begins with.

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use crate::wire::{DecodeError, Reader, put_bool, put_buffer, put_list, put_string, put_strings};
+use crate::codec::{DecodeError, Reader, put_bool, put_buffer, put_list, put_string, put_strings};
 use crate::{Acl, CreateMode, ErrorCode, OpCode, WatcherType, frame};
 
 mod extended;

@@ -5,7 +5,7 @@ use std::{fmt, ops};
 use bytes::{BufMut, BytesMut};
 use bytestring::ByteString;
 
-use crate::wire::{DecodeError, Reader, put_string};
+use crate::codec::{DecodeError, Reader, put_string};
 
 /// What is known about a znode: all eleven fields, in the order of the wire.
 /// (test: `replies_match_zookeepers_own_bytes`)

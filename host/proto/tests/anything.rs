@@ -13,11 +13,11 @@ use std::cell::Cell;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use common::Inputs;
+use innkeeper_proto::codec::{DecodeError, Reader};
 use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{self, FrameDecoder, Inbound};
 use innkeeper_proto::reply::Reply;
 use innkeeper_proto::request::Request;
-use innkeeper_proto::wire::{DecodeError, Reader};
 use innkeeper_proto::{OpCode, WatcherEvent, fuzz};
 
 struct Counting;

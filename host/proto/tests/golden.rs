@@ -8,6 +8,7 @@ mod common;
 
 use bytes::{Bytes, BytesMut};
 use common::{KAZOO, ZOOKEEPER, golden};
+use innkeeper_proto::codec::{DecodeError, Reader};
 use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{FrameDecoder, Inbound};
 use innkeeper_proto::reply::{self, MultiResult, Reply, ReplyHeader};
@@ -15,7 +16,6 @@ use innkeeper_proto::request::{
     Auth, Create, Multi, MultiOp, PathVersion, PathWatch, Reconfig, RemoveWatches, Request, SetAcl,
     SetData, SetWatches,
 };
-use innkeeper_proto::wire::{DecodeError, Reader};
 use innkeeper_proto::{
     Acl, ErrorCode, EventType, KeeperState, OpCode, Perms, Stat, WatcherEvent, WatcherType, event,
     xid,

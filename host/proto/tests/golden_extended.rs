@@ -4,12 +4,12 @@ mod common;
 
 use bytes::{Bytes, BytesMut};
 use common::{EXTENDED, golden};
+use innkeeper_proto::codec::Reader;
 use innkeeper_proto::reply::{MultiResult, Reply, ReplyHeader};
 use innkeeper_proto::request::{
     AddWatch, Create, CreateTtl, Multi, MultiOp, MultiRead, ReadOp, Reconfig, RemoveWatches,
     Request, SetWatches,
 };
-use innkeeper_proto::wire::Reader;
 use innkeeper_proto::{
     Acl, AddWatchMode, ByteString, ClientInfo, CreateMode, ErrorCode, OpCode, Perms, Stat,
     WatcherType, xid,

@@ -3,12 +3,12 @@
 mod common;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use innkeeper_proto::codec::{DecodeError, Reader};
 use innkeeper_proto::frame::{
     self, DEFAULT_MAX_LEN, FourLetterWord, FrameDecoder, FrameError, Inbound,
 };
 use innkeeper_proto::reply::{MultiResult, Reply};
 use innkeeper_proto::request::{Create, RemoveWatches, Request};
-use innkeeper_proto::wire::{DecodeError, Reader};
 use innkeeper_proto::{Acl, CreateMode, ErrorCode, OpCode, Perms, WatcherType};
 
 fn framed(body: &[u8]) -> BytesMut {

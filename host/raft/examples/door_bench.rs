@@ -123,7 +123,7 @@ async fn measure(
         delivery.clone(),
     )
     .await?;
-    let door = replica.door();
+    let proposals = replica.proposals();
     let mut submitted = 0;
     let mut done = 0;
     let begin = runtime.now();
@@ -132,7 +132,7 @@ async fn measure(
         let room = in_flight - (submitted - done);
         let batch = (submitted + 1..=submitted + room).map(create).collect();
         submitted += room;
-        door.submit(batch).await;
+        proposals.submit(batch).await;
         done = delivery.done.wait_for(|now| *now > done).await;
     }
     done = delivery.done.wait_for(|now| *now >= submitted).await;

@@ -3,7 +3,7 @@
 //!
 //! One write, from the server and back to it:
 //!
-//! 1. The server makes an operation and gives it to the [`Door`]. The door's task, on the thread
+//! 1. The server makes an operation and gives it to the [`Proposals`]. The door's task, on the thread
 //!    of openraft, takes what has queued up, stamps the time once, refuses transactions that a
 //!    write in flight has doomed, encodes each command once and proposes the batch.
 //! 2. openraft appends it to the [`Log`](log::Log). While the fsync thread writes and syncs one
@@ -38,19 +38,19 @@
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod checkpoint_schedule;
 mod codec;
-mod door;
 mod engine;
 mod error;
+pub mod histogram;
 pub mod log;
-pub mod measure;
 mod modules;
 mod network;
-mod opening;
+mod proposals;
 mod read_index;
 mod replica;
-mod schedule;
 mod settings;
+mod startup;
 pub mod state;
 mod status;
 mod types;
@@ -58,9 +58,9 @@ mod types;
 use innkeeper_tree::{Applied, Operation};
 
 pub use codec::CodecError;
-pub use door::{Door, Fitting};
 pub use error::{LogError, OpenError, Refusal, StateError, Unavailable};
 pub use modules::ModuleStore;
+pub use proposals::{Fitting, Proposals};
 pub use replica::Replica;
 pub use settings::Settings;
 pub use status::{RaftRole, Status};

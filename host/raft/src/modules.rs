@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use innkeeper_runtime::{Disk, Role, Runtime};
+use innkeeper_runtime::{Disk, Runtime, ThreadRole};
 use innkeeper_tree::Digest;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use sha2::{Digest as _, Sha256};
@@ -135,7 +135,7 @@ impl<R: Runtime> ModuleStore<R> {
         let database = self.database.clone();
         let done = self
             .runtime
-            .spawn(Role::Checkpoint, async move { work(&database) });
+            .spawn(ThreadRole::Checkpoint, async move { work(&database) });
         done.await.map_err(failed)?
     }
 }

@@ -4,7 +4,7 @@
 //! ends a merge. So at most one confirmation is outstanding: whoever asks while it runs is
 //! served by the next one, together with all others who asked meanwhile.
 
-use innkeeper_runtime::{Role, Runtime, Select2, Signal, select2};
+use innkeeper_runtime::{Runtime, Select2, Signal, ThreadRole, select2};
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::{Raft, ReadPolicy};
 use tokio::sync::{mpsc, oneshot};
@@ -34,7 +34,7 @@ impl ReadIndex {
     ) -> Self {
         let (questions, queue) = mpsc::channel(WAITING);
         let task = run(raft, queue, stop, failure.clone());
-        runtime.spawn(Role::Raft, task).detach();
+        runtime.spawn(ThreadRole::Raft, task).detach();
         Self { questions, failure }
     }
 

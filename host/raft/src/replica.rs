@@ -16,22 +16,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_runtime::{Disk, Role as Thread, Runtime, Select2, Signal, Task, select2, select3};
+use innkeeper_runtime::{Disk, Runtime, Select2, Signal, Task, ThreadRole, select2, select3};
 use innkeeper_tree::Reader;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use crate::Delivery;
-use crate::door::Door;
+use crate::checkpoint_schedule::ASK_AGAIN;
 use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError, Unavailable};
+use crate::histogram::RaftStats;
 use crate::log::Log;
-use crate::measure::RaftFigures;
 use crate::modules::ModuleStore;
-use crate::opening::{Started, open_stores, start};
+use crate::proposals::Proposals;
 use crate::read_index::ReadIndex;
-use crate::schedule::ASK_AGAIN;
 use crate::settings::Settings;
+use crate::startup::{Started, open_stores, start};
 use crate::state::{Checkpointer, StateShared};
 use crate::status::{RaftRole, Status};
 
@@ -56,7 +56,7 @@ struct Parts<R: Runtime> {
     state: Arc<StateShared>,
     checkpointer: Checkpointer,
     modules: ModuleStore<R>,
-    door: Door,
+    proposals: Proposals,
     read_index: ReadIndex,
     failure: Failure,
     /// Ends the door.
@@ -96,12 +96,12 @@ impl<R: Runtime> Replica<R> {
             failure.clone(),
             delivery.clone(),
         );
-        let stored = runtime.spawn(Thread::Checkpoint, stored).await;
+        let stored = runtime.spawn(ThreadRole::Checkpoint, stored).await;
         let stored = stored.map_err(|panic| OpenError::Stopped(panic.to_string()))??;
 
         // openraft's static functions work on its own thread only.
         let parts = start(runtime.clone(), settings, failure, stored, delivery);
-        let started = runtime.spawn(Thread::Raft, parts).await;
+        let started = runtime.spawn(ThreadRole::Raft, parts).await;
         let started = started.map_err(|panic| OpenError::Stopped(panic.to_string()))??;
         let Started {
             raft,
@@ -109,7 +109,7 @@ impl<R: Runtime> Replica<R> {
             state,
             checkpointer,
             modules,
-            door,
+            proposals,
             read_index,
             failure,
             closing,
@@ -130,7 +130,7 @@ impl<R: Runtime> Replica<R> {
                 state,
                 checkpointer,
                 modules,
-                door,
+                proposals,
                 read_index,
                 failure,
                 closing,
@@ -151,8 +151,8 @@ impl<R: Runtime> Replica<R> {
     }
 
     /// The way into the log.
-    pub fn door(&self) -> Door {
-        self.parts().door.clone()
+    pub fn proposals(&self) -> Proposals {
+        self.parts().proposals.clone()
     }
 
     /// Returns when everything that was committed before the call is applied and published
@@ -168,8 +168,8 @@ impl<R: Runtime> Replica<R> {
     }
 
     /// What the log and the checkpoints have cost since the process started.
-    pub fn figures(&self) -> Arc<RaftFigures> {
-        self.parts().log.figures()
+    pub fn stats(&self) -> Arc<RaftStats> {
+        self.parts().log.stats()
     }
 
     /// The modules stored on this node.
@@ -218,7 +218,7 @@ impl<R: Runtime> Replica<R> {
     pub async fn shutdown(mut self) {
         if let Some(parts) = self.parts.take() {
             let runtime = parts.runtime.clone();
-            let closed = runtime.spawn(Thread::Raft, parts.close(true));
+            let closed = runtime.spawn(ThreadRole::Raft, parts.close(true));
             if let Err(error) = closed.await {
                 tracing::error!("closing the replica failed: {error}");
             }
@@ -230,14 +230,14 @@ impl<R: Runtime> Drop for Replica<R> {
     fn drop(&mut self) {
         if let Some(parts) = self.parts.take() {
             let runtime = parts.runtime.clone();
-            runtime.spawn(Thread::Raft, parts.close(false)).detach();
+            runtime.spawn(ThreadRole::Raft, parts.close(false)).detach();
         }
     }
 }
 
 impl<R: Runtime> Parts<R> {
     async fn close(self, with_checkpoint: bool) {
-        self.door.close();
+        self.proposals.close();
         self.closing.raise();
         if let Err(error) = self.proposer.await {
             tracing::error!("the door ended badly: {error}");
@@ -268,7 +268,7 @@ impl<R: Runtime> Parts<R> {
         // Whoever opens the folder next must not meet this process still writing: the lock
         // goes last, after the state machine and its file.
         let state = Arc::downgrade(&self.state);
-        drop((self.raft, self.state, self.read_index, self.door));
+        drop((self.raft, self.state, self.read_index, self.proposals));
         let ended = self.checkpointer.ended();
         drop(self.checkpointer);
         let gone = async {

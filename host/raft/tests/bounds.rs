@@ -78,7 +78,7 @@ fn large_commands_do_not_wait_for_the_next_regular_checkpoint() {
             let data = Some(Bytes::from(vec![1; COMMAND_BYTES]));
             let op = create_at(path_of(ticket), data, acl::open());
             let operation = admin(ticket, super_user(), Write::Single(op));
-            replica.door().submit(vec![operation]).await;
+            replica.proposals().submit(vec![operation]).await;
             recorder.wait_done(ticket).await;
         }
         let took = runtime.now() - began;
@@ -414,10 +414,10 @@ async fn write_all(runtime: &Simulated, settings: &Settings, chosen: Vec<(Kind, 
     let recorder = Recorder::new();
     let replica = open(runtime, settings, &recorder).await;
     recorder.reset();
-    let door = replica.door();
+    let proposals = replica.proposals();
     let groundwork = groundwork();
     let mut done = groundwork.len() as u64;
-    door.submit(groundwork).await;
+    proposals.submit(groundwork).await;
     recorder.wait_done(done).await;
     let view = replica.reader().view();
     let active = view.bindings().active("r").map(|active| active.activation);
@@ -435,12 +435,12 @@ async fn write_all(runtime: &Simulated, settings: &Settings, chosen: Vec<(Kind, 
             false => None,
         };
         assert_eq!(
-            door.fit(operation.clone()).err(),
+            proposals.fit(operation.clone()).err(),
             expected,
             "{kind:?} of {bytes}"
         );
         let before = replica.reader().last_zxid();
-        door.submit(vec![operation.clone()]).await;
+        proposals.submit(vec![operation.clone()]).await;
         done += 1;
         recorder.wait_done(done).await;
         let zxid = replica.reader().last_zxid();
@@ -486,7 +486,7 @@ async fn refused_or_read_back(runtime: Simulated, settings: Settings, chosen: Ve
     assert_eq!(shown(&replica.reader().view()), written, "out of both");
     // And it goes on.
     recorder.reset();
-    replica.door().submit(vec![create(1)]).await;
+    replica.proposals().submit(vec![create(1)]).await;
     recorder.wait_done(1).await;
     assert!(recorder.acks()[&1].ok);
     replica.shutdown().await;
@@ -555,7 +555,7 @@ fn a_transaction_of_more_than_4_gib_is_refused_without_being_encoded() {
                 })
                 .collect();
         });
-        replica.door().submit(vec![operation, create(1)]).await;
+        replica.proposals().submit(vec![operation, create(1)]).await;
         recorder.wait_done(2).await;
         let refused = recorder.refused();
         let Some((_, Refusal::TooLarge { bytes, limit })) = refused.first() else {

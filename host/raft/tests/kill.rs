@@ -60,11 +60,13 @@ fn child() {
         let start = replica.reader().last_zxid().0;
         let mut out = std::io::stdout();
         writeln!(out, "open {start}").unwrap();
-        let door = replica.door();
+        let proposals = replica.proposals();
         // All commands are creates, one each: ticket n gets zxid n.
         let mut next = start + 1;
         loop {
-            door.submit((next..next + 50).map(create).collect()).await;
+            proposals
+                .submit((next..next + 50).map(create).collect())
+                .await;
             next += 50;
             delivery.wait_done(next - 1 - start).await;
             // Only what was delivered is said; a line is one write.

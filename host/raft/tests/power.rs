@@ -50,13 +50,13 @@ async fn load(
     let opened = Replica::open(runtime.clone(), disk, settings(), delivery).await;
     let replica = opened.map_err(|error| error.to_string())?;
     recorder.reset();
-    let door = replica.door();
+    let proposals = replica.proposals();
     let failed = replica.failed();
     let work = async {
         let mut next = first;
         while next < first + writes {
             let end = (next + 5).min(first + writes);
-            door.submit((next..end).map(operation).collect()).await;
+            proposals.submit((next..end).map(operation).collect()).await;
             recorder.wait_done(end - first).await;
             next = end;
             // Checkpoints by time come in between too.

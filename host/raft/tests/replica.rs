@@ -44,7 +44,10 @@ fn writes_survive_an_orderly_and_a_disorderly_end() {
     threads.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let (replica, delivery) = open(&runtime, folder.path(), Settings::default()).await;
-        replica.door().submit((1..=100).map(create).collect()).await;
+        replica
+            .proposals()
+            .submit((1..=100).map(create).collect())
+            .await;
         delivery.wait_done(100).await;
         assert!(delivery.acks().values().all(|ack| ack.ok));
         replica.read_index().await.unwrap();
@@ -56,7 +59,7 @@ fn writes_survive_an_orderly_and_a_disorderly_end() {
         let (replica, delivery) = open(&runtime, folder.path(), Settings::default()).await;
         assert_eq!(replica.status().replayed, 0, "{:?}", replica.status());
         assert_eq!(dump(&replica.reader().view()), before);
-        replica.door().submit(vec![set(101, 7)]).await;
+        replica.proposals().submit(vec![set(101, 7)]).await;
         delivery.wait_done(1).await;
         assert_eq!(delivery.acks()[&101].zxid, 101);
         let before = dump(&replica.reader().view());
@@ -85,7 +88,7 @@ fn after_300_000_writes_a_restart_replays_little_and_old_segments_are_gone() {
             ..Settings::default()
         };
         let (replica, delivery) = open(&runtime, folder.path(), settings.clone()).await;
-        let door = replica.door();
+        let proposals = replica.proposals();
         // Znodes are created once and then set again and again, so that a checkpoint writes
         // what changed and not all that exists.
         let operation = |ticket: u64| match ticket {
@@ -95,7 +98,7 @@ fn after_300_000_writes_a_restart_replays_little_and_old_segments_are_gone() {
         let mut next = 1;
         while next <= WRITES {
             let end = (next + 1000).min(WRITES + 1);
-            door.submit((next..end).map(operation).collect()).await;
+            proposals.submit((next..end).map(operation).collect()).await;
             next = end;
         }
         delivery.wait_done(WRITES).await;
@@ -107,13 +110,13 @@ fn after_300_000_writes_a_restart_replays_little_and_old_segments_are_gone() {
         runtime.sleep(Duration::from_millis(500)).await;
         while replica.status().checkpoint == replica.status().applied {
             last += 1;
-            door.submit(vec![operation(last)]).await;
+            proposals.submit(vec![operation(last)]).await;
             delivery.wait_done(last).await;
         }
         let acks = delivery.acks();
         let written = replica.status();
         let before = dump(&replica.reader().view());
-        drop((door, replica));
+        drop((proposals, replica));
 
         // state.redb alone: the tree at its log id, to the last znode and to the rolling hash.
         wait_unlocked(&runtime, folder.path()).await;
@@ -222,7 +225,7 @@ fn a_renumbered_node_keeps_its_folder() {
         };
         let first = (-7_i64).cast_unsigned();
         let (replica, delivery) = open(&runtime, folder.path(), numbered(first)).await;
-        replica.door().submit(vec![create(1)]).await;
+        replica.proposals().submit(vec![create(1)]).await;
         delivery.wait_done(1).await;
         assert_eq!(replica.status().node_id, first);
         // Only the log has the membership yet.
@@ -232,7 +235,7 @@ fn a_renumbered_node_keeps_its_folder() {
         for (number, ends_in_order) in [(0, true), (1001, true), (u64::MAX, false)] {
             let (replica, delivery) = open(&runtime, folder.path(), numbered(number)).await;
             assert_eq!(replica.status().node_id, first);
-            replica.door().submit(vec![set(2, 1)]).await;
+            replica.proposals().submit(vec![set(2, 1)]).await;
             delivery.wait_done(1).await;
             assert!(delivery.acks().values().all(|ack| ack.ok), "{number}");
             if ends_in_order {
@@ -249,9 +252,9 @@ fn a_closed_door_refuses_and_says_so() {
     threads.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let (replica, delivery) = open(&runtime, folder.path(), Settings::default()).await;
-        let door = replica.door();
+        let proposals = replica.proposals();
         replica.shutdown().await;
-        door.submit(vec![create(1), create(2)]).await;
+        proposals.submit(vec![create(1), create(2)]).await;
         let refused = delivery.refused();
         assert_eq!(refused.len(), 2);
         for (place, (operation, refusal)) in refused.into_iter().enumerate() {
@@ -275,7 +278,10 @@ fn the_door_lets_a_small_room_through_in_order() {
         };
         let (replica, delivery) = open(&runtime, folder.path(), settings).await;
         // More than fits at once, from one submitter, in one call.
-        replica.door().submit((1..=500).map(create).collect()).await;
+        replica
+            .proposals()
+            .submit((1..=500).map(create).collect())
+            .await;
         delivery.wait_done(500).await;
         let acks = delivery.acks();
         for ticket in 1..=500 {

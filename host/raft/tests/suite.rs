@@ -8,7 +8,7 @@ use common::Recorder;
 use innkeeper_raft::log::Log;
 use innkeeper_raft::state::StateMachine;
 use innkeeper_raft::{Settings, TypeConfig, log_id};
-use innkeeper_runtime::{Real, RealConfig, Role, Runtime, Threads};
+use innkeeper_runtime::{Real, RealConfig, Runtime, ThreadRole, Threads};
 use openraft::storage::RaftLogStorage;
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{RaftLogReader, StorageError};
@@ -49,7 +49,7 @@ fn openrafts_storage_suite_passes_on_files() {
         Suite::test_all(builder).await.map_err(|e| e.to_string())
     };
     let runtime = threads.runtime();
-    let outcome = threads.block_on(runtime.spawn(Role::Raft, suite));
+    let outcome = threads.block_on(runtime.spawn(ThreadRole::Raft, suite));
     outcome.unwrap().unwrap();
 }
 
@@ -75,5 +75,7 @@ fn the_committed_index_that_was_saved_is_read_back() {
         assert_eq!(again.read_vote().await.unwrap(), Some(vote));
     };
     let runtime = threads.runtime();
-    threads.block_on(runtime.spawn(Role::Raft, test)).unwrap();
+    threads
+        .block_on(runtime.spawn(ThreadRole::Raft, test))
+        .unwrap();
 }

@@ -20,7 +20,7 @@ pub enum Open {
 ///
 /// Paths are relative to the disk's root, with `/` between names; `""` is the root itself. An
 /// absolute path and `..` are refused. Every call blocks; call it from a role that
-/// [may block](crate::Role::may_block), or at start-up.
+/// [may block](crate::ThreadRole::may_block), or at start-up.
 ///
 /// Invariants:
 /// - What a file holds is durable once [`File::sync`] returned.

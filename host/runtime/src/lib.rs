@@ -7,16 +7,16 @@
 //! How one durable write of a client passes through this crate:
 //!
 //! 1. [`Runtime::listen_tcp`] gave the server a [`Listener`]; each accepted [`Stream`] becomes a
-//!    task of [`Role::Client`] by [`Runtime::spawn`].
+//!    task of [`ThreadRole::Client`] by [`Runtime::spawn`].
 //! 2. The task decodes a request and sends a command to the door, which lives with openraft on
-//!    the thread of [`Role::Raft`]; openraft's own timers and channels come from
+//!    the thread of [`ThreadRole::Raft`]; openraft's own timers and channels come from
 //!    [`Runtime::Raft`].
-//! 3. The log hands the batch to its task of [`Role::Fsync`], which writes through a [`File`] of
+//! 3. The log hands the batch to its task of [`ThreadRole::Fsync`], which writes through a [`File`] of
 //!    the node's [`Disk`] and calls [`File::sync`]: the one blocking call on the path, on a
 //!    thread that does nothing else.
 //! 4. A module that somebody pushes is compiled by a [`Program`] beside the node
 //!    ([`Runtime::run_program`]), under limits of its own ([`confine`]).
-//! 5. Recipes that react run as tasks of [`Role::Guest`], at a lower priority.
+//! 5. Recipes that react run as tasks of [`ThreadRole::Guest`], at a lower priority.
 //! 6. Session time advances by an [`Interval`], in which a late tick counts as one.
 //!
 //! Randomness is [`Runtime::fill_random`], waiting for the first of several things is
@@ -37,12 +37,12 @@ mod disk;
 mod latest;
 mod net;
 pub mod real;
-mod role;
 mod runtime;
 mod select;
 mod signal;
 pub mod sim;
 mod task;
+mod thread_role;
 
 pub use child::{COMPLAINT_BYTES_MAX, Confinement, Ended, Ending, Program};
 pub use clock::{Elapsed, Instant, Interval};
@@ -50,9 +50,9 @@ pub use disk::{Disk, File, Open};
 pub use latest::{Latest, LatestReader};
 pub use net::{Listener, Stream};
 pub use real::{Real, RealConfig, SocketPath, Threads, confine};
-pub use role::Role;
 pub use runtime::Runtime;
 pub use select::{Select2, Select3, Select4, select2, select3, select4};
 pub use signal::Signal;
 pub use sim::{Sim, SimDisk, Simulated};
 pub use task::{AbortOnDrop, Task, TaskError, TaskPanic};
+pub use thread_role::ThreadRole;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use openraft_rt::AsyncRuntime;
 
 use crate::{
-    Disk, Elapsed, Ended, Instant, Interval, LatestReader, Listener, Program, Role, Select2,
-    Stream, Task, select2,
+    Disk, Elapsed, Ended, Instant, Interval, LatestReader, Listener, Program, Select2, Stream,
+    Task, ThreadRole, select2,
 };
 
 /// Everything that is not a pure function of its input: a cheap handle, passed by value.
@@ -24,7 +24,7 @@ use crate::{
 ///   awaited there.
 /// - Of the same simulation, with the same seed, every run is the same run.
 pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
-    /// What openraft calls by static functions. They work inside a task of [`Role::Raft`].
+    /// What openraft calls by static functions. They work inside a task of [`ThreadRole::Raft`].
     type Raft: AsyncRuntime;
     /// Where files are.
     type Disk: Disk;
@@ -87,13 +87,13 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
 
     /// Starts a task on the threads of its role.
     #[track_caller]
-    fn spawn<F>(&self, role: Role, future: F) -> Task<F::Output>
+    fn spawn<F>(&self, role: ThreadRole, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static;
 
     /// How many threads a role has, so that pools can be sized from it.
-    fn threads(&self, role: Role) -> usize;
+    fn threads(&self, role: ThreadRole) -> usize;
 
     /// Listens on a TCP address; port 0 picks a free one. All addresses, in whatever spelling
     /// (`0.0.0.0`, `::`), are those of both families on one port, or of IPv4 alone where there is

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable};
 use tokio::sync::oneshot;
 
-use crate::Role;
+use crate::ThreadRole;
 
 /// Why a task gave no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum TaskError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskPanic {
     /// The task's role.
-    pub role: Role,
+    pub role: ThreadRole,
     /// Where it was spawned.
     pub spawned_at: &'static Location<'static>,
     /// The panic's message.
@@ -57,7 +57,7 @@ pub(crate) type OnLostPanic = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
 ///
 /// Awaiting it gives its output, or why there is none. Dropping it, or saying so with
 /// [`Task::detach`], lets it run on by itself. A panic goes to whoever awaits; one that nobody
-/// will see ends the process if the role [is core](Role::is_core), and is logged otherwise.
+/// will see ends the process if the role [is core](ThreadRole::is_core), and is logged otherwise.
 #[must_use = "await the task, or detach it"]
 pub struct Task<T> {
     output: oneshot::Receiver<Result<T, TaskError>>,
@@ -69,7 +69,7 @@ impl<T> Task<T> {
     /// Wraps `future` for an executor: the second value is what the executor must run.
     #[track_caller]
     pub(crate) fn wrap<F>(
-        role: Role,
+        role: ThreadRole,
         future: F,
         on_lost_panic: OnLostPanic,
     ) -> (Self, impl Future<Output = ()> + Send + 'static)

@@ -10,21 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{
-    Elapsed, Latest, Listener, Real, RealConfig, Role, Runtime, Select2, Signal, Sim, Stream,
-    TaskError, select2, select3,
+    Elapsed, Latest, Listener, Real, RealConfig, Runtime, Select2, Signal, Sim, Stream, TaskError,
+    ThreadRole, select2, select3,
 };
 use openraft_rt::AsyncRuntime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 
-const ROLES: [Role; 7] = [
-    Role::Raft,
-    Role::Fsync,
-    Role::Checkpoint,
-    Role::Client,
-    Role::Admin,
-    Role::Guest,
-    Role::Compile,
+const ROLES: [ThreadRole; 7] = [
+    ThreadRole::Raft,
+    ThreadRole::Fsync,
+    ThreadRole::Checkpoint,
+    ThreadRole::Client,
+    ThreadRole::Admin,
+    ThreadRole::Guest,
+    ThreadRole::Compile,
 ];
 
 /// Runs one property on both runtimes.
@@ -83,10 +83,10 @@ async fn tasks_of_every_role_run_and_return<R: Runtime>(rt: R) {
 /// task polled twice at once would lose count.
 async fn tasks_wake_each_other<R: Runtime>(rt: R) {
     for (near, far) in [
-        (Role::Guest, Role::Guest),
-        (Role::Guest, Role::Client),
-        (Role::Fsync, Role::Raft),
-        (Role::Compile, Role::Checkpoint),
+        (ThreadRole::Guest, ThreadRole::Guest),
+        (ThreadRole::Guest, ThreadRole::Client),
+        (ThreadRole::Fsync, ThreadRole::Raft),
+        (ThreadRole::Compile, ThreadRole::Checkpoint),
     ] {
         let pairs: Vec<_> = (0..20)
             .map(|_| {
@@ -149,7 +149,7 @@ async fn an_aborted_task_ends<R: Runtime>(rt: R) {
 async fn a_guard_aborts_its_task<R: Runtime>(rt: R) {
     let (sender, mut receiver) = mpsc::channel::<()>(1);
     let guard = rt
-        .spawn(Role::Client, async move {
+        .spawn(ThreadRole::Client, async move {
             std::future::pending::<()>().await;
             drop(sender);
         })
@@ -174,7 +174,7 @@ async fn timers_work_in_every_role<R: Runtime>(rt: R) {
 }
 
 async fn openraft_runtime_works_in_the_raft_role<R: Runtime>(rt: R) {
-    let task = rt.spawn(Role::Raft, async {
+    let task = rt.spawn(ThreadRole::Raft, async {
         let joined = R::Raft::spawn(async {
             R::Raft::sleep(Duration::from_millis(2)).await;
             21
@@ -258,7 +258,7 @@ async fn latest_shows_the_newest<R: Runtime>(rt: R) {
     let mut reader = latest.reader();
     let writer = latest.clone();
     let clock = rt.clone();
-    let task = rt.spawn(Role::Guest, async move {
+    let task = rt.spawn(ThreadRole::Guest, async move {
         for value in 1..=50 {
             writer.set(value);
             if value % 10 == 0 {
@@ -289,7 +289,10 @@ async fn pair<R: Runtime>(rt: &R) -> (R::Stream, R::Stream) {
     let addr = listener.local_addr().expect("TCP has an address");
     assert_ne!(addr.port(), 0);
     let clock = rt.clone();
-    let client = rt.spawn(Role::Client, async move { clock.connect_tcp(addr).await });
+    let client = rt.spawn(
+        ThreadRole::Client,
+        async move { clock.connect_tcp(addr).await },
+    );
     let server = listener.accept().await.expect("a client came");
     let client = client.await.expect("no panic").expect("connected");
     assert_eq!(client.peer_addr(), Some(addr));
@@ -299,13 +302,13 @@ async fn pair<R: Runtime>(rt: &R) -> (R::Stream, R::Stream) {
 }
 
 async fn bytes_come_back<R: Runtime>(rt: R) {
-    for role in [Role::Client, Role::Raft, Role::Guest] {
+    for role in [ThreadRole::Client, ThreadRole::Raft, ThreadRole::Guest] {
         let inner = rt.clone();
         // Sockets made and used on the threads of every role.
         let task = rt.spawn(role, async move {
             let (mut client, server) = pair(&inner).await;
             let (mut reader, mut writer) = server.split();
-            let echo = inner.spawn(Role::Client, async move {
+            let echo = inner.spawn(ThreadRole::Client, async move {
                 tokio::io::copy(&mut reader, &mut writer).await
             });
             let sent: Vec<u8> = (0..100_000_u32).map(|i| (i * 7) as u8).collect();
@@ -380,7 +383,7 @@ async fn a_slow_reader_stops_its_writer<R: Runtime>(rt: R) {
     let (mut reader, _writer) = server.split();
     let progress = Latest::new(0_usize);
     let told = progress.clone();
-    let writer = rt.spawn(Role::Client, async move {
+    let writer = rt.spawn(ThreadRole::Client, async move {
         let piece = vec![7; 256 * 1024];
         for sent in 1..=TOTAL / piece.len() {
             client.write_all(&piece).await.expect("open");
@@ -427,7 +430,7 @@ async fn all_addresses_are_those_of_both_families<R: Runtime>(rt: R) {
                 continue;
             }
             let clock = rt.clone();
-            let client = rt.spawn(Role::Client, async move {
+            let client = rt.spawn(ThreadRole::Client, async move {
                 clock.connect_tcp((from, port).into()).await
             });
             let server = listener.accept().await.expect("a client came");
@@ -461,7 +464,7 @@ async fn a_unix_socket_carries_bytes<R: Runtime>(rt: R) {
         let listener = rt.listen_unix(path).await.expect("a socket");
         assert_eq!(listener.local_addr(), None);
         let (inner, to) = (rt.clone(), path.clone());
-        let client = rt.spawn(Role::Admin, async move {
+        let client = rt.spawn(ThreadRole::Admin, async move {
             let mut stream = inner.connect_unix(&to).await.expect("it listens");
             stream.write_all(b"open up").await.expect("open");
         });
@@ -488,11 +491,11 @@ async fn randomness_differs<R: Runtime>(rt: R) {
 fn blocking_roles_hold_up_only_themselves() {
     on_real(|rt| async move {
         let blocked: Vec<_> = [
-            Role::Fsync,
-            Role::Checkpoint,
-            Role::Guest,
-            Role::Spare,
-            Role::Compile,
+            ThreadRole::Fsync,
+            ThreadRole::Checkpoint,
+            ThreadRole::Guest,
+            ThreadRole::Spare,
+            ThreadRole::Compile,
         ]
         .into_iter()
         .map(|role| {
@@ -504,10 +507,15 @@ fn blocking_roles_hold_up_only_themselves() {
         // One of two guest threads is stuck; the other one goes on.
         let wake = Arc::new(Notify::new());
         let woken = wake.clone();
-        let second = rt.spawn(Role::Guest, async move { woken.notified().await });
+        let second = rt.spawn(ThreadRole::Guest, async move { woken.notified().await });
         rt.sleep(Duration::from_millis(20)).await;
         wake.notify_one();
-        for role in [Role::Raft, Role::Client, Role::Admin, Role::Guest] {
+        for role in [
+            ThreadRole::Raft,
+            ThreadRole::Client,
+            ThreadRole::Admin,
+            ThreadRole::Guest,
+        ] {
             let limit = Duration::from_secs(5);
             let task = rt.spawn(role, async {});
             let done = rt.timeout(limit, task).await;
@@ -537,14 +545,14 @@ fn threads_have_the_name_and_priority_of_their_role() {
 
     on_real(|rt| async move {
         let expected = [
-            (Role::Raft, "raft", 0),
-            (Role::Fsync, "fsync", 0),
-            (Role::Checkpoint, "checkpoint", 0),
-            (Role::Client, "client", 0),
-            (Role::Admin, "client", 0),
-            (Role::Guest, "guest", 5),
-            (Role::Spare, "spare", 0),
-            (Role::Compile, "compile", 15),
+            (ThreadRole::Raft, "raft", 0),
+            (ThreadRole::Fsync, "fsync", 0),
+            (ThreadRole::Checkpoint, "checkpoint", 0),
+            (ThreadRole::Client, "client", 0),
+            (ThreadRole::Admin, "client", 0),
+            (ThreadRole::Guest, "guest", 5),
+            (ThreadRole::Spare, "spare", 0),
+            (ThreadRole::Compile, "compile", 15),
         ];
         let base = rustix::process::getpriority_process(None).expect("a priority");
         for (role, name, nice) in expected {
@@ -560,7 +568,11 @@ fn threads_have_the_name_and_priority_of_their_role() {
             assert_eq!(thread.as_deref(), Some(name));
             let wanted = if nice == 0 { base } else { nice };
             assert_eq!(found, wanted, "{role}");
-            let spare = if role == Role::Spare { SCHED_IDLE } else { "0" };
+            let spare = if role == ThreadRole::Spare {
+                SCHED_IDLE
+            } else {
+                "0"
+            };
             assert_eq!(policy, spare, "{role}");
         }
     });
@@ -571,7 +583,7 @@ fn threads_have_the_name_and_priority_of_their_role() {
 #[should_panic(expected = "a fsync task")]
 fn a_lost_core_panic_ends_the_simulation() {
     Sim::run(1, |rt| async move {
-        rt.spawn(Role::Fsync, async { panic!("the disk is gone") })
+        rt.spawn(ThreadRole::Fsync, async { panic!("the disk is gone") })
             .detach();
         rt.sleep(Duration::from_secs(1)).await;
     });
@@ -582,7 +594,7 @@ fn a_lost_core_panic_ends_the_simulation() {
 #[should_panic(expected = "the disk is gone")]
 fn an_unseen_core_panic_ends_the_simulation() {
     Sim::run(1, |rt| async move {
-        let task = rt.spawn(Role::Raft, async { panic!("the disk is gone") });
+        let task = rt.spawn(ThreadRole::Raft, async { panic!("the disk is gone") });
         rt.sleep(Duration::from_secs(1)).await;
         drop(task);
         rt.sleep(Duration::from_secs(1)).await;
@@ -592,16 +604,16 @@ fn an_unseen_core_panic_ends_the_simulation() {
 #[test]
 fn a_lost_client_panic_is_survived() {
     Sim::run(1, |rt| async move {
-        rt.spawn(Role::Client, async { panic!("bad client") })
+        rt.spawn(ThreadRole::Client, async { panic!("bad client") })
             .detach();
         rt.sleep(Duration::from_secs(1)).await;
     });
     on_real(|rt| async move {
-        rt.spawn(Role::Guest, async { panic!("bad guest") })
+        rt.spawn(ThreadRole::Guest, async { panic!("bad guest") })
             .detach();
         // The same threads serve the next ones.
         for _ in 0..4 {
-            assert_eq!(rt.spawn(Role::Guest, async { 1 }).await, Ok(1));
+            assert_eq!(rt.spawn(ThreadRole::Guest, async { 1 }).await, Ok(1));
         }
     });
 }
@@ -631,18 +643,18 @@ async fn busy_world<R: Runtime>(rt: R) -> Vec<u64> {
     let listener = rt.listen_tcp(anywhere()).await.expect("a free port");
     let addr = listener.local_addr().expect("TCP has an address");
     let server = rt.clone();
-    rt.spawn(Role::Client, async move {
+    rt.spawn(ThreadRole::Client, async move {
         while let Ok(stream) = listener.accept().await {
             let (mut reader, mut writer) = stream.split();
             let echo = async move { _ = tokio::io::copy(&mut reader, &mut writer).await };
-            server.spawn(Role::Client, echo).detach();
+            server.spawn(ThreadRole::Client, echo).detach();
         }
     })
     .detach();
     let clients: Vec<_> = (0..5)
         .map(|_| {
             let clock = rt.clone();
-            rt.spawn(Role::Client, async move {
+            rt.spawn(ThreadRole::Client, async move {
                 let mut stream = clock.connect_tcp(addr).await.expect("it listens");
                 let mut bytes = [0; 200];
                 for _ in 0..20 {

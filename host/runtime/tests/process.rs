@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use innkeeper_runtime::{Real, RealConfig, Role, Runtime};
+use innkeeper_runtime::{Real, RealConfig, Runtime, ThreadRole};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Set for the processes that these tests start; without it the ignored tests do nothing.
@@ -35,7 +35,7 @@ fn lose_a_core_task() {
         return;
     }
     Real::run(RealConfig::default(), |rt| async move {
-        rt.spawn(Role::Fsync, async { panic!("the disk is gone") })
+        rt.spawn(ThreadRole::Fsync, async { panic!("the disk is gone") })
             .detach();
         rt.sleep(Duration::from_secs(60)).await;
     })
@@ -101,7 +101,7 @@ fn do_not_end_when_asked() {
         asked.await;
         println!("asked");
         // Every thread of the runtime is as busy as it can be, this one included.
-        for role in [Role::Client; 64] {
+        for role in [ThreadRole::Client; 64] {
             rt.spawn(role, async { std::thread::sleep(Duration::from_secs(60)) })
                 .detach();
         }

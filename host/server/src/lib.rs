@@ -4,7 +4,7 @@
 //! 1. `listener` accepts; `connection` reads frames and connects the client to a session.
 //! 2. `session` keeps the order of its requests. Reads are answered from a view; writes pass
 //!    the [`gate`] and go to raft's door as numbered commands.
-//! 3. Apply comes back through the [`fanout`]: watch events and results are put into each
+//! 3. Apply comes back through the [`delivery`]: watch events and results are put into each
 //!    session's outbox, the new view is published, the connections are woken.
 //! 4. The session merges what arrived with what it reads, in zxid order, and one write takes it
 //!    to the socket.
@@ -16,47 +16,36 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod address;
-mod admission;
-mod answers;
 mod auth;
 mod clients;
-mod connection;
-mod connection_throttle;
+mod connections;
 mod expiry;
 mod java;
-mod listener;
-mod local;
-mod metrics;
-mod outbox;
-mod quota_log;
-mod room;
+mod local_sessions;
 mod sasl;
-mod session;
+mod sessions;
+mod socket;
 mod streams;
-mod sweeper;
+mod tasks;
 mod terminal;
 mod throttle;
 mod tls;
 mod utc;
-mod watches;
-mod wire;
-mod words;
 
+pub mod addresses;
 pub mod admin;
+pub mod authorization;
 pub mod cli;
-pub mod core;
+pub mod delivery;
 pub mod demo;
 pub mod embedded;
-pub mod fanout;
-pub mod figures;
-pub mod gate;
 pub mod guests;
-pub mod hooks;
 pub mod node;
 pub mod protocol;
 pub mod quorum;
+pub mod service;
 pub mod settings;
-pub mod tickets;
+pub mod stats;
 
 pub use auth::{AuthError, AuthSettings, BadValue, DigestAlgorithm, Secret};
 pub use node::{Node, StartError};

@@ -16,31 +16,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_raft::{OpenError, Replica, Settings};
-use innkeeper_runtime::{Listener, Role, Runtime, Select2, Signal, Task, select2};
+use innkeeper_runtime::{Listener, Runtime, Select2, Signal, Task, ThreadRole, select2};
 use innkeeper_sandbox::{self as sandbox, GuestFailure, Sandbox};
 use innkeeper_tree::Operation;
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 use crate::admin;
-use crate::answers::LargeAnswers;
 use crate::auth::{Auth, AuthError};
+use crate::authorization::Authorization;
 use crate::clients::Clients;
-use crate::connection_throttle::ConnectionThrottle;
-use crate::core::Core;
+use crate::connections::listener;
+use crate::delivery::fanout::{Fanout, told_expired};
+use crate::delivery::outbox::Close;
+use crate::delivery::pending_proposals::PendingProposals;
 use crate::expiry::{Expiry, Step};
-use crate::fanout::{Fanout, told_expired};
-use crate::figures::Figures;
-use crate::gate::Guard;
 use crate::guests::{AUTHORIZERS_MAX, Guests, GuestsParts};
-use crate::listener;
-use crate::local::Locals;
-use crate::outbox::Close;
+use crate::local_sessions::LocalSessions;
 use crate::quorum::{self, Quorum};
+use crate::service::Service;
 use crate::settings::{LARGE_ANSWERS, NodeSettings, STOP_TIMEOUT_MS, default_guest_memory_bytes};
-use crate::sweeper;
-use crate::throttle::Outstanding;
-use crate::tickets::Tickets;
+use crate::stats::Stats;
+use crate::tasks::sweeper;
+use crate::throttle::answers::LargeAnswers;
+use crate::throttle::connections::ConnectionThrottle;
+use crate::throttle::requests::Outstanding;
 use crate::tls::{Port, Tls, TlsError};
 
 /// For whom the admin's port is opened, as errors name it.
@@ -87,7 +87,7 @@ pub enum StartError {
 /// A running node.
 #[derive(Debug)]
 pub struct Node<R: Runtime> {
-    core: Arc<Core<R>>,
+    service: Arc<Service<R>>,
     addr: SocketAddr,
     http: Option<SocketAddr>,
     secure: Option<SocketAddr>,
@@ -146,19 +146,19 @@ impl<R: Runtime> Node<R> {
                 path: settings.data.clone(),
                 error,
             })?;
-        let tickets = Arc::new(Tickets::default());
+        let pending_proposals = Arc::new(PendingProposals::default());
         let expiry = Arc::new(Expiry::new((settings.tick_time_ms / 20).clamp(5, 100)));
-        let figures = Arc::new(Figures::default());
+        let stats = Arc::new(Stats::default());
         let fanout = Arc::new(Fanout::new(
-            tickets.clone(),
+            pending_proposals.clone(),
             expiry.clone(),
-            figures.clone(),
+            stats.clone(),
         ));
         let begun = runtime.now();
         let replica = Replica::open(runtime.clone(), disk, raft, fanout.clone()).await?;
         let opening = runtime.now() - begun;
-        figures.opening_us.add(opening.as_micros() as u64);
-        figures.replayed.add(replica.status().replayed);
+        stats.opening_us.add(opening.as_micros() as u64);
+        stats.replayed.add(replica.status().replayed);
         let store = replica.modules();
         let reader = replica.reader();
         let sessions = reader.view().sessions();
@@ -167,34 +167,34 @@ impl<R: Runtime> Node<R> {
                 .iter()
                 .map(|info| (info.session, info.attachment, info.timeout_ms)),
         );
-        let bound = admin::Bound {
+        let bound = crate::addresses::Addresses {
             zookeeper: addr,
             http,
             secure,
             metrics,
         };
-        let core = Arc::new(Core {
+        let service = Arc::new(Service {
             bound,
             reader,
-            door: replica.door(),
+            proposals: replica.proposals(),
             replica: RwLock::new(Some(Arc::new(replica))),
-            tickets,
+            pending_proposals,
             fanout,
-            guard: Guard::default(),
+            authorization: Authorization::default(),
             stopping: Signal::new(),
             started: runtime.now(),
             expiry,
             auth,
             tls,
             quorum: Quorum::default(),
-            locals: Locals::default(),
+            local_sessions: LocalSessions::default(),
             clients: Arc::new(Clients::new(
                 settings.max_client_connections,
                 settings.max_connections,
                 runtime.now(),
-                figures.clone(),
+                stats.clone(),
             )),
-            figures,
+            stats,
             outstanding: Arc::new(Outstanding::new(
                 settings.outstanding_limit(),
                 settings.large_request_threshold_bytes,
@@ -210,84 +210,87 @@ impl<R: Runtime> Node<R> {
             runtime,
             settings,
         });
-        let workers = core.runtime.threads(Role::Client);
+        let workers = service.runtime.threads(ThreadRole::Client);
         let places = sandbox::Settings {
             authorizers: AUTHORIZERS_MAX as u32,
             client_threads: workers as u32,
-            guest_threads: core.runtime.threads(Role::Guest).max(1) as u32,
-            memory_bytes_total: match core.settings.guest_memory_bytes {
+            guest_threads: service.runtime.threads(ThreadRole::Guest).max(1) as u32,
+            memory_bytes_total: match service.settings.guest_memory_bytes {
                 Some(bytes) => bytes,
                 None => default_guest_memory_bytes(),
             },
-            data_bytes_max: core.settings.jute_max_buffer_bytes,
-            acl_schemes: core.auth.schemes().to_vec(),
+            data_bytes_max: service.settings.jute_max_buffer_bytes,
+            acl_schemes: service.auth.schemes().to_vec(),
             clock: {
-                let runtime = core.runtime.clone();
+                let runtime = service.runtime.clone();
                 sandbox::Clock::new(move || runtime.now().since_start())
             },
             ..sandbox::Settings::default()
         };
         let guests = Guests::new(GuestsParts {
-            runtime: core.runtime.clone(),
-            reader: core.reader.clone(),
-            door: core.door.clone(),
-            tickets: core.tickets.clone(),
+            runtime: service.runtime.clone(),
+            reader: service.reader.clone(),
+            proposals: service.proposals.clone(),
+            pending_proposals: service.pending_proposals.clone(),
             store,
             sandbox: Sandbox::new(places).map_err(StartError::Sandbox)?,
-            figures: core.figures.clone(),
-            compile: core.settings.compile.clone(),
-            disk: core.runtime.disk(&core.settings.data),
+            stats: service.stats.clone(),
+            compile: service.settings.compile.clone(),
+            disk: service.runtime.disk(&service.settings.data),
             workers,
-            stopping: core.stopping.clone(),
-            view_max_age: Duration::from_millis(core.settings.view_max_age_ms),
+            stopping: service.stopping.clone(),
+            view_max_age: Duration::from_millis(service.settings.view_max_age_ms),
         });
-        core.guard.install(guests.gate());
-        core.fanout.install_hooks(Arc::new(guests.clone()));
+        service.authorization.install(guests.access_decider());
+        service.fanout.install_listener(Arc::new(guests.clone()));
         let bindings = guests.clone();
-        core.figures.install_bindings(move || bindings.statuses());
+        service.stats.install_bindings(move || bindings.statuses());
         guests.start();
-        let admin::Serving { mut tasks, socket } = admin::start(
-            core.clone(),
+        let admin::http::Serving { mut tasks, socket } = admin::http::start(
+            service.clone(),
             guests.clone(),
             http_listener,
             metrics_listener,
         )
         .await;
         guests.wait_for_authorizers().await;
-        let runtime = &core.runtime;
+        let runtime = &service.runtime;
         let ports = [
             (clients_listener, Port::Plain),
             (secure_listener, Port::Secure),
         ];
         for (listener, port) in ports {
             if let Some(listener) = listener {
-                let accepting = listener::accept(core.clone(), listener, port);
-                tasks.push(runtime.spawn(Role::Client, accepting));
+                let accepting = listener::accept(service.clone(), listener, port);
+                tasks.push(runtime.spawn(ThreadRole::Client, accepting));
             }
         }
-        let fresh = core.clone();
-        tasks.push(runtime.spawn(Role::Client, async move {
+        let fresh = service.clone();
+        tasks.push(runtime.spawn(ThreadRole::Client, async move {
             if let Some(tls) = &fresh.tls {
                 tls.keep_fresh(&fresh.runtime, fresh.stopping.clone()).await;
             }
         }));
-        let daily = core.clone();
-        tasks.push(runtime.spawn(Role::Client, async move {
+        let daily = service.clone();
+        tasks.push(runtime.spawn(ThreadRole::Client, async move {
             if let Some(tls) = &daily.tls {
                 tls.warn_daily(&daily.runtime, daily.stopping.clone()).await;
             }
         }));
-        tasks.push(runtime.spawn(Role::Client, expire(core.clone())));
-        tasks.push(runtime.spawn(Role::Client, quorum::watch(core.clone())));
-        tasks.push(runtime.spawn(Role::Client, sweeper::run(core.clone())));
-        tasks.push(runtime.spawn(Role::Client, crate::room::watch(core.clone())));
+        tasks.push(runtime.spawn(ThreadRole::Client, expire(service.clone())));
+        tasks.push(runtime.spawn(ThreadRole::Client, quorum::watch(service.clone())));
+        tasks.push(runtime.spawn(ThreadRole::Client, sweeper::run(service.clone())));
+        tasks.push(runtime.spawn(
+            ThreadRole::Client,
+            crate::tasks::disk_room::watch(service.clone()),
+        ));
         Ok(Self {
             addr,
             http,
             secure,
             admin: socket,
             tasks,
-            core,
+            service,
         })
     }
 
@@ -307,8 +310,8 @@ impl<R: Runtime> Node<R> {
     }
 
     /// What the node's parts share.
-    pub fn core(&self) -> &Arc<Core<R>> {
-        &self.core
+    pub fn service(&self) -> &Arc<Service<R>> {
+        &self.service
     }
 
     /// The line that says that the node is ready, and where.
@@ -316,7 +319,7 @@ impl<R: Runtime> Node<R> {
         fn shown(what: Option<impl ToString>) -> String {
             what.map_or_else(|| "none".to_owned(), |what| what.to_string())
         }
-        let plain = self.core.settings.plain_clients.then_some(self.addr);
+        let plain = self.service.settings.plain_clients.then_some(self.addr);
         format!(
             "innkeeper ready: zookeeper={} http={} admin={}",
             shown(plain),
@@ -327,7 +330,7 @@ impl<R: Runtime> Node<R> {
 
     /// The same for programs.
     pub fn ready_json(&self) -> Value {
-        let plain = self.core.settings.plain_clients.then_some(self.addr);
+        let plain = self.service.settings.plain_clients.then_some(self.addr);
         json!({"ready": {
             "zookeeper": plain, "secure": self.secure, "http": self.http,
             "admin": self.admin,
@@ -337,15 +340,15 @@ impl<R: Runtime> Node<R> {
     /// Reads the key store and the trust store again: handshakes from now on are served by them.
     /// `false` if no port takes TLS. With an error the old ones stay in use.
     pub fn read_stores_again(&self) -> Result<bool, TlsError> {
-        match &self.core.tls {
-            Some(tls) => tls.read_again(&self.core.runtime).map(|()| true),
+        match &self.service.tls {
+            Some(tls) => tls.read_again(&self.service.runtime).map(|()| true),
             None => Ok(false),
         }
     }
 
     /// Waits until the node has failed for good, and says why. What was acknowledged is safe.
     pub fn failed(&self) -> impl Future<Output = String> + Send + 'static + use<R> {
-        let failed = self.core.replica().map(|replica| replica.failed());
+        let failed = self.service.replica().map(|replica| replica.failed());
         async move {
             match failed {
                 Ok(failed) => failed.await,
@@ -356,20 +359,20 @@ impl<R: Runtime> Node<R> {
 
     /// Stops the node: closes its connections, leaves a checkpoint.
     pub async fn stop(self) {
-        let core = &self.core;
-        core.stopping.raise();
-        core.fanout.stop();
-        let deadline = core.runtime.now() + Duration::from_millis(STOP_TIMEOUT_MS);
-        while core.clients.len() > 0 && core.runtime.now() < deadline {
-            core.runtime.sleep(Duration::from_millis(5)).await;
+        let service = &self.service;
+        service.stopping.raise();
+        service.fanout.stop();
+        let deadline = service.runtime.now() + Duration::from_millis(STOP_TIMEOUT_MS);
+        while service.clients.len() > 0 && service.runtime.now() < deadline {
+            service.runtime.sleep(Duration::from_millis(5)).await;
         }
-        core.tickets.stop();
+        service.pending_proposals.stop();
         for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!("a part of the node ended badly: {error}");
             }
         }
-        core.close_replica().await;
+        service.close_replica().await;
     }
 }
 
@@ -385,29 +388,29 @@ async fn listen<R: Runtime>(
 }
 
 /// Counts ticks and ends sessions that stay silent.
-async fn expire<R: Runtime>(core: Arc<Core<R>>) {
-    let period = Duration::from_millis(u64::from(core.expiry.tick_ms()));
-    let mut interval = core.runtime.interval(period);
+async fn expire<R: Runtime>(service: Arc<Service<R>>) {
+    let period = Duration::from_millis(u64::from(service.expiry.tick_ms()));
+    let mut interval = service.runtime.interval(period);
     loop {
-        if let Select2::First(()) = select2(core.stopping.wait(), interval.tick()).await {
+        if let Select2::First(()) = select2(service.stopping.wait(), interval.tick()).await {
             return;
         }
-        core.answers.cut_off_stalled(core.runtime.now());
+        service.answers.cut_off_stalled(service.runtime.now());
         let mut proposals = Vec::new();
-        for step in core.expiry.tick() {
+        for step in service.expiry.tick() {
             match step {
-                Step::Probe(session) => match core.fanout.outbox_of(session) {
+                Step::Probe(session) => match service.fanout.outbox_of(session) {
                     Some(outbox) => outbox.probe(),
                     None => {
-                        if let Some(heartbeat) = core.expiry.heartbeat(session) {
+                        if let Some(heartbeat) = service.expiry.heartbeat(session) {
                             heartbeat.nothing_buffered();
                         }
                     }
                 },
                 Step::Expire(session, attachment) => {
-                    if core.locals.end(session, &core.expiry) {
+                    if service.local_sessions.end(session, &service.expiry) {
                         told_expired(session);
-                        if let Some(outbox) = core.fanout.outbox_of(session) {
+                        if let Some(outbox) = service.fanout.outbox_of(session) {
                             outbox.close(Close::Ended);
                         }
                         continue;
@@ -420,7 +423,7 @@ async fn expire<R: Runtime>(core: Arc<Core<R>>) {
             }
         }
         if !proposals.is_empty() {
-            core.door.submit(proposals).await;
+            service.proposals.submit(proposals).await;
         }
     }
 }

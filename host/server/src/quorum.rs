@@ -15,8 +15,8 @@ use std::time::Duration;
 use innkeeper_runtime::{Runtime, Select2, select2};
 use parking_lot::Mutex;
 
-use crate::core::Core;
-use crate::outbox::Close;
+use crate::delivery::outbox::Close;
+use crate::service::Service;
 use crate::settings::{QUORUM_CHECK_MS, QUORUM_LOST_CHECKS};
 
 /// Whether the group can decide.
@@ -89,7 +89,7 @@ impl Inner {
     }
 }
 
-impl<R: Runtime> Core<R> {
+impl<R: Runtime> Service<R> {
     /// Whether clients are served reads only, and only those that agree to it.
     pub fn is_read_only(&self) -> bool {
         self.settings.read_only_mode && self.quorum.state() == Held::Lost
@@ -111,21 +111,23 @@ impl<R: Runtime> Core<R> {
             Held::Held => tracing::warn!("the quorum is back: read-only connections are closed"),
         }
         self.fanout.close_all(Close::Quorum);
-        self.locals.end_read_only(&self.expiry);
+        self.local_sessions.end_read_only(&self.expiry);
     }
 }
 
 /// Watches the replica's status until the node stops.
-pub(crate) async fn watch<R: Runtime>(core: Arc<Core<R>>) {
+pub(crate) async fn watch<R: Runtime>(service: Arc<Service<R>>) {
     let mut without = 0;
-    let mut interval = core
+    let mut interval = service
         .runtime
         .interval(Duration::from_millis(QUORUM_CHECK_MS));
     loop {
-        if let Select2::First(()) = select2(core.stopping.wait(), interval.tick()).await {
+        if let Select2::First(()) = select2(service.stopping.wait(), interval.tick()).await {
             return;
         }
-        let Ok(replica) = core.replica() else { return };
+        let Ok(replica) = service.replica() else {
+            return;
+        };
         without = match replica.status().leader {
             Some(_) => 0,
             None => (without + 1).min(QUORUM_LOST_CHECKS),
@@ -135,8 +137,8 @@ pub(crate) async fn watch<R: Runtime>(core: Arc<Core<R>>) {
             QUORUM_LOST_CHECKS => Held::Lost,
             _ => Held::Held,
         };
-        if core.quorum.see(seen) {
-            core.quorum_changed();
+        if service.quorum.see(seen) {
+            service.quorum_changed();
         }
     }
 }

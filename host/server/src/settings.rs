@@ -8,8 +8,8 @@ use std::time::Duration;
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
+use crate::admin::metrics::Process;
 use crate::auth::AuthSettings;
-use crate::figures::Process;
 use crate::tls::TlsSettings;
 
 /// The version that is announced to clients.

@@ -48,7 +48,7 @@ impl Administered {
         let node = running.node.as_ref().unwrap();
         Self {
             http: node.http().unwrap(),
-            socket: node.core().admin_path(),
+            socket: node.service().admin_path(),
             running,
         }
     }
@@ -156,7 +156,7 @@ fn anyone_reads_the_status_and_the_index() {
     );
     assert_eq!(status["addresses"]["http"], node.http.to_string());
     assert!(status["zxid"].as_u64().unwrap() >= 2 && status["log"]["syncs"].as_u64().unwrap() > 0);
-    let view = node.running.node.as_ref().unwrap().core().reader.view();
+    let view = node.running.node.as_ref().unwrap().service().reader.view();
     assert_eq!(status["znodes"], view.znode_count());
     assert_eq!(status["sessions"], 1);
     assert_eq!(
@@ -223,10 +223,10 @@ fn without_a_super_user_only_the_socket_changes_things() {
     let running = Running::start_with(|settings| {
         settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     });
-    let core = running.node.as_ref().unwrap().core().clone();
+    let service = running.node.as_ref().unwrap().service().clone();
     let node = Administered {
         http: running.node.as_ref().unwrap().http().unwrap(),
-        socket: core.admin_path(),
+        socket: service.admin_path(),
         running,
     };
     let refused = node.as_super("POST", "/v1/znodes?path=/a", b"x").error(401);
@@ -571,12 +571,12 @@ fn a_module_is_pushed_bound_swapped_and_unbound() {
 fn waiting_for_an_activation_that_fails_tells_why() {
     use innkeeper_tree::{Digest, Operation, World};
     let node = Administered::start();
-    let core = node.running.node.as_ref().unwrap().core().clone();
+    let service = node.running.node.as_ref().unwrap().service().clone();
     // A name without bytes, as after the loss of modules.redb.
     let digest = Digest([7; 32]);
     let registered = node
         .running
-        .block_on(core.propose(|ticket| Operation::RegisterModule {
+        .block_on(service.propose(|ticket| Operation::RegisterModule {
             ticket,
             digest,
             size: 1,

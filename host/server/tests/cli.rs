@@ -30,7 +30,14 @@ impl Bench {
             settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
             settings.super_digest = Some(SUPER_DIGEST.to_owned());
         });
-        let data = running.node.as_ref().unwrap().core().settings.data.clone();
+        let data = running
+            .node
+            .as_ref()
+            .unwrap()
+            .service()
+            .settings
+            .data
+            .clone();
         Self {
             running,
             data,

@@ -171,7 +171,14 @@ fn other_methods_and_other_places_are_told_apart() {
 #[test]
 fn options_are_answered_everywhere_and_a_refused_method_names_others() {
     let (server, at) = start(|settings| settings.metrics = Some(any()));
-    let own = server.node.as_ref().unwrap().core().bound.metrics.unwrap();
+    let own = server
+        .node
+        .as_ref()
+        .unwrap()
+        .service()
+        .bound
+        .metrics
+        .unwrap();
     for (at, path, allow) in [
         (at, "/", "GET, HEAD, OPTIONS"),
         (at, "*", "GET, HEAD, OPTIONS"),
@@ -232,7 +239,14 @@ fn metrics_are_prometheuss_and_true() {
     for _ in 0..10 {
         client.must(get("/a\"b", false));
     }
-    let own = server.node.as_ref().unwrap().core().bound.metrics.unwrap();
+    let own = server
+        .node
+        .as_ref()
+        .unwrap()
+        .service()
+        .bound
+        .metrics
+        .unwrap();
     assert_eq!(http_get(own, "/").status, 404);
     for at in [at, own] {
         let answer = http_get(at, "/metrics");

@@ -421,9 +421,9 @@ fn only_authorizers_hold_back_clients_at_a_start() {
         settings.compile.program = Some(program.clone());
     });
     running.client().must(create("/a", b""));
-    let core = running.node.as_ref().unwrap().core().clone();
+    let service = running.node.as_ref().unwrap().service().clone();
     eventually("it is being compiled", || {
-        core.figures.modules_compiled.get() == 1
+        service.stats.modules_compiled.get() == 1
     });
     running.client().must(set("/a", b"1"));
     running.stop();

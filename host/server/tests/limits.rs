@@ -28,7 +28,7 @@ const MODEST: usize = 50;
 #[test]
 fn a_greedy_client_does_not_hold_up_a_modest_one() {
     let server = Running::start_with(|settings| settings.global_outstanding_limit = LIMIT);
-    let core = server.node.as_ref().unwrap().core().clone();
+    let service = server.node.as_ref().unwrap().service().clone();
     let mut modest = server.client();
     modest.must(create("/greedy", b""));
     modest.must(create("/modest", b""));
@@ -60,7 +60,7 @@ fn a_greedy_client_does_not_hold_up_a_modest_one() {
     let mut before = modest.must(set("/modest", b"0")).zxid;
     let (mut gaps, mut most) = (Vec::new(), 0);
     for _ in 0..MODEST {
-        most = most.max(core.outstanding_requests());
+        most = most.max(service.outstanding_requests());
         let zxid = modest.must(set("/modest", b"1")).zxid;
         gaps.push(zxid - before);
         before = zxid;
@@ -74,7 +74,7 @@ fn a_greedy_client_does_not_hold_up_a_modest_one() {
     // Without the limit, each of the eight has up to 1,024 in flight.
     assert!(gaps[MODEST / 2] <= 4 * LIMIT as i64, "{gaps:?}");
     assert!(most <= 8 * LIMIT, "{most} requests were outstanding");
-    eventually("all is given back", || core.outstanding_requests() == 0);
+    eventually("all is given back", || service.outstanding_requests() == 0);
 }
 
 #[test]

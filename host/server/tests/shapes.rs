@@ -368,7 +368,7 @@ fn every_answer_has_the_shape_of_zookeepers() {
         settings.metrics = Some(any);
     });
     let clients = (act(plain.addr), act(prometheus.addr));
-    let bound = |running: &Running| running.node.as_ref().unwrap().core().bound;
+    let bound = |running: &Running| running.node.as_ref().unwrap().service().bound;
     let admin = bound(&plain).http.unwrap();
     words(plain.addr, &mut shapes);
     commands(admin, &mut shapes);

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use common::*;
+use innkeeper_proto::codec::Reader;
 use innkeeper_proto::connect::ConnectResponse;
 use innkeeper_proto::frame::{FrameDecoder, Inbound};
 use innkeeper_proto::reply::ReplyHeader;
 use innkeeper_proto::request::Request;
-use innkeeper_proto::wire::Reader;
 use innkeeper_proto::{ErrorCode, xid};
-use innkeeper_runtime::{Role, Runtime, Sim, SimDisk, Simulated};
+use innkeeper_runtime::{Runtime, Sim, SimDisk, Simulated, ThreadRole};
 use innkeeper_server::{Node, NodeSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -108,7 +108,7 @@ async fn story(runtime: Simulated) -> Vec<String> {
     let mut tasks = Vec::new();
     for number in 0..3 {
         let world = runtime.clone();
-        tasks.push(runtime.spawn(Role::Client, async move {
+        tasks.push(runtime.spawn(ThreadRole::Client, async move {
             let mut client = SimClient::connect(&world, addr, 60_000).await;
             for round in 0..20 {
                 let path = format!("/c{number}-{round}");
@@ -354,13 +354,13 @@ fn a_body_that_trickles_in_ends_and_gives_its_place_back() {
         let mut slow = Vec::new();
         for _ in 0..4 {
             let world = runtime.clone();
-            slow.push(runtime.spawn(Role::Client, async move {
+            slow.push(runtime.spawn(ThreadRole::Client, async move {
                 let mut stream = world.connect_tcp(addr).await.unwrap();
                 let request = head("POST", "/v1/modules", 1000, SUPER);
                 stream.write_all(&request).await.unwrap();
                 let (reader, mut writer) = innkeeper_runtime::Stream::split(stream);
                 let trickle = world.clone();
-                let trickle = world.spawn(Role::Client, async move {
+                let trickle = world.spawn(ThreadRole::Client, async move {
                     for _ in 0..1000 {
                         if writer.write_all(b"x").await.is_err() {
                             break;

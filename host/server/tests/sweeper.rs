@@ -29,7 +29,7 @@ impl World {
     }
 
     async fn write(&self, operation: WriteOp) {
-        let propose = self.node.core().propose(|ticket| Operation::Admin {
+        let propose = self.node.service().propose(|ticket| Operation::Admin {
             ticket,
             identities: Vec::new(),
             write: Write::Single(operation),
@@ -65,7 +65,7 @@ impl World {
     }
 
     fn view(&self) -> View {
-        self.node.core().reader.view()
+        self.node.service().reader.view()
     }
 
     fn has(&self, path: &str) -> bool {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Every set is a whole command through `apply`, published at once: the session's numbering,
-//! the ACL, the znode, `subtree_zxid` of its ancestors, the event, the rolling hash. Figures
+//! the ACL, the znode, `subtree_zxid` of its ancestors, the event, the rolling hash. Stats
 //! are CPU time of the measuring thread (`/proc/thread-self/schedstat`), so that a busy
 //! machine disturbs them only through its caches. The paths
 //! asked for are laid out in the order of asking, as they would be in the buffers of a server.

@@ -26,9 +26,9 @@
 //! on disks. (tests: `version_1_is_what_it_was`, `the_hash_never_changes`)
 
 mod command;
+mod primitives;
 pub mod rows;
 mod transaction;
-mod wire;
 
 pub use command::{
     COMMAND_VERSION, OperationSize, decode_command, encode_command, operation_size, transaction_len,

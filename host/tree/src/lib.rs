@@ -58,6 +58,6 @@ pub use queue::QueueEntry;
 pub use record::{Record, Table};
 pub use session::SessionInfo;
 pub use transaction::Transaction;
-pub use tree::{Figures, Tree};
+pub use tree::{Stats, Tree};
 pub use view::{Listing, Place, Reader, View};
 pub use znode::{Children, Znode};

@@ -158,9 +158,9 @@ impl Tree {
     }
 
     /// How much there is of everything.
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&self) -> Stats {
         let nodes = self.store.nodes.read();
-        Figures {
+        Stats {
             znodes: nodes.len(),
             old_versions: nodes.old_versions(),
             sessions: self.store.sessions.read().len(),
@@ -195,7 +195,7 @@ impl Tree {
 
 /// How much there is of everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Figures {
+pub struct Stats {
     /// Znodes that exist.
     pub znodes: usize,
     /// Versions that are kept for open views, or not freed yet.

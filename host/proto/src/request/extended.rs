@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use crate::wire::{DecodeError, Reader, put_buffer, put_list, put_string};
+use crate::codec::{DecodeError, Reader, put_buffer, put_list, put_string};
 use crate::{Acl, AddWatchMode, CreateMode, ErrorCode};
 
 /// createTTL.

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::{Create, CreateTtl, PathVersion, SetData};
 use crate::OpCode;
-use crate::wire::{DecodeError, Reader, put_bool};
+use crate::codec::{DecodeError, Reader, put_bool};
 use bytes::BufMut;
 
 /// What stands before each operation of a multi, and before each result.

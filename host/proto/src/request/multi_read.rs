@@ -5,7 +5,7 @@ use bytestring::ByteString;
 
 use super::MultiHeader;
 use crate::OpCode;
-use crate::wire::{DecodeError, Reader, put_bool, put_string};
+use crate::codec::{DecodeError, Reader, put_bool, put_string};
 
 /// Several reads, answered from one state of the tree, each with an error of its own.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

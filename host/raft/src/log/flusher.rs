@@ -13,7 +13,7 @@ use super::shared::{DiskFile, Shared};
 use crate::error::LogError;
 
 /// Runs until the log is closed or fails. Blocks its thread: run it as
-/// [`innkeeper_runtime::Role::Fsync`].
+/// [`innkeeper_runtime::ThreadRole::Fsync`].
 ///
 /// `file` is the one being written. It is kept here and not looked up, because a purge may take
 /// its segment out of the index before the segment's last bytes are written.
@@ -59,7 +59,7 @@ pub(crate) async fn run<R: Runtime>(
             let took = runtime.now() - begun;
             let is_slow = took > slow_sync;
             shared
-                .figures
+                .stats
                 .synced(took.as_micros() as u64, entries, is_slow);
             if is_slow && result.is_ok() {
                 let bytes: usize = work.chunks.iter().map(|chunk| chunk.bytes.len()).sum();

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::core::Core;
 use crate::error::Failure;
-use crate::measure::RaftFigures;
+use crate::histogram::RaftStats;
 
 /// A file of the runtime's disk.
 pub(super) type DiskFile<R> = <<R as Runtime>::Disk as Disk>::File;
@@ -21,5 +21,5 @@ pub(crate) struct Shared<R: Runtime> {
     /// Something became durable, or failed.
     pub(crate) flushed: Notify,
     pub(crate) failure: Failure,
-    pub(crate) figures: Arc<RaftFigures>,
+    pub(crate) stats: Arc<RaftStats>,
 }

@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
-use innkeeper_runtime::{File, Instant, Role, Runtime};
+use innkeeper_runtime::{File, Instant, Runtime, ThreadRole};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
@@ -25,7 +25,7 @@ use super::shared::{DiskFile, Shared};
 use super::{flusher, recovery};
 use crate::codec;
 use crate::error::{Failure, LogError};
-use crate::measure::RaftFigures;
+use crate::histogram::RaftStats;
 use crate::settings::Settings;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -100,10 +100,10 @@ impl<R: Runtime> Log<R> {
             queued: Notify::new(),
             flushed: Notify::new(),
             failure,
-            figures: Arc::default(),
+            stats: Arc::default(),
         });
         let flusher = flusher::run(runtime.clone(), disk.clone(), shared.clone(), file);
-        runtime.spawn(Role::Fsync, flusher).detach();
+        runtime.spawn(ThreadRole::Fsync, flusher).detach();
         Ok(Self { runtime, shared })
     }
 
@@ -168,8 +168,8 @@ impl<R: Runtime> Log<R> {
     }
 
     /// What the log and the checkpoints have cost.
-    pub(crate) fn figures(&self) -> Arc<RaftFigures> {
-        self.shared.figures.clone()
+    pub(crate) fn stats(&self) -> Arc<RaftStats> {
+        self.shared.stats.clone()
     }
 
     /// Microseconds since `since`, and the wall clock.
@@ -255,7 +255,7 @@ impl<R: Runtime> Log<R> {
             };
             (stretches, in_memory)
         };
-        let read = self.runtime.spawn(Role::Checkpoint, async move {
+        let read = self.runtime.spawn(ThreadRole::Checkpoint, async move {
             let mut entries = Vec::new();
             for stretch in &on_disk {
                 read_stretch(stretch, &mut entries)?;

@@ -19,7 +19,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_runtime::{Disk, Latest, Role, Runtime, Signal};
+use innkeeper_runtime::{Disk, Latest, Runtime, Signal, ThreadRole};
 use innkeeper_tree::{Capture, Tree};
 use tokio::sync::{mpsc, oneshot};
 
@@ -99,7 +99,7 @@ impl Checkpointer {
             task.await;
             at_end.raise();
         };
-        runtime.spawn(Role::Checkpoint, task).detach();
+        runtime.spawn(ThreadRole::Checkpoint, task).detach();
         Self {
             jobs,
             durable,
@@ -184,7 +184,7 @@ async fn run<R: Runtime>(
                     let (took_us, wall_ms) = log.timed(begun);
                     lag.ends(Duration::from_micros(took_us));
                     durable.set(applied);
-                    log.figures().checkpointed(took_us, wall_ms, zxid);
+                    log.stats().checkpointed(took_us, wall_ms, zxid);
                 }
                 // Nobody may be waiting: the capture was queued before anybody could.
                 let _ = done.send(result);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::{Stream, StreamExt};
-use innkeeper_runtime::{Role, Runtime};
+use innkeeper_runtime::{Runtime, ThreadRole};
 use innkeeper_tree::applied::{Applied, Outcome, SessionResult, TicketResult};
 use innkeeper_tree::{Reader, Tree};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
@@ -240,7 +240,7 @@ async fn stored<R: Runtime>(
     store: &StateStore<R::Disk>,
 ) -> io::Result<(SnapshotMeta, SnapshotData)> {
     let store = store.clone();
-    let read = runtime.spawn(Role::Checkpoint, async move {
+    let read = runtime.spawn(ThreadRole::Checkpoint, async move {
         let view = store.read()?;
         Ok::<_, StateError>((view.meta()?, SnapshotData::of_view(view)))
     });

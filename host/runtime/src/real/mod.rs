@@ -1,6 +1,6 @@
 //! The runtime of a running node: real threads, clock, sockets and files.
 //!
-//! [`Threads::start`] starts the threads of every [`Role`]; [`Real`] is the handle to them that
+//! [`Threads::start`] starts the threads of every [`ThreadRole`]; [`Real`] is the handle to them that
 //! everything is generic over. Who holds [`Threads`] holds the process: dropping it stops and
 //! waits for them.
 
@@ -37,7 +37,7 @@ pub use socket_path::SocketPath;
 pub use timer::RealSleep;
 
 use crate::task::OnLostPanic;
-use crate::{Ended, Instant, LatestReader, Program, Role, Runtime, Signal, Task, TaskPanic};
+use crate::{Ended, Instant, LatestReader, Program, Runtime, Signal, Task, TaskPanic, ThreadRole};
 use pool::{Pool, Priority};
 
 /// Guests yield to everything that serves clients.
@@ -99,30 +99,35 @@ impl Threads {
     pub fn start(config: RealConfig) -> io::Result<Self> {
         let client = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.client_threads.get())
-            .thread_name(Role::Client.name())
+            .thread_name(ThreadRole::Client.name())
             .enable_all()
             .build()?;
         let raft = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let pool = |role: Role, threads, priority| Pool::start(role.name(), threads, priority);
+        let pool =
+            |role: ThreadRole, threads, priority| Pool::start(role.name(), threads, priority);
         let normal = Priority::Nice(0);
         let inner = Inner {
             started: std::time::Instant::now(),
             config,
             client: client.handle().clone(),
             raft: raft.handle().clone(),
-            fsync: pool(Role::Fsync, 1, normal)?,
-            checkpoint: pool(Role::Checkpoint, 1, normal)?,
-            guest: pool(Role::Guest, config.guest_threads.get(), GUEST)?,
-            spare: pool(Role::Spare, config.guest_threads.get(), Priority::Idle)?,
-            compile: pool(Role::Compile, 1, Priority::Nice(COMPILE_NICE))?,
+            fsync: pool(ThreadRole::Fsync, 1, normal)?,
+            checkpoint: pool(ThreadRole::Checkpoint, 1, normal)?,
+            guest: pool(ThreadRole::Guest, config.guest_threads.get(), GUEST)?,
+            spare: pool(
+                ThreadRole::Spare,
+                config.guest_threads.get(),
+                Priority::Idle,
+            )?,
+            compile: pool(ThreadRole::Compile, 1, Priority::Nice(COMPILE_NICE))?,
             on_lost_panic: Arc::new(end_or_log),
         };
         let raft_stop = Signal::new();
         let stop = raft_stop.clone();
         let raft = std::thread::Builder::new()
-            .name(Role::Raft.name().to_owned())
+            .name(ThreadRole::Raft.name().to_owned())
             .spawn(move || {
                 raft.block_on(stop.wait());
                 raft.shutdown_background();
@@ -254,7 +259,7 @@ impl Runtime for Real {
     }
 
     #[track_caller]
-    fn spawn<F>(&self, role: Role, future: F) -> Task<F::Output>
+    fn spawn<F>(&self, role: ThreadRole, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -262,26 +267,26 @@ impl Runtime for Real {
         let inner = &self.inner;
         let (task, run) = Task::wrap(role, future, inner.on_lost_panic.clone());
         match role {
-            Role::Raft => _ = inner.raft.spawn(run),
-            Role::Client | Role::Admin => _ = inner.client.spawn(run),
-            Role::Fsync => inner.fsync.spawn(run),
-            Role::Checkpoint => inner.checkpoint.spawn(run),
-            Role::Guest => inner.guest.spawn(run),
-            Role::Spare => inner.spare.spawn(run),
-            Role::Compile => inner.compile.spawn(run),
+            ThreadRole::Raft => _ = inner.raft.spawn(run),
+            ThreadRole::Client | ThreadRole::Admin => _ = inner.client.spawn(run),
+            ThreadRole::Fsync => inner.fsync.spawn(run),
+            ThreadRole::Checkpoint => inner.checkpoint.spawn(run),
+            ThreadRole::Guest => inner.guest.spawn(run),
+            ThreadRole::Spare => inner.spare.spawn(run),
+            ThreadRole::Compile => inner.compile.spawn(run),
         }
         task
     }
 
-    fn threads(&self, role: Role) -> usize {
+    fn threads(&self, role: ThreadRole) -> usize {
         match role {
-            Role::Raft => 1,
-            Role::Client | Role::Admin => self.inner.config.client_threads.get(),
-            Role::Fsync => self.inner.fsync.threads(),
-            Role::Checkpoint => self.inner.checkpoint.threads(),
-            Role::Guest => self.inner.guest.threads(),
-            Role::Spare => self.inner.spare.threads(),
-            Role::Compile => self.inner.compile.threads(),
+            ThreadRole::Raft => 1,
+            ThreadRole::Client | ThreadRole::Admin => self.inner.config.client_threads.get(),
+            ThreadRole::Fsync => self.inner.fsync.threads(),
+            ThreadRole::Checkpoint => self.inner.checkpoint.threads(),
+            ThreadRole::Guest => self.inner.guest.threads(),
+            ThreadRole::Spare => self.inner.spare.threads(),
+            ThreadRole::Compile => self.inner.compile.threads(),
         }
     }
 

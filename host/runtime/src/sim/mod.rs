@@ -39,8 +39,8 @@ pub use net::{SimListener, SimReader, SimStream, SimWriter};
 
 use crate::task::OnLostPanic;
 use crate::{
-    Ended, Ending, Instant, Latest, LatestReader, Program, Role, Runtime, Select2, Task, TaskPanic,
-    select2,
+    Ended, Ending, Instant, Latest, LatestReader, Program, Runtime, Select2, Task, TaskPanic,
+    ThreadRole, select2,
 };
 use net::Net;
 
@@ -236,7 +236,7 @@ impl Runtime for Simulated {
     }
 
     #[track_caller]
-    fn spawn<F>(&self, role: Role, future: F) -> Task<F::Output>
+    fn spawn<F>(&self, role: ThreadRole, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -246,7 +246,7 @@ impl Runtime for Simulated {
         task
     }
 
-    fn threads(&self, _role: Role) -> usize {
+    fn threads(&self, _role: ThreadRole) -> usize {
         1
     }
 
@@ -288,7 +288,7 @@ impl Runtime for Simulated {
                 complaint: complaint.unwrap_or_default(),
             }
         };
-        let running = self.spawn(Role::Compile, stand_in).abort_on_drop();
+        let running = self.spawn(ThreadRole::Compile, stand_in).abort_on_drop();
         running.await.map_err(io::Error::other)
     }
 

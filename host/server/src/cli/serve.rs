@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use innkeeper_runtime::{
-    LatestReader, Real, RealConfig, Role, Runtime, Select2, Select3, select2, select3,
+    LatestReader, Real, RealConfig, Runtime, Select2, Select3, ThreadRole, select2, select3,
 };
 
 use super::everywhere::Everywhere;
@@ -126,7 +126,10 @@ async fn serve<R: Runtime>(
     json: bool,
     mut asked: Asked,
 ) -> anyhow::Result<()> {
-    let telling = runtime.spawn(Role::Client, tell_left_out(runtime.clone(), log.clone()));
+    let telling = runtime.spawn(
+        ThreadRole::Client,
+        tell_left_out(runtime.clone(), log.clone()),
+    );
     let _telling = telling.abort_on_drop();
     tracing::info!(
         event = "started",

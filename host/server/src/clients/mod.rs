@@ -3,11 +3,11 @@
 //!
 //! 1. [`Clients::enter`] lets a connection in, or turns it away.
 //! 2. While it has no session, its few frames are counted one by one; after that, a wake-up of
-//!    its task is one [`Tally`], added by [`Present::add`]: to its own figures, which nobody else
+//!    its task is one [`TurnStats`], added by [`ConnectionGuard::add`]: to its own figures, which nobody else
 //!    writes, and to a shard of the sums.
 //! 3. [`Clients::all`] shows everybody; the figures are read while they change.
 
-mod tally;
+mod turn_stats;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use innkeeper_tree::SessionId;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use crate::figures::Figures;
-pub(crate) use tally::{Tally, letters};
+use crate::stats::Stats;
+pub(crate) use turn_stats::{TurnStats, letters};
 
 /// What a client's last cxid and zxid are while there was no request, as in ZooKeeper.
 const NONE: i64 = -1;
@@ -58,7 +58,7 @@ pub(crate) struct Client {
 
 /// What a connection's figures were when they were read; times in ZooKeeper's milliseconds.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown {
+pub(crate) struct ConnectionInfo {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) secure: bool,
     pub(crate) pending: u64,
@@ -135,13 +135,13 @@ impl Client {
     }
 
     /// Its figures now.
-    pub(crate) fn shown(&self) -> Shown {
+    pub(crate) fn shown(&self) -> ConnectionInfo {
         let load = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         let session = load(&self.session);
         let (answered, sum_us) = (load(&self.answered), load(&self.latency_sum_us));
         let min_us = load(&self.min_latency_us);
         let last_op = OpCode::from_i32(self.last_op.load(Ordering::Relaxed));
-        Shown {
+        ConnectionInfo {
             peer: self.peer,
             secure: self.secure.load(Ordering::Relaxed) != 0,
             pending: load(&self.pending),
@@ -186,7 +186,7 @@ pub(crate) struct Clients {
     max_total: usize,
     started: Instant,
     /// The sums.
-    pub(crate) figures: Arc<Figures>,
+    pub(crate) stats: Arc<Stats>,
     connected: Mutex<Connected>,
 }
 
@@ -199,7 +199,7 @@ struct Connected {
 
 /// Stands for a connection while it lasts.
 #[derive(Debug)]
-pub(crate) struct Present {
+pub(crate) struct ConnectionGuard {
     clients: Arc<Clients>,
     /// Its figures.
     pub(crate) client: Arc<Client>,
@@ -211,13 +211,13 @@ impl Clients {
         max_per_ip: usize,
         max_total: usize,
         started: Instant,
-        figures: Arc<Figures>,
+        stats: Arc<Stats>,
     ) -> Self {
         Self {
             max_per_ip,
             max_total,
             started,
-            figures,
+            stats,
             connected: Mutex::default(),
         }
     }
@@ -227,16 +227,16 @@ impl Clients {
         self: &Arc<Self>,
         peer: Option<SocketAddr>,
         wall_ms: u64,
-    ) -> Result<Present, TooManyConnections> {
+    ) -> Result<ConnectionGuard, TooManyConnections> {
         let mut connected = self.connected.lock();
         if self.max_total != 0 && connected.clients.len() >= self.max_total {
-            self.figures.connections_rejected.add(1);
+            self.stats.connections_rejected.add(1);
             return Err(TooManyConnections::Total(self.max_total));
         }
         if let Some(peer) = peer {
             let count = connected.per_ip.entry(peer.ip()).or_default();
             if self.max_per_ip != 0 && *count >= self.max_per_ip {
-                self.figures.connections_rejected.add(1);
+                self.stats.connections_rejected.add(1);
                 return Err(TooManyConnections::OfAddress(self.max_per_ip));
             }
             *count += 1;
@@ -245,7 +245,7 @@ impl Clients {
         connected.next_number += 1;
         let client = Arc::new(Client::new(number, peer, wall_ms));
         connected.clients.insert(number, client.clone());
-        Ok(Present {
+        Ok(ConnectionGuard {
             clients: self.clone(),
             client,
         })
@@ -292,7 +292,7 @@ impl Clients {
     }
 }
 
-impl Present {
+impl ConnectionGuard {
     /// It speaks TLS.
     pub(crate) fn is_secure(&self) {
         self.client.secure.store(1, Ordering::Relaxed);
@@ -300,7 +300,7 @@ impl Present {
 
     /// A frame or a word came before there was a session.
     pub(crate) fn greeted(&self, bytes: usize) {
-        let shard = self.clients.figures.traffic.shard(self.client.number);
+        let shard = self.clients.stats.traffic.shard(self.client.number);
         self.client.received.fetch_add(1, Ordering::Relaxed);
         shard.received.fetch_add(1, Ordering::Relaxed);
         let bytes = bytes as u64;
@@ -309,7 +309,7 @@ impl Present {
 
     /// It was answered before there was a session.
     pub(crate) fn returned_greeting(&self, bytes: usize) {
-        let shard = self.clients.figures.traffic.shard(self.client.number);
+        let shard = self.clients.stats.traffic.shard(self.client.number);
         self.client.sent.fetch_add(1, Ordering::Relaxed);
         shard.sent.fetch_add(1, Ordering::Relaxed);
         shard
@@ -330,7 +330,7 @@ impl Present {
         client.session.store(session.0, Ordering::Relaxed);
         client.timeout_ms.store(timeout_ms, Ordering::Relaxed);
         let latency_us = (now - asked).as_micros() as u64;
-        let shard = self.clients.figures.traffic.shard(client.number);
+        let shard = self.clients.stats.traffic.shard(client.number);
         shard.updates_us.add(latency_us);
         client.answered(latency_us, 1);
         self.note_last(OpCode::CreateSession, 0, zxid, now);
@@ -351,7 +351,7 @@ impl Present {
     /// Adds what a wake-up did, whose answers and events are `output`, and empties the tally.
     pub(crate) fn add(
         &self,
-        tally: &mut Tally,
+        tally: &mut TurnStats,
         output: &[u8],
         pending: usize,
         last_zxid: i64,
@@ -359,8 +359,8 @@ impl Present {
     ) {
         let client = &self.client;
         client.pending.store(pending as u64, Ordering::Relaxed);
-        let figures = &*self.clients.figures;
-        let shard = figures.traffic.shard(client.number);
+        let stats = &*self.clients.stats;
+        let shard = stats.traffic.shard(client.number);
         if tally.received != 0 {
             client.received.fetch_add(tally.received, Ordering::Relaxed);
             shard.received.fetch_add(tally.received, Ordering::Relaxed);
@@ -368,7 +368,7 @@ impl Present {
             shard.received_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         if !output.is_empty() {
-            let sent = tally::walk(output, &mut tally.answers);
+            let sent = turn_stats::walk(output, &mut tally.answers);
             client.sent.fetch_add(sent.frames, Ordering::Relaxed);
             shard.sent.fetch_add(sent.frames, Ordering::Relaxed);
             if sent.watch_bytes != 0 {
@@ -386,15 +386,17 @@ impl Present {
                 let bytes = sizes.sum();
                 shard.response_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            tally.add_names(&figures.namespaces);
+            tally.add_names(&stats.namespaces);
         }
         self.add_latencies(tally, last_zxid, now);
         tally.clear();
     }
 
-    fn add_latencies(&self, tally: &Tally, last_zxid: i64, now: Instant) {
-        let shard = self.clients.figures.traffic.shard(self.client.number);
-        let key = |answered: &tally::Answered| (answered.received, tally::is_update(answered.op));
+    fn add_latencies(&self, tally: &TurnStats, last_zxid: i64, now: Instant) {
+        let shard = self.clients.stats.traffic.shard(self.client.number);
+        let key = |answered: &turn_stats::Answered| {
+            (answered.received, turn_stats::is_update(answered.op))
+        };
         // Credentials are no requests, as ZooKeeper counts.
         let mut runs = tally
             .answered
@@ -419,7 +421,7 @@ impl Present {
     }
 }
 
-impl Drop for Present {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut connected = self.clients.connected.lock();
         connected.clients.remove(&self.client.number);

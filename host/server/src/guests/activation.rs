@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_runtime::{AbortOnDrop, Role, Runtime};
+use innkeeper_runtime::{AbortOnDrop, Runtime, ThreadRole};
 use innkeeper_tree::{Binding, Digest, Operation, World, Zxid};
 use tokio::sync::Notify;
 
@@ -23,7 +23,7 @@ use super::lane::{self, Lane};
 use super::modules::MakeError;
 use super::report::Who;
 use super::{AUTHORIZERS_MAX, Guests};
-use crate::hooks::Hooks;
+use crate::delivery::binding_listener::BindingListener;
 
 /// How long a module waits after the host could not compile it; it doubles with each time.
 const AGAIN_LEAST: Duration = Duration::from_secs(1);
@@ -75,14 +75,14 @@ impl<R: Runtime> Guests<R> {
             self.shared.reports.forget(name);
             self.shared.first_runs.forget(name);
             self.shared.rates.lock().remove(name);
-            self.shared.gate.forget(name);
+            self.shared.authorizers.forget(name);
             return;
         };
         drop(view);
         self.shared.reports.tell(&binding, started);
         self.fetch_missing(&binding);
         if !runs(&binding, World::Authorizer) {
-            self.shared.gate.forget(name);
+            self.shared.authorizers.forget(name);
         }
         if !binding.is_pending() {
             // What it wishes for acts.
@@ -144,7 +144,7 @@ impl<R: Runtime> Guests<R> {
         for module in missing {
             if !mine.iter().any(|fetch| fetch.module == module) {
                 let (this, name) = (self.clone(), Arc::clone(&binding.name));
-                let task = self.shared.runtime.spawn(Role::Client, async move {
+                let task = self.shared.runtime.spawn(ThreadRole::Client, async move {
                     this.fetch(&name, module).await;
                 });
                 mine.push(Fetch {
@@ -229,7 +229,7 @@ impl<R: Runtime> Guests<R> {
             let (this, binding, activation) =
                 (self.clone(), Arc::clone(binding), active.activation);
             let load = async move { this.first_load(binding, activation).await };
-            self.shared.runtime.spawn(Role::Guest, load).detach();
+            self.shared.runtime.spawn(ThreadRole::Guest, load).detach();
         }
     }
 

@@ -140,9 +140,9 @@ impl<R: Runtime> Artifacts<R> {
     }
 
     /// The component that was made of a core module, if what was compiled of it is kept.
-    pub(super) fn made_of(&self, core: Digest) -> Option<Digest> {
+    pub(super) fn made_of(&self, service: Digest) -> Option<Digest> {
         let known = self.known.lock();
-        let kept = known.iter().find(|kept| kept.cores.contains(&core))?;
+        let kept = known.iter().find(|kept| kept.cores.contains(&service))?;
         Some(kept.component)
     }
 
@@ -175,7 +175,7 @@ impl<R: Runtime> Artifacts<R> {
     pub(super) fn put(
         &self,
         digest: Digest,
-        core: Option<Digest>,
+        service: Option<Digest>,
         artifact: &Artifact,
         needed: impl Fn(&Digest) -> bool,
     ) {
@@ -198,9 +198,9 @@ impl<R: Runtime> Artifacts<R> {
         {
             newest.cores = older.cores;
         }
-        if let Some(core) = core {
-            newest.cores.retain(|other| *other != core);
-            newest.cores.push(core);
+        if let Some(service) = service {
+            newest.cores.retain(|other| *other != service);
+            newest.cores.push(service);
             let too_many = newest.cores.len().saturating_sub(CORES_MAX);
             newest.cores.drain(..too_many);
         }
@@ -245,9 +245,9 @@ fn recorded<'a>(known: impl IntoIterator<Item = &'a Kept>) -> String {
     let mut record = format!("{RECORD_HEAD}\n");
     for kept in known {
         record.push_str(&kept.component.hex());
-        for core in &kept.cores {
+        for service in &kept.cores {
             // Writing to a String does not fail.
-            let _ = write!(record, " {}", core.hex());
+            let _ = write!(record, " {}", service.hex());
         }
         record.push('\n');
     }
@@ -388,12 +388,12 @@ mod tests {
             // By a binding, which knows of no core module.
             artifacts.put(component, None, &artifact(1), |_| false);
             let artifacts = open(&runtime);
-            for core in [20, 21] {
-                assert_eq!(artifacts.made_of(digest(core)), Some(component));
+            for service in [20, 21] {
+                assert_eq!(artifacts.made_of(digest(service)), Some(component));
             }
             assert_eq!(artifacts.made_of(component), None);
-            for core in 30..40 {
-                artifacts.put(component, Some(digest(core)), &artifact(1), |_| false);
+            for service in 30..40 {
+                artifacts.put(component, Some(digest(service)), &artifact(1), |_| false);
             }
             assert_eq!(artifacts.made_of(digest(20)), None);
             assert_eq!(artifacts.made_of(digest(39)), Some(component));

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use innkeeper_runtime::{
-    Ended, Ending, Latest, LatestReader, Program, Role, Runtime, Select2, Signal, select2,
+    Ended, Ending, Latest, LatestReader, Program, Runtime, Select2, Signal, ThreadRole, select2,
 };
 use innkeeper_sandbox::{ARTIFACT_BYTES_MAX, Done, Job, ModuleError};
 use innkeeper_tree::Digest;
@@ -38,8 +38,8 @@ use rustc_hash::FxHashMap;
 
 use super::places::Places;
 use crate::cli::COMPILE_COMMAND;
-use crate::figures::Figures;
 use crate::settings::CompileSettings;
+use crate::stats::Stats;
 
 /// The running binary, even if another one was put in its place since.
 const OWN_BINARY: &str = "/proc/self/exe";
@@ -95,7 +95,7 @@ pub(super) struct Compilations<R: Runtime> {
     component_bytes_max: usize,
     places: Places,
     running: Mutex<FxHashMap<Digest, Arc<Running>>>,
-    figures: Arc<Figures>,
+    stats: Arc<Stats>,
 }
 
 /// One compilation, for all who wait for it.
@@ -121,7 +121,7 @@ impl<R: Runtime> Compilations<R> {
         runtime: R,
         settings: CompileSettings,
         component_bytes_max: usize,
-        figures: Arc<Figures>,
+        stats: Arc<Stats>,
     ) -> Arc<Compilations<R>> {
         Arc::new(Compilations {
             places: Places::new(
@@ -132,7 +132,7 @@ impl<R: Runtime> Compilations<R> {
             settings,
             component_bytes_max,
             running: Mutex::default(),
-            figures,
+            stats,
         })
     }
 
@@ -175,7 +175,7 @@ impl<R: Runtime> Compilations<R> {
             }
             this.forget(bytes, &running);
         };
-        self.runtime.spawn(Role::Client, run).detach();
+        self.runtime.spawn(ThreadRole::Client, run).detach();
         joined
     }
 
@@ -235,7 +235,7 @@ impl<R: Runtime> Compilations<R> {
         };
         let output_bytes_max = self.component_bytes_max + ARTIFACT_BYTES_MAX;
         let limit_s = settings.time_s;
-        self.figures.modules_compiled.add(1);
+        self.stats.modules_compiled.add(1);
         let running = self
             .runtime
             .run_program(program, job.pieces(), output_bytes_max);
@@ -348,9 +348,9 @@ mod tests {
     fn all_who_wait_share_one_compilation_and_it_ends_with_the_last() {
         // In simulation the compiler stands in for the child.
         Sim::run(1, |runtime: Simulated| async move {
-            let figures = Arc::new(Figures::default());
+            let stats = Arc::new(Stats::default());
             let settings = CompileSettings::default();
-            let all = Compilations::new(runtime.clone(), settings, 1 << 20, figures.clone());
+            let all = Compilations::new(runtime.clone(), settings, 1 << 20, stats.clone());
             let bytes = Digest([1; 32]);
             let begin = || all.join(bytes, Bytes::from(bombs::loops(60_000)), Wanted::ByPush);
             let (one, other) = (begin(), begin());
@@ -361,7 +361,7 @@ mod tests {
                     CompileError::Module(ModuleError::TooMuch { .. })
                 ));
             }
-            assert_eq!(figures.modules_compiled.get(), 1);
+            assert_eq!(stats.modules_compiled.get(), 1);
             assert!(all.running.lock().is_empty());
             // One that leaves takes nothing from the other; with the last it is over.
             let (one, other) = (begin(), begin());

@@ -34,7 +34,7 @@ use super::member::Member;
 use super::rate::{ByteRate, Rate};
 use super::report::Breaker;
 use super::{EVENTS_PER_REACTION, Guests, events};
-use crate::tickets::ProposeError;
+use crate::delivery::pending_proposals::ProposeError;
 
 /// The pause after the host lacked something for the first time; it doubles with each further
 /// one in a row.

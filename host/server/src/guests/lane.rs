@@ -1,12 +1,12 @@
 //! Which threads a guest's task runs on.
 //!
-//! 1. It begins as [`Role::Guest`], and stays there whenever it does not run its guest, and as long
+//! 1. It begins as [`ThreadRole::Guest`], and stays there whenever it does not run its guest, and as long
 //!    as its binding is light ([`Account::wants_spare_thread`]).
-//! 2. While the guest of a heavy binding runs, it moves to [`Role::Spare`], between two turns:
+//! 2. While the guest of a heavy binding runs, it moves to [`ThreadRole::Spare`], between two turns:
 //!    threads that run only where a processor has nothing else to do. So who computes for long
 //!    costs clients nothing, and is as fast as ever on a node with time to spare.
 //! 3. On a node without, it must not stand still. A turn that took long there was kept from its
-//!    processor by others; half of that time it may then run as [`Role::Guest`].
+//!    processor by others; half of that time it may then run as [`ThreadRole::Guest`].
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use innkeeper_runtime::{Role, Runtime};
+use innkeeper_runtime::{Runtime, ThreadRole};
 use innkeeper_sandbox::Account;
 use parking_lot::Mutex;
 
@@ -57,10 +57,16 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs `work` to its end, on the threads that its lane says.
 pub(super) fn spawn<R: Runtime>(runtime: &R, lane: &Lane, work: Work) {
-    spawn_as(runtime, lane.clone(), work, Role::Guest, Duration::ZERO);
+    spawn_as(
+        runtime,
+        lane.clone(),
+        work,
+        ThreadRole::Guest,
+        Duration::ZERO,
+    );
 }
 
-fn spawn_as<R: Runtime>(runtime: &R, lane: Lane, work: Work, role: Role, credit: Duration) {
+fn spawn_as<R: Runtime>(runtime: &R, lane: Lane, work: Work, role: ThreadRole, credit: Duration) {
     let drive = drive(runtime.clone(), lane, work, role, credit);
     runtime.spawn(role, drive).detach();
 }
@@ -69,7 +75,7 @@ async fn drive<R: Runtime>(
     runtime: R,
     lane: Lane,
     mut work: Work,
-    role: Role,
+    role: ThreadRole,
     mut credit: Duration,
 ) {
     // The first poll counts from here: a spare thread may come late to it.
@@ -79,16 +85,16 @@ async fn drive<R: Runtime>(
         let polled = work.as_mut().poll(cx);
         let took = runtime.now() - began;
         credit = match role {
-            Role::Spare if took > KEPT => (credit + took / 2).min(CREDIT_MOST),
-            Role::Spare => credit,
+            ThreadRole::Spare if took > KEPT => (credit + took / 2).min(CREDIT_MOST),
+            ThreadRole::Spare => credit,
             _ => credit.saturating_sub(took),
         };
         if polled.is_ready() {
             return Poll::Ready(None);
         }
         let wanted = match lane.wants_spare_thread() && credit.is_zero() {
-            true => Role::Spare,
-            false => Role::Guest,
+            true => ThreadRole::Spare,
+            false => ThreadRole::Guest,
         };
         match wanted == role {
             true => Poll::Pending,

@@ -4,10 +4,10 @@
 //! 1. An author pushes a module ([`Guests::push`]): a child process makes a component of it and
 //!    compiles it (`compile`), it is stored durably, and its name registered by a command.
 //! 2. Somebody writes a binding's document with any ZooKeeper client: that is the wish. Apply
-//!    checks it; the fan-out tells [`Hooks::changed`].
+//!    checks it; the fan-out tells [`BindingListener::changed`].
 //! 3. The activation task has the module loaded where it is not, and proposes
 //!    Activate. Its place in the log is the swap point.
-//! 4. Events that match the binding's watches join its queue in apply; [`Hooks::queued`] wakes
+//! 4. Events that match the binding's watches join its queue in apply; [`BindingListener::queued`] wakes
 //!    the binding's dispatcher, which runs one reaction at a time and proposes its transaction.
 //!
 //! Architecture invariants:
@@ -25,13 +25,13 @@
 
 mod activation;
 mod artifacts;
+mod authorizers;
 mod calls;
 mod compile;
 mod dispatch;
 mod events;
 mod first;
 mod flow;
-mod gate;
 mod health;
 mod lane;
 mod member;
@@ -46,8 +46,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_raft::{Door, ModuleStore};
-use innkeeper_runtime::{Role, Runtime, Select2, Select3, Signal, select2, select3};
+use innkeeper_raft::{ModuleStore, Proposals};
+use innkeeper_runtime::{Runtime, Select2, Select3, Signal, ThreadRole, select2, select3};
 use innkeeper_sandbox::{RunLoad, Sandbox};
 use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
 use parking_lot::Mutex;
@@ -55,11 +55,11 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use self::lane::Lane;
-use crate::figures::Figures;
-use crate::gate::Gate;
-use crate::hooks::{Cut, Hooks};
+use crate::authorization::AccessDecider;
+use crate::delivery::binding_listener::{BindingListener, Cut};
+use crate::delivery::pending_proposals::{PendingProposals, ProposeError, Settled};
 use crate::settings::CompileSettings;
-use crate::tickets::{ProposeError, Settled, Tickets};
+use crate::stats::Stats;
 
 pub use first::FirstRun;
 pub(crate) use flow::{Flow, Most};
@@ -69,9 +69,9 @@ pub use report::{BindingStatus, Breaker};
 
 use activation::Fetch;
 use artifacts::Artifacts;
+use authorizers::Authorizers;
 use compile::Compilations;
 use first::FirstRuns;
-use gate::AuthorizerGate;
 use modules::ModuleCache;
 use pushes::Pushes;
 use rate::Rate;
@@ -103,21 +103,21 @@ impl<R: Runtime> Clone for Guests<R> {
 struct Shared<R: Runtime> {
     runtime: R,
     reader: Reader,
-    door: Door,
-    tickets: Arc<Tickets>,
+    proposals: Proposals,
+    pending_proposals: Arc<PendingProposals>,
     store: ModuleStore<R>,
     sandbox: Sandbox,
     modules: ModuleCache,
     pushes: Pushes,
     push_idle_ms: u64,
-    figures: Arc<Figures>,
+    stats: Arc<Stats>,
     artifacts: Artifacts<R>,
     compilations: Arc<Compilations<R>>,
     reports: Reports,
     first_runs: FirstRuns,
     /// Rung when a binding changed, and when its first invocation ended.
     news: Notify,
-    gate: AuthorizerGate,
+    authorizers: Authorizers,
     /// Bindings to look at, and the activation task's alarm.
     changed: Mutex<BTreeSet<Arc<str>>>,
     changed_bell: Notify,
@@ -138,15 +138,15 @@ pub struct GuestsParts<R: Runtime> {
     /// Views.
     pub reader: Reader,
     /// The way into the log.
-    pub door: Door,
+    pub proposals: Proposals,
     /// Who waits for what.
-    pub tickets: Arc<Tickets>,
+    pub pending_proposals: Arc<PendingProposals>,
     /// The modules' bytes.
     pub store: ModuleStore<R>,
     /// The sandbox.
     pub sandbox: Sandbox,
     /// What is counted.
-    pub figures: Arc<Figures>,
+    pub stats: Arc<Stats>,
     /// What compiling may take.
     pub compile: CompileSettings,
     /// The data folder, for what was compiled; without it nothing is kept.
@@ -165,11 +165,11 @@ impl<R: Runtime> Guests<R> {
         let GuestsParts {
             runtime,
             reader,
-            door,
-            tickets,
+            proposals,
+            pending_proposals,
             store,
             sandbox,
-            figures,
+            stats,
             compile,
             disk,
             workers,
@@ -190,14 +190,14 @@ impl<R: Runtime> Guests<R> {
                     runtime.clone(),
                     compile,
                     sandbox.settings().component_bytes_max,
-                    figures.clone(),
+                    stats.clone(),
                 ),
-                figures,
-                gate: AuthorizerGate::new(sandbox.clone(), reader.clone(), workers, run_load),
+                stats,
+                authorizers: Authorizers::new(sandbox.clone(), reader.clone(), workers, run_load),
                 runtime,
                 reader,
-                door,
-                tickets,
+                proposals,
+                pending_proposals,
                 store,
                 sandbox,
                 modules: ModuleCache::default(),
@@ -223,11 +223,14 @@ impl<R: Runtime> Guests<R> {
         let runtime = &self.shared.runtime;
         let this = self.clone();
         // On the thread on which all artifacts are read and written, and before any of them.
-        let opened = runtime.spawn(Role::Compile, async move { this.shared.artifacts.open() });
+        let opened = runtime.spawn(
+            ThreadRole::Compile,
+            async move { this.shared.artifacts.open() },
+        );
         opened.detach();
         let this = self.clone();
         let activations = async move { this.run_activations().await };
-        runtime.spawn(Role::Client, activations).detach();
+        runtime.spawn(ThreadRole::Client, activations).detach();
     }
 
     /// Waits until every active authorizer can be asked. A node accepts clients only after this:
@@ -306,7 +309,7 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// The gate to install in front of requests.
-    pub fn gate(&self) -> Arc<dyn Gate> {
+    pub fn access_decider(&self) -> Arc<dyn AccessDecider> {
         Arc::new(self.clone())
     }
 
@@ -342,8 +345,8 @@ impl<R: Runtime> Guests<R> {
     ) -> Result<Settled, ProposeError> {
         let shared = &self.shared;
         shared
-            .tickets
-            .propose(&shared.runtime, &shared.door, operation)
+            .pending_proposals
+            .propose(&shared.runtime, &shared.proposals, operation)
             .await
     }
 
@@ -361,7 +364,7 @@ impl<R: Runtime> Guests<R> {
     }
 }
 
-impl<R: Runtime> Hooks for Guests<R> {
+impl<R: Runtime> BindingListener for Guests<R> {
     fn queued(&self, bindings: &[Arc<str>]) {
         let dispatchers = self.shared.dispatchers.lock();
         for name in bindings {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use innkeeper_proto::{CreateMode, ErrorCode};
-use innkeeper_runtime::{Role, Runtime};
+use innkeeper_runtime::{Runtime, ThreadRole};
 use innkeeper_sandbox::{Artifact, ArtifactError, Module, ModuleError};
 use innkeeper_tree::applied::{Reply, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
@@ -14,8 +14,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Guests;
 use super::compile::{CompileError, Wanted};
-use crate::hooks::Hooks;
-use crate::tickets::ProposeError;
+use crate::delivery::binding_listener::BindingListener;
+use crate::delivery::pending_proposals::ProposeError;
 
 /// The compiled modules of this node. Bounded by the modules that bindings name: one that no
 /// binding names any more is let go when another is compiled.
@@ -162,7 +162,7 @@ impl<R: Runtime> Guests<R> {
             };
             match shared.sandbox.load(digest, &artifact) {
                 Ok(module) => {
-                    shared.figures.modules_loaded.add(1);
+                    shared.stats.modules_loaded.add(1);
                     Ok(Some(this.keep(module, &this.named())))
                 }
                 Err(ArtifactError::NotLinked(error)) => Err(CompileError::from(error).into()),
@@ -181,7 +181,7 @@ impl<R: Runtime> Guests<R> {
     pub(super) async fn load(
         &self,
         digest: Digest,
-        core: Option<Digest>,
+        service: Option<Digest>,
         artifact: Artifact,
     ) -> Result<Arc<Module>, MakeError> {
         let this = self.clone();
@@ -197,7 +197,7 @@ impl<R: Runtime> Guests<R> {
                 )),
             })?;
             let named = this.named();
-            shared.artifacts.put(digest, core, &artifact, |other| named.contains(other));
+            shared.artifacts.put(digest, service, &artifact, |other| named.contains(other));
             Ok(this.keep(module, &named))
         })
         .await
@@ -205,10 +205,10 @@ impl<R: Runtime> Guests<R> {
 
     /// The component that an earlier process of the node made of a core module, if what was
     /// compiled of it is kept.
-    pub(super) async fn made_of(&self, core: Digest) -> Result<Option<Digest>, MakeError> {
+    pub(super) async fn made_of(&self, service: Digest) -> Result<Option<Digest>, MakeError> {
         let this = self.clone();
         // On that thread the folder has been read.
-        self.on_compile_thread(move || Ok(this.shared.artifacts.made_of(core)))
+        self.on_compile_thread(move || Ok(this.shared.artifacts.made_of(service)))
             .await
     }
 
@@ -220,7 +220,7 @@ impl<R: Runtime> Guests<R> {
         let work = self
             .shared
             .runtime
-            .spawn(Role::Compile, async move { work() });
+            .spawn(ThreadRole::Compile, async move { work() });
         let done = work.await;
         done.unwrap_or_else(|error| Err(CompileError::Host(error.to_string()).into()))
     }

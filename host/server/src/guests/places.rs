@@ -167,7 +167,7 @@ impl Drop for Waits<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use innkeeper_runtime::{Role, Sim, Simulated, Task};
+    use innkeeper_runtime::{Sim, Simulated, Task, ThreadRole};
     use parking_lot::Mutex;
 
     use super::*;
@@ -195,7 +195,7 @@ mod tests {
         fn begin(&self, name: &str, takes_s: u64, bound: Signal) -> Task<()> {
             let (places, runtime) = (self.places.clone(), self.runtime.clone());
             let (log, name) = (self.log.clone(), name.to_owned());
-            self.runtime.spawn(Role::Client, async move {
+            self.runtime.spawn(ThreadRole::Client, async move {
                 let note = |what: &str| {
                     let at = runtime.now().since_start().as_secs();
                     log.lock().push((format!("{name} {what}"), at));

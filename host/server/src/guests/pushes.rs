@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use innkeeper_runtime::{Instant, Latest, Role, Runtime, Select3, Signal, select2, select3};
+use innkeeper_runtime::{Instant, Latest, Runtime, Select3, Signal, ThreadRole, select2, select3};
 use innkeeper_tree::{Digest, Operation};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -226,7 +226,7 @@ impl<R: Runtime> Guests<R> {
         let push = self.handle(push);
         let (this, task) = (self.clone(), push.clone());
         let run = async move { this.run_push(task, pushed).await };
-        self.shared.runtime.spawn(Role::Client, run).detach();
+        self.shared.runtime.spawn(ThreadRole::Client, run).detach();
         Ok(push)
     }
 
@@ -330,8 +330,8 @@ impl<R: Runtime> Guests<R> {
         let size = component.len() as u64;
         let stored = self.shared.store.put(component).await;
         let digest = stored.map_err(|error| PushError::Store(error.to_string()))?;
-        let core = made_component.then(|| push.id());
-        let module = self.load(digest, core, done.artifact).await?;
+        let service = made_component.then(|| push.id());
+        let module = self.load(digest, service, done.artifact).await?;
         let taken = Pushed {
             digest,
             world: module.world(),

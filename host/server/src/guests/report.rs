@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::flow::{Flow, Most};
 use super::health::BREAKER_FAILURES;
-use crate::hooks::Cut;
+use crate::delivery::binding_listener::Cut;
 use crate::utc::rfc_3339;
 
 /// Lines of a guest's log that are kept for its status.

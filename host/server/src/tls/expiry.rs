@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use x509_parser::certificate::X509Certificate;
 
-use crate::figures::calendar;
+use crate::admin::metrics::calendar;
 
 /// From how long before the end on it is told.
 const AHEAD_S: i64 = 30 * DAY_S;

@@ -18,7 +18,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::stream::{ClientStream, Peeked};
 use super::{Tls, trust};
-use crate::core::Core;
+use crate::service::Service;
 
 /// What a listener takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,21 +69,21 @@ impl<S> Opened<S> {
 
 /// Begins a connection.
 pub(crate) async fn open<R: Runtime, S: Stream>(
-    core: &Arc<Core<R>>,
+    service: &Arc<Service<R>>,
     mut stream: S,
     port: Port,
 ) -> Result<Opened<S>, Refused> {
-    let Some(tls) = &core.tls else {
+    let Some(tls) = &service.tls else {
         return Ok(plain(None, stream));
     };
     let mut first = None;
     if port == Port::Plain {
-        if !core.settings.port_unification {
+        if !service.settings.port_unification {
             return Ok(plain(None, stream));
         }
-        let limit_ms = core.settings.handshake_timeout_ms;
+        let limit_ms = service.settings.handshake_timeout_ms;
         let limit = Duration::from_millis(limit_ms);
-        let byte = core.runtime.timeout(limit, stream.read_u8()).await;
+        let byte = service.runtime.timeout(limit, stream.read_u8()).await;
         let byte = byte.map_err(|_| Refused::Silent(limit_ms))?;
         let byte = byte.map_err(|_| Refused::Left)?;
         if byte != HANDSHAKE {
@@ -94,7 +94,7 @@ pub(crate) async fn open<R: Runtime, S: Stream>(
     let limit_ms = tls.settings.handshake_timeout_ms;
     let limit = Duration::from_millis(limit_ms);
     let handshake = tls.accept(Peeked::new(first, stream));
-    let opened = core.runtime.timeout(limit, handshake).await;
+    let opened = service.runtime.timeout(limit, handshake).await;
     let opened = opened.map_err(|_| Refused::Silent(limit_ms))??;
     tls.check_address(&opened)?;
     Ok(opened)

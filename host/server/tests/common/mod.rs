@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use innkeeper_proto::codec::Reader;
 use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{FrameDecoder, Inbound};
 use innkeeper_proto::reply::{Reply, ReplyHeader};
@@ -22,7 +23,6 @@ use innkeeper_proto::request::{
     AddWatch, Auth, Create, Multi, MultiOp, PathVersion, PathWatch, RemoveWatches, Request, SetAcl,
     SetData, SetWatches,
 };
-use innkeeper_proto::wire::Reader;
 use innkeeper_proto::{
     Acl, AddWatchMode, ErrorCode, EventType, OpCode, Perms, WatcherEvent, WatcherType, xid,
 };

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
 
 use super::EncodingError;
-use super::transaction::{put_transaction, transaction};
-use super::wire::{
+use super::primitives::{
     Count, Reader, Sink, put_acl, put_bytes, put_data, put_i64, put_list, put_option, put_str,
     put_u64,
 };
+use super::transaction::{put_transaction, transaction};
 use crate::acl;
 use crate::command::{Command, Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
 use crate::transaction::Transaction;

@@ -10,7 +10,7 @@ use innkeeper_proto::Acl;
 
 use super::EncodingError;
 use super::command::{world, world_tag};
-use super::wire::{
+use super::primitives::{
     Reader, Sink, put_acl, put_data, put_i64, put_list, put_option, put_str, put_u64,
 };
 use crate::bindings::{Active, Binding};

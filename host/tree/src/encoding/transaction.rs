@@ -1,7 +1,7 @@
 //! Guests' transactions.
 
 use super::EncodingError;
-use super::wire::{
+use super::primitives::{
     Count, Reader, Sink, put_acl, put_data, put_i64, put_list, put_option, put_str, put_u64,
 };
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};

@@ -7,10 +7,10 @@ use innkeeper_runtime::Runtime;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, stats};
-use crate::core::Core;
-use crate::figures::render::lines;
-use crate::figures::{self, Provider, Serves, json_number, rows, sizes, uptime_ms, version};
-use crate::words;
+use crate::admin::four_letter_words;
+use crate::admin::metrics::render::lines;
+use crate::admin::metrics::{self, Provider, Serves, json_number, rows, sizes, uptime_ms, version};
+use crate::service::Service;
 
 type Fields = Vec<(String, Value)>;
 
@@ -19,7 +19,7 @@ fn field(key: &str, value: impl Into<Value>) -> (String, Value) {
 }
 
 /// Runs a reading command, by its own name.
-pub(super) async fn answer<R: Runtime>(core: &Core<R>, command: &str, query: &str) -> Answer {
+pub(super) async fn answer<R: Runtime>(service: &Service<R>, command: &str, query: &str) -> Answer {
     let without_quorum = [
         "environment",
         "get_trace_mask",
@@ -28,72 +28,72 @@ pub(super) async fn answer<R: Runtime>(core: &Core<R>, command: &str, query: &st
         "monitor",
         "zabstate",
     ];
-    if Serves::now(core) == Serves::Nobody && !without_quorum.contains(&command) {
+    if Serves::now(service) == Serves::Nobody && !without_quorum.contains(&command) {
         let error = "This ZooKeeper instance is not currently serving requests";
         return Answer::failed(command, StatusCode::OK, error);
     }
     let fields = match command {
-        "configuration" => configuration(core),
+        "configuration" => configuration(service),
         "connection_stat_reset" => {
-            core.clients.reset_all();
+            service.clients.reset_all();
             Vec::new()
         }
-        "connections" => stats::connections(core, false),
+        "connections" => stats::connections(service, false),
         "dirs" => {
-            let sizes = sizes(core).await;
+            let sizes = sizes(service).await;
             vec![
                 field("datadir_size", sizes.data_bytes),
                 field("logdir_size", sizes.log_bytes),
             ]
         }
-        "dump" => dump(core),
+        "dump" => dump(service),
         "environment" => {
-            let all = words::environment().into_iter();
+            let all = four_letter_words::environment().into_iter();
             all.map(|(key, value)| field(key, value)).collect()
         }
-        "get_trace_mask" => vec![field("tracemask", core.figures.trace_mask.get())],
-        "hash" => vec![field("digests", hash(core))],
+        "get_trace_mask" => vec![field("tracemask", service.stats.trace_mask.get())],
+        "hash" => vec![field("digests", hash(service))],
         "initial_configuration" => vec![field(
             "initial_configuration",
-            core.settings.initial_configuration.as_str(),
+            service.settings.initial_configuration.as_str(),
         )],
-        "is_read_only" => vec![field("read_only", Serves::now(core) == Serves::Readers)],
-        "last_snapshot" => last_snapshot(core),
+        "is_read_only" => vec![field("read_only", Serves::now(service) == Serves::Readers)],
+        "last_snapshot" => last_snapshot(service),
         // One node is no ensemble, and this is what ZooKeeper says then.
         "leader" => {
             return Answer::failed(command, StatusCode::OK, "server is not initialized");
         }
-        "monitor" => monitor(core),
+        "monitor" => monitor(service),
         "observers" => vec![
             field("synced_observers", 0),
             field("observers", Value::Array(Vec::new())),
         ],
-        "server_stats" => stats::server(core).await,
-        "set_trace_mask" => return set_trace_mask(core, query),
+        "server_stats" => stats::server(service).await,
+        "set_trace_mask" => return set_trace_mask(service, query),
         "stat_reset" => {
-            figures::reset(core);
+            metrics::reset(service);
             Vec::new()
         }
         "stats" => {
-            let mut fields = stats::server(core).await;
-            fields.extend(stats::connections(core, true));
+            let mut fields = stats::server(service).await;
+            fields.extend(stats::connections(service, true));
             fields
         }
         "system_properties" => {
-            let all = core.settings.system_properties.iter();
+            let all = service.settings.system_properties.iter();
             all.map(|(key, value)| field(key, value.as_str())).collect()
         }
         "voting_view" => vec![field("current_config", Map::new())],
         "watch_summary" => {
-            let (connections, paths, total) = core.fanout.watch_numbers();
+            let (connections, paths, total) = service.fanout.watch_numbers();
             vec![
                 field("num_connections", connections),
                 field("num_paths", paths),
                 field("num_total_watches", total),
             ]
         }
-        "watches" => vec![field("session_id_to_watched_paths", watches(core))],
-        "watches_by_path" => vec![field("path_to_session_ids", watches_by_path(core))],
+        "watches" => vec![field("session_id_to_watched_paths", watches(service))],
+        "watches_by_path" => vec![field("path_to_session_ids", watches_by_path(service))],
         "zabstate" => vec![field("voting", false), field("zabstate", "")],
         // `ruok`, and `observer_connection_stat_reset`, of which there are none.
         _ => Vec::new(),
@@ -101,12 +101,12 @@ pub(super) async fn answer<R: Runtime>(core: &Core<R>, command: &str, query: &st
     Answer::new(command, fields)
 }
 
-fn configuration<R: Runtime>(core: &Core<R>) -> Fields {
-    let settings = &core.settings;
-    let (data, log) = figures::folders(core);
+fn configuration<R: Runtime>(service: &Service<R>) -> Fields {
+    let settings = &service.settings;
+    let (data, log) = metrics::folders(service);
     let (min_timeout_ms, max_timeout_ms) = settings.timeout_range_ms();
     vec![
-        field("client_port", core.bound.zookeeper.port()),
+        field("client_port", service.bound.zookeeper.port()),
         field("data_dir", data.display().to_string()),
         field("data_log_dir", log.display().to_string()),
         field("tick_time", settings.tick_time_ms),
@@ -118,10 +118,10 @@ fn configuration<R: Runtime>(core: &Core<R>) -> Fields {
     ]
 }
 
-fn dump<R: Runtime>(core: &Core<R>) -> Fields {
-    let now_ms = uptime_ms(core);
+fn dump<R: Runtime>(service: &Service<R>) -> Fields {
+    let now_ms = uptime_ms(service);
     let mut by_time: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
-    for (session, from_now_ms) in core.expiry.due() {
+    for (session, from_now_ms) in service.expiry.due() {
         let at = by_time.entry(now_ms + from_now_ms).or_default();
         at.push(session.0 as i64);
     }
@@ -129,7 +129,7 @@ fn dump<R: Runtime>(core: &Core<R>) -> Fields {
     let by_time: Map<_, _> = by_time
         .map(|(at, sessions)| field(&at.to_string(), sessions))
         .collect();
-    let ephemerals = words::ephemerals(core).into_iter();
+    let ephemerals = four_letter_words::ephemerals(service).into_iter();
     let ephemerals: Map<_, _> = ephemerals
         .map(|(session, paths)| field(&(session.0 as i64).to_string(), paths))
         .collect();
@@ -139,8 +139,8 @@ fn dump<R: Runtime>(core: &Core<R>) -> Fields {
     ]
 }
 
-fn hash<R: Runtime>(core: &Core<R>) -> Value {
-    let digests = core.reader.view().digests().into_iter();
+fn hash<R: Runtime>(service: &Service<R>) -> Value {
+    let digests = service.reader.view().digests().into_iter();
     digests
         .map(|(zxid, digest)| {
             json!({"zxid": zxid.0, "digest": digest as i64, "digest_version": DIGEST_VERSION})
@@ -153,9 +153,9 @@ const DIGEST_VERSION: u32 = 1;
 
 /// A checkpoint is what comes nearest to ZooKeeper's snapshot; -1 twice, as in ZooKeeper, if
 /// there was none since the node started.
-fn last_snapshot<R: Runtime>(core: &Core<R>) -> Fields {
-    let replica = core.replica().ok();
-    let last = replica.and_then(|replica| replica.figures().last_checkpoint());
+fn last_snapshot<R: Runtime>(service: &Service<R>) -> Fields {
+    let replica = service.replica().ok();
+    let last = replica.and_then(|replica| replica.stats().last_checkpoint());
     let zxid = last.map_or(-1, |(zxid, _)| zxid.0 as i64);
     let seconds = last.map_or(-1, |(_, wall_ms)| (wall_ms / 1000) as i64);
     vec![
@@ -164,18 +164,18 @@ fn last_snapshot<R: Runtime>(core: &Core<R>) -> Fields {
     ]
 }
 
-fn monitor<R: Runtime>(core: &Core<R>) -> Fields {
+fn monitor<R: Runtime>(service: &Service<R>) -> Fields {
     let mut fields = vec![
         field("version", version()),
-        field("server_state", Serves::now(core).state()),
+        field("server_state", Serves::now(service).state()),
     ];
-    let provider = Provider::configured(core);
-    let all = lines(&rows(core, provider), provider).into_iter();
+    let provider = Provider::configured(service);
+    let all = lines(&rows(service, provider), provider).into_iter();
     fields.extend(all.map(|(name, number)| (name, json_number(number))));
     fields
 }
 
-fn set_trace_mask<R: Runtime>(core: &Core<R>, query: &str) -> Answer {
+fn set_trace_mask<R: Runtime>(service: &Service<R>, query: &str) -> Answer {
     const COMMAND: &str = "set_trace_mask";
     let given = query
         .split('&')
@@ -183,7 +183,7 @@ fn set_trace_mask<R: Runtime>(core: &Core<R>, query: &str) -> Answer {
     let wrong = "setTraceMask requires long traceMask argument";
     let error = match given.map(str::parse::<i64>) {
         Some(Ok(mask)) => {
-            core.figures.trace_mask.set(mask);
+            service.stats.trace_mask.set(mask);
             return Answer::new(COMMAND, vec![field("tracemask", mask)]);
         }
         Some(Err(_)) => format!("{wrong}, got {}", given.unwrap_or_default()),
@@ -192,8 +192,8 @@ fn set_trace_mask<R: Runtime>(core: &Core<R>, query: &str) -> Answer {
     Answer::failed(COMMAND, StatusCode::OK, error)
 }
 
-fn watches<R: Runtime>(core: &Core<R>) -> Map<String, Value> {
-    let by_session = words::by_session(core).into_iter();
+fn watches<R: Runtime>(service: &Service<R>) -> Map<String, Value> {
+    let by_session = four_letter_words::by_session(service).into_iter();
     by_session
         .map(|(session, paths)| {
             let paths: Vec<_> = paths.iter().map(|path| Value::from(&**path)).collect();
@@ -202,8 +202,8 @@ fn watches<R: Runtime>(core: &Core<R>) -> Map<String, Value> {
         .collect()
 }
 
-fn watches_by_path<R: Runtime>(core: &Core<R>) -> Map<String, Value> {
-    let report = core.fanout.watch_report().into_iter();
+fn watches_by_path<R: Runtime>(service: &Service<R>) -> Map<String, Value> {
+    let report = service.fanout.watch_report().into_iter();
     report
         .map(|(path, sessions)| {
             let sessions: Vec<_> = sessions.iter().map(|session| session.0 as i64).collect();

@@ -13,7 +13,7 @@ use innkeeper_runtime::Runtime;
 use innkeeper_tree::{Identity, acl, path};
 
 use crate::auth::Auth;
-use crate::core::Core;
+use crate::service::Service;
 
 /// Why a command is not run, in ZooKeeper's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,14 +37,14 @@ impl Refusal {
 
 /// Lets through who has every permission on `/`.
 pub(super) fn check<R: Runtime>(
-    core: &Core<R>,
+    service: &Service<R>,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
 ) -> Result<(), Refusal> {
     let header = headers.get(header::AUTHORIZATION).ok_or(Refusal::Missing)?;
     let header = header.to_str().map_err(|_| Refusal::NotAuthenticated)?;
-    let identities = identities(&core.auth, header, peer).ok_or(Refusal::NotAuthenticated)?;
-    let view = core.reader.view();
+    let identities = identities(&service.auth, header, peer).ok_or(Refusal::NotAuthenticated)?;
+    let view = service.reader.view();
     let (_, list) = view.exists(path::ROOT).ok_or(Refusal::NotAuthorized)?;
     let each = [
         Perms::READ,

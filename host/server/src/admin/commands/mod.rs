@@ -25,8 +25,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::for_terminals;
-use crate::core::Core;
+use crate::admin::http::for_terminals;
+use crate::service::Service;
 
 /// All commands: the name, and what else they are called.
 const NAMES: &[(&str, &[&str])] = &[
@@ -154,13 +154,17 @@ pub(super) fn find<'a>(command_url: &str, path: &'a str) -> Option<&'a str> {
 }
 
 /// Answers a request for the command of that name.
-pub(super) async fn serve<R: Runtime>(core: &Arc<Core<R>>, name: &str, asked: &Asked) -> Response {
+pub(super) async fn serve<R: Runtime>(
+    service: &Arc<Service<R>>,
+    name: &str,
+    asked: &Asked,
+) -> Response {
     let is_get = asked.method == Method::GET || asked.method == Method::HEAD;
     if !is_get && asked.method != Method::POST {
         return not_allowed(StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD,POST");
     }
     if name.is_empty() {
-        return links(&core.settings.admin_command_url).into_response();
+        return links(&service.settings.admin_command_url).into_response();
     }
     let Some(primary) = primary(name) else {
         let error = format!("Unknown command: {name}");
@@ -172,7 +176,7 @@ pub(super) async fn serve<R: Runtime>(core: &Arc<Core<R>>, name: &str, asked: &A
         } else {
             "GET,HEAD"
         };
-        let answer = guarded(core, name, primary, is_get, asked);
+        let answer = guarded(service, name, primary, is_get, asked);
         return match answer.status {
             StatusCode::METHOD_NOT_ALLOWED => not_allowed(answer, allowed),
             _ => answer.into_response(),
@@ -185,7 +189,7 @@ pub(super) async fn serve<R: Runtime>(core: &Arc<Core<R>>, name: &str, asked: &A
             "GET,HEAD",
         );
     }
-    let answer = answers::answer(core, primary, asked.uri.query().unwrap_or_default()).await;
+    let answer = answers::answer(service, primary, asked.uri.query().unwrap_or_default()).await;
     answer.into_response()
 }
 
@@ -196,13 +200,13 @@ fn not_allowed(refusal: impl IntoResponse, allowed: &'static str) -> Response {
 
 /// The commands that need all permissions on `/`.
 fn guarded<R: Runtime>(
-    core: &Core<R>,
+    service: &Service<R>,
     name: &str,
     primary: &str,
     is_get: bool,
     asked: &Asked,
 ) -> Answer {
-    if let Err(refusal) = credentials::check(core, &asked.headers, asked.peer) {
+    if let Err(refusal) = credentials::check(service, &asked.headers, asked.peer) {
         return Answer::failed(name, refusal.status(), refusal.to_string());
     }
     let (fits, method) = match primary {

@@ -4,22 +4,23 @@ use innkeeper_runtime::Runtime;
 use serde_json::{Value, json};
 
 use crate::address;
-use crate::clients::Shown;
-use crate::core::Core;
-use crate::figures::render::rounded;
-use crate::figures::{self, Serves, Totals, json_number, sizes, uptime_ms, version};
+use crate::admin::metrics::render::rounded;
+use crate::admin::metrics::{Serves, json_number, sizes, uptime_ms, version, without_tls};
+use crate::clients::ConnectionInfo;
+use crate::service::Service;
+use crate::stats::Totals;
 
 /// `server_stats`.
-pub(super) async fn server<R: Runtime>(core: &Core<R>) -> Vec<(String, Value)> {
-    let serves = Serves::now(core);
-    let totals = core.figures.traffic.totals();
+pub(super) async fn server<R: Runtime>(service: &Service<R>) -> Vec<(String, Value)> {
+    let serves = Serves::now(service);
+    let totals = service.stats.traffic.totals();
     let response = response_sizes(&totals);
-    let view = core.reader.view();
-    let (latency, sizes) = (totals.latency_us(), sizes(core).await);
-    let slow_syncs = core
+    let view = service.reader.view();
+    let (latency, sizes) = (totals.latency_us(), sizes(service).await);
+    let slow_syncs = service
         .replica()
-        .map_or(0, |replica| replica.figures().slow_syncs());
-    let (remote, local) = figures::without_tls(core);
+        .map_or(0, |replica| replica.stats().slow_syncs());
+    let (remote, local) = without_tls(service);
     let stats = json!({
         "packets_sent": totals.sent,
         "packets_received": totals.received,
@@ -29,14 +30,14 @@ pub(super) async fn server<R: Runtime>(core: &Core<R>) -> Vec<(String, Value)> {
         "log_dir_size": sizes.log_bytes,
         "provider_null": false,
         "last_processed_zxid": view.zxid().0,
-        "outstanding_requests": core.clients.pending(),
+        "outstanding_requests": service.clients.pending(),
         "server_state": serves.state(),
         "avg_latency": json_number(rounded(latency.average / 1000.0)),
         "max_latency": latency.max / 1000,
         "min_latency": latency.min / 1000,
-        "num_alive_client_connections": core.clients.len(),
-        "uptime": uptime_ms(core),
-        "auth_failed_count": core.figures.auth_failed.get(),
+        "num_alive_client_connections": service.clients.len(),
+        "uptime": uptime_ms(service),
+        "auth_failed_count": service.stats.auth_failed.get(),
         "non_mtlsremote_conn_count": remote,
         "non_mtlslocal_conn_count": local,
     });
@@ -58,8 +59,8 @@ fn response_sizes(totals: &Totals) -> Value {
 }
 
 /// `connections` and `secure_connections`, each connection briefly or not.
-pub(super) fn connections<R: Runtime>(core: &Core<R>, briefly: bool) -> Vec<(String, Value)> {
-    let shown: Vec<_> = core
+pub(super) fn connections<R: Runtime>(service: &Service<R>, briefly: bool) -> Vec<(String, Value)> {
+    let shown: Vec<_> = service
         .clients
         .all()
         .iter()
@@ -75,7 +76,7 @@ pub(super) fn connections<R: Runtime>(core: &Core<R>, briefly: bool) -> Vec<(Str
     ]
 }
 
-fn connection(client: &Shown, briefly: bool) -> Value {
+fn connection(client: &ConnectionInfo, briefly: bool) -> Value {
     let mut info = json!({
         "remote_socket_address": client.peer.map(address::with_port),
         "interest_ops": u8::from(client.session.is_some()),

@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::Weight;
 use super::text::EVENT;
-use crate::admin::for_terminals;
+use crate::admin::http::for_terminals;
 
 /// One line.
 #[derive(Serialize)]

@@ -17,7 +17,7 @@ use super::output::Output;
 use super::remote::{AskError, Remote, quote};
 use super::text::{count, facts, list_of, number_of, short, size, span, table, text_of};
 use super::{module, read_file};
-use crate::admin::{short_name, with_module};
+use crate::admin::http::{short_name, with_module};
 use crate::streams;
 
 /// What a document may say, for `innkeeper help binding`.

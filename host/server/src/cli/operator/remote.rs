@@ -13,12 +13,12 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
-use innkeeper_runtime::{Real, Role, Runtime};
+use innkeeper_runtime::{Real, Runtime, ThreadRole};
 use innkeeper_tree::text;
 use serde_json::Value;
 
 use super::super::everywhere::Everywhere;
-use crate::core::ADMIN_SOCKET;
+use crate::service::ADMIN_SOCKET;
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -184,7 +184,7 @@ impl Remote {
             .await
             .map_err(|error| broken(&error))?;
         // It ends with the sender; what goes wrong in it the sender hears as well.
-        let connection = self.runtime.spawn(Role::Client, async move {
+        let connection = self.runtime.spawn(ThreadRole::Client, async move {
             let _ = connection.await;
         });
         let request = self.request(method, path, body)?;

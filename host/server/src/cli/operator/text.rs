@@ -71,7 +71,10 @@ pub(super) fn short(module: &str) -> String {
 
 /// A node's answer as it is, for a program or a person.
 pub(super) fn json_text(answer: &Value) -> String {
-    format!("{}\n", crate::admin::for_terminals(format!("{answer:#}")))
+    format!(
+        "{}\n",
+        crate::admin::http::for_terminals(format!("{answer:#}"))
+    )
 }
 
 /// Bytes that a client or a guest wrote, for whoever reads stdout: a program gets them as they

@@ -4,7 +4,7 @@
 
 use super::super::EncodingError;
 use super::super::command::{world, world_tag};
-use super::super::wire::{Reader, Sink, put_list, put_str, put_u64};
+use super::super::primitives::{Reader, Sink, put_list, put_str, put_u64};
 use crate::binding::{Definition, LimitField, Limits, OnFailure};
 use crate::pattern::PathPattern;
 use crate::{Digest, World};

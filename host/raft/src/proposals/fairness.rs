@@ -1,0 +1,308 @@
+//! Holding proposals back in favour of one that keeps losing.
+//!
+//! Between a guest's view and its commit lie milliseconds of other writes; under load a reaction
+//! that reads much may never get through. So after three lost races in a row of a binding, the
+//! door keeps other proposals that write what it read waiting, for a few milliseconds at most,
+//! until the next transaction of that binding has passed. The same goes for a session whose
+//! writes bounced three times because policies kept changing.
+//!
+//! What a session has sent, and what ends or moves it, keeps its order meanwhile: apply numbers a
+//! session's writes, and one that overtook another would take its connection down.
+//! (tests: `writes_behind_the_favoured_transaction_do_not_pass_those_that_waited_for_it`,
+//! `what_a_session_sends_first_goes_first_and_nothing_is_held_for_ever`)
+
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+
+use innkeeper_runtime::Instant;
+use innkeeper_tree::command::{SessionRequest, Write, WriteOp};
+use innkeeper_tree::footprint::{InFlight, ReadKeys};
+use innkeeper_tree::pattern::PathPattern;
+use innkeeper_tree::transaction::GuestWrite;
+use innkeeper_tree::{Operation, SessionId, View};
+use rustc_hash::FxHashMap;
+
+use super::Room;
+
+/// So many losses in a row call for help.
+const LOSSES: u32 = 3;
+/// Losses further apart than this are not "in a row".
+const IN_A_ROW: Duration = Duration::from_secs(1);
+/// So many losers are remembered at most.
+const REMEMBERED: usize = 1024;
+
+/// Who keeps losing.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Loser {
+    Binding(String),
+    Session(SessionId),
+}
+
+impl Loser {
+    fn of(operation: &Operation) -> Option<Self> {
+        match operation {
+            Operation::Transaction { transaction, .. } => {
+                Some(Loser::Binding(transaction.binding.clone()))
+            }
+            Operation::Session { session, .. } => Some(Loser::Session(*session)),
+            _ => None,
+        }
+    }
+}
+
+/// Proposals that conflict with this wait.
+struct Hold {
+    favoured: Loser,
+    until: Instant,
+    lost_to: LostTo,
+}
+
+/// What the favoured one keeps losing to.
+enum LostTo {
+    /// Writes of what its transaction read.
+    Writers(ReadKeys),
+    /// Changes of policies: writes of these paths, and activations.
+    Policies(Vec<PathPattern>),
+}
+
+impl Hold {
+    fn concerns(&self, operation: &Operation, footprints: &InFlight) -> bool {
+        match &self.lost_to {
+            LostTo::Writers(read) => footprints.writes_any(operation, read),
+            LostTo::Policies(policies) => {
+                let mut hit = matches!(operation, Operation::Activate { .. });
+                paths(operation, &mut |path| {
+                    hit |= policies.iter().any(|policy| policy.matches(path));
+                });
+                hit
+            }
+        }
+    }
+}
+
+/// The session whose order an operation belongs to.
+const fn session_of(operation: &Operation) -> Option<SessionId> {
+    match operation {
+        Operation::Session { session, .. }
+        | Operation::CreateSession { session, .. }
+        | Operation::Reattach { session, .. }
+        | Operation::ExpireSession { session, .. } => Some(*session),
+        _ => None,
+    }
+}
+
+/// An operation that waits.
+struct Held {
+    operation: Operation,
+    room: Room,
+    /// From then on it goes before anything else, whoever is favoured.
+    due: Instant,
+}
+
+/// Who lost, who is favoured, and who waits.
+///
+/// Invariants:
+/// - Operations of one session leave in the order in which they came: none passes one that waits,
+///   and what waits stands here until it leaves. Its end and a client's return belong to it.
+/// - Nothing waits longer than `hold_back` after it was first looked at, but for the time in which
+///   nothing is proposed, however many keep losing. What waits keeps its room at the door, which
+///   bounds it.
+/// - `waiting` ascends by `due`; `waiting_sessions` counts its operations by session.
+pub(super) struct Fairness {
+    hold_back: Duration,
+    losses: FxHashMap<Loser, (u32, Instant)>,
+    active: Vec<Hold>,
+    waiting: VecDeque<Held>,
+    waiting_sessions: FxHashMap<SessionId, usize>,
+}
+
+impl Fairness {
+    pub(super) fn new(hold_back: Duration) -> Self {
+        Self {
+            hold_back,
+            losses: FxHashMap::default(),
+            active: Vec::new(),
+            waiting: VecDeque::new(),
+            waiting_sessions: FxHashMap::default(),
+        }
+    }
+
+    /// An operation lost a race: refused as doomed, in conflict, or bounced.
+    pub(super) fn lost(
+        &mut self,
+        operation: &Operation,
+        footprints: &InFlight,
+        view: &View,
+        now: Instant,
+    ) {
+        let Some(loser) = Loser::of(operation) else {
+            return;
+        };
+        if self.losses.len() >= REMEMBERED {
+            self.losses.retain(|_, (_, at)| now.since(*at) < IN_A_ROW);
+        }
+        if self.losses.len() >= REMEMBERED && !self.losses.contains_key(&loser) {
+            return;
+        }
+        let (count, at) = self.losses.entry(loser.clone()).or_insert((0, now));
+        if now.since(*at) >= IN_A_ROW {
+            *count = 0;
+        }
+        *count += 1;
+        *at = now;
+        if *count < LOSSES {
+            return;
+        }
+        self.losses.remove(&loser);
+        let lost_to = match operation {
+            Operation::Transaction { transaction, .. } => {
+                LostTo::Writers(footprints.read_keys(transaction))
+            }
+            _ => {
+                let mut policies = Vec::new();
+                for active in view.bindings().iter().filter_map(|b| b.active.as_ref()) {
+                    policies.extend(active.definition.policy.iter().cloned());
+                }
+                LostTo::Policies(policies)
+            }
+        };
+        self.active.retain(|hold| hold.favoured != loser);
+        self.active.push(Hold {
+            favoured: loser,
+            until: now + self.hold_back,
+            lost_to,
+        });
+    }
+
+    /// The next operation to propose: the first that has waited for long enough, or else the
+    /// first of `intake` that need not wait. Those before it that must are kept here.
+    pub(super) fn next(
+        &mut self,
+        intake: &mut VecDeque<(Operation, Room)>,
+        footprints: &InFlight,
+        now: Instant,
+    ) -> Option<(Operation, Room)> {
+        loop {
+            // Looked at each time: the one before may have been the favoured one, and then what
+            // waited for it goes before what came later.
+            if self.is_due(now) {
+                return self.take_first();
+            }
+            let (operation, room) = intake.pop_front()?;
+            if self.passes(&operation, footprints, now) {
+                return Some((operation, room));
+            }
+            if let Some(session) = session_of(&operation) {
+                *self.waiting_sessions.entry(session).or_default() += 1;
+            }
+            self.waiting.push_back(Held {
+                operation,
+                room,
+                due: now + self.hold_back,
+            });
+        }
+    }
+
+    /// Whether the first of those that wait need wait no longer.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let Some(first) = self.waiting.front() else {
+            return false;
+        };
+        first.due <= now || self.active.iter().all(|hold| hold.until <= now)
+    }
+
+    /// Whether an operation goes its way. Asked only while nothing that waits is due.
+    fn passes(&mut self, operation: &Operation, footprints: &InFlight, now: Instant) -> bool {
+        self.active.retain(|hold| hold.until > now);
+        if self.active.is_empty() {
+            return true;
+        }
+        if session_of(operation).is_some_and(|id| self.waiting_sessions.contains_key(&id)) {
+            return false;
+        }
+        let loser = Loser::of(operation);
+        let favoured = self
+            .active
+            .iter()
+            .position(|hold| Some(&hold.favoured) == loser.as_ref());
+        if let Some(place) = favoured {
+            // Its chance has come; the others go on behind it.
+            self.active.remove(place);
+            return true;
+        }
+        let concerned = |hold: &Hold| hold.concerns(operation, footprints);
+        !self.active.iter().any(concerned)
+    }
+
+    fn take_first(&mut self) -> Option<(Operation, Room)> {
+        let Held {
+            operation, room, ..
+        } = self.waiting.pop_front()?;
+        if let Some(session) = session_of(&operation)
+            && let Entry::Occupied(mut count) = self.waiting_sessions.entry(session)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        Some((operation, room))
+    }
+
+    /// When the first of those that wait is due, if any does.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let first = self.waiting.front()?;
+        let last_hold = self.active.iter().map(|hold| hold.until).max();
+        Some(first.due.min(last_hold.unwrap_or_default()))
+    }
+
+    /// Everything that waits, when the door closes.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Operation, Room)> {
+        self.active.clear();
+        self.waiting_sessions.clear();
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.into_iter().map(|held| (held.operation, held.room))
+    }
+}
+
+/// The paths that an operation names for writing, for the test whether it writes a policy.
+pub(crate) fn paths(operation: &Operation, each: &mut impl FnMut(&str)) {
+    let mut of_write = |write: &Write| {
+        let ops = match write {
+            Write::Single(op) => std::slice::from_ref(op),
+            Write::Multi(ops) => ops,
+        };
+        for op in ops {
+            match op {
+                WriteOp::Create { path, .. }
+                | WriteOp::Delete { path, .. }
+                | WriteOp::SetData { path, .. }
+                | WriteOp::SetAcl { path, .. }
+                | WriteOp::DeleteContainer { path } => each(path),
+                WriteOp::Check { .. } | WriteOp::Refused { .. } => {}
+            }
+        }
+    };
+    match operation {
+        Operation::Session {
+            request: SessionRequest::Write { write, .. },
+            ..
+        }
+        | Operation::Admin { write, .. } => of_write(write),
+        Operation::Transaction { transaction, .. } => {
+            for write in &transaction.writes {
+                match write {
+                    GuestWrite::Create { path, .. }
+                    | GuestWrite::Set { path, .. }
+                    | GuestWrite::Delete { path } => each(path),
+                }
+            }
+        }
+        Operation::Sweep(sweep) => each(&sweep.path),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The door: the only way into the log.
+//!
+//! 1. Submitters queue operations; the queue is bounded in operations and bytes, and who finds
+//!    it full waits. An operation whose command would be longer than `command_bytes_max` is
+//!    refused: it could never be proposed. Who numbers its operations asks [`Proposals::fit`] before.
+//! 2. The door's task takes what has queued up as soon as fewer than `batches_in_flight` batches
+//!    are proposed and not yet applied. There is no timer: what arrives while a sync runs is the
+//!    next batch.
+//! 3. It stamps the batch's time, predicts the zxid of each operation, and refuses a transaction
+//!    if a proposal in flight may write what it read: apply would refuse it later, at the price
+//!    of an entry.
+//! 4. It encodes each command once, looks at its length, which has the last word on the bound,
+//!    and hands the batch to openraft in one message.
+//! 5. When the batch's last command was applied, its place is free again. Answers do not come
+//!    from here: the delivery gives them.
+
+mod fairness;
+mod proposer;
+mod size;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use innkeeper_tree::Operation;
+use innkeeper_tree::encoding::{self, OperationSize};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::Delivery;
+use crate::error::{Failure, Refusal};
+use crate::settings::Settings;
+
+pub(crate) use proposer::Proposer;
+
+/// An operation that was sized, and that the door takes.
+#[derive(Debug)]
+pub struct Fitting {
+    operation: Operation,
+    size: OperationSize,
+}
+
+/// What stands in the queue: one submission, with the room that it takes.
+pub(crate) struct Submission {
+    operations: Vec<(Operation, Room)>,
+}
+
+/// The room of operations; given back when they are proposed or refused.
+pub(crate) struct Room {
+    shared: Arc<Shared>,
+    operations: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Makes two rooms one, to be given back at once.
+    pub(crate) fn join(&mut self, mut other: Room) {
+        self.operations += std::mem::take(&mut other.operations);
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.operations > 0 {
+            self.shared.operations.add_permits(self.operations);
+            self.shared.bytes.add_permits(self.bytes);
+        }
+    }
+}
+
+struct Shared {
+    operations: Semaphore,
+    bytes: Semaphore,
+    most_bytes: u32,
+    command_bytes_max: usize,
+    queue: mpsc::Sender<Submission>,
+    /// No more is let in.
+    closed: AtomicBool,
+    failure: Failure,
+    delivery: Arc<dyn Delivery>,
+}
+
+/// Where operations go in. Clones are the same door.
+///
+/// Invariant: operations of one submitter enter the log in the order of its calls.
+#[derive(Clone)]
+pub struct Proposals {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Proposals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proposals").finish_non_exhaustive()
+    }
+}
+
+impl Proposals {
+    pub(crate) fn new(
+        settings: &Settings,
+        failure: Failure,
+        delivery: Arc<dyn Delivery>,
+    ) -> (Self, mpsc::Receiver<Submission>) {
+        // Each submission holds at least one operation, so the queue never fills before the
+        // semaphore does.
+        let (queue, receiver) = mpsc::channel(settings.door_operations);
+        let most_bytes = u32::try_from(settings.door_bytes).unwrap_or(u32::MAX);
+        let shared = Arc::new(Shared {
+            operations: Semaphore::new(settings.door_operations),
+            bytes: Semaphore::new(most_bytes as usize),
+            most_bytes,
+            command_bytes_max: settings.command_bytes_max,
+            queue,
+            closed: AtomicBool::new(false),
+            failure,
+            delivery,
+        });
+        (Self { shared }, receiver)
+    }
+
+    /// Sizes an operation and sees whether the door takes one of that length, whatever it holds
+    /// otherwise; the error is a [`Refusal::TooLarge`]. What fits here is never refused for its
+    /// length later.
+    pub fn fit(&self, operation: Operation) -> Result<Fitting, Refusal> {
+        let size = self.size(&operation)?;
+        Ok(Fitting { operation, size })
+    }
+
+    fn size(&self, operation: &Operation) -> Result<OperationSize, Refusal> {
+        let size = encoding::operation_size(operation);
+        size::check(size::whole(size), self.shared.command_bytes_max)?;
+        Ok(size)
+    }
+
+    /// Brings operations to the log, in their order; waits while the door is full. What becomes
+    /// of them the delivery tells: applied, or refused.
+    pub async fn submit(&self, operations: Vec<Operation>) {
+        let mut fitting = Vec::with_capacity(operations.len());
+        for operation in operations {
+            match self.size(&operation) {
+                Ok(size) => fitting.push(Fitting { operation, size }),
+                Err(refusal) => self.shared.delivery.refused(operation, refusal),
+            }
+        }
+        self.submit_fitting(fitting).await;
+    }
+
+    /// As [`Proposals::submit`], of operations that were sized already.
+    pub async fn submit_fitting(&self, operations: Vec<Fitting>) {
+        let mut submission = Submission {
+            operations: Vec::with_capacity(operations.len()),
+        };
+        for Fitting { operation, size } in operations {
+            if self.shared.closed.load(Ordering::Acquire) {
+                self.refuse(operation);
+                continue;
+            }
+            let bytes = size::room(size).min(self.shared.most_bytes);
+            let room = match self.room_now(bytes) {
+                Some(room) => room,
+                None => {
+                    // Let go in what has been admitted: it may be what the others wait for.
+                    self.send(&mut submission).await;
+                    match self.room(bytes).await {
+                        Some(room) => room,
+                        None => {
+                            self.refuse(operation);
+                            continue;
+                        }
+                    }
+                }
+            };
+            submission.operations.push((operation, room));
+        }
+        self.send(&mut submission).await;
+    }
+
+    fn room_now(&self, bytes: u32) -> Option<Room> {
+        let operation = self.shared.operations.try_acquire().ok()?;
+        let held = self.shared.bytes.try_acquire_many(bytes).ok()?;
+        operation.forget();
+        held.forget();
+        Some(self.taken(bytes))
+    }
+
+    async fn room(&self, bytes: u32) -> Option<Room> {
+        let operation = self.shared.operations.acquire().await.ok()?;
+        let held = self.shared.bytes.acquire_many(bytes).await.ok()?;
+        operation.forget();
+        held.forget();
+        Some(self.taken(bytes))
+    }
+
+    fn taken(&self, bytes: u32) -> Room {
+        Room {
+            shared: self.shared.clone(),
+            operations: 1,
+            bytes: bytes as usize,
+        }
+    }
+
+    async fn send(&self, submission: &mut Submission) {
+        if submission.operations.is_empty() {
+            return;
+        }
+        let full = Submission {
+            operations: std::mem::take(&mut submission.operations),
+        };
+        if let Err(mpsc::error::SendError(back)) = self.shared.queue.send(full).await {
+            for (operation, _room) in back.operations {
+                self.refuse(operation);
+            }
+        }
+    }
+
+    fn refuse(&self, operation: Operation) {
+        let refusal = self.refusal();
+        self.shared.delivery.refused(operation, refusal);
+    }
+
+    fn refusal(&self) -> Refusal {
+        match self.shared.failure.get() {
+            Some(sentence) => Refusal::Stopped(sentence),
+            None => Refusal::ShuttingDown,
+        }
+    }
+
+    /// Lets nobody in any more; who waits is refused.
+    pub(crate) fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.operations.close();
+        self.shared.bytes.close();
+    }
+}

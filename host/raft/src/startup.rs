@@ -1,0 +1,293 @@
+//! Starting a replica from what is on the disk.
+//!
+//! **Invariant:** a torn tail of the log is cut behind its last whole batch; damage anywhere
+//! before it is refused. What was acknowledged is there after a crash, whatever was going on.
+//! (tests: `a_tail_torn_at_any_byte_is_cut_at_the_last_whole_batch`,
+//! `a_changed_byte_before_the_tail_is_damage_and_not_a_torn_tail`,
+//! `what_was_answered_survives_a_power_cut`, `sessions_and_zxids_survive_a_restart`,
+//! `a_power_cut_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new`)
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_runtime::{Disk, Runtime, Select2, Signal, Task, ThreadRole, select2};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::Fatal;
+use openraft::impls::BasicNode;
+use openraft::storage::RaftStateMachine;
+use openraft::{Config, Raft, ServerState, SnapshotPolicy, StorageHelper};
+
+use crate::Delivery;
+use crate::checkpoint_schedule::Schedule;
+use crate::engine::RaftOf;
+use crate::error::{Failure, OpenError};
+use crate::log::Log;
+use crate::modules::ModuleStore;
+use crate::network::Network;
+use crate::proposals::{Proposals, Proposer};
+use crate::read_index::ReadIndex;
+use crate::settings::Settings;
+use crate::state::{Checkpointer, StateMachine, StateShared};
+use crate::types::NodeId;
+
+/// What was read from the disk.
+pub(crate) struct Stored<R: Runtime> {
+    log: Log<R>,
+    machine: StateMachine<R>,
+    modules: ModuleStore<R>,
+}
+
+pub(crate) async fn open_stores<R: Runtime>(
+    runtime: R,
+    disk: R::Disk,
+    settings: Arc<Settings>,
+    failure: Failure,
+    delivery: Arc<dyn Delivery>,
+) -> Result<Stored<R>, OpenError> {
+    disk.list("").map_err(OpenError::Folder)?;
+    let log = Log::open_with(runtime.clone(), &disk, settings.clone(), failure)?;
+    let machine = StateMachine::open(
+        runtime.clone(),
+        &disk,
+        settings.clone(),
+        log.clone(),
+        delivery,
+    )?;
+    let modules = ModuleStore::open(runtime, &disk, settings.module_cache_bytes)?;
+    Ok(Stored {
+        log,
+        machine,
+        modules,
+    })
+}
+
+pub(crate) struct Started<R: Runtime> {
+    pub(crate) raft: RaftOf<R>,
+    pub(crate) log: Log<R>,
+    pub(crate) state: Arc<StateShared>,
+    pub(crate) checkpointer: Checkpointer,
+    pub(crate) modules: ModuleStore<R>,
+    pub(crate) proposals: Proposals,
+    pub(crate) read_index: ReadIndex,
+    pub(crate) failure: Failure,
+    pub(crate) closing: Signal,
+    pub(crate) stop: Signal,
+    pub(crate) proposer: Task<()>,
+    pub(crate) schedule: Task<()>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) replayed: u64,
+}
+
+fn config(settings: &Settings) -> Config {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Config {
+        cluster_name: "innkeeper".to_owned(),
+        heartbeat_interval: ms(settings.heartbeat_interval),
+        election_timeout_min: ms(settings.election_timeout_min),
+        election_timeout_max: ms(settings.election_timeout_max),
+        // The checkpointer reports a checkpoint when it is durable, and purges.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
+        enable_leader_restore: Some(false),
+        enable_pre_vote: Some(true),
+        ..Config::default()
+    }
+}
+
+pub(crate) async fn start<R: Runtime>(
+    runtime: R,
+    settings: Arc<Settings>,
+    failure: Failure,
+    stored: Stored<R>,
+    delivery: Arc<dyn Delivery>,
+) -> Result<Started<R>, OpenError> {
+    let Stored {
+        mut log,
+        mut machine,
+        modules,
+    } = stored;
+    let node_id = match member_number(&mut log, &mut machine, settings.node_id).await {
+        Ok(node_id) => node_id,
+        Err(error) => {
+            log.close().await;
+            return Err(error);
+        }
+    };
+    let settings = Arc::new(Settings {
+        node_id,
+        ..(*settings).clone()
+    });
+    let config = config(&settings)
+        .validate()
+        .map_err(|e| OpenError::Settings(e.to_string()))?;
+    let state = machine.shared();
+    let checkpointer = machine.checkpointer();
+    let next = |index: Option<u64>| index.map_or(0, |index| index + 1);
+    let checkpoint = next(state.applied().map(|id| id.index));
+    let last = next(log.status().last.map(|(_, index)| index));
+    let replayed = last.saturating_sub(checkpoint);
+
+    let raft: RaftOf<R> = Raft::new(
+        settings.node_id,
+        Arc::new(config),
+        Network,
+        log.clone(),
+        machine,
+    )
+    .await
+    .map_err(|fatal| match failure.get() {
+        Some(sentence) => OpenError::Stopped(sentence),
+        None => OpenError::Inconsistent(fatal.to_string()),
+    })?;
+    let stop = Signal::new();
+    runtime
+        .spawn(
+            ThreadRole::Raft,
+            watch_openraft(raft.clone(), stop.clone(), failure.clone()),
+        )
+        .detach();
+    match lead(&raft, &settings, &failure).await {
+        Ok(()) => {}
+        Err(error) => {
+            stop.raise();
+            let _ = raft.shutdown().await;
+            log.close().await;
+            return Err(error);
+        }
+    }
+
+    let closing = Signal::new();
+    let (proposals, queue) = Proposals::new(&settings, failure.clone(), delivery);
+    let proposer = Proposer::new(
+        runtime.clone(),
+        raft.clone(),
+        settings.clone(),
+        proposals.clone(),
+        queue,
+        state.clone(),
+        checkpointer.clone(),
+        failure.clone(),
+        closing.clone(),
+    );
+    let proposer = runtime.spawn(ThreadRole::Raft, proposer.run());
+    let schedule = Schedule {
+        runtime: runtime.clone(),
+        raft: raft.clone(),
+        log: log.clone(),
+        state: state.clone(),
+        checkpointer: checkpointer.clone(),
+        stop: stop.clone(),
+        failure: failure.clone(),
+        interval: settings.checkpoint_interval,
+    };
+    let schedule = runtime.spawn(ThreadRole::Raft, schedule.run());
+    let read_index = ReadIndex::start(&runtime, raft.clone(), stop.clone(), failure.clone());
+    Ok(Started {
+        raft,
+        log,
+        state,
+        checkpointer,
+        modules,
+        proposals,
+        read_index,
+        failure,
+        closing,
+        stop,
+        proposer,
+        schedule,
+        settings,
+        replayed,
+    })
+}
+
+/// By which number this node is the member of its group of one: by the one that its folder has,
+/// whatever the settings call the node by now, since ZooKeeper's operators may number a server
+/// anew. A new folder gets the number of the settings.
+/// (test: `a_renumbered_node_keeps_its_folder`)
+async fn member_number<R: Runtime>(
+    log: &mut Log<R>,
+    machine: &mut StateMachine<R>,
+    new: NodeId,
+) -> Result<NodeId, OpenError> {
+    let failed = |error: &dyn fmt::Display| OpenError::Inconsistent(error.to_string());
+    let (_, checkpoint) = machine.applied_state().await.map_err(|e| failed(&e))?;
+    if let Some(known) = checkpoint.voter_ids().next() {
+        return Ok(known);
+    }
+    // Before the first checkpoint only the log knows it.
+    let mut stored = StorageHelper::new(log, machine);
+    let membership = stored.get_membership().await.map_err(|e| failed(&e))?;
+    let known = membership.effective().voter_ids().next();
+    Ok(known.unwrap_or(new))
+}
+
+/// Makes this node lead its group of one, and waits until it has applied its log.
+async fn lead<R: Runtime>(
+    raft: &RaftOf<R>,
+    settings: &Settings,
+    failure: &Failure,
+) -> Result<(), OpenError> {
+    let stopped = |fatal: &dyn fmt::Display| {
+        OpenError::Stopped(failure.get().unwrap_or_else(|| fatal.to_string()))
+    };
+    if raft.is_initialized().await.map_err(|f| stopped(&f))? {
+        // Nobody else can lead: there is no election timeout to wait for.
+        let elect = raft.trigger().elect(true).await;
+        elect.map_err(|f: Fatal<_>| stopped(&f))?;
+    } else {
+        let only = BTreeMap::from([(settings.node_id, BasicNode::default())]);
+        let made = raft.initialize(only).await;
+        made.map_err(|error| stopped(&error))?;
+    }
+    let wait = raft.wait(Some(settings.open_timeout));
+    let ready = wait.metrics(
+        |metrics| {
+            metrics.state == ServerState::Leader
+                && metrics.last_applied.is_some_and(|applied| {
+                    **applied.committed_leader_id() == metrics.current_term
+                        && Some(applied.index) >= metrics.last_log_index
+                })
+        },
+        "this node leads and has applied its log",
+    );
+    match select2(failure.failed(), ready).await {
+        Select2::First(sentence) => Err(OpenError::Stopped(sentence)),
+        Select2::Second(Ok(_)) => Ok(()),
+        Select2::Second(Err(_)) => Err(OpenError::NotReady {
+            seconds: settings.open_timeout.as_secs(),
+            state: raft.metrics().borrow_watched().to_string(),
+        }),
+    }
+}
+
+/// If openraft stops by itself, the node has failed.
+async fn watch_openraft<R: Runtime>(raft: RaftOf<R>, stop: Signal, failure: Failure) {
+    let mut metrics = raft.metrics();
+    drop(raft);
+    loop {
+        let ended = metrics
+            .borrow_watched()
+            .running_state
+            .as_ref()
+            .err()
+            .map(ToString::to_string);
+        if let Some(fatal) = ended {
+            if !stop.is_raised() {
+                failure.fail(format!("replication has stopped: {fatal}"));
+            }
+            return;
+        }
+        match select2(stop.wait(), metrics.changed()).await {
+            Select2::Second(Ok(())) => {}
+            Select2::First(()) => return,
+            Select2::Second(Err(_)) => {
+                if !stop.is_raised() {
+                    failure.fail("replication has ended without saying why");
+                }
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What the kernel knows of this process and machine; and the day of a time, for people.
+
+use super::metric::{Metric, Number, Value};
+
+/// What the kernel says of this process. What it does not say is -1, as in ZooKeeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) open_files: i64,
+    pub(crate) max_files: i64,
+    /// Memory in use by this process, in bytes.
+    pub(crate) resident_bytes: i64,
+    /// Addresses that it has laid out, in bytes.
+    pub(crate) virtual_bytes: i64,
+    /// Memory of the machine that could be used, and all of it, in bytes.
+    pub(crate) available_bytes: i64,
+    pub(crate) total_bytes: i64,
+}
+
+impl Process {
+    /// As it is now.
+    pub(crate) fn now() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let (limits, status, memory) = (
+            read("/proc/self/limits"),
+            read("/proc/self/status"),
+            read("/proc/meminfo"),
+        );
+        Self {
+            open_files: open_files().unwrap_or(-1),
+            max_files: limit_of(&limits, "Max open files").unwrap_or(-1),
+            resident_bytes: kilobytes(&status, "VmRSS:").unwrap_or(-1),
+            virtual_bytes: kilobytes(&status, "VmSize:").unwrap_or(-1),
+            available_bytes: kilobytes(&memory, "MemAvailable:").unwrap_or(-1),
+            total_bytes: kilobytes(&memory, "MemTotal:").unwrap_or(-1),
+        }
+    }
+}
+
+fn open_files() -> Option<i64> {
+    let folder = "/proc/self/fd";
+    // Newer kernels say the number as the folder's size; older ones are counted.
+    let said = std::fs::metadata(folder).ok()?.len();
+    if said > 0 {
+        return i64::try_from(said).ok();
+    }
+    // The folder being read is one of them.
+    let counted = std::fs::read_dir(folder).ok()?.count();
+    i64::try_from(counted.saturating_sub(1)).ok()
+}
+
+fn limit_of(limits: &str, name: &str) -> Option<i64> {
+    let line = limits.lines().find(|line| line.starts_with(name))?;
+    let soft = line[name.len()..].split_whitespace().next()?;
+    if soft == "unlimited" {
+        return Some(i64::MAX);
+    }
+    soft.parse().ok()
+}
+
+fn kilobytes(text: &str, name: &str) -> Option<i64> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    let number: i64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(number * 1024)
+}
+
+/// Of what kernels say in ticks, a second has this many: part of what Linux promises programs.
+const TICKS_PER_S: f64 = 100.0;
+
+/// When this process began, in seconds since 1970, and the CPU time that it has used, in seconds.
+fn times(stat: &str, machine: &str) -> Option<(f64, f64)> {
+    // The second field is the program's name in brackets, and may hold anything.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks = |nth: usize| fields.split(' ').nth(nth)?.parse::<f64>().ok();
+    // The third field is the first behind the name: utime is the 14th, stime the 15th, starttime
+    // the 22nd.
+    let (user, system, began) = (ticks(11)?, ticks(12)?, ticks(19)?);
+    let boot = machine
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?;
+    let boot_s: f64 = boot.trim().parse().ok()?;
+    Some((boot_s + began / TICKS_PER_S, (user + system) / TICKS_PER_S))
+}
+
+/// The process, under the names that every client library of Prometheus gives it. What the kernel
+/// does not say is left out.
+pub(super) fn rows() -> Vec<Metric> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let process = Process::now();
+    let times = times(&read("/proc/self/stat"), &read("/proc/stat"));
+    let (began_s, cpu_s) = times.unzip();
+    let said = |number: i64| (number >= 0).then_some(Value::Gauge(Number::Int(number)));
+    let row = |name, help, value: Option<Value>| value.map(|value| Metric { name, help, value });
+    [
+        row(
+            "process_cpu_seconds_total",
+            "CPU time that the process has used, in seconds.",
+            cpu_s.map(Value::Seconds),
+        ),
+        row(
+            "process_start_time_seconds",
+            "When the process began, in seconds since 1970.",
+            began_s.map(|began_s| Value::Gauge(Number::Float(began_s))),
+        ),
+        row(
+            "process_open_fds",
+            "Files and sockets that the process has open.",
+            said(process.open_files),
+        ),
+        row(
+            "process_max_fds",
+            "How many it may have open.",
+            said(process.max_files),
+        ),
+        row(
+            "process_virtual_memory_bytes",
+            "Addresses that it has laid out, in bytes.",
+            said(process.virtual_bytes),
+        ),
+        row(
+            "process_resident_memory_bytes",
+            "Memory that it has in use, in bytes.",
+            said(process.resident_bytes),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// A day of the calendar and a time of that day, in UTC.
+struct Moment {
+    /// 0 is Thursday.
+    weekday: usize,
+    year: u64,
+    /// From 1 on.
+    month: u64,
+    day: u64,
+    hour: u64,
+    minute: u64,
+    second: u64,
+}
+
+impl Moment {
+    /// Of seconds since 1970.
+    fn at(seconds: u64) -> Self {
+        let days = seconds / 86_400;
+        // Years are counted from March of the year 0, so that a leap day is a year's last day.
+        let from_march = days + 719_468;
+        let era = from_march / 146_097;
+        let day_of_era = from_march % 146_097;
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let month = (month_from_march + 2) % 12 + 1;
+        Self {
+            weekday: (days % 7) as usize,
+            year: era * 400 + year_of_era + u64::from(month <= 2),
+            month,
+            day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
+            hour: seconds / 3600 % 24,
+            minute: seconds / 60 % 60,
+            second: seconds % 60,
+        }
+    }
+}
+
+/// A time on the wall clock as Java prints it: `Sat Nov 21 06:11:31 UTC 2026`.
+pub(crate) fn calendar(wall_ms: u64) -> String {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let at = Moment::at(wall_ms / 1000);
+    format!(
+        "{} {} {:02} {:02}:{:02}:{:02} UTC {}",
+        WEEKDAYS[at.weekday],
+        MONTHS[(at.month - 1) as usize],
+        at.day,
+        at.hour,
+        at.minute,
+        at.second,
+        at.year,
+    )
+}
+
+/// The same as ZooKeeper's releases once printed their build's date: `11/21/2026 06:11 GMT`.
+pub(super) fn build_date(seconds: u64) -> String {
+    let at = Moment::at(seconds);
+    format!(
+        "{:02}/{:02}/{:04} {:02}:{:02} GMT",
+        at.month, at.day, at.year, at.hour, at.minute
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_named() {
+        // Expected by `date -u -d @SECONDS`, with and without `+'%m/%d/%Y %H:%M GMT'`.
+        for (seconds, said, built) in [
+            (0, "Thu Jan 01 00:00:00 UTC 1970", "01/01/1970 00:00 GMT"),
+            (
+                951_782_400,
+                "Tue Feb 29 00:00:00 UTC 2000",
+                "02/29/2000 00:00 GMT",
+            ),
+            (
+                1_709_251_199,
+                "Thu Feb 29 23:59:59 UTC 2024",
+                "02/29/2024 23:59 GMT",
+            ),
+            (
+                1_709_251_200,
+                "Fri Mar 01 00:00:00 UTC 2024",
+                "03/01/2024 00:00 GMT",
+            ),
+            (
+                1_795_241_491,
+                "Sat Nov 21 06:11:31 UTC 2026",
+                "11/21/2026 06:11 GMT",
+            ),
+            (
+                4_102_444_799,
+                "Thu Dec 31 23:59:59 UTC 2099",
+                "12/31/2099 23:59 GMT",
+            ),
+        ] {
+            assert_eq!(calendar(seconds * 1000), said);
+            assert_eq!(build_date(seconds), built);
+        }
+    }
+
+    #[test]
+    fn a_process_with_any_name_is_understood() {
+        let machine = "cpu  1 2 3\nbtime 1700000000\nprocesses 7\n";
+        let fields = "S 1 2 3 4 -1 6 7 8 9 10 150 50 13 14 20 0 1 0 250 23 24";
+        for name in ["innkeeper", "a b", "a) S 9 9 9 9 9 9 9 9 9 9 9 9"] {
+            let stat = format!("42 ({name}) {fields}\n");
+            assert_eq!(
+                times(&stat, machine),
+                Some((1_700_000_002.5, 2.0)),
+                "{name}"
+            );
+        }
+        assert_eq!(times("42 (a) S 1", machine), None);
+        assert_eq!(times("", ""), None);
+    }
+
+    #[test]
+    fn the_kernel_is_understood() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
+                      Max open files            1024                 524288               files\n\
+                      Max file locks            unlimited            unlimited            locks\n";
+        assert_eq!(limit_of(limits, "Max open files"), Some(1024));
+        assert_eq!(limit_of(limits, "Max file locks"), Some(i64::MAX));
+        assert_eq!(limit_of(limits, "Max nothing"), None);
+        assert_eq!(kilobytes("VmRSS:\t  12 kB\n", "VmRSS:"), Some(12 * 1024));
+        if cfg!(target_os = "linux") {
+            let process = Process::now();
+            assert!(process.open_files >= 3 && process.max_files >= process.open_files);
+            assert!(process.resident_bytes > 0 && process.total_bytes > process.resident_bytes);
+            assert!(process.virtual_bytes >= process.resident_bytes);
+            assert_eq!(rows().len(), 6);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The gate: what a request must pass besides the ACLs before it is served or proposed.
+//!
+//! 1. The session asks [`Authorization::check`] with a view, the client's identities and what it wants.
+//! 2. A view without active authorizers answers at once: one branch, and writes carry
+//!    policy_zxid 0.
+//! 3. Otherwise the operations that bypass authorizers (`bypasses`) are set aside, and the
+//!    installed [`AccessDecider`] decides on the others.
+//! 4. A write carries the greatest policy_zxid among the active authorizers that cover it;
+//!    apply compares it and bounces the write on a difference, and the session asks again.
+//!
+//! **Invariant:** no policy can forbid its own repair. The admin socket proposes
+//! `Operation::Admin`, which no authorizer judges; the socket is a file of mode 0600 in the data
+//! folder. (tests: `a_policy_that_forbids_everything_is_mended_through_the_admin_socket`,
+//! `an_acl_that_locks_everybody_out_is_undone_over_the_socket`,
+//! `the_socket_is_the_owners_alone_and_goes_with_the_node`)
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use innkeeper_tree::{Binding, Bindings, Identity, View, Zxid, acl, path};
+
+/// What a request wants to do with a path: the operations of the WIT world `authorizer`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Access {
+    /// Create the znode.
+    Create,
+    /// Delete the znode.
+    Delete,
+    /// See whether it exists.
+    Exists,
+    /// Read its data.
+    GetData,
+    /// Set its data.
+    SetData,
+    /// List its children.
+    GetChildren,
+    /// Read its ACL.
+    GetAcl,
+    /// Set its ACL.
+    SetAcl,
+    /// Compare its version inside a multi.
+    Check,
+    /// Bring the serving node up to date.
+    Sync,
+}
+
+/// One operation to decide on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AccessRequest<'a> {
+    /// What is wanted.
+    pub access: Access,
+    /// Of which path; of a sequential create, without the number.
+    pub path: &'a str,
+}
+
+/// What the gate answers: all are allowed, or the index of the first that is not.
+pub type Deciding<'a> = Pin<Box<dyn Future<Output = Result<(), usize>> + Send + 'a>>;
+
+/// Decides in the active authorizers' name. The guests' side of the node installs one.
+///
+/// Invariants asked of an implementation:
+/// - It decides by the authorizers that are active in `view` and by their policy as of `view`.
+/// - An operation passes when every active authorizer whose paths cover it allows it; all of
+///   `asks` must pass. An authorizer that cannot decide denies, unless its binding says
+///   otherwise. Lack of an instance makes the caller wait and is never a denial.
+pub trait AccessDecider: Send + Sync + 'static {
+    /// Whether all of `asks` are allowed, in order.
+    fn decide<'a>(
+        &'a self,
+        view: &'a View,
+        identities: &'a [Identity],
+        asks: &'a [AccessRequest<'a>],
+    ) -> Deciding<'a>;
+}
+
+/// The verdict on a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It may go on; a write carries this policy_zxid (`None` where authorizers are bypassed).
+    Allow(Option<Zxid>),
+    /// It is answered with NoAuth; in a multi, the operation at that index is the one at fault.
+    Deny(usize),
+}
+
+/// Holds the installed [`AccessDecider`] and applies the rules that no guest may touch.
+///
+/// Invariant: where an authorizer is active and no gate is installed, everything is denied: a
+/// node that lacks an authorizer must not serve past it.
+#[derive(Default)]
+pub struct Authorization {
+    decider: OnceLock<Arc<dyn AccessDecider>>,
+}
+
+impl std::fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authorization").finish_non_exhaustive()
+    }
+}
+
+impl Authorization {
+    /// Installs who decides. Only the first call has an effect.
+    pub fn install(&self, decider: Arc<dyn AccessDecider>) {
+        if self.decider.set(decider).is_err() {
+            tracing::error!("a decider of access was installed twice; the second one is ignored");
+        }
+    }
+
+    /// The verdict on a request as of `view`. All of `asks` must pass. Where
+    /// [`Bindings::has_authorizers`] says no, nobody need ask.
+    pub async fn check(
+        &self,
+        view: &View,
+        identities: &[Identity],
+        asks: &[AccessRequest<'_>],
+    ) -> Verdict {
+        let bindings = view.bindings();
+        if !bindings.has_authorizers() {
+            return Verdict::Allow(Some(Zxid(0)));
+        }
+        let (places, judged): (Vec<usize>, Vec<AccessRequest<'_>>) = asks
+            .iter()
+            .enumerate()
+            .filter(|(_, ask)| !bypasses(bindings, identities, ask.path))
+            .map(|(place, ask)| (place, *ask))
+            .unzip();
+        if judged.is_empty() && !asks.is_empty() {
+            return Verdict::Allow(None);
+        }
+        let decided = if greatest_policy_zxid(bindings, &judged) == Zxid(0) {
+            Ok(())
+        } else {
+            match self.decider.get() {
+                Some(decider) => decider.decide(view, identities, &judged).await,
+                None => Err(0),
+            }
+        };
+        match decided {
+            // Of the whole request, bypassed operations included: apply knows no difference.
+            Ok(()) => Verdict::Allow(Some(greatest_policy_zxid(bindings, asks))),
+            Err(denied) => Verdict::Deny(places.get(denied).copied().unwrap_or(0)),
+        }
+    }
+}
+
+/// The greatest policy_zxid among the active authorizers that cover one of the paths, as apply
+/// computes it; zero if none does.
+fn greatest_policy_zxid(bindings: &Bindings, asks: &[AccessRequest<'_>]) -> Zxid {
+    let of_paths = asks.iter().map(|ask| bindings.policy_zxid_of(ask.path));
+    of_paths.max().unwrap_or_default()
+}
+
+/// Whether the one who asks bypasses authorizers on this path, so that no broken policy can
+/// forbid its own repair: the super user below `/innkeeper` and on every policy path that a
+/// binding declares, wished or active.
+fn bypasses(bindings: &Bindings, identities: &[Identity], on: &str) -> bool {
+    let wished = |binding: &Arc<Binding>| binding.wished.policy.iter().any(|p| p.matches(on));
+    acl::is_super(identities)
+        && (path::is_at_or_below(on, path::INNKEEPER)
+            || !bindings.policies_of(on).is_empty()
+            || bindings.iter().any(wished))
+}

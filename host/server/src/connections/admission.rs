@@ -1,0 +1,312 @@
+//! What becomes of a connect request: a session, or none.
+//!
+//! 1. The connection throttle lets it pass, or closes it unanswered.
+//! 2. A client that has seen more than this node is sent away before any session is touched, so
+//!    that whoever owns the one that it names keeps its connection; but not before the node,
+//!    which may merely lag, has caught up.
+//! 3. Without a quorum only a client that agreed to be read-only gets a session, of this node
+//!    alone ([`crate::quorum`]).
+//! 4. A client without a session gets a new one: a local one where they are enabled, else one
+//!    that a command creates. A client that names a session gets that one: if it is local, from
+//!    this node; else by a command.
+
+use std::sync::Arc;
+
+use innkeeper_proto::connect::{ConnectRequest, PASSWORD_LEN};
+use innkeeper_runtime::Runtime;
+use innkeeper_tree::applied::TicketResult;
+use innkeeper_tree::owner::is_session;
+use innkeeper_tree::{Operation, SessionId};
+
+use crate::delivery::outbox::Close;
+use crate::local_sessions::{self, Password};
+use crate::quorum::Held;
+use crate::service::Service;
+use crate::socket::End;
+use crate::throttle::connections::Wanted;
+
+/// The session that a client gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) session: SessionId,
+    pub(crate) attachment: u32,
+    pub(crate) password: Password,
+    pub(crate) timeout_ms: u32,
+    /// Only this node knows it.
+    pub(crate) local: bool,
+    /// It may not write.
+    pub(crate) read_only: bool,
+    /// How often the quorum had changed when the client was admitted.
+    quorum_changes: u64,
+}
+
+/// Why it gets none.
+#[derive(Debug)]
+pub(crate) enum NotAdmitted {
+    /// It is told that its session is no more.
+    Refused,
+    /// It is told nothing.
+    Closed(End),
+}
+
+impl From<End> for NotAdmitted {
+    fn from(end: End) -> Self {
+        Self::Closed(end)
+    }
+}
+
+/// Decides on a connect request.
+pub(crate) async fn admit<R: Runtime>(
+    service: &Arc<Service<R>>,
+    request: &ConnectRequest,
+) -> Result<Admitted, NotAdmitted> {
+    throttle(service, request)?;
+    let (quorum, quorum_changes) = service.quorum.moment();
+    let timeout_ms = service.settings.negotiate_timeout_ms(request.timeout_ms);
+    let asks = Asks {
+        timeout_ms,
+        quorum_changes,
+    };
+    if is_ahead(service, request) && quorum == Held::Held {
+        let fresh = service.read_index().await;
+        fresh.map_err(|error| End::Unavailable(error.to_string()))?;
+    }
+    // A client that has seen more than this node is sent away before anything is proposed, so that
+    // its session's other connection stays. (tests:
+    // `a_client_that_has_seen_the_future_is_sent_away`,
+    // `a_client_from_the_future_takes_no_session_over`)
+    if is_ahead(service, request) {
+        let here = service.reader.last_zxid().0;
+        let seen = request.last_zxid_seen;
+        return Err(End::Ahead { seen, here }.into());
+    }
+    match quorum {
+        Held::Lost => read_only(service, request, asks),
+        Held::Held if request.session_id == 0 => new_session(service, asks).await,
+        Held::Held => old_session(service, request, asks).await,
+    }
+}
+
+impl Admitted {
+    /// Whether the quorum is still what it was when the client was admitted; asked once the
+    /// connection has its seat, where a change finds it.
+    pub(crate) fn still_holds<R: Runtime>(&self, service: &Service<R>) -> Result<(), End> {
+        if service.quorum.moment().1 == self.quorum_changes {
+            Ok(())
+        } else {
+            Err(End::Told(Close::Quorum))
+        }
+    }
+}
+
+/// What every way of admission needs.
+#[derive(Clone, Copy)]
+struct Asks {
+    timeout_ms: u32,
+    quorum_changes: u64,
+}
+
+impl Asks {
+    fn local(self, session: SessionId, password: Password, read_only: bool) -> Admitted {
+        Admitted {
+            session,
+            attachment: local_sessions::ATTACHMENT,
+            password,
+            timeout_ms: self.timeout_ms,
+            local: true,
+            read_only,
+            quorum_changes: self.quorum_changes,
+        }
+    }
+}
+
+fn throttle<R: Runtime>(service: &Service<R>, request: &ConnectRequest) -> Result<(), End> {
+    let wanted = match (request.session_id, service.settings.local_sessions) {
+        (0, false) => Wanted::Session,
+        (0, true) => Wanted::LocalSession,
+        _ => Wanted::OldSession,
+    };
+    let chance = || service.runtime.random_u64() as f64 / u64::MAX as f64;
+    let now = service.runtime.now();
+    if service.connection_throttle.admits(wanted, now, chance) {
+        return Ok(());
+    }
+    service.stats.connections_rejected.add(1);
+    Err(End::Throttled)
+}
+
+fn is_ahead<R: Runtime>(service: &Service<R>, request: &ConnectRequest) -> bool {
+    request.last_zxid_seen > service.reader.last_zxid().0 as i64
+}
+
+/// Without a quorum. (test: `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
+fn read_only<R: Runtime>(
+    service: &Service<R>,
+    request: &ConnectRequest,
+    asks: Asks,
+) -> Result<Admitted, NotAdmitted> {
+    if !service.settings.read_only_mode || request.read_only != Some(true) {
+        return Err(End::NoQuorum.into());
+    }
+    if request.session_id == 0 {
+        return begin_local(service, asks, true).ok_or(NotAdmitted::Closed(End::NoQuorum));
+    }
+    let session = SessionId(request.session_id as u64);
+    // One of the whole service goes on where there is a quorum.
+    if service.reader.view().session(session).is_some() {
+        return Err(End::NoQuorum.into());
+    }
+    let password = password_of(request)?;
+    match service.local_sessions.get(session) {
+        Some(known) if known.read_only && known.password == password => {
+            if !service
+                .local_sessions
+                .renew(session, asks.timeout_ms, &service.expiry)
+            {
+                return Err(NotAdmitted::Refused);
+            }
+            Ok(asks.local(session, password, true))
+        }
+        // It stands, and goes on when there is a quorum again.
+        Some(known) if known.password == password => Err(End::NoQuorum.into()),
+        _ => Err(NotAdmitted::Refused),
+    }
+}
+
+fn begin_local<R: Runtime>(service: &Service<R>, asks: Asks, read_only: bool) -> Option<Admitted> {
+    let (session, password) = (draw_id(service), draw_password(service));
+    let local_sessions = &service.local_sessions;
+    local_sessions
+        .begin(
+            session,
+            password,
+            asks.timeout_ms,
+            read_only,
+            &service.expiry,
+        )
+        .then(|| asks.local(session, password, read_only))
+}
+
+async fn new_session<R: Runtime>(
+    service: &Service<R>,
+    asks: Asks,
+) -> Result<Admitted, NotAdmitted> {
+    let local = service.settings.local_sessions;
+    if local && let Some(admitted) = begin_local(service, asks, false) {
+        return Ok(admitted);
+    }
+    let (session, password) = (draw_id(service), draw_password(service));
+    let timeout_ms = asks.timeout_ms;
+    let create = |ticket| Operation::CreateSession {
+        ticket,
+        session,
+        password,
+        timeout_ms,
+        local,
+    };
+    by_command(service, password, asks, create).await
+}
+
+async fn old_session<R: Runtime>(
+    service: &Service<R>,
+    request: &ConnectRequest,
+    asks: Asks,
+) -> Result<Admitted, NotAdmitted> {
+    let session = SessionId(request.session_id as u64);
+    let password = password_of(request)?;
+    let timeout_ms = asks.timeout_ms;
+    if let Some(known) = service.local_sessions.get(session) {
+        if known.password != password || known.read_only {
+            return Err(NotAdmitted::Refused);
+        }
+        // Whoever makes its record has made it when this is mine.
+        let recorded = known.recorded.lock().await;
+        if !*recorded
+            && service
+                .local_sessions
+                .renew(session, timeout_ms, &service.expiry)
+        {
+            return Ok(asks.local(session, password, false));
+        }
+    }
+    let reattach = |ticket| Operation::Reattach {
+        ticket,
+        session,
+        password,
+        timeout_ms,
+    };
+    by_command(service, password, asks, reattach).await
+}
+
+async fn by_command<R: Runtime>(
+    service: &Service<R>,
+    password: Password,
+    asks: Asks,
+    operation: impl FnOnce(innkeeper_tree::Ticket) -> Operation,
+) -> Result<Admitted, NotAdmitted> {
+    let settled = service.propose(operation).await;
+    let settled = settled.map_err(|error| End::Unavailable(error.to_string()))?;
+    match settled.result {
+        TicketResult::Attached {
+            session,
+            attachment,
+            timeout_ms,
+        } => Ok(Admitted {
+            session,
+            attachment,
+            password,
+            timeout_ms,
+            local: false,
+            read_only: false,
+            quorum_changes: asks.quorum_changes,
+        }),
+        _ => Err(NotAdmitted::Refused),
+    }
+}
+
+fn password_of(request: &ConnectRequest) -> Result<Password, NotAdmitted> {
+    let password = request.password.as_ref().try_into();
+    password.map_err(|_| NotAdmitted::Refused)
+}
+
+fn draw_id<R: Runtime>(service: &Service<R>) -> SessionId {
+    id_of(service.settings.session_prefix(), || {
+        service.runtime.random_u64()
+    })
+}
+
+/// What of the node's number fits into the top byte, and randomness behind it. A few numbers below
+/// some prefixes stand for containers or times to live: they are no ids.
+/// (test: `an_id_is_never_one_that_stands_for_something_else`)
+fn id_of(prefix: u8, mut random: impl FnMut() -> u64) -> SessionId {
+    loop {
+        let session = SessionId(u64::from(prefix) << 56 | random() >> 8);
+        if is_session(session) {
+            return session;
+        }
+    }
+}
+
+fn draw_password<R: Runtime>(service: &Service<R>) -> Password {
+    let mut password = [0; PASSWORD_LEN];
+    service.runtime.fill_random(&mut password);
+    password
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_never_one_that_stands_for_something_else() {
+        // The ids of a server 0, 128 or 255 begin like those of nobody, a container, a time to
+        // live.
+        for (prefix, taken) in [(0x00, 0), (0x80, 0), (0xff, 0), (0xff, 0xff_ffff_ffff)] {
+            let mut drawn = [taken << 8, 5 << 56].into_iter();
+            let id = id_of(prefix, || drawn.next().unwrap_or_default());
+            assert_eq!(id.0, u64::from(prefix) << 56 | 5 << 48, "{prefix}");
+            assert!(drawn.next().is_none());
+        }
+        assert_eq!(id_of(1, || 0), SessionId(1 << 56));
+    }
+}

@@ -1,0 +1,33 @@
+//! What the guests' side of the node hears from apply.
+
+use std::sync::Arc;
+
+use innkeeper_tree::Zxid;
+
+/// Told by the fan-out after each batch of applied commands, on the raft thread, in zxid order,
+/// after the new view is published and the fan-out's lock is released.
+///
+/// An implementation only marks what it heard and wakes a task of its own: it must not block,
+/// and it must not propose from here. While the node recovers its log there are no hooks yet;
+/// whoever installs them first looks at all bindings of a fresh view.
+pub trait BindingListener: Send + Sync + 'static {
+    /// The event queues of these bindings grew (a name may come more than once).
+    fn queued(&self, bindings: &[Arc<str>]);
+
+    /// The wish, the activation or the existence of these bindings changed.
+    fn changed(&self, bindings: &[Arc<str>]);
+
+    /// Events for these bindings were dropped, because too long a chain of reactions led to them.
+    fn cut(&self, cuts: &[Cut]);
+}
+
+/// Events that a binding did not get.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// The binding.
+    pub binding: Arc<str>,
+    /// The zxid of the transaction whose events they would have been.
+    pub zxid: Zxid,
+    /// The state's time then, in milliseconds since 1970.
+    pub time_ms: u64,
+}

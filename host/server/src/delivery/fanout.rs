@@ -1,0 +1,436 @@
+//! From apply to the connections: watch events and the results of writes.
+//!
+//! One batch of applied commands:
+//! 1. raft calls [`Delivery::deliver`] on its thread, in zxid order; the one lock is taken.
+//! 2. Each command's events are matched against the watch table, encoded once, and pushed into
+//!    the outboxes of who watches; then its result goes to the session that asked.
+//! 3. The new view is published, still under the lock; then the lock is released.
+//! 4. Those who got something are woken, waiting tickets are answered, hooks are told.
+//!
+//! The lock is what makes watches exact: a read that sets a watch takes its view and registers
+//! while it holds the same lock, so apply is either wholly before both or wholly after both.
+//!
+//! **Invariant:** events are matched and put into outboxes, and the view is published, under one
+//! lock per batch; reads that set a watch use the same lock. Three races (an event that is
+//! missed, sent before the reply, or lost with the connection) are excluded by no order of two
+//! locks. (tests: `every_watch_gets_its_event_or_the_data_never_changed`,
+//! `the_event_is_seen_before_the_new_data_on_every_interleaving`)
+
+mod watch_report;
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use innkeeper_proto::{KeeperState, WatcherEvent};
+use innkeeper_raft::{Delivery, Refusal};
+use innkeeper_tree::applied::{Event, Outcome, TicketResult};
+use innkeeper_tree::{Applied, Operation, Reader, SessionId, View, Zxid};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use crate::delivery::binding_listener::{BindingListener, Cut};
+use crate::delivery::outbox::{Close, Happened, Item, Outbox};
+use crate::delivery::pending_proposals::{PendingProposals, ProposeError, Settled, Waiter};
+use crate::delivery::quota_log::QuotaLog;
+pub use crate::delivery::watches::WatchCounts;
+use crate::delivery::watches::{WatcherId, Watches};
+use crate::expiry::Expiry;
+use crate::stats::Stats;
+
+/// The way from apply to whoever waits on this node.
+///
+/// Invariants:
+/// - `publish` is called exactly once per batch, under the lock, after every outbox has what the
+///   batch means for it: whoever takes a view finds in its outbox all events up to that view.
+/// - At most one connection of this node serves a session, the one of the highest attachment.
+/// - Nobody is woken, and no foreign code runs, while the lock is held.
+pub struct Fanout {
+    inner: Mutex<Inner>,
+    pending_proposals: Arc<PendingProposals>,
+    expiry: Arc<Expiry>,
+    listener: OnceLock<Arc<dyn BindingListener>>,
+    pub(crate) quota_log: QuotaLog,
+    stats: Arc<Stats>,
+}
+
+impl std::fmt::Debug for Fanout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fanout").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sessions: FxHashMap<SessionId, WatcherId>,
+    seats: Vec<Option<Served>>,
+    free: Vec<WatcherId>,
+    watches: Watches,
+    stopping: bool,
+}
+
+/// A connection that serves a session.
+#[derive(Debug)]
+struct Served {
+    session: SessionId,
+    attachment: u32,
+    outbox: Arc<Outbox>,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Default)]
+struct After {
+    wake: Vec<Arc<Outbox>>,
+    settled: Vec<(Waiter, Settled)>,
+    ended: Vec<Arc<Outbox>>,
+    expired: Vec<SessionId>,
+    queued: Vec<Arc<str>>,
+    changed: Vec<Arc<str>>,
+    cuts: Vec<Cut>,
+}
+
+/// A connection's place in the fan-out; leaving it gives up the session's watches here.
+#[derive(Debug)]
+pub(crate) struct SeatGuard {
+    fanout: Arc<Fanout>,
+    /// The connection's number in the watch table.
+    pub(crate) watcher: WatcherId,
+}
+
+impl Drop for SeatGuard {
+    fn drop(&mut self) {
+        self.fanout.inner.lock().vacate(self.watcher);
+    }
+}
+
+impl Fanout {
+    /// A fan-out without connections.
+    pub(crate) fn new(
+        pending_proposals: Arc<PendingProposals>,
+        expiry: Arc<Expiry>,
+        stats: Arc<Stats>,
+    ) -> Self {
+        Self {
+            inner: Mutex::default(),
+            pending_proposals,
+            expiry,
+            listener: OnceLock::new(),
+            quota_log: QuotaLog::default(),
+            stats,
+        }
+    }
+
+    /// Installs who hears about bindings. Only the first call has an effect.
+    pub fn install_listener(&self, listener: Arc<dyn BindingListener>) {
+        if self.listener.set(listener).is_err() {
+            tracing::error!("hooks were installed twice; the second ones are ignored");
+        }
+    }
+
+    /// Makes a connection the one that serves a session here; an older one is closed. `current`
+    /// says which attachment the session has now, if it is there; `None` if it has ended or moved
+    /// on since, or the node stops.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        session: SessionId,
+        attachment: u32,
+        outbox: Arc<Outbox>,
+        current: impl FnOnce() -> Option<u32>,
+    ) -> Option<SeatGuard> {
+        let mut inner = self.inner.lock();
+        // Under the lock, so that an end of the session that comes later finds the seat.
+        if current()? != attachment || inner.stopping {
+            return None;
+        }
+        if let Some(&older) = inner.sessions.get(&session) {
+            if let Some(served) = &inner.seats[older as usize] {
+                served.outbox.close(Close::Superseded);
+            }
+            inner.vacate_session(older);
+        }
+        let served = Some(Served {
+            session,
+            attachment,
+            outbox,
+        });
+        let watcher = match inner.free.pop() {
+            Some(watcher) => {
+                inner.seats[watcher as usize] = served;
+                watcher
+            }
+            None => {
+                inner.seats.push(served);
+                // Descriptors run out long before numbers do.
+                (inner.seats.len() - 1) as WatcherId
+            }
+        };
+        inner.sessions.insert(session, watcher);
+        drop(inner);
+        Some(SeatGuard {
+            fanout: self.clone(),
+            watcher,
+        })
+    }
+
+    /// Takes a view and changes the watch table in one step, as seen from apply.
+    #[cfg(not(innkeeper_break = "watch-lock"))]
+    pub(crate) fn watching<T>(
+        &self,
+        reader: &Reader,
+        register: impl FnOnce(View, &mut Watches) -> T,
+    ) -> T {
+        let mut inner = self.inner.lock();
+        register(reader.view(), &mut inner.watches)
+    }
+
+    /// The bug that the lock prevents: the view is taken before the watch is registered.
+    #[cfg(innkeeper_break = "watch-lock")]
+    pub(crate) fn watching<T>(
+        &self,
+        reader: &Reader,
+        register: impl FnOnce(View, &mut Watches) -> T,
+    ) -> T {
+        let view = reader.view();
+        register(view, &mut self.inner.lock().watches)
+    }
+
+    /// The outbox of the connection that serves a session here.
+    pub(crate) fn outbox_of(&self, session: SessionId) -> Option<Arc<Outbox>> {
+        let inner = self.inner.lock();
+        let watcher = *inner.sessions.get(&session)?;
+        Some(inner.seats[watcher as usize].as_ref()?.outbox.clone())
+    }
+
+    /// How many watches there are on this node.
+    pub fn watch_counts(&self) -> WatchCounts {
+        self.inner.lock().watches.counts()
+    }
+
+    /// Closes every connection and admits no more.
+    pub(crate) fn stop(&self) {
+        self.inner.lock().stopping = true;
+        self.close_all(Close::Stopping);
+    }
+
+    /// Closes every connection.
+    pub(crate) fn close_all(&self, close: Close) {
+        let outboxes: Vec<_> = {
+            let inner = self.inner.lock();
+            let served = inner.seats.iter().flatten();
+            served.map(|served| served.outbox.clone()).collect()
+        };
+        for outbox in outboxes {
+            outbox.close(close);
+        }
+    }
+}
+
+impl Inner {
+    /// Ends a connection's service; its number may be used again.
+    fn vacate(&mut self, watcher: WatcherId) {
+        self.vacate_session(watcher);
+        self.seats[watcher as usize] = None;
+        self.free.push(watcher);
+    }
+
+    /// Takes the session away from a connection whose task still has to notice.
+    fn vacate_session(&mut self, watcher: WatcherId) {
+        if let Some(served) = &self.seats[watcher as usize]
+            && self.sessions.get(&served.session) == Some(&watcher)
+        {
+            self.sessions.remove(&served.session);
+        }
+        self.watches.drop_watcher(watcher);
+    }
+
+    fn absorb(&mut self, applied: Applied, fanout: &Fanout, after: &mut After) {
+        let zxid = applied.zxid;
+        for event in &applied.events {
+            let fired = self.watches.fire(&event.path, event.kind);
+            if fired.once.is_empty() && fired.persistent.is_empty() {
+                continue;
+            }
+            let watchers = fired.once.len() + fired.persistent.len();
+            fanout.stats.fired(event.kind, watchers);
+            let frame = encode_event(event, zxid);
+            let once = fired.once.iter().map(|watcher| (*watcher, None));
+            let persistent = fired.persistent.iter().map(|watcher| {
+                let happened = Happened {
+                    kind: event.kind,
+                    path: event.path.clone(),
+                };
+                (*watcher, Some(happened))
+            });
+            for (watcher, persistent) in once.chain(persistent) {
+                if let Some(served) = &self.seats[watcher as usize] {
+                    let item = Item::Event {
+                        zxid,
+                        frame: frame.clone(),
+                        acl: event.acl.clone(),
+                        persistent,
+                    };
+                    push(served, item, after);
+                }
+            }
+        }
+        let mut own = None;
+        match applied.outcome {
+            Outcome::Session {
+                session,
+                attachment,
+                seq,
+                result,
+            } => {
+                own = Some(session);
+                if let Some(served) = self.served(session)
+                    && served.attachment == attachment
+                {
+                    push(served, Item::Result { zxid, seq, result }, after);
+                }
+            }
+            Outcome::Ticket { ticket, result } => {
+                if let TicketResult::Attached {
+                    session,
+                    attachment,
+                    timeout_ms,
+                } = result
+                {
+                    fanout.expiry.opened(session, attachment, timeout_ms);
+                    if let Some(served) = self.served(session)
+                        && served.attachment < attachment
+                    {
+                        served.outbox.close(Close::Superseded);
+                    }
+                }
+                if let Some(waiter) = fanout.pending_proposals.take(ticket) {
+                    let settled = Settled {
+                        zxid,
+                        time_ms: applied.time_ms,
+                        result,
+                    };
+                    after.settled.push((waiter, settled));
+                }
+            }
+            Outcome::Nobody => {}
+        }
+        for session in applied.ended {
+            fanout.expiry.ended(session);
+            if own != Some(session) {
+                fanout.stats.sessions_expired.add(1);
+                after.expired.push(session);
+            }
+            // One that ended by its own wish gets its reply first, and closes by itself.
+            if own != Some(session)
+                && let Some(served) = self.served(session)
+            {
+                after.ended.push(served.outbox.clone());
+            }
+        }
+        after.queued.extend(applied.queued);
+        after.changed.extend(applied.bindings);
+        after
+            .cuts
+            .extend(applied.cut.into_iter().map(|binding| Cut {
+                binding,
+                zxid,
+                time_ms: applied.time_ms,
+            }));
+    }
+
+    fn served(&self, session: SessionId) -> Option<&Served> {
+        let watcher = *self.sessions.get(&session)?;
+        self.seats[watcher as usize].as_ref()
+    }
+}
+
+fn push(served: &Served, item: Item, after: &mut After) {
+    if served.outbox.push(item) {
+        after.wake.push(served.outbox.clone());
+    }
+}
+
+fn encode_event(event: &Event, zxid: Zxid) -> Bytes {
+    WatcherEvent {
+        event_type: event.kind,
+        state: KeeperState::SyncConnected,
+        path: event.path.as_ref().into(),
+    }
+    .to_frame(zxid.0 as i64)
+}
+
+/// Says that a session is over because nothing was heard of its client.
+pub(crate) fn told_expired(session: SessionId) {
+    tracing::info!(event = "session-expired", %session, "session {session} has expired");
+}
+
+impl After {
+    fn run(self, listener: Option<&Arc<dyn BindingListener>>) {
+        for outbox in self.wake {
+            outbox.wake();
+        }
+        for outbox in self.ended {
+            outbox.close(Close::Ended);
+        }
+        for session in self.expired {
+            told_expired(session);
+        }
+        for (waiter, settled) in self.settled {
+            // Whoever went away needs no answer.
+            let _ = waiter.send(Ok(settled));
+        }
+        if let Some(listener) = listener {
+            if !self.changed.is_empty() {
+                listener.changed(&self.changed);
+            }
+            if !self.queued.is_empty() {
+                listener.queued(&self.queued);
+            }
+            if !self.cuts.is_empty() {
+                listener.cut(&self.cuts);
+            }
+        }
+    }
+}
+
+impl Delivery for Fanout {
+    fn deliver(&self, batch: Vec<Applied>, publish: &mut dyn FnMut()) {
+        for applied in &batch {
+            self.quota_log.note(applied);
+        }
+        let mut after = After::default();
+        self.stats.commits.add(batch.len() as u64);
+        {
+            let mut inner = self.inner.lock();
+            for applied in batch {
+                inner.absorb(applied, self, &mut after);
+            }
+            publish();
+        }
+        after.run(self.listener.get());
+    }
+
+    fn refused(&self, operation: Operation, refusal: Refusal) {
+        match operation {
+            // Its place in the session's order is lost: the client comes back and asks again.
+            Operation::Session { session, .. } => {
+                if let Some(outbox) = self.outbox_of(session) {
+                    outbox.close(Close::Refused);
+                }
+            }
+            // The expiry proposes again.
+            Operation::ExpireSession { .. }
+            | Operation::Sweep(_)
+            | Operation::RaiseLevel { .. } => {}
+            Operation::CreateSession { ticket, .. }
+            | Operation::Reattach { ticket, .. }
+            | Operation::Admin { ticket, .. }
+            | Operation::Transaction { ticket, .. }
+            | Operation::RegisterModule { ticket, .. }
+            | Operation::Activate { ticket, .. } => {
+                if let Some(waiter) = self.pending_proposals.take(ticket) {
+                    // Whoever went away needs no answer.
+                    let _ = waiter.send(Err(ProposeError::Refused(refusal)));
+                }
+            }
+        }
+    }
+}

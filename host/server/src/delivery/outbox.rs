@@ -1,0 +1,319 @@
+//! What apply has for one connection.
+//!
+//! 1. The fan-out, holding its lock, pushes events and results in zxid order.
+//! 2. It publishes the new view, releases its lock, and wakes the outbox.
+//! 3. The connection's task drains the outbox and sends, of what it found, that which the view
+//!    it took before contains; the rest waits for the next wake-up.
+//!
+//! Results are bounded by the connection's writes in flight
+//! ([`MAX_PENDING_REQUESTS`](crate::settings::MAX_PENDING_REQUESTS)), one-shot events by the
+//! watches that its session asked for: a connection whose client does not read stops reading
+//! requests, so neither grows, and nobody is closed for them. Events of persistent watches have
+//! no such bound, since others cause them. Beyond [`MAX_LASTING_BYTES`] of them the connection
+//! is closed, and the client comes back and resynchronises, as its protocol has it.
+//! (test: `a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else`)
+//!
+//! **Invariant:** a full outbox or a slow client stops its own socket, never apply. (tests:
+//! `a_slow_reader_stops_itself_alone`, `a_long_set_watches_comes_as_the_socket_drains`)
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use innkeeper_proto::EventType;
+use innkeeper_tree::applied::SessionResult;
+use innkeeper_tree::{AclRef, Zxid};
+use parking_lot::Mutex;
+
+use crate::settings::{EVENT_OVERHEAD_BYTES, MAX_LASTING_BYTES};
+
+/// One thing that apply has for a connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    /// A watch fired.
+    Event {
+        /// Of the command that caused it.
+        zxid: Zxid,
+        /// The whole frame, encoded once for all who watch.
+        frame: Bytes,
+        /// The znode's ACL as of the event: the connection judges by it who may see it.
+        acl: AclRef,
+        /// The event itself, if it is one of a persistent watch. It counts against
+        /// [`MAX_LASTING_BYTES`] until it is sent, and authorizers are asked about it.
+        persistent: Option<Happened>,
+    },
+    /// A command of the session was applied. Every send is answered once, in order.
+    Result {
+        /// Of the command.
+        zxid: Zxid,
+        /// Of the session's write.
+        seq: u64,
+        /// What became of it.
+        result: SessionResult,
+    },
+}
+
+/// What an event of a persistent watch is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Happened {
+    /// What happened.
+    pub(crate) kind: EventType,
+    /// To which znode.
+    pub(crate) path: Arc<str>,
+}
+
+impl Item {
+    /// What it counts against [`MAX_LASTING_BYTES`].
+    pub(crate) fn lasting_bytes(&self) -> usize {
+        match self {
+            Item::Event {
+                frame,
+                persistent: Some(_),
+                ..
+            } => frame.len() + EVENT_OVERHEAD_BYTES,
+            _ => 0,
+        }
+    }
+
+    /// The zxid at which the item takes its place among the replies.
+    pub(crate) fn zxid(&self) -> Zxid {
+        match self {
+            Item::Event { zxid, .. } | Item::Result { zxid, .. } => *zxid,
+        }
+    }
+}
+
+/// Why a connection must end, told from outside of its task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Close {
+    /// A newer connection took the session over.
+    Superseded,
+    /// The session ended, and not by its own wish.
+    Ended,
+    /// The door refused one of its writes.
+    Refused,
+    /// It does not read what its persistent watches bring.
+    Overrun,
+    /// It does not read a large answer, while others wait for room for theirs.
+    Stalled,
+    /// The node stops.
+    Stopping,
+    /// The quorum was lost, or is back.
+    Quorum,
+}
+
+/// The outbox of one connection.
+///
+/// Invariants:
+/// - Items stand in zxid order.
+/// - `lasting_bytes` counts the events of persistent watches that were pushed and neither sent
+///   nor dropped by the task; while the connection is open it is at most [`MAX_LASTING_BYTES`].
+/// - Nothing is kept for a connection that is to close.
+/// - Whoever pushes wakes afterwards, when the items' zxids are published; a wake-up is kept
+///   until the task asks, even if the items were drained in between, since what was drained
+///   before it was published could not be sent yet.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    lasting_bytes: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    close: Option<Close>,
+    /// The expiry asks whether input already buffered was read; see [`crate::expiry`].
+    probe: bool,
+    /// The fan-out will wake it when its batch is published.
+    listed: bool,
+    woken: bool,
+    waker: Option<Waker>,
+}
+
+impl Outbox {
+    /// Adds an item; true if it is the first since the last wake-up, so that the outbox is to be
+    /// put on the list of those to wake.
+    pub(crate) fn push(&self, item: Item) -> bool {
+        let mut state = self.state.lock();
+        if state.close.is_some() {
+            return false;
+        }
+        let bytes = item.lasting_bytes();
+        if bytes > 0 {
+            let before = self.lasting_bytes.fetch_add(bytes, Ordering::Relaxed);
+            if before + bytes > MAX_LASTING_BYTES {
+                state.close = Some(Close::Overrun);
+                state.items = VecDeque::new();
+                return !std::mem::replace(&mut state.listed, true);
+            }
+        }
+        state.items.push_back(item);
+        !std::mem::replace(&mut state.listed, true)
+    }
+
+    /// Says that an item was sent, or dropped.
+    pub(crate) fn is_done_with(&self, item: &Item) {
+        let bytes = item.lasting_bytes();
+        if bytes > 0 {
+            self.lasting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// An error if the task is to end its connection.
+    pub(crate) fn is_open(&self) -> Result<(), Close> {
+        self.state.lock().close.map_or(Ok(()), Err)
+    }
+
+    /// Asks the task to end its connection, and wakes it.
+    pub(crate) fn close(&self, close: Close) {
+        self.state.lock().close.get_or_insert(close);
+        self.wake();
+    }
+
+    /// Asks the task to read what its socket has, and wakes it.
+    pub(crate) fn probe(&self) {
+        self.state.lock().probe = true;
+        self.wake();
+    }
+
+    /// Wakes the task.
+    pub(crate) fn wake(&self) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.woken = true;
+            state.listed = false;
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Moves everything into `arrived`.
+    pub(crate) fn drain(&self, arrived: &mut VecDeque<Item>) -> Result<(), Close> {
+        let mut state = self.state.lock();
+        if let Some(close) = state.close {
+            return Err(close);
+        }
+        if arrived.is_empty() {
+            std::mem::swap(arrived, &mut state.items);
+        } else {
+            arrived.append(&mut state.items);
+        }
+        Ok(())
+    }
+
+    /// Whether a probe waits for its answer; asking takes it.
+    pub(crate) fn take_probe(&self) -> bool {
+        std::mem::take(&mut self.state.lock().probe)
+    }
+
+    /// Ready when the outbox was woken since the last time it was ready.
+    pub(crate) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.woken) {
+            return Poll::Ready(());
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => state.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use innkeeper_tree::applied::Reply;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn result(zxid: u64) -> Item {
+        Item::Result {
+            zxid: Zxid(zxid),
+            seq: zxid,
+            result: SessionResult::Done(Reply::Closed),
+        }
+    }
+
+    /// The task drains two batches at once, the second of which is not published yet: it must be
+    /// woken when it is.
+    #[test]
+    fn each_batch_wakes_even_if_the_last_one_was_not_drained() {
+        let (outbox, wakes) = (Outbox::default(), Arc::new(Wakes::default()));
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(outbox.push(result(1)));
+        assert!(!outbox.push(result(2)), "once per batch");
+        outbox.wake();
+        assert!(outbox.poll_woken(&mut cx).is_ready());
+        assert!(outbox.push(result(3)), "the next batch wakes again");
+        let mut arrived = VecDeque::new();
+        assert_eq!(outbox.drain(&mut arrived), Ok(()));
+        assert_eq!(arrived.len(), 3);
+        assert!(outbox.poll_woken(&mut cx).is_pending());
+        outbox.wake();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        assert!(outbox.poll_woken(&mut cx).is_ready());
+    }
+
+    fn event(zxid: u64, bytes: usize, persistent: bool) -> Item {
+        Item::Event {
+            zxid: Zxid(zxid),
+            frame: Bytes::from(vec![0; bytes]),
+            acl: AclRef::from(Vec::new()),
+            persistent: persistent.then(|| Happened {
+                kind: EventType::NodeCreated,
+                path: "/a".into(),
+            }),
+        }
+    }
+
+    #[test]
+    fn persistent_events_beyond_the_bound_close_and_others_do_not() {
+        let outbox = Outbox::default();
+        let half = MAX_LASTING_BYTES / 2 - EVENT_OVERHEAD_BYTES;
+        for zxid in 0..4 {
+            outbox.push(event(zxid, half, false));
+        }
+        outbox.push(event(4, half, true));
+        outbox.push(event(5, half, true));
+        let mut arrived = VecDeque::new();
+        assert_eq!(outbox.drain(&mut arrived), Ok(()), "exactly at the bound");
+        assert_eq!(arrived.len(), 6);
+        // What was drained and not sent still counts, and what was sent does not.
+        outbox.is_done_with(&arrived[5]);
+        outbox.push(event(6, half, true));
+        assert_eq!(outbox.drain(&mut arrived), Ok(()));
+        outbox.wake();
+        assert!(outbox.push(event(7, 1, true)), "the task is to be woken");
+        assert_eq!(outbox.drain(&mut arrived), Err(Close::Overrun));
+        assert!(!outbox.push(result(8)), "nothing is kept for it");
+    }
+
+    #[test]
+    fn a_wake_up_before_the_task_asks_is_kept() {
+        let (outbox, wakes) = (Outbox::default(), Arc::new(Wakes::default()));
+        let waker = Waker::from(wakes);
+        let mut cx = Context::from_waker(&waker);
+        outbox.close(Close::Stopping);
+        assert!(outbox.poll_woken(&mut cx).is_ready());
+        assert!(outbox.poll_woken(&mut cx).is_pending());
+        assert_eq!(outbox.drain(&mut VecDeque::new()), Err(Close::Stopping));
+    }
+}

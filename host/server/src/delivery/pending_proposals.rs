@@ -1,0 +1,102 @@
+//! Who waits for what this node proposed in its own name.
+//!
+//! 1. [`PendingProposals::propose`] draws a ticket, notes who waits, and hands the operation to the door.
+//! 2. The operation is applied; the fan-out finds [`Outcome::Ticket`](innkeeper_tree::applied::Outcome)
+//!    and takes the waiter out while it holds its lock.
+//! 3. After the new view is published and the lock is released, the waiter gets its
+//!    [`Settled`]: a view taken then holds what the operation did.
+//!
+//! A session's writes do not come this way: they are numbered, and their results go to the
+//! session's outbox.
+
+use innkeeper_raft::{Proposals, Refusal};
+use innkeeper_runtime::Runtime;
+use innkeeper_tree::applied::TicketResult;
+use innkeeper_tree::{Operation, Ticket, Zxid};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::sync::oneshot;
+
+/// What became of a node's own proposal.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The zxid that the operation took.
+    pub zxid: Zxid,
+    /// The state's time at the operation, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// What became of it.
+    pub result: TicketResult,
+}
+
+/// Why a proposal came to nothing. Its fate is known: it was not appended, or the node stops and
+/// a later start tells.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    /// The door did not take it.
+    #[error("the proposal was refused: {0}")]
+    Refused(Refusal),
+    /// The node stops.
+    #[error("the node is stopping; try again when it runs")]
+    Stopping,
+}
+
+/// The one who is told, once the lock is released.
+pub(crate) type Waiter = oneshot::Sender<Result<Settled, ProposeError>>;
+
+/// The waiting proposals of this node.
+///
+/// Invariants:
+/// - Every ticket in the map was handed to the door, or is about to be, and its waiter lives;
+///   a waiter that goes away takes its ticket with it. So the map is bounded by the number of
+///   connections in their handshake, guests in a reaction, and admin requests.
+/// - A waiter hears at most once, and only after the view that holds the outcome is published.
+#[derive(Debug, Default)]
+pub struct PendingProposals {
+    waiting: Mutex<FxHashMap<Ticket, Waiter>>,
+}
+
+impl PendingProposals {
+    /// Proposes what `operation` makes of a fresh ticket and waits until it was applied here.
+    pub async fn propose<R: Runtime>(
+        &self,
+        runtime: &R,
+        proposals: &Proposals,
+        operation: impl FnOnce(Ticket) -> Operation,
+    ) -> Result<Settled, ProposeError> {
+        let ticket = Ticket(runtime.random_u64());
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.lock().insert(ticket, sender);
+        let _forget = Forget {
+            pending_proposals: self,
+            ticket,
+        };
+        proposals.submit(vec![operation(ticket)]).await;
+        receiver.await.unwrap_or(Err(ProposeError::Stopping))
+    }
+
+    /// Takes out who waits for a ticket; most tickets are another node's, and nobody waits.
+    pub(crate) fn take(&self, ticket: Ticket) -> Option<Waiter> {
+        self.waiting.lock().remove(&ticket)
+    }
+
+    /// Tells everyone who still waits that the node stops.
+    pub(crate) fn stop(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        for (_, waiter) in waiting {
+            // A waiter that went away needs no answer.
+            let _ = waiter.send(Err(ProposeError::Stopping));
+        }
+    }
+}
+
+/// Removes a ticket whose waiter stopped waiting.
+struct Forget<'a> {
+    pending_proposals: &'a PendingProposals,
+    ticket: Ticket,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.pending_proposals.waiting.lock().remove(&self.ticket);
+    }
+}

@@ -1,0 +1,135 @@
+//! Sessions that only this node knows: local ones (`localSessionsEnabled`), and those of clients
+//! that are served without a quorum ([`crate::quorum`]).
+//!
+//! 1. A connect makes one here, without a command: its id and password are random as any other's.
+//!    Reads, watches and pings need no more, nor does its end by closeSession or by silence.
+//! 2. Its first write makes a record of it in the log, with the same id and password, since it is
+//!    the record that orders a session's writes ([`LocalSessions::record`]). From then on it is a session
+//!    like any other, but for ephemerals: the record is marked as local, and the tree refuses
+//!    them with EphemeralOnLocalSession, or upgrades the session first
+//!    (`localSessionsUpgradingEnabled`).
+//! 3. A client that comes back finds it as long as this node runs and it has not been silent for
+//!    its timeout; on any other node, and after a restart, it is refused.
+//!
+//! In ZooKeeper a server that runs alone ignores `localSessionsEnabled`; here it does not.
+//!
+//! **Invariant:** a local session is in the log only from its first write on, because its record
+//! orders its writes; it has ephemerals only after an upgrade. (tests:
+//! `a_local_session_costs_no_command_until_it_writes`,
+//! `a_local_session_is_recorded_by_its_first_write`, `a_local_session_has_no_ephemerals`)
+
+use std::sync::Arc;
+
+use innkeeper_proto::connect::PASSWORD_LEN;
+use innkeeper_tree::SessionId;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::expiry::Expiry;
+use crate::settings::MAX_LOCAL_SESSIONS;
+
+/// What the record of a local session says, and its seat in the fan-out: it is the first
+/// attachment of it all.
+pub(crate) const ATTACHMENT: u32 = 1;
+
+/// A session's password.
+pub(crate) type Password = [u8; PASSWORD_LEN];
+
+/// A session that only this node knows.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalSession {
+    pub(crate) password: Password,
+    pub(crate) timeout_ms: u32,
+    /// It was made without a quorum, and writes nothing.
+    pub(crate) read_only: bool,
+    /// Held while its record is made, and by whoever comes back to it meanwhile; true when the
+    /// record is there.
+    pub(crate) recorded: Arc<AsyncMutex<bool>>,
+}
+
+/// All of them.
+///
+/// Invariants:
+/// - A session stands here or in the tree, never in both but while its record is made.
+/// - There are at most [`MAX_LOCAL_SESSIONS`].
+#[derive(Debug, Default)]
+pub(crate) struct LocalSessions {
+    sessions: Mutex<FxHashMap<SessionId, LocalSession>>,
+}
+
+impl LocalSessions {
+    /// Begins one; false if that id is taken, or there are too many.
+    pub(crate) fn begin(
+        &self,
+        session: SessionId,
+        password: Password,
+        timeout_ms: u32,
+        read_only: bool,
+        expiry: &Expiry,
+    ) -> bool {
+        let mut sessions = self.sessions.lock();
+        if sessions.len() >= MAX_LOCAL_SESSIONS || sessions.contains_key(&session) {
+            return false;
+        }
+        let local = LocalSession {
+            password,
+            timeout_ms,
+            read_only,
+            recorded: Arc::default(),
+        };
+        sessions.insert(session, local);
+        expiry.opened(session, ATTACHMENT, timeout_ms);
+        true
+    }
+
+    /// One of them.
+    pub(crate) fn get(&self, session: SessionId) -> Option<LocalSession> {
+        self.sessions.lock().get(&session).cloned()
+    }
+
+    /// Whether it is one of them.
+    pub(crate) fn contains(&self, session: SessionId) -> bool {
+        self.sessions.lock().contains_key(&session)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.lock().len()
+    }
+
+    /// A client came back to one, with this timeout; false if it has ended since.
+    pub(crate) fn renew(&self, session: SessionId, timeout_ms: u32, expiry: &Expiry) -> bool {
+        let mut sessions = self.sessions.lock();
+        let Some(local) = sessions.get_mut(&session) else {
+            return false;
+        };
+        local.timeout_ms = timeout_ms;
+        expiry.opened(session, ATTACHMENT, timeout_ms);
+        true
+    }
+
+    /// Its record is in the log: it is no longer one of them, and lives on.
+    pub(crate) fn record(&self, session: SessionId) {
+        self.sessions.lock().remove(&session);
+    }
+
+    /// Ends one, by its own wish or because it was silent; false if it was none.
+    pub(crate) fn end(&self, session: SessionId, expiry: &Expiry) -> bool {
+        let ended = self.sessions.lock().remove(&session).is_some();
+        if ended {
+            expiry.ended(session);
+        }
+        ended
+    }
+
+    /// Ends all that were made without a quorum.
+    pub(crate) fn end_read_only(&self, expiry: &Expiry) {
+        self.sessions.lock().retain(|session, local| {
+            if local.read_only {
+                expiry.ended(*session);
+            }
+            !local.read_only
+        });
+    }
+}

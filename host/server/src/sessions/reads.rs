@@ -1,0 +1,216 @@
+//! Reads, from a view, in the connection's own task.
+//!
+//! A plain read takes no lock: the pass's view is at most as old as the wake-up. A read that
+//! sets a watch takes its view and registers under the fan-out's lock, sends the events up to
+//! that view, then its reply; from there on the pass goes on with that view.
+//!
+//! A large answer needs room among those of all connections ([`crate::throttle::answers`]). Where there is
+//! none, what was looked up is let go, with the watch, and looked up again when there is.
+
+use innkeeper_proto::request::{PathWatch, ReadOp, Request};
+use innkeeper_proto::{ByteString, ErrorCode};
+use innkeeper_runtime::{Runtime, Stream};
+use innkeeper_tree::View;
+
+use super::lookup::{Asker, Found, encode};
+use super::{Body, Pending, Session};
+use crate::authorization::{Access, AccessRequest, Verdict};
+use crate::delivery::watches::{Kind, Watches};
+use crate::settings::LARGE_ANSWER_BYTES;
+use crate::socket::{End, Socket};
+
+impl<R: Runtime> Session<R> {
+    /// Answers the front request, a read.
+    pub(super) async fn read<S: Stream>(
+        &mut self,
+        view: &mut View,
+        socket: &mut Socket<S>,
+    ) -> Result<bool, End> {
+        let denied = self.denied_reads(view).await;
+        let Some(front) = self.requests.front() else {
+            return Ok(false);
+        };
+        let Body::Plain(request) = &front.body else {
+            return Ok(false);
+        };
+        let mut found = None;
+        let mut watched_now = None;
+        if !denied.is_empty() && !matches!(request, Request::MultiRead(_)) {
+            found = Some(ErrorCode::NoAuth.into());
+        } else if let Some((watched, kind)) = watch_of(request) {
+            let decided_at = view.bindings().policy_zxid_of(&watched.path);
+            let (asker, watcher) = (self.asker(), self.seat.watcher);
+            let register = |newest: View, watches: &mut Watches| {
+                // The verdict was given as of an older view: it must still be the policy's.
+                if newest.bindings().policy_zxid_of(&watched.path) != decided_at {
+                    return (newest, None);
+                }
+                let found = asker.peek(&newest, request, &denied);
+                let watched_now = found
+                    .as_ref()
+                    .is_none_or(|found| leaves_watch(request, found))
+                    && watches.add(watcher, &watched.path, kind);
+                (newest, Some((found, watched_now)))
+            };
+            let fanout = &self.service.fanout;
+            let (newest, glanced) = fanout.watching(&self.service.reader, register);
+            let watch = (watched.path.clone(), kind);
+            *view = newest;
+            self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
+            let Some((glanced, is_new)) = glanced else {
+                // Decided again, as of the newer view.
+                return Ok(true);
+            };
+            found = glanced;
+            watched_now = is_new.then_some(watch);
+            self.send_arrived(view, true, socket).await?;
+        }
+        let Some(Pending {
+            xid,
+            body: Body::Plain(request),
+            ..
+        }) = self.requests.front()
+        else {
+            return Ok(false);
+        };
+        // From here on nothing is awaited: a list that was looked up and has no room is let go.
+        let xid = *xid;
+        let found = found.unwrap_or_else(|| self.asker().lookup(view, request, &denied));
+        let (bytes, leaves_watch) = (found.bytes(), leaves_watch(request, &found));
+        let is_large = bytes > LARGE_ANSWER_BYTES && !matches!(found, Found::TooLarge(_));
+        let tells = (bytes > LARGE_ANSWER_BYTES || matches!(found, Found::TooLarge(_)))
+            .then(|| path_of(request));
+        let waits = is_large && !self.has_room(bytes);
+        if let Some((path, kind)) = watched_now.filter(|_| waits || !leaves_watch) {
+            let watcher = self.seat.watcher;
+            self.service
+                .fanout
+                .watching(&self.service.reader, |_, watches| {
+                    watches.remove(watcher, &path, kind)
+                });
+        }
+        if waits {
+            return Ok(false);
+        }
+        if let Some(path) = tells {
+            let longest_bytes = self.service.settings.longest_answer_bytes();
+            self.service
+                .answers
+                .tell(self.id, &path, bytes, longest_bytes);
+        }
+        // A reply as of this view follows every event up to it.
+        self.last_zxid = view.zxid().0 as i64;
+        let room = self.room.take();
+        if is_large {
+            socket.output.reserve(bytes + 4);
+        }
+        encode(socket, xid, self.last_zxid, &found);
+        if let Some(room) = room.filter(|_| is_large) {
+            socket.has_large_answer(room);
+        }
+        self.pop_front();
+        Ok(true)
+    }
+
+    fn asker(&self) -> Asker<'_> {
+        Asker {
+            identities: &self.identities,
+            session: self.id,
+            longest_bytes: self.service.settings.longest_answer_bytes(),
+        }
+    }
+
+    /// Whether a large answer may be written; if not, this connection is woken when it may.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        if !self.room.as_ref().is_some_and(|room| room.fits(bytes)) {
+            // What it had is too small by now, and its place in line is for others.
+            self.room = None;
+            let answers = &self.service.answers;
+            self.room = Some(answers.ask(bytes, &self.outbox));
+        }
+        !self.waits_for_room()
+    }
+
+    /// Whether the answer to the front request waits for room.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.room.as_ref().is_some_and(|room| !room.is_granted())
+    }
+
+    /// Which of the front request's reads no authorizer lets through: their places in a
+    /// multiRead, 0 for any other read.
+    async fn denied_reads(&mut self, view: &View) -> Vec<usize> {
+        let mut denied = Vec::new();
+        if !view.bindings().has_authorizers() {
+            return denied;
+        }
+        let Some(Body::Plain(request)) = self.requests.front().map(|front| &front.body) else {
+            return denied;
+        };
+        for (place, ask) in asks_of(request).into_iter().enumerate() {
+            let authorization = &self.service.authorization;
+            let verdict = authorization.check(view, &self.identities, &[ask]).await;
+            if let Verdict::Deny(_) = verdict {
+                denied.push(place);
+            }
+        }
+        denied
+    }
+}
+
+/// What authorizers are asked about a read.
+fn asks_of(request: &Request) -> Vec<AccessRequest<'_>> {
+    let (access, path) = match request {
+        Request::Exists(read) => (Access::Exists, &read.path),
+        Request::GetData(read) => (Access::GetData, &read.path),
+        Request::GetChildren(read) | Request::GetChildren2(read) => {
+            (Access::GetChildren, &read.path)
+        }
+        Request::GetAllChildrenNumber(path) => (Access::GetChildren, path),
+        Request::GetAcl(path) => (Access::GetAcl, path),
+        Request::MultiRead(multi) => {
+            let asks = multi.ops.iter().map(|op| match op {
+                ReadOp::GetData(path) => (Access::GetData, path),
+                ReadOp::GetChildren(path) => (Access::GetChildren, path),
+            });
+            return asks
+                .map(|(access, path)| AccessRequest { access, path })
+                .collect();
+        }
+        _ => return Vec::new(),
+    };
+    vec![AccessRequest { access, path }]
+}
+
+/// Whose data or children make the answer of a read long: of several reads, the first's.
+fn path_of(request: &Request) -> ByteString {
+    match request {
+        Request::GetData(read) | Request::GetChildren(read) | Request::GetChildren2(read) => {
+            read.path.clone()
+        }
+        Request::GetEphemerals(prefix) => prefix.clone(),
+        Request::MultiRead(multi) => {
+            let first = multi.ops.first();
+            first.map(|op| op.path().clone()).unwrap_or_default()
+        }
+        _ => ByteString::default(),
+    }
+}
+
+/// The watch that a read asks for.
+fn watch_of(request: &Request) -> Option<(&PathWatch, Kind)> {
+    let (read, kind) = match request {
+        Request::Exists(read) | Request::GetData(read) => (read, Kind::Data),
+        Request::GetChildren(read) | Request::GetChildren2(read) => (read, Kind::Child),
+        _ => return None,
+    };
+    read.watch.then_some((read, kind))
+}
+
+/// Only what was found is watched; but exists waits for what is missing, too.
+fn leaves_watch(request: &Request, found: &Found) -> bool {
+    match found {
+        Found::Error(error) => *error == ErrorCode::NoNode && matches!(request, Request::Exists(_)),
+        Found::TooLarge(_) => false,
+        _ => true,
+    }
+}

@@ -1,0 +1,174 @@
+//! What a session may do that is not, or not yet, one of the whole service.
+//!
+//! 1. A local session's first write makes its record in the log ([`crate::local_sessions`]) and waits for
+//!    it; then the write goes its way. Until then nothing of the session is in the log, and its
+//!    end needs no command either.
+//! 2. A local session has no ephemerals: its create is answered with EphemeralOnLocalSession, the
+//!    whole request, as in ZooKeeper; unless local sessions may be upgraded, which the tree does.
+//! 3. A read-only session is told NotReadOnly where a quorum would be needed.
+//! 4. Whoever's requests wait for too long, and wished it so, is told ThrottledOp.
+
+use std::time::Duration;
+
+use innkeeper_proto::ErrorCode;
+use innkeeper_proto::request::{Create, MultiOp, Request};
+use innkeeper_runtime::Runtime;
+use innkeeper_tree::Operation;
+use innkeeper_tree::applied::TicketResult;
+
+use super::{Body, Session, State};
+use crate::local_sessions::LocalSession;
+use crate::socket::End;
+
+/// How the service knows a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scope {
+    /// As one of its own.
+    Global,
+    /// By a record that is marked as local.
+    LocalRecorded,
+    /// Not at all: only this node knows it.
+    Local,
+    /// Not at all, and this node has no quorum.
+    ReadOnly,
+}
+
+impl<R: Runtime> Session<R> {
+    /// What becomes of the next request because of the session's standing, or because it has
+    /// waited for too long; `None` if it is examined as any other.
+    pub(super) async fn set_aside(&mut self) -> Result<Option<State>, End> {
+        if self.scope != Scope::Global {
+            // Authentication that is demanded comes first, as in ZooKeeper.
+            if !self.service.auth.admits(&self.identities) {
+                return Ok(None);
+            }
+            if let Some(state) = self.by_standing().await? {
+                return Ok(Some(state));
+            }
+        }
+        self.by_patience()
+    }
+
+    async fn by_standing(&mut self) -> Result<Option<State>, End> {
+        let Body::Plain(request) = &self.requests[self.examined].body else {
+            return Ok(None);
+        };
+        let recorded = self.scope == Scope::LocalRecorded;
+        if let Request::CloseSession = request {
+            // Nobody else has to know.
+            return Ok((!recorded).then_some(State::Waiting));
+        }
+        if self.scope == Scope::ReadOnly {
+            let needs_quorum = super::commands::is_write(request)
+                || matches!(request, Request::Sync(_) | Request::Reconfig(_));
+            let refused = State::Failed(ErrorCode::NotReadOnly, 0);
+            return Ok(needs_quorum.then_some(refused));
+        }
+        if makes_ephemerals(request) && !self.service.settings.local_sessions_upgrading {
+            let refused = State::Failed(ErrorCode::EphemeralOnLocalSession, 0);
+            return Ok(Some(refused));
+        }
+        if !recorded && self.reads_ahead == 0 && super::commands::is_write(request) {
+            self.record().await?;
+        }
+        Ok(None)
+    }
+
+    /// Makes the session's record. (test: `a_local_session_is_recorded_by_its_first_write`)
+    async fn record(&mut self) -> Result<(), End> {
+        let session = self.id;
+        let service = self.service.clone();
+        let Some(local) = service.local_sessions.get(session) else {
+            return Err(End::SessionOver);
+        };
+        let LocalSession {
+            password,
+            timeout_ms,
+            recorded,
+            ..
+        } = local;
+        let mut recorded = recorded.lock().await;
+        // Another connection may have taken the session over meanwhile.
+        self.outbox.is_open().map_err(End::Told)?;
+        let create = |ticket| Operation::CreateSession {
+            ticket,
+            session,
+            password,
+            timeout_ms,
+            local: true,
+        };
+        let settled = service.propose(create).await;
+        let settled = settled.map_err(|error| End::Unavailable(error.to_string()))?;
+        match settled.result {
+            TicketResult::Attached { .. } => {
+                *recorded = true;
+                service.local_sessions.record(session);
+                self.scope = Scope::LocalRecorded;
+                // What this connection was about to write is no longer its own to write, if the
+                // client has come back on another one.
+                self.outbox.is_open().map_err(End::Told)
+            }
+            _ => {
+                service.local_sessions.end(session, &service.expiry);
+                Err(End::SessionOver)
+            }
+        }
+    }
+
+    /// Ends a session that has no record, by its client's wish.
+    pub(super) fn end_unrecorded(&mut self) {
+        self.service
+            .local_sessions
+            .end(self.id, &self.service.expiry);
+        self.finished = true;
+    }
+
+    /// Requests that wait for the door, or behind others of their session, may wait so long and
+    /// no longer. (test: `requests_that_waited_too_long_are_throttled`)
+    fn by_patience(&self) -> Result<Option<State>, End> {
+        let throttle = &self.service.settings.request_throttle;
+        let (limit_ms, drops) = (throttle.throttled_op_wait_ms, throttle.drop_stale);
+        if limit_ms == 0 && !drops {
+            return Ok(None);
+        }
+        let pending = &self.requests[self.examined];
+        let spared = matches!(
+            pending.body,
+            Body::Plain(
+                Request::Ping | Request::CloseSession | Request::Auth(_) | Request::Sasl(_)
+            ) | Body::Sasl(_)
+        );
+        if spared {
+            return Ok(None);
+        }
+        let waited = self.now - pending.received;
+        if drops && throttle.max_requests != 0 && waited > self.timeout {
+            return Err(End::Stale);
+        }
+        let throttled = limit_ms != 0 && waited > Duration::from_millis(limit_ms);
+        if throttled {
+            self.service.stats.throttled_ops.add(1);
+        }
+        Ok(throttled.then_some(State::Failed(ErrorCode::ThrottledOp, 0)))
+    }
+}
+
+/// Whether an error is the answer to a whole multi, and not to one of its operations.
+pub(super) const fn fails_whole(error: ErrorCode) -> bool {
+    matches!(
+        error,
+        ErrorCode::NotReadOnly | ErrorCode::EphemeralOnLocalSession | ErrorCode::ThrottledOp
+    )
+}
+
+fn makes_ephemerals(request: &Request) -> bool {
+    let ephemeral = |create: &Create| create.mode().is_ok_and(|mode| mode.is_ephemeral());
+    match request {
+        Request::Create(create) | Request::Create2(create) => ephemeral(create),
+        Request::Multi(multi) => multi.ops.iter().any(|op| match op {
+            MultiOp::Create(create) | MultiOp::Create2(create) => ephemeral(create),
+            _ => false,
+        }),
+        _ => false,
+    }
+}

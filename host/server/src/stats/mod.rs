@@ -1,0 +1,202 @@
+//! What the parts of the node count as they work.
+
+mod namespaces;
+mod traffic;
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use innkeeper_proto::EventType;
+use innkeeper_raft::histogram::Summary;
+
+use crate::admin::metrics::DiskUsage;
+use crate::guests::BindingStatus;
+use crate::tls::Refused;
+
+pub(crate) use namespaces::{Namespace, Namespaces, top};
+pub(crate) use traffic::Totals;
+use traffic::Traffic;
+
+/// Counts what happened.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// It happened that many times more.
+    pub fn add(&self, times: u64) {
+        self.0.fetch_add(times, Ordering::Relaxed);
+    }
+
+    /// How often it happened.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Gives the bindings' status.
+type Bindings = Box<dyn Fn() -> Vec<BindingStatus> + Send + Sync>;
+
+/// The figures of a node that its parts record. What can be asked of the state itself (znodes,
+/// watches, sessions) is not recorded but asked when figures are shown.
+///
+/// Invariant: recording takes no lock that another recording could hold for long, and allocates
+/// nothing on the way of a request.
+#[derive(Default)]
+pub struct Stats {
+    pub(crate) traffic: Traffic,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) sizes: DiskUsage,
+    /// Connect requests.
+    pub connection_requests: Counter,
+    /// Connections turned away: too many of one address, or of all.
+    pub connections_rejected: Counter,
+    /// Connections that ended because the client's end was gone.
+    pub connections_dropped: Counter,
+    /// Clients that came back to a session.
+    pub connections_revalidated: Counter,
+    /// Connections closed because no first frame came.
+    pub sessionless_expired: Counter,
+    /// Frames refused for their length.
+    pub large_requests_rejected: Counter,
+    /// Credentials that did not hold.
+    pub auth_failed: Counter,
+    /// Wrong names or passwords over HTTP.
+    pub http_attempts_wrong: Counter,
+    /// Requests over HTTP whose password was not looked at, because too many wrong ones had come
+    /// from their address.
+    pub http_attempts_deferred: Counter,
+    /// Connections of HTTP and of the admin socket that were closed before they were answered, to
+    /// make room for others.
+    pub http_evicted: Arc<Counter>,
+    /// TLS handshakes that failed.
+    pub tls_handshakes_failed: Counter,
+    /// TLS connections turned away because too many handshakes were under way.
+    pub tls_handshakes_exceeded: Counter,
+    /// Connections that had to wait because of the limit on outstanding requests.
+    pub throttle_waits: Counter,
+    /// Connections closed because a request had waited for longer than its session's timeout.
+    pub stale_requests: Counter,
+    /// Requests answered with ThrottledOp.
+    pub throttled_ops: Counter,
+    /// Sessions that expired.
+    pub sessions_expired: Counter,
+    /// Compiling processes that were started.
+    pub modules_compiled: Counter,
+    /// Modules loaded from what was compiled before.
+    pub modules_loaded: Counter,
+    /// Commands applied.
+    pub commits: Counter,
+    /// Watchers of each znode created while it was watched.
+    pub watchers_of_created: Summary,
+    /// Of each one deleted.
+    pub watchers_of_deleted: Summary,
+    /// Of each one whose data changed.
+    pub watchers_of_changed: Summary,
+    /// Of each one whose children changed.
+    pub watchers_of_children: Summary,
+    /// Opening the log and the state, in microseconds.
+    pub opening_us: Summary,
+    /// Entries applied from the log at the start.
+    pub replayed: Summary,
+    /// ZooKeeper's trace mask. Nothing is traced by it here; it is kept for those who set it.
+    pub(crate) trace_mask: TraceMask,
+    pub(crate) bindings: OnceLock<Bindings>,
+}
+
+/// A number that `stmk` sets and `gtmk` shows.
+#[derive(Debug)]
+pub(crate) struct TraceMask(AtomicI64);
+
+impl Default for TraceMask {
+    /// ZooKeeper's: client requests, server packets, sessions, warnings.
+    fn default() -> Self {
+        Self(AtomicI64::new(0o462))
+    }
+}
+
+impl TraceMask {
+    pub(crate) fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, mask: i64) {
+        self.0.store(mask, Ordering::Relaxed);
+    }
+}
+
+impl Stats {
+    /// Forgets what `srst` forgets: everything counted, but not what there is now.
+    pub(crate) fn reset(&self) {
+        self.traffic.reset();
+        self.namespaces.reset();
+        for counter in [
+            &self.connection_requests,
+            &self.connections_rejected,
+            &self.connections_dropped,
+            &self.connections_revalidated,
+            &self.sessionless_expired,
+            &self.large_requests_rejected,
+            &self.tls_handshakes_failed,
+            &self.tls_handshakes_exceeded,
+            &self.throttle_waits,
+            &self.throttled_ops,
+            &self.stale_requests,
+            &self.sessions_expired,
+            &self.commits,
+        ] {
+            counter.reset();
+        }
+        for summary in [
+            &self.watchers_of_created,
+            &self.watchers_of_deleted,
+            &self.watchers_of_changed,
+            &self.watchers_of_children,
+            &self.opening_us,
+            &self.replayed,
+        ] {
+            summary.reset();
+        }
+    }
+
+    /// An event went to that many watchers.
+    pub(crate) fn fired(&self, event: EventType, watchers: usize) {
+        let summary = match event {
+            EventType::NodeCreated => &self.watchers_of_created,
+            EventType::NodeDeleted => &self.watchers_of_deleted,
+            EventType::NodeDataChanged => &self.watchers_of_changed,
+            EventType::NodeChildrenChanged => &self.watchers_of_children,
+            _ => return,
+        };
+        summary.add(watchers as u64);
+    }
+
+    /// A connection did not begin.
+    pub(crate) fn refused(&self, why: &Refused) {
+        match why {
+            Refused::Handshake(_) => self.tls_handshakes_failed.add(1),
+            Refused::TooMany => self.tls_handshakes_exceeded.add(1),
+            Refused::Distrusted(_) => self.auth_failed.add(1),
+            Refused::Silent(_) => self.sessionless_expired.add(1),
+            Refused::Left => self.connections_dropped.add(1),
+        }
+    }
+
+    /// Says where the bindings' status comes from. Only the first call has an effect.
+    pub(crate) fn install_bindings(
+        &self,
+        bindings: impl Fn() -> Vec<BindingStatus> + Send + Sync + 'static,
+    ) {
+        // A node installs its guests once.
+        let _ = self.bindings.set(Box::new(bindings));
+    }
+}
+
+impl std::fmt::Debug for Stats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stats").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,303 @@
+//! Four-letter words: who may ask what, and that the numbers in the answers are true. Their
+//! shapes are compared with ZooKeeper's in `shapes.rs`.
+#![allow(clippy::disallowed_methods)] // Sockets of tests.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+use common::asked::{said, word};
+use common::{Client, Running, children, create, create_as, eventually, exists, get, set};
+use innkeeper_proto::frame::FourLetterWord;
+use innkeeper_proto::request::Request;
+
+fn open() -> Running {
+    Running::start_with(|settings| settings.words = FourLetterWord::ALL.to_vec())
+}
+
+/// The figures of `mntr`, without the prefix.
+fn mntr(server: &Running) -> BTreeMap<String, String> {
+    let text = word(server.addr, "mntr");
+    let pairs = text.lines().map(|line| line.split_once('\t').unwrap());
+    pairs
+        .map(|(key, value)| {
+            let key = key.strip_prefix("zk_").unwrap();
+            (key.to_owned(), value.to_owned())
+        })
+        .collect()
+}
+
+fn number(stats: &BTreeMap<String, String>, key: &str) -> i64 {
+    let value = stats.get(key).unwrap_or_else(|| panic!("no {key}"));
+    value.parse().unwrap_or_else(|_| panic!("{key} is {value}"))
+}
+
+/// The line of `cons` of the one client that has a session.
+fn only_client(server: &Running) -> BTreeMap<String, String> {
+    let text = word(server.addr, "cons");
+    let mut lines = text.lines().filter(|line| line.contains(",sid="));
+    let line = lines.next().unwrap_or_else(|| panic!("nobody: {text}"));
+    assert!(lines.next().is_none(), "{text}");
+    let (_, fields) = line.split_once('(').unwrap();
+    let fields = fields.strip_suffix(')').unwrap().split(',');
+    fields
+        .map(|field| {
+            let (key, value) = field.split_once('=').unwrap();
+            (key.to_owned(), value.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn the_whitelist_is_zookeepers() {
+    let closed = Running::start_with(|settings| settings.words = Vec::new());
+    assert!(word(closed.addr, "srvr").starts_with("Zookeeper version: 3.9.5-innkeeper-"));
+    for refused in FourLetterWord::ALL {
+        if *refused != FourLetterWord::Srvr {
+            let sentence = format!(
+                "{} is not executed because it is not in the whitelist.\n",
+                refused.as_str()
+            );
+            assert_eq!(word(closed.addr, refused.as_str()), sentence);
+        }
+    }
+    let read_only = Running::start_with(|settings| {
+        settings.words = vec![FourLetterWord::Ruok];
+        settings.read_only_mode = true;
+    });
+    assert_eq!(word(read_only.addr, "isro"), "rw");
+    assert_eq!(word(read_only.addr, "ruok"), "imok");
+    assert!(word(read_only.addr, "stat").contains("whitelist"));
+}
+
+/// What github.com/go-zookeeper/zk asks of the first lines of `srvr`, and Go's `time.Parse` of
+/// the date in them: `01/02/2006 15:04 MST`. Older exporters ask the same.
+#[test]
+fn the_go_clients_parser_takes_srvr() {
+    let server = open();
+    for asked in ["srvr", "stat"] {
+        let text = word(server.addr, asked);
+        let first = text.lines().next().unwrap();
+        let rest = first.strip_prefix("Zookeeper version: ").expect(first);
+        let (version, date) = rest.split_once(", built on ").expect(first);
+        let is_version = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        assert!(version.chars().all(is_version), "{first}");
+        let pattern = "dd/dd/dddd dd:dd GMT";
+        let digits = date.replace(|c: char| c.is_ascii_digit(), "d");
+        assert_eq!(digits, pattern, "{first}");
+        let number = |at: std::ops::Range<usize>| date[at].parse::<u32>().unwrap();
+        assert!((1..=12).contains(&number(0..2)), "{first}");
+        assert!((1..=31).contains(&number(3..5)), "{first}");
+        assert!(number(6..10) >= 2025, "{first}");
+        assert!(number(11..13) < 24 && number(14..16) < 60, "{first}");
+    }
+    let text = word(server.addr, "srvr");
+    let after: Vec<_> = text.lines().skip(1).collect();
+    for (line, begins) in after.iter().zip([
+        "Latency min/avg/max: ",
+        "Received: ",
+        "Sent: ",
+        "Connections: ",
+        "Outstanding: ",
+        "Zxid: 0x",
+        "Mode: standalone",
+        "Node count: ",
+    ]) {
+        assert!(line.starts_with(begins), "{text}");
+    }
+}
+
+/// As `conf` of a real ZooKeeper: a server alone has no number, whatever its `myid` says.
+#[test]
+fn conf_tells_a_number_only_of_an_ensembles_member() {
+    let any = [
+        (None, "serverId=0"),
+        (Some(7), "serverId=7"),
+        (Some(-1001), "serverId=-1001"),
+    ];
+    for (number, said) in any {
+        let server = Running::start_with(|settings| {
+            settings.words = FourLetterWord::ALL.to_vec();
+            settings.server_number = number;
+        });
+        let conf = word(server.addr, "conf");
+        assert!(conf.lines().any(|line| line == said), "{conf}");
+    }
+}
+
+#[test]
+fn the_trace_mask_is_kept_and_may_come_in_pieces() {
+    let server = open();
+    assert_eq!(word(server.addr, "gtmk"), "306");
+    assert_eq!(said(server.addr, b"stmk\0\0\0\0\0\0\x01\x02"), "258");
+    assert_eq!(word(server.addr, "gtmk"), "258");
+    let mut client = Client::open(server.addr);
+    for piece in [&b"stmk\xff\xff"[..], b"\xff\xff\xff\xff", b"\xff\xfe"] {
+        client.stream.write_all(piece).unwrap();
+    }
+    let mut answer = String::new();
+    client.stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "-2");
+    assert_eq!(word(server.addr, "gtmk"), "-2");
+}
+
+#[test]
+fn a_connection_is_counted_as_it_asks() {
+    let server = open();
+    let mut client = server.client();
+    client.must(create("/a", b"1"));
+    client.must(set("/a", b"2"));
+    let zxid = client.must(get("/a", false)).zxid;
+    let shown = only_client(&server);
+    assert_eq!(
+        (&*shown["recved"], &*shown["sent"]),
+        ("4", "4"),
+        "{shown:?}"
+    );
+    assert_eq!((&*shown["queued"], &*shown["lop"]), ("0", "GETD"));
+    assert_eq!((&*shown["lcxid"], &*shown["to"]), ("0x3", "30000"));
+    assert_eq!(shown["lzxid"], format!("{zxid:#x}"));
+    assert_eq!(shown["sid"], format!("{:#x}", client.connected.session_id));
+    // A ping is the last operation, and not the last cxid.
+    client.send_as(innkeeper_proto::xid::PING, &Request::Ping);
+    client.answer();
+    let shown = only_client(&server);
+    assert_eq!((&*shown["lop"], &*shown["lcxid"]), ("PING", "0x3"));
+    assert_eq!(word(server.addr, "crst"), "Connection stats reset.\n");
+    let shown = only_client(&server);
+    assert_eq!((&*shown["recved"], &*shown["lop"]), ("0", "NA"));
+    assert_eq!((shown.get("lcxid"), &*shown["maxlat"]), (None, "0"));
+    let session = shown["sid"].clone();
+    let dump = word(server.addr, "dump");
+    assert!(dump.contains(&format!("\t{session}\n")), "{dump}");
+    assert!(dump.contains(&format!(" sessionId: {session}\n")), "{dump}");
+    client.must(create_as("/e", b"", 1));
+    let dump = word(server.addr, "dump");
+    assert!(
+        dump.contains(&format!("Ephemerals (1):\n{session}:\n\t/e\n")),
+        "{dump}"
+    );
+}
+
+#[test]
+fn the_figures_are_true() {
+    let server = open();
+    let before = mntr(&server);
+    let mut client = server.client();
+    client.must(create("/top", b"12345"));
+    client.must(create_as("/top/e", b"", 1));
+    client.must(get("/top", true));
+    client.must(exists("/top", true));
+    client.must(children("/top", true));
+    let mut other = server.client();
+    other.must(get("/top", true));
+    let now = mntr(&server);
+    let grown = |key: &str| number(&now, key) - number(&before, key);
+    assert_eq!(grown("znode_count"), 2);
+    assert_eq!(grown("ephemerals_count"), 1);
+    assert_eq!(
+        grown("approximate_data_size"),
+        ("/top".len() + 5 + "/top/e".len()) as i64
+    );
+    assert_eq!(number(&now, "watch_count"), 3);
+    assert_eq!(number(&now, "global_sessions"), 2);
+    assert_eq!(number(&now, "num_alive_connections"), 3);
+    assert_eq!(number(&now, "connection_request_count"), 2);
+    // Two sessions and two creates; four reads.
+    assert_eq!(number(&now, "cnt_updatelatency"), 4);
+    assert_eq!(number(&now, "cnt_readlatency"), 4);
+    assert_eq!(number(&now, "cnt_top_write_per_namespace"), 2);
+    assert_eq!(number(&now, "cnt_top_read_per_namespace"), 4);
+    assert!(number(&now, "sum_top_read_per_namespace") >= 4 * 68);
+    assert!(number(&now, "cnt_fsynctime") > 0);
+    assert!(grown("bytes_received_count") > 0 && grown("response_bytes") > 0);
+    assert!(number(&now, "open_file_descriptor_count") > 3);
+    assert!(number(&now, "max_client_response_size") > number(&now, "min_client_response_size"));
+
+    client.send(&[set("/top", b"1")]);
+    // The event comes before the reply.
+    assert_eq!(client.answer().event().1, "/top");
+    assert_eq!(client.answer().err, innkeeper_proto::ErrorCode::Ok);
+    assert_eq!(other.answer().event().1, "/top");
+    let now = mntr(&server);
+    assert_eq!(number(&now, "cnt_node_changed_watch_count"), 1);
+    assert_eq!(number(&now, "sum_node_changed_watch_count"), 2);
+    assert!(number(&now, "watch_bytes") > 0);
+
+    assert_eq!(word(server.addr, "srst"), "Server stats reset.\n");
+    let now = mntr(&server);
+    assert_eq!(number(&now, "cnt_updatelatency"), 0);
+    assert_eq!(number(&now, "cnt_top_write_per_namespace"), 0);
+    assert_eq!(number(&now, "watch_bytes"), 0);
+}
+
+#[test]
+fn an_end_is_counted_by_its_kind() {
+    let server = Running::start_with(|settings| {
+        settings.words = FourLetterWord::ALL.to_vec();
+        settings.handshake_timeout_ms = 50;
+    });
+    drop(server.client());
+    let mut too_long = Client::open(server.addr);
+    too_long.stream.write_all(&[0x7f, 0, 0, 0]).unwrap();
+    assert!(too_long.is_closed());
+    let mut silent = Client::open(server.addr);
+    assert!(silent.is_closed());
+    eventually("each end is counted", || {
+        let now = mntr(&server);
+        number(&now, "connection_drop_count") == 1
+            && number(&now, "large_requests_rejected") == 1
+            && number(&now, "sessionless_connections_expired") == 1
+    });
+}
+
+#[test]
+fn watches_are_listed_by_path_and_by_session() {
+    let server = open();
+    let (mut one, mut other) = (server.client(), server.client());
+    one.must(create("/a", b""));
+    one.must(get("/a", true));
+    other.must(get("/a", true));
+    other.ask(exists("/b", true));
+    let id = |client: &Client| format!("{:#x}", client.connected.session_id);
+    let (mut first, mut second) = (id(&one), id(&other));
+    assert_eq!(
+        word(server.addr, "wchs"),
+        "2 connections watching 2 paths\nTotal watches:3\n"
+    );
+    let by_session = word(server.addr, "wchc");
+    assert!(
+        by_session.contains(&format!("{first}\n\t/a\n")),
+        "{by_session}"
+    );
+    assert!(
+        by_session.contains(&format!("{second}\n\t/a\n\t/b\n")),
+        "{by_session}"
+    );
+    let of_b = format!("/b\n\t{second}\n\n");
+    if one.connected.session_id as u64 > other.connected.session_id as u64 {
+        std::mem::swap(&mut first, &mut second);
+    }
+    assert_eq!(
+        word(server.addr, "wchp"),
+        format!("/a\n\t{first}\n\t{second}\n{of_b}")
+    );
+}
+
+#[test]
+fn hashes_are_kept_at_the_same_zxids_everywhere() {
+    let server = open();
+    let mut client = server.client();
+    client.must(create("/a", b""));
+    assert_eq!(word(server.addr, "hash"), "");
+    for _ in 0..300 {
+        client.must(set("/a", b""));
+    }
+    let hash = word(server.addr, "hash");
+    let zxids: Vec<_> = hash
+        .lines()
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    assert_eq!(zxids, ["80", "100"], "{hash}");
+}
