@@ -17,10 +17,9 @@
 //!   refuses nothing, and apply does.
 //! - Two things can have one key. Keys depend on a seed, so nobody can arrange that.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::BuildHasherDefault;
+use std::collections::VecDeque;
 
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::applied::Conflict;
 use crate::command::{Operation, SessionRequest, Write, WriteOp};
@@ -254,7 +253,7 @@ fn reads_a_subtree(transaction: &Transaction) -> bool {
 pub struct InFlight {
     keys: Keys,
     /// The last operation in flight that may write the key's thing.
-    last: HashMap<u64, Zxid, BuildHasherDefault<FxHasher>>,
+    last: FxHashMap<u64, Zxid>,
     order: VecDeque<(Zxid, u64)>,
     admitted: Zxid,
     /// Subtrees are marked up to this zxid.
@@ -263,7 +262,7 @@ pub struct InFlight {
 
 /// The keys of what a transaction read.
 pub struct ReadKeys {
-    keys: HashSet<u64, BuildHasherDefault<FxHasher>>,
+    keys: FxHashSet<u64>,
     subtrees: bool,
 }
 
@@ -272,7 +271,7 @@ impl InFlight {
     pub fn new(seed: u64) -> Self {
         Self {
             keys: Keys { seed },
-            last: HashMap::default(),
+            last: FxHashMap::default(),
             order: VecDeque::new(),
             admitted: Zxid(0),
             subtrees_until: Zxid(0),
@@ -341,7 +340,7 @@ impl InFlight {
 
     /// What a transaction read, to hold others back for it.
     pub fn read_keys(&self, transaction: &Transaction) -> ReadKeys {
-        let mut keys = HashSet::default();
+        let mut keys = FxHashSet::default();
         self.keys.reads(transaction, &mut |key, _| {
             keys.insert(key);
             false

@@ -11,8 +11,8 @@
 //! (tests: `writes_behind_the_favoured_transaction_do_not_pass_those_that_waited_for_it`,
 //! `what_a_session_sends_first_goes_first_and_nothing_is_held_for_ever`)
 
-use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use innkeeper_runtime::Instant;
@@ -111,7 +111,8 @@ struct Held {
 /// - `waiting` ascends by `due`; `waiting_sessions` counts its operations by session.
 pub(super) struct Fairness {
     hold_back: Duration,
-    losses: FxHashMap<Loser, (u32, Instant)>,
+    /// Seeded: clients choose the names of bindings.
+    losses: HashMap<Loser, (u32, Instant)>,
     active: Vec<Hold>,
     waiting: VecDeque<Held>,
     waiting_sessions: FxHashMap<SessionId, usize>,
@@ -121,7 +122,7 @@ impl Fairness {
     pub(super) fn new(hold_back: Duration) -> Self {
         Self {
             hold_back,
-            losses: FxHashMap::default(),
+            losses: HashMap::new(),
             active: Vec::new(),
             waiting: VecDeque::new(),
             waiting_sessions: FxHashMap::default(),

@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
+use hashbrown::HashMap;
 use innkeeper_proto::OpCode;
 use innkeeper_runtime::Instant;
 use innkeeper_tree::SessionId;
@@ -194,7 +195,8 @@ pub(crate) struct Clients {
 struct Connected {
     next_number: u64,
     clients: FxHashMap<u64, Arc<Client>>,
-    per_ip: FxHashMap<IpAddr, usize>,
+    /// Seeded: clients choose their addresses.
+    per_ip: HashMap<IpAddr, usize>,
 }
 
 /// Stands for a connection while it lasts.

@@ -18,6 +18,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use innkeeper_proto::EventType;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -147,7 +148,8 @@ impl WatchCounts {
 ///   (test: `recursive_watches_are_counted_down_to_none`)
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
-    ids: FxHashMap<Arc<str>, PathId>,
+    /// Seeded: clients choose the paths.
+    ids: HashMap<Arc<str>, PathId>,
     paths: Vec<Watched>,
     free: Vec<PathId>,
     /// By connection: the kinds that it watches of each path.

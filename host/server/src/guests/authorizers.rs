@@ -26,7 +26,6 @@ use innkeeper_sandbox::{
 use innkeeper_tree::binding::{Definition, OnFailure};
 use innkeeper_tree::{Binding, Identity, Reader, View, World, Zxid};
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::Guests;
 use super::first::FirstRun;
@@ -45,13 +44,14 @@ pub(super) struct Authorizers {
     reader: Reader,
     workers: usize,
     run_load: RunLoad,
-    live: RwLock<FxHashMap<Arc<str>, Arc<Live>>>,
+    live: RwLock<HashMap<Arc<str>, Arc<Live>>>,
 }
 
 /// One authorizer at one policy.
 struct Live {
     set: AuthorizerSet,
-    decisions: Mutex<HashMap<Question, bool, FxBuildHasher>>,
+    /// Seeded: clients choose what they ask.
+    decisions: Mutex<HashMap<Question, bool>>,
     /// How it fares: the same for all policies of one activation. Each failing call may burn a
     /// whole budget of fuel, so an authorizer that keeps failing is asked ever less often.
     member: Arc<Member>,

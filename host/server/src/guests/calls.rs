@@ -4,13 +4,13 @@
 //! kept back: the recipe is told so at once, and no thread is spent on it. It is kept back from
 //! that recipe alone, because what makes it fail may be what the recipe asks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use innkeeper_runtime::Runtime;
 use innkeeper_sandbox::{ActiveAssignor, Assignors, FailedAssignment, Pace, Unavailable, Usage};
 use innkeeper_tree::{View, World, Zxid};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 
 use super::Guests;
 use super::member::Member;
@@ -22,7 +22,7 @@ use super::report::Breaker;
 pub(super) struct Calls<R: Runtime> {
     guests: Guests<R>,
     recipe: Arc<str>,
-    called: Mutex<FxHashMap<Arc<str>, Arc<Member>>>,
+    called: Mutex<BTreeMap<Arc<str>, Arc<Member>>>,
 }
 
 impl<R: Runtime> Calls<R> {

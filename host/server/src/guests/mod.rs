@@ -46,12 +46,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use innkeeper_raft::{ModuleStore, Proposals};
 use innkeeper_runtime::{Runtime, Select2, Select3, Signal, ThreadRole, select2, select3};
 use innkeeper_sandbox::{RunLoad, Sandbox};
 use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use self::lane::Lane;
@@ -124,11 +124,11 @@ struct Shared<R: Runtime> {
     stopping: Signal,
     view_max_age: Duration,
     /// How fast the assignors and authorizers are called, by binding.
-    rates: Mutex<FxHashMap<Arc<str>, Rate>>,
+    rates: Mutex<HashMap<Arc<str>, Rate>>,
     /// One bell per recipe that has a dispatcher.
-    dispatchers: Mutex<FxHashMap<Arc<str>, Arc<Notify>>>,
+    dispatchers: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
     /// The modules that bindings wait for, by binding: at most two each.
-    fetches: Mutex<FxHashMap<Arc<str>, Vec<Fetch>>>,
+    fetches: Mutex<HashMap<Arc<str>, Vec<Fetch>>>,
 }
 
 /// What the node hands over.

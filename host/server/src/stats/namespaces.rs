@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hashbrown::HashMap;
 use innkeeper_raft::histogram::Summary;
 use parking_lot::RwLock;
-use rustc_hash::FxHashMap;
 
 use super::Counter;
 
@@ -51,7 +51,7 @@ fn note(flag: &AtomicBool) {
 /// Invariant: at most [`MAX_NAMESPACES`]; a name that has a place keeps it.
 #[derive(Debug, Default)]
 pub(crate) struct Namespaces {
-    by_name: RwLock<FxHashMap<Arc<str>, Arc<Namespace>>>,
+    by_name: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
 }
 
 impl Namespaces {

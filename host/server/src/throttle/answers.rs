@@ -15,15 +15,15 @@
 //! [`NodeSettings::longest_answer_bytes`]: crate::NodeSettings::longest_answer_bytes
 
 use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hashbrown::HashSet;
 use innkeeper_runtime::Instant;
 use innkeeper_tree::SessionId;
 use parking_lot::Mutex;
-use rustc_hash::{FxHashSet, FxHasher};
 
 use crate::delivery::outbox::{Close, Outbox};
 use crate::settings::{PATHS_TOLD, STALLED_ANSWER_BYTES, STALLED_ANSWER_LOOK_MS};
@@ -37,7 +37,8 @@ use crate::settings::{PATHS_TOLD, STALLED_ANSWER_BYTES, STALLED_ANSWER_LOOK_MS};
 pub(crate) struct LargeAnswers {
     most_bytes: usize,
     state: Mutex<State>,
-    told: Mutex<FxHashSet<u64>>,
+    /// Hashes of what was said, under the random seed of the set: clients choose the paths.
+    told: Mutex<HashSet<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -130,10 +131,9 @@ impl LargeAnswers {
     /// is told otherwise, or than what this node sends at all.
     pub(crate) fn tell(&self, session: SessionId, path: &str, bytes: usize, longest_bytes: usize) {
         let is_sent = bytes <= longest_bytes;
-        let mut hasher = FxHasher::default();
-        (path, is_sent).hash(&mut hasher);
         let mut told = self.told.lock();
-        if told.len() >= PATHS_TOLD || !told.insert(hasher.finish()) {
+        let hash = told.hasher().hash_one((path, is_sent));
+        if told.len() >= PATHS_TOLD || !told.insert(hash) {
             return;
         }
         let last = told.len() == PATHS_TOLD;
