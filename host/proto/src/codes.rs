@@ -38,6 +38,14 @@ macro_rules! numbered {
                 }
             }
 
+            /// ZooKeeper's name for it, in this crate's spelling: `GetData` for `getData`.
+            /// (test: `numbers_and_names_are_zookeepers`)
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($type::$name => stringify!($name),)*
+                }
+            }
+
             /// The number on the wire.
             pub const fn as_i32(self) -> i32 {
                 self as i32

@@ -23,6 +23,14 @@ macro_rules! error_codes {
                 }
             }
 
+            /// ZooKeeper's name for it, in this crate's spelling: `NodeExists` for `NODEEXISTS`.
+            /// (test: `numbers_and_names_are_zookeepers`)
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(ErrorCode::$name => stringify!($name),)*
+                }
+            }
+
             /// The code in words.
             pub const fn message(self) -> &'static str {
                 match self {

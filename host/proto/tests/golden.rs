@@ -647,7 +647,7 @@ fn replies_match_zookeepers_own_bytes() {
 #[test]
 fn events_match_zookeepers_own_bytes() {
     for event_type in EventType::ALL {
-        let name = format!("event_{event_type:?}");
+        let name = format!("event_{}", event_type.name());
         let expected = lookup(ZOOKEEPER, &name);
         let zxid = 0x1_0000_0006;
         let event = WatcherEvent {
@@ -680,7 +680,7 @@ fn same_name(theirs: &str, ours: &str) -> bool {
     theirs.eq_ignore_ascii_case(ours)
 }
 
-fn compare_numbers(prefix: &str, ours: &[(String, i32)]) {
+fn compare_numbers(prefix: &str, ours: &[(&str, i32)]) {
     let theirs: Vec<_> = golden(ZOOKEEPER)
         .into_iter()
         .filter(|(name, _)| name.starts_with(prefix))
@@ -701,22 +701,22 @@ fn compare_numbers(prefix: &str, ours: &[(String, i32)]) {
 fn numbers_and_names_are_zookeepers() {
     let codes: Vec<_> = ErrorCode::ALL
         .iter()
-        .map(|code| (format!("{code:?}"), code.code()))
+        .map(|code| (code.name(), code.code()))
         .collect();
     compare_numbers("code_", &codes);
     let states: Vec<_> = KeeperState::ALL
         .iter()
-        .map(|state| (format!("{state:?}"), state.as_i32()))
+        .map(|state| (state.name(), state.as_i32()))
         .collect();
     compare_numbers("state_", &states);
     let kinds: Vec<_> = WatcherType::ALL
         .iter()
-        .map(|kind| (format!("{kind:?}"), kind.as_i32()))
+        .map(|kind| (kind.name(), kind.as_i32()))
         .collect();
     compare_numbers("watcher_type_", &kinds);
     let ops: Vec<_> = OpCode::ALL
         .iter()
-        .map(|op| (format!("{op:?}"), op.as_i32()))
+        .map(|op| (op.name(), op.as_i32()))
         .collect();
     compare_numbers("op_", &ops);
     for code in ErrorCode::ALL {
@@ -781,7 +781,7 @@ fn every_golden_line_is_compared() {
     compared.extend(
         EventType::ALL
             .iter()
-            .map(|event| format!("event_{event:?}")),
+            .map(|event| format!("event_{}", event.name())),
     );
     let tables = ["code_", "state_", "watcher_type_", "op_"];
     let lines = golden(ZOOKEEPER).into_iter().map(|(name, _)| name);

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use innkeeper_tree::command::{
 };
 use innkeeper_tree::transaction::{Ack, GuestWrite, Read};
 use innkeeper_tree::{
-    Digest, Operation, SessionId, Ticket, Transaction, View, World, Zxid, acl, encoding,
+    Binding, Digest, Modules, Operation, SessionId, SessionInfo, Ticket, Transaction, View, World,
+    Znode, Zxid, acl, encoding,
 };
 use proptest::prelude::*;
 
@@ -88,14 +90,30 @@ fn large_commands_do_not_wait_for_the_next_regular_checkpoint() {
 }
 
 /// Everything that a view shows.
-fn shown(view: &View) -> String {
-    let znodes = dump(view);
-    let acls: Vec<_> = znodes.iter().map(|znode| view.exists(&znode.0)).collect();
-    let bindings: Vec<_> = view.bindings().iter().collect();
-    let modules: Vec<_> = view.modules().iter().collect();
-    let sessions = view.sessions();
-    let (zxid, level) = (view.zxid(), view.level());
-    format!("{zxid:?} {level} {znodes:?} {acls:?} {bindings:?} {modules:?} {sessions:?}")
+#[derive(PartialEq, Debug)]
+struct Shown {
+    zxid: Zxid,
+    level: u32,
+    znodes: Vec<(String, Znode)>,
+    bindings: Vec<Arc<Binding>>,
+    modules: Arc<Modules>,
+    sessions: Vec<SessionInfo>,
+}
+
+fn shown(view: &View) -> Shown {
+    let mut znodes = Vec::new();
+    view.scan("/", &mut |path, znode| {
+        znodes.push((path.to_owned(), znode));
+        ControlFlow::Continue(())
+    });
+    Shown {
+        zxid: view.zxid(),
+        level: view.level(),
+        znodes,
+        bindings: view.bindings().iter().cloned().collect(),
+        modules: view.modules().clone(),
+        sessions: view.sessions(),
+    }
 }
 
 fn super_user() -> Vec<Identity> {
@@ -410,7 +428,7 @@ fn size(bound: usize) -> impl Strategy<Value = usize> {
 
 /// Submits operations one by one: each is refused or done, as its size says. Returns what the
 /// node shows afterwards.
-async fn write_all(runtime: &Simulated, settings: &Settings, chosen: Vec<(Kind, usize)>) -> String {
+async fn write_all(runtime: &Simulated, settings: &Settings, chosen: Vec<(Kind, usize)>) -> Shown {
     let recorder = Recorder::new();
     let replica = open(runtime, settings, &recorder).await;
     recorder.reset();

@@ -9,7 +9,7 @@ use crate::acl::AclRef;
 use crate::ids::{SessionId, Ticket};
 
 /// The outcome of one command.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Applied {
     /// The command's zxid.
     pub zxid: Zxid,
@@ -59,7 +59,7 @@ pub enum Quantity {
 }
 
 /// Whom a command's result goes to.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Outcome {
     /// A session's request was run (or duplicated, refused …).
     Session {
@@ -84,7 +84,7 @@ pub enum Outcome {
 }
 
 /// What became of a session's request.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum SessionResult {
     /// It was run, with success or with a ZooKeeper error; the seq advanced.
     Done(Reply),
@@ -102,7 +102,7 @@ pub enum SessionResult {
 }
 
 /// The reply to a write.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Reply {
     /// A single operation's result.
     Single(Result<OpReply, ErrorCode>),
@@ -120,7 +120,7 @@ pub enum Reply {
 }
 
 /// What a successful operation answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum OpReply {
     /// The created path (with its sequence number) and Stat.
     Created {
@@ -138,7 +138,7 @@ pub enum OpReply {
 }
 
 /// What became of a node's own proposal.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum TicketResult {
     /// A session was made, or taken over: its attachment (1 for a new one).
     Attached {
@@ -184,7 +184,7 @@ pub enum Conflict {
 }
 
 /// One watch event.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Event {
     /// Created, deleted, data changed, children changed.
     pub kind: EventType,

@@ -76,6 +76,14 @@ impl Kinds {
         }
     }
 
+    /// The names of the kinds in the set, as guests know them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Kinds::NAMED
+            .into_iter()
+            .filter(move |(kind, _)| self.contains(*kind))
+            .map(|(_, name)| name)
+    }
+
     /// Are all of these in the set?
     pub const fn contains(self, wanted: Kinds) -> bool {
         self.0 & wanted.0 == wanted.0
@@ -92,14 +100,7 @@ impl BitOr for Kinds {
 
 impl std::fmt::Debug for Kinds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set()
-            .entries(
-                Kinds::NAMED
-                    .iter()
-                    .filter(|(kind, _)| self.contains(*kind))
-                    .map(|(_, name)| name),
-            )
-            .finish()
+        f.debug_set().entries(self.names()).finish()
     }
 }
 

@@ -137,7 +137,7 @@ impl View {
     /// How many znodes stand below a path, all the way down, as ZooKeeper's
     /// getAllChildrenNumber counts; `None` where there is no znode. Of the root it is known;
     /// elsewhere all znodes whose parent is at or below the path are looked at.
-    /// (test: `checkpoints_are_exact_and_views_hold_still`)
+    /// (test: `nothing_breaks_the_state`)
     pub fn descendant_count(&self, path: &str) -> Option<usize> {
         if path == crate::path::ROOT {
             return Some(self.epoch.znodes - 1);

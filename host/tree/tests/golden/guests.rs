@@ -59,7 +59,8 @@ impl World {
                 QueueEntry::Changed {
                     path, kinds, depth, ..
                 } => {
-                    format!("{path} {kinds:?} {zxid} depth={depth}\n")
+                    let kinds: Vec<&str> = kinds.names().collect();
+                    format!("{path} {{{}}} {zxid} depth={depth}\n", show::list(&kinds))
                 }
             };
         }
@@ -95,10 +96,7 @@ impl World {
             ticket: Ticket(1),
             transaction,
         });
-        let mut out = match &applied.outcome {
-            Outcome::Ticket { result, .. } => format!("{result:?}\n"),
-            other => format!("{other:?}\n"),
-        };
+        let mut out = show::outcome(&applied.outcome) + "\n";
         out += &self.effects(&applied);
         Ok(out)
     }
@@ -248,7 +246,7 @@ impl World {
                 result: innkeeper_tree::applied::SessionResult::Done(reply),
                 ..
             } => self.reply(reply),
-            other => format!("{other:?}\n"),
+            other => show::outcome(other) + "\n",
         };
         out += &self.effects(&applied);
         Ok(out)

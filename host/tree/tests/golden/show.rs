@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use innkeeper_proto::{Acl, Perms, Stat};
 use innkeeper_tree::Zxid;
+use innkeeper_tree::applied::{Conflict, Outcome, SessionResult, TicketResult};
+use innkeeper_tree::owner::Owner;
 
 /// Names zxids in the order of their appearance.
 #[derive(Default)]
@@ -50,6 +52,73 @@ pub fn acl(acl: &[Acl]) -> String {
         .map(|entry| format!("{}:{}:{}", &*entry.scheme, &*entry.id, entry.perms))
         .collect();
     entries.join(",")
+}
+
+pub fn owner(owner: Option<Owner>) -> String {
+    match owner {
+        None => "None\n".to_owned(),
+        Some(Owner::Nobody) => "Some(Nobody)\n".to_owned(),
+        Some(Owner::Session(session)) => format!("Some(Session({session}))\n"),
+        Some(Owner::Container) => "Some(Container)\n".to_owned(),
+        Some(Owner::Ttl { ttl_ms }) => format!("Some(Ttl {{ ttl_ms: {ttl_ms} }})\n"),
+    }
+}
+
+/// Names in quotes, with commas between.
+pub fn list<T: std::ops::Deref<Target = str>>(names: &[T]) -> String {
+    let quoted: Vec<String> = names
+        .iter()
+        .map(|name| format!("\"{}\"", &**name))
+        .collect();
+    quoted.join(", ")
+}
+
+pub fn names<T: std::ops::Deref<Target = str>>(names: &[T]) -> String {
+    format!("[{}]", list(names))
+}
+
+/// What came of a command whose reply is not shown otherwise.
+pub fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Nobody => "Nobody".to_owned(),
+        Outcome::Session { result, .. } => session_result(result).to_owned(),
+        Outcome::Ticket { result, .. } => ticket_result(result),
+    }
+}
+
+fn session_result(result: &SessionResult) -> &'static str {
+    match result {
+        SessionResult::Done(_) => panic!("its reply is shown"),
+        SessionResult::Duplicate => "Duplicate",
+        SessionResult::Gap => "Gap",
+        SessionResult::Bounced => "Bounced",
+        SessionResult::Moved => "Moved",
+        SessionResult::Expired => "Expired",
+    }
+}
+
+fn ticket_result(result: &TicketResult) -> String {
+    match result {
+        TicketResult::Attached { attachment, .. } => format!("Attached {attachment}"),
+        TicketResult::NoSession => "NoSession".to_owned(),
+        TicketResult::Admin(_) => panic!("its reply is shown"),
+        TicketResult::Committed => "Committed".to_owned(),
+        TicketResult::Conflict(conflict) => format!("Conflict({})", self::conflict(conflict)),
+        TicketResult::Rejected(error, why) => format!("Rejected({}, \"{why}\")", error.name()),
+        TicketResult::Registered => "Registered".to_owned(),
+        TicketResult::Activated => "Activated".to_owned(),
+        TicketResult::Void => "Void".to_owned(),
+    }
+}
+
+fn conflict(conflict: &Conflict) -> String {
+    match conflict {
+        Conflict::Activation => "Activation".to_owned(),
+        Conflict::Path(path) => format!("Path(\"{path}\")"),
+        Conflict::Session(session) => format!("Session({session})"),
+        Conflict::Ack => "Ack".to_owned(),
+        Conflict::Assignor(name) => format!("Assignor(\"{name}\")"),
+    }
 }
 
 /// `scheme:id:perms`, several with commas between.

@@ -5,6 +5,7 @@ use innkeeper_tree::applied::{Applied, Outcome};
 use innkeeper_tree::command::{Identity, Operation, SessionRequest, Sweep, Write};
 use innkeeper_tree::{Digest, Record, SessionId, Ticket, Tree, World as GuestWorld, Zxid};
 
+use crate::show;
 use crate::world::{Args, Output, World};
 
 impl World {
@@ -27,7 +28,7 @@ impl World {
             }
             "owner" => {
                 let owner = self.view().owner(&args.required()?);
-                Ok(format!("{owner:?}\n"))
+                Ok(show::owner(owner))
             }
             "sweepable" => {
                 let never_used_ms = args.number("never", 0)?;
@@ -146,7 +147,7 @@ impl World {
                     world,
                 };
                 let applied = self.apply(operation);
-                Ok(format!("{}\n", ticket(&applied)))
+                Ok(format!("{}\n", show::outcome(&applied.outcome)))
             }
             "document" => self.document(args),
             "activate" => {
@@ -166,7 +167,11 @@ impl World {
                     binding,
                     wish,
                 });
-                Ok(format!("{}\n{}", ticket(&applied), self.effects(&applied)))
+                Ok(format!(
+                    "{}\n{}",
+                    show::outcome(&applied.outcome),
+                    self.effects(&applied)
+                ))
             }
             "bindings" => Ok(self.bindings()),
             "queue" => {
@@ -210,7 +215,7 @@ impl World {
             } => {
                 format!("attachment={attachment}\n")
             }
-            _ => format!("{}\n", ticket(&applied)),
+            _ => format!("{}\n", show::outcome(&applied.outcome)),
         })
     }
 
@@ -256,8 +261,7 @@ impl World {
                 result: innkeeper_tree::applied::SessionResult::Done(reply),
                 ..
             } => self.reply(reply),
-            Outcome::Session { result, .. } => format!("{result:?}\n"),
-            other => format!("{other:?}\n"),
+            other => show::outcome(other) + "\n",
         };
         if matches!(
             applied.outcome,
@@ -277,20 +281,20 @@ impl World {
         let mut out = String::new();
         for event in &applied.events {
             out += &format!(
-                "  {:?} {} [{}]\n",
-                event.kind,
+                "  {} {} [{}]\n",
+                event.kind.name(),
                 event.path,
-                crate::show::acl(&event.acl)
+                show::acl(&event.acl)
             );
         }
         if !applied.queued.is_empty() {
-            out += &format!("  queued for {:?}\n", applied.queued);
+            out += &format!("  queued for {}\n", show::names(&applied.queued));
         }
         if !applied.cut.is_empty() {
-            out += &format!("  cut for {:?}\n", applied.cut);
+            out += &format!("  cut for {}\n", show::names(&applied.cut));
         }
         if !applied.bindings.is_empty() {
-            out += &format!("  bindings {:?}\n", applied.bindings);
+            out += &format!("  bindings {}\n", show::names(&applied.bindings));
         }
         out
     }
@@ -323,11 +327,11 @@ impl World {
             };
             let policy = self.labels.zxid(binding.policy_zxid.0);
             out += &format!(
-                "{} {} wish={wish}:{} active={active} policy={policy} called={:?}\n",
+                "{} {} wish={wish}:{} active={active} policy={policy} called={}\n",
                 binding.name,
                 binding.wished.world,
                 &binding.wished.module.to_string()[7..9],
-                binding.called
+                show::names(&binding.called)
             );
         }
         out
@@ -370,13 +374,6 @@ impl World {
             restored.last_zxid() == self.tree.last_zxid() && restored.hash() == self.tree.hash();
         self.tree = restored;
         Ok(format!("same zxid and hash: {same}\n"))
-    }
-}
-
-fn ticket(applied: &Applied) -> String {
-    match &applied.outcome {
-        Outcome::Ticket { result, .. } => format!("{result:?}"),
-        other => format!("{other:?}"),
     }
 }
 

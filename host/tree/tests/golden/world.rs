@@ -179,7 +179,7 @@ impl World {
                 result: SessionResult::Done(reply),
                 ..
             } => self.reply(reply),
-            other => format!("{other:?}\n"),
+            other => panic!("a session's request was not run: {other:?}"),
         };
         output += &self.fire(&applied);
         Ok(output)
@@ -207,12 +207,14 @@ impl World {
     pub fn reply(&mut self, reply: &Reply) -> String {
         match reply {
             Reply::Single(Ok(reply)) => self.op_reply(reply, true),
-            Reply::Single(Err(error)) => format!("error {error:?}\n"),
+            Reply::Single(Err(code)) => error(*code),
             Reply::Multi(replies) => replies
                 .iter()
                 .map(|reply| self.op_reply(reply, false))
                 .collect(),
-            Reply::MultiFailed { index, error } => format!("operation {index} failed: {error:?}\n"),
+            Reply::MultiFailed { index, error } => {
+                format!("operation {index} failed: {}\n", error.name())
+            }
             Reply::Closed => "closed\n".to_owned(),
         }
     }
@@ -241,7 +243,7 @@ impl World {
             self.watches.retain(|(client, watch, path)| {
                 let hit = **path == *event.path && watched.contains(watch);
                 if hit {
-                    fired.insert((client.clone(), format!("{:?}", event.kind), path.clone()));
+                    fired.insert((client.clone(), event.kind.name(), path.clone()));
                 }
                 !hit
             });
@@ -350,7 +352,7 @@ impl World {
 }
 
 pub fn error(error: ErrorCode) -> String {
-    format!("error {error:?}\n")
+    format!("error {}\n", error.name())
 }
 
 /// A command's arguments: positions, `key=value`, flags.

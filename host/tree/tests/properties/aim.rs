@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use innkeeper_tree::applied::{Applied, Outcome, SessionResult, TicketResult};
 use innkeeper_tree::command::{Operation, SessionRequest, Sweep};
-use innkeeper_tree::transaction::{Read, Transaction};
+use innkeeper_tree::transaction::{GuestWrite, Read, Transaction};
 use innkeeper_tree::{QueueEntry, SessionId, Tree, View, Zxid};
 
 /// Makes a sweep say what its znode is like.
@@ -16,7 +16,7 @@ pub fn aim_sweep(sweep: &mut Sweep, view: &View) {
     }
 }
 
-/// What the sessions' nodes know, and how often what came about.
+/// What the sessions' nodes know, and how often each outcome came about.
 #[derive(Default)]
 pub struct Aim {
     next: BTreeMap<SessionId, (u32, u64)>,
@@ -96,6 +96,15 @@ impl Aim {
                 Read::Absent { .. } | Read::Session(_) => {}
             }
         }
+        // A session that is to own a znode has to be read.
+        for write in &transaction.writes {
+            if let GuestWrite::Create {
+                owner: Some(owner), ..
+            } = write
+            {
+                transaction.reads.push(Read::Session(*owner));
+            }
+        }
         let queue = tree
             .reader()
             .queue(&transaction.binding, transaction.acks.len());
@@ -135,6 +144,7 @@ impl Aim {
                 TicketResult::Rejected(..) => "rejected",
                 TicketResult::Activated => "activated",
                 TicketResult::Void => "void",
+                TicketResult::NoSession => "no session",
                 _ => "other",
             },
         };

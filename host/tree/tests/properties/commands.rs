@@ -17,7 +17,13 @@ pub enum Step {
     Drop(usize),
     Capture,
     CaptureLate(Vec<Operation>),
+    /// The rows of the checkpoint are read backwards, or in their order.
     Restart(bool),
+    /// Sweeps what may go at a later time.
+    Sweep {
+        later_ms: usize,
+        never_used_ms: u64,
+    },
 }
 
 pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -29,6 +35,8 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Capture),
         1 => prop::collection::vec(any_operation(), 0..6).prop_map(Step::CaptureLate),
         1 => any::<bool>().prop_map(Step::Restart),
+        1 => (0..40usize, 0..10u64)
+            .prop_map(|(later_ms, never_used_ms)| Step::Sweep { later_ms, never_used_ms }),
     ];
     // Without modules and active bindings most of what guests do ends at the first check.
     let beginning = [
@@ -130,6 +138,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (binding_name(), zxid()).prop_map(|(binding, wish)| Operation::Activate { ticket: Ticket(0), binding, wish }),
         6 => transaction().prop_map(|transaction| Operation::Transaction { ticket: Ticket(0), transaction }),
         1 => world().prop_map(register),
+        1 => session().prop_map(reattach_with_a_wrong_password),
         1 => (0u32..3).prop_map(|level| Operation::RaiseLevel { level }),
     ]
 }
@@ -196,6 +205,14 @@ fn reattach(session: SessionId) -> Operation {
         password: [1; 16],
         timeout_ms: 2_000,
     }
+}
+
+fn reattach_with_a_wrong_password(session: SessionId) -> Operation {
+    let mut operation = reattach(session);
+    if let Operation::Reattach { password, .. } = &mut operation {
+        *password = [2; 16];
+    }
+    operation
 }
 
 fn digest(world: World) -> Digest {

@@ -1,6 +1,6 @@
 //! Properties of the tree under random commands: it answers as a naive model does, never
-//! panics, takes one zxid each, agrees with its replicas, keeps its views as they were, and
-//! comes back from its checkpoints.
+//! panics, takes one zxid for each command, agrees with its replicas, keeps its views as they
+//! were, and comes back from its checkpoints, which are exact.
 
 mod aim;
 mod commands;
@@ -10,12 +10,14 @@ mod model;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use innkeeper_tree::applied::Applied;
+use innkeeper_tree::encoding::{decode_command, encode_command};
 use innkeeper_tree::{Command, Operation, Record, Table, Tree, View, Zxid};
 use proptest::prelude::*;
 
 use aim::Aim;
 use commands::{Step, any_steps, client_steps};
-use dump::dump;
+use dump::{Dump, check_counts, dump};
 use model::Model;
 
 /// That many cases, or what PROPTEST_CASES says. The seeds are random: a failure is shown
@@ -77,7 +79,50 @@ impl Store {
     }
 }
 
-/// How often what came about, over all cases: a property of commands that all fail at their
+/// A tree, and its replica on another node, which gets the same commands out of the log, in other
+/// batches, and is never restarted.
+struct Pair {
+    tree: Tree,
+    replica: Tree,
+    aim: Aim,
+}
+
+impl Pair {
+    fn apply(&mut self, time_ms: usize, operation: Operation) -> Applied {
+        let command = Command {
+            time_ms: time_ms as u64,
+            operation,
+        };
+        let mut bytes = Vec::new();
+        encode_command(&command, &mut bytes);
+        let logged = decode_command(bytes.into()).expect("what was encoded is decoded");
+        assert_eq!(logged, command);
+
+        let next = self.tree.last_zxid().next();
+        let applied = self.tree.apply(&command);
+        assert_eq!((applied.zxid, self.tree.last_zxid()), (next, next));
+        assert_eq!(self.replica.apply(&logged), applied, "{command:?}");
+        assert_eq!(self.tree.hash(), self.replica.hash(), "{command:?}");
+        self.aim.learn(&applied);
+        applied
+    }
+
+    /// Sweeps whatever may be swept at that time.
+    fn sweep(&mut self, now_ms: usize, never_used_ms: u64) {
+        self.tree.publish();
+        let view = self.tree.reader().view();
+        for sweep in view.sweepable(now_ms as u64, never_used_ms, usize::MAX) {
+            let path = sweep.path.clone();
+            self.apply(now_ms, Operation::Sweep(sweep.clone()));
+            self.tree.publish();
+            assert!(self.tree.reader().view().exists(&path).is_none(), "{path}");
+            let again = self.apply(now_ms, Operation::Sweep(sweep));
+            assert!(again.events.is_empty(), "it is gone already: {path}");
+        }
+    }
+}
+
+/// How often each outcome came about, over all cases: a property of commands that all fail at their
 /// first check would say nothing.
 #[derive(Default)]
 struct Outcomes(BTreeMap<&'static str, u32>);
@@ -108,6 +153,7 @@ fn nothing_breaks_the_state() {
         "rejected",
         "activated",
         "void",
+        "no session",
         "queued",
     ] {
         assert!(
@@ -143,34 +189,32 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(800))]
 
     /// Whatever is applied, in batches, beside views, captures and restarts.
     fn whatever_is_applied(steps in any_steps()) {
-        let mut tree = Tree::new();
-        let mut replica = Tree::new();
+        let mut pair = Pair {
+            tree: Tree::new(),
+            replica: Tree::new(),
+            aim: Aim::default(),
+        };
         let mut store = Store::default();
-        let mut views: Vec<(View, String)> = Vec::new();
-        let mut aim = Aim::default();
+        let mut views: Vec<(View, Dump)> = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Apply(mut operation, aimed) => {
                     if aimed {
-                        tree.publish();
-                        aim.correct(&mut operation, &tree);
+                        pair.tree.publish();
+                        pair.aim.correct(&mut operation, &pair.tree);
                     }
-                    let before = tree.last_zxid();
-                    let command = Command { time_ms: number as u64, operation };
-                    let applied = tree.apply(&command);
-                    aim.learn(&applied);
-                    prop_assert_eq!(applied.zxid, before.next());
-                    prop_assert_eq!(tree.last_zxid(), before.next());
-                    replica.apply(&command);
-                    prop_assert_eq!(tree.hash(), replica.hash(), "{:?}", command);
+                    pair.apply(number, operation);
                 }
-                Step::Publish => tree.publish(),
+                Step::Sweep { later_ms, never_used_ms } => {
+                    pair.sweep(number + later_ms, never_used_ms);
+                }
+                Step::Publish => pair.tree.publish(),
                 Step::View => {
-                    let view = tree.reader().view();
+                    let view = pair.tree.reader().view();
                     views.push((view.clone(), dump(&view)));
                 }
                 Step::Drop(which) => {
@@ -179,29 +223,30 @@ proptest! {
                     }
                 }
                 Step::Capture => {
-                    tree.publish();
-                    let zxid = store.take(&mut tree);
-                    prop_assert_eq!(zxid, tree.last_zxid());
+                    pair.tree.publish();
+                    let zxid = store.take(&mut pair.tree);
+                    prop_assert_eq!(zxid, pair.tree.last_zxid());
                 }
                 Step::CaptureLate(operations) => {
                     // The rows are made while commands are applied.
-                    tree.publish();
-                    let capture = tree.capture();
+                    pair.tree.publish();
+                    let capture = pair.tree.capture();
                     for operation in operations {
-                        let command = Command { time_ms: number as u64, operation };
-                        aim.learn(&tree.apply(&command));
-                        replica.apply(&command);
+                        pair.apply(number, operation);
                     }
-                    tree.publish();
-                    tree.reclaim(1_000);
+                    pair.tree.publish();
+                    pair.tree.reclaim(1_000);
                     store.write(capture.records().collect());
                 }
                 Step::Restart(backwards) => {
-                    tree.publish();
-                    store.take(&mut tree);
-                    let restored = store.restore(backwards);
-                    prop_assert_eq!(dump::whole(&restored), dump::whole(&tree));
-                    tree = restored;
+                    pair.tree.publish();
+                    store.take(&mut pair.tree);
+                    let mut restored = store.restore(backwards);
+                    prop_assert_eq!(dump::whole(&restored), dump::whole(&pair.tree));
+                    check_counts(&restored.reader().view());
+                    let changes = restored.capture().records().count();
+                    prop_assert_eq!(changes, 0, "what was just restored has no changes");
+                    pair.tree = restored;
                     views.clear();
                 }
             }
@@ -209,10 +254,18 @@ proptest! {
                 prop_assert_eq!(&dump(view), seen);
             }
         }
+        let Pair { mut tree, mut replica, aim } = pair;
         tree.publish();
         replica.publish();
         OUTCOMES.lock().expect("no test panics with it").add(aim.outcomes);
         prop_assert_eq!(dump::whole(&tree), dump::whole(&replica));
+        check_counts(&tree.reader().view());
+
+        // Captures that follow each other add up to one whole one.
+        store.take(&mut tree);
+        let mut whole = Store::default();
+        whole.take(&mut replica);
+        prop_assert_eq!(&store.0, &whole.0);
 
         // Nothing is left of what only views saw.
         views.clear();

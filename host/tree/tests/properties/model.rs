@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use innkeeper_proto::{Acl, CreateMode, ErrorCode, EventType, Perms, Stat};
-use innkeeper_tree::applied::{Applied, OpReply, Outcome, Reply, SessionResult, TicketResult};
+use innkeeper_tree::applied::{
+    Applied, Event, OpReply, Outcome, Reply, SessionResult, TicketResult,
+};
 use innkeeper_tree::command::{Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
 use innkeeper_tree::{SessionId, acl, path};
 
@@ -14,6 +16,21 @@ pub struct Seen {
     pub stat: Stat,
     pub acl: Vec<Acl>,
 }
+
+/// What a command answers.
+#[derive(PartialEq, Debug)]
+pub enum Answer {
+    Nobody,
+    NoSession,
+    /// The attachment.
+    Attached(u32),
+    /// The request was not run.
+    NotRun(SessionResult),
+    Ran(Reply),
+}
+
+/// An event: its kind, its path and the znode's ACL.
+pub type Fired = (EventType, String, Vec<Acl>);
 
 #[derive(Clone)]
 struct Znode {
@@ -34,7 +51,7 @@ pub struct Model {
     znodes: BTreeMap<String, Znode>,
     sessions: BTreeMap<SessionId, Session>,
     zxid: i64,
-    events: Vec<String>,
+    events: Vec<Fired>,
 }
 
 impl Model {
@@ -104,14 +121,14 @@ impl Model {
         }
     }
 
-    /// The outcome of a command and its events, as text.
-    pub fn apply(&mut self, operation: &Operation) -> String {
+    /// What a command answers, and its events.
+    pub fn apply(&mut self, operation: &Operation) -> (Answer, Vec<Fired>) {
         self.zxid += 1;
         self.events.clear();
-        let outcome = match operation {
+        let answer = match operation {
             Operation::CreateSession { session, local, .. } => {
                 if self.sessions.contains_key(session) {
-                    "NoSession".to_owned()
+                    Answer::NoSession
                 } else {
                     self.sessions.insert(
                         *session,
@@ -121,18 +138,18 @@ impl Model {
                             local: *local,
                         },
                     );
-                    "Attached 1".to_owned()
+                    Answer::Attached(1)
                 }
             }
             Operation::Reattach { session, .. } => match self.sessions.get_mut(session) {
-                None => "NoSession".to_owned(),
+                None => Answer::NoSession,
                 Some(known) => {
                     *known = Session {
                         attachment: known.attachment + 1,
                         seq: 0,
                         local: known.local,
                     };
-                    format!("Attached {}", known.attachment)
+                    Answer::Attached(known.attachment)
                 }
             },
             Operation::ExpireSession {
@@ -146,7 +163,7 @@ impl Model {
                 {
                     self.end(*session);
                 }
-                "Nobody".to_owned()
+                Answer::Nobody
             }
             Operation::Session {
                 session,
@@ -155,20 +172,20 @@ impl Model {
                 request,
             } => {
                 let Some(known) = self.sessions.get_mut(session) else {
-                    return "Expired []".to_owned();
+                    return (Answer::NotRun(SessionResult::Expired), Vec::new());
                 };
                 if known.attachment != *attachment {
-                    "Moved".to_owned()
+                    Answer::NotRun(SessionResult::Moved)
                 } else if *seq <= known.seq {
-                    "Duplicate".to_owned()
+                    Answer::NotRun(SessionResult::Duplicate)
                 } else if *seq > known.seq + 1 {
-                    "Gap".to_owned()
+                    Answer::NotRun(SessionResult::Gap)
                 } else {
                     known.seq = *seq;
                     match request {
                         SessionRequest::Close => {
                             self.end(*session);
-                            "Closed".to_owned()
+                            Answer::Ran(Reply::Closed)
                         }
                         SessionRequest::Write {
                             identities,
@@ -179,14 +196,14 @@ impl Model {
                             if *upgrade_local && write.makes_ephemerals() {
                                 known.local = false;
                             }
-                            self.write(write, identities, Some(*session))
+                            Answer::Ran(self.write(write, identities, Some(*session)))
                         }
                     }
                 }
             }
             Operation::Admin {
                 identities, write, ..
-            } => self.write(write, identities, None),
+            } => Answer::Ran(self.write(write, identities, None)),
             Operation::Sweep(Sweep { path, mzxid, pzxid }) => {
                 let unused = self.znodes.get(path).is_some_and(|znode| {
                     let owner = znode.stat.ephemeral_owner;
@@ -197,11 +214,11 @@ impl Model {
                 if unused && self.children(path) == 0 {
                     self.remove(path);
                 }
-                "Nobody".to_owned()
+                Answer::Nobody
             }
             other => panic!("the model does not know {other:?}"),
         };
-        format!("{outcome} {:?}", self.events)
+        (answer, std::mem::take(&mut self.events))
     }
 
     fn end(&mut self, session: SessionId) {
@@ -222,12 +239,9 @@ impl Model {
         write: &Write,
         identities: &[Identity],
         session: Option<SessionId>,
-    ) -> String {
+    ) -> Reply {
         match write {
-            Write::Single(operation) => match self.run(operation, identities, session) {
-                Ok(reply) => format!("Single {reply}"),
-                Err(error) => format!("Single {error:?}"),
-            },
+            Write::Single(operation) => Reply::Single(self.run(operation, identities, session)),
             Write::Multi(operations) => {
                 let before = self.znodes.clone();
                 let mut replies = Vec::new();
@@ -237,11 +251,11 @@ impl Model {
                         Err(error) => {
                             self.znodes = before;
                             self.events.clear();
-                            return format!("Failed {index} {error:?}");
+                            return Reply::MultiFailed { index, error };
                         }
                     }
                 }
-                format!("Multi {replies:?}")
+                Reply::Multi(replies)
             }
         }
     }
@@ -251,7 +265,7 @@ impl Model {
         operation: &WriteOp,
         identities: &[Identity],
         session: Option<SessionId>,
-    ) -> Result<String, ErrorCode> {
+    ) -> Result<OpReply, ErrorCode> {
         match operation {
             WriteOp::Create {
                 path,
@@ -315,7 +329,11 @@ impl Model {
                 above.stat.pzxid = self.zxid;
                 self.event(EventType::NodeCreated, &path, &list);
                 self.event(EventType::NodeChildrenChanged, &parent, &parent_acl);
-                Ok(format!("created {path} {:?}", self.stat(&path)))
+                let stat = self.stat(&path);
+                Ok(OpReply::Created {
+                    path: path.into(),
+                    stat,
+                })
             }
             WriteOp::Delete { path, version } => {
                 let parent = parent(path)?;
@@ -330,7 +348,7 @@ impl Model {
                     return Err(ErrorCode::NotEmpty);
                 }
                 self.remove(path);
-                Ok("deleted".to_owned())
+                Ok(OpReply::Deleted)
             }
             WriteOp::SetData {
                 path,
@@ -352,7 +370,7 @@ impl Model {
                     ..znode.stat
                 };
                 self.event(EventType::NodeDataChanged, path, &list);
-                Ok(format!("set {:?}", self.stat(path)))
+                Ok(OpReply::Set(self.stat(path)))
             }
             WriteOp::SetAcl { path, acl, version } => {
                 path::validate(path)?;
@@ -362,14 +380,14 @@ impl Model {
                 expect(znode.stat.aversion, *version)?;
                 znode.acl = list;
                 znode.stat.aversion += 1;
-                Ok(format!("set {:?}", self.stat(path)))
+                Ok(OpReply::Set(self.stat(path)))
             }
             WriteOp::Check { path, version } => {
                 path::validate(path)?;
                 let znode = self.znodes.get(path).ok_or(ErrorCode::NoNode)?;
                 permit(&znode.acl, Perms::READ, identities)?;
                 expect(znode.stat.version, *version)?;
-                Ok("checked".to_owned())
+                Ok(OpReply::Checked)
             }
             WriteOp::DeleteContainer { path } => {
                 parent(path)?;
@@ -385,7 +403,7 @@ impl Model {
                 }
                 permit(&self.znodes[&parent(path)?].acl, Perms::DELETE, identities)?;
                 self.remove(path);
-                Ok("deleted".to_owned())
+                Ok(OpReply::Deleted)
             }
             WriteOp::Refused { error, .. } => Err(*error),
         }
@@ -411,7 +429,7 @@ impl Model {
     }
 
     fn event(&mut self, kind: EventType, path: &str, acl: &[Acl]) {
-        self.events.push(format!("{kind:?} {path} {acl:?}"));
+        self.events.push((kind, path.to_owned(), acl.to_vec()));
     }
 }
 
@@ -443,51 +461,21 @@ fn expect(actual: i32, expected: i32) -> Result<(), ErrorCode> {
     }
 }
 
-/// What the tree said, as the model says it.
-pub fn outcome(applied: &Applied) -> String {
-    let text = match &applied.outcome {
-        Outcome::Nobody => "Nobody".to_owned(),
-        Outcome::Session {
-            result: SessionResult::Done(reply),
-            ..
-        } => self::reply(reply),
-        Outcome::Session { result, .. } => format!("{result:?}"),
-        Outcome::Ticket {
-            result: TicketResult::Admin(reply),
-            ..
-        } => self::reply(reply),
-        Outcome::Ticket {
-            result: TicketResult::Attached { attachment, .. },
-            ..
-        } => format!("Attached {attachment}"),
-        Outcome::Ticket { result, .. } => format!("{result:?}"),
+/// What the tree answered and which events it fired, in the model's terms.
+pub fn outcome(applied: &Applied) -> (Answer, Vec<Fired>) {
+    let answer = match &applied.outcome {
+        Outcome::Nobody => Answer::Nobody,
+        Outcome::Session { result, .. } => match result {
+            SessionResult::Done(reply) => Answer::Ran(reply.clone()),
+            result => Answer::NotRun(result.clone()),
+        },
+        Outcome::Ticket { result, .. } => match result {
+            TicketResult::Admin(reply) => Answer::Ran(reply.clone()),
+            TicketResult::Attached { attachment, .. } => Answer::Attached(*attachment),
+            TicketResult::NoSession => Answer::NoSession,
+            other => panic!("the model does not know {other:?}"),
+        },
     };
-    let events: Vec<String> = applied
-        .events
-        .iter()
-        .map(|event| format!("{:?} {} {:?}", event.kind, event.path, event.acl))
-        .collect();
-    format!("{text} {events:?}")
-}
-
-fn reply(reply: &Reply) -> String {
-    match reply {
-        Reply::Single(Ok(reply)) => format!("Single {}", op_reply(reply)),
-        Reply::Single(Err(error)) => format!("Single {error:?}"),
-        Reply::Multi(replies) => format!(
-            "Multi {:?}",
-            replies.iter().map(op_reply).collect::<Vec<_>>()
-        ),
-        Reply::MultiFailed { index, error } => format!("Failed {index} {error:?}"),
-        Reply::Closed => "Closed".to_owned(),
-    }
-}
-
-fn op_reply(reply: &OpReply) -> String {
-    match reply {
-        OpReply::Created { path, stat } => format!("created {path} {stat:?}"),
-        OpReply::Deleted => "deleted".to_owned(),
-        OpReply::Set(stat) => format!("set {stat:?}"),
-        OpReply::Checked => "checked".to_owned(),
-    }
+    let fired = |event: &Event| (event.kind, event.path.to_string(), event.acl.to_vec());
+    (answer, applied.events.iter().map(fired).collect())
 }
