@@ -1,9 +1,9 @@
-# `make` alone says what there is. Every target installs what it needs, or names
-# the command that does where that takes root.
+# `make` alone lists the targets. Every target installs what it needs. Where an installation takes
+# root and the user is not root, it names the command to run.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-# Two cargo builds at once only fight for one lock and one memory.
+# Two cargo builds at once wait for one lock and share one memory.
 .NOTPARALLEL:
 
 # rustup's folder is not yet on the PATH of the shell that installed it.
@@ -28,23 +28,23 @@ PYTHON := $(CARGO_TARGET_DIR)/venv/bin/python
 
 .PHONY: help
 help:
-	@echo 'make demo      see it work: one node, four consumers, guests swapped under them (ARGS=--help)'
-	@echo 'make test      every test: ours, the guests'"'"', the Python client'"'"'s and its own suite'
-	@echo 'make build     the binary, guests inside: $(INNKEEPER)'
-	@echo 'make check     formatting, clippy and rustdoc, warnings denied'
-	@echo 'make bench     measure it (release build)'
-	@echo 'make bench-sustained   creates and sets for minutes, beside a real ZooKeeper (release build)'
-	@echo 'make bench-hostile   clients and a harmless binding beside hostile guests (release build)'
-	@echo 'make release   the optimised binary, its debug information beside it'
-	@echo 'make man       the manual pages, in $(CARGO_TARGET_DIR)/man'
-	@echo 'make guests    only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
+	@echo 'make demo      a demonstration: one node, four consumers, guests swapped under them (ARGS=--help)'
+	@echo 'make test      run every test: the host'"'"'s, the guests'"'"', the Python client'"'"'s and its own suite'
+	@echo 'make build     build the binary, guests inside: $(INNKEEPER)'
+	@echo 'make check     check formatting, clippy and rustdoc, warnings denied'
+	@echo 'make bench     measure latency and throughput (release build)'
+	@echo 'make bench-sustained   measure creates and sets for minutes, beside a real ZooKeeper (release build)'
+	@echo 'make bench-hostile   measure clients and a harmless binding beside hostile guests (release build)'
+	@echo 'make release   build the optimised binary, its debug information beside it'
+	@echo 'make man       write the manual pages, in $(CARGO_TARGET_DIR)/man'
+	@echo 'make guests    build only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
 	@echo 'make golden-check   replay the golden scripts against a real ZooKeeper'
 	@echo 'make admin-shapes   record what a real ZooKeeper tells its operators'
 	@echo 'make starts-check   start a real ZooKeeper from thousands of configuration files'
 	@echo 'make kazoo-suite-check   run the Python client'"'"'s own suite against a real ZooKeeper'
-	@echo 'make oracle    the same random requests to Innkeeper and to a real ZooKeeper, thousands of cases'
-	@echo 'make examples  the example guests in Python, JavaScript and C, with tools fetched into $(CARGO_TARGET_DIR)'
-	@echo 'make test-examples  the same, each run against a node'
+	@echo 'make oracle    compare the answers of Innkeeper and of a real ZooKeeper, thousands of random cases'
+	@echo 'make examples  build the example guests in Python, JavaScript and C, with tools fetched into $(CARGO_TARGET_DIR)'
+	@echo 'make test-examples  build them, and run each against a node'
 	@echo 'make clean     remove $(CARGO_TARGET_DIR)'
 
 .PHONY: demo
@@ -154,7 +154,7 @@ bench: release
 bench-sustained: release
 	@$(BENCH_PEER); $(CARGO_TARGET_DIR)/release/innkeeper-bench --sustained --seconds 60 --server $(CARGO_TARGET_DIR)/release/innkeeper $$peer $(ARGS)
 
-# It reports and fails by nothing: what is no matter of speed is in `make test` (tests/hostile).
+# It reports, and never fails: `make test` asserts what does not depend on speed (tests/hostile).
 .PHONY: bench-hostile
 bench-hostile: release
 	$(CARGO_TARGET_DIR)/release/innkeeper-bench --hostile --server $(CARGO_TARGET_DIR)/release/innkeeper $(ARGS)
@@ -174,25 +174,25 @@ golden-check:
 	@scripts/python.sh
 	@scripts/zookeeper.sh run $(PYTHON) tests/golden_check.py $(ARGS)
 
-# What the words, commands and metrics of a real ZooKeeper look like, written anew.
+# Records what the words, commands and metrics of a real ZooKeeper look like.
 .PHONY: admin-shapes
 admin-shapes: guests
 	@scripts/admin_shapes.sh
 
-# What a real ZooKeeper makes of every key and value of its configuration. `make test` holds the
-# recorded outcomes against Innkeeper (ARGS=--record writes them anew).
+# What a real ZooKeeper does with every key and value of its configuration. `make test` compares
+# Innkeeper with the recorded outcomes (ARGS=--record records them anew).
 .PHONY: starts-check
 starts-check:
 	@scripts/starts.sh $(ARGS)
 
-# The Python client's tests ask of Innkeeper what a real ZooKeeper does: here it is.
+# Runs the Python client's tests against a real ZooKeeper: they ask for what it does.
 .PHONY: client-check
 client-check: build
 	@scripts/python.sh
 	INNKEEPER=$(INNKEEPER) scripts/zookeeper.sh run $(PYTHON) -m pytest tests/kazoo $(PYTEST_ARGS)
 
-# The same list, held against a real ZooKeeper: that is where it comes from. Some tests
-# give a restarted server 5 s, which Java needs a quiet machine for.
+# Compares the list with a real ZooKeeper, which it comes from. Some tests give a restarted
+# server 5 s, and Java needs a quiet machine for that.
 .PHONY: kazoo-suite-check
 kazoo-suite-check:
 	@scripts/python.sh

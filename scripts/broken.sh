@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Does a guard guard? Builds the host with one guard taken out (`innkeeper_break`, see the code)
-# and runs the tests that must then fail. Succeeds if they do.
+# Shows that a guard is needed. Builds the host with one guard taken out (`innkeeper_break`, see
+# the code) and runs the test that must then fail. Succeeds if it does.
 #
 #   scripts/broken.sh NAME [cargo test arguments]   one guard
 #   scripts/broken.sh all                           every guard, each with its test
 #
-# It builds into target/broken, so that no broken binary is ever left where others look for the
-# real one. Only our own crates see the flag, through a compiler wrapper of a name of its own per
-# guard: dependencies are built once for all of them, which takes --workspace, since another selection
-# of packages has other features and builds wasmtime anew.
+# It builds into target/broken, so that no broken binary is left where others look for the real
+# one. Only our own crates see the flag, through a compiler wrapper with a name of its own for each
+# guard. So dependencies are built once for all guards. This takes --workspace: another selection of
+# packages has other features and builds wasmtime anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

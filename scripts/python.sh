@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes target/venv hold exactly what the requirements.txt of tests/kazoo and of
-# tests/kazoo_suite ask for, and does nothing when it already does.
+# Installs into target/venv exactly what the requirements.txt of tests/kazoo and of
+# tests/kazoo_suite ask for. Does nothing when that is there.
 set -eu
 . "$(dirname "$0")/lib.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts a real ZooKeeper for every case of tests/starts/cases.py, and holds what comes of it
-# against tests/starts/outcomes.txt, which `make test` holds against Innkeeper.
+# Starts a real ZooKeeper for every case of tests/starts/cases.py, and compares the outcome with
+# tests/starts/outcomes.txt. `make test` compares Innkeeper with the same file.
 #
 #     scripts/starts.sh            # compare
 #     scripts/starts.sh --record   # write outcomes.txt anew

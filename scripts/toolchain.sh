@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees to the tools that every build needs: Rust that is new enough and a C
-# compiler (the linker, and some crates carry C or assembler).
+# Installs the tools that every build needs: Rust that is new enough, and a C compiler (it is the
+# linker, and some crates have C or assembler).
 #
 #     scripts/toolchain.sh           # for building
 #     scripts/toolchain.sh checks    # and clippy and rustfmt
