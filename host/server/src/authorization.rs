@@ -4,7 +4,7 @@
 //! 2. A view without active authorizers answers at once: one branch, and writes carry
 //!    policy_zxid 0.
 //! 3. Otherwise the operations that bypass authorizers (`bypasses`) are set aside, and the
-//!    installed [`AccessDecider`] decides on the others.
+//!    [`AccessDecider`] decides on the others.
 //! 4. A write carries the greatest policy_zxid among the active authorizers that cover it;
 //!    apply compares it and bounces the write on a difference, and the session asks again.
 //!
@@ -16,7 +16,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use innkeeper_tree::{Binding, Bindings, Identity, View, Zxid, acl, path};
 
@@ -57,7 +57,7 @@ pub struct AccessRequest<'a> {
 /// What the gate answers: all are allowed, or the index of the first that is not.
 pub type Deciding<'a> = Pin<Box<dyn Future<Output = Result<(), usize>> + Send + 'a>>;
 
-/// Decides in the active authorizers' name. The guests' side of the node installs one.
+/// Decides in the active authorizers' name. The guests' side of the node is one.
 ///
 /// Invariants asked of an implementation:
 /// - It decides by the authorizers that are active in `view` and by their policy as of `view`.
@@ -83,13 +83,11 @@ pub enum Verdict {
     Deny(usize),
 }
 
-/// Holds the installed [`AccessDecider`] and applies the rules that no guest may touch.
+/// Holds the [`AccessDecider`] and applies the rules that no guest may touch.
 ///
-/// Invariant: where an authorizer is active and no gate is installed, everything is denied: a
-/// node that lacks an authorizer must not serve past it.
-#[derive(Default)]
+/// Invariant: a service is made with its decider, so that no request can come before there is one.
 pub struct Authorization {
-    decider: OnceLock<Arc<dyn AccessDecider>>,
+    decider: Arc<dyn AccessDecider>,
 }
 
 impl std::fmt::Debug for Authorization {
@@ -99,11 +97,9 @@ impl std::fmt::Debug for Authorization {
 }
 
 impl Authorization {
-    /// Installs who decides. Only the first call has an effect.
-    pub fn install(&self, decider: Arc<dyn AccessDecider>) {
-        if self.decider.set(decider).is_err() {
-            tracing::error!("a decider of access was installed twice; the second one is ignored");
-        }
+    /// With the one who decides in the active authorizers' name.
+    pub fn new(decider: Arc<dyn AccessDecider>) -> Self {
+        Self { decider }
     }
 
     /// The verdict on a request as of `view`. All of `asks` must pass. Where
@@ -130,10 +126,7 @@ impl Authorization {
         let decided = if greatest_policy_zxid(bindings, &judged) == Zxid(0) {
             Ok(())
         } else {
-            match self.decider.get() {
-                Some(decider) => decider.decide(view, identities, &judged).await,
-                None => Err(0),
-            }
+            self.decider.decide(view, identities, &judged).await
         };
         match decided {
             // Of the whole request, bypassed operations included: apply knows no difference.

@@ -18,7 +18,6 @@
 mod address;
 mod auth;
 mod clients;
-mod connections;
 mod expiry;
 mod java;
 mod local_sessions;
@@ -26,7 +25,7 @@ mod sasl;
 mod sessions;
 mod socket;
 mod streams;
-mod tasks;
+
 mod terminal;
 mod throttle;
 mod tls;
@@ -36,6 +35,7 @@ pub mod addresses;
 pub mod admin;
 pub mod authorization;
 pub mod cli;
+pub mod connections;
 pub mod delivery;
 pub mod demo;
 pub mod embedded;
@@ -43,9 +43,12 @@ pub mod guests;
 pub mod node;
 pub mod protocol;
 pub mod quorum;
+pub mod replicated;
 pub mod service;
 pub mod settings;
 pub mod stats;
+pub mod tasks;
+pub mod words;
 
 pub use auth::{AuthError, AuthSettings, BadValue, DigestAlgorithm, Secret};
 pub use node::{Node, StartError};

@@ -11,19 +11,21 @@ use parking_lot::RwLock;
 
 use crate::addresses::Addresses;
 use crate::auth::Auth;
-use crate::authorization::Authorization;
+use crate::authorization::{AccessDecider, Authorization};
 use crate::clients::Clients;
 use crate::delivery::fanout::Fanout;
+use crate::delivery::outbox::Close;
 use crate::delivery::pending_proposals::{PendingProposals, ProposeError, Settled};
 use crate::expiry::Expiry;
 use crate::local_sessions::LocalSessions;
-use crate::quorum::Quorum;
-use crate::settings::{NodeSettings, STOP_TIMEOUT_MS};
+use crate::quorum::{Held, Quorum};
+use crate::replicated::Replicated;
+use crate::settings::{LARGE_ANSWERS, NodeSettings, STOP_TIMEOUT_MS};
 use crate::stats::Stats;
 use crate::throttle::answers::LargeAnswers;
 use crate::throttle::connections::ConnectionThrottle;
 use crate::throttle::requests::Outstanding;
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsError};
 
 /// The running node, as its parts see it: connections, guests, admin.
 ///
@@ -71,7 +73,109 @@ pub struct Service<R: Runtime> {
     pub(crate) connection_throttle: ConnectionThrottle,
 }
 
+/// What a service is made of, besides what it makes itself.
+pub struct ServiceParts<R: Runtime> {
+    /// Clock, sockets, threads.
+    pub runtime: R,
+    /// What the node was told at its start.
+    pub settings: NodeSettings,
+    /// Who may be whom.
+    pub auth: Auth,
+    /// TLS, where a port takes it.
+    pub tls: Option<Tls>,
+    /// Where the node is reached.
+    pub addresses: Addresses,
+    /// The state, opened.
+    pub replicated: Replicated<R>,
+    /// Who decides in the active authorizers' name.
+    pub decider: Arc<dyn AccessDecider>,
+    /// Raised when the node begins to stop.
+    pub stopping: Signal,
+}
+
+impl<R: Runtime> std::fmt::Debug for ServiceParts<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceParts").finish_non_exhaustive()
+    }
+}
+
 impl<R: Runtime> Service<R> {
+    /// The service, which serves nobody yet: see [`accept`](crate::connections::accept).
+    pub fn new(parts: ServiceParts<R>) -> Self {
+        let ServiceParts {
+            runtime,
+            settings,
+            auth,
+            tls,
+            addresses,
+            replicated,
+            decider,
+            stopping,
+        } = parts;
+        let now = runtime.now();
+        Self {
+            bound: addresses,
+            reader: replicated.reader,
+            proposals: replicated.proposals,
+            replica: RwLock::new(Some(Arc::new(replicated.replica))),
+            pending_proposals: replicated.pending_proposals,
+            fanout: replicated.fanout,
+            authorization: Authorization::new(decider),
+            stopping,
+            started: now,
+            expiry: replicated.expiry,
+            auth,
+            tls,
+            quorum: Quorum::default(),
+            local_sessions: LocalSessions::default(),
+            clients: Arc::new(Clients::new(
+                settings.max_client_connections,
+                settings.max_connections,
+                now,
+                replicated.stats.clone(),
+            )),
+            stats: replicated.stats,
+            outstanding: Arc::new(Outstanding::new(
+                settings.outstanding_limit(),
+                settings.large_request_threshold_bytes,
+                settings.large_request_max_bytes,
+            )),
+            answers: Arc::new(LargeAnswers::new(
+                LARGE_ANSWERS * settings.longest_answer_bytes(),
+            )),
+            connection_throttle: ConnectionThrottle::new(settings.connection_throttle, now),
+            runtime,
+            settings,
+        }
+    }
+
+    /// Reads the key store and the trust store again: handshakes from now on are served by them.
+    /// `false` if no port takes TLS. With an error the old ones stay in use.
+    pub fn read_stores_again(&self) -> Result<bool, TlsError> {
+        match &self.tls {
+            Some(tls) => tls.read_again(&self.runtime).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// The schemes of ACLs that somebody can have an identity of.
+    pub fn schemes(&self) -> &[String] {
+        self.auth.schemes()
+    }
+
+    /// Ends the service: nobody is accepted any more, connections are closed while their sessions
+    /// live on, and those who wait for proposals of this node are told. Waits for connections for
+    /// [`STOP_TIMEOUT_MS`] at most.
+    pub async fn stop(&self) {
+        self.stopping.raise();
+        self.fanout.stop();
+        let deadline = self.runtime.now() + Duration::from_millis(STOP_TIMEOUT_MS);
+        while self.clients.len() > 0 && self.runtime.now() < deadline {
+            self.runtime.sleep(Duration::from_millis(5)).await;
+        }
+        self.pending_proposals.stop();
+    }
+
     /// Proposes what `operation` makes of a fresh ticket, and waits until it was applied here.
     pub async fn propose(
         &self,
@@ -95,7 +199,7 @@ impl<R: Runtime> Service<R> {
     }
 
     /// Shuts the replica down, once nobody uses it any more.
-    pub(crate) async fn close_replica(&self) {
+    pub async fn close_replica(&self) {
         let Some(mut replica) = self.replica.write().take() else {
             return;
         };
@@ -111,6 +215,30 @@ impl<R: Runtime> Service<R> {
             }
             self.runtime.sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Whether clients are served reads only, and only those that agree to it.
+    pub fn is_read_only(&self) -> bool {
+        self.settings.read_only_mode && self.quorum.state() == Held::Lost
+    }
+
+    /// Makes the quorum what it is told, whatever the replica says; `None` lets the replica say
+    /// again. For tests: a node alone cannot lose its quorum.
+    pub fn pin_quorum(&self, pinned: Option<Held>) {
+        if self.quorum.pin(pinned) {
+            self.quorum_changed();
+        }
+    }
+
+    /// Nobody keeps a connection that was made under other circumstances.
+    /// (test: `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
+    pub(crate) fn quorum_changed(&self) {
+        match self.quorum.state() {
+            Held::Lost => tracing::warn!("the quorum is lost: connections are closed"),
+            Held::Held => tracing::warn!("the quorum is back: read-only connections are closed"),
+        }
+        self.fanout.close_all(Close::Quorum);
+        self.local_sessions.end_read_only(&self.expiry);
     }
 
     /// Requests of all connections that are parsed and not answered.

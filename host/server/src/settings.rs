@@ -8,7 +8,6 @@ use std::time::Duration;
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
-use crate::admin::metrics::Process;
 use crate::auth::AuthSettings;
 use crate::tls::TlsSettings;
 
@@ -153,21 +152,6 @@ pub const COMPILE_MEMORY_MIN_MIB: u64 = 64;
 /// is for each kind of instance, and less runs nothing.
 pub const MIN_GUEST_MEMORY_BYTES: u64 = 64 << 20;
 
-/// The most memory of all guests together that is given where nothing is said, in bytes.
-const MOST_DEFAULT_GUEST_MEMORY_BYTES: u64 = 4 << 30;
-
-/// The memory of all guests together where nothing is said, in bytes: half of what this machine
-/// has, or its control group may have, and 4 GiB at most.
-pub fn default_guest_memory_bytes() -> u64 {
-    let machine = u64::try_from(Process::now().total_bytes).ok();
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max");
-    let group = group.ok().and_then(|text| text.trim().parse().ok());
-    let least = [machine, group].into_iter().flatten().min();
-    least
-        .map_or(MOST_DEFAULT_GUEST_MEMORY_BYTES, |bytes| bytes / 2)
-        .clamp(MIN_GUEST_MEMORY_BYTES, MOST_DEFAULT_GUEST_MEMORY_BYTES)
-}
-
 /// A node's settings.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NodeSettings {
@@ -197,7 +181,7 @@ pub struct NodeSettings {
     /// How long a reaction may hold its view, in milliseconds; then it is ended, and counts as
     /// failed.
     pub view_max_age_ms: u64,
-    /// Memory of all guests together, in bytes; [`default_guest_memory_bytes`] if not set.
+    /// Memory of all guests together, in bytes; half of what the machine has, and 4 GiB at most, if not set.
     pub guest_memory_bytes: Option<u64>,
     /// The shortest session timeout that is granted (`minSessionTimeout`); two ticks if not set.
     pub min_session_timeout_ms: Option<u32>,

@@ -4,3 +4,4 @@ pub mod commands;
 pub(crate) mod four_letter_words;
 pub mod http;
 pub mod metrics;
+pub mod surface;

@@ -71,7 +71,7 @@ pub enum AuthError {
 
 /// What the node knows about identities. The same for all connections.
 #[derive(Debug)]
-pub(crate) struct Auth {
+pub struct Auth {
     settings: AuthSettings,
     super_digest: Option<String>,
     skip_acl: bool,

@@ -17,7 +17,6 @@ use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{FourLetterWord, FrameError, Inbound};
 use innkeeper_runtime::{Runtime, Select2, Stream, select2};
 
-use crate::admin::four_letter_words;
 use crate::clients::ConnectionGuard;
 use crate::connections::admission::{self, NotAdmitted};
 use crate::delivery::outbox::{Close, Outbox};
@@ -27,6 +26,7 @@ use crate::sessions::{Attached, Scope, Session};
 use crate::settings::MAX_LASTING_BYTES;
 use crate::socket::{End, Socket, Wants};
 use crate::tls::{self, Port, Refused};
+use crate::words::FourLetterWords;
 
 /// What is wanted of a connection that has no session yet.
 const FIRST_INPUT: Wants = Wants {
@@ -40,6 +40,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
     service: Arc<Service<R>>,
     stream: S,
     port: Port,
+    words: Arc<dyn FourLetterWords>,
     present: ConnectionGuard,
 ) {
     let peer = present.client.peer;
@@ -65,7 +66,12 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
     }
     let (stream, certificate) = (opened.stream, opened.certificate);
     let mut socket = Socket::new(stream, service.settings.jute_max_buffer_bytes);
-    let greeted = match select2(stopping.wait(), greet(&service, &mut socket, &present)).await {
+    let greeted = match select2(
+        stopping.wait(),
+        greet(&service, &mut socket, &*words, &present),
+    )
+    .await
+    {
         Select2::First(()) => Err(End::Told(Close::Stopping)),
         Select2::Second(greeted) => greeted,
     };
@@ -130,6 +136,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
 async fn greet<R: Runtime, S: Stream>(
     service: &Arc<Service<R>>,
     socket: &mut Socket<S>,
+    words: &dyn FourLetterWords,
     present: &ConnectionGuard,
 ) -> Result<Attached, End> {
     let limit_ms = service.settings.handshake_timeout_ms;
@@ -141,7 +148,7 @@ async fn greet<R: Runtime, S: Stream>(
         .map_err(|_| End::Silent(limit_ms))??;
     let frame = match first {
         Inbound::Word(word) => {
-            let answered = answer_word(service, socket, word, present);
+            let answered = answer_word(socket, words, word, present);
             let limited = service.runtime.timeout(limit, answered).await;
             limited.map_err(|_| End::Silent(limit_ms))??;
             return Err(End::Done);
@@ -168,15 +175,15 @@ async fn first_frame<S: Stream>(socket: &mut Socket<S>) -> Result<Inbound, End> 
 }
 
 /// Answers a word. One of them is followed by an argument, which may come later.
-async fn answer_word<R: Runtime, S: Stream>(
-    service: &Arc<Service<R>>,
+async fn answer_word<S: Stream>(
     socket: &mut Socket<S>,
+    words: &dyn FourLetterWords,
     word: FourLetterWord,
     present: &ConnectionGuard,
 ) -> Result<(), End> {
     present.greeted(word.as_str().len());
     let mut argument = None;
-    if word == FourLetterWord::Stmk && four_letter_words::is_allowed(service, word) {
+    if word == FourLetterWord::Stmk && words.is_allowed(word) {
         let mask = loop {
             if let Some(bytes) = socket.take_raw() {
                 break i64::from_be_bytes(bytes);
@@ -185,9 +192,11 @@ async fn answer_word<R: Runtime, S: Stream>(
         };
         argument = Some(mask);
     }
-    let answer = four_letter_words::answer(service, word, argument).await;
-    socket.output.extend_from_slice(answer.as_bytes());
-    present.returned_greeting(answer.len());
+    let before = socket.output.len();
+    for piece in words.answer(word, argument).await {
+        socket.output.extend_from_slice(piece.as_bytes());
+    }
+    present.returned_greeting(socket.output.len() - before);
     Ok(())
 }
 

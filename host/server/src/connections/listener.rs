@@ -8,6 +8,7 @@ use innkeeper_runtime::{Listener, Runtime, Select2, Stream, ThreadRole, select2}
 use crate::connections::connection;
 use crate::service::Service;
 use crate::tls::Port;
+use crate::words::FourLetterWords;
 
 /// How long accepting pauses after an error (usually: out of file descriptors).
 const PAUSE: Duration = Duration::from_millis(50);
@@ -17,6 +18,7 @@ pub(crate) async fn accept<R: Runtime>(
     service: Arc<Service<R>>,
     listener: R::Listener,
     port: Port,
+    words: Arc<dyn FourLetterWords>,
 ) {
     loop {
         let stream = match select2(service.stopping.wait(), listener.accept()).await {
@@ -40,7 +42,7 @@ pub(crate) async fn accept<R: Runtime>(
             .runtime
             .spawn(
                 ThreadRole::Client,
-                connection::serve(service.clone(), stream, port, present),
+                connection::serve(service.clone(), stream, port, words.clone(), present),
             )
             .detach();
     }

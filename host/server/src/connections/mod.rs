@@ -1,5 +1,25 @@
-//! From an accepted socket to a session that is served: the listener, admission, one task per connection.
+//! From an accepted socket to a session that is served: the listener, admission, one task per
+//! connection.
 
-pub(crate) mod admission;
-pub(crate) mod connection;
-pub(crate) mod listener;
+mod admission;
+mod connection;
+mod listener;
+
+use std::sync::Arc;
+
+use innkeeper_runtime::{Runtime, Task, ThreadRole};
+
+use crate::service::Service;
+use crate::tls::Port;
+use crate::words::FourLetterWords;
+
+/// Accepts clients at a listener until the node stops. `words` answers their four-letter words.
+pub fn accept<R: Runtime>(
+    service: &Arc<Service<R>>,
+    listener: R::Listener,
+    port: Port,
+    words: Arc<dyn FourLetterWords>,
+) -> Task<()> {
+    let accepting = listener::accept(service.clone(), listener, port, words);
+    service.runtime.spawn(ThreadRole::Client, accepting)
+}

@@ -140,9 +140,9 @@ impl<R: Runtime> Artifacts<R> {
     }
 
     /// The component that was made of a core module, if what was compiled of it is kept.
-    pub(super) fn made_of(&self, service: Digest) -> Option<Digest> {
+    pub(super) fn made_of(&self, core: Digest) -> Option<Digest> {
         let known = self.known.lock();
-        let kept = known.iter().find(|kept| kept.cores.contains(&service))?;
+        let kept = known.iter().find(|kept| kept.cores.contains(&core))?;
         Some(kept.component)
     }
 
@@ -175,7 +175,7 @@ impl<R: Runtime> Artifacts<R> {
     pub(super) fn put(
         &self,
         digest: Digest,
-        service: Option<Digest>,
+        core: Option<Digest>,
         artifact: &Artifact,
         needed: impl Fn(&Digest) -> bool,
     ) {
@@ -198,9 +198,9 @@ impl<R: Runtime> Artifacts<R> {
         {
             newest.cores = older.cores;
         }
-        if let Some(service) = service {
-            newest.cores.retain(|other| *other != service);
-            newest.cores.push(service);
+        if let Some(core) = core {
+            newest.cores.retain(|other| *other != core);
+            newest.cores.push(core);
             let too_many = newest.cores.len().saturating_sub(CORES_MAX);
             newest.cores.drain(..too_many);
         }
@@ -245,9 +245,9 @@ fn recorded<'a>(known: impl IntoIterator<Item = &'a Kept>) -> String {
     let mut record = format!("{RECORD_HEAD}\n");
     for kept in known {
         record.push_str(&kept.component.hex());
-        for service in &kept.cores {
+        for core in &kept.cores {
             // Writing to a String does not fail.
-            let _ = write!(record, " {}", service.hex());
+            let _ = write!(record, " {}", core.hex());
         }
         record.push('\n');
     }
@@ -388,12 +388,12 @@ mod tests {
             // By a binding, which knows of no core module.
             artifacts.put(component, None, &artifact(1), |_| false);
             let artifacts = open(&runtime);
-            for service in [20, 21] {
-                assert_eq!(artifacts.made_of(digest(service)), Some(component));
+            for core in [20, 21] {
+                assert_eq!(artifacts.made_of(digest(core)), Some(component));
             }
             assert_eq!(artifacts.made_of(component), None);
-            for service in 30..40 {
-                artifacts.put(component, Some(digest(service)), &artifact(1), |_| false);
+            for core in 30..40 {
+                artifacts.put(component, Some(digest(core)), &artifact(1), |_| false);
             }
             assert_eq!(artifacts.made_of(digest(20)), None);
             assert_eq!(artifacts.made_of(digest(39)), Some(component));

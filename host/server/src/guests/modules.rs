@@ -181,7 +181,7 @@ impl<R: Runtime> Guests<R> {
     pub(super) async fn load(
         &self,
         digest: Digest,
-        service: Option<Digest>,
+        core: Option<Digest>,
         artifact: Artifact,
     ) -> Result<Arc<Module>, MakeError> {
         let this = self.clone();
@@ -197,7 +197,7 @@ impl<R: Runtime> Guests<R> {
                 )),
             })?;
             let named = this.named();
-            shared.artifacts.put(digest, service, &artifact, |other| named.contains(other));
+            shared.artifacts.put(digest, core, &artifact, |other| named.contains(other));
             Ok(this.keep(module, &named))
         })
         .await
@@ -205,10 +205,10 @@ impl<R: Runtime> Guests<R> {
 
     /// The component that an earlier process of the node made of a core module, if what was
     /// compiled of it is kept.
-    pub(super) async fn made_of(&self, service: Digest) -> Result<Option<Digest>, MakeError> {
+    pub(super) async fn made_of(&self, core: Digest) -> Result<Option<Digest>, MakeError> {
         let this = self.clone();
         // On that thread the folder has been read.
-        self.on_compile_thread(move || Ok(this.shared.artifacts.made_of(service)))
+        self.on_compile_thread(move || Ok(this.shared.artifacts.made_of(core)))
             .await
     }
 

@@ -330,8 +330,8 @@ impl<R: Runtime> Guests<R> {
         let size = component.len() as u64;
         let stored = self.shared.store.put(component).await;
         let digest = stored.map_err(|error| PushError::Store(error.to_string()))?;
-        let service = made_component.then(|| push.id());
-        let module = self.load(digest, service, done.artifact).await?;
+        let core = made_component.then(|| push.id());
+        let module = self.load(digest, core, done.artifact).await?;
         let taken = Pushed {
             digest,
             world: module.world(),

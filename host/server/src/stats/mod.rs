@@ -3,14 +3,12 @@
 mod namespaces;
 mod traffic;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use innkeeper_proto::EventType;
 use innkeeper_raft::histogram::Summary;
 
-use crate::admin::metrics::DiskUsage;
-use crate::guests::BindingStatus;
 use crate::tls::Refused;
 
 pub(crate) use namespaces::{Namespace, Namespaces, top};
@@ -37,9 +35,6 @@ impl Counter {
     }
 }
 
-/// Gives the bindings' status.
-type Bindings = Box<dyn Fn() -> Vec<BindingStatus> + Send + Sync>;
-
 /// The figures of a node that its parts record. What can be asked of the state itself (znodes,
 /// watches, sessions) is not recorded but asked when figures are shown.
 ///
@@ -49,7 +44,6 @@ type Bindings = Box<dyn Fn() -> Vec<BindingStatus> + Send + Sync>;
 pub struct Stats {
     pub(crate) traffic: Traffic,
     pub(crate) namespaces: Namespaces,
-    pub(crate) sizes: DiskUsage,
     /// Connect requests.
     pub connection_requests: Counter,
     /// Connections turned away: too many of one address, or of all.
@@ -104,7 +98,6 @@ pub struct Stats {
     pub replayed: Summary,
     /// ZooKeeper's trace mask. Nothing is traced by it here; it is kept for those who set it.
     pub(crate) trace_mask: TraceMask,
-    pub(crate) bindings: OnceLock<Bindings>,
 }
 
 /// A number that `stmk` sets and `gtmk` shows.
@@ -183,15 +176,6 @@ impl Stats {
             Refused::Silent(_) => self.sessionless_expired.add(1),
             Refused::Left => self.connections_dropped.add(1),
         }
-    }
-
-    /// Says where the bindings' status comes from. Only the first call has an effect.
-    pub(crate) fn install_bindings(
-        &self,
-        bindings: impl Fn() -> Vec<BindingStatus> + Send + Sync + 'static,
-    ) {
-        // A node installs its guests once.
-        let _ = self.bindings.set(Box::new(bindings));
     }
 }
 

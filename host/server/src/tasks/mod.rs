@@ -1,4 +1,34 @@
 //! What a node does by itself, beside its clients: one module for each task.
 
-pub(crate) mod disk_room;
-pub(crate) mod sweeper;
+mod disk_room;
+mod expire;
+mod quorum_watch;
+mod sweeper;
+
+use std::sync::Arc;
+
+use innkeeper_runtime::{Runtime, Task, ThreadRole};
+
+use crate::service::Service;
+
+/// Starts all tasks of a service. They end by themselves when it stops.
+pub fn start<R: Runtime>(service: &Arc<Service<R>>) -> Vec<Task<()>> {
+    let runtime = &service.runtime;
+    let (fresh, daily) = (service.clone(), service.clone());
+    vec![
+        runtime.spawn(ThreadRole::Client, async move {
+            if let Some(tls) = &fresh.tls {
+                tls.keep_fresh(&fresh.runtime, fresh.stopping.clone()).await;
+            }
+        }),
+        runtime.spawn(ThreadRole::Client, async move {
+            if let Some(tls) = &daily.tls {
+                tls.warn_daily(&daily.runtime, daily.stopping.clone()).await;
+            }
+        }),
+        runtime.spawn(ThreadRole::Client, expire::run(service.clone())),
+        runtime.spawn(ThreadRole::Client, quorum_watch::watch(service.clone())),
+        runtime.spawn(ThreadRole::Client, sweeper::run(service.clone())),
+        runtime.spawn(ThreadRole::Client, disk_room::watch(service.clone())),
+    ]
+}

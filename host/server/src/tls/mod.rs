@@ -135,7 +135,7 @@ pub enum TlsError {
 
 /// TLS as this node serves it.
 #[derive(Debug)]
-pub(crate) struct Tls {
+pub struct Tls {
     settings: TlsSettings,
     config: ArcSwap<ServerConfig>,
     /// Of the certificate that is served.

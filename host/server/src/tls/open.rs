@@ -22,7 +22,7 @@ use crate::service::Service;
 
 /// What a listener takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Port {
+pub enum Port {
     /// What the settings say of the plain port.
     Plain,
     /// TLS alone.

@@ -10,6 +10,7 @@ use super::{Answer, stats};
 use crate::admin::four_letter_words;
 use crate::admin::metrics::render::lines;
 use crate::admin::metrics::{self, Provider, Serves, json_number, rows, sizes, uptime_ms, version};
+use crate::admin::surface::Surface;
 use crate::service::Service;
 
 type Fields = Vec<(String, Value)>;
@@ -19,7 +20,8 @@ fn field(key: &str, value: impl Into<Value>) -> (String, Value) {
 }
 
 /// Runs a reading command, by its own name.
-pub(super) async fn answer<R: Runtime>(service: &Service<R>, command: &str, query: &str) -> Answer {
+pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, query: &str) -> Answer {
+    let service = &*surface.service;
     let without_quorum = [
         "environment",
         "get_trace_mask",
@@ -40,7 +42,7 @@ pub(super) async fn answer<R: Runtime>(service: &Service<R>, command: &str, quer
         }
         "connections" => stats::connections(service, false),
         "dirs" => {
-            let sizes = sizes(service).await;
+            let sizes = sizes(surface).await;
             vec![
                 field("datadir_size", sizes.data_bytes),
                 field("logdir_size", sizes.log_bytes),
@@ -63,19 +65,19 @@ pub(super) async fn answer<R: Runtime>(service: &Service<R>, command: &str, quer
         "leader" => {
             return Answer::failed(command, StatusCode::OK, "server is not initialized");
         }
-        "monitor" => monitor(service),
+        "monitor" => monitor(surface),
         "observers" => vec![
             field("synced_observers", 0),
             field("observers", Value::Array(Vec::new())),
         ],
-        "server_stats" => stats::server(service).await,
+        "server_stats" => stats::server(surface).await,
         "set_trace_mask" => return set_trace_mask(service, query),
         "stat_reset" => {
             metrics::reset(service);
             Vec::new()
         }
         "stats" => {
-            let mut fields = stats::server(service).await;
+            let mut fields = stats::server(surface).await;
             fields.extend(stats::connections(service, true));
             fields
         }
@@ -164,13 +166,14 @@ fn last_snapshot<R: Runtime>(service: &Service<R>) -> Fields {
     ]
 }
 
-fn monitor<R: Runtime>(service: &Service<R>) -> Fields {
+fn monitor<R: Runtime>(surface: &Surface<R>) -> Fields {
+    let service = &*surface.service;
     let mut fields = vec![
         field("version", version()),
         field("server_state", Serves::now(service).state()),
     ];
     let provider = Provider::configured(service);
-    let all = lines(&rows(service, provider), provider).into_iter();
+    let all = lines(&rows(surface, provider), provider).into_iter();
     fields.extend(all.map(|(name, number)| (name, json_number(number))));
     fields
 }

@@ -15,7 +15,6 @@ mod credentials;
 mod stats;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -26,6 +25,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::admin::http::for_terminals;
+use crate::admin::surface::Surface;
 use crate::service::Service;
 
 /// All commands: the name, and what else they are called.
@@ -154,11 +154,8 @@ pub(super) fn find<'a>(command_url: &str, path: &'a str) -> Option<&'a str> {
 }
 
 /// Answers a request for the command of that name.
-pub(super) async fn serve<R: Runtime>(
-    service: &Arc<Service<R>>,
-    name: &str,
-    asked: &Asked,
-) -> Response {
+pub(super) async fn serve<R: Runtime>(surface: &Surface<R>, name: &str, asked: &Asked) -> Response {
+    let service = &*surface.service;
     let is_get = asked.method == Method::GET || asked.method == Method::HEAD;
     if !is_get && asked.method != Method::POST {
         return not_allowed(StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD,POST");
@@ -189,7 +186,7 @@ pub(super) async fn serve<R: Runtime>(
             "GET,HEAD",
         );
     }
-    let answer = answers::answer(service, primary, asked.uri.query().unwrap_or_default()).await;
+    let answer = answers::answer(surface, primary, asked.uri.query().unwrap_or_default()).await;
     answer.into_response()
 }
 

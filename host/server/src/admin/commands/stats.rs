@@ -6,17 +6,19 @@ use serde_json::{Value, json};
 use crate::address;
 use crate::admin::metrics::render::rounded;
 use crate::admin::metrics::{Serves, json_number, sizes, uptime_ms, version, without_tls};
+use crate::admin::surface::Surface;
 use crate::clients::ConnectionInfo;
 use crate::service::Service;
 use crate::stats::Totals;
 
 /// `server_stats`.
-pub(super) async fn server<R: Runtime>(service: &Service<R>) -> Vec<(String, Value)> {
+pub(super) async fn server<R: Runtime>(surface: &Surface<R>) -> Vec<(String, Value)> {
+    let service = &*surface.service;
     let serves = Serves::now(service);
     let totals = service.stats.traffic.totals();
     let response = response_sizes(&totals);
     let view = service.reader.view();
-    let (latency, sizes) = (totals.latency_us(), sizes(service).await);
+    let (latency, sizes) = (totals.latency_us(), sizes(surface).await);
     let slow_syncs = service
         .replica()
         .map_or(0, |replica| replica.stats().slow_syncs());

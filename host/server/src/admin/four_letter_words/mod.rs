@@ -13,21 +13,41 @@
 mod reports;
 
 use std::fmt::Write;
+use std::pin::Pin;
 
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_runtime::Runtime;
 
 use crate::admin::metrics::render::{lines, rounded};
 use crate::admin::metrics::{self, Provider, Serves, sizes, version};
+use crate::admin::surface::Surface;
 use crate::service::Service;
+use crate::words::{FourLetterWords, Pieces};
 
 pub(crate) use reports::{by_session, environment, ephemerals};
 
 /// What ZooKeeper says of most things while it has no quorum.
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
 
+impl<R: Runtime> FourLetterWords for Surface<R> {
+    fn is_allowed(&self, word: FourLetterWord) -> bool {
+        is_allowed(&self.service, word)
+    }
+
+    fn answer(
+        &self,
+        word: FourLetterWord,
+        argument: Option<i64>,
+    ) -> Pin<Box<dyn Future<Output = Pieces> + Send + '_>> {
+        Box::pin(async move {
+            let text = answer(self, word, argument).await;
+            Box::new(std::iter::once(text)) as Pieces
+        })
+    }
+}
+
 /// Whether a word is on the whitelist.
-pub(crate) fn is_allowed<R: Runtime>(service: &Service<R>, word: FourLetterWord) -> bool {
+fn is_allowed<R: Runtime>(service: &Service<R>, word: FourLetterWord) -> bool {
     match word {
         FourLetterWord::Srvr => true,
         FourLetterWord::Isro if service.settings.read_only_mode => true,
@@ -37,11 +57,12 @@ pub(crate) fn is_allowed<R: Runtime>(service: &Service<R>, word: FourLetterWord)
 
 /// The answer to a word: what it asks for, or that it may not be asked. `argument` is what
 /// followed it, of `stmk`.
-pub(crate) async fn answer<R: Runtime>(
-    service: &Service<R>,
+async fn answer<R: Runtime>(
+    surface: &Surface<R>,
     word: FourLetterWord,
     argument: Option<i64>,
 ) -> String {
+    let service = &*surface.service;
     if !is_allowed(service, word) {
         return format!(
             "{} is not executed because it is not in the whitelist.\n",
@@ -60,14 +81,14 @@ pub(crate) async fn answer<R: Runtime>(
         }
     }
     match word {
-        FourLetterWord::Conf => conf(service).await,
+        FourLetterWord::Conf => conf(surface).await,
         FourLetterWord::Cons => reports::connections(service),
         FourLetterWord::Crst => {
             service.clients.reset_all();
             "Connection stats reset.\n".to_owned()
         }
         FourLetterWord::Dirs => {
-            let sizes = sizes(service).await;
+            let sizes = sizes(surface).await;
             format!(
                 "datadir_size: {}\nlogdir_size: {}\n",
                 sizes.data_bytes, sizes.log_bytes
@@ -88,7 +109,7 @@ pub(crate) async fn answer<R: Runtime>(
             Serves::Readers => "ro".to_owned(),
             _ => "rw".to_owned(),
         },
-        FourLetterWord::Mntr => mntr(service, serves),
+        FourLetterWord::Mntr => mntr(surface, serves),
         FourLetterWord::Ruok => "imok".to_owned(),
         FourLetterWord::Srst => {
             metrics::reset(service);
@@ -141,19 +162,20 @@ fn srvr<R: Runtime>(service: &Service<R>, serves: Serves, with_clients: bool) ->
     text
 }
 
-fn mntr<R: Runtime>(service: &Service<R>, serves: Serves) -> String {
+fn mntr<R: Runtime>(surface: &Surface<R>, serves: Serves) -> String {
     let state = serves.state();
     let mut text = format!("zk_version\t{}\nzk_server_state\t{state}\n", version());
-    let provider = Provider::configured(service);
-    for (name, value) in lines(&metrics::rows(service, provider), provider) {
+    let provider = Provider::configured(&surface.service);
+    for (name, value) in lines(&metrics::rows(surface, provider), provider) {
         let _ = writeln!(text, "zk_{name}\t{value}");
     }
     text
 }
 
-async fn conf<R: Runtime>(service: &Service<R>) -> String {
+async fn conf<R: Runtime>(surface: &Surface<R>) -> String {
+    let service = &surface.service;
     let settings = &service.settings;
-    let sizes = sizes(service).await;
+    let sizes = sizes(surface).await;
     let (min_timeout_ms, max_timeout_ms) = settings.timeout_range_ms();
     let secure = service
         .bound

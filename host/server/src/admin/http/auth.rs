@@ -44,7 +44,7 @@ pub(super) async fn trusted_only<R: Runtime>(
     next: Next,
 ) -> Result<Response, Problem> {
     if way == Way::Http {
-        let super_digest = admin.service.settings.super_digest.as_deref();
+        let super_digest = admin.surface.service.settings.super_digest.as_deref();
         let credentials = presented(super_digest, request.headers())?;
         let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
         admin.may_try(peer)?;
@@ -69,11 +69,11 @@ pub(super) async fn trusted_only<R: Runtime>(
 impl<R: Runtime> Admin<R> {
     /// Refuses an attempt of an address that has made too many wrong ones.
     pub(super) fn may_try(&self, peer: Option<SocketAddr>) -> Result<(), Problem> {
-        let now = self.service.runtime.now();
+        let now = self.surface.service.runtime.now();
         let Err(wait) = self.attempts.may_try(Origin::of(peer), now) else {
             return Ok(());
         };
-        self.service.stats.http_attempts_deferred.add(1);
+        self.surface.service.stats.http_attempts_deferred.add(1);
         // Whole seconds, and never none.
         let wait_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Err(Problem::later(
@@ -86,8 +86,8 @@ impl<R: Runtime> Admin<R> {
 
     /// Notes a wrong name or password, and says so in the log.
     pub(super) fn was_wrong(&self, peer: Option<SocketAddr>, name: &str) {
-        self.service.stats.http_attempts_wrong.add(1);
-        let now = self.service.runtime.now();
+        self.surface.service.stats.http_attempts_wrong.add(1);
+        let now = self.surface.service.runtime.now();
         let logged = self.attempts.was_wrong(Origin::of(peer), now);
         if let Some(unlogged) = logged {
             tracing::warn!(

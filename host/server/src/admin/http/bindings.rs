@@ -106,7 +106,7 @@ pub(super) struct Deleted {
 
 pub(super) async fn list<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Json<Listed> {
     Json(Listed {
-        bindings: admin.guests.statuses(),
+        bindings: admin.surface.guests.statuses(),
     })
 }
 
@@ -115,11 +115,12 @@ pub(super) async fn get<R: Runtime>(
     Named(name): Named,
 ) -> Result<Json<Shown>, Problem> {
     let znode = admin
+        .surface
         .service
         .reader
         .view()
         .get(&path::join(path::BINDINGS, &name));
-    let (Some(status), Some(znode)) = (admin.guests.status(&name), znode) else {
+    let (Some(status), Some(znode)) = (admin.surface.guests.status(&name), znode) else {
         return Err(no_such(&name));
     };
     let document = serde_json::from_slice(znode.data.as_deref().unwrap_or_default());
@@ -137,10 +138,10 @@ pub(super) async fn set<R: Runtime>(
     upload: Upload,
 ) -> Result<(StatusCode, Json<Set>), Problem> {
     let document = read_document(&admin, upload).await?;
-    let definition = judge(&admin.service.reader.view(), Some(&name), &document)?;
+    let definition = judge(&admin.surface.service.reader.view(), Some(&name), &document)?;
     let (wish, created) = put(&admin, &name, &document).await?;
     let limit_ms = asked.timeout_ms.unwrap_or(WAIT_MS).min(MAX_WAIT_MS);
-    let deadline = admin.service.runtime.now() + Duration::from_millis(limit_ms);
+    let deadline = admin.surface.service.runtime.now() + Duration::from_millis(limit_ms);
     let activation = match asked.wait {
         Wait::Not => None,
         Wait::Activated | Wait::First => {
@@ -186,7 +187,7 @@ pub(super) async fn check<R: Runtime>(
     }
     let document = read_document(&admin, upload).await?;
     let definition = judge(
-        &admin.service.reader.view(),
+        &admin.surface.service.reader.view(),
         asked.name.as_deref(),
         &document,
     )?;
@@ -201,7 +202,15 @@ pub(super) async fn delete<R: Runtime>(
     Named(name): Named,
 ) -> Result<Json<Deleted>, Problem> {
     let path = path::join(path::BINDINGS, &name);
-    if admin.service.reader.view().bindings().get(&name).is_none() {
+    if admin
+        .surface
+        .service
+        .reader
+        .view()
+        .bindings()
+        .get(&name)
+        .is_none()
+    {
         return Err(no_such(&name));
     }
     let op = WriteOp::Delete {
@@ -215,9 +224,9 @@ pub(super) async fn delete<R: Runtime>(
 /// The request's document, its module named whole.
 async fn read_document<R: Runtime>(admin: &Admin<R>, upload: Upload) -> Result<Bytes, Problem> {
     let document = upload
-        .read(&admin.service.runtime, MAX_DOCUMENT_BYTES)
+        .read(&admin.surface.service.runtime, MAX_DOCUMENT_BYTES)
         .await?;
-    let view = admin.service.reader.view();
+    let view = admin.surface.service.reader.view();
     short_names::completed(&document, view.modules()).map(Bytes::from)
 }
 
@@ -245,7 +254,7 @@ async fn put<R: Runtime>(
     let mut tries = 0;
     loop {
         tries += 1;
-        let exists = admin.service.reader.view().exists(&path).is_some();
+        let exists = admin.surface.service.reader.view().exists(&path).is_some();
         let op = if exists {
             WriteOp::SetData {
                 path: path.clone(),
@@ -279,12 +288,12 @@ async fn activated<R: Runtime>(
     deadline: Instant,
     limit_ms: u64,
 ) -> Result<Zxid, Problem> {
-    let runtime = &admin.service.runtime;
+    let runtime = &admin.surface.service.runtime;
     loop {
-        let news = admin.guests.news();
+        let news = admin.surface.guests.news();
         // The error first: it may be of an older wish, which the view then tells.
-        let status = admin.guests.status(name);
-        let view = admin.service.reader.view();
+        let status = admin.surface.guests.status(name);
+        let view = admin.surface.service.reader.view();
         let Some(binding) = view.bindings().get(name) else {
             return Err(overtaken(format!(
                 "the binding `{name}` was deleted meanwhile"
@@ -324,8 +333,8 @@ async fn first_run<R: Runtime>(
     deadline: Instant,
     limit_ms: u64,
 ) -> Result<FirstRun, Problem> {
-    let runtime = &admin.service.runtime;
-    let ended = admin.guests.first_run(name, activation);
+    let runtime = &admin.surface.service.runtime;
+    let ended = admin.surface.guests.first_run(name, activation);
     match select2(ended, runtime.sleep_until(deadline)).await {
         Select2::First(FirstRun::Overtaken) => Err(another_document(name)),
         Select2::First(ended) => Ok(ended),

@@ -43,7 +43,7 @@ pub(crate) use innkeeper_tree::binding::MAX_DOCUMENT_BYTES;
 use tokio::sync::Semaphore;
 
 use crate::admin::metrics::prometheus;
-use crate::guests::Guests;
+use crate::admin::surface::Surface;
 use crate::service::{ADMIN_SOCKET, Service};
 use attempts::Attempts;
 use auth::Way;
@@ -78,8 +78,7 @@ const MAX_DATA_BYTES: usize = crate::settings::MAX_FRAME_BYTES;
 
 /// What the handlers share.
 struct Admin<R: Runtime> {
-    service: Arc<Service<R>>,
-    guests: Guests<R>,
+    surface: Surface<R>,
     uploads: Semaphore,
     attempts: Attempts,
 }
@@ -97,11 +96,11 @@ pub(crate) struct Serving {
 /// holds its data folder's lock. A folder in which no socket can be is no reason not to serve: the
 /// log says what operators lack then.
 pub(crate) async fn start<R: Runtime>(
-    service: Arc<Service<R>>,
-    guests: Guests<R>,
+    surface: Surface<R>,
     http: Option<R::Listener>,
     metrics: Option<R::Listener>,
 ) -> Serving {
+    let service = surface.service.clone();
     let path = service.admin_path();
     let socket = match service.runtime.listen_unix(&path).await {
         Ok(socket) => Some(socket),
@@ -114,8 +113,7 @@ pub(crate) async fn start<R: Runtime>(
         }
     };
     let admin = Arc::new(Admin {
-        service: service.clone(),
-        guests,
+        surface: surface.clone(),
         uploads: Semaphore::new(UPLOAD_PLACES),
         attempts: Attempts::default(),
     });
@@ -145,7 +143,7 @@ pub(crate) async fn start<R: Runtime>(
             serve::accept(
                 runtime.clone(),
                 listener,
-                prometheus::router(service.clone()),
+                prometheus::router(surface),
                 METRICS_BOUNDS,
                 service.stats.http_evicted.clone(),
                 limit,

@@ -32,7 +32,7 @@ struct Listed {
 }
 
 pub(super) async fn list<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Json<Modules> {
-    let view = admin.service.reader.view();
+    let view = admin.surface.service.reader.view();
     let listed = |(digest, info): (&innkeeper_tree::Digest, &innkeeper_tree::ModuleInfo)| {
         let bindings = view.bindings().iter();
         let names = bindings.filter(|binding| binding.names(*digest));
@@ -143,10 +143,10 @@ pub(super) async fn push<R: Runtime>(
         .acquire()
         .await
         .map_err(|_| Problem::internal("the node is stopping; try again when it runs"))?;
-    let most = admin.guests.module_bytes_max();
-    let pushed = upload.read(&admin.service.runtime, most).await?;
+    let most = admin.surface.guests.module_bytes_max();
+    let pushed = upload.read(&admin.surface.service.runtime, most).await?;
     drop(place);
-    let push = admin.guests.push(pushed)?;
+    let push = admin.surface.guests.push(pushed)?;
     let state = waited(&push, asked.wait_ms).await;
     let status = match &state {
         PushState::Waiting | PushState::Compiling { .. } => StatusCode::ACCEPTED,
@@ -186,7 +186,10 @@ async fn waited<R: Runtime>(push: &Push<R>, wait_ms: Option<u64>) -> PushState {
 }
 
 fn find<R: Runtime>(admin: &Admin<R>, name: &str) -> Result<Push<R>, Problem> {
-    let push = name.parse().ok().and_then(|id| admin.guests.find_push(id));
+    let push = name
+        .parse()
+        .ok()
+        .and_then(|id| admin.surface.guests.find_push(id));
     push.ok_or_else(|| {
         let name: String = name.chars().take(80).collect();
         Problem::missing(format!(

@@ -22,8 +22,8 @@ Innkeeper's administration. Answers are JSON; an error is {\"error\": \"a senten
 
 For anyone:
   GET    /commands                       ZooKeeper's admin commands, by ZooKeeper's names
-  GET    /metrics                        the node's stats for Prometheus
-  GET    /v1/status                      the node's stats
+  GET    /metrics                        the node's figures for Prometheus
+  GET    /v1/status                      the node's figures
 
 For anyone, or for the super user where the node was started with --http-closed:
   GET    /v1/modules                     the modules that were pushed
@@ -55,7 +55,7 @@ async fn elsewhere<R: Runtime>(
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Response {
-    let service = &admin.service;
+    let service = &admin.surface.service;
     if let Some(name) = commands::find(&service.settings.admin_command_url, uri.path()) {
         let asked = commands::Asked {
             method,
@@ -70,7 +70,7 @@ async fn elsewhere<R: Runtime>(
         {
             return problem.into_response();
         }
-        let answer = commands::serve(service, name, &asked).await;
+        let answer = commands::serve(&admin.surface, name, &asked).await;
         if let (Some(user), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =
             (user, answer.status())
         {
@@ -84,7 +84,7 @@ async fn elsewhere<R: Runtime>(
 }
 
 async fn metrics<R: Runtime>(State(admin): State<Arc<Admin<R>>>, query: RawQuery) -> Response {
-    crate::admin::metrics::prometheus::serve(State(admin.service.clone()), query).await
+    crate::admin::metrics::prometheus::serve(State(admin.surface.clone()), query).await
 }
 
 /// All routes, for requests that come in by `way`.
@@ -126,7 +126,7 @@ pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
         .route("/v1/znodes/children", get(znodes::children::<R>))
         .route("/v1/znodes/acl", put(znodes::set_acl::<R>))
         .route_layer(from_fn_with_state((admin.clone(), way), trusted_only::<R>));
-    let shown = if admin.service.settings.http_closed {
+    let shown = if admin.surface.service.settings.http_closed {
         shown.route_layer(from_fn_with_state((admin.clone(), way), trusted_only::<R>))
     } else {
         shown

@@ -69,7 +69,7 @@ struct Log {
 pub(super) async fn status<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
 ) -> Result<Json<Status>, Problem> {
-    let service = &admin.service;
+    let service = &admin.surface.service;
     let replica = service.replica()?.status();
     let view = service.reader.view();
     let node_id = service.settings.server_number.unwrap_or(1);

@@ -133,8 +133,8 @@ pub(super) async fn get<R: Runtime>(
 ) -> Result<Json<Shown>, Problem> {
     let OfPath { path } = asked;
     check_path(&path)?;
-    admin.service.read_index().await?;
-    let Some(znode) = admin.service.reader.view().get(&path) else {
+    admin.surface.service.read_index().await?;
+    let Some(znode) = admin.surface.service.reader.view().get(&path) else {
         return Err(no_such(&path));
     };
     let data = znode.data.as_deref();
@@ -167,8 +167,8 @@ pub(super) async fn children<R: Runtime>(
 ) -> Result<Json<ShownChildren>, Problem> {
     let OfPath { path } = asked;
     check_path(&path)?;
-    admin.service.read_index().await?;
-    match admin.service.reader.view().children(&path) {
+    admin.surface.service.read_index().await?;
+    match admin.surface.service.reader.view().children(&path) {
         Some(children) => Ok(Json(ShownChildren {
             path,
             children: children.names,
@@ -223,7 +223,7 @@ pub(super) async fn set_acl<R: Runtime>(
     let OfVersion { path, version } = asked;
     check_path(&path)?;
     let body = upload
-        .read(&admin.service.runtime, MAX_DOCUMENT_BYTES)
+        .read(&admin.surface.service.runtime, MAX_DOCUMENT_BYTES)
         .await?;
     let grants: Vec<Grant> = serde_json::from_slice(&body).map_err(|error| {
         Problem::bad(format!(
@@ -289,7 +289,7 @@ impl<R: Runtime> Admin<R> {
     /// Why a binding's znode was not written.
     fn bad_document(&self, path: &str, document: &[u8]) -> Problem {
         let name = binding::name_of(path).unwrap_or_default();
-        let view = self.service.reader.view();
+        let view = self.surface.service.reader.view();
         match binding::judge(name, document, view.modules()) {
             Err(error) => Problem::bad(error),
             // Its module has been registered since.
@@ -303,6 +303,7 @@ impl<R: Runtime> Admin<R> {
         op: WriteOp,
     ) -> Result<(Zxid, Result<OpReply, ErrorCode>), Problem> {
         let settled = self
+            .surface
             .service
             .propose(|ticket| Operation::Admin {
                 ticket,
@@ -322,7 +323,9 @@ impl<R: Runtime> Admin<R> {
 
 /// The body as a znode's data; no body is empty data, not null.
 async fn data_of<R: Runtime>(admin: &Admin<R>, upload: Upload) -> Result<Option<Bytes>, Problem> {
-    let read = upload.read(&admin.service.runtime, MAX_DATA_BYTES).await;
+    let read = upload
+        .read(&admin.surface.service.runtime, MAX_DATA_BYTES)
+        .await;
     read.map(Some)
 }
 

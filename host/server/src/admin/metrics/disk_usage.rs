@@ -15,8 +15,8 @@ use innkeeper_runtime::{Disk, File, Instant, Open, Runtime, ThreadRole};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::admin::surface::Surface;
 use crate::service::Service;
-use crate::stats::Stats;
 
 /// How long sizes are shown before the files are looked at again.
 const FRESH: Duration = Duration::from_secs(1);
@@ -64,29 +64,30 @@ struct Seen {
 }
 
 /// Stands for the look under way; however that ends, the next may begin.
-struct Looking(Arc<Stats>);
+struct Looking(Arc<DiskUsage>);
 
 impl Looking {
     /// `None` if somebody else looks.
-    fn begin(stats: &Arc<Stats>) -> Option<Self> {
-        let mut seen = stats.sizes.seen.lock();
+    fn begin(last: &Arc<DiskUsage>) -> Option<Self> {
+        let mut seen = last.seen.lock();
         let is_other = std::mem::replace(&mut seen.is_looking, true);
-        (!is_other).then(|| Self(stats.clone()))
+        (!is_other).then(|| Self(last.clone()))
     }
 }
 
 impl Drop for Looking {
     fn drop(&mut self) {
-        self.0.sizes.seen.lock().is_looking = false;
-        self.0.sizes.done.notify_waiters();
+        self.0.seen.lock().is_looking = false;
+        self.0.done.notify_waiters();
     }
 }
 
 /// The sizes, at most so old as a look takes to get its turn.
-pub(crate) async fn sizes<R: Runtime>(service: &Service<R>) -> Sizes {
+pub(crate) async fn sizes<R: Runtime>(surface: &Surface<R>) -> Sizes {
+    let service = &surface.service;
     let (data, log) = folders(service);
     let folder = &service.settings.data;
-    let (data_bytes, log_bytes) = recent(&service.runtime, &service.stats, folder).await;
+    let (data_bytes, log_bytes) = recent(&service.runtime, &surface.disk_usage, folder).await;
     Sizes {
         log,
         data,
@@ -95,8 +96,7 @@ pub(crate) async fn sizes<R: Runtime>(service: &Service<R>) -> Sizes {
     }
 }
 
-async fn recent<R: Runtime>(runtime: &R, stats: &Arc<Stats>, folder: &Path) -> Bytes {
-    let last = &stats.sizes;
+async fn recent<R: Runtime>(runtime: &R, last: &Arc<DiskUsage>, folder: &Path) -> Bytes {
     let mut done = pin!(last.done.notified());
     // From here on no end of a look is missed.
     done.as_mut().enable();
@@ -106,12 +106,12 @@ async fn recent<R: Runtime>(runtime: &R, stats: &Arc<Stats>, folder: &Path) -> B
             return seen.bytes;
         }
     }
-    if let Some(looking) = Looking::begin(stats) {
+    if let Some(looking) = Looking::begin(last) {
         let (clock, folder) = (runtime.clone(), folder.to_owned());
         let look = runtime.spawn(ThreadRole::Checkpoint, async move {
             if let Ok(disk) = clock.disk(&folder) {
                 let bytes = (bytes_in(&disk, ""), bytes_in(&disk, LOG_FOLDER));
-                let mut seen = looking.0.sizes.seen.lock();
+                let mut seen = looking.0.seen.lock();
                 (seen.bytes, seen.at) = (bytes, Some(clock.now()));
             }
             drop(looking);
@@ -146,27 +146,27 @@ mod tests {
     #[test]
     fn one_look_serves_all_who_ask() {
         Sim::run(1, |runtime| async move {
-            let (folder, stats) = (Path::new(FOLDER), Arc::new(Stats::default()));
+            let (folder, last) = (Path::new(FOLDER), Arc::new(DiskUsage::default()));
             let disk = runtime.disk(folder).unwrap();
             disk.create_folder(LOG_FOLDER).unwrap();
             disk.replace("state", &[0; 10]).unwrap();
             disk.replace("log/1", &[0; 5]).unwrap();
-            assert_eq!(recent(&runtime, &stats, folder).await, (10, 5));
+            assert_eq!(recent(&runtime, &last, folder).await, (10, 5));
             disk.replace("log/2", &[0; 5]).unwrap();
-            assert_eq!(recent(&runtime, &stats, folder).await, (10, 5));
+            assert_eq!(recent(&runtime, &last, folder).await, (10, 5));
             runtime.sleep(FRESH).await;
-            assert_eq!(recent(&runtime, &stats, folder).await, (10, 10));
+            assert_eq!(recent(&runtime, &last, folder).await, (10, 10));
 
             // A look that does not get its turn: nobody begins another, and all are answered.
             disk.replace("log/3", &[0; 5]).unwrap();
             runtime.sleep(FRESH).await;
-            let looking = Looking::begin(&stats).unwrap();
-            assert!(Looking::begin(&stats).is_none());
+            let looking = Looking::begin(&last).unwrap();
+            assert!(Looking::begin(&last).is_none());
             let begun = runtime.now();
-            assert_eq!(recent(&runtime, &stats, folder).await, (10, 10));
+            assert_eq!(recent(&runtime, &last, folder).await, (10, 10));
             assert_eq!(runtime.now() - begun, PATIENCE);
             drop(looking);
-            assert_eq!(recent(&runtime, &stats, folder).await, (10, 15));
+            assert_eq!(recent(&runtime, &last, folder).await, (10, 15));
         });
     }
 }

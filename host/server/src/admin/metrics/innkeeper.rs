@@ -12,7 +12,7 @@ use crate::service::Service;
 /// The label of what there is once per binding.
 const BINDING: &str = "binding";
 
-pub(super) fn rows<R: Runtime>(service: &Service<R>) -> Vec<Metric> {
+pub(super) fn rows<R: Runtime>(service: &Service<R>, bindings: &[BindingStatus]) -> Vec<Metric> {
     let view = service.reader.view();
     let watched_paths = service.fanout.watch_counts().paths;
     let (min_timeout_ms, max_timeout_ms) = service.settings.timeout_range_ms();
@@ -133,12 +133,7 @@ pub(super) fn rows<R: Runtime>(service: &Service<R>) -> Vec<Metric> {
             Number::Int(tls.validity().until_s),
         ));
     }
-    let bindings = service
-        .stats
-        .bindings
-        .get()
-        .map_or_else(Vec::new, |all| all());
-    rows.extend(of_bindings(&bindings));
+    rows.extend(of_bindings(bindings));
     rows
 }
 

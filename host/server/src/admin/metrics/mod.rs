@@ -24,6 +24,7 @@ mod summaries;
 
 use innkeeper_runtime::Runtime;
 
+use super::surface::Surface;
 use crate::quorum::Held;
 use crate::service::Service;
 use crate::settings::VERSION;
@@ -101,13 +102,14 @@ impl Provider {
 }
 
 /// All figures as they are now, gauges first.
-pub(crate) fn rows<R: Runtime>(service: &Service<R>, provider: Provider) -> Vec<Metric> {
+pub(crate) fn rows<R: Runtime>(surface: &Surface<R>, provider: Provider) -> Vec<Metric> {
+    let service = &*surface.service;
     let totals = service.stats.traffic.totals();
     let raft = service.replica().ok().map(|replica| replica.stats());
     let mut rows = gauges::rows(service, &totals);
     rows.extend(counters::rows(service, &totals, raft.as_deref()));
     rows.extend(summaries::rows(service, &totals, raft.as_deref()));
-    rows.extend(innkeeper::rows(service));
+    rows.extend(innkeeper::rows(service, &surface.guests.statuses()));
     if provider == Provider::Prometheus {
         rows.extend(process::rows());
     }

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -19,27 +18,27 @@ use innkeeper_runtime::Runtime;
 
 use crate::admin::metrics::render::{labels, samples};
 use crate::admin::metrics::{Metric, Provider, rows};
-use crate::service::Service;
+use crate::admin::surface::Surface;
 use crate::settings::VERSION;
 
 /// What the text is.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The one route of the port for metrics.
-pub(crate) fn router<R: Runtime>(service: Arc<Service<R>>) -> Router {
+pub(crate) fn router<R: Runtime>(surface: Surface<R>) -> Router {
     Router::new()
         .route("/metrics", get(serve::<R>).post(serve::<R>))
         .fallback(|| async { (StatusCode::NOT_FOUND, "the metrics are at /metrics\n") })
-        .with_state(service)
+        .with_state(surface)
 }
 
 /// `GET /metrics`, or POST, or only some: `?name[]=a&name[]=b`, as in ZooKeeper.
 pub(crate) async fn serve<R: Runtime>(
-    State(service): State<Arc<Service<R>>>,
+    State(surface): State<Surface<R>>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let wanted = wanted(query.as_deref().unwrap_or_default());
-    let mut rows = rows(&service, Provider::Prometheus);
+    let mut rows = rows(&surface, Provider::Prometheus);
     if !wanted.is_empty() {
         rows.retain(|row| wanted.contains(row.name));
     }

@@ -1,0 +1,85 @@
+//! The replicated state as a service stands on it: the replica, and where apply delivers.
+
+use std::sync::Arc;
+
+use innkeeper_raft::{ModuleStore, OpenError, Proposals, Replica, Settings};
+use innkeeper_runtime::Runtime;
+use innkeeper_tree::Reader;
+
+use crate::delivery::fanout::Fanout;
+use crate::delivery::pending_proposals::PendingProposals;
+use crate::expiry::Expiry;
+use crate::settings::NodeSettings;
+use crate::stats::Stats;
+
+/// An opened replica with its delivery, before anybody is served: guests are built on it, then the
+/// service takes it over.
+///
+/// Invariant: every session of the state has its full timeout from here on, since none could be
+/// heard while the node was down.
+pub struct Replicated<R: Runtime> {
+    /// The way into the log.
+    pub proposals: Proposals,
+    /// Views of the state.
+    pub reader: Reader,
+    /// From apply to the connections.
+    pub fanout: Arc<Fanout>,
+    /// Who waits for this node's own proposals.
+    pub pending_proposals: Arc<PendingProposals>,
+    /// What is counted on the way.
+    pub stats: Arc<Stats>,
+    pub(crate) replica: Replica<R>,
+    pub(crate) expiry: Arc<Expiry>,
+}
+
+impl<R: Runtime> std::fmt::Debug for Replicated<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replicated").finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Replicated<R> {
+    /// Locks the data folder, recovers what the log holds, and waits until the replica leads its
+    /// group of one.
+    pub async fn open(
+        runtime: &R,
+        disk: R::Disk,
+        settings: &NodeSettings,
+        raft: Settings,
+    ) -> Result<Self, OpenError> {
+        let pending_proposals = Arc::new(PendingProposals::default());
+        let expiry = Arc::new(Expiry::new((settings.tick_time_ms / 20).clamp(5, 100)));
+        let stats = Arc::new(Stats::default());
+        let fanout = Arc::new(Fanout::new(
+            pending_proposals.clone(),
+            expiry.clone(),
+            stats.clone(),
+        ));
+        let begun = runtime.now();
+        let replica = Replica::open(runtime.clone(), disk, raft, fanout.clone()).await?;
+        let opening = runtime.now() - begun;
+        stats.opening_us.add(opening.as_micros() as u64);
+        stats.replayed.add(replica.status().replayed);
+        let reader = replica.reader();
+        let sessions = reader.view().sessions();
+        expiry.restart(
+            sessions
+                .iter()
+                .map(|info| (info.session, info.attachment, info.timeout_ms)),
+        );
+        Ok(Self {
+            proposals: replica.proposals(),
+            reader,
+            fanout,
+            pending_proposals,
+            stats,
+            replica,
+            expiry,
+        })
+    }
+
+    /// The modules that were pushed.
+    pub fn modules(&self) -> ModuleStore<R> {
+        self.replica.modules()
+    }
+}
