@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use innkeeper_runtime::Runtime;
 
-use super::metrics::DiskUsage;
+use super::metrics::disk_usage::DiskUsage;
 use crate::guests::Guests;
 use crate::service::Service;
 

@@ -29,8 +29,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Guests;
 use super::first::FirstRun;
+use super::health::Breaker;
 use super::member::{Invoking, Member};
-use super::report::{Breaker, Who};
+use super::report::Who;
 use crate::authorization::{Access, AccessDecider, AccessRequest, Deciding};
 
 /// Decisions that are remembered per authorizer binding.

@@ -13,8 +13,8 @@ use innkeeper_tree::{View, World, Zxid};
 use parking_lot::Mutex;
 
 use super::Guests;
+use super::health::Breaker;
 use super::member::Member;
-use super::report::Breaker;
 
 /// What a dispatcher hands to its reactions.
 ///

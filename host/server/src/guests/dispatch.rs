@@ -29,10 +29,10 @@ use tokio::sync::Notify;
 
 use super::calls::Calls;
 use super::first::FirstRun;
+use super::health::Breaker;
 use super::lane::Lane;
 use super::member::Member;
 use super::rate::{ByteRate, Rate};
-use super::report::Breaker;
 use super::{EVENTS_PER_REACTION, Guests, events};
 use crate::delivery::pending_proposals::ProposeError;
 

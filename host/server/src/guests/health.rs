@@ -25,7 +25,20 @@ use std::time::Duration;
 use innkeeper_runtime::Instant;
 use innkeeper_tree::{World, Zxid};
 
-use super::report::Breaker;
+use serde::Serialize;
+
+/// Whether a binding is being invoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Breaker {
+    /// Normal.
+    #[default]
+    Closed,
+    /// It failed; the next try waits.
+    BackingOff,
+    /// It failed again and again; it is tried now and then only. Somebody has to look.
+    Open,
+}
 
 /// Failures in a row after which a binding's breaker opens.
 pub(super) const BREAKER_FAILURES: u32 = 5;

@@ -9,8 +9,9 @@ use innkeeper_tree::{World, Zxid};
 use parking_lot::Mutex;
 
 use super::Guests;
+use super::health::Breaker;
 use super::health::{Health, Leave};
-use super::report::{Breaker, Who};
+use super::report::Who;
 
 /// What is known of a binding under one activation: a swap or a successor of the same name gets
 /// a new one, so that whatever comes in late is booked on the old one and hurts nobody.

@@ -64,9 +64,10 @@ use crate::stats::Stats;
 
 pub use first::FirstRun;
 pub(crate) use flow::{Flow, Most};
+pub use health::Breaker;
 pub use modules::{PushError, Pushed};
 pub use pushes::{Push, PushState};
-pub use report::{BindingStatus, Breaker};
+pub use report::BindingStatus;
 
 use activation::Fetch;
 use artifacts::Artifacts;

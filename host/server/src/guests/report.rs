@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::flow::{Flow, Most};
-use super::health::BREAKER_FAILURES;
+use super::health::{BREAKER_FAILURES, Breaker};
 use crate::delivery::binding_listener::Cut;
 use crate::utc::rfc_3339;
 
@@ -42,19 +42,6 @@ const NODE_MOST: Most = Most {
     lines: 500,
     bytes: 256 << 10,
 };
-
-/// Whether a binding is being invoked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Breaker {
-    /// Normal.
-    #[default]
-    Closed,
-    /// It failed; the next try waits.
-    BackingOff,
-    /// It failed again and again; it is tried now and then only. Somebody has to look.
-    Open,
-}
 
 /// One binding as shown by `innkeeper binding status` and HTTP.
 #[derive(Clone, Debug, Serialize)]

@@ -42,7 +42,7 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
         }
         "connections" => stats::connections(service, false),
         "dirs" => {
-            let sizes = sizes(surface).await;
+            let sizes = sizes(&surface.service, &surface.disk_usage).await;
             vec![
                 field("datadir_size", sizes.data_bytes),
                 field("logdir_size", sizes.log_bytes),

@@ -18,7 +18,10 @@ pub(super) async fn server<R: Runtime>(surface: &Surface<R>) -> Vec<(String, Val
     let totals = service.stats.traffic.totals();
     let response = response_sizes(&totals);
     let view = service.reader.view();
-    let (latency, sizes) = (totals.latency_us(), sizes(surface).await);
+    let (latency, sizes) = (
+        totals.latency_us(),
+        sizes(&surface.service, &surface.disk_usage).await,
+    );
     let slow_syncs = service
         .replica()
         .map_or(0, |replica| replica.stats().slow_syncs());

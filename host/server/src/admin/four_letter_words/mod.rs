@@ -88,7 +88,7 @@ async fn answer<R: Runtime>(
             "Connection stats reset.\n".to_owned()
         }
         FourLetterWord::Dirs => {
-            let sizes = sizes(surface).await;
+            let sizes = sizes(&surface.service, &surface.disk_usage).await;
             format!(
                 "datadir_size: {}\nlogdir_size: {}\n",
                 sizes.data_bytes, sizes.log_bytes
@@ -175,7 +175,7 @@ fn mntr<R: Runtime>(surface: &Surface<R>, serves: Serves) -> String {
 async fn conf<R: Runtime>(surface: &Surface<R>) -> String {
     let service = &surface.service;
     let settings = &service.settings;
-    let sizes = sizes(surface).await;
+    let sizes = sizes(&surface.service, &surface.disk_usage).await;
     let (min_timeout_ms, max_timeout_ms) = settings.timeout_range_ms();
     let secure = service
         .bound

@@ -15,7 +15,6 @@ use innkeeper_runtime::{Disk, File, Instant, Open, Runtime, ThreadRole};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::admin::surface::Surface;
 use crate::service::Service;
 
 /// How long sizes are shown before the files are looked at again.
@@ -83,11 +82,10 @@ impl Drop for Looking {
 }
 
 /// The sizes, at most so old as a look takes to get its turn.
-pub(crate) async fn sizes<R: Runtime>(surface: &Surface<R>) -> Sizes {
-    let service = &surface.service;
+pub(crate) async fn sizes<R: Runtime>(service: &Service<R>, last: &Arc<DiskUsage>) -> Sizes {
     let (data, log) = folders(service);
     let folder = &service.settings.data;
-    let (data_bytes, log_bytes) = recent(&service.runtime, &surface.disk_usage, folder).await;
+    let (data_bytes, log_bytes) = recent(&service.runtime, last, folder).await;
     Sizes {
         log,
         data,

@@ -12,7 +12,7 @@
 //! nothing to do, so that dashboards and parsers find every key. Rows about the JVM are left out.
 
 mod counters;
-mod disk_usage;
+pub(crate) mod disk_usage;
 mod gauges;
 mod innkeeper;
 mod metric;
@@ -29,7 +29,7 @@ use crate::quorum::Held;
 use crate::service::Service;
 use crate::settings::VERSION;
 
-pub(crate) use disk_usage::{DiskUsage, folders, sizes};
+pub(crate) use disk_usage::{folders, sizes};
 pub(crate) use gauges::without_tls;
 pub(crate) use metric::{Metric, json_number};
 use process::build_date;

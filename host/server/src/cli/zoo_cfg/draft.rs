@@ -12,6 +12,9 @@ use crate::auth::no_digest;
 use crate::java;
 use crate::settings::{ConnectionWeights, NodeSettings};
 
+/// Why what concerns other servers concerns nobody here.
+pub(super) const ALONE: &str = "this release serves alone, with no other server to wait for";
+
 /// ZooKeeper's port of administration.
 const ADMIN_PORT: u16 = 8080;
 /// ZooKeeper's port of metrics.
@@ -306,7 +309,7 @@ impl Draft {
             self.warn(consequences);
         }
         for key in self.ensemble.groups().to_vec() {
-            self.note(&key, super::keys::ALONE);
+            self.note(&key, ALONE);
         }
         let client = number.and_then(|number| self.ensemble.member(number)?.client.clone());
         if let Some((host, port)) = client {

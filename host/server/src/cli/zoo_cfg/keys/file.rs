@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
+use super::super::draft::ALONE;
 use super::super::ensemble::votes_of;
-use super::{ALONE, Key, honoured, unsupported};
+use super::{Key, honoured, unsupported};
 
 /// See [`super`].
 pub(super) const KEYS: &[Key] = &[

@@ -1,6 +1,6 @@
 //! Keys that tune what does not exist here, or whose effect nobody can notice, by the reason.
 
-use super::ALONE;
+use super::super::draft::ALONE;
 
 /// A reason, and the keys that it holds for.
 type Groups = &'static [(&'static str, &'static [&'static str])];

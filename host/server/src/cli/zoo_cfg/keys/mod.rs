@@ -23,9 +23,6 @@ use super::values::Given;
 /// What the names of nearly all of ZooKeeper's own system properties begin with.
 pub(super) const PREFIX: &str = "zookeeper.";
 
-/// Why what concerns other servers concerns nobody here.
-pub(super) const ALONE: &str = "this release serves alone, with no other server to wait for";
-
 /// What is done about a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
