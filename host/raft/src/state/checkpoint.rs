@@ -14,7 +14,7 @@
 //! that the local log may not have yet; a checkpoint beyond the log would be a gap after a power
 //! cut. (tests: `a_checkpoint_never_goes_beyond_what_the_log_has_flushed`,
 //! `after_300_000_writes_a_restart_replays_little_and_old_segments_are_gone`,
-//! `checkpoints_are_exact_and_views_hold_still`)
+//! `nothing_breaks_the_state`)
 
 use std::sync::Arc;
 use std::time::Duration;
