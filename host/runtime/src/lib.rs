@@ -31,6 +31,7 @@
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod calendar;
 mod child;
 mod clock;
 mod disk;

@@ -15,21 +15,15 @@
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod address;
-mod auth;
 mod clients;
 mod expiry;
-mod java;
 mod local_sessions;
-mod sasl;
 mod sessions;
 mod socket;
 mod streams;
 
 mod terminal;
 mod throttle;
-mod tls;
-mod utc;
 
 pub mod addresses;
 pub mod admin;
@@ -50,7 +44,5 @@ pub mod stats;
 pub mod tasks;
 pub mod words;
 
-pub use auth::{AuthError, AuthSettings, BadValue, DigestAlgorithm, Secret};
 pub use node::{Node, StartError};
 pub use settings::{CompileSettings, NodeSettings};
-pub use tls::{ClientAuth, StoreError, StoreSettings, TlsError, TlsSettings};

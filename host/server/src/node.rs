@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use innkeeper_auth::{Auth, AuthError, Port, Tls, TlsError};
 use innkeeper_raft::{OpenError, Settings};
 use innkeeper_runtime::{Listener, Runtime, Signal, Task, ThreadRole};
 use innkeeper_sandbox::{self as sandbox, GuestFailure, Sandbox};
@@ -27,14 +28,12 @@ use serde_json::{Value, json};
 use crate::addresses::Addresses;
 use crate::admin;
 use crate::admin::surface::Surface;
-use crate::auth::{Auth, AuthError};
 use crate::connections::accept;
 use crate::guests::{AUTHORIZERS_MAX, Guests, GuestsParts, default_guest_memory_bytes};
 use crate::replicated::Replicated;
 use crate::service::{Service, ServiceParts};
 use crate::settings::NodeSettings;
 use crate::tasks;
-use crate::tls::{Port, Tls, TlsError};
 use crate::words::FourLetterWords;
 
 /// For whom the admin's port is opened, as errors name it.
@@ -109,8 +108,11 @@ impl<R: Runtime> Node<R> {
         settings: NodeSettings,
         raft: Settings,
     ) -> Result<Self, StartError> {
-        let auth = Auth::new(&settings)?;
-        let tls = Tls::load(&runtime, &settings)?;
+        let auth = Auth::new(&settings.auth, settings.serves_tls())?;
+        let tls = match settings.serves_tls() {
+            true => Some(Tls::load(&runtime, &settings.tls)?),
+            false => None,
+        };
         let listeners = bind(&runtime, &settings).await?;
         let replicated = open_replica(&runtime, &settings, raft).await?;
         let stopping = Signal::new();
@@ -138,7 +140,7 @@ impl<R: Runtime> Node<R> {
         guests.wait_for_authorizers().await;
         let words: Arc<dyn FourLetterWords> = Arc::new(surface);
         let ports = [
-            (listeners.plain, Port::Plain),
+            (listeners.plain, service.settings.plain_port()),
             (listeners.secure, Port::Secure),
         ];
         for (listener, port) in ports {

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use innkeeper_auth::{Auth, Tls, TlsError};
 use innkeeper_raft::{Proposals, Replica, Unavailable};
 use innkeeper_runtime::{Instant, Runtime, Signal};
 use innkeeper_tree::{Operation, Reader, Ticket};
 use parking_lot::RwLock;
 
 use crate::addresses::Addresses;
-use crate::auth::Auth;
 use crate::authorization::{AccessDecider, Authorization};
 use crate::clients::Clients;
 use crate::delivery::fanout::Fanout;
@@ -25,7 +25,6 @@ use crate::stats::Stats;
 use crate::throttle::answers::LargeAnswers;
 use crate::throttle::connections::ConnectionThrottle;
 use crate::throttle::requests::Outstanding;
-use crate::tls::{Tls, TlsError};
 
 /// The running node, as its parts see it: connections, guests, admin.
 ///

@@ -5,11 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use innkeeper_auth::{AuthSettings, Port, TlsSettings};
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
-
-use crate::auth::AuthSettings;
-use crate::tls::TlsSettings;
 
 /// The version that is announced to clients.
 pub const VERSION: &str = concat!("3.9.5-innkeeper-", env!("CARGO_PKG_VERSION"));
@@ -72,23 +70,6 @@ pub const SET_WATCHES_CHUNK: usize = 256;
 /// How long a connection may take to send its first frame, in milliseconds, unless a node is told
 /// otherwise.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
-
-/// How many identities a connection may gather; further credentials are refused, since every
-/// write carries them all.
-pub const MAX_IDENTITIES: usize = 64;
-
-/// Bytes of the identities that a connection may gather by credentials, for the same reason.
-pub const MAX_IDENTITIES_BYTES: usize = 16 * 1024;
-
-/// How long a client may take for its TLS handshake, in milliseconds, unless
-/// `ssl.handshakeDetectionTimeoutMillis` says otherwise.
-pub const TLS_HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
-
-/// How often changed stores are looked for, in milliseconds, with `client.certReload`.
-pub const STORE_LOOK_MS: u64 = 1_000;
-
-/// The largest key store or trust store that is read, in bytes.
-pub const MAX_STORE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How long a stopping node waits for its connections to end, in milliseconds.
 pub const STOP_TIMEOUT_MS: u64 = 3_000;
@@ -176,8 +157,6 @@ pub struct NodeSettings {
     pub max_client_connections: usize,
     /// The four-letter words that are answered.
     pub words: Vec<FourLetterWord>,
-    /// `user:base64(sha1(user:password))` of the super user, if there is one.
-    pub super_digest: Option<String>,
     /// How long a reaction may hold its view, in milliseconds; then it is ended, and counts as
     /// failed.
     pub view_max_age_ms: u64,
@@ -218,8 +197,6 @@ pub struct NodeSettings {
     pub local_sessions_upgrading: bool,
     /// Whether a node without a quorum serves reads (`readonlymode.enabled`).
     pub read_only_mode: bool,
-    /// Whether ACLs are not looked at (`skipACL`).
-    pub skip_acl: bool,
     /// Whether the plain port takes TLS as well (`client.portUnification`).
     pub port_unification: bool,
     /// Where TLS clients connect (`secureClientPort`, `secureClientPortAddress`); port 0 picks
@@ -411,7 +388,6 @@ impl NodeSettings {
             tick_time_ms: 2000,
             max_client_connections: 60,
             words: vec![FourLetterWord::Srvr],
-            super_digest: None,
             view_max_age_ms: VIEW_MAX_AGE_MS,
             guest_memory_bytes: None,
             min_session_timeout_ms: None,
@@ -429,7 +405,6 @@ impl NodeSettings {
             local_sessions: false,
             local_sessions_upgrading: false,
             read_only_mode: false,
-            skip_acl: false,
             port_unification: false,
             secure_listen: None,
             tls: TlsSettings::default(),
@@ -448,6 +423,21 @@ impl NodeSettings {
             slow_sync_ms: SLOW_SYNC_MS,
             disk_low_bytes: DISK_LOW_BYTES,
         }
+    }
+
+    /// What the plain port takes.
+    pub fn plain_port(&self) -> Port {
+        match self.port_unification {
+            true => Port::Either {
+                first_byte_ms: self.handshake_timeout_ms,
+            },
+            false => Port::Plain,
+        }
+    }
+
+    /// Whether one of the ports takes TLS.
+    pub fn serves_tls(&self) -> bool {
+        self.secure_listen.is_some() || self.port_unification
     }
 
     /// The number as ZooKeeper shows it: 0 for a server that is alone.

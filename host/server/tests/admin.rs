@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use common::{PATIENCE, Running, create, get};
+use innkeeper_auth::Secret;
 use innkeeper_server::NodeSettings;
 
 const SUPER: &str = "super:superpw";
@@ -41,7 +42,7 @@ impl Administered {
         let change = |settings: &mut NodeSettings| {
             change(settings);
             settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-            settings.super_digest = Some(SUPER_DIGEST.to_owned());
+            settings.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
         };
         let folder = tempfile::tempdir().unwrap();
         let running = Running::start_bounded(folder, change, command_bytes_max);

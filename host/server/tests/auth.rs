@@ -268,7 +268,7 @@ fn an_acl_of_a_scheme_that_is_not_served_is_invalid_in_its_place() {
 
 #[test]
 fn hashes_other_than_sha_1_make_other_identities() {
-    use innkeeper_server::DigestAlgorithm;
+    use innkeeper_auth::DigestAlgorithm;
     let digest = base64::engine::general_purpose::STANDARD
         .encode(<sha2::Sha256 as Digest>::digest(b"bob:x"));
     let id = format!("bob:{digest}");
@@ -288,7 +288,7 @@ fn hashes_other_than_sha_1_make_other_identities() {
 
 #[test]
 fn skipped_acls_let_everyone_do_everything() {
-    let node = Running::start_with(|settings| settings.skip_acl = true);
+    let node = Running::start_with(|settings| settings.auth.skip_acl = true);
     let mut client = node.client();
     client.must(Request::Create(create_for("/a", "digest", "x:y")));
     client.must(get("/a", false));

@@ -5,6 +5,7 @@ mod common;
 #[path = "cli/programs.rs"]
 mod programs;
 
+use innkeeper_auth::Secret;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ impl Bench {
     fn start() -> Self {
         let running = Running::start_with(|settings| {
             settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-            settings.super_digest = Some(SUPER_DIGEST.to_owned());
+            settings.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
         });
         let data = running
             .node

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use common::asked::{get as http_get, http, word};
 use common::{Running, create, create_as, exposition, get};
+use innkeeper_auth::Secret;
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_server::NodeSettings;
 use serde_json::json;
@@ -22,7 +23,7 @@ fn start(change: impl Fn(&mut NodeSettings)) -> (Running, SocketAddr) {
     let server = Running::start_with(|settings| {
         settings.http = Some(any());
         settings.words = FourLetterWord::ALL.to_vec();
-        settings.super_digest = Some(SUPER_DIGEST.to_owned());
+        settings.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
         change(settings);
     });
     let http = server.node.as_ref().unwrap().http().unwrap();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use common::*;
+use innkeeper_auth::Secret;
 use innkeeper_proto::codec::Reader;
 use innkeeper_proto::connect::ConnectResponse;
 use innkeeper_proto::frame::{FrameDecoder, Inbound};
@@ -249,10 +250,8 @@ const SUPER: &str = "Authorization: Basic c3VwZXI6c3VwZXJwdw==\r\n";
 /// A node with HTTP, `super:superpw` its super user, and what `test` makes of it.
 fn administered<F: Future<Output = ()>>(test: impl FnOnce(Simulated, SocketAddr) -> F) {
     Sim::run(11, async |runtime| {
-        let settings = NodeSettings {
-            super_digest: Some("super:g9oN2HttPfn8MMWJZ2r45Np/LIA=".to_owned()),
-            ..NodeSettings::on_free_ports(FOLDER)
-        };
+        let mut settings = NodeSettings::on_free_ports(FOLDER);
+        settings.auth.super_digest = Some(Secret::new("super:g9oN2HttPfn8MMWJZ2r45Np/LIA="));
         let node = Node::start(runtime.clone(), settings).await.unwrap();
         test(runtime, node.http().unwrap()).await;
         node.stop().await;

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use common::*;
+use innkeeper_auth::ClientAuth;
 use innkeeper_proto::codec::Reader;
 use innkeeper_proto::connect::ConnectResponse;
 use innkeeper_proto::frame::{FourLetterWord, FrameDecoder, Inbound};
 use innkeeper_proto::reply::{Reply, ReplyHeader};
 use innkeeper_proto::request::{Auth, Create, Request};
 use innkeeper_proto::{Acl, ErrorCode, OpCode, Perms};
-use innkeeper_server::{ClientAuth, NodeSettings};
+use innkeeper_server::NodeSettings;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use innkeeper_auth::{Secret, no_digest};
 use innkeeper_runtime::{
     LatestReader, Real, RealConfig, Runtime, Select2, Select3, ThreadRole, select2, select3,
 };
@@ -24,7 +25,6 @@ use super::everywhere::Everywhere;
 use super::log::{Format, Log, Weight};
 use super::zoo_cfg::{self, MissingDataDir, Read};
 use super::zookeeper_data::{self, Refused};
-use crate::auth::no_digest;
 use crate::node::{HTTP, Node, StartError};
 use crate::settings::{
     COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MAX_ANSWER_MIB_RANGE, MIN_GUEST_MEMORY_BYTES,
@@ -340,7 +340,7 @@ fn judged(
         if let Some(mistake) = no_digest(&digest, settings.auth.digest_algorithm) {
             return Err(anyhow!("--super-digest {mistake}"));
         }
-        settings.super_digest = Some(digest);
+        settings.auth.super_digest = Some(Secret::new(digest));
     }
     if let Some(mib) = args.disk_low_mib {
         settings.disk_low_bytes = mib.saturating_mul(1 << 20);

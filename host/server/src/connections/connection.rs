@@ -1,6 +1,6 @@
 //! One client's connection, from its first bytes to its end.
 //!
-//! 0. Where it is TLS, the handshake ([`crate::tls`]); all that follows goes through it.
+//! 0. Where it is TLS, the handshake ([`innkeeper_auth::open`]); all that follows goes through it.
 //! 1. The first four bytes may be a four-letter word: it is answered, and that is all.
 //! 2. The first frame is the connect request, and [`admission`] decides which session the client
 //!    gets, if any; a command's answer waits until it was applied here.
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use innkeeper_auth::{self as auth, Port, Refused};
 use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{FourLetterWord, FrameError, Inbound};
 use innkeeper_runtime::{Runtime, Select2, Stream, select2};
@@ -25,7 +26,6 @@ use crate::service::Service;
 use crate::sessions::{Attached, Scope, Session};
 use crate::settings::MAX_LASTING_BYTES;
 use crate::socket::{End, Socket, Wants};
-use crate::tls::{self, Port, Refused};
 use crate::words::FourLetterWords;
 
 /// What is wanted of a connection that has no session yet.
@@ -45,7 +45,8 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
 ) {
     let peer = present.client.peer;
     let stopping = service.stopping.clone();
-    let opened = match select2(stopping.wait(), tls::open(&service, stream, port)).await {
+    let opening = auth::open(service.tls.as_ref(), &service.runtime, stream, port);
+    let opened = match select2(stopping.wait(), opening).await {
         Select2::First(()) => return,
         Select2::Second(Ok(opened)) => opened,
         Select2::Second(Err(refused)) => {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use innkeeper_auth::Port;
 use innkeeper_runtime::{Listener, Runtime, Select2, Stream, ThreadRole, select2};
 
 use crate::connections::connection;
 use crate::service::Service;
-use crate::tls::Port;
 use crate::words::FourLetterWords;
 
 /// How long accepting pauses after an error (usually: out of file descriptors).

@@ -7,10 +7,10 @@ mod listener;
 
 use std::sync::Arc;
 
+use innkeeper_auth::Port;
 use innkeeper_runtime::{Runtime, Task, ThreadRole};
 
 use crate::service::Service;
-use crate::tls::Port;
 use crate::words::FourLetterWords;
 
 /// Accepts clients at a listener until the node stops. `words` answers their four-letter words.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use innkeeper_runtime::Instant;
+use innkeeper_runtime::calendar::rfc_3339;
 use innkeeper_sandbox::{GuestText, LogLevel, LogLine, Usage};
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::queue::MAX_CASCADE_DEPTH;
@@ -18,7 +19,6 @@ use serde::Serialize;
 use super::flow::{Flow, Most};
 use super::health::{BREAKER_FAILURES, Breaker};
 use crate::delivery::binding_listener::Cut;
-use crate::utc::rfc_3339;
 
 /// Lines of a guest's log that are kept for its status.
 const LOG_LINES_KEPT: usize = 32;

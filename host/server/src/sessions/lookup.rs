@@ -7,13 +7,13 @@
 //!
 //! [`NodeSettings::longest_answer_bytes`]: crate::NodeSettings::longest_answer_bytes
 
+use innkeeper_auth::is_shown;
 use innkeeper_proto::reply::{self, MultiResult, ReplyHeader};
 use innkeeper_proto::request::{ReadOp, Request};
 use innkeeper_proto::{Acl, ByteString, ClientInfo, ErrorCode, Perms, Stat};
 use innkeeper_runtime::Stream;
 use innkeeper_tree::{AclRef, Children, Identity, SessionId, View, Znode, acl};
 
-use crate::auth::is_shown;
 use crate::socket::Socket;
 
 /// What stands before each result of a multiRead, and behind the last: operation, done, error.

@@ -33,18 +33,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use innkeeper_auth::Negotiation;
+use innkeeper_auth::SaslAnswer;
 use innkeeper_proto::request::Request;
 use innkeeper_proto::{ErrorCode, OpCode, xid};
 use innkeeper_raft::Unavailable;
 use innkeeper_runtime::{Instant, Runtime};
 use innkeeper_tree::{Identity, SessionId, Zxid};
 
-use crate::auth::SaslAnswer;
 use crate::clients::{ConnectionGuard, TurnStats};
 use crate::delivery::fanout::SeatGuard;
 use crate::delivery::outbox::{Item, Outbox};
 use crate::expiry::Heartbeat;
-use crate::sasl::Negotiation;
 use crate::service::Service;
 use crate::settings::{MAX_PENDING_BYTES, MAX_PENDING_REQUESTS};
 use crate::socket::{End, is_credentials};

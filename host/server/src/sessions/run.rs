@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use innkeeper_auth::SaslAnswer;
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::frame::Inbound;
 use innkeeper_proto::reply;
@@ -13,7 +14,6 @@ use innkeeper_tree::View;
 use super::results::encode_multi_failed;
 use super::scope::fails_whole;
 use super::{Body, Session, State, ends_connection};
-use crate::auth::SaslAnswer;
 use crate::socket::{End, Socket, Wants};
 
 /// How long a connection may answer before its worker serves others.

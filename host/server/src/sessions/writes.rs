@@ -12,6 +12,7 @@
 //! (tests: `a_write_that_the_door_does_not_take_is_answered_in_its_place`,
 //! `a_multi_may_not_grow_beyond_what_a_command_may_have`)
 
+use innkeeper_auth::NONCE_BYTES;
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::Request;
 use innkeeper_raft::Refusal;
@@ -21,7 +22,6 @@ use innkeeper_tree::{Operation, View, Zxid};
 
 use super::{Body, Sent, Session, State, commands};
 use crate::authorization::{Access, AccessRequest, Verdict};
-use crate::sasl::digest_md5::NONCE_BYTES;
 use crate::settings::MAX_SUBMIT;
 use crate::socket::End;
 

@@ -6,10 +6,9 @@ mod traffic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use innkeeper_auth::Refused;
 use innkeeper_proto::EventType;
 use innkeeper_raft::histogram::Summary;
-
-use crate::tls::Refused;
 
 pub(crate) use namespaces::{Namespace, Namespaces, top};
 pub(crate) use traffic::Totals;

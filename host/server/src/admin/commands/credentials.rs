@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
+use innkeeper_auth::Auth;
 use innkeeper_proto::Perms;
 use innkeeper_proto::request::Auth as AuthPacket;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::{Identity, acl, path};
 
-use crate::auth::Auth;
 use crate::service::Service;
 
 /// Why a command is not run, in ZooKeeper's words.

@@ -1,9 +1,9 @@
 //! What ZooKeeper's AdminServer shows of a server and its connections.
 
+use innkeeper_auth::address;
 use innkeeper_runtime::Runtime;
 use serde_json::{Value, json};
 
-use crate::address;
 use crate::admin::metrics::render::rounded;
 use crate::admin::metrics::{Serves, json_number, sizes, uptime_ms, version, without_tls};
 use crate::admin::surface::Surface;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use innkeeper_auth::address;
 use innkeeper_runtime::Runtime;
+use innkeeper_runtime::calendar::java_date;
 use innkeeper_tree::SessionId;
 
-use crate::address;
-use crate::admin::metrics::{Process, calendar, version};
+use crate::admin::metrics::{Process, version};
 use crate::clients::ConnectionInfo;
 use crate::service::Service;
 
@@ -65,7 +66,7 @@ fn expiring<T>(text: &mut String, wall_ms: u64, by_time: &ByTime<T>, line: impl 
     let count: usize = by_time.values().map(Vec::len).sum();
     let _ = writeln!(text, "Sets ({})/({count}):", by_time.len());
     for (from_now_ms, set) in by_time {
-        let at = calendar(wall_ms + from_now_ms);
+        let at = java_date(wall_ms + from_now_ms);
         let _ = writeln!(text, "{} expire at {at}:", set.len());
         for one in set {
             let _ = writeln!(text, "\t{}", line(one));

@@ -14,15 +14,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use innkeeper_auth::Auth;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::text;
-use sha2::{Digest, Sha256};
 
 use super::Admin;
 use super::places::Origin;
 use super::problem::Problem;
 use super::serve::{Pace, Peer};
-use crate::auth::digest_of;
 
 /// How much of a name is shown in the log, in bytes.
 const NAME_BYTES_SHOWN: usize = 64;
@@ -44,11 +43,11 @@ pub(super) async fn trusted_only<R: Runtime>(
     next: Next,
 ) -> Result<Response, Problem> {
     if way == Way::Http {
-        let super_digest = admin.surface.service.settings.super_digest.as_deref();
-        let credentials = presented(super_digest, request.headers())?;
+        let auth = &admin.surface.service.auth;
+        let credentials = presented(auth, request.headers())?;
         let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
         admin.may_try(peer)?;
-        if !super_digest.is_some_and(|digest| equal(&digest_of(&credentials), digest)) {
+        if !auth.is_super_user(&credentials) {
             let name = credentials.split(|byte| *byte == b':').next();
             admin.was_wrong(peer, &String::from_utf8_lossy(name.unwrap_or_default()));
             return Err(Problem::new(
@@ -114,9 +113,9 @@ fn line_of(peer: Option<SocketAddr>, name: &str, unlogged: u64) -> String {
 }
 
 /// The name and password that a request brings, to be compared with the super user's.
-fn presented(super_digest: Option<&str>, headers: &HeaderMap) -> Result<Vec<u8>, Problem> {
+fn presented(auth: &Auth, headers: &HeaderMap) -> Result<Vec<u8>, Problem> {
     let refused = |sentence: &str| Problem::new(StatusCode::UNAUTHORIZED, sentence);
-    if super_digest.is_none() {
+    if !auth.has_super_user() {
         return Err(refused(
             "this node has no super user, so that nothing of this can be had over HTTP; use the admin socket (the `innkeeper` command on the node's machine), or start the node with --super-digest",
         ));
@@ -148,18 +147,10 @@ fn credentials_of(value: &header::HeaderValue) -> Option<Vec<u8>> {
     credentials.contains(&b':').then_some(credentials)
 }
 
-/// Compares without telling by its duration how much agreed: what is compared are hashes, whose
-/// first difference says nothing about the texts', and all of it is looked at.
-fn equal(a: &str, b: &str) -> bool {
-    let (a, b) = (Sha256::digest(a), Sha256::digest(b));
-    a.iter()
-        .zip(&b)
-        .fold(0, |differs, (a, b)| differs | (a ^ b))
-        == 0
-}
-
 #[cfg(test)]
 mod tests {
+    use innkeeper_auth::{AuthSettings, Secret};
+
     use super::*;
 
     /// From ZooKeeper's documentation of DigestAuthenticationProvider.
@@ -176,11 +167,13 @@ mod tests {
 
     fn status(digest: Option<&str>, headers: &HeaderMap) -> Option<u16> {
         use axum::response::IntoResponse;
-        match presented(digest, headers) {
-            Ok(given) => {
-                let right = digest.is_some_and(|digest| equal(&digest_of(&given), digest));
-                (!right).then_some(401)
-            }
+        let settings = AuthSettings {
+            super_digest: digest.map(Secret::new),
+            ..AuthSettings::default()
+        };
+        let auth = Auth::new(&settings, false).unwrap();
+        match presented(&auth, headers) {
+            Ok(given) => (!auth.is_super_user(&given)).then_some(401),
             Err(problem) => Some(problem.into_response().status().as_u16()),
         }
     }
@@ -232,11 +225,5 @@ mod tests {
             line.len() < 220 && line.ends_with("; 95 more since the last such line"),
             "{line}"
         );
-    }
-
-    #[test]
-    fn texts_are_equal_if_they_are() {
-        assert!(equal("abc", "abc") && equal("", ""));
-        assert!(!equal("abc", "abd") && !equal("abc", "ab") && !equal("", "a"));
     }
 }

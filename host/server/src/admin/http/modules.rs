@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use innkeeper_runtime::Runtime;
+use innkeeper_runtime::calendar::rfc_3339;
 use innkeeper_tree::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,6 @@ use super::input::{Asked, Named, Upload};
 use super::json::Json;
 use super::problem::{Problem, status_of_push};
 use crate::guests::{Push, PushState};
-use crate::utc::rfc_3339;
 
 /// The registered modules.
 #[derive(Serialize)]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use innkeeper_raft::RaftRole;
 use innkeeper_runtime::Runtime;
+use innkeeper_runtime::calendar::rfc_3339;
 use serde::Serialize;
 
 use super::Admin;
 use super::json::Json;
 use super::problem::Problem;
 use crate::settings::VERSION;
-use crate::utc::rfc_3339;
 
 /// What the node says about itself.
 #[derive(Serialize)]

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use innkeeper_proto::{Acl, CreateMode, ErrorCode, Perms, Stat};
 use innkeeper_runtime::Runtime;
+use innkeeper_runtime::calendar::rfc_3339;
 use innkeeper_tree::applied::{OpReply, Reply, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{Operation, Zxid, acl, binding};
@@ -18,7 +19,6 @@ use super::input::{Asked, Upload, check_path};
 use super::json::Json;
 use super::problem::Problem;
 use super::{Admin, MAX_DATA_BYTES, MAX_DOCUMENT_BYTES, super_user};
-use crate::utc::rfc_3339;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -23,6 +23,7 @@ pub(crate) mod render;
 mod summaries;
 
 use innkeeper_runtime::Runtime;
+use innkeeper_runtime::calendar::build_date;
 
 use super::surface::Surface;
 use crate::quorum::Held;
@@ -32,8 +33,7 @@ use crate::settings::VERSION;
 pub(crate) use disk_usage::{folders, sizes};
 pub(crate) use gauges::without_tls;
 pub(crate) use metric::{Metric, json_number};
-use process::build_date;
-pub(crate) use process::{Process, calendar};
+pub(crate) use process::Process;
 
 /// The version as `srvr`, `mntr` and others print it: ZooKeeper's version first, which is what
 /// parsers look for and which says who this really is, then when it was built.
@@ -43,8 +43,8 @@ pub(crate) use process::{Process, calendar};
 /// the earlier one alone. (test: `the_go_clients_parser_takes_srvr`)
 pub(crate) fn version() -> String {
     // The build script writes nothing but a number.
-    let built_at_s = env!("INNKEEPER_BUILT_AT_S").parse().unwrap_or(0);
-    format!("{VERSION}, built on {}", build_date(built_at_s))
+    let built_at_s: u64 = env!("INNKEEPER_BUILT_AT_S").parse().unwrap_or(0);
+    format!("{VERSION}, built on {}", build_date(built_at_s * 1000))
 }
 
 /// Whether the node serves, and whom.

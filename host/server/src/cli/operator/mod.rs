@@ -101,7 +101,7 @@ fn digest(credentials: String) -> anyhow::Result<Output> {
         Some((user, password)) if !user.is_empty() && !password.is_empty() => {}
         _ => bail!("name the user and the password with a colon between them, as in admin:secret"),
     }
-    let digest = crate::auth::digest_of(credentials.as_bytes());
+    let digest = innkeeper_auth::digest_of(credentials.as_bytes());
     Ok(Output::new(
         format!("{digest}\n"),
         json!({"digest": digest}),

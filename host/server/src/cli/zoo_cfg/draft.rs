@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
+use innkeeper_auth::java;
+use innkeeper_auth::no_digest;
 
 use super::ensemble::{self, Ensemble};
 use super::values::{Given, resolve};
-use crate::auth::no_digest;
-use crate::java;
 use crate::settings::{ConnectionWeights, NodeSettings};
 
 /// Why what concerns other servers concerns nobody here.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
-use crate::java;
+use innkeeper_auth::java;
 
 /// One `server.N` line.
 #[derive(Clone, PartialEq, Eq, Debug)]

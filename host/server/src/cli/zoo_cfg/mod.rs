@@ -32,8 +32,8 @@ use keys::{Key, PREFIX, Rule};
 pub(super) use values::resolve;
 use values::{Given, HIDDEN, Origin, shown};
 
-use crate::auth::Secret;
-use crate::java;
+use innkeeper_auth::Secret;
+use innkeeper_auth::java;
 
 /// Where clients connect unless something is said.
 const CLIENT_PORT: u16 = 2181;

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use innkeeper_auth::Auth;
 use serde::Deserialize;
 
 use super::*;
-use crate::auth::Auth;
 use crate::settings::NodeSettings;
 
 const TABLE: &str = concat!(
@@ -91,10 +91,9 @@ impl Case {
         std::fs::write(&path, text).unwrap();
         let properties: Vec<String> = self.properties.iter().map(|text| fill(text)).collect();
         let settings = read(&path, &properties)?.settings;
-        Auth::new(&settings)?;
+        Auth::new(&settings.auth, settings.serves_tls())?;
         // TLS that cannot be set up stops the start as well; none of the cases has a key store.
-        let serves_tls = settings.secure_listen.is_some() || settings.port_unification;
-        anyhow::ensure!(!serves_tls, "TLS is served without a key store");
+        anyhow::ensure!(!settings.serves_tls(), "TLS is served without a key store");
         Ok(settings)
     }
 }
@@ -143,7 +142,7 @@ fn value_of(name: &str, settings: &NodeSettings) -> Option<String> {
         "throttle.renew" if weights.is_some() => weights?.old_session.to_string(),
         "maxRequests" => settings.request_throttle.max_requests.to_string(),
         "throttledOpWait" => settings.request_throttle.throttled_op_wait_ms.to_string(),
-        "skipACL" => settings.skip_acl.to_string(),
+        "skipACL" => settings.auth.skip_acl.to_string(),
         "enforceQuota" => settings.enforce_quota.to_string(),
         "extendedTypes" => settings.extended_types_enabled.to_string(),
         "readonly" => settings.read_only_mode.to_string(),
@@ -166,7 +165,10 @@ fn value_of(name: &str, settings: &NodeSettings) -> Option<String> {
             .handshakes_max
             .map_or("-1".to_owned(), |limit| limit.to_string()),
         "enforce" => (settings.auth.enforce || settings.auth.sasl_required).to_string(),
-        "superDigest" => optional(settings.super_digest.clone()),
+        "superDigest" => {
+            let digest = settings.auth.super_digest.as_ref();
+            optional(digest.map(|digest| digest.reveal().to_owned()))
+        }
         "x509SuperUser" => optional(settings.auth.x509_super_user.clone()),
         "saslSuperPassword" => {
             let password = settings.auth.sasl_super_password.as_ref();
@@ -185,7 +187,7 @@ fn value_of(name: &str, settings: &NodeSettings) -> Option<String> {
             format!("[{}]", users.join(", "))
         }
         "schemes" => {
-            let auth = Auth::new(settings).ok()?;
+            let auth = Auth::new(&settings.auth, settings.serves_tls()).ok()?;
             let schemes: BTreeSet<&str> = auth.schemes().iter().map(String::as_str).collect();
             let schemes: Vec<&str> = schemes.into_iter().collect();
             format!("[{}]", schemes.join(", "))

@@ -193,7 +193,7 @@ fn a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere() {
         let seen = |read: Read| NodeSettings {
             initial_configuration: String::new(),
             system_properties: BTreeMap::new(),
-            auth: crate::auth::AuthSettings {
+            auth: innkeeper_auth::AuthSettings {
                 properties: BTreeMap::new(),
                 ..read.settings.auth
             },
@@ -259,7 +259,7 @@ fn what_is_honoured_is_in_the_settings() {
         (7, 12)
     );
     assert_eq!(settings.words, [FourLetterWord::Ruok, FourLetterWord::Mntr]);
-    assert!(settings.extended_types_enabled && settings.enforce_quota && settings.skip_acl);
+    assert!(settings.extended_types_enabled && settings.enforce_quota && settings.auth.skip_acl);
     assert!(settings.local_sessions && settings.local_sessions_upgrading);
     assert!(settings.reconfig_enabled && settings.read_only_mode && settings.port_unification);
     assert_eq!(settings.jute_max_buffer_bytes, 1024);
@@ -273,8 +273,8 @@ fn what_is_honoured_is_in_the_settings() {
     assert_eq!(settings.handshake_timeout_ms, 2000);
     assert_eq!(settings.container_check_interval_ms, 1000);
     assert_eq!(
-        settings.super_digest.as_deref(),
-        Some("super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss=")
+        settings.auth.super_digest,
+        Some(Secret::new("super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss="))
     );
     assert_eq!(settings.tls.key_store.location, Some("/k.jks".into()));
     assert!(settings.auth.schemes.contains("x509"));

@@ -3,13 +3,13 @@
 //! Keys that `QuorumPeerConfig` knows are strict: a wrong value is an error, as there. The others
 //! are Java's system properties: a wrong number means the default, there in silence, here with a
 //! warning ([`Draft::number`](super::draft::Draft::number)); a switch is on if its value is `true`
-//! in any case, else off. How Java reads each is in [`crate::java`].
+//! in any case, else off. How Java reads each is in [`innkeeper_auth::java`].
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, anyhow, bail};
 
-use crate::java;
+use innkeeper_auth::java;
 
 /// One key and its value, and where they stood.
 #[derive(Clone, PartialEq, Eq, Debug)]

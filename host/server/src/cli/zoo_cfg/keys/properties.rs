@@ -1,10 +1,11 @@
 //! The system properties of ZooKeeper that its users tune, and that do the same here.
 
+use innkeeper_auth::java::{decode_long, is_true};
+
 use super::super::draft::Draft;
 use super::super::lenient_words;
 use super::super::values::Given;
 use super::{Key, honoured, unsupported};
-use crate::java::{decode_long, is_true};
 use crate::settings::MAX_JUTE_BUFFER_BYTES;
 
 /// See [`super`].
@@ -217,7 +218,7 @@ pub(super) const KEYS: &[Key] = &[
     }),
     honoured("zookeeper.skipACL", |draft, given| {
         // ZooKeeper knows one word here.
-        draft.settings.skip_acl = given.value == "yes";
+        draft.settings.auth.skip_acl = given.value == "yes";
         Ok(())
     }),
     honoured("zookeeper.datadir.autocreate", |draft, given| {

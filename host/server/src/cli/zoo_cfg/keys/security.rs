@@ -1,19 +1,20 @@
-//! Authentication and TLS, handed on to [`TlsSettings`](crate::tls::TlsSettings) and
-//! [`AuthSettings`](crate::auth::AuthSettings), which know their keys.
+//! Authentication and TLS, handed on to [`TlsSettings`](innkeeper_auth::TlsSettings) and
+//! [`AuthSettings`](innkeeper_auth::AuthSettings), which know their keys.
 
 use anyhow::Context;
+use innkeeper_auth::Secret;
+use innkeeper_auth::java::is_true;
 
 use super::super::draft::Draft;
 use super::super::values::Given;
 use super::{Key, honoured, unsupported};
-use crate::java::is_true;
 
 /// See [`super`].
 pub(super) const KEYS: &[Key] = &[
     honoured(
         "zookeeper.DigestAuthenticationProvider.superDigest",
         |draft, given| {
-            draft.settings.super_digest = Some(given.value.clone());
+            draft.settings.auth.super_digest = Some(Secret::new(&given.value));
             draft.super_digest = Some(given.clone());
             Ok(())
         },

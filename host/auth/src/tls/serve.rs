@@ -1,0 +1,130 @@
+//! TLS as this node serves it: its configuration, read again when the stores change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use innkeeper_runtime::{Runtime, Select2, Signal, select2};
+use tokio_rustls::rustls::ServerConfig;
+
+use super::config::config_of;
+use super::error::TlsError;
+use super::expiry::{self, Validity};
+use super::settings::TlsSettings;
+use crate::limits::STORE_LOOK_MS;
+
+/// TLS as this node serves it.
+#[derive(Debug)]
+pub struct Tls {
+    pub(super) settings: TlsSettings,
+    pub(super) config: ArcSwap<ServerConfig>,
+    /// Of the certificate that is served.
+    validity: ArcSwap<Validity>,
+    /// How many are under way.
+    pub(super) handshakes: AtomicUsize,
+}
+
+impl Tls {
+    /// Reads the stores. It blocks until they are read, which takes as long as the hashing that
+    /// they ask for.
+    pub fn load<R: Runtime>(runtime: &R, settings: &TlsSettings) -> Result<Self, TlsError> {
+        let settings = settings.clone();
+        if let Some(mistake) = settings.mistake {
+            return Err(TlsError::Setting(mistake));
+        }
+        if settings.auth_provider != "x509" {
+            return Err(TlsError::AuthProvider(settings.auth_provider));
+        }
+        let (config, validity) = config_of(runtime, &settings)?;
+        let tls = Self {
+            settings,
+            config: ArcSwap::from_pointee(config),
+            validity: ArcSwap::from_pointee(validity),
+            handshakes: AtomicUsize::new(0),
+        };
+        tls.warn_of_end(runtime);
+        Ok(tls)
+    }
+
+    /// When the node's own certificate is valid.
+    pub fn validity(&self) -> Validity {
+        **self.validity.load()
+    }
+
+    /// Says in the log that the own certificate has ended, or will soon, if that is so.
+    fn warn_of_end<R: Runtime>(&self, runtime: &R) {
+        if let Some(warning) = self.validity().warning(wall_s(runtime)) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// Says it again once a day, until the node stops.
+    pub async fn warn_daily<R: Runtime>(&self, runtime: &R, stopping: Signal) {
+        while let Select2::Second(()) = select2(stopping.wait(), runtime.sleep(expiry::EVERY)).await
+        {
+            self.warn_of_end(runtime);
+        }
+    }
+
+    /// Reads the stores again: handshakes from now on are served by them. Where something is wrong
+    /// with them, the old ones stay in use.
+    pub fn read_again<R: Runtime>(&self, runtime: &R) -> Result<(), TlsError> {
+        let (config, validity) = config_of(runtime, &self.settings)?;
+        self.config.store(Arc::new(config));
+        self.validity.store(Arc::new(validity));
+        self.warn_of_end(runtime);
+        Ok(())
+    }
+
+    /// How many handshakes are under way.
+    pub fn handshakes(&self) -> usize {
+        self.handshakes.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the files now and then, and reads them again when they have changed. Returns at
+    /// once if that is not wished.
+    pub async fn keep_fresh<R: Runtime>(&self, runtime: &R, stopping: Signal) {
+        if !self.settings.reload {
+            return;
+        }
+        let mut interval = runtime.interval(Duration::from_millis(STORE_LOOK_MS));
+        let mut seen = self.changed_at();
+        loop {
+            if let Select2::First(()) = select2(stopping.wait(), interval.tick()).await {
+                return;
+            }
+            let now = self.changed_at();
+            if now == seen {
+                continue;
+            }
+            match self.read_again(runtime) {
+                Ok(()) => {
+                    tracing::info!("the stores of TLS have changed and were read again");
+                    seen = now;
+                }
+                // Perhaps it is being written: the next look may find it whole.
+                Err(error) => tracing::warn!("the old stores of TLS stay in use: {error}"),
+            }
+        }
+    }
+
+    fn changed_at(&self) -> Vec<Option<SystemTime>> {
+        let stores = [&self.settings.key_store, &self.settings.trust_store];
+        let paths = stores
+            .into_iter()
+            .flat_map(|store| [&store.location, &store.password_path]);
+        paths
+            .flatten()
+            .map(|path| {
+                std::fs::metadata(path)
+                    .and_then(|about| about.modified())
+                    .ok()
+            })
+            .collect()
+    }
+}
+
+fn wall_s<R: Runtime>(runtime: &R) -> i64 {
+    i64::try_from(runtime.wall_ms() / 1000).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,78 @@
+//! Values of the configuration: those that are secret, and those that make no sense.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+/// A word that is not shown, not even by `{:?}`, and whose comparison takes a time that tells
+/// nothing of it but its length.
+#[derive(Clone, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Makes a secret of a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The word itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the word is this text.
+    pub fn is(&self, text: &str) -> bool {
+        self.0.as_bytes().ct_eq(text.as_bytes()).into()
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(&other.0)
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A value that ZooKeeper would not take either. The text says what to write instead.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{key}={value} {remedy}")]
+pub struct BadValue {
+    /// The key, under ZooKeeper's name.
+    pub key: String,
+    /// What it was set to.
+    pub value: String,
+    /// What is wrong, and what to write.
+    pub remedy: String,
+}
+
+impl BadValue {
+    pub(crate) fn new(key: &str, value: &str, remedy: impl Into<String>) -> Self {
+        Self {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_compared_and_not_shown() {
+        let secret = Secret::new("hush");
+        assert!(secret.is("hush") && secret == Secret::new("hush"));
+        for other in ["", "hus", "hush ", "Hush", "hushhush"] {
+            assert!(!secret.is(other) && secret != Secret::new(other), "{other}");
+        }
+        assert_eq!(format!("{secret:?}"), "***");
+    }
+}
