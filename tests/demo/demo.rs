@@ -14,7 +14,7 @@ use checks::{
     PARTITIONS, check_dealt, check_expiry, check_flips, check_loop, check_mending, check_refusal,
     check_start, check_swap, figure,
 };
-use innkeeper_server::embedded::embedded_guests;
+use innkeeper_cli::embedded::embedded_guests;
 use rustix::process::Signal;
 use support::{Demo, Owners, Witness, is_running, may_run, vanish};
 

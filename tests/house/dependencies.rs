@@ -1,5 +1,9 @@
-//! Dependencies run one way: `proto <- tree <- {auth, raft, sandbox} <- server`, and
-//! `runtime <- {auth, raft, server}`. What a layer must not know, it must not be able to name.
+//! Dependencies run one way: `cli -> node -> admin -> dispatch -> server -> {raft, auth} -> tree ->
+//! proto`, `dispatch -> sandbox -> tree`, and runtime below all but tree and proto. What a layer
+//! must not know, it must not be able to name.
+//!
+//! - The server speaks ZooKeeper's protocol and knows no guest.
+//! - Auth decides who somebody is without knowing a node.
 //!
 //! 1. `cargo metadata` says what each crate's manifest asks for, dev-dependencies included: a
 //!    test that reaches upwards ties the layers together just as well.
@@ -35,18 +39,78 @@ const HOUSE: &[(&str, &[&str])] = &[
         "innkeeper-sandbox",
         &["innkeeper-proto", "innkeeper-runtime", "innkeeper-tree"],
     ),
+    // ZooKeeper's service: it knows no guest, no HTTP and no command line.
     (
         "innkeeper-server",
         &[
             "innkeeper-auth",
-            // The demo's consumers are processes of the same binary.
-            "innkeeper-consumer",
+            "innkeeper-proto",
+            "innkeeper-raft",
+            "innkeeper-runtime",
+            "innkeeper-tree",
+        ],
+    ),
+    // What makes guests act.
+    (
+        "innkeeper-dispatch",
+        &[
             "innkeeper-proto",
             "innkeeper-raft",
             "innkeeper-runtime",
             "innkeeper-sandbox",
+            "innkeeper-server",
             "innkeeper-tree",
         ],
+    ),
+    // What operators look at.
+    (
+        "innkeeper-admin",
+        &[
+            "innkeeper-auth",
+            "innkeeper-dispatch",
+            "innkeeper-proto",
+            "innkeeper-raft",
+            "innkeeper-runtime",
+            "innkeeper-sandbox",
+            "innkeeper-server",
+            "innkeeper-tree",
+        ],
+    ),
+    (
+        "innkeeper-node",
+        &[
+            "innkeeper-admin",
+            "innkeeper-auth",
+            "innkeeper-dispatch",
+            "innkeeper-raft",
+            "innkeeper-runtime",
+            "innkeeper-sandbox",
+            "innkeeper-server",
+        ],
+    ),
+    // The binary, and the tests of what crosses crates.
+    (
+        "innkeeper-cli",
+        &[
+            "innkeeper-admin",
+            "innkeeper-auth",
+            // The demo's consumers are processes of the same binary.
+            "innkeeper-consumer",
+            "innkeeper-demo",
+            "innkeeper-dispatch",
+            "innkeeper-node",
+            "innkeeper-proto",
+            "innkeeper-raft",
+            "innkeeper-runtime",
+            "innkeeper-sandbox",
+            "innkeeper-server",
+            "innkeeper-tree",
+        ],
+    ),
+    // A client and an operator: no part of the host.
+    (
+        "innkeeper-demo",
+        &["innkeeper-consumer", "innkeeper-runtime"],
     ),
     // Another mind about the protocol: it takes only the names of numbers from proto, so that a
     // mistake of its decoders is not made twice.
@@ -73,9 +137,13 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("wit-component", &["innkeeper-sandbox"]),
     ("wit-parser", &[]),
     // Hostile guests as text, in the tests alone.
-    ("wat", &["innkeeper-sandbox", "innkeeper-server"]),
-    ("axum", &["innkeeper-server"]),
-    ("hyper", &["innkeeper-server"]),
+    ("wat", &["innkeeper-sandbox", "innkeeper-cli"]),
+    ("axum", &["innkeeper-admin"]),
+    // The operators' surface serves it; the CLI and the demo are its clients.
+    (
+        "hyper",
+        &["innkeeper-admin", "innkeeper-cli", "innkeeper-demo"],
+    ),
     ("tokio-rustls", &["innkeeper-auth"]),
     ("x509-parser", &["innkeeper-auth"]),
     ("p12-keystore", &["innkeeper-auth"]),
@@ -83,13 +151,25 @@ const RESERVED: &[(&str, &[&str])] = &[
     // Chance and the system's calls come through `Runtime`; rustix serves the demo, too, which
     // signals its processes.
     ("getrandom", &["innkeeper-runtime"]),
-    ("rustix", &["innkeeper-runtime", "innkeeper-server"]),
+    (
+        "rustix",
+        &[
+            "innkeeper-runtime",
+            "innkeeper-dispatch",
+            "innkeeper-demo",
+            "innkeeper-cli",
+        ],
+    ),
     (
         "tokio",
         &[
             "innkeeper-auth",
+            "innkeeper-admin",
             "innkeeper-bench",
+            "innkeeper-cli",
             "innkeeper-consumer",
+            "innkeeper-demo",
+            "innkeeper-dispatch",
             "innkeeper-raft",
             "innkeeper-runtime",
             "innkeeper-sandbox",
@@ -100,7 +180,7 @@ const RESERVED: &[(&str, &[&str])] = &[
 
 /// What the tests of a crate may ask for although [`RESERVED`] keeps it from the crate: their
 /// clients speak TLS.
-const IN_TESTS: &[(&str, &str)] = &[("innkeeper-server", "tokio-rustls")];
+const IN_TESTS: &[(&str, &str)] = &[("innkeeper-cli", "tokio-rustls")];
 
 /// What a test asks for is marked by this before its name.
 const DEV: &str = "dev ";
@@ -144,7 +224,7 @@ fn manifests(workspace: &Path) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn root() -> &'static Path {
-    // This crate's manifest lies in host/server.
+    // This crate's manifest lies in host/cli.
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
@@ -204,6 +284,17 @@ fn each_rule_can_be_broken() {
         ("innkeeper-auth", "innkeeper-raft"),
         ("innkeeper-auth", "innkeeper-server"),
         ("innkeeper-server", "openraft"),
+        ("innkeeper-server", "innkeeper-sandbox"),
+        ("innkeeper-server", "innkeeper-dispatch"),
+        ("innkeeper-server", "wasmtime"),
+        ("innkeeper-server", "axum"),
+        ("innkeeper-server", "hyper"),
+        ("innkeeper-dispatch", "innkeeper-admin"),
+        ("innkeeper-dispatch", "hyper"),
+        ("innkeeper-admin", "innkeeper-node"),
+        ("innkeeper-admin", "wasmtime"),
+        ("innkeeper-node", "innkeeper-cli"),
+        ("innkeeper-demo", "innkeeper-tree"),
         ("innkeeper-server", "tokio-rustls"),
         ("innkeeper-runtime", "innkeeper-proto"),
         ("innkeeper-consumer", "innkeeper-proto"),

@@ -24,7 +24,7 @@ const PAGES: [&str; 7] = [
 ];
 
 fn root() -> PathBuf {
-    // This crate's manifest lies in host/server.
+    // This crate's manifest lies in host/cli.
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    // This crate's manifest lies in host/server.
+    // This crate's manifest lies in host/cli.
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

@@ -54,7 +54,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn maps_keyed_by_what_clients_choose_are_seeded() {
-    // This crate's manifest lies in host/server.
+    // This crate's manifest lies in host/cli.
     let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();
     for entry in fs::read_dir(&host).expect("the folder host") {

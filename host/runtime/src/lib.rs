@@ -42,7 +42,9 @@ mod runtime;
 mod select;
 mod signal;
 pub mod sim;
+pub mod streams;
 mod task;
+pub mod terminal;
 mod thread_role;
 
 pub use child::{COMPLAINT_BYTES_MAX, Confinement, Ended, Ending, Program};

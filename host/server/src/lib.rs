@@ -1,48 +1,38 @@
-//! The server: sockets, sessions, reads, watches, guests, administration.
+//! ZooKeeper's service of one node: sockets, sessions, reads, writes and watches. It knows no guest
+//! and no HTTP.
 //!
 //! A client's request, from its socket and back to it:
-//! 1. `listener` accepts; `connection` reads frames and connects the client to a session.
-//! 2. `session` keeps the order of its requests. Reads are answered from a view; writes pass
-//!    the [`gate`] and go to raft's door as numbered commands.
-//! 3. Apply comes back through the [`delivery`]: watch events and results are put into each
-//!    session's outbox, the new view is published, the connections are woken.
-//! 4. The session merges what arrived with what it reads, in zxid order, and one write takes it
-//!    to the socket.
+//! 1. [`connections`] accepts the client, reads frames, and connects it to a session.
+//! 2. `sessions` keeps the order of its requests. Reads are answered from a view. Writes pass the
+//!    [`authorization`] and go to raft's [`Proposals`](innkeeper_raft::Proposals) as numbered
+//!    commands.
+//! 3. Apply comes back through [`delivery`]: watch events and results are put into each session's
+//!    outbox, the new view is published, the connections are woken.
+//! 4. The session merges what arrived with what it reads, in zxid order, and one write takes it to
+//!    the `socket`.
 //!
-//! Beside it: `expiry` ends silent sessions, [`tickets`] tells the node's own parts what
-//! became of their proposals, [`node`] puts everything together.
+//! Beside it: `expiry` finds silent sessions, [`tasks`] are what a node does by itself,
+//! [`inspect`] answers what operators ask, and the [`service`] is what all of them share.
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod clients;
-mod expiry;
-mod local_sessions;
-mod sessions;
-mod socket;
-mod streams;
-
-mod terminal;
-mod throttle;
-
 pub mod addresses;
-pub mod admin;
 pub mod authorization;
-pub mod cli;
+pub mod clients;
 pub mod connections;
 pub mod delivery;
-pub mod demo;
-pub mod embedded;
-pub mod guests;
-pub mod node;
+mod expiry;
+pub mod inspect;
+mod local_sessions;
 pub mod protocol;
 pub mod quorum;
 pub mod replicated;
 pub mod service;
+mod sessions;
 pub mod settings;
+mod socket;
 pub mod stats;
 pub mod tasks;
+mod throttle;
 pub mod words;
-
-pub use node::{Node, StartError};
-pub use settings::{CompileSettings, NodeSettings};

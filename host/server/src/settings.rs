@@ -235,6 +235,8 @@ pub struct NodeSettings {
     /// A write to the log that took longer than this to become durable is a slow one, in
     /// milliseconds (`fsync.warningthresholdms`).
     pub slow_sync_ms: u64,
+    /// When the binary was built, in seconds since 1970, as the four-letter words tell it.
+    pub built_at_s: u64,
     /// Below how much room on the data folder's file system the log is told, in bytes
     /// (`--disk-low-mib`); 0 is never.
     pub disk_low_bytes: u64,
@@ -421,6 +423,7 @@ impl NodeSettings {
             request_throttle: RequestThrottleSettings::default(),
             compile: CompileSettings::default(),
             slow_sync_ms: SLOW_SYNC_MS,
+            built_at_s: 0,
             disk_low_bytes: DISK_LOW_BYTES,
         }
     }

@@ -59,24 +59,39 @@ pub(crate) struct Client {
 
 /// What a connection's figures were when they were read; times in ZooKeeper's milliseconds.
 #[derive(Clone, Debug)]
-pub(crate) struct ConnectionInfo {
-    pub(crate) peer: Option<SocketAddr>,
-    pub(crate) secure: bool,
-    pub(crate) pending: u64,
-    pub(crate) received: u64,
-    pub(crate) sent: u64,
+pub struct ConnectionInfo {
+    /// Where the client is, if the socket tells.
+    pub peer: Option<SocketAddr>,
+    /// Whether it speaks TLS.
+    pub secure: bool,
+    /// Requests that are parsed and not answered.
+    pub pending: u64,
+    /// Frames and words that came.
+    pub received: u64,
+    /// Replies, events and answers to words that went.
+    pub sent: u64,
     /// `None` of a connection that has no session, like the one that asks a word.
-    pub(crate) session: Option<SessionId>,
-    pub(crate) timeout_ms: u32,
-    pub(crate) established_ms: u64,
-    pub(crate) last_op: &'static str,
-    pub(crate) last_cxid: i64,
-    pub(crate) last_zxid: i64,
-    pub(crate) last_answer_ms: u64,
-    pub(crate) last_latency_ms: u64,
-    pub(crate) min_latency_ms: u64,
-    pub(crate) avg_latency_ms: u64,
-    pub(crate) max_latency_ms: u64,
+    pub session: Option<SessionId>,
+    /// The session's timeout, in milliseconds.
+    pub timeout_ms: u32,
+    /// When it was accepted, in milliseconds since 1970.
+    pub established_ms: u64,
+    /// The last request's operation, by ZooKeeper's name for it.
+    pub last_op: &'static str,
+    /// The last request's xid; -1 if there was none.
+    pub last_cxid: i64,
+    /// The last zxid that the client was told; -1 if there was none.
+    pub last_zxid: i64,
+    /// When the last request was answered, in milliseconds since 1970.
+    pub last_answer_ms: u64,
+    /// How long the last request took, in milliseconds.
+    pub last_latency_ms: u64,
+    /// The shortest time that a request took, in milliseconds.
+    pub min_latency_ms: u64,
+    /// The average time that a request took, in milliseconds.
+    pub avg_latency_ms: u64,
+    /// The longest time that a request took, in milliseconds.
+    pub max_latency_ms: u64,
 }
 
 impl Client {

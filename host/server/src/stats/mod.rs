@@ -10,9 +10,10 @@ use innkeeper_auth::Refused;
 use innkeeper_proto::EventType;
 use innkeeper_raft::histogram::Summary;
 
-pub(crate) use namespaces::{Namespace, Namespaces, top};
-pub(crate) use traffic::Totals;
+pub use namespaces::top;
+pub(crate) use namespaces::{Namespace, Namespaces};
 use traffic::Traffic;
+pub use traffic::{Latency, Totals};
 
 /// Counts what happened.
 #[derive(Debug, Default)]

@@ -94,7 +94,7 @@ impl Namespaces {
 }
 
 /// The first name of a path: `a` of `/a/b`.
-pub(crate) fn top(path: &str) -> Option<&str> {
+pub fn top(path: &str) -> Option<&str> {
     let name = path.strip_prefix('/')?.split('/').next()?;
     (!name.is_empty()).then_some(name)
 }

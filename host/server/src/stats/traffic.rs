@@ -98,23 +98,32 @@ impl Default for Traffic {
 
 /// The sums over all connections.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) received: u64,
-    pub(crate) received_bytes: u64,
-    pub(crate) sent: u64,
-    pub(crate) response_bytes: u64,
-    pub(crate) watch_bytes: u64,
-    pub(crate) reads_us: Reading,
-    pub(crate) updates_us: Reading,
+pub struct Totals {
+    /// Frames and words that came.
+    pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Replies, events and answers to words that went.
+    pub sent: u64,
+    /// Bytes of replies.
+    pub response_bytes: u64,
+    /// Bytes of watch events.
+    pub watch_bytes: u64,
+    /// Times of reads, in microseconds.
+    pub reads_us: Reading,
+    /// Times of writes, in microseconds.
+    pub updates_us: Reading,
     /// Sizes of responses, in bytes; -1 if there was none.
-    pub(crate) last_response: i64,
-    pub(crate) min_response: i64,
-    pub(crate) max_response: i64,
+    pub last_response: i64,
+    /// The smallest, in bytes; -1 if there was none.
+    pub min_response: i64,
+    /// The largest, in bytes; -1 if there was none.
+    pub max_response: i64,
 }
 
 impl Totals {
     /// The latencies of all requests, in microseconds.
-    pub(crate) fn latency_us(&self) -> Latency {
+    pub fn latency_us(&self) -> Latency {
         let (reads, updates) = (&self.reads_us, &self.updates_us);
         let count = reads.count + updates.count;
         let least = [reads, updates].into_iter().filter(|part| part.count > 0);
@@ -132,10 +141,13 @@ impl Totals {
 
 /// Latencies, in microseconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Latency {
-    pub(crate) min: u64,
-    pub(crate) average: f64,
-    pub(crate) max: u64,
+pub struct Latency {
+    /// The shortest; 0 if there was none.
+    pub min: u64,
+    /// The average; 0 if there was none.
+    pub average: f64,
+    /// The longest; 0 if there was none.
+    pub max: u64,
 }
 
 impl Traffic {

@@ -1,0 +1,147 @@
+//! The node's administration, over its admin socket: who may open that needs no password.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, header};
+use hyper_util::rt::TokioIo;
+use innkeeper_runtime::SocketPath;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use crate::guest::Guest;
+
+/// How long an answer may take: compiling a guest on a busy machine is the longest.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the node may say that it is still at it.
+const PUSH_PATIENCE: Duration = Duration::from_secs(50);
+
+/// The way to the node.
+#[derive(Clone, Debug)]
+pub(super) struct Admin {
+    socket: PathBuf,
+}
+
+/// A binding's document after it was activated.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Bound {
+    /// The module that acts now.
+    pub(super) module: String,
+    /// recipe, assignor or authorizer.
+    pub(super) world: String,
+    /// From this zxid on.
+    pub(super) activation: u64,
+}
+
+/// How a binding is.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct BindingStatus {
+    /// The module that acts.
+    pub(super) active: Option<String>,
+    /// Events that wait.
+    pub(super) queued: usize,
+    /// Invocations that ended well.
+    pub(super) invocations: u64,
+    /// Invocations that did not.
+    pub(super) failures: u64,
+    /// closed, backing-off or open.
+    pub(super) breaker: String,
+    /// Why the last one did not.
+    pub(super) last_error: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub(super) last_error_ms: Option<u64>,
+}
+
+impl Admin {
+    pub(super) fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// Pushes a guest; the module's name.
+    pub(super) async fn push(&self, guest: &Guest) -> anyhow::Result<String> {
+        #[derive(Deserialize)]
+        struct Pushed {
+            module: String,
+        }
+        let pushed: Pushed = self
+            .ask(
+                Method::POST,
+                &format!("/v1/modules?wait_ms={}", PUSH_PATIENCE.as_millis()),
+                Bytes::from_static(guest.bytes),
+            )
+            .await
+            .with_context(|| format!("the guest `{}` cannot be pushed", guest.name))?;
+        Ok(pushed.module)
+    }
+
+    /// Writes a binding's document and waits until it acts.
+    pub(super) async fn bind(&self, name: &str, document: &Value) -> anyhow::Result<Bound> {
+        let target = format!("/v1/bindings/{name}?wait=activated");
+        self.ask(Method::PUT, &target, document.to_string().into())
+            .await
+            .with_context(|| format!("the binding `{name}` cannot be written"))
+    }
+
+    /// How a binding is.
+    pub(super) async fn status(&self, name: &str) -> anyhow::Result<BindingStatus> {
+        self.ask(Method::GET, &format!("/v1/bindings/{name}"), Bytes::new())
+            .await
+            .with_context(|| format!("the binding `{name}` cannot be looked at"))
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> anyhow::Result<T> {
+        tokio::time::timeout(PATIENCE, self.exchange(method, target, body))
+            .await
+            .with_context(|| format!("the node gave no answer within {} s", PATIENCE.as_secs()))?
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> anyhow::Result<T> {
+        let connect = async {
+            let way = SocketPath::to(&self.socket)?;
+            UnixStream::connect(way.path()).await
+        };
+        let stream = connect.await.with_context(|| {
+            format!(
+                "the node's admin socket {} cannot be reached",
+                self.socket.display()
+            )
+        })?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // It ends with the sender, and what goes wrong in it the sender hears as well.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(header::HOST, "admin")
+            .body(Full::new(body))?;
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if !status.is_success() {
+            let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+            bail!("{}", value["error"].as_str().unwrap_or(status.as_str()));
+        }
+        serde_json::from_slice(&body).context("the node's answer cannot be read")
+    }
+}

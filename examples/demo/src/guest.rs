@@ -1,0 +1,33 @@
+//! The guests that the demo shows, as the binary that plays it carries them.
+
+use anyhow::bail;
+
+/// A guest that a binary carries.
+#[derive(Debug)]
+pub struct Guest {
+    /// The name of its crate.
+    pub name: &'static str,
+    /// The module, as the compiler wrote it.
+    pub bytes: &'static [u8],
+}
+
+impl Guest {
+    /// Whether people are shown it: not if it is there for the demo alone.
+    pub fn is_shown(&self) -> bool {
+        !self.name.starts_with("demo-")
+    }
+}
+
+/// The guests that the demo shows, by the names of their crates.
+const SHOWN: [&str; 5] = ["group", "range", "sticky", "path-rules", "demo-runaway"];
+
+/// Those of `carried` that the demo shows. An error if one is missing.
+pub(crate) fn shown(carried: &'static [Guest]) -> anyhow::Result<Vec<&'static Guest>> {
+    let find = |name| match carried.iter().find(|guest| guest.name == name) {
+        Some(guest) => Ok(guest),
+        None => bail!(
+            "this binary was built without the guest `{name}`, which the demo shows; build it with `make build`, or run `make demo`"
+        ),
+    };
+    SHOWN.into_iter().map(find).collect()
+}

@@ -1,0 +1,151 @@
+//! For people: a heading per scene, a table that lives while the scene lasts, and what it came to.
+//!
+//! On a terminal the table is drawn over itself. Lines are not wrapped meanwhile, so that a
+//! narrow window cuts them instead of spoiling the next drawing. Elsewhere each new generation is
+//! a table of its own.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use super::Board;
+use super::sentences;
+use super::table::{self, Paint};
+use crate::record::{Figures, Record, Summary};
+use crate::scenes::SCENES;
+use innkeeper_runtime::terminal;
+
+/// A table with more rows might not fit on the screen, and what has scrolled away cannot be drawn
+/// over: then each new generation is drawn by itself there, too.
+const MOST_LIVE_ROWS: usize = 16;
+
+/// What every line but a heading begins with.
+pub(super) const INDENT: &str = "    ";
+
+/// The printer's state between two drawings.
+pub(crate) struct Human {
+    is_terminal: bool,
+    paint: Paint,
+    /// Lines on the screen that the next drawing replaces.
+    drawn: usize,
+    /// The generation that was drawn last in this scene.
+    generation: Option<u64>,
+}
+
+impl Human {
+    pub(super) fn new(is_terminal: bool) -> Self {
+        Self {
+            is_terminal: is_terminal && !terminal::is_dumb(),
+            paint: Paint {
+                colours: terminal::colours(is_terminal),
+            },
+            drawn: 0,
+            generation: None,
+        }
+    }
+
+    pub(super) fn title(&mut self, members: u32, partitions: u32) -> io::Result<()> {
+        let title = format!(
+            "Innkeeper: one node, {members} consumers in processes of their own, {partitions} partitions"
+        );
+        write(&format!("{}\n", self.paint.bold(&title)))
+    }
+
+    pub(super) fn open(&mut self, number: usize, sentence: &str) -> io::Result<()> {
+        self.drawn = 0;
+        self.generation = None;
+        let number = self.paint.dim(&format!("{number:>2}/{SCENES}"));
+        write(&format!("\n{number} {}\n", self.paint.bold(sentence)))
+    }
+
+    pub(super) fn live(&mut self, board: &Board<'_>) {
+        let generation = board.now.generation;
+        let redraws = self.is_terminal && board.now.owners.len() <= MOST_LIVE_ROWS;
+        let unchanged = self.generation == Some(generation) || generation == 0;
+        // What the scene began with was shown by the scene before.
+        let is_old = generation == board.before.generation;
+        if !redraws && (unchanged || is_old) {
+            return;
+        }
+        self.generation = Some(generation);
+        let lines = self.lines(board);
+        // Whoever cannot write finds out at the scene's end.
+        let _ = if redraws {
+            self.draw(&lines)
+        } else {
+            write(&joined(&lines))
+        };
+    }
+
+    pub(super) fn close(&mut self, record: &Record, partitions: u32) -> io::Result<()> {
+        self.drawn = 0;
+        // A swap shows its table here, since nothing changes while it lasts.
+        let table = match &record.figures {
+            Figures::Swapped(swapped) => {
+                sentences::table(swapped, record.generation, partitions, self.paint)
+            }
+            _ => Vec::new(),
+        };
+        let lines = [table, sentences::of(record, self.paint)].concat();
+        write(&joined(&lines))
+    }
+
+    pub(super) fn interrupt(&mut self) {
+        self.drawn = 0;
+        let _ = write("\n");
+    }
+
+    pub(super) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        let heading = self.paint.bold("Summary");
+        write(&format!(
+            "\n{heading}\n{}",
+            joined(&sentences::summary(summary))
+        ))
+    }
+
+    fn lines(&self, board: &Board<'_>) -> Vec<String> {
+        let mut lines = table::rows(board, self.paint);
+        let status = match board.killed {
+            Some((member, at)) if board.now.owners.contains_key(member) => {
+                format!(
+                    "{member} fell silent {} ago; its session still lives",
+                    seconds(at.elapsed())
+                )
+            }
+            _ if board.now.generation == 0 => "no assignment yet".to_owned(),
+            _ => format!("generation {}, by {}", board.now.generation, board.strategy),
+        };
+        lines.push(self.paint.dim(&status));
+        lines
+    }
+
+    /// Draws over what was drawn last.
+    fn draw(&mut self, lines: &[String]) -> io::Result<()> {
+        // No wrapping while lines are written that may be too long.
+        let mut text = String::from("\x1b[?7l");
+        if self.drawn > 0 {
+            text += &format!("\x1b[{}A\x1b[J", self.drawn);
+        }
+        text += &joined(lines);
+        text += "\x1b[?7h";
+        self.drawn = lines.len();
+        write(&text)
+    }
+}
+
+/// With a tenth of a second.
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+fn joined(lines: &[String]) -> String {
+    lines
+        .iter()
+        .map(|line| format!("{INDENT}{line}\n"))
+        .collect()
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}

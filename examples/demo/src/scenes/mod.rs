@@ -1,0 +1,248 @@
+//! The scenes, in their order.
+//!
+//! | Scene | What happens |
+//! |---|---|
+//! | `start` | a node starts; the guests are pushed and bound |
+//! | `assign` | the consumers join; partitions are dealt out under `range` |
+//! | `join`, `kill` | one more joins; one is killed |
+//! | `swap` | the binding behind the strategy gets the module of `sticky` |
+//! | `rejoin`, `rekill` | the same two events under `sticky`: fewer partitions move |
+//! | `refuse`, `flip` | an authorizer refuses a write; each policy change acts on the next request |
+//! | `loop`, `mend` | a guest loops and is stopped while a client is served; it is mended |
+
+mod group;
+mod policy;
+mod runaway;
+mod start;
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use super::print::{Printer, no_stdout};
+use super::probe::ms;
+use super::processes::{Addresses, Ended, Processes, SESSION_TIMEOUT_MS};
+use super::record::{Compared, Dealt, Figures, Looped, Record, Summary, Swapped};
+use super::stage::Stage;
+use super::steps::Steps;
+use super::{DemoArgs, Guest};
+
+/// How many scenes there are.
+pub(super) const SCENES: usize = 11;
+
+/// What was played, for the summary.
+pub(super) struct Played {
+    addresses: Addresses,
+    generation: u64,
+    scenes: usize,
+    took: Duration,
+    join: Dealt,
+    kill: Dealt,
+    swap: Swapped,
+    rejoin: Dealt,
+    rekill: Dealt,
+    looped: Looped,
+}
+
+impl Played {
+    pub(super) fn summary(self, ended: Ended) -> Summary {
+        Summary {
+            scene: "summary",
+            scenes: self.scenes,
+            took_ms: ms(self.took),
+            addresses: self.addresses,
+            generation: self.generation,
+            moved_by_join: Compared {
+                range: self.join.moved,
+                sticky: self.rejoin.moved,
+            },
+            moved_by_kill: Compared {
+                range: self.kill.moved,
+                sticky: self.rekill.moved,
+            },
+            moved_by_swap: self.swap.moved,
+            write_p50_ms: [
+                self.looped.before.writes.p50_ms,
+                self.looped.during.writes.p50_ms,
+            ],
+            ended,
+        }
+    }
+}
+
+/// Counts scenes, takes their time, shows what they return.
+struct Theatre<'a> {
+    steps: &'a mut Steps,
+    played: usize,
+    took: Duration,
+    curtain: Instant,
+}
+
+impl Theatre<'_> {
+    /// Announces the next scene.
+    fn open(&mut self, printer: &mut Printer, sentence: &str) -> anyhow::Result<()> {
+        self.played += 1;
+        self.curtain = Instant::now();
+        Ok(printer.open(self.played, sentence).map_err(no_stdout)?)
+    }
+
+    /// Shows what came of it, and waits if that is wanted.
+    async fn close(
+        &mut self,
+        stage: &mut Stage<'_>,
+        scene: &'static str,
+        figures: Figures,
+    ) -> anyhow::Result<()> {
+        let took = self.curtain.elapsed();
+        self.took += took;
+        // Nothing but the scenes may change the assignment, or their figures are not theirs.
+        let now = stage.group.now().await?;
+        ensure!(
+            now == stage.snapshot,
+            "the assignment changed though nobody was meant to come or go: is this machine too busy for sessions of {SESSION_TIMEOUT_MS} ms?"
+        );
+        let record = Record {
+            scene,
+            number: self.played,
+            took_ms: ms(took),
+            addresses: stage.addresses.clone(),
+            generation: stage.snapshot.generation,
+            figures,
+        };
+        let partitions = stage.args.partitions;
+        stage
+            .printer
+            .close(&record, partitions)
+            .map_err(no_stdout)?;
+        self.steps.next().await
+    }
+}
+
+/// Plays them all.
+pub(super) async fn play(
+    args: &DemoArgs,
+    guests: &[&'static Guest],
+    processes: &mut Processes,
+    printer: &mut Printer,
+    steps: &mut Steps,
+) -> anyhow::Result<Played> {
+    let (members, partitions) = (args.members, args.partitions);
+    let mut theatre = Theatre {
+        steps,
+        played: 0,
+        took: Duration::ZERO,
+        curtain: Instant::now(),
+    };
+
+    printer.title(members, partitions).map_err(no_stdout)?;
+    theatre.open(printer, "A node starts; guests are pushed to it and bound.")?;
+    let (mut stage, started) = start::start(args, guests, processes, printer).await?;
+    let stage = &mut stage;
+    theatre
+        .close(stage, "start", Figures::Started(started))
+        .await?;
+
+    let sentence = format!(
+        "{members} consumers join; the guest `group` deals {partitions} partitions out, by `range`."
+    );
+    theatre.open(stage.printer, &sentence)?;
+    let assign = group::assign(stage).await?;
+    theatre
+        .close(stage, "assign", Figures::Dealt(assign))
+        .await?;
+
+    let newcomer = stage.member(members + 1);
+    theatre.open(
+        stage.printer,
+        &format!("{newcomer} joins; `range` deals everything out afresh."),
+    )?;
+    let join = group::join(stage, &newcomer).await?;
+    theatre
+        .close(stage, "join", Figures::Dealt(join.clone()))
+        .await?;
+
+    let victim = stage.member(2);
+    let sentence =
+        format!("{victim} is killed (SIGKILL); its session expires, and what it had is dealt out.");
+    theatre.open(stage.printer, &sentence)?;
+    let kill = group::kill(stage, &victim).await?;
+    theatre
+        .close(stage, "kill", Figures::Dealt(kill.clone()))
+        .await?;
+
+    theatre.open(
+        stage.printer,
+        "Hot swap: `sticky` takes the place of `range` behind the binding `balance`.",
+    )?;
+    let swap = group::swap(stage).await?;
+    theatre
+        .close(stage, "swap", Figures::Swapped(swap.clone()))
+        .await?;
+
+    theatre.open(
+        stage.printer,
+        &format!("{victim} comes back, now under `sticky`."),
+    )?;
+    let rejoin = group::join(stage, &victim).await?;
+    theatre
+        .close(stage, "rejoin", Figures::Dealt(rejoin.clone()))
+        .await?;
+
+    theatre.open(
+        stage.printer,
+        &format!("{victim} is killed again, now under `sticky`."),
+    )?;
+    let rekill = group::kill(stage, &victim).await?;
+    theatre
+        .close(stage, "rekill", Figures::Dealt(rekill.clone()))
+        .await?;
+
+    theatre.open(
+        stage.printer,
+        "An authorizer is bound to /**: it refuses a write that ACLs allow.",
+    )?;
+    let refused = policy::refuse(stage).await?;
+    theatre
+        .close(stage, "refuse", Figures::Refused(refused))
+        .await?;
+
+    theatre.open(
+        stage.printer,
+        "The policy changes to and fro; another client's next request obeys each time.",
+    )?;
+    let flipped = policy::flip(stage).await?;
+    theatre
+        .close(stage, "flip", Figures::Flipped(flipped))
+        .await?;
+
+    theatre.open(
+        stage.printer,
+        "A guest loops for ever and is stopped; a client is served all the while.",
+    )?;
+    let looped = runaway::run_away(stage).await?;
+    theatre
+        .close(stage, "loop", Figures::Looped(looped.clone()))
+        .await?;
+
+    theatre.open(
+        stage.printer,
+        "The guest is mended by writing its binding again.",
+    )?;
+    let mended = runaway::mend(stage).await?;
+    theatre
+        .close(stage, "mend", Figures::Mended(mended))
+        .await?;
+
+    Ok(Played {
+        addresses: stage.addresses.clone(),
+        generation: stage.snapshot.generation,
+        scenes: theatre.played,
+        took: theatre.took,
+        join,
+        kill,
+        swap,
+        rejoin,
+        rekill,
+        looped,
+    })
+}

@@ -1,0 +1,210 @@
+//! Answers to four-letter words, in ZooKeeper's words and formats, so that what reads a
+//! ZooKeeper's answers reads these.
+//!
+//! 1. The connection finds a word where its first frame would be, and asks [`answer`].
+//! 2. A word that is not whitelisted is answered with the sentence that says so. `srvr` always
+//!    is; `isro` is as well where read-only mode is enabled.
+//! 3. The figures come from [`crate::metrics`], connections and watches from their tables; the
+//!    connection sends the text and closes.
+//!
+//! Differences from ZooKeeper, on purpose: `envi` has no lines about Java; `dump` groups what
+//! expires by the expiry's tick.
+
+mod reports;
+
+use std::fmt::Write;
+use std::pin::Pin;
+
+use innkeeper_proto::frame::FourLetterWord;
+use innkeeper_runtime::Runtime;
+
+use crate::metrics::render::{lines, rounded};
+use crate::metrics::{self, Provider, sizes, state, version};
+use crate::surface::Surface;
+use innkeeper_server::inspect::Serves;
+use innkeeper_server::service::Service;
+use innkeeper_server::words::{FourLetterWords, Pieces};
+
+pub(crate) use reports::{by_session, environment, ephemerals};
+
+/// What ZooKeeper says of most things while it has no quorum.
+const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
+
+impl<R: Runtime> FourLetterWords for Surface<R> {
+    fn is_allowed(&self, word: FourLetterWord) -> bool {
+        is_allowed(&self.service, word)
+    }
+
+    fn answer(
+        &self,
+        word: FourLetterWord,
+        argument: Option<i64>,
+    ) -> Pin<Box<dyn Future<Output = Pieces> + Send + '_>> {
+        Box::pin(async move {
+            let text = answer(self, word, argument).await;
+            Box::new(std::iter::once(text)) as Pieces
+        })
+    }
+}
+
+/// Whether a word is on the whitelist.
+fn is_allowed<R: Runtime>(service: &Service<R>, word: FourLetterWord) -> bool {
+    match word {
+        FourLetterWord::Srvr => true,
+        FourLetterWord::Isro if service.settings.read_only_mode => true,
+        word => service.settings.words.contains(&word),
+    }
+}
+
+/// The answer to a word: what it asks for, or that it may not be asked. `argument` is what
+/// followed it, of `stmk`.
+async fn answer<R: Runtime>(
+    surface: &Surface<R>,
+    word: FourLetterWord,
+    argument: Option<i64>,
+) -> String {
+    let service = &*surface.service;
+    if !is_allowed(service, word) {
+        return format!(
+            "{} is not executed because it is not in the whitelist.\n",
+            word.as_str()
+        );
+    }
+    let serves = service.serves();
+    if serves == Serves::Nobody {
+        match word {
+            FourLetterWord::Isro => return "null".to_owned(),
+            FourLetterWord::Ruok
+            | FourLetterWord::Envi
+            | FourLetterWord::Gtmk
+            | FourLetterWord::Stmk => {}
+            _ => return NOT_SERVING.to_owned(),
+        }
+    }
+    match word {
+        FourLetterWord::Conf => conf(surface).await,
+        FourLetterWord::Cons => reports::connections(service),
+        FourLetterWord::Crst => {
+            service.reset_connections();
+            "Connection stats reset.\n".to_owned()
+        }
+        FourLetterWord::Dirs => {
+            let sizes = sizes(&surface.service, &surface.disk_usage).await;
+            format!(
+                "datadir_size: {}\nlogdir_size: {}\n",
+                sizes.data_bytes, sizes.log_bytes
+            )
+        }
+        FourLetterWord::Dump => reports::dump(service),
+        FourLetterWord::Envi => {
+            let mut text = "Environment:\n".to_owned();
+            for (key, value) in environment(service) {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{key}={value}");
+            }
+            text
+        }
+        FourLetterWord::Gtmk => service.trace_mask().to_string(),
+        FourLetterWord::Hash => hash(service),
+        FourLetterWord::Isro => match serves {
+            Serves::Readers => "ro".to_owned(),
+            _ => "rw".to_owned(),
+        },
+        FourLetterWord::Mntr => mntr(surface, serves),
+        FourLetterWord::Ruok => "imok".to_owned(),
+        FourLetterWord::Srst => {
+            service.reset_stats();
+            "Server stats reset.\n".to_owned()
+        }
+        FourLetterWord::Srvr => srvr(service, serves, false),
+        FourLetterWord::Stat => srvr(service, serves, true),
+        FourLetterWord::Stmk => {
+            let mask = argument.unwrap_or_default();
+            service.set_trace_mask(mask);
+            mask.to_string()
+        }
+        FourLetterWord::Wchc => reports::watches_by_session(service),
+        FourLetterWord::Wchp => reports::watches_by_path(service),
+        FourLetterWord::Wchs => reports::watch_summary(service),
+    }
+}
+
+fn srvr<R: Runtime>(service: &Service<R>, serves: Serves, with_clients: bool) -> String {
+    let totals = service.totals();
+    let latency = totals.latency_us();
+    let view = service.reader.view();
+    let mut text = format!("Zookeeper version: {}\n", version(service));
+    if serves == Serves::Readers {
+        text.push_str("READ-ONLY mode; serving only read-only clients\n");
+    }
+    if with_clients {
+        text.push_str("Clients:\n");
+        for client in service.connections() {
+            text.push_str(&reports::connection(&client, true));
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    let _ = write!(
+        text,
+        "Latency min/avg/max: {}/{}/{}\nReceived: {}\nSent: {}\nConnections: {}\n\
+         Outstanding: {}\nZxid: {}\nMode: {}\nNode count: {}\n",
+        latency.min / 1000,
+        rounded(latency.average / 1000.0),
+        latency.max / 1000,
+        totals.received,
+        totals.sent,
+        service.connection_count(),
+        service.pending_requests(),
+        view.zxid(),
+        state(serves),
+        view.znode_count(),
+    );
+    text
+}
+
+fn mntr<R: Runtime>(surface: &Surface<R>, serves: Serves) -> String {
+    let state = state(serves);
+    let mut text = format!(
+        "zk_version\t{}\nzk_server_state\t{state}\n",
+        version(&surface.service)
+    );
+    let provider = Provider::configured(&surface.service);
+    for (name, value) in lines(&metrics::rows(surface, provider), provider) {
+        let _ = writeln!(text, "zk_{name}\t{value}");
+    }
+    text
+}
+
+async fn conf<R: Runtime>(surface: &Surface<R>) -> String {
+    let service = &surface.service;
+    let settings = &service.settings;
+    let sizes = sizes(&surface.service, &surface.disk_usage).await;
+    let (min_timeout_ms, max_timeout_ms) = settings.timeout_range_ms();
+    let secure = service
+        .bound
+        .secure
+        .map_or(-1, |addr| i32::from(addr.port()));
+    format!(
+        "clientPort={}\nsecureClientPort={secure}\ndataDir={}\ndataDirSize={}\ndataLogDir={}\n\
+         dataLogSize={}\ntickTime={}\nmaxClientCnxns={}\nminSessionTimeout={min_timeout_ms}\n\
+         maxSessionTimeout={max_timeout_ms}\nclientPortListenBacklog=-1\nserverId={}\n",
+        service.bound.zookeeper.port(),
+        sizes.data.display(),
+        sizes.data_bytes,
+        sizes.log.display(),
+        sizes.log_bytes,
+        settings.tick_time_ms,
+        settings.max_client_connections,
+        settings.server_id(),
+    )
+}
+
+/// The rolling hash at every 128th zxid, by which nodes can be compared.
+fn hash<R: Runtime>(service: &Service<R>) -> String {
+    let digests = service.reader.view().digests().into_iter();
+    digests.fold(String::new(), |mut text, (zxid, hash)| {
+        let _ = writeln!(text, "{:x}: {}", zxid.0, hash as i64);
+        text
+    })
+}

@@ -1,0 +1,365 @@
+//! `/v1/bindings`: documents and what became of them.
+//!
+//! A binding is a znode, and any client that may write it can do what is done here. What these
+//! routes add is the sentence that says what is wrong, and waiting for the activation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use innkeeper_proto::{CreateMode, ErrorCode};
+use innkeeper_runtime::{Instant, Runtime, Select2, select2};
+use innkeeper_tree::applied::OpReply;
+use innkeeper_tree::binding::{self, Definition};
+use innkeeper_tree::command::WriteOp;
+use innkeeper_tree::{View, Zxid, acl, path};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::input::{Asked, Named, Upload};
+use super::json::Json;
+use super::problem::Problem;
+use super::{Admin, MAX_DOCUMENT_BYTES, short_names};
+use innkeeper_dispatch::{BindingStatus, FirstRun};
+
+/// How long an activation is waited for if nothing is said, in milliseconds.
+const WAIT_MS: u64 = 60_000;
+
+/// How long it is waited for at most, in milliseconds.
+const MAX_WAIT_MS: u64 = 120_000;
+
+/// The last part of the path of `POST /v1/bindings/check`.
+const CHECK: &str = "check";
+
+/// All bindings.
+#[derive(Serialize)]
+pub(super) struct Listed {
+    bindings: Vec<BindingStatus>,
+}
+
+/// One binding: how it is, and what its document says.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    status: BindingStatus,
+    document: Value,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Wait {
+    #[default]
+    Not,
+    /// Until it acts.
+    Activated,
+    /// Until it acts and its first invocation has ended.
+    First,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfSet {
+    #[serde(default)]
+    wait: Wait,
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfCheck {
+    name: Option<String>,
+}
+
+/// What setting a binding did.
+#[derive(Serialize)]
+pub(super) struct Set {
+    name: String,
+    world: &'static str,
+    module: String,
+    /// There was no such binding before.
+    created: bool,
+    /// The document's zxid.
+    wish: u64,
+    /// The activation's zxid, if it was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation: Option<u64>,
+    /// How its first invocation ended, if that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<FirstRun>,
+}
+
+/// A document that is good.
+#[derive(Serialize)]
+pub(super) struct Checked {
+    world: &'static str,
+    module: String,
+}
+
+/// A binding that is gone.
+#[derive(Serialize)]
+pub(super) struct Deleted {
+    name: String,
+    zxid: u64,
+}
+
+pub(super) async fn list<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Json<Listed> {
+    Json(Listed {
+        bindings: admin.surface.guests.statuses(),
+    })
+}
+
+pub(super) async fn get<R: Runtime>(
+    State(admin): State<Arc<Admin<R>>>,
+    Named(name): Named,
+) -> Result<Json<Shown>, Problem> {
+    let znode = admin
+        .surface
+        .service
+        .reader
+        .view()
+        .get(&path::join(path::BINDINGS, &name));
+    let (Some(status), Some(znode)) = (admin.surface.guests.status(&name), znode) else {
+        return Err(no_such(&name));
+    };
+    let document = serde_json::from_slice(znode.data.as_deref().unwrap_or_default());
+    Ok(Json(Shown {
+        status,
+        // Apply takes nothing else.
+        document: document.unwrap_or(Value::Null),
+    }))
+}
+
+pub(super) async fn set<R: Runtime>(
+    State(admin): State<Arc<Admin<R>>>,
+    Named(name): Named,
+    Asked(asked): Asked<OfSet>,
+    upload: Upload,
+) -> Result<(StatusCode, Json<Set>), Problem> {
+    let document = read_document(&admin, upload).await?;
+    let definition = judge(&admin.surface.service.reader.view(), Some(&name), &document)?;
+    let (wish, created) = put(&admin, &name, &document).await?;
+    let limit_ms = asked.timeout_ms.unwrap_or(WAIT_MS).min(MAX_WAIT_MS);
+    let deadline = admin.surface.service.runtime.now() + Duration::from_millis(limit_ms);
+    let activation = match asked.wait {
+        Wait::Not => None,
+        Wait::Activated | Wait::First => {
+            Some(activated(&admin, &name, wish, deadline, limit_ms).await?)
+        }
+    };
+    let first = match (asked.wait, activation) {
+        (Wait::First, Some(activation)) => {
+            Some(first_run(&admin, &name, activation, deadline, limit_ms).await?)
+        }
+        _ => None,
+    };
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let set = Set {
+        world: definition.world.name(),
+        module: definition.module.to_string(),
+        created,
+        wish: wish.0,
+        activation: activation.map(|activation| activation.0),
+        first,
+        name,
+    };
+    Ok((status, Json(set)))
+}
+
+/// `POST /v1/bindings/check?name=…`. It stands on the path of one binding, where POST means
+/// nothing else, so that a binding may be called `check`.
+pub(super) async fn check<R: Runtime>(
+    State(admin): State<Arc<Admin<R>>>,
+    Named(what): Named,
+    Asked(asked): Asked<OfCheck>,
+    upload: Upload,
+) -> Result<Json<Checked>, Problem> {
+    if what != CHECK {
+        return Err(Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "a binding is written with PUT; POST is for /v1/bindings/check",
+        ));
+    }
+    let document = read_document(&admin, upload).await?;
+    let definition = judge(
+        &admin.surface.service.reader.view(),
+        asked.name.as_deref(),
+        &document,
+    )?;
+    Ok(Json(Checked {
+        world: definition.world.name(),
+        module: definition.module.to_string(),
+    }))
+}
+
+pub(super) async fn delete<R: Runtime>(
+    State(admin): State<Arc<Admin<R>>>,
+    Named(name): Named,
+) -> Result<Json<Deleted>, Problem> {
+    let path = path::join(path::BINDINGS, &name);
+    if admin
+        .surface
+        .service
+        .reader
+        .view()
+        .bindings()
+        .get(&name)
+        .is_none()
+    {
+        return Err(no_such(&name));
+    }
+    let op = WriteOp::Delete {
+        path: path.clone(),
+        version: -1,
+    };
+    let (zxid, _) = admin.write(&path, op).await?;
+    Ok(Json(Deleted { name, zxid: zxid.0 }))
+}
+
+/// The request's document, its module named whole.
+async fn read_document<R: Runtime>(admin: &Admin<R>, upload: Upload) -> Result<Bytes, Problem> {
+    let document = upload
+        .read(&admin.surface.service.runtime, MAX_DOCUMENT_BYTES)
+        .await?;
+    let view = admin.surface.service.reader.view();
+    short_names::completed(&document, view.modules()).map(Bytes::from)
+}
+
+/// What a document says, if the state would take it under that name (or, without one, under
+/// any).
+fn judge(view: &View, name: Option<&str>, document: &[u8]) -> Result<Definition, Problem> {
+    let judged = match name {
+        Some(name) => binding::judge(name, document, view.modules()),
+        None => Definition::parse(document).and_then(|definition| {
+            definition.check_module(view.modules())?;
+            Ok(definition)
+        }),
+    };
+    judged.map_err(|error| Problem::bad(error.to_string()))
+}
+
+/// Creates or sets the binding's znode; which of the two is told.
+async fn put<R: Runtime>(
+    admin: &Admin<R>,
+    name: &str,
+    document: &Bytes,
+) -> Result<(Zxid, bool), Problem> {
+    let path = path::join(path::BINDINGS, name);
+    // Twice, since another may create or delete it between the look and the write.
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let exists = admin.surface.service.reader.view().exists(&path).is_some();
+        let op = if exists {
+            WriteOp::SetData {
+                path: path.clone(),
+                data: Some(document.clone()),
+                version: -1,
+            }
+        } else {
+            WriteOp::Create {
+                path: path.clone(),
+                data: Some(document.clone()),
+                // The children of a folder that is the super user's are its own as well.
+                acl: acl::read_only(),
+                mode: CreateMode::Persistent,
+                ttl_ms: 0,
+            }
+        };
+        match admin.try_write(op).await? {
+            (zxid, Ok(OpReply::Created { .. })) => return Ok((zxid, true)),
+            (zxid, Ok(_)) => return Ok((zxid, false)),
+            (_, Err(ErrorCode::NodeExists | ErrorCode::NoNode)) if tries < 2 => {}
+            (_, Err(error)) => return Err(Problem::of_znode(&path, error)),
+        }
+    }
+}
+
+/// Waits until the document of that zxid is active.
+async fn activated<R: Runtime>(
+    admin: &Admin<R>,
+    name: &str,
+    wish: Zxid,
+    deadline: Instant,
+    limit_ms: u64,
+) -> Result<Zxid, Problem> {
+    let runtime = &admin.surface.service.runtime;
+    loop {
+        let news = admin.surface.guests.news();
+        // The error first: it may be of an older wish, which the view then tells.
+        let status = admin.surface.guests.status(name);
+        let view = admin.surface.service.reader.view();
+        let Some(binding) = view.bindings().get(name) else {
+            return Err(overtaken(format!(
+                "the binding `{name}` was deleted meanwhile"
+            )));
+        };
+        if let Some(active) = &binding.active
+            && active.wish == wish
+        {
+            return Ok(active.activation);
+        }
+        if binding.wish != wish {
+            return Err(another_document(name));
+        }
+        if let Some(error) = status.and_then(|status| status.activation_error) {
+            return Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format!("the binding `{name}` is written and was not activated: {error}"),
+            ));
+        }
+        drop(view);
+        if let Select2::Second(()) = select2(news, runtime.sleep_until(deadline)).await {
+            return Err(Problem::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                format!(
+                    "the binding `{name}` is written and was not active within {limit_ms} ms; it may still become so, see `innkeeper binding status {name}`"
+                ),
+            ));
+        }
+    }
+}
+
+/// Waits until the first invocation under that activation has ended.
+async fn first_run<R: Runtime>(
+    admin: &Admin<R>,
+    name: &str,
+    activation: Zxid,
+    deadline: Instant,
+    limit_ms: u64,
+) -> Result<FirstRun, Problem> {
+    let runtime = &admin.surface.service.runtime;
+    let ended = admin.surface.guests.first_run(name, activation);
+    match select2(ended, runtime.sleep_until(deadline)).await {
+        Select2::First(FirstRun::Overtaken) => Err(another_document(name)),
+        Select2::First(ended) => Ok(ended),
+        Select2::Second(()) => Err(Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!(
+                "the binding `{name}` acts, and its first invocation did not end within {limit_ms} ms; see `innkeeper binding status {name}`"
+            ),
+        )),
+    }
+}
+
+fn another_document(name: &str) -> Problem {
+    overtaken(format!(
+        "another document was written to the binding `{name}` meanwhile, or it was deleted; see `innkeeper binding status {name}`"
+    ))
+}
+
+fn overtaken(sentence: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, sentence)
+}
+
+fn no_such(name: &str) -> Problem {
+    let name: String = name.chars().take(80).collect();
+    Problem::missing(format!(
+        "there is no binding `{name}`; see `innkeeper binding list`"
+    ))
+}

@@ -1,0 +1,94 @@
+//! The node's figures: one registry, several renderings.
+//!
+//! 1. The parts of the node record as they work, in [`Stats`]: connections in shards of sums,
+//!    apply and the log in summaries.
+//! 2. Whoever shows figures calls `rows`: the recorded ones and what can be asked of the state,
+//!    each once, under ZooKeeper's name where it has one and as `innkeeper_*` otherwise.
+//! 3. `render::lines` makes the pairs of name and value of `mntr` and of
+//!    `/commands/monitor`; `metrics.rs` makes Prometheus's text.
+//!
+//! A row of ZooKeeper's that says something of a part that is not here (its processors' queues,
+//! Netty, the quorum's learners) is there and empty, as it is in ZooKeeper where the part has
+//! nothing to do, so that dashboards and parsers find every key. Rows about the JVM are left out.
+
+mod counters;
+pub(crate) mod disk_usage;
+mod gauges;
+mod innkeeper;
+mod metric;
+mod process;
+pub(crate) mod prometheus;
+mod quotas;
+pub(crate) mod render;
+mod summaries;
+
+use innkeeper_runtime::{Runtime, calendar};
+use innkeeper_server::inspect::Serves;
+
+use super::surface::Surface;
+use innkeeper_server::service::Service;
+use innkeeper_server::settings::VERSION;
+
+pub(crate) use disk_usage::{folders, sizes};
+pub(crate) use metric::{Metric, json_number};
+pub(crate) use process::Process;
+
+/// The version as `srvr`, `mntr` and others print it: ZooKeeper's version first, which is what
+/// parsers look for and which says who this really is, then when it was built.
+///
+/// ZooKeeper has printed that date in two ways: since 3.6 as `2026-02-11 20:18 UTC`, before as
+/// `02/11/2026 20:18 GMT`. The parsers that look at it at all, among them the Go client's, take
+/// the earlier one alone. (test: `the_go_clients_parser_takes_srvr`)
+pub(crate) fn version<R: Runtime>(service: &Service<R>) -> String {
+    format!(
+        "{VERSION}, built on {}",
+        calendar::build_date(service.settings.built_at_s.saturating_mul(1000))
+    )
+}
+
+/// What the node is in its ensemble, in ZooKeeper's words.
+pub(crate) fn state(serves: Serves) -> &'static str {
+    match serves {
+        Serves::All => "standalone",
+        Serves::Readers | Serves::Nobody => "read-only",
+    }
+}
+
+/// How long the node has been up, in milliseconds.
+pub(crate) fn uptime_ms<R: Runtime>(service: &Service<R>) -> u64 {
+    u64::try_from((service.runtime.now() - service.started).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Which provider of metrics is spoken for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Provider {
+    /// ZooKeeper's own: each key is a name and a number.
+    Default,
+    /// Prometheus's, which shows the process besides, and samples with labels.
+    Prometheus,
+}
+
+impl Provider {
+    /// The one that `mntr` and `/commands/monitor` speak for.
+    pub(crate) fn configured<R: Runtime>(service: &Service<R>) -> Self {
+        match service.settings.metrics {
+            Some(_) => Provider::Prometheus,
+            None => Provider::Default,
+        }
+    }
+}
+
+/// All figures as they are now, gauges first.
+pub(crate) fn rows<R: Runtime>(surface: &Surface<R>, provider: Provider) -> Vec<Metric> {
+    let service = &*surface.service;
+    let totals = service.totals();
+    let raft = service.replica().ok().map(|replica| replica.stats());
+    let mut rows = gauges::rows(service, &totals);
+    rows.extend(counters::rows(service, &totals, raft.as_deref()));
+    rows.extend(summaries::rows(service, &totals, raft.as_deref()));
+    rows.extend(innkeeper::rows(service, &surface.guests.statuses()));
+    if provider == Provider::Prometheus {
+        rows.extend(process::rows());
+    }
+    rows
+}

@@ -1,0 +1,240 @@
+//! The command line of the binary `innkeeper`.
+
+// They panic where nobody reads any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+mod compile;
+pub mod embedded;
+mod everywhere;
+mod log;
+mod manual;
+mod operator;
+mod serve;
+mod zoo_cfg;
+mod zookeeper_data;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use innkeeper_tree::text::shown;
+use serde_json::json;
+
+use everywhere::Everywhere;
+use innkeeper_demo as demo;
+use innkeeper_runtime::streams::{self, NoStdout};
+
+/// A coordination service that speaks ZooKeeper's protocol and hosts the recipes, too.
+#[derive(Debug, Parser)]
+#[command(name = "innkeeper", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    everywhere: Everywhere,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What it is to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node
+    Serve(serve::ServeArgs),
+    /// Show it all: a node, consumers, and guests swapped under them
+    Demo(demo::DemoArgs),
+    /// One of the demo's consumers
+    #[command(hide = true)]
+    DemoConsumer(innkeeper_consumer::Args),
+    /// Another command, as a part of the demo that ends with it
+    #[command(hide = true)]
+    DemoPart {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// A node's child: compiles the module on stdin
+    #[command(hide = true)]
+    CompileModule(compile::CompileArgs),
+    #[command(flatten)]
+    Operator(operator::Order),
+    /// Print what a shell needs to complete this command line: source <(innkeeper completion bash)
+    Completion(manual::CompletionArgs),
+    /// Print a manual page, for `man -l -`, or write all of them
+    Man(manual::ManArgs),
+}
+
+/// Runs what the command line asks for. An error is one sentence on stderr.
+pub fn run() -> ExitCode {
+    let Cli {
+        everywhere,
+        command,
+    } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error),
+    };
+    let json = everywhere.json;
+    let log_format = match &command {
+        Command::Serve(args) => Some(args.log_format),
+        _ => None,
+    };
+    let done = match command {
+        Command::Serve(args) => serve::run(args, &everywhere),
+        Command::Demo(args) => demo::run(args, embedded::embedded_guests()),
+        Command::DemoConsumer(args) => demo::run_consumer(args),
+        Command::DemoPart { arguments } => demo::run_as_part(arguments),
+        Command::CompileModule(args) => compile::run(args),
+        Command::Operator(order) => operator::run(order, &everywhere),
+        Command::Completion(args) => {
+            print(&manual::completion(&Cli::command(), &args).chosen(json))
+        }
+        Command::Man(args) => {
+            manual::man(&Cli::command(), &args).and_then(|output| print(&output.chosen(json)))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_readers_end(&error) => ExitCode::from(streams::READER_GONE),
+        Err(error) => {
+            // It may quote a file, a node or a stranger's name.
+            let sentence = shown(format_args!("{error:#}"), log::SENTENCE_BYTES_MAX);
+            match log_format {
+                Some(format) => {
+                    log::say(format, log::Weight::Error, &sentence);
+                    ExitCode::from(serve::exit_code(&error))
+                }
+                None => {
+                    complain(json, &sentence);
+                    ExitCode::FAILURE
+                }
+            }
+        }
+    }
+}
+
+fn print(text: &[u8]) -> anyhow::Result<()> {
+    Ok(streams::print(text)?)
+}
+
+/// Whether a command ends because nobody reads what it prints: `| head` is no mistake.
+fn is_readers_end(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<NoStdout>()
+        .is_some_and(NoStdout::is_readers_end)
+}
+
+/// Says what went wrong, on stderr.
+fn complain(json: bool, sentence: &str) {
+    match json {
+        true => streams::tell(format_args!("{}\n", json!({"error": sentence}))),
+        false => streams::tell(format_args!("innkeeper: {sentence}\n")),
+    }
+}
+
+/// What clap says of arguments that are none, or the help that was asked for.
+fn misread(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && wants_json {
+        let text = error.to_string();
+        // What follows the first paragraph is the usage.
+        let what = text.split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = what
+            .trim_start_matches("error: ")
+            .split_whitespace()
+            .collect();
+        complain(true, &words.join(" "));
+    } else {
+        let printed = error.print().and_then(|()| std::io::stdout().flush());
+        if !error.use_stderr()
+            && let Err(error) = printed
+        {
+            let error = NoStdout::new("stdout cannot be written", error);
+            if error.is_readers_end() {
+                return ExitCode::from(streams::READER_GONE);
+            }
+            complain(wants_json, &format!("{:#}", anyhow::Error::from(error)));
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_fits_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_all_commands_stand_before_or_behind_them() {
+        for arguments in [
+            "innkeeper --data D --http h:1 --super a:b --json binding check FILE",
+            "innkeeper binding --data D --http h:1 check --super a:b --json FILE",
+            "innkeeper binding check FILE --json --super a:b --http h:1 --data D",
+            "innkeeper --super a:b serve --data D --http h:1 --json",
+            "innkeeper --json --http h:1 znode --super a:b create /a data --data D",
+            "innkeeper guest list --json --super a:b --http h:1 --data D",
+        ] {
+            let cli = Cli::try_parse_from(arguments.split(' ')).expect(arguments);
+            let Everywhere { http, json, .. } = &cli.everywhere;
+            assert_eq!((http.as_deref(), *json), (Some("h:1"), true), "{arguments}");
+            assert_eq!(cli.everywhere.data(), Some("D".into()), "{arguments}");
+            assert_eq!(cli.everywhere.super_user().as_deref(), Some("a:b"));
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_its_arguments_are() {
+        fn look(command: &mut clap::Command) {
+            let usage = command.render_usage().to_string();
+            // As people write it: what may be left out stands in brackets.
+            for (open, close) in [('<', '>'), ('[', ']')] {
+                let count = |wanted| usage.chars().filter(|at| *at == wanted).count();
+                assert_eq!(count(open), count(close), "{usage}");
+            }
+            assert!(
+                !usage.contains("] [FILE>") && !usage.contains("<NAME]"),
+                "{usage}"
+            );
+            for argument in command.get_arguments() {
+                let help = argument.get_help();
+                assert!(help.is_some(), "{}: {argument}", command.get_name());
+            }
+            command.get_subcommands_mut().for_each(look);
+        }
+        let mut all = Cli::command();
+        all.build();
+        let check = all
+            .find_subcommand_mut("binding")
+            .and_then(|binding| binding.find_subcommand_mut("check"))
+            .expect("binding check");
+        let usage = check.render_usage().to_string();
+        assert!(
+            usage.ends_with("binding check [OPTIONS] [NAME] <FILE>"),
+            "{usage}"
+        );
+        all.get_subcommands_mut()
+            .filter(|command| !command.is_hide_set())
+            .for_each(look);
+    }
+
+    #[test]
+    fn a_document_may_be_checked_with_and_without_a_name() {
+        for (arguments, expected) in [
+            (
+                "innkeeper binding check a.json",
+                "name: None, file: \"a.json\"",
+            ),
+            (
+                "innkeeper binding check a a.json",
+                "name: Some(\"a\"), file: \"a.json\"",
+            ),
+            ("innkeeper binding check -", "name: None, file: \"-\""),
+        ] {
+            let cli = Cli::try_parse_from(arguments.split(' ')).expect(arguments);
+            let shown = format!("{:?}", cli.command);
+            assert!(shown.contains(expected), "{shown}");
+        }
+    }
+}

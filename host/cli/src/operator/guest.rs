@@ -1,0 +1,135 @@
+//! `innkeeper guest`: the guests inside this binary.
+
+use std::io::{self, IsTerminal};
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::examples::Example;
+use super::module;
+use super::output::Output;
+use super::remote::Remote;
+use super::text::{list_of, size, table};
+use crate::embedded::{Guest, embedded_guests};
+use innkeeper_runtime::streams;
+
+#[derive(Debug, Args)]
+pub(crate) struct GuestArgs {
+    #[command(subcommand)]
+    pub(super) what: What,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum What {
+    /// List them
+    List,
+    /// Push some of them to a node, as `module push` does
+    Push(PushArgs),
+    /// Print a binding document to start from; on a terminal, also what to make before
+    Example {
+        /// Which guest, as `guest list` names it
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PushArgs {
+    /// Which, as `guest list` names them
+    #[arg(
+        value_name = "NAME",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    names: Vec<String>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) fn list() -> Output {
+    let mut rows = vec![vec!["NAME".to_owned(), "SIZE".to_owned()]];
+    let mut guests = Vec::new();
+    for guest in shown() {
+        rows.push(vec![guest.name.to_owned(), size(guest.bytes.len() as u64)]);
+        guests.push(json!({"name": guest.name, "size": guest.bytes.len()}));
+    }
+    let text = match guests.is_empty() {
+        true => "this binary carries no guests: it was built without them (`make` builds it with them)\n".to_owned(),
+        false => table(&rows),
+    };
+    Output::new(text, json!({"guests": guests}))
+}
+
+pub(super) async fn push(remote: Remote, what: PushArgs) -> anyhow::Result<Output> {
+    let guests = chosen(&what)?;
+    let mut pushed = Vec::new();
+    for guest in guests {
+        let mut answer = module::push(&remote, guest.bytes.to_vec()).await?;
+        answer["name"] = guest.name.into();
+        pushed.push(answer);
+    }
+    Ok(Output::of(json!({"guests": pushed}), pushed_table))
+}
+
+fn pushed_table(answer: &Value) -> String {
+    let mut rows = vec![
+        ["NAME", "WORLD", "MODULE", "SIZE"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    rows.extend(list_of(answer, "guests").iter().map(module::pushed_row));
+    table(&rows)
+}
+
+/// A document for one of them. It is JSON in any case.
+pub(super) fn example(name: &str) -> anyhow::Result<Output> {
+    let guest = find(name)?;
+    let Some(example) = Example::of(guest.name) else {
+        bail!("the guest `{name}` has no example; see guests/README.md");
+    };
+    let document = example.document(guest)?;
+    if io::stderr().is_terminal() {
+        for sentence in example.before {
+            streams::tell(format_args!("innkeeper: before you bind it: {sentence}\n"));
+        }
+        streams::tell(format_args!(
+            "innkeeper: the node must have the module: innkeeper guest push {name}\n"
+        ));
+    }
+    let json = serde_json::from_str(&document)?;
+    Ok(Output::new(document, json))
+}
+
+fn chosen(what: &PushArgs) -> anyhow::Result<Vec<&'static Guest>> {
+    if embedded_guests().is_empty() {
+        bail!(NO_GUESTS);
+    }
+    match what.all {
+        true => Ok(shown().collect()),
+        false => what.names.iter().map(|name| find(name)).collect(),
+    }
+}
+
+/// What is said by a binary that was built without guests.
+const NO_GUESTS: &str = "this binary carries no guests; build it with `make`, or push a file with `innkeeper module push`";
+
+/// Those that people are shown.
+fn shown() -> impl Iterator<Item = &'static Guest> {
+    embedded_guests().iter().filter(|guest| guest.is_shown())
+}
+
+fn find(name: &str) -> anyhow::Result<&'static Guest> {
+    let mut guests = embedded_guests().iter();
+    match guests.find(|guest| guest.name == name) {
+        Some(guest) => Ok(guest),
+        None if embedded_guests().is_empty() => bail!(NO_GUESTS),
+        None => {
+            let names: Vec<&str> = shown().map(|guest| guest.name).collect();
+            bail!(
+                "this binary carries no guest `{name}`, but {}",
+                names.join(", ")
+            )
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! A node's settings in the making: what keys have said so far, and what is said about them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{anyhow, bail};
+use innkeeper_auth::java;
+use innkeeper_auth::no_digest;
+
+use super::ensemble::{self, Ensemble};
+use super::values::{Given, resolve};
+use innkeeper_server::settings::{ConnectionWeights, NodeSettings};
+
+/// Why what concerns other servers concerns nobody here.
+pub(super) const ALONE: &str = "this release serves alone, with no other server to wait for";
+
+/// ZooKeeper's port of administration.
+const ADMIN_PORT: u16 = 8080;
+/// ZooKeeper's port of metrics.
+const METRICS_PORT: u16 = 7000;
+/// ZooKeeper's tick where its file names none, in milliseconds.
+const TICK_TIME_MS: u32 = 3000;
+
+/// What keys have said so far.
+///
+/// Invariant: the order in which keys come does not matter; what depends on several of them is
+/// decided in [`Draft::finish`].
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// What needs no second look.
+    pub(super) settings: NodeSettings,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) tick_time: Option<(i32, Given)>,
+    pub(super) min_timeout_ms: Option<i32>,
+    pub(super) max_timeout_ms: Option<i32>,
+    pub(super) data_log_dir: Option<PathBuf>,
+    pub(super) client_port: Option<u16>,
+    pub(super) client_address: Option<Given>,
+    /// Where this server's own `server.N` line has its clients.
+    client_of_line: Option<SocketAddr>,
+    pub(super) secure_port: Option<u16>,
+    pub(super) secure_address: Option<Given>,
+    pub(super) admin: Admin,
+    pub(super) metrics: Metrics,
+    pub(super) standalone_enabled: bool,
+    pub(super) dynamic_file: Option<PathBuf>,
+    pub(super) observer: bool,
+    pub(super) drop_stale: bool,
+    pub(super) stale_latency: bool,
+    pub(super) weighed: bool,
+    pub(super) weights: ConnectionWeights,
+    pub(super) create_data_dir: bool,
+    pub(super) super_digest: Option<Given>,
+    /// Where is listened unless an address is given.
+    everywhere: IpAddr,
+    ensemble: Ensemble,
+    warnings: Vec<String>,
+    notes: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// `admin.*`.
+#[derive(Debug)]
+pub(super) struct Admin {
+    pub(super) enabled: bool,
+    pub(super) host: Option<Given>,
+    pub(super) port: Option<Given>,
+}
+
+/// `metricsProvider.*`.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    pub(super) provider: bool,
+    pub(super) host: Option<Given>,
+    pub(super) port: Option<Given>,
+}
+
+/// The data folder is not there, and ZooKeeper would not make it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the data folder {} is missing, and datadir.autocreate is not true, so that nobody creates it: \
+     create it", .0.display()
+)]
+pub(crate) struct MissingDataDir(PathBuf);
+
+/// What came of it all.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// The node's settings.
+    pub(crate) settings: NodeSettings,
+    /// Where ZooKeeper has its data with these settings: `dataDir`, and `dataLogDir` if it is set.
+    pub(crate) zookeeper_places: Vec<PathBuf>,
+    /// Each says what is not as ZooKeeper would have it, and what happens instead.
+    pub(crate) warnings: Vec<String>,
+    /// Each names keys that mean nothing here, and why.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Draft {
+    /// Nothing was said. ZooKeeper listens on all addresses unless it is told.
+    pub(super) fn new() -> Self {
+        let mut draft = Self::listening_on(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        draft.settings.tick_time_ms = TICK_TIME_MS;
+        draft
+    }
+
+    /// Nothing was said, and there is no file: only this machine is to reach the node.
+    pub(super) fn local() -> Self {
+        Self::listening_on(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    fn listening_on(everywhere: IpAddr) -> Self {
+        Self {
+            everywhere,
+            settings: NodeSettings::on_free_ports(PathBuf::new()),
+            data_dir: None,
+            tick_time: None,
+            min_timeout_ms: None,
+            max_timeout_ms: None,
+            data_log_dir: None,
+            client_port: None,
+            client_address: None,
+            client_of_line: None,
+            secure_port: None,
+            secure_address: None,
+            admin: Admin {
+                enabled: true,
+                host: None,
+                port: None,
+            },
+            metrics: Metrics {
+                provider: false,
+                host: None,
+                port: None,
+            },
+            standalone_enabled: true,
+            dynamic_file: None,
+            observer: false,
+            drop_stale: true,
+            stale_latency: false,
+            weighed: false,
+            weights: ConnectionWeights::default(),
+            create_data_dir: true,
+            super_digest: None,
+            ensemble: Ensemble::default(),
+            warnings: Vec::new(),
+            notes: BTreeMap::new(),
+        }
+    }
+
+    /// Something is not as ZooKeeper would have it.
+    pub(super) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    /// A key means nothing here, for that reason.
+    pub(super) fn note(&mut self, key: &str, reason: &'static str) {
+        self.notes.entry(reason).or_default().push(key.to_owned());
+    }
+
+    /// A server of the ensemble, or its part of the votes.
+    pub(super) fn member(&mut self, given: &Given) -> anyhow::Result<()> {
+        if !self.ensemble.take(&given.key, &given.value)? {
+            bail!("{given}: write server.1, server.2, …");
+        }
+        Ok(())
+    }
+
+    /// Whether servers were named.
+    pub(super) fn names_servers(&self) -> bool {
+        !self.ensemble.is_empty()
+    }
+
+    /// A property's number, as `Integer.getInteger` reads it; without one, the default counts.
+    pub(super) fn number(&mut self, given: &Given) -> Option<i32> {
+        let number = java::decode_int(&given.value);
+        self.warn_of_default(given, number.is_some());
+        number
+    }
+
+    /// A property's number, as `Long.getLong` reads it; without one, the default counts.
+    pub(super) fn long_number(&mut self, given: &Given) -> Option<i64> {
+        let number = java::decode_long(&given.value);
+        self.warn_of_default(given, number.is_some());
+        number
+    }
+
+    fn warn_of_default(&mut self, given: &Given, is_number: bool) {
+        if !is_number {
+            self.warn(format!(
+                "{given} is no number that fits: the default counts, as in ZooKeeper"
+            ));
+        }
+    }
+
+    /// A property's number above zero; without one, the default counts.
+    pub(super) fn positive<T: TryFrom<i32>>(&mut self, given: &Given) -> Option<T> {
+        let number = self.number(given)?;
+        let fits = T::try_from(number).ok().filter(|_| number > 0);
+        if fits.is_none() {
+            self.warn(format!("{given} is out of range: the default counts"));
+        }
+        fits
+    }
+
+    /// Decides what depends on several keys.
+    pub(super) fn finish(mut self) -> anyhow::Result<Read> {
+        let Some(data_dir) = self.data_dir.take() else {
+            bail!("dataDir is not set: name the folder for the node's data");
+        };
+        if data_dir.as_os_str().is_empty() {
+            bail!("dataDir is empty: name the folder for the node's data");
+        }
+        if !self.create_data_dir && !data_dir.is_dir() {
+            return Err(MissingDataDir(data_dir).into());
+        }
+        self.timeouts()?;
+        self.identity(&data_dir)?;
+        self.addresses()?;
+        self.throttles();
+        self.unification();
+        // ZooKeeper starts with whatever stands there.
+        if let Some(given) = &self.super_digest
+            && let Some(mistake) = no_digest(&given.value, self.settings.auth.digest_algorithm)
+        {
+            self.warnings.push(format!("{given} {mistake}"));
+        }
+        if self.observer {
+            self.warn(
+                "peerType=observer: this release serves alone, so it takes part in nothing; the \
+                 node serves reads and writes of its own"
+                    .to_owned(),
+            );
+        }
+        let mut zookeeper_places = vec![data_dir.clone()];
+        zookeeper_places.extend(self.data_log_dir.take());
+        self.settings.data = data_dir;
+        let notes = self.notes.into_iter().map(|(reason, keys)| {
+            let verb = if keys.len() == 1 { "means" } else { "mean" };
+            format!("{} {verb} nothing here: {reason}", keys.join(", "))
+        });
+        Ok(Read {
+            settings: self.settings,
+            zookeeper_places,
+            warnings: self.warnings,
+            notes: notes.collect(),
+        })
+    }
+
+    /// The tick and the bounds of session timeouts, judged as ZooKeeper does: a negative tick is
+    /// no mistake as long as the bounds have their order.
+    fn timeouts(&mut self) -> anyhow::Result<()> {
+        if let Some((tick_time_ms, given)) = &self.tick_time {
+            match u32::try_from(*tick_time_ms) {
+                Ok(0) => bail!("{given}: a tick of 0 ms is no tick; write 2000, or leave it out"),
+                Ok(tick_time_ms) => self.settings.tick_time_ms = tick_time_ms,
+                Err(_) => {
+                    let default_ms = self.settings.tick_time_ms;
+                    self.warnings.push(format!(
+                        "{given}: a tick cannot be negative; {default_ms} ms counts"
+                    ));
+                }
+            }
+        }
+        let tick_time_ms = match &self.tick_time {
+            Some((tick_time_ms, _)) => i64::from(*tick_time_ms),
+            None => i64::from(self.settings.tick_time_ms),
+        };
+        let min = self.min_timeout_ms.map_or(tick_time_ms * 2, i64::from);
+        let max = self.max_timeout_ms.map_or(tick_time_ms * 20, i64::from);
+        if min > max {
+            bail!(
+                "minSessionTimeout ({min} ms) must not be larger than maxSessionTimeout ({max} ms): \
+                 by default they are 2 and 20 ticks"
+            );
+        }
+        let bound =
+            |time_ms: Option<i32>| time_ms.map(|time_ms| u32::try_from(time_ms).unwrap_or(0));
+        self.settings.min_session_timeout_ms = bound(self.min_timeout_ms);
+        self.settings.max_session_timeout_ms = bound(self.max_timeout_ms);
+        Ok(())
+    }
+
+    /// Which server this is, and what the others are to it.
+    fn identity(&mut self, data_dir: &std::path::Path) -> anyhow::Result<()> {
+        if !self.standalone_enabled {
+            self.ensemble.disable_standalone();
+        }
+        self.ensemble.check()?;
+        // ZooKeeper takes -1 for none.
+        let number = ensemble::my_id(data_dir)?.filter(|number| *number != -1);
+        if self.ensemble.is_distributed() {
+            let Some(number) = number else {
+                bail!(
+                    "{} is missing, and several servers are named: write this server's number into it",
+                    data_dir.join("myid").display()
+                );
+            };
+            if self.ensemble.member(number).is_none() {
+                bail!(
+                    "this server's number, {number}, is not among the server.N lines: name it there, \
+                     or correct myid in {}",
+                    data_dir.display()
+                );
+            }
+            self.settings.server_number = Some(number);
+        }
+        if let Some(consequences) = self.ensemble.consequences() {
+            self.warn(consequences);
+        }
+        for key in self.ensemble.groups().to_vec() {
+            self.note(&key, ALONE);
+        }
+        let client = number.and_then(|number| self.ensemble.member(number)?.client.clone());
+        if let Some((host, port)) = client {
+            self.client_of_server_line(&host, port)?;
+        }
+        Ok(())
+    }
+
+    /// A `server.N` line may say where clients connect; the rest of the file must agree.
+    fn client_of_server_line(&mut self, host: &str, port: u16) -> anyhow::Result<()> {
+        if let Some(other) = self.client_port
+            && other != port
+        {
+            bail!(
+                "clientPort={other}, but this server's own server.N line says {port}: leave one out"
+            );
+        }
+        self.client_port = Some(port);
+        self.client_of_line = Some(resolve(host, port)?);
+        Ok(())
+    }
+
+    fn addresses(&mut self) -> anyhow::Result<()> {
+        match (self.client_port, &self.client_address) {
+            (Some(port), Some(address)) => self.settings.listen = address.address(port)?,
+            (None, Some(address)) => bail!("{address}, but clientPort is not set: set it as well"),
+            (Some(port), None) => {
+                let everywhere = SocketAddr::new(self.everywhere, port);
+                self.settings.listen = self.client_of_line.unwrap_or(everywhere);
+            }
+            (None, None) if self.secure_port.is_some() => {}
+            (None, None) => self.warnings.push(
+                "clientPort is not set, so no client can connect: write clientPort=2181".to_owned(),
+            ),
+        }
+        self.settings.plain_clients = self.client_port.is_some();
+        self.settings.secure_listen = match (self.secure_port, &self.secure_address) {
+            (Some(port), Some(address)) => Some(address.address(port)?),
+            (Some(port), None) => Some(SocketAddr::new(self.everywhere, port)),
+            (None, Some(address)) => {
+                bail!("{address}, but secureClientPort is not set: set it as well")
+            }
+            (None, None) => None,
+        };
+        if self.admin.enabled {
+            let port = self.admin_port()?;
+            self.settings.http = Some(self.listens(self.admin.host.as_ref(), port)?);
+        } else {
+            self.settings.http = None;
+        }
+        // Without its provider nobody looks at a port of metrics, or at its host.
+        if self.metrics.provider {
+            let given = self.metrics.port.as_ref();
+            let port = given.map_or(Ok(METRICS_PORT), Given::port)?;
+            self.settings.metrics = Some(self.listens(self.metrics.host.as_ref(), port)?);
+        }
+        let all = [
+            (
+                "clientPort",
+                self.settings.plain_clients.then_some(self.settings.listen),
+            ),
+            ("secureClientPort", self.settings.secure_listen),
+            ("admin.serverPort", self.settings.http),
+            ("metricsProvider.httpPort", self.settings.metrics),
+        ];
+        for (at, (key, addr)) in all.iter().enumerate() {
+            for (other, taken) in &all[..at] {
+                if let (Some(addr), Some(taken)) = (addr, taken)
+                    && addr.port() != 0
+                    && addr.port() == taken.port()
+                    && (addr.ip() == taken.ip()
+                        || addr.ip().is_unspecified()
+                        || taken.ip().is_unspecified())
+                {
+                    return Err(anyhow!(
+                        "{other} and {key} are both {}: choose another port for one of them",
+                        addr.port()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The switch alone makes no TLS: ZooKeeper goes on without it, since its usual sockets know
+    /// none.
+    fn unification(&mut self) {
+        let settings = &mut self.settings;
+        let wants_tls = settings.port_unification && settings.secure_listen.is_none();
+        if wants_tls && settings.tls.key_store.location.is_none() {
+            settings.port_unification = false;
+            self.warnings.push(
+                "client.portUnification is true, but ssl.keyStore.location is not set: no TLS is \
+                 served; set it, or leave both out"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// Where is listened on a port: at the address that was given, else everywhere.
+    fn listens(&self, host: Option<&Given>, port: u16) -> anyhow::Result<SocketAddr> {
+        match host {
+            Some(host) => host.address(port),
+            None => Ok(SocketAddr::new(self.everywhere, port)),
+        }
+    }
+
+    /// ZooKeeper's admin server takes its default for what is no number, and ends the start for
+    /// what is no port.
+    fn admin_port(&mut self) -> anyhow::Result<u16> {
+        let Some(given) = self.admin.port.clone() else {
+            return Ok(ADMIN_PORT);
+        };
+        match self.number(&given) {
+            Some(port) => u16::try_from(port).map_err(|_| given.no_port()),
+            None => Ok(ADMIN_PORT),
+        }
+    }
+
+    fn throttles(&mut self) {
+        let throttle = &mut self.settings.connection_throttle;
+        // No kind of session may be cheaper than a local one, as there.
+        let local = self.weights.local_session;
+        throttle.weights = self.weighed.then_some(ConnectionWeights {
+            session: self.weights.session.max(local),
+            local_session: local,
+            old_session: self.weights.old_session.max(local),
+        });
+        self.settings.request_throttle.drop_stale = self.drop_stale && self.stale_latency;
+    }
+}

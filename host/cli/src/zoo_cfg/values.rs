@@ -1,0 +1,192 @@
+//! Values as ZooKeeper takes them, each in its own way.
+//!
+//! Keys that `QuorumPeerConfig` knows are strict: a wrong value is an error, as there. The others
+//! are Java's system properties: a wrong number means the default, there in silence, here with a
+//! warning ([`Draft::number`](super::draft::Draft::number)); a switch is on if its value is `true`
+//! in any case, else off. How Java reads each is in [`innkeeper_auth::java`].
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+
+use anyhow::{Context, anyhow, bail};
+
+use innkeeper_auth::java;
+
+/// One key and its value, and where they stood.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Given {
+    /// As it was written.
+    pub(super) key: String,
+    /// Its value.
+    pub(super) value: String,
+    /// Where it was written.
+    pub(super) origin: Origin,
+}
+
+/// Where a key was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// In that line of the file.
+    Line(usize),
+    /// As `-D`.
+    Property,
+}
+
+impl std::fmt::Display for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}={}", self.place(), self.key, self.shown())
+    }
+}
+
+impl Given {
+    /// Where it was written.
+    pub(super) fn place(&self) -> String {
+        match self.origin {
+            Origin::Line(line) => format!("line {line}"),
+            Origin::Property => "-D".to_owned(),
+        }
+    }
+
+    /// The value, unless it is a secret.
+    fn shown(&self) -> &str {
+        shown(&self.key, &self.value)
+    }
+
+    /// As `Integer.parseInt` reads it; ZooKeeper refuses to start with anything else.
+    pub(super) fn integer(&self) -> anyhow::Result<i32> {
+        java::parse_int(&self.value).ok_or_else(|| {
+            anyhow!("{self} is no whole number that fits: write one up to 2147483647")
+        })
+    }
+
+    /// A port.
+    pub(super) fn port(&self) -> anyhow::Result<u16> {
+        u16::try_from(self.integer()?).map_err(|_| self.no_port())
+    }
+
+    /// The mistake of a number that is no port.
+    pub(super) fn no_port(&self) -> anyhow::Error {
+        anyhow!("{self} is no port: write 0 to 65535")
+    }
+
+    /// `true` or `false`, in any case.
+    pub(super) fn boolean(&self) -> anyhow::Result<bool> {
+        if java::is_true(&self.value) {
+            Ok(true)
+        } else if self.value.eq_ignore_ascii_case("false") {
+            Ok(false)
+        } else {
+            bail!("{self} is neither on nor off: write true or false")
+        }
+    }
+
+    /// As `Double.parseDouble` reads it; ZooKeeper refuses to start with anything else. What is
+    /// not a number in the end compares with nothing, so it counts as none.
+    pub(super) fn real(&self) -> anyhow::Result<f64> {
+        let number = java::parse_double(&self.value);
+        let number = number
+            .ok_or_else(|| anyhow!("{self} is no number: write one between 0 and 1, e.g. 0.02"))?;
+        Ok(if number.is_nan() { 0.0 } else { number })
+    }
+
+    /// The address of a host and a port.
+    pub(super) fn address(&self, port: u16) -> anyhow::Result<SocketAddr> {
+        resolve(&self.value, port).with_context(|| {
+            format!("{self} is no address and no name of one: write an IP address")
+        })
+    }
+}
+
+/// What stands for a secret.
+pub(super) const HIDDEN: &str = "<not shown>";
+
+/// What of a key's value anyone may see who asks the node for its configuration, and whoever reads
+/// what it says at its start: all but secrets, which ZooKeeper shows as well.
+/// (test: `secrets_are_not_shown`)
+pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+    const SECRET: [&str; 4] = ["password", "passwd", "superdigest", "secret"];
+    let key = key.to_ascii_lowercase();
+    let is_secret = SECRET.iter().any(|secret| key.contains(secret));
+    if is_secret && !key.ends_with("path") {
+        HIDDEN
+    } else {
+        value
+    }
+}
+
+/// The address of a host by name or number. An empty one is this machine's own, as in Java.
+pub(crate) fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    if bare.is_empty() {
+        return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+    }
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, port));
+    }
+    let found = (bare, port).to_socket_addrs();
+    let found: Vec<_> = found
+        .with_context(|| format!("{host} is not known"))?
+        .collect();
+    // Java prefers IPv4, too, whatever the system names first.
+    let first = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
+    first
+        .copied()
+        .with_context(|| format!("{host} has no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(value: &str) -> Given {
+        Given {
+            key: "k".to_owned(),
+            value: value.to_owned(),
+            origin: Origin::Line(7),
+        }
+    }
+
+    #[test]
+    fn what_zookeeper_refuses_is_refused_with_its_place() {
+        assert_eq!(given("+5").integer().unwrap(), 5);
+        for text in ["", "5 ", "0x5", "2147483648", "${X}"] {
+            let error = given(text).integer().unwrap_err().to_string();
+            assert!(error.starts_with("line 7: k="), "{error}");
+            assert!(given(text).port().is_err(), "{text}");
+        }
+        for port in ["-1", "65536"] {
+            assert!(given(port).port().is_err(), "{port}");
+        }
+        assert!(given("half").real().is_err());
+        assert_eq!(given(" 7 ").real().unwrap(), 7.0);
+        assert_eq!(given("NaN").real().unwrap(), 0.0);
+        assert!(given("TRUE").boolean().unwrap() && !given("False").boolean().unwrap());
+        for text in ["yes", "", "true "] {
+            assert!(given(text).boolean().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_address_is_this_machine() {
+        assert_eq!(resolve("", 7).unwrap().to_string(), "127.0.0.1:7");
+        assert_eq!(resolve("[::1]", 7).unwrap().to_string(), "[::1]:7");
+        assert!(resolve("${HOST}", 7).is_err());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for key in [
+            "ssl.keyStore.password",
+            "DigestAuthenticationProvider.superDigest",
+        ] {
+            let secret = Given {
+                key: key.to_owned(),
+                value: "hunter2".to_owned(),
+                origin: Origin::Property,
+            };
+            assert!(!secret.to_string().contains("hunter2"));
+        }
+    }
+}

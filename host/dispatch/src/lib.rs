@@ -1,0 +1,397 @@
+//! The guests' side of a node: modules, activations, reactions, authorizers.
+//!
+//! One swap, end to end:
+//! 1. An author pushes a module ([`Guests::push`]): a child process makes a component of it and
+//!    compiles it (`compile`), it is stored durably, and its name registered by a command.
+//! 2. Somebody writes a binding's document with any ZooKeeper client: that is the wish. Apply
+//!    checks it; the fan-out tells [`BindingListener::changed`].
+//! 3. The activation task has the module loaded where it is not, and proposes
+//!    Activate. Its place in the log is the swap point.
+//! 4. Events that match the binding's watches join its queue in apply; [`BindingListener::queued`] wakes
+//!    the binding's dispatcher, which runs one reaction at a time and proposes its transaction.
+//!
+//! Architecture invariants:
+//! - Nothing here decides what is true: apply validates every transaction and activation
+//!   again. A dispatcher that dies loses no event, and two of them do nothing twice.
+//! - Whatever a guest does costs its own binding alone: back-off, then an open breaker.
+//!
+//! Bounds: one reaction in flight per recipe; [`EVENTS_PER_REACTION`] events in it; the lines
+//! and errors kept for a binding's status are bounded in `report`.
+//!
+//! **Invariant:** a node serves no client past an active authorizer whose module it does not
+//! have. It waits, and its admin socket serves meanwhile; modules of other worlds are loaded
+//! beside. (tests: `a_node_that_lost_an_authorizers_module_serves_its_operator_and_no_client`,
+//! `only_authorizers_hold_back_clients_at_a_start`)
+
+// They panic where nobody reads any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+mod activation;
+mod artifacts;
+mod authorizers;
+mod calls;
+mod compile;
+mod dispatch;
+mod events;
+mod first;
+mod flow;
+mod health;
+mod lane;
+mod member;
+mod memory;
+mod modules;
+mod places;
+mod pushes;
+mod rate;
+mod report;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use innkeeper_raft::{ModuleStore, Proposals};
+use innkeeper_runtime::{Runtime, Select2, Select3, Signal, ThreadRole, select2, select3};
+use innkeeper_sandbox::{RunLoad, Sandbox};
+use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use self::lane::Lane;
+use innkeeper_server::authorization::AccessDecider;
+use innkeeper_server::delivery::binding_listener::{BindingListener, Cut};
+use innkeeper_server::delivery::pending_proposals::{PendingProposals, ProposeError, Settled};
+use innkeeper_server::settings::CompileSettings;
+use innkeeper_server::stats::Stats;
+
+pub use compile::COMPILE_COMMAND;
+pub use first::FirstRun;
+pub use flow::{Flow, Most};
+pub use health::Breaker;
+pub use modules::{PushError, Pushed};
+pub use pushes::{Push, PushState};
+pub use report::BindingStatus;
+
+use activation::Fetch;
+use artifacts::Artifacts;
+use authorizers::Authorizers;
+use compile::Compilations;
+use first::FirstRuns;
+pub use memory::default_guest_memory_bytes;
+use modules::ModuleCache;
+use pushes::Pushes;
+use rate::Rate;
+use report::Reports;
+
+/// Queue entries that one reaction gets at most; the rest waits for the next.
+pub const EVENTS_PER_REACTION: usize = 1_024;
+
+/// Authorizers that may be active at one time: what the instance pool has places for, one for
+/// each client worker of the node and each of them.
+pub const AUTHORIZERS_MAX: usize = 32;
+
+/// How long a node that lacks an authorizer waits before it says so in the log.
+const AUTHORIZER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The guests' side of one node; cheap to clone.
+pub struct Guests<R: Runtime> {
+    shared: Arc<Shared<R>>,
+}
+
+impl<R: Runtime> Clone for Guests<R> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+struct Shared<R: Runtime> {
+    runtime: R,
+    reader: Reader,
+    proposals: Proposals,
+    pending_proposals: Arc<PendingProposals>,
+    store: ModuleStore<R>,
+    sandbox: Sandbox,
+    modules: ModuleCache,
+    pushes: Pushes,
+    push_idle_ms: u64,
+    stats: Arc<Stats>,
+    artifacts: Artifacts<R>,
+    compilations: Arc<Compilations<R>>,
+    reports: Reports,
+    first_runs: FirstRuns,
+    /// Rung when a binding changed, and when its first invocation ended.
+    news: Notify,
+    authorizers: Authorizers,
+    /// Bindings to look at, and the activation task's alarm.
+    changed: Mutex<BTreeSet<Arc<str>>>,
+    changed_bell: Notify,
+    stopping: Signal,
+    view_max_age: Duration,
+    /// How fast the assignors and authorizers are called, by binding.
+    rates: Mutex<HashMap<Arc<str>, Rate>>,
+    /// One bell per recipe that has a dispatcher.
+    dispatchers: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
+    /// The modules that bindings wait for, by binding: at most two each.
+    fetches: Mutex<HashMap<Arc<str>, Vec<Fetch>>>,
+}
+
+/// What the node hands over.
+pub struct GuestsParts<R: Runtime> {
+    /// The runtime.
+    pub runtime: R,
+    /// Views.
+    pub reader: Reader,
+    /// The way into the log.
+    pub proposals: Proposals,
+    /// Who waits for what.
+    pub pending_proposals: Arc<PendingProposals>,
+    /// The modules' bytes.
+    pub store: ModuleStore<R>,
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+    /// What compiling may take.
+    pub compile: CompileSettings,
+    /// The data folder, for what was compiled; without it nothing is kept.
+    pub disk: io::Result<R::Disk>,
+    /// Client worker threads: places of each authorizer.
+    pub workers: usize,
+    /// Raised when the node stops: every task of the guests ends.
+    pub stopping: Signal,
+    /// How long a reaction may hold its view.
+    pub view_max_age: Duration,
+}
+
+impl<R: Runtime> Guests<R> {
+    /// Puts the parts together; nothing runs yet.
+    pub fn new(parts: GuestsParts<R>) -> Guests<R> {
+        let GuestsParts {
+            runtime,
+            reader,
+            proposals,
+            pending_proposals,
+            store,
+            sandbox,
+            stats,
+            compile,
+            disk,
+            workers,
+            stopping,
+            view_max_age,
+        } = parts;
+        let clock = runtime.clone();
+        let reports = Reports::new(move || clock.now());
+        let loads = runtime.clone();
+        let run_load: RunLoad = Arc::new(move |account, load| {
+            lane::spawn(&loads, &Lane::of(account), load);
+        });
+        let push_idle_ms = compile.push_idle_ms;
+        Guests {
+            shared: Arc::new(Shared {
+                artifacts: Artifacts::new(disk, &sandbox.fingerprint()),
+                compilations: Compilations::new(
+                    runtime.clone(),
+                    compile,
+                    sandbox.settings().component_bytes_max,
+                    stats.clone(),
+                ),
+                stats,
+                authorizers: Authorizers::new(sandbox.clone(), reader.clone(), workers, run_load),
+                runtime,
+                reader,
+                proposals,
+                pending_proposals,
+                store,
+                sandbox,
+                modules: ModuleCache::default(),
+                pushes: Pushes::default(),
+                push_idle_ms,
+                reports,
+                first_runs: FirstRuns::default(),
+                news: Notify::new(),
+                changed: Mutex::default(),
+                changed_bell: Notify::new(),
+                stopping,
+                view_max_age,
+                rates: Mutex::default(),
+                dispatchers: Mutex::default(),
+                fetches: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Starts the activation task, which fetches the modules of all bindings and starts the
+    /// dispatchers. It waits for nothing.
+    pub fn start(&self) {
+        let runtime = &self.shared.runtime;
+        let this = self.clone();
+        // On the thread on which all artifacts are read and written, and before any of them.
+        let opened = runtime.spawn(
+            ThreadRole::Compile,
+            async move { this.shared.artifacts.open() },
+        );
+        opened.detach();
+        let this = self.clone();
+        let activations = async move { this.run_activations().await };
+        runtime.spawn(ThreadRole::Client, activations).detach();
+    }
+
+    /// Waits until every active authorizer can be asked. A node accepts clients only after this:
+    /// it must not serve past an authorizer that it does not have. Its admin
+    /// socket serves meanwhile, so that a binding whose module is lost can be mended or deleted.
+    pub async fn wait_for_authorizers(&self) {
+        let begun = self.shared.runtime.now();
+        let mut told = false;
+        loop {
+            // Heard from here on, so that nothing is missed between the look and the wait.
+            let news = self.news();
+            let Some((name, module)) = self.missing_authorizer() else {
+                return;
+            };
+            if !told && self.shared.runtime.now() - begun >= AUTHORIZER_PATIENCE {
+                if self.is_fetched(&name, module) {
+                    tracing::warn!(
+                        "no client is served yet, because the authorizer `{name}` is active and its module is still \
+                         being compiled; see `innkeeper binding status {name}`"
+                    );
+                } else {
+                    tracing::error!(
+                        "no client is served, because the authorizer `{name}` is active and its module cannot be \
+                         compiled: see `innkeeper binding status {name}`, then push the module again or delete the \
+                         binding through the admin socket"
+                    );
+                }
+                told = true;
+            }
+            let patience = self.shared.runtime.sleep(AUTHORIZER_PATIENCE);
+            if let Select3::First(()) = select3(self.shared.stopping.wait(), news, patience).await {
+                return;
+            }
+        }
+    }
+
+    /// An active authorizer whose module is not loaded here, and that module.
+    fn missing_authorizer(&self) -> Option<(Arc<str>, Digest)> {
+        let view = self.shared.reader.view();
+        view.bindings().iter().find_map(|binding| {
+            let active = binding.active.as_ref()?;
+            let module = active.definition.module;
+            let is_missing =
+                active.definition.world == World::Authorizer && self.compiled(module).is_none();
+            is_missing.then(|| (Arc::clone(&binding.name), module))
+        })
+    }
+
+    /// Waits for the bell; false if the node stops first.
+    async fn heard(&self, bell: &Notify) -> bool {
+        match select2(self.shared.stopping.wait(), bell.notified()).await {
+            Select2::First(()) => false,
+            Select2::Second(()) => true,
+        }
+    }
+
+    /// Waits until the binding may be called once more.
+    async fn paced(&self, name: &str, per_second: u64) {
+        loop {
+            let now = self.shared.runtime.now();
+            let wait = {
+                let mut rates = self.shared.rates.lock();
+                match rates.get_mut(name) {
+                    Some(rate) => rate.take(now, per_second),
+                    None => rates
+                        .entry(Arc::from(name))
+                        .or_default()
+                        .take(now, per_second),
+                }
+            };
+            match wait {
+                Some(wait) => self.shared.runtime.sleep(wait).await,
+                None => return,
+            }
+        }
+    }
+
+    /// The gate to install in front of requests.
+    pub fn access_decider(&self) -> Arc<dyn AccessDecider> {
+        Arc::new(self.clone())
+    }
+
+    /// The status of one binding, as the node sees it; none if there is no such binding.
+    pub fn status(&self, name: &str) -> Option<BindingStatus> {
+        let view = self.shared.reader.view();
+        let binding = view.bindings().get(name)?;
+        let waiting = self.shared.reader.queue_len(name);
+        Some(self.shared.reports.status(binding, waiting))
+    }
+
+    /// The status of every binding, by name.
+    pub fn statuses(&self) -> Vec<BindingStatus> {
+        let view = self.shared.reader.view();
+        view.bindings()
+            .iter()
+            .map(|binding| {
+                let waiting = self.shared.reader.queue_len(&binding.name);
+                self.shared.reports.status(binding, waiting)
+            })
+            .collect()
+    }
+
+    /// The greatest size of a pushed module, in bytes.
+    pub fn module_bytes_max(&self) -> usize {
+        self.shared.sandbox.settings().component_bytes_max
+    }
+
+    /// Proposes something in the node's own name and waits until it was applied here.
+    pub async fn propose(
+        &self,
+        operation: impl FnOnce(Ticket) -> Operation,
+    ) -> Result<Settled, ProposeError> {
+        let shared = &self.shared;
+        shared
+            .pending_proposals
+            .propose(&shared.runtime, &shared.proposals, operation)
+            .await
+    }
+
+    /// Views of the node.
+    pub fn reader(&self) -> &Reader {
+        &self.shared.reader
+    }
+
+    /// Begins the report of a binding, unless it is that of this very binding already.
+    fn begin_report(&self, name: &Arc<str>) {
+        let znode = path::join(path::BINDINGS, name);
+        if let Some((stat, _)) = self.shared.reader.view().exists(&znode) {
+            self.shared.reports.begin(name, Zxid(stat.czxid as u64));
+        }
+    }
+}
+
+impl<R: Runtime> BindingListener for Guests<R> {
+    fn queued(&self, bindings: &[Arc<str>]) {
+        let dispatchers = self.shared.dispatchers.lock();
+        for name in bindings {
+            if let Some(bell) = dispatchers.get(name) {
+                bell.notify_one();
+            }
+        }
+    }
+
+    fn changed(&self, bindings: &[Arc<str>]) {
+        self.shared.changed.lock().extend(bindings.iter().cloned());
+        self.shared.changed_bell.notify_one();
+        self.shared.news.notify_waiters();
+        // A dispatcher that backs off has to see that its module was replaced.
+        self.queued(bindings);
+    }
+
+    fn cut(&self, cuts: &[Cut]) {
+        for cut in cuts {
+            self.shared.reports.cut(cut);
+        }
+    }
+}

@@ -1,7 +1,0 @@
-//! The binary `innkeeper`.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    innkeeper_server::cli::run()
-}
