@@ -1,10 +1,10 @@
-//! Access control lists: who may do what to a znode, decided as ZooKeeper decides it.
+//! Access control lists (ACLs): they decide as in ZooKeeper who may do what with a znode.
 //!
-//! 1. A client's identities (`ip` by its connection, `x509` by its certificate, `sasl` by its
-//!    exchange, `digest` and `super` by its auth packets) travel inside the command.
-//! 2. [`fixup`] judges and expands the list that a create or setACL states; the list that is
-//!    stored never holds `auth`.
-//! 3. [`allows`] decides by the stored list.
+//! 1. The command holds the client's identities: `ip` from its connection, `x509` from its
+//!    certificate, `sasl` from its SASL exchange, `digest` and `super` from its auth packets.
+//! 2. [`fixup`] checks and expands the list of a create or setACL. The stored list never holds
+//!    `auth`.
+//! 3. [`allows`] decides a request by the stored list.
 
 mod ip;
 mod principal;
@@ -24,7 +24,7 @@ use crate::command::Identity;
 
 pub use self::principal::is_sasl_name;
 
-/// A stored list, shared by every znode that has the same one.
+/// A stored list. All znodes with equal lists share one copy.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AclRef(Arc<[Acl]>);
 
@@ -56,7 +56,7 @@ impl Borrow<[Acl]> for AclRef {
 
 /// Keeps one copy of each list in use.
 ///
-/// Its size is bounded by twice the number of lists in use, or a small constant.
+/// Bound: twice the number of lists in use, or a small constant if that is greater.
 #[derive(Debug)]
 pub(crate) struct Interner {
     lists: HashSet<AclRef>,
@@ -88,23 +88,23 @@ impl Interner {
     }
 }
 
-/// The list that ZooKeeper calls `OPEN_ACL_UNSAFE`: everyone may do everything.
+/// ZooKeeper's `OPEN_ACL_UNSAFE`: everyone may do everything.
 pub fn open() -> Vec<Acl> {
     vec![Acl::world(Perms::ALL)]
 }
 
-/// Everyone may read, nobody but the super user may do more.
+/// Everyone may read; only the super user may do more.
 pub fn read_only() -> Vec<Acl> {
     vec![Acl::world(Perms::READ)]
 }
 
-/// Does the list grant any of `wanted` to one of `identities`? An empty list grants all, and
-/// `super` passes any.
+/// Does the list grant one of the permissions in `wanted` to one of the identities? An empty list
+/// grants everything, and the super user may do everything.
 pub fn allows(acl: &[Acl], wanted: Perms, identities: &[Identity]) -> bool {
     if acl.is_empty() {
         return true;
     }
-    // The common case first: it needs no look at the identities.
+    // The common case is first: it does not depend on the identities.
     if acl
         .iter()
         .any(|entry| entry.perms.intersects(wanted) && is_world(entry))
@@ -117,8 +117,8 @@ pub fn allows(acl: &[Acl], wanted: Perms, identities: &[Identity]) -> bool {
         .any(|entry| identities.iter().any(|identity| matches(entry, identity)))
 }
 
-/// The id of the scheme `digest` that `user:password` stands for: `user:` and the Base64 of
-/// the SHA-1 of the whole, as ZooKeeper's `DigestAuthenticationProvider` makes it.
+/// The id of the scheme `digest` for the credentials `user:password`: `user:` and the Base64 of
+/// the SHA-1 of the whole text, as in ZooKeeper's `DigestAuthenticationProvider`.
 pub fn digest_id(credentials: &str) -> String {
     let user = credentials.split(':').next().unwrap_or_default();
     format!(
@@ -132,9 +132,9 @@ pub fn is_super(identities: &[Identity]) -> bool {
     identities.iter().any(|identity| identity.scheme == "super")
 }
 
-/// The longest list that is stored, in bytes of its entries: what `auth` becomes is the product of
-/// a client's entries and identities, and apply must not fail on it, now or when the log is read
-/// again. (test: `a_list_that_grows_beyond_measure_is_invalid`)
+/// The longest stored list, in bytes of its entries. It has a bound because each `auth` entry
+/// becomes all identities of the client, so that a short list can grow very long.
+/// (test: `a_list_that_grows_beyond_measure_is_invalid`)
 pub const MAX_LIST_BYTES: usize = 1 << 20;
 
 /// Bytes of a list's entries, as [`MAX_LIST_BYTES`] counts them.
@@ -143,8 +143,8 @@ pub fn list_bytes(acl: &[Acl]) -> usize {
     acl.iter().map(bytes_of).sum()
 }
 
-/// By how many bytes [`fixup`] makes a list longer, at most: each `auth` entry becomes all
-/// identities of the one who asks, and a list that grows beyond [`MAX_LIST_BYTES`] is not stored.
+/// An upper bound of the bytes that [`fixup`] adds to a list: each `auth` entry becomes all
+/// identities of the client, and a list that grows beyond [`MAX_LIST_BYTES`] is not stored.
 pub fn growth(acl: &[Acl], identities: &[Identity]) -> usize {
     let entries = acl.iter().filter(|entry| &*entry.scheme == "auth").count();
     if entries == 0 {
@@ -158,14 +158,14 @@ pub fn growth(acl: &[Acl], identities: &[Identity]) -> usize {
     entries.saturating_mul(each).min(MAX_LIST_BYTES)
 }
 
-/// Bytes of the entry that an identity becomes.
+/// The length in bytes of an identity's entry.
 fn expanded_bytes(identity: &Identity) -> usize {
     Acl::MIN_WIRE_LEN + identity.scheme.len() + identity.id.len()
 }
 
-/// Judges the list of a create or setACL: duplicates go, `auth` becomes the authenticated
-/// identities of the one who asks; an empty list, an unknown scheme, a malformed id or a list that
-/// grows beyond 1 MiB by its `auth` entries is InvalidACL.
+/// Checks and expands the list of a create or setACL. Duplicates are dropped, and `auth` entries
+/// become the client's authenticated identities. An empty list, an unknown scheme, a malformed id,
+/// or a list that grows beyond 1 MiB by its `auth` entries is answered with InvalidACL.
 pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode> {
     let mut fixed: Vec<Acl> = Vec::with_capacity(acl.len());
     // Only asked whether it has an entry, never iterated.
@@ -196,8 +196,7 @@ pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode
             }
             "digest" if is_valid_digest(&entry.id) => fixed.push(entry.clone()),
             "ip" if ip::is_valid(&entry.id) => fixed.push(entry.clone()),
-            // Whether these two are enabled, only the serving node knows, and refuses them
-            // before it proposes.
+            // The serving node refuses these two before it proposes, if they are not enabled.
             "x509" if principal::is_distinguished_name(&entry.id) => fixed.push(entry.clone()),
             "sasl" if principal::is_sasl_name(&entry.id) => fixed.push(entry.clone()),
             _ => return Err(ErrorCode::InvalidAcl),
@@ -210,7 +209,7 @@ pub fn fixup(acl: &[Acl], identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode
     }
 }
 
-/// Did the client prove it? An address is only seen, and the super user has no id of its own.
+/// Did the client prove this identity? An address is not proved, and the super user has no id.
 fn is_authenticated(identity: &Identity) -> bool {
     matches!(&*identity.scheme, "digest" | "x509" | "sasl")
 }
@@ -231,7 +230,8 @@ fn matches(entry: &Acl, identity: &Identity) -> bool {
     }
 }
 
-/// `user:hash`; counted as Java's split counts, which drops empty parts at the end.
+/// Is this `user:hash`? The parts are counted as by Java's split, which drops empty parts at the
+/// end.
 fn is_valid_digest(id: &str) -> bool {
     id.trim_end_matches(':').matches(':').count() == 1
 }

@@ -1,4 +1,4 @@
-//! What one command did: the reply, the events, and which records a checkpoint must write.
+//! The effects of one command: the reply, the watch events, and the guests to wake.
 
 use std::sync::Arc;
 
@@ -8,48 +8,48 @@ use crate::Zxid;
 use crate::acl::AclRef;
 use crate::ids::{SessionId, Ticket};
 
-/// The outcome of one command.
+/// The effects of one command.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Applied {
     /// The command's zxid.
     pub zxid: Zxid,
-    /// The state's time at the command, in milliseconds since 1970.
+    /// The state's time after the command, in milliseconds since 1970.
     pub time_ms: u64,
-    /// To whom it matters, and what it is.
+    /// The result, and the caller that waits for it.
     pub outcome: Outcome,
-    /// Watch events, in the order in which ZooKeeper fires them.
+    /// The watch events, in ZooKeeper's order.
     pub events: Vec<Event>,
-    /// Names of the bindings whose queues grew: the dispatcher wakes them.
+    /// The names of the bindings whose queues got events. The dispatcher wakes them.
     pub queued: Vec<Arc<str>>,
-    /// Names of the bindings whose wish, activation or existence changed.
+    /// The names of the bindings that were created, changed, activated or deleted.
     pub bindings: Vec<Arc<str>>,
-    /// Names of the bindings that would have got events, if these were not caused by a longer
-    /// chain of reactions than [`MAX_CASCADE_DEPTH`](crate::queue::MAX_CASCADE_DEPTH) allows.
-    /// For people: nothing in the state depends on it.
+    /// The names of the bindings whose events were dropped, because they were caused by a longer
+    /// chain of reactions than [`MAX_CASCADE_DEPTH`](crate::queue::MAX_CASCADE_DEPTH) allows. They
+    /// are reported to people; nothing in the state depends on them.
     pub cut: Vec<Arc<str>>,
-    /// Sessions that ended here: their connections are closed.
+    /// The sessions that the command ended. The nodes close their connections.
     pub ended: Vec<SessionId>,
-    /// Limits that the command went beyond, or would have; for the log. Only where the command
-    /// says that quotas are enforced.
+    /// The limits that the command exceeded, or would have exceeded, for the node's log. Empty
+    /// unless the command says that quotas count.
     pub over_quota: Vec<OverQuota>,
 }
 
-/// A limit of a quota that a write goes beyond.
+/// A limit of a quota that a write exceeds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OverQuota {
-    /// Root of the subtree that has the quota.
+    /// The root of the subtree that has the quota.
     pub path: Arc<str>,
-    /// What is counted.
+    /// What the limit counts.
     pub of: Quantity,
-    /// How much there would be with the write.
+    /// The number of znodes or bytes after the write.
     pub wanted: i64,
-    /// How much there may be.
+    /// The greatest allowed number of znodes or bytes.
     pub limit: i64,
     /// Was the write refused? A soft limit is only reported.
     pub hard: bool,
 }
 
-/// What a quota counts.
+/// The things that a quota counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Quantity {
     /// Znodes.
@@ -58,138 +58,139 @@ pub enum Quantity {
     Bytes,
 }
 
-/// Whom a command's result goes to.
+/// The result of a command, and the caller that waits for it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Outcome {
-    /// A session's request was run (or duplicated, refused …).
+    /// The result of a session's request.
     Session {
         /// The session.
         session: SessionId,
-        /// The attachment that the command named.
+        /// The attachment in the command.
         attachment: u32,
-        /// The seq that the command named.
+        /// The request's number in the command.
         seq: u64,
-        /// What became of it.
+        /// The result.
         result: SessionResult,
     },
-    /// A proposal of a node's own.
+    /// The result of a proposal that has a ticket and no session number.
     Ticket {
-        /// Its name.
+        /// The proposal's ticket.
         ticket: Ticket,
-        /// What became of it.
+        /// The result.
         result: TicketResult,
     },
-    /// Nobody waits: expiry, a raised level.
+    /// No caller waits for the result: a session's expiry, a sweep, a raised level.
     Nobody,
 }
 
-/// What became of a session's request.
+/// The result of a session's request.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SessionResult {
-    /// It was run, with success or with a ZooKeeper error; the seq advanced.
+    /// The request was run, with success or with a ZooKeeper error.
     Done(Reply),
-    /// The seq was applied before; nothing was done.
+    /// A request with this number was applied before. Nothing was done.
     Duplicate,
-    /// A lower seq has not been applied; nothing was done.
+    /// A request with a lower number has not been applied yet. Nothing was done.
     Gap,
-    /// The policies moved on since the request was decided; nothing was done, the seq did
-    /// not advance; the node decides again and resends in order.
+    /// A policy has changed since the authorizers decided. Nothing was done. The node asks the
+    /// authorizers again and sends the session's requests again in order.
     Bounced,
-    /// A newer attachment has taken the session over.
+    /// The session has a newer attachment. Nothing was done.
     Moved,
-    /// The session does not exist (any more).
+    /// The session does not exist or has ended.
     Expired,
 }
 
 /// The reply to a write.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Reply {
-    /// A single operation's result.
+    /// The result of a single operation.
     Single(Result<OpReply, ErrorCode>),
-    /// A multi's: all succeeded.
+    /// The results of a multi whose operations all succeeded.
     Multi(Vec<OpReply>),
-    /// A multi's: the operation at that index failed, so nothing was done.
+    /// One operation of a multi failed, and nothing was done.
     MultiFailed {
-        /// Which failed.
+        /// The index of the operation, from 0.
         index: usize,
-        /// How.
+        /// The operation's error.
         error: ErrorCode,
     },
     /// The session is closed.
     Closed,
 }
 
-/// What a successful operation answers.
+/// The answer of a successful operation.
 #[derive(Clone, PartialEq, Debug)]
 pub enum OpReply {
-    /// The created path (with its sequence number) and Stat.
+    /// A znode was created.
     Created {
-        /// Whole path.
+        /// The znode's path, with its sequence number.
         path: Arc<str>,
-        /// The new znode's.
+        /// The znode's Stat.
         stat: Stat,
     },
-    /// Deleted.
+    /// The znode was deleted.
     Deleted,
-    /// Data or ACL set: the new Stat.
+    /// The data or the ACL was set; the znode's new Stat.
     Set(Stat),
-    /// Checked.
+    /// The version was checked.
     Checked,
 }
 
-/// What became of a node's own proposal.
+/// The result of a proposal that has a ticket.
 #[derive(Clone, PartialEq, Debug)]
 pub enum TicketResult {
-    /// A session was made, or taken over: its attachment (1 for a new one).
+    /// A session was created or reattached.
     Attached {
         /// The session.
         session: SessionId,
-        /// Counts the connects.
+        /// The number of the attachment; 1 for a new session.
         attachment: u32,
-        /// In milliseconds.
+        /// The negotiated timeout in milliseconds.
         timeout_ms: u32,
     },
-    /// No such session, or another password.
+    /// There is no such session, or the password is wrong, or the id of a new session is taken.
     NoSession,
-    /// An admin's write.
+    /// The reply to an administrator's write.
     Admin(Reply),
-    /// A transaction committed.
+    /// A transaction was committed.
     Committed,
-    /// A transaction was refused: run the guest again.
+    /// A transaction was refused, because something that it read has changed. The guest must run
+    /// again.
     Conflict(Conflict),
-    /// A transaction can never succeed as it is: the guest is at fault, do not run it again
-    /// on the same events unchanged (e.g. a path outside its grants).
+    /// A transaction was refused by a fault of the guest, e.g. a path outside its grants. To run
+    /// the same guest again on the same events is useless.
     Rejected(ErrorCode, String),
-    /// A module was registered, a binding activated.
+    /// A module was registered.
     Registered,
-    /// Activated: the new activation's zxid is the command's own.
+    /// A binding was activated. The activation's zxid is the zxid of the command.
     Activated,
-    /// An activation whose wish moved on or whose module is unknown: nothing done.
+    /// A binding was not activated: its document was changed since, or its module is unknown.
     Void,
 }
 
-/// Which precondition of a transaction failed.
+/// The precondition of a transaction that failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Conflict {
-    /// The binding was activated anew, or is gone.
+    /// The binding was activated again, or deleted.
     Activation,
-    /// A path that was read has changed.
+    /// A path in the read set has changed.
     Path(String),
-    /// A session that was read has ended.
+    /// A session in the read set has ended.
     Session(SessionId),
-    /// An event was consumed already.
+    /// Another transaction has consumed an acknowledged event.
     Ack,
-    /// A called assignor was swapped.
+    /// A called assignor was activated again.
     Assignor(String),
 }
 
-/// One watch event.
+/// A watch event.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Event {
-    /// Created, deleted, data changed, children changed.
+    /// The kind: created, deleted, data changed or children changed.
     pub kind: EventType,
-    /// Of the znode concerned.
+    /// The znode's path.
     pub path: Arc<str>,
-    /// The znode's ACL as of the event: who may see it is judged by it.
+    /// The znode's ACL at the event. It decides which clients may see the event.
     pub acl: AclRef,
 }

@@ -1,11 +1,11 @@
-//! Applying a command: deterministic, total, one zxid each.
+//! Applying a command. It is deterministic, never fails, and takes one zxid.
 //!
-//! 1. [`Tree::run`] takes the next zxid and lets the command's kind act: a session's request
-//!    or an admin's write (`write`), a guest's transaction (`guest`), a session's begin and end
-//!    (`sessions`), modules and bindings (`bindings`).
-//! 2. What changes znodes runs in a [`change::Change`], which can be undone as a whole.
-//! 3. [`Tree::finish`] keeps the change: it queues events for recipes, moves policies on,
-//!    carries out what happened to bindings, and frees a little of what views left behind.
+//! 1. [`Tree::run`] takes the next zxid and calls the code for the kind of command: a session's
+//!    request or an administrator's write (`write`), a guest's transaction (`guest`), a session's
+//!    creation and end (`sessions`), modules and bindings (`bindings`).
+//! 2. Changes of znodes are made in a [`change::Change`], which can be undone as a whole.
+//! 3. [`Tree::finish`] keeps the change: it queues events for recipes, advances `policy_zxid`s,
+//!    updates the bindings, and frees some old versions that views have left.
 
 mod bindings;
 mod change;
@@ -29,22 +29,22 @@ use crate::quota::QuotaEdits;
 use crate::store::Store;
 use crate::{Tree, Zxid};
 
-/// How many nodes with old versions are looked at beside each node changed: more than one,
-/// so that what a long view held is freed while new old versions come.
+/// For each changed node so many nodes with old versions are visited, to free versions. It is more
+/// than one, so that the versions of a long view are freed while changes leave new ones.
 const RECLAIM_PER_NODE: usize = 3;
 
-/// How many nodes are kept before views that wait are let in.
+/// After so many nodes the writer lets waiting views take the lock.
 const COMMIT_RUN: usize = 256;
 
-/// How many in addition with each command.
+/// So many nodes more are visited with each command.
 const RECLAIM_PER_COMMAND: usize = 2;
 
-/// Who caused a change, as far as the queues care.
+/// The cause of a change, for the queues of recipes.
 #[derive(Clone, Copy, Default)]
 struct Cause<'a> {
-    /// A recipe's own writes are not queued for it.
+    /// The recipe that made the change: its own changes are not queued for it.
     recipe: Option<&'a str>,
-    /// How many reactions lie between a client and this change.
+    /// How many reactions there are between a client's request and this change.
     depth: u8,
 }
 
@@ -171,7 +171,7 @@ impl Tree {
         applied
     }
 
-    /// A change of znodes for the command in progress; the caller holds the store.
+    /// Begins the changes of znodes of the present command.
     fn change<'a>(&'a self, store: &'a Store) -> Change<'a> {
         Change::new(
             self.zxid,
@@ -190,7 +190,7 @@ impl Tree {
         self.hash = hash.0;
     }
 
-    /// Keeps a change.
+    /// Keeps a change and carries out what follows from it.
     fn finish(&mut self, done: Done, cause: Cause<'_>, applied: &mut Applied) {
         let Done {
             hash,
@@ -252,7 +252,7 @@ impl Tree {
         let mut queues = store.queues.write();
         let queue = queues.entry(name.clone()).or_default();
         if queue.len() as u64 >= limit && queue.get(&QueueKey::Path(path.clone())).is_none() {
-            // It may overflow: then all that is there goes.
+            // The queue may overflow; then all its entries are removed.
             self.dirty_queues
                 .extend(queue.iter().map(|(key, _)| (name.clone(), key)));
         }
@@ -266,7 +266,7 @@ impl Tree {
         self.mix(name.as_bytes());
     }
 
-    /// "Read everything", for one recipe.
+    /// Replaces the queue of one recipe by a resync.
     fn resync(&mut self, name: &Arc<str>, depth: u8, applied: &mut Applied) {
         let store = self.store.clone();
         let mut queues = store.queues.write();
@@ -281,7 +281,8 @@ impl Tree {
         note(&mut applied.queued, name);
     }
 
-    /// Decisions made by policies that changed here hold no longer.
+    /// Advances the `policy_zxid` of each authorizer whose policy the command has changed, which
+    /// ends its cached decisions.
     fn move_policies(&mut self, events: &[Event], acls_set: &[Arc<str>]) {
         let paths = events.iter().map(|event| &event.path).chain(acls_set);
         let mut moved: SmallVec<[Arc<str>; 4]> = SmallVec::new();
@@ -295,7 +296,7 @@ impl Tree {
         }
     }
 
-    /// Changes a binding in place; what is active must stay what it is.
+    /// Changes a binding. The active definition must stay the same.
     fn edit_binding(&mut self, name: &str, edit: impl FnOnce(&mut crate::Binding, Zxid)) {
         let Some(binding) = self.bindings.get(name) else {
             return;
@@ -307,7 +308,7 @@ impl Tree {
     }
 }
 
-/// What remains of a change once its versions are kept.
+/// The results of a change whose new versions are kept.
 struct Done {
     hash: Rolling,
     events: Vec<Event>,

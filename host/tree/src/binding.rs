@@ -1,13 +1,15 @@
-//! Bindings: which module reacts to, assigns or authorizes what (`/innkeeper/bindings/<name>`).
+//! Bindings: a document at `/innkeeper/bindings/<name>` binds a module to the paths to which it
+//! reacts or whose requests it authorizes.
 //!
 //! A document goes through three steps:
-//! 1. A client writes the znode; apply parses and validates the document with
-//!    [`judge`] (a bad one is BadArguments). It is the *wish*.
+//! 1. A client writes the znode. Apply parses and checks the document with [`parse_and_check`] and
+//!    answers BadArguments if it is wrong. The document is now the *wish*.
 //! 2. The node compiles the module and proposes Activate.
-//! 3. Activate makes it the *active* definition, which alone has effect.
+//! 3. Activate makes the document the *active* definition. Only the active definition has an
+//!    effect.
 //!
-//! The document is JSON. Every field but `world` and `module` may be left out; one that is
-//! unknown, or that means nothing for the world, is refused:
+//! The document is JSON. Every field except `world` and `module` may be left out. A field that is
+//! unknown, or that has no meaning for the world, is refused:
 //!
 //! ```json
 //! { "world": "recipe",                        // or "assignor", "authorizer"
@@ -30,7 +32,7 @@ mod name;
 
 pub use bounds::{MAX_CONFIG_BYTES, MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_PATTERNS};
 pub use definition::{Definition, OnFailure, is_system};
-pub use document::judge;
+pub use document::parse_and_check;
 pub use error::{BindingError, PatternField};
 pub use limits::{LimitField, Limits};
 pub use name::{check_name, name_of};

@@ -1,4 +1,4 @@
-//! The bindings as the state keeps them: of each the wish and what is active.
+//! The bindings in the state: for each its wish and its active definition.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,68 +11,67 @@ use crate::{Digest, World, Zxid, path};
 
 /// One binding.
 ///
-/// - `wish` is the mzxid of `/innkeeper/bindings/<name>`; there is a binding exactly while
-///   there is that znode.
-/// - Only what is `active` has effect: it watches, grants, decides.
+/// - `wish` is the mzxid of `/innkeeper/bindings/<name>`. The binding exists exactly while this
+///   znode exists.
+/// - Only the `active` definition has an effect: it watches, grants and decides.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Binding {
     /// The znode's name.
     pub name: Arc<str>,
-    /// mzxid of the znode: which document is wished.
+    /// The znode's mzxid, which names the version of the document.
     pub wish: Zxid,
-    /// The znode's document.
+    /// The definition in the znode's document.
     pub wished: Arc<Definition>,
-    /// What has effect, if anything has been activated.
+    /// The definition that has an effect; `None` before the first activation.
     pub active: Option<Active>,
-    /// When the binding, its module or a path that it declares as policy last changed: what
-    /// decisions are cached on. Zero before the first activation.
+    /// The zxid of the last change of the active definition or of a policy path. Cached decisions
+    /// hold for one `policy_zxid`. Zero before the first activation.
     pub policy_zxid: Zxid,
-    /// The assignors that the last reaction called.
+    /// The names of the assignors that the binding's last reaction called.
     pub called: Vec<Arc<str>>,
 }
 
-/// A definition that has effect.
+/// A definition that has an effect.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Active {
     /// The zxid of the Activate command.
     pub activation: Zxid,
-    /// mzxid of the document that was activated.
+    /// The znode's mzxid of the activated document.
     pub wish: Zxid,
-    /// The document.
+    /// The activated definition.
     pub definition: Arc<Definition>,
 }
 
 impl Binding {
-    /// Does the document wish for something else than what is active?
+    /// Does the document differ from the active definition?
     pub fn is_pending(&self) -> bool {
         self.active
             .as_ref()
             .is_none_or(|active| active.wish != self.wish)
     }
 
-    /// The modules that it names: the one that acts, then the one that its document wishes for if
-    /// that is another.
+    /// The active module, then the module in the document if it is another one.
     pub fn modules(&self) -> impl Iterator<Item = Digest> {
         let active = self.active.as_ref().map(|active| active.definition.module);
         let wished = Some(self.wished.module).filter(|wished| Some(*wished) != active);
         active.into_iter().chain(wished)
     }
 
-    /// Whether it names that module.
+    /// Is this one of the binding's [modules](Binding::modules)?
     pub fn names(&self, module: Digest) -> bool {
         self.modules().any(|named| named == module)
     }
 }
 
-/// All bindings, by name, and which of the active ones a path concerns.
+/// All bindings by their names, and an index that finds the active ones for a path.
 #[derive(Clone, Default, Debug)]
 pub struct Bindings {
     by_name: BTreeMap<Arc<str>, Arc<Binding>>,
     active: Arc<ActiveIndex>,
 }
 
-/// The patterns of all active definitions. It changes with activations only, so that a new
-/// policy_zxid copies no more than the map of names.
+/// The patterns of all active definitions. They change with activations only, so a new policy_zxid
+/// copies only the map of names.
 #[derive(Default, Debug)]
 struct ActiveIndex {
     recipes: PatternIndex<Arc<str>>,
@@ -81,52 +80,52 @@ struct ActiveIndex {
 }
 
 impl Bindings {
-    /// The binding of that name.
+    /// The binding with this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Binding>> {
         self.by_name.get(name)
     }
 
-    /// What is active under that name.
+    /// The active definition of the binding with this name.
     pub fn active(&self, name: &str) -> Option<&Active> {
         self.by_name.get(name)?.active.as_ref()
     }
 
-    /// All, by name.
+    /// All bindings in the order of their names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Binding>> {
         self.by_name.values()
     }
 
-    /// How many there are.
+    /// The number of bindings.
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    /// Is there none?
+    /// Is there no binding?
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
-    /// Is any authorizer active? If not, no path has one.
+    /// Is an authorizer active? If not, no path has one.
     pub fn has_authorizers(&self) -> bool {
         !self.active.authorizers.is_empty()
     }
 
-    /// Is any recipe active?
+    /// Is a recipe active?
     pub fn has_recipes(&self) -> bool {
         !self.active.recipes.is_empty()
     }
 
-    /// Does any active authorizer have a policy in the tree?
+    /// Does an active authorizer have policy paths?
     pub fn has_policies(&self) -> bool {
         !self.active.policies.is_empty()
     }
 
-    /// The active authorizers whose paths cover this one, by name.
+    /// The active authorizers that decide requests to this path, in the order of their names.
     pub fn authorizers_of(&self, path: &str) -> SmallVec<[&Arc<Binding>; 4]> {
         self.named(&self.active.authorizers, path)
     }
 
-    /// The active recipes that watch this path, by name.
+    /// The active recipes that watch this path, in the order of their names.
     pub fn recipes_of(&self, path: &str) -> SmallVec<[&Arc<Binding>; 4]> {
         if is_system(path) {
             return SmallVec::new();
@@ -134,8 +133,8 @@ impl Bindings {
         self.named(&self.active.recipes, path)
     }
 
-    /// The active authorizers to whose policy a path belongs: one of their policy patterns
-    /// matches it or a znode above it. By name.
+    /// The active authorizers with a policy pattern that matches the path or a path above it, in
+    /// the order of their names.
     pub fn policies_of(&self, path: &str) -> SmallVec<[&Arc<Binding>; 4]> {
         let mut found: SmallVec<[&Arc<Binding>; 4]> = SmallVec::new();
         if self.has_policies() {
@@ -153,8 +152,8 @@ impl Bindings {
         found
     }
 
-    /// The greatest policy_zxid among the active authorizers whose paths cover this one; zero
-    /// where none does.
+    /// The greatest policy_zxid of the active authorizers that decide requests to this path; zero
+    /// if there is none.
     pub fn policy_zxid_of(&self, path: &str) -> Zxid {
         if !self.has_authorizers() {
             return Zxid(0);
@@ -174,7 +173,7 @@ impl Bindings {
             .collect()
     }
 
-    /// Stores a binding whose active definition is what it was.
+    /// Stores a binding whose active definition did not change.
     pub(crate) fn insert(&mut self, binding: Binding) {
         self.by_name.insert(binding.name.clone(), Arc::new(binding));
     }
@@ -183,7 +182,7 @@ impl Bindings {
         self.by_name.remove(name)
     }
 
-    /// To be called when an active definition came, changed or went.
+    /// Builds the index anew, after a definition was activated, changed or removed.
     pub(crate) fn reindex(&mut self) {
         let mut index = ActiveIndex::default();
         for binding in self.by_name.values() {

@@ -1,11 +1,11 @@
-//! Checkpoints: what changed since the last one, and a tree made of all of them.
+//! Checkpoints: the changes since the last one, and a tree restored from the checkpoint store.
 //!
-//! 1. Right after a publish the writer calls [`Tree::capture`]: it hands over the lists of
-//!    what changed, and a view. Rows of what is small are made at once.
-//! 2. Another thread makes the rows of znodes out of the view, while commands are applied,
-//!    and writes them all in one commit of the checkpoint store.
-//! 3. [`Tree::restore`] reads every row of the store back. What can be told from other rows
-//!    (counts of children, who owns what, the last change below a znode) is in none.
+//! 1. Right after a publish the writer calls [`Tree::capture`]. It takes the lists of changed
+//!    things and a view; the records of small things are encoded at once.
+//! 2. Another thread encodes the records of znodes from the view, while commands are applied, and
+//!    writes all records in one commit of the checkpoint store.
+//! 3. [`Tree::restore`] reads all records back. No record holds what can be computed from others:
+//!    counts of children, lists of ephemerals, the last change below a znode.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,14 +28,14 @@ use crate::store::{Body, Data, Dirty, Nodes, Store};
 use crate::tree::Numbers;
 use crate::{SessionId, Tree, View, Zxid};
 
-/// So many records of a capture are put in order at a time …
+/// The greatest number of records of a capture that are sorted at a time.
 const SORTED_RECORDS: usize = 16_384;
 
-/// … and no more once they hold this many bytes of values.
+/// No further record is added to a sorted part whose values have this many bytes.
 const SORTED_BYTES: usize = 4 << 20;
 
-/// What changed since the capture before, exact at one zxid. It is written by another thread
-/// while commands are applied; it holds a view until it is dropped.
+/// The changes since the capture before, exact at one zxid. Another thread writes them while
+/// commands are applied. A capture holds a view until it is dropped.
 pub struct Capture {
     view: View,
     dirty: Dirty,
@@ -48,14 +48,13 @@ impl Capture {
         self.view.zxid()
     }
 
-    /// How many records there are at most.
+    /// An upper bound of the number of records.
     pub fn records_most(&self) -> usize {
         self.dirty.deleted.len() + self.dirty.changed.len() + self.small.len()
     }
 
-    /// The records to write, each key at most once. Those that come one after the other are near
-    /// each other in the order of their keys, where that is cheap to have: a sorted store writes
-    /// them faster.
+    /// The records to write, each key at most once. They are sorted in parts, because a sorted
+    /// store writes neighbouring keys faster.
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
         let deleted: BTreeSet<&Arc<str>> = self.dirty.deleted.iter().collect();
         let deleted = deleted
@@ -73,7 +72,7 @@ impl Capture {
             .chain(self.small.iter().cloned())
     }
 
-    /// The records of the next slots in the order of their keys; `None` behind the last slot.
+    /// The records of the next slots in the order of their keys; `None` after the last slot.
     fn sorted_part(&self, slots: &mut vec::IntoIter<u32>) -> Option<Vec<Record>> {
         if slots.len() == 0 {
             return None;
@@ -117,10 +116,10 @@ impl View {
     }
 }
 
-/// Why a checkpoint is not one.
+/// Why a checkpoint cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// Reading it failed.
+    /// The checkpoint store could not be read.
     #[error("the checkpoint could not be read: {0}")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A record cannot be decoded, or contradicts others.
@@ -131,11 +130,11 @@ pub enum RestoreError {
 }
 
 impl Tree {
-    /// What changed since the last capture; the first one of a new tree holds all of it. To be
-    /// called right after a publish: a capture shows what is published.
+    /// The changes since the last capture; the first capture of a new tree holds everything. Call
+    /// it right after a publish.
     ///
     /// # Panics
-    /// If something was applied that is not published: the capture would not be exact.
+    /// If an applied command is not published yet: the capture would not be exact.
     pub fn capture(&mut self) -> Capture {
         let view = self.reader().view();
         assert_eq!(
@@ -186,7 +185,7 @@ impl Tree {
         Capture { view, dirty, small }
     }
 
-    /// Makes the tree of which these are all records, in any order.
+    /// Builds a tree from all records of a checkpoint store, in any order.
     pub fn restore<E>(
         records: impl Iterator<Item = Result<Record, E>>,
     ) -> Result<Tree, RestoreError>
@@ -210,11 +209,11 @@ fn damaged(why: impl std::fmt::Display) -> RestoreError {
     RestoreError::Damaged(why.to_string())
 }
 
-/// A checkpoint half read.
+/// A checkpoint that is being read.
 #[derive(Default)]
 struct Restoring {
     nodes: Option<Nodes>,
-    /// Znodes that came before their parents; none where rows come in the order of their keys.
+    /// Znodes whose parents were not read yet; none if the records come in the order of their keys.
     orphans: BTreeMap<String, ZnodeRow<Bytes, Vec<Acl>>>,
     owned: Vec<(SessionId, u32)>,
     sessions: Vec<(SessionId, SessionRow)>,

@@ -1,9 +1,10 @@
-//! What the log carries. A [`Command`] holds everything nondeterministic: who asks, random
-//! bytes, the time (stamped by the leader's door, once per batch).
+//! The entries of the log. A [`Command`] holds everything that differs from node to node: the
+//! client's identities, random bytes, and the time.
 //!
-//! 1. A node makes the [`Operation`] out of a client's request, a guest's transaction or an
-//!    admin's order.
-//! 2. The door stamps the time and appends the command's bytes (`encoding`) to the log.
+//! 1. A node makes an [`Operation`] from a client's request, a guest's transaction or an
+//!    administrator's request.
+//! 2. The leader adds the time, once for a batch, and appends the command's bytes (`encoding`) to
+//!    the log.
 //! 3. Every node applies it with [`crate::Tree::apply`].
 
 use bytes::Bytes;
@@ -13,139 +14,147 @@ use crate::ids::{Digest, SessionId, Ticket};
 use crate::transaction::Transaction;
 use crate::{World, Zxid};
 
-/// Every node takes a command of so many bytes, as `encoding` writes it; what is longer, a node
-/// may refuse before it is proposed.
+/// Every node accepts a command of this many encoded bytes. A node may refuse a longer command
+/// before it is proposed.
 pub const COMMAND_BYTES_LEAST: usize = 16 << 20;
 
 /// One entry of the log.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Command {
-    /// The leader's wall clock when the batch was stamped, in milliseconds since 1970;
-    /// apply uses the greatest stamp it has seen.
+    /// The leader's wall clock when it batched the command, in milliseconds since 1970. The clock
+    /// may go back; apply uses the greatest time so far.
     pub time_ms: u64,
-    /// What to do.
+    /// The change to make.
     pub operation: Operation,
 }
 
-/// Everything that can be replicated.
+/// Every kind of change to the replicated state.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Operation {
     /// A client's first connect.
     CreateSession {
-        /// Who waits for it.
+        /// Names the caller that waits for the result.
         ticket: Ticket,
-        /// Chosen by the serving node: its id in the top byte, the rest random.
+        /// Chosen by the node that serves the client: the node's id in the top byte, then random
+        /// bits.
         session: SessionId,
-        /// Random, given to the client; a reattach must name it.
+        /// Random bytes. The client gets them and must show them when it reattaches.
         password: [u8; 16],
-        /// Already negotiated, in milliseconds.
+        /// The negotiated timeout in milliseconds.
         timeout_ms: u32,
         /// Refuses ephemerals until it is upgraded (ZooKeeper's `localSessionsEnabled`).
         local: bool,
     },
-    /// A client comes back with its session's id and password, on whatever node.
+    /// A client connects again with its session's id and password, to any node.
     Reattach {
-        /// Who waits for it.
+        /// Names the caller that waits for the result.
         ticket: Ticket,
         /// The session to take over.
         session: SessionId,
-        /// Must equal the session's.
+        /// Must equal the session's password.
         password: [u8; 16],
-        /// Negotiated anew, in milliseconds.
+        /// The newly negotiated timeout in milliseconds.
         timeout_ms: u32,
     },
-    /// A session's write: numbered, so that a resend after a change of leader is harmless.
+    /// A write of a session. It has a number, so that it may be sent again after a change of
+    /// leader and is still applied once.
     Session {
-        /// The session that asks.
+        /// The session that sent the request.
         session: SessionId,
-        /// The attachment (count of connects) that it asks on.
+        /// The attachment (the session's count of connects) on which the request came.
         attachment: u32,
-        /// 1, 2, 3 … on this attachment.
+        /// The request's number on this attachment: 1, 2, 3 …
         seq: u64,
-        /// What it asks.
+        /// The request.
         request: SessionRequest,
     },
-    /// The leader found a session silent for its timeout. Void if a reattach raised the attachment.
+    /// The leader did not hear from a session for its timeout. The command does nothing if the
+    /// session was reattached since.
     ExpireSession {
         /// The silent session.
         session: SessionId,
         /// The attachment that was silent.
         attachment: u32,
     },
-    /// A request of the admin socket or of HTTP: a client's write outside any session.
+    /// A write outside any session, from the admin socket or HTTP.
     Admin {
-        /// Who waits for it.
+        /// Names the caller that waits for the result.
         ticket: Ticket,
-        /// Who asks.
+        /// The writer's identities.
         identities: Vec<Identity>,
-        /// What is asked; an ephemeral create is refused, there is no session to hang it on.
+        /// The write. It cannot create an ephemeral, because no session would own it.
         write: Write,
-        /// Hard quotas refuse it, and soft ones are reported (ZooKeeper's `enforceQuota`).
+        /// Whether quotas count: a hard quota refuses the write, a soft one is reported
+        /// (ZooKeeper's `enforceQuota`).
         enforce_quota: bool,
     },
     /// A guest's transaction.
     Transaction {
-        /// Who waits for it.
+        /// Names the caller that waits for the result.
         ticket: Ticket,
         /// The transaction.
         transaction: Transaction,
     },
-    /// A module's bytes are stored durably by a quorum: its name may be used from here on.
+    /// A quorum has stored a module's bytes durably. Bindings may name the module from now on.
     RegisterModule {
-        /// Who waits for it.
+        /// Names the caller that waits for the result.
         ticket: Ticket,
-        /// Its name.
+        /// The module's name: the SHA-256 of its bytes.
         digest: Digest,
-        /// Of the component, in bytes.
+        /// The component's size in bytes.
         size: u64,
-        /// What it exports.
+        /// The world that the module exports.
         world: World,
     },
-    /// Every serving node has a binding's module compiled: the swap point.
+    /// Every serving node has compiled a binding's module. The module acts from this command on:
+    /// this is the point of the log at which modules are swapped.
     Activate {
-        /// Who waits for it.
+        /// Names the caller that waits for the result.
         ticket: Ticket,
         /// The binding's name.
         binding: String,
-        /// mzxid of the binding's znode whose wish is fulfilled; void if it moved on.
+        /// The mzxid of the binding's znode when the module was compiled. The command does nothing
+        /// if the znode was set since.
         wish: Zxid,
     },
-    /// The leader's sweeper found a container or a znode with a time to live that nobody uses
-    /// any more. Void unless the znode is still as it was seen, and without children.
+    /// The leader's sweeper found an unused container, or a znode whose time to live has passed.
+    /// The command does nothing if the znode was changed since or has children.
     Sweep(Sweep),
     /// Every member supports the next feature level.
     RaiseLevel {
-        /// The level that holds from here on; void unless one above the state's.
+        /// The level from now on. The command does nothing unless it is one above the present
+        /// level.
         level: u32,
     },
 }
 
-/// What a session can ask of the log.
+/// The requests of a session that go through the log.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SessionRequest {
-    /// A write, judged by the znodes' ACLs against `identities`.
+    /// A write. The znodes' ACLs decide, by `identities`, whether it is allowed.
     Write {
-        /// Who asks.
+        /// The client's identities.
         identities: Vec<Identity>,
-        /// The greatest `policy_zxid` among the active authorizers whose paths cover the
-        /// request, as the deciding node saw it; zero where none does. Apply compares it
-        /// and bounces the write on a difference. `None` when the asker bypasses authorizers
-        /// (the super user below `/innkeeper` and on policy paths).
+        /// The greatest `policy_zxid` of the active authorizers whose paths cover the request, on
+        /// the node that asked them; zero if no authorizer covers it. If it is another one when
+        /// the command is applied, the write is not run, and the node asks again. `None` if
+        /// authorizers do not decide (the super user below `/innkeeper` and on policy paths).
         policy_zxid: Option<Zxid>,
-        /// What is asked.
+        /// The write.
         write: Write,
-        /// Hard quotas refuse it, and soft ones are reported (ZooKeeper's `enforceQuota`).
+        /// Whether quotas count: a hard quota refuses the write, a soft one is reported
+        /// (ZooKeeper's `enforceQuota`).
         enforce_quota: bool,
-        /// A local session whose write holds an ephemeral create becomes a global one first,
-        /// whether the write then succeeds or not (ZooKeeper's `localSessionsUpgradingEnabled`).
+        /// Whether a local session that creates an ephemeral becomes a global session first, even
+        /// if the write then fails (ZooKeeper's `localSessionsUpgradingEnabled`).
         upgrade_local: bool,
     },
-    /// The client closes its session; its ephemerals go with it, under one zxid.
+    /// The client closes its session. The session's ephemerals are deleted under the same zxid.
     Close,
 }
 
-/// An authenticated identity of the one who asks: scheme and id as ACLs name them,
-/// e.g. `ip` `10.0.0.7`, `digest` `user:hash`, `super` ``.
+/// One authenticated identity of a client, in the terms of ACLs: a scheme and an id, e.g. `ip` and
+/// `10.0.0.7`, `digest` and `user:hash`, `super` and nothing.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Identity {
     /// The scheme: `ip`, `digest`, `x509`, `sasl`, `super`, `guest`.
@@ -154,14 +163,14 @@ pub struct Identity {
     pub id: String,
 }
 
-/// A znode to be swept, as the sweeper saw it.
+/// A znode to be swept, and its Stat when the sweeper saw it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sweep {
-    /// Of the container or the znode with a time to live.
+    /// The path of the container or of the znode with a time to live.
     pub path: String,
-    /// Of its Stat.
+    /// The znode's mzxid: its data was not set since.
     pub mzxid: Zxid,
-    /// Of its Stat: no child came or went since.
+    /// The znode's pzxid: no child was created or deleted since.
     pub pzxid: Zxid,
 }
 
@@ -183,7 +192,7 @@ impl Write {
         }
     }
 
-    /// Does it ask for an ephemeral?
+    /// Does one of the operations create an ephemeral?
     pub fn makes_ephemerals(&self) -> bool {
         let is_ephemeral = |operation: &WriteOp| matches!(operation, WriteOp::Create { mode, .. } if mode.is_ephemeral());
         self.operations().iter().any(is_ephemeral)
@@ -196,7 +205,7 @@ impl Write {
 }
 
 impl WriteOp {
-    /// The path that it names: of a sequential create, without the number.
+    /// The path in the operation; for a sequential create it has no number yet.
     pub fn path(&self) -> &str {
         match self {
             WriteOp::Create { path, .. }
@@ -213,64 +222,64 @@ impl WriteOp {
 /// One operation that writes (or, inside a multi, checks).
 #[derive(Clone, PartialEq, Debug)]
 pub enum WriteOp {
-    /// create and create2: what the reply carries is the serving node's matter.
+    /// create or create2. They differ only in the reply, which the serving node writes.
     Create {
-        /// Of the new znode (a prefix of it where the mode is sequential).
+        /// The new znode's path; a sequential mode appends a number to it.
         path: String,
-        /// `None` is null data, which is not empty data.
+        /// The data; `None` is null, which is not the same as no bytes.
         data: Option<Bytes>,
-        /// As the client sent it; `auth` is expanded in apply.
+        /// The ACL that the client sent. Apply replaces `auth` entries by the client's identities.
         acl: Vec<Acl>,
-        /// What kind of znode, sequential or not.
+        /// Persistent, ephemeral, container or with a time to live; sequential or not.
         mode: CreateMode,
-        /// In milliseconds; 0 unless the mode has a time to live. What is not in
-        /// 1..=[`crate::owner::TTL_MAX_MS`] is BadArguments.
+        /// The time to live in milliseconds, from 1 to [`crate::owner::TTL_MAX_MS`]; 0 for a mode
+        /// that has none. Other numbers are answered with BadArguments.
         ttl_ms: i64,
     },
-    /// Deletes a childless znode.
+    /// Deletes a znode without children.
     Delete {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
         /// Must equal the znode's version; -1 matches any.
         version: i32,
     },
     /// Replaces a znode's data.
     SetData {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
-        /// `None` is null data.
+        /// The new data; `None` is null.
         data: Option<Bytes>,
         /// Must equal the znode's version; -1 matches any.
         version: i32,
     },
     /// Replaces a znode's ACL.
     SetAcl {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
-        /// As the client sent it.
+        /// The ACL that the client sent.
         acl: Vec<Acl>,
         /// Must equal the znode's aversion; -1 matches any.
         version: i32,
     },
-    /// Only inside a multi: fails unless the znode has that version.
+    /// Only inside a multi: fails unless the znode has this version.
     Check {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
         /// Must equal the znode's version; -1 matches any.
         version: i32,
     },
-    /// deleteContainer, as a client may send it: what a leader's sweeper sends in ZooKeeper.
+    /// deleteContainer. In ZooKeeper the leader sends it, but a client may send it, too.
     DeleteContainer {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
     },
-    /// An operation that the serving node refuses because of a setting of its own, after what
-    /// apply would have refused before. In a multi its place tells which operations count as
-    /// tried, so it travels with them.
+    /// An operation that the serving node refuses because of its own settings. It is in the log
+    /// because of its place in a multi: if an operation before it fails, the client must hear of
+    /// that failure and not of this one.
     Refused {
-        /// Which the operation named.
+        /// The path in the operation.
         path: String,
-        /// Why.
+        /// The error for the client.
         error: ErrorCode,
     },
 }

@@ -1,29 +1,29 @@
-//! Bytes of what outlives a process: commands in the log and between peers, rows in the
-//! checkpoint store and in snapshots.
+//! The encoded form of everything that outlives a process: commands in the log and between peers,
+//! records in the checkpoint store and in snapshots.
 //!
-//! 1. The door encodes a command once with [`encode_command`]; the log and every peer get
-//!    these bytes. Each node decodes them with [`decode_command`] and applies the result.
-//! 2. A checkpoint encodes what changed with [`rows`], and a restart decodes it.
+//! 1. The leader encodes a command once with [`encode_command`]. The log and all peers get these
+//!    bytes. Each node decodes them with [`decode_command`] and applies the command.
+//! 2. A checkpoint encodes the changed records with [`rows`], and a restart decodes them.
 //!
-//! The first byte of each is the version of its form. Released forms never change: the golden
-//! bytes in `golden_v1.txt` say so. A new form gets a new version, decoders keep the old ones,
-//! and encoders write a new one only from the feature level on at which every member reads it.
+//! The first byte is the version of the form. A released form never changes, which the golden bytes
+//! in `golden_v1.txt` prove. A new form gets a new version. Decoders keep reading the old versions;
+//! encoders write a new version only at a feature level at which every member can read it.
 //!
 //! Invariants:
 //! - Decoding is total: no input panics, recurses, or allocates more than a small multiple of
 //!   its own length. (tests: `any_bytes_decode_or_are_refused`, `counts_are_not_believed`)
-//! - No length is narrower than what it counts, and what is counted beforehand
-//!   ([`operation_size`]) is written by the same code. (test: `sizes_are_what_is_written`)
-//! - There is one form of each value: what decodes encodes to the same bytes again, but for the
-//!   limits of a definition, of which an older release knew fewer. (tests:
+//! - Each length field is wide enough for every length, and the size of an operation
+//!   ([`operation_size`]) is counted by the code that writes it.
+//!   (test: `sizes_are_what_is_written`)
+//! - Each value has one form: encoding a decoded value gives the same bytes. The exception is the
+//!   limits of a definition, because an older release had fewer of them. (tests:
 //!   `any_bytes_decode_or_are_refused`, `commands_come_back`)
+//! - A released encoding never changes, and neither does the rolling hash, because they are on
+//!   disks. (tests: `version_1_is_what_it_was`, `the_hash_never_changes`)
 //!
-//! Numbers are LEB128 in their shortest form, negative ones zigzag; ids that are random are
-//! eight bytes, the least first; texts and data are their length and their bytes; a list is
-//! its count and its items; what may be missing is a byte 0, or a byte 1 and the thing.
-//!
-//! **Invariant:** a released encoding never changes, and neither does the rolling hash: they are
-//! on disks. (tests: `version_1_is_what_it_was`, `the_hash_never_changes`)
+//! Numbers are LEB128 in their shortest form, signed numbers zigzag. Random ids are eight bytes,
+//! little-endian. Texts and data are a length and bytes. A list is a count and its items. An
+//! optional value is a byte 0, or a byte 1 and the value.
 
 mod command;
 mod primitives;
@@ -34,46 +34,46 @@ pub use command::{
     COMMAND_VERSION, OperationSize, decode_command, encode_command, operation_size, transaction_len,
 };
 
-/// Why bytes are not what they should be. Whoever meets one has a damaged file or a peer of
-/// another version, and stops.
+/// Why bytes cannot be decoded: they are damaged, or another version has written them. The node
+/// stops.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum EncodingError {
-    /// A newer process wrote it.
+    /// A newer version has written the bytes.
     #[error(
         "the {what} is of version {version}, which this binary does not know; use the newer binary that wrote it"
     )]
     UnknownVersion {
-        /// Of what.
+        /// The kind of value.
         what: &'static str,
-        /// Which.
+        /// The unknown version.
         version: u8,
     },
     /// A tag that has no meaning.
     #[error("the {what} has the unknown tag {tag}; the bytes are damaged or from a newer binary")]
     UnknownTag {
-        /// Of what.
+        /// The kind of value.
         what: &'static str,
-        /// Which.
+        /// The unknown tag.
         tag: u64,
     },
     /// The bytes end too early.
     #[error("the bytes end within the {what}; they are damaged")]
     Truncated {
-        /// Within what.
+        /// The kind of value.
         what: &'static str,
     },
-    /// The bytes go on after the end.
+    /// More bytes follow after the end of the value.
     #[error("{count} bytes follow the end of the {what}; they are damaged")]
     Trailing {
-        /// After what.
+        /// The kind of value.
         what: &'static str,
-        /// How many.
+        /// The number of bytes that follow.
         count: usize,
     },
-    /// A number, a text or a list that cannot be.
+    /// A number, a text or a list is not valid.
     #[error("the {what} is not valid; the bytes are damaged")]
     Invalid {
-        /// What.
+        /// The kind of value.
         what: &'static str,
     },
 }

@@ -1,21 +1,23 @@
-//! What an operation may write and a transaction has read, as keys of eight bytes: how the
-//! door sees, before it appends a guest's transaction, that one in flight dooms it.
+//! Footprints: what an operation may write and what a transaction has read, as keys of eight bytes.
+//! With them the leader sees, before it appends a guest's transaction to the log, that an operation
+//! in flight will make it fail. In flight means proposed and not yet applied.
 //!
-//! 1. The door predicts an operation's zxid and [`InFlight::admit`]s it: each thing that the
-//!    operation may write gets a key.
-//! 2. Before it admits a transaction, [`InFlight::doomed`] looks its reads up: if an operation
-//!    that is in flight may write one of them, the transaction would find it changed.
-//! 3. What is applied is no longer in flight: [`InFlight::applied`] forgets it. A guest that
-//!    runs after that sees it in its view.
+//! 1. The leader predicts an operation's zxid and calls [`InFlight::admit`], which keeps a key for
+//!    each thing that the operation may write.
+//! 2. Before a transaction is appended, [`InFlight::doomed`] looks up its reads. If an operation
+//!    in flight may write one of them, the transaction would conflict.
+//! 3. [`InFlight::applied`] forgets the operations that are applied. Guests that run from then on
+//!    see their effects in the view.
 //!
-//! This is a guess, apply's own check is the proof. It errs to either side:
-//! - It takes for granted that what is in flight succeeds and is not undone by what follows
-//!   it. Where that is wrong, a transaction that could have committed is refused, and its
-//!   guest runs again on a newer view.
-//! - It does not know the names of sequential znodes, nor which ephemerals go with a session,
-//!   nor what a subtree's reader depends on before the first such reader came. There it
-//!   refuses nothing, and apply does.
-//! - Two things can have one key. Keys depend on a seed, so nobody can arrange that.
+//! The footprints are an estimate; the check in apply decides. The estimate has three errors:
+//! - It assumes that each operation in flight succeeds and is not undone by a later one. If that
+//!   is wrong, a transaction is refused that could have committed, and its guest runs again on a
+//!   newer view.
+//! - It does not know the names of sequential znodes or the ephemerals of a session, nor, before
+//!   the first transaction that read a subtree, the changes below a znode. Apply refuses the
+//!   transactions that conflict with those.
+//! - Two things can have one key. The keys depend on a random seed, so no client can cause that on
+//!   purpose.
 
 use std::collections::VecDeque;
 
@@ -26,22 +28,22 @@ use crate::command::{Operation, SessionRequest, Write, WriteOp};
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};
 use crate::{Zxid, binding, path};
 
-/// For how many commands after a transaction that read a subtree the ancestors of all that is
-/// written are marked, at the price of one key for each.
+/// After a transaction that read a subtree, the next so many commands keep a key for each ancestor
+/// of the znodes that they write.
 const SUBTREE_INTEREST: u64 = 100_000;
 
-/// What a key is about.
+/// The kind of change that a key stands for.
 #[derive(Clone, Copy)]
 enum Of {
-    /// A znode's data is set, or it is deleted.
+    /// A znode's data is set, or the znode is deleted.
     Changed = 1,
     /// A znode is created.
     Created,
-    /// A znode's ACL is set, or it is deleted.
+    /// A znode's ACL is set, or the znode is deleted.
     Acl,
     /// A child is created or deleted, or the znode itself is deleted.
     Children,
-    /// Anything at or below a znode.
+    /// A znode at or below the path is changed.
     Subtree,
     /// A session ends.
     Session,
@@ -51,7 +53,7 @@ enum Of {
     Ack,
 }
 
-/// Makes keys.
+/// Makes keys under a seed.
 #[derive(Clone, Copy)]
 struct Keys {
     seed: u64,
@@ -99,7 +101,7 @@ impl Keys {
         Self::key(Self::number(hash, zxid.0), Of::Ack)
     }
 
-    /// The subtrees that a path is in: its own and those of all its ancestors, in one pass.
+    /// The keys of the subtrees of a path and of all its ancestors, in one pass.
     fn subtrees(self, path: &str, emit: &mut impl FnMut(u64)) {
         let mut hash = self.seed;
         for (at, byte) in path.bytes().enumerate() {
@@ -114,7 +116,7 @@ impl Keys {
         emit(Self::key(hash, Of::Subtree));
     }
 
-    /// All that an operation may write; subtrees only if asked.
+    /// The keys of all that an operation may write; those of subtrees only if wanted.
     fn writes(self, operation: &Operation, subtrees: bool, emit: &mut impl FnMut(u64)) {
         match operation {
             Operation::Session {
@@ -139,8 +141,8 @@ impl Keys {
             }
             Operation::Activate { binding, .. } => emit(self.of(Of::Binding, binding)),
             Operation::Sweep(sweep) => self.deleted(&sweep.path, subtrees, emit),
-            // A new or reattached session, a new module or level is nothing that a
-            // transaction could have read.
+            // No transaction can have read a session that is created or reattached, a module that
+            // is registered, or the level.
             Operation::CreateSession { .. }
             | Operation::Reattach { .. }
             | Operation::RegisterModule { .. }
@@ -195,8 +197,8 @@ impl Keys {
         }
     }
 
-    /// All that a transaction depends on, until `visitor` says stop; the conflict is what
-    /// apply would answer.
+    /// Visits the keys of all that a transaction depends on, with the conflict that apply would
+    /// answer, until the visitor returns true.
     fn reads(
         self,
         transaction: &Transaction,
@@ -244,30 +246,30 @@ fn reads_a_subtree(transaction: &Transaction) -> bool {
     transaction.reads.iter().any(is_subtree)
 }
 
-/// What is proposed and not yet applied here, by what it may write.
+/// The operations that are proposed and not yet applied here, by the keys of what they may write.
 ///
 /// Invariants:
 /// - `order` ascends by zxid and holds every key that `last` holds under the same zxid.
-/// - Both are bounded by what the door lets in flight: at most four keys per write, and one
-///   more per ancestor while a subtree was read lately.
+/// - Both are bounded by the bounds on proposals in flight: four keys for each write, and one for
+///   each ancestor while a subtree was read lately.
 pub struct InFlight {
     keys: Keys,
-    /// The last operation in flight that may write the key's thing.
+    /// For each key the last operation in flight that may write the thing.
     last: FxHashMap<u64, Zxid>,
     order: VecDeque<(Zxid, u64)>,
     admitted: Zxid,
-    /// Subtrees are marked up to this zxid.
+    /// Operations up to this zxid keep keys of subtrees, too.
     subtrees_until: Zxid,
 }
 
-/// The keys of what a transaction read.
+/// The keys of a transaction's reads.
 pub struct ReadKeys {
     keys: FxHashSet<u64>,
     subtrees: bool,
 }
 
 impl InFlight {
-    /// Nothing in flight. The seed is random and differs from node to node.
+    /// Nothing is in flight. The seed must be random and differ from node to node.
     pub fn new(seed: u64) -> Self {
         Self {
             keys: Keys { seed },
@@ -294,7 +296,7 @@ impl InFlight {
         self.order.is_empty()
     }
 
-    /// An operation goes into the log, to be applied as `zxid`.
+    /// An operation goes into the log and will be applied as `zxid`.
     pub fn admit(&mut self, zxid: Zxid, operation: &Operation) {
         self.admitted = zxid;
         let (last, order) = (&mut self.last, &mut self.order);
@@ -319,8 +321,7 @@ impl InFlight {
         }
     }
 
-    /// The conflict that a transaction would meet in apply, if all that is in flight
-    /// succeeds.
+    /// The conflict that a transaction would get in apply if all operations in flight succeed.
     pub fn doomed(&mut self, transaction: &Transaction) -> Option<Conflict> {
         if reads_a_subtree(transaction) {
             self.subtrees_until = Zxid(self.admitted.0.saturating_add(SUBTREE_INTEREST));
@@ -338,7 +339,7 @@ impl InFlight {
         found
     }
 
-    /// What a transaction read, to hold others back for it.
+    /// The keys of a transaction's reads, so that other proposals can be held back for it.
     pub fn read_keys(&self, transaction: &Transaction) -> ReadKeys {
         let mut keys = FxHashSet::default();
         self.keys.reads(transaction, &mut |key, _| {
@@ -351,7 +352,7 @@ impl InFlight {
         }
     }
 
-    /// May the operation write what was read?
+    /// May the operation write one of the things that were read?
     pub fn writes_any(&self, operation: &Operation, read: &ReadKeys) -> bool {
         let mut found = false;
         self.keys.writes(operation, read.subtrees, &mut |key| {

@@ -1,9 +1,9 @@
-//! The numbers that name things: sessions, commands, module digests.
+//! Identifiers: of commands, sessions, modules and proposals.
 
 use std::fmt;
 
-/// ZooKeeper's transaction id, one 64-bit counter here: every command takes exactly one,
-/// and it never regresses, over restarts, fail-overs and snapshots.
+/// ZooKeeper's transaction id. Here it is one 64-bit counter: each command takes the next number,
+/// and the counter never goes back, also not over restarts, fail-overs and snapshots.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Zxid(pub u64);
 
@@ -20,7 +20,7 @@ impl fmt::Display for Zxid {
     }
 }
 
-/// A session's 64-bit id; its top byte names the server that made it.
+/// A session's 64-bit id. Its top byte is the number of the server that created it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct SessionId(pub u64);
 
@@ -30,11 +30,12 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// The SHA-256 of a component: a module's name.
+/// A module's name: the SHA-256 of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
-/// Names one proposal of one node's own doing (a guest's transaction, an activation, a new
-/// session), so that the node finds who waits for it when it is applied. Random, never reused.
+/// The id of a proposal that has no session number: a guest's transaction, an activation, a new
+/// session. When the proposal is applied, the proposing node finds the waiting caller by it. It is
+/// random and never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Ticket(pub u64);

@@ -1,12 +1,13 @@
-//! The replicated state: znodes, sessions, ACLs, bindings and their event queues. Pure: it
-//! knows no clock, no chance, no I/O; all that comes inside the commands.
+//! The replicated state: znodes, sessions, ACLs, bindings and their event queues. This crate is
+//! pure: it has no clock, no randomness and no I/O. Times and random bytes come in the commands.
 //!
 //! 1. A [`command::Command`] comes out of the log.
-//! 2. [`Tree::apply`] changes the state by it, under the next zxid, and says in an
-//!    [`applied::Applied`] what to answer, which watches fire and which guests to wake.
-//! 3. [`Tree::publish`] shows what was applied to the [`Reader`]s, whose [`View`]s are each of
-//!    the whole state at one zxid.
-//! 4. [`Tree::capture`] says what a checkpoint must write; [`Tree::restore`] reads it back.
+//! 2. [`Tree::apply`] changes the state under the next zxid. It returns an [`applied::Applied`]:
+//!    the answer, the watch events, and the guests to wake.
+//! 3. [`Tree::publish`] makes the changes visible to [`Reader`]s. A reader gives out [`View`]s,
+//!    and each view shows the whole state at one zxid.
+//! 4. [`Tree::capture`] lists the records that a checkpoint must write; [`Tree::restore`] reads
+//!    them back.
 //!
 //! **Invariant:** apply is deterministic and total, and every command takes exactly one zxid,
 //! failures included. A client's mistake is a reply; a panic in apply stops the node. Otherwise
@@ -16,7 +17,7 @@
 //! **Invariant:** a view is of one zxid, whatever is applied meanwhile, and taking one costs no
 //! lock. (test: `every_view_is_of_one_moment`)
 
-// They panic where nobody reads any more.
+// `println!` and its like panic when the reader of the output has closed it.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod acl;

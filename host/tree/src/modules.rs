@@ -1,17 +1,17 @@
-//! The registered modules: names that bindings may use, since a quorum holds their bytes.
+//! The registered modules. Bindings may name them, because a quorum of nodes stores their bytes.
 
 use std::collections::BTreeMap;
 
 use crate::{Digest, World};
 
-/// What the state knows of a module; its bytes are not in the state.
+/// A registered module. The module's bytes are not part of the state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ModuleInfo {
-    /// Of the component, in bytes.
+    /// The component's size in bytes.
     pub size: u64,
-    /// What it exports.
+    /// The world that the module exports.
     pub world: World,
 }
 
-/// All of them, by name.
+/// All registered modules by their names.
 pub type Modules = BTreeMap<Digest, ModuleInfo>;

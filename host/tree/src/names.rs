@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::ids::Digest;
 
-/// What kind of guest a module is: the WIT world that it exports.
+/// The kind of a guest: the WIT world that its module exports.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum World {
     /// Reacts to changes of the tree with transactions.
@@ -17,7 +17,7 @@ pub enum World {
 }
 
 impl World {
-    /// All of them, in the order of the declaration.
+    /// All worlds, in the order of the declaration.
     pub const ALL: [World; 3] = [World::Recipe, World::Assignor, World::Authorizer];
 
     /// The name that documents and WIT use.
@@ -47,20 +47,20 @@ impl FromStr for World {
     }
 }
 
-/// Why a text names nothing.
+/// Why a text is not the name of a world or of a module.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NameError {
-    /// Not one of the worlds.
-    #[error("`{0}` is no world; it is one of recipe, assignor and authorizer")]
+    /// The text is not the name of a world.
+    #[error("`{0}` is not a world; write recipe, assignor or authorizer")]
     World(String),
-    /// Not a module's name.
+    /// The text is not the name of a module.
     #[error(
         "`{0}` is no module's name; it is `sha256:` and 64 hexadecimal digits, as the module's push answered"
     )]
     Digest(String),
 }
 
-/// The beginning of a name or a path that somebody else wrote, for an error's sentence.
+/// The beginning of a name or a path from a client, for an error's sentence.
 pub(crate) fn shorten(text: &str) -> String {
     const MOST_BYTES: usize = 160;
     crate::text::shown(text, MOST_BYTES)
@@ -69,7 +69,7 @@ pub(crate) fn shorten(text: &str) -> String {
 const DIGEST_PREFIX: &str = "sha256:";
 
 impl Digest {
-    /// The 64 lower-case digits, without the prefix.
+    /// The digest as 64 lower-case hexadecimal digits, without the prefix `sha256:`.
     pub fn hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.0
@@ -80,8 +80,8 @@ impl Digest {
     }
 }
 
-/// `sha256:` and 64 lower-case digits; `{:.12}` shows 12 of the digits and no prefix, for
-/// tables.
+/// `sha256:` and 64 lower-case hexadecimal digits. `{:.12}` writes the first 12 digits without the
+/// prefix, for tables.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hex = self.hex();
@@ -98,7 +98,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Takes digits of either case; the prefix is required, so that another hash can come later.
+/// Takes digits in upper or lower case. The prefix is required, so that a later version can add
+/// another hash.
 impl FromStr for Digest {
     type Err = NameError;
 

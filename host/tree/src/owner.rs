@@ -1,38 +1,38 @@
-//! Whose a znode is, or when it is swept.
+//! A znode's owner: a session, none, or the sweeper.
 //!
-//! The numbers that stand for it are those of ZooKeeper's `EphemeralType`: zero for none, the
-//! lowest number of all for a container, a top byte of 0xff and five bytes of milliseconds for
-//! a time to live, a session's id for an ephemeral. A Stat shows only the last.
+//! A znode stores its owner as a number, as in ZooKeeper's `EphemeralType`: zero for no owner, a
+//! session's id for an ephemeral, the lowest signed number for a container, and for a time to live
+//! a top byte of 0xff and five bytes of milliseconds. A Stat shows only a session's id.
 
 use innkeeper_proto::ErrorCode;
 
 use crate::SessionId;
 
-/// The longest time to live, in milliseconds: what fits into five bytes, about 34 years.
+/// The longest time to live, in milliseconds: five bytes, about 34 years.
 pub const TTL_MAX_MS: i64 = 0xff_ffff_ffff;
 
 const CONTAINER: i64 = i64::MIN;
 const TTL: u64 = 0xff00_0000_0000_0000;
 const TTL_MASK: u64 = 0xffff_ff00_0000_0000;
 
-/// What the number stands for.
+/// Who or what decides when a znode is deleted, beside clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
-    /// It stays until it is deleted.
+    /// The znode stays until a client deletes it.
     Nobody,
-    /// It goes with this session, and may have no children.
+    /// The znode is deleted when this session ends, and may have no children.
     Session(SessionId),
-    /// It is swept once its last child is gone.
+    /// The sweeper deletes the znode after its last child was deleted.
     Container,
-    /// It is swept when it has no children and was not set for that long.
+    /// The sweeper deletes the znode when it has no children and was not set for this time.
     Ttl {
-        /// At least 1, at most [`TTL_MAX_MS`].
+        /// The time to live in milliseconds, from 1 to [`TTL_MAX_MS`].
         ttl_ms: i64,
     },
 }
 
 impl Owner {
-    /// What the number means.
+    /// The owner that this number stands for.
     pub fn of(number: i64) -> Owner {
         match number {
             0 => Owner::Nobody,
@@ -44,7 +44,7 @@ impl Owner {
         }
     }
 
-    /// A time to live, if it is one that ZooKeeper takes.
+    /// A time to live in milliseconds; BadArguments if ZooKeeper does not accept it.
     /// (test: `a_time_to_live_has_its_bounds`)
     pub fn ttl(ttl_ms: i64) -> Result<Owner, ErrorCode> {
         if (1..=TTL_MAX_MS).contains(&ttl_ms) {
@@ -54,8 +54,8 @@ impl Owner {
         }
     }
 
-    /// What a Stat shows as `ephemeralOwner`: clients see of containers and of times to live
-    /// nothing but what they do. (test: `client_scripts`)
+    /// The `ephemeralOwner` of a Stat: the session of an ephemeral, else 0, also for containers and
+    /// times to live. (test: `client_scripts`)
     pub fn shown(self) -> i64 {
         match self {
             Owner::Session(session) => session.0 as i64,
@@ -63,7 +63,7 @@ impl Owner {
         }
     }
 
-    /// The number that stands for it.
+    /// The number that stands for the owner.
     pub fn number(self) -> i64 {
         match self {
             Owner::Nobody => 0,
@@ -73,7 +73,7 @@ impl Owner {
         }
     }
 
-    /// May the znode go without anybody asking, once it has no children?
+    /// May the sweeper delete the znode when it has no children?
     pub fn is_swept(self) -> bool {
         matches!(self, Owner::Container | Owner::Ttl { .. })
     }
@@ -89,8 +89,8 @@ pub(crate) struct OwnerChange {
     pub(crate) owns: bool,
 }
 
-/// Can this number name a session? As the owner of an ephemeral, others would be read as
-/// something else; ZooKeeper keeps server ids below 255 for the same reason.
+/// Can a session have this id? As the owner of an ephemeral, some numbers would mean something
+/// else. ZooKeeper keeps server ids below 255 for the same reason.
 pub fn is_session(session: SessionId) -> bool {
     matches!(Owner::of(session.0 as i64), Owner::Session(_))
 }

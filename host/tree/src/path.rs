@@ -1,8 +1,8 @@
-//! Paths of znodes: which texts are paths, and taking them apart.
+//! Paths of znodes: checks, and functions that take paths apart.
 //!
-//! The rules are those of ZooKeeper's `PathUtils`: a path is `/`, or segments each preceded
-//! by one slash; no segment is empty, `.` or `..`; no control characters, and nothing of the
-//! ranges that Java's 16-bit characters reserve.
+//! The rules are those of ZooKeeper's `PathUtils`. A path is `/`, or one or more segments, each
+//! after one slash. No segment is empty, `.` or `..`. Control characters are forbidden, and so are
+//! the ranges that Java's 16-bit characters reserve.
 
 use innkeeper_proto::ErrorCode;
 
@@ -10,16 +10,16 @@ use innkeeper_proto::ErrorCode;
 pub const ROOT: &str = "/";
 /// ZooKeeper's own subtree.
 pub const ZOOKEEPER: &str = "/zookeeper";
-/// Where ZooKeeper keeps quotas.
+/// The parent of ZooKeeper's quotas.
 pub const QUOTA: &str = "/zookeeper/quota";
-/// Where ZooKeeper shows its configuration.
+/// The znode that shows ZooKeeper's configuration.
 pub const CONFIG: &str = "/zookeeper/config";
 /// Innkeeper's own subtree.
 pub const INNKEEPER: &str = "/innkeeper";
-/// Where bindings live.
+/// The parent of the bindings' znodes.
 pub const BINDINGS: &str = "/innkeeper/bindings";
 
-/// Refuses what is not a path, with BadArguments.
+/// Checks that a text is a path; the error is BadArguments.
 pub fn validate(path: &str) -> Result<(), ErrorCode> {
     if is_valid(path) {
         Ok(())
@@ -36,7 +36,7 @@ pub fn is_valid(path: &str) -> bool {
     if rest.is_empty() {
         return true;
     }
-    // Most paths are plain ASCII: one pass over bytes decides them.
+    // Most paths are plain ASCII and need one pass over their bytes.
     let mut segment_start = 0;
     let bytes = rest.as_bytes();
     let mut ascii = true;
@@ -60,7 +60,8 @@ fn is_valid_segment(segment: &[u8]) -> bool {
     !matches!(segment, b"" | b"." | b"..")
 }
 
-/// Characters outside the basic plane are two surrogates in Java, which it refuses.
+/// Refuses characters outside the basic plane, too: in Java they are two surrogates, which
+/// ZooKeeper refuses.
 fn is_valid_char(char: char) -> bool {
     !matches!(char, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }

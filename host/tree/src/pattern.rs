@@ -1,7 +1,7 @@
-//! Which paths a binding means: patterns, and an index that finds all that match a path.
+//! Patterns of paths, which bindings state, and an index that finds the patterns that match a path.
 //!
-//! A pattern is written like a path. Its segments are literal, or `*` for any one segment;
-//! a last segment `**` stands for the whole subtree, its root included:
+//! A pattern is written like a path. A segment is literal, or it is `*`, which matches any one
+//! segment. A last segment `**` matches the root of a subtree and everything below it:
 //!
 //! | pattern | matches | does not match |
 //! |---|---|---|
@@ -23,13 +23,13 @@ use crate::names::shorten;
 
 /// The longest pattern, in bytes.
 pub const MAX_PATTERN_BYTES: usize = 1024;
-/// The most segments of a pattern: bounds the depth of every walk over patterns.
+/// The greatest number of segments of a pattern. It bounds the depth of each walk over patterns.
 pub const MAX_PATTERN_SEGMENTS: usize = 64;
 
-/// A set of paths, as a binding's document names it.
+/// A set of paths that a binding's document states.
 ///
 /// Invariants:
-/// - `text` is the normal form: what it parses to is this pattern.
+/// - `text` is the normal form: parsing it gives this pattern.
 /// - No segment is empty, `.`, `..`, or contains a slash or a character that ZooKeeper
 ///   forbids in paths.
 #[derive(Clone)]
@@ -61,34 +61,34 @@ impl Segment {
     }
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PatternError {
-    /// It has no leading slash.
+    /// The text does not begin with a slash.
     #[error("`{0}` is no path pattern: it must begin with `/`")]
     NotAbsolute(String),
-    /// It has a trailing slash, or two in a row.
+    /// The text ends with a slash, or has two slashes in a row.
     #[error(
         "`{0}` is no path pattern: it has an empty segment; write one slash between names and none at the end"
     )]
     EmptySegment(String),
-    /// It has a segment that a path cannot have.
+    /// The text has a segment `.` or `..`.
     #[error("`{0}` is no path pattern: `.` and `..` are not resolved; write the path out")]
     Relative(String),
-    /// A star beside other characters.
+    /// A segment has a star beside other characters.
     #[error(
         "`{0}` is no path pattern: `*` stands for a whole segment, so nothing can stand beside it"
     )]
     PartialStar(String),
-    /// `**` before the end.
+    /// `**` is not the last segment.
     #[error(
         "`{0}` is no path pattern: `**` can only be the last segment; use `*` for each segment in between"
     )]
     EarlySubtree(String),
-    /// A character that no path has.
+    /// The text has a character that no path may have.
     #[error("`{0}` is no path pattern: it has a character ({1:?}) that ZooKeeper forbids in paths")]
     Character(String, char),
-    /// Too long.
+    /// The text has too many bytes or segments.
     #[error(
         "`{0}` is no path pattern: it has more than {MAX_PATTERN_BYTES} bytes or {MAX_PATTERN_SEGMENTS} segments"
     )]
@@ -104,7 +104,7 @@ fn is_forbidden(character: char) -> bool {
 }
 
 impl PathPattern {
-    /// Reads a pattern; the error says in a sentence what is wrong.
+    /// Parses a pattern. The error is a sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let shown = || shorten(text);
         let Some(rest) = text.strip_prefix('/') else {
@@ -141,12 +141,12 @@ impl PathPattern {
         })
     }
 
-    /// The pattern as it was written.
+    /// The pattern's text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Does it match this path (which must be a valid one)?
+    /// Does the pattern match this path, which must be valid?
     pub fn matches(&self, path: &str) -> bool {
         let mut segments = self.segments.iter();
         for name in names(path.strip_prefix('/').unwrap_or(path)) {
@@ -159,12 +159,12 @@ impl PathPattern {
         segments.next().is_none()
     }
 
-    /// Does it match this path and everything that could ever be below it?
+    /// Does the pattern match this path and every possible path below it?
     pub fn matches_subtree(&self, path: &str) -> bool {
         self.subtree && self.matches(path)
     }
 
-    /// Is every path that `other` matches matched by this one?
+    /// Does this pattern match every path that `other` matches?
     pub fn covers(&self, other: &PathPattern) -> bool {
         let lengths_fit = if self.subtree {
             other.segments.len() >= self.segments.len()
@@ -188,7 +188,7 @@ impl PathPattern {
     }
 }
 
-/// The names of a path whose leading slash is off; none for the root.
+/// The segments of a path without its leading slash; none for the root.
 fn names(rest: &str) -> impl Iterator<Item = &str> {
     rest.split('/').filter(move |_| !rest.is_empty())
 }

@@ -1,16 +1,16 @@
-//! A binding's queue: the events that a recipe has yet to react to.
+//! A binding's queue: the events to which a recipe has not reacted yet.
 //!
-//! 1. Apply matches a change to the bindings that watch its path and [`Queue::push`]es it.
-//!    A path has one entry; kinds of events merge into it.
+//! 1. Apply finds the bindings that watch a changed path and adds the change to their queues with
+//!    [`Queue::push`]. A path has one entry, into which all its events are merged.
 //! 2. The dispatcher takes the oldest entries with [`Queue::take`] and hands them to the guest.
-//! 3. The guest's transaction names what it consumed as [`Ack`]s; apply [`Queue::check`]s all
-//!    of them, then [`Queue::acknowledge`]s them in the same commit as the writes.
+//! 3. The guest's transaction names the consumed entries as [`Ack`]s. Apply calls [`Queue::check`]
+//!    for all of them, then [`Queue::acknowledge`], in the same commit as the writes.
 //!
-//! The queue's bound is the binding's limit `queue`, in distinct paths: one path more, and
-//! all of them give way to one "resync: read everything".
+//! Bound: the binding's limit `queue`, in distinct paths. One path more, and a single entry
+//! "resync: read everything" replaces all of them.
 //!
-//! **Invariant:** an acknowledgement never takes away a later entry of the same path: an entry
-//! keeps its oldest zxid beside its newest. (test:
+//! **Invariant:** an acknowledgement never removes a later entry of the same path. For that an
+//! entry keeps its oldest zxid beside its newest one. (test:
 //! `a_stale_acknowledgement_does_not_pass_for_a_later_entry`)
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,12 +22,12 @@ use innkeeper_proto::EventType;
 use crate::Zxid;
 use crate::transaction::Ack;
 
-/// The deepest cascade: an event caused by a client has depth 0, one caused by a reaction one
-/// more than the deepest event that the reaction consumed. Deeper ones are not queued, so
-/// that two recipes that answer each other come to rest.
+/// The greatest depth of an event. An event that a client caused has depth 0; an event that a
+/// reaction caused has one more than the deepest event that the reaction consumed. Deeper events
+/// are not queued, so that two recipes that react to each other stop.
 pub const MAX_CASCADE_DEPTH: u8 = 32;
 
-/// What happened to a path: a set.
+/// A set of kinds of events, which happened to one path.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Kinds(u8);
 
@@ -36,12 +36,12 @@ impl Kinds {
     pub const CREATED: Kinds = Kinds(1);
     /// The znode was deleted.
     pub const DELETED: Kinds = Kinds(1 << 1);
-    /// Its data was set.
+    /// The znode's data was set.
     pub const DATA_CHANGED: Kinds = Kinds(1 << 2);
-    /// A child of it was created or deleted.
+    /// A child of the znode was created or deleted.
     pub const CHILDREN_CHANGED: Kinds = Kinds(1 << 3);
 
-    /// All four.
+    /// All four kinds.
     pub const ALL: Kinds = Kinds(0xf);
 
     const NAMED: [(Kinds, &'static str); 4] = [
@@ -51,7 +51,7 @@ impl Kinds {
         (Kinds::CHILDREN_CHANGED, "children-changed"),
     ];
 
-    /// The set of this kind of event alone; empty if it is not about a znode.
+    /// The set with this kind of event alone; empty if the event is not about a znode.
     pub const fn of(event: EventType) -> Kinds {
         match event {
             EventType::NodeCreated => Kinds::CREATED,
@@ -62,12 +62,12 @@ impl Kinds {
         }
     }
 
-    /// The bits, as checkpoints keep them.
+    /// The set as bits, for checkpoints.
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// The set of these bits, if each has a meaning.
+    /// The set of these bits; `None` if one of them has no meaning.
     pub const fn from_bits(bits: u8) -> Option<Kinds> {
         if bits & !Kinds::ALL.0 == 0 {
             Some(Kinds(bits))
@@ -104,45 +104,45 @@ impl std::fmt::Debug for Kinds {
     }
 }
 
-/// One entry, as it is delivered.
+/// One entry of a queue, as a guest gets it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum QueueEntry {
-    /// Read everything: changes were not kept one by one.
+    /// Read everything: the queue was full, and the single changes are lost.
     Resync {
-        /// The newest cause.
+        /// The zxid of the newest event that the entry stands for.
         zxid: Zxid,
-        /// The deepest cause.
+        /// The depth of the deepest event that the entry stands for.
         depth: u8,
     },
     /// A watched path changed.
     Changed {
-        /// Which.
+        /// The changed path.
         path: Arc<str>,
-        /// How, since its entry was made.
+        /// The kinds of changes since the entry was created.
         kinds: Kinds,
-        /// The newest change.
+        /// The zxid of the newest change.
         zxid: Zxid,
-        /// The deepest change.
+        /// The depth of the deepest change.
         depth: u8,
     },
 }
 
 impl QueueEntry {
-    /// Of the newest event merged into it.
+    /// The zxid of the newest event in the entry.
     pub fn zxid(&self) -> Zxid {
         match self {
             QueueEntry::Resync { zxid, .. } | QueueEntry::Changed { zxid, .. } => *zxid,
         }
     }
 
-    /// Of the deepest event merged into it.
+    /// The depth of the deepest event in the entry.
     pub fn depth(&self) -> u8 {
         match self {
             QueueEntry::Resync { depth, .. } | QueueEntry::Changed { depth, .. } => *depth,
         }
     }
 
-    /// What a transaction says that consumed it.
+    /// The acknowledgement of a transaction that consumed the entry.
     pub fn ack(&self) -> Ack {
         match self {
             QueueEntry::Resync { zxid, .. } => Ack::Resync(*zxid),
@@ -154,19 +154,19 @@ impl QueueEntry {
     }
 }
 
-/// What is kept of one path, or of the resync.
+/// What the queue keeps for one path or for the resync.
 ///
-/// Invariant: `oldest <= newest`. An acknowledgement as of any zxid in between is one of
-/// this entry; an older one is of an entry that was consumed before.
+/// Invariant: `oldest <= newest`. An acknowledgement with a zxid between them belongs to this
+/// entry; an older one belongs to an entry that was consumed before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pending {
-    /// What happened; empty for a resync.
+    /// The kinds of events; empty for a resync.
     pub kinds: Kinds,
-    /// No event that is still pending is older.
+    /// No pending event is older than this zxid.
     pub oldest: Zxid,
-    /// The newest event merged into it.
+    /// The zxid of the newest event in the entry.
     pub newest: Zxid,
-    /// The deepest event merged into it.
+    /// The depth of the deepest event in the entry.
     pub depth: u8,
 }
 
@@ -181,8 +181,8 @@ impl Pending {
         (self.oldest..=self.newest).contains(&acknowledged)
     }
 
-    /// What stays after an acknowledgement, if anything: what is newer than it. Which kinds
-    /// those events were is not known, so all stay.
+    /// The rest after an acknowledgement: the events that are newer than it. The queue does not
+    /// know which kinds these events have, so all kinds stay.
     fn after(self, acknowledged: Zxid) -> Option<Pending> {
         (self.newest > acknowledged).then(|| Pending {
             oldest: acknowledged.next(),
@@ -191,21 +191,22 @@ impl Pending {
     }
 }
 
-/// A key of the queue, to say which entries a checkpoint must write.
+/// The key of an entry. Keys tell which entries a checkpoint must write.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum QueueKey {
-    /// The resync.
+    /// The entry "resync".
     Resync,
     /// A path's entry.
     Path(Arc<str>),
 }
 
-/// What an event did to the queue.
+/// The effect of an event on the queue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Pushed {
-    /// The path's entry is new or changed.
+    /// The path's entry was created or changed.
     Path(Arc<str>),
-    /// The queue was full: the entries of all paths are gone, the resync is new or changed.
+    /// The queue was full: the entries of all paths were removed, and the resync was created or
+    /// changed.
     Overflowed,
 }
 
@@ -213,10 +214,9 @@ pub enum Pushed {
 ///
 /// Invariants:
 /// - `by_age` holds (oldest, path) of every entry and nothing else.
-/// - At most `limit` paths, as of the last push, beside at most one resync.
-/// - Every path's entry has events newer than the resync: those that are not were cleared
-///   by it.
-/// - Zxids are pushed in ascending order (several pushes may have the same one).
+/// - There are at most `limit` paths, by the limit of the last push, and at most one resync.
+/// - The entry of each path has events that are newer than the resync.
+/// - Zxids are pushed in ascending order; several pushes may have the same zxid.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Queue {
     entries: BTreeMap<Arc<str>, Pending>,
@@ -230,17 +230,17 @@ impl Queue {
         Self::default()
     }
 
-    /// Is there nothing to react to?
+    /// Is the queue empty?
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.resync.is_none()
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.entries.len() + usize::from(self.resync.is_some())
     }
 
-    /// An event of a path. `limit` is the binding's, in paths.
+    /// Adds an event of a path. `limit` is the binding's limit `queue`, in paths.
     pub fn push(
         &mut self,
         path: &Arc<str>,
@@ -254,7 +254,7 @@ impl Queue {
             return Pushed::Path(path.clone());
         }
         if self.entries.len() as u64 >= limit {
-            // The resync stands for what it replaces: it is as deep as the deepest of it.
+            // The resync stands for all the entries, so it takes the greatest depth of them.
             let depth = self
                 .entries
                 .values()
@@ -273,7 +273,7 @@ impl Queue {
         Pushed::Path(path.clone())
     }
 
-    /// "Read everything", as of `zxid`: it stands for all entries there are.
+    /// Replaces all entries by a resync of this zxid.
     pub fn resync(&mut self, zxid: Zxid, depth: u8) {
         self.entries.clear();
         self.by_age.clear();
@@ -290,9 +290,9 @@ impl Queue {
         }
     }
 
-    /// The first `limit` entries: the resync, then the paths, whose oldest event is oldest
-    /// first. An entry keeps its place while events merge into it, so a path that changes
-    /// all the time is not passed over.
+    /// The first `limit` entries: the resync, then the paths in the order of their oldest events.
+    /// An entry keeps its place when events are merged into it, so a path that changes all the time
+    /// gets its turn.
     pub fn take(&self, limit: usize) -> Vec<QueueEntry> {
         let resync = self.resync.iter().map(|resync| QueueEntry::Resync {
             zxid: resync.newest,
@@ -310,7 +310,7 @@ impl Queue {
         resync.chain(changed).take(limit).collect()
     }
 
-    /// Is what the acknowledgement names still pending? If not, somebody was first.
+    /// Is the acknowledged entry still pending? If not, another transaction has consumed it.
     pub fn check(&self, ack: &Ack) -> bool {
         match ack {
             Ack::Path { path, zxid } => self
@@ -321,9 +321,9 @@ impl Queue {
         }
     }
 
-    /// Takes what was consumed off the queue: events up to the acknowledgement's zxid. An
-    /// entry with newer events stays. False, and nothing is done, where [`Queue::check`]
-    /// is false: a transaction that names an entry twice fails its second one.
+    /// Removes the consumed events: those up to the acknowledgement's zxid. An entry with newer
+    /// events stays. If [`Queue::check`] is false, the call returns false and does nothing; so the
+    /// second acknowledgement of one entry fails.
     #[must_use]
     pub fn acknowledge(&mut self, ack: &Ack) -> bool {
         if !self.check(ack) {
@@ -344,7 +344,7 @@ impl Queue {
         true
     }
 
-    /// What a checkpoint keeps of an entry; none if it is gone.
+    /// The entry with this key, for a checkpoint; `None` if it was removed.
     pub fn get(&self, key: &QueueKey) -> Option<&Pending> {
         match key {
             QueueKey::Resync => self.resync.as_ref(),
@@ -352,7 +352,7 @@ impl Queue {
         }
     }
 
-    /// All that a checkpoint keeps, the resync first, then by path.
+    /// All entries for a checkpoint: the resync, then the paths in their order.
     pub fn iter(&self) -> impl Iterator<Item = (QueueKey, &Pending)> {
         let resync = self.resync.iter().map(|resync| (QueueKey::Resync, resync));
         let paths = self
@@ -362,7 +362,7 @@ impl Queue {
         resync.chain(paths)
     }
 
-    /// Puts back what a checkpoint kept.
+    /// Restores an entry from a checkpoint.
     pub fn restore(&mut self, key: QueueKey, pending: Pending) {
         match key {
             QueueKey::Resync => self.resync = Some(pending),

@@ -1,19 +1,19 @@
-//! Quotas: which subtrees have one, and the texts in which limits and statistics are kept.
+//! Quotas: the subtrees that have one, and the texts of their limits and statistics.
 //!
 //! 1. A client creates `/zookeeper/quota/<path>/zookeeper_limits`: from then on [`Quotas`] has
 //!    `<path>`.
 //! 2. It creates `zookeeper_stats` beside it: at the end of the command apply counts the
 //!    subtree and writes the znodes and bytes there as a [`Track`], whatever the client had put.
 //! 3. With each change of a znode below `<path>`, apply adds the difference to the statistics of
-//!    the deepest quota above it, without touching that znode's Stat.
-//! 4. A write that enforces quotas is held against the limits first: beyond a hard one it is
-//!    refused with QuotaExceeded, beyond a soft one it is reported.
+//!    the deepest quota above it. The Stat of the statistics' znode stays as it was.
+//! 4. A write that enforces quotas is compared with the limits first. Beyond a hard limit it is
+//!    refused with QuotaExceeded; beyond a soft limit it is reported.
 //!
 //! The forms and rules are those of ZooKeeper's `StatsTrack`, `Quotas` and `PathTrie`.
 //!
-//! **Invariant:** the statistics of a quota equal a recount of its subtree, whatever created and
-//! deleted in it. Which quotas there are is a function of the znodes, so a restart changes
-//! nothing. (tests: `statistics_agree_with_a_recount`,
+//! **Invariant:** the statistics of a quota equal a recount of its subtree, whichever way znodes
+//! were created and deleted there. The quotas depend on the znodes alone, so a restart changes
+//! none of them. (tests: `statistics_agree_with_a_recount`,
 //! `a_multi_is_held_against_the_limits_before_it`)
 
 use std::borrow::Cow;
@@ -21,9 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path;
 
-/// The znode that states the limits.
+/// The name of the znode with the limits.
 pub(crate) const LIMITS: &str = "zookeeper_limits";
-/// The znode that holds the statistics.
+/// The name of the znode with the statistics.
 pub(crate) const STATS: &str = "zookeeper_stats";
 
 const COUNT: &str = "count";
@@ -31,12 +31,12 @@ const COUNT_HARD_LIMIT: &str = "countHardLimit";
 const BYTES: &str = "bytes";
 const BYTES_HARD_LIMIT: &str = "byteHardLimit";
 
-/// The longest text, in bytes, that is read as limits or statistics: every write below a quota
-/// reads them. Those that ZooKeeper writes have fewer than 200.
+/// The longest text, in bytes, that is read as limits or statistics. It is bounded because each
+/// write below a quota reads them. ZooKeeper's own texts have fewer than 200 bytes.
 const TEXT_BYTES: usize = 4 * 1024;
 
-/// The quota that a znode of that name belongs to, if it can: what follows `/zookeeper/quota`
-/// in its parent's path, which is not empty for one that states limits.
+/// The subtree whose limits or statistics a znode with this path and name holds: the part of its
+/// parent's path after `/zookeeper/quota`. It is not empty for limits.
 pub(crate) fn subject<'a>(path: &'a str, name: &str) -> Option<&'a str> {
     path.strip_prefix(path::QUOTA)?
         .strip_suffix(name)?
@@ -55,23 +55,22 @@ pub(crate) fn stats_path(prefix: &str) -> String {
 
 /// The subtrees that have limits.
 ///
-/// - It is a function of the znodes: a subtree is in it exactly while there is a znode that
-///   states its limits, so that a restart changes nothing.
+/// - A subtree is in it exactly while there is a znode with its limits.
 /// - `lengths` counts the paths in `by_path` by their lengths in bytes.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Quotas {
-    /// How many znodes state limits for each path: several can, since ZooKeeper passes over
-    /// segments of nothing but spaces.
+    /// How many znodes hold limits for each path. There can be several, since ZooKeeper ignores
+    /// segments that have only spaces.
     by_path: BTreeMap<String, u32>,
-    /// A path is looked up only in the lengths that some quota has: those of a deep path's
-    /// prefixes are many.
+    /// The lengths of the paths with a quota. Only prefixes of these lengths are looked up,
+    /// because a deep path has many prefixes.
     lengths: BTreeMap<usize, usize>,
 }
 
-/// What one command does to [`Quotas`], which stay as they were until it has succeeded.
+/// The changes of one command to [`Quotas`]. They are made after the command has succeeded.
 #[derive(Default, Debug)]
 pub(crate) struct QuotaEdits {
-    /// How many znodes state limits for a path then; zero where the last one goes.
+    /// How many znodes will hold limits for a path; zero if the last one is deleted.
     by_path: BTreeMap<String, u32>,
     /// The lengths of these paths.
     lengths: BTreeSet<usize>,
@@ -83,12 +82,12 @@ static NO_EDITS: QuotaEdits = QuotaEdits {
 };
 
 impl QuotaEdits {
-    /// One more znode states limits for the subject.
+    /// One more znode holds limits for the subject.
     pub(crate) fn add(&mut self, subject: &str, before: &Quotas) {
         *self.count(subject, before) += 1;
     }
 
-    /// One znode less.
+    /// One znode less holds limits for the subject.
     pub(crate) fn remove(&mut self, subject: &str, before: &Quotas) {
         let count = self.count(subject, before);
         *count = count.saturating_sub(1);
@@ -101,7 +100,7 @@ impl QuotaEdits {
         self.by_path.entry(subject.into_owned()).or_insert(now)
     }
 
-    /// Nothing is changed after all.
+    /// Drops the changes, because the command failed.
     pub(crate) fn clear(&mut self) {
         self.by_path.clear();
         self.lengths.clear();
@@ -119,7 +118,7 @@ impl Quotas {
         subject(path, LIMITS).filter(|subject| !subject.is_empty())
     }
 
-    /// One more znode states limits for the subject.
+    /// One more znode holds limits for the subject.
     pub(crate) fn add(&mut self, subject: &str) {
         let mut edits = QuotaEdits::default();
         edits.add(subject, self);

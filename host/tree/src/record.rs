@@ -1,41 +1,41 @@
-//! What a checkpoint keeps: one record per znode, session, binding, queue entry and module,
-//! and one for the numbers of the state as a whole.
+//! The records of a checkpoint: one for each znode, session, binding, queue entry and module, and
+//! one for the numbers of the whole state.
 //!
-//! A checkpoint is a stream of changed records; a snapshot is all of them. Keys sort so that
-//! a table's records can be read in any order: none needs another to be understood, only the
-//! tree's own rules (a znode's parent) join them again. The values' forms are in
-//! [`crate::encoding`].
+//! A checkpoint is a stream of the changed records; a snapshot is a stream of all records. A
+//! record can be decoded without any other, so they may be read in any order.
+//! [`crate::encoding`] defines the form of the values.
 
 /// One row of the checkpoint store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
-    /// Where it belongs.
+    /// The record's table.
     pub table: Table,
-    /// Its name there.
+    /// The record's key in the table.
     pub key: Vec<u8>,
-    /// `None` deletes it.
+    /// The encoded value; `None` deletes the record.
     pub value: Option<Vec<u8>>,
 }
 
 /// The tables of the checkpoint store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Table {
-    /// The numbers of the state as a whole; one row.
+    /// The numbers of the whole state, in one record.
     Meta,
-    /// Key: the path.
+    /// Znodes. The key is the path.
     Znodes,
-    /// Key: the id, eight bytes, the greatest first.
+    /// Sessions. The key is the id in eight bytes, big-endian.
     Sessions,
-    /// Key: the name.
+    /// Bindings. The key is the name.
     Bindings,
-    /// Key: the binding's name, a zero byte, the path (nothing for the resync).
+    /// Entries of bindings' queues. The key is the binding's name, a zero byte and the path; the
+    /// path of a resync is empty.
     Queue,
-    /// Key: the digest, 32 bytes.
+    /// Registered modules. The key is the digest in 32 bytes.
     Modules,
 }
 
 impl Table {
-    /// All of them.
+    /// All tables.
     pub const ALL: [Table; 6] = [
         Table::Meta,
         Table::Znodes,
@@ -45,7 +45,7 @@ impl Table {
         Table::Modules,
     ];
 
-    /// A name that never changes, for the store's own tables.
+    /// The table's name in the checkpoint store. It never changes.
     pub const fn name(self) -> &'static str {
         match self {
             Table::Meta => "meta",
@@ -57,7 +57,7 @@ impl Table {
         }
     }
 
-    /// A number that never changes, for snapshots.
+    /// The table's number in snapshots. It never changes.
     pub const fn tag(self) -> u8 {
         match self {
             Table::Meta => 0,
@@ -69,7 +69,7 @@ impl Table {
         }
     }
 
-    /// The table of that number.
+    /// The table with this number.
     pub fn from_tag(tag: u8) -> Option<Table> {
         Table::ALL.into_iter().find(|table| table.tag() == tag)
     }

@@ -1,12 +1,10 @@
-//! Sessions as the state keeps them: who is alive, and what of them was applied.
+//! Sessions in the state: which are alive, and the number of the last applied write of each.
 //!
-//! A session's writes are numbered 1, 2, 3 … per attachment (connect). Apply runs only the
-//! one after the last; so a node may resend after a change of leader what it has not seen
-//! applied, and nothing happens twice or out of order.
+//! A session's writes have the numbers 1, 2, 3 … on each attachment (connect). After a change of
+//! leader a node sends those again that it has not seen applied.
 //!
-//! **Invariant:** apply runs only a session's last sequence number + 1, of its newest attachment.
-//! Pipelined writes that are sent again after a change of leader must not be applied twice or out
-//! of order. (script `sessions`)
+//! **Invariant:** apply runs only the write after a session's last one, on its newest attachment.
+//! So a write that is sent again is not applied twice or out of order. (script `sessions`)
 
 use hashbrown::{HashMap, HashSet};
 use smallvec::{SmallVec, smallvec};
@@ -15,36 +13,36 @@ use crate::horizon::Horizon;
 use crate::owner::OwnerChange;
 use crate::{SessionId, Zxid};
 
-/// A live session, as a view sees it.
+/// A live session, as a view shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SessionInfo {
-    /// Its id.
+    /// The session's id.
     pub session: SessionId,
-    /// As negotiated at its last connect, in milliseconds.
+    /// The timeout in milliseconds, negotiated at the last connect.
     pub timeout_ms: u32,
-    /// Counts its connects.
+    /// How often clients have connected with the session.
     pub attachment: u32,
-    /// It refuses ephemerals.
+    /// True for a local session, which may not own ephemerals.
     pub local: bool,
 }
 
-/// A session, as apply sees it.
+/// A session in the state, with what older views see of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) password: [u8; 16],
-    /// Last seq applied on the newest attachment.
+    /// The number of the last applied write on the newest attachment.
     pub(crate) seq: u64,
-    /// What views see, the newest last. Never empty.
+    /// The versions that views see, the newest last. Never empty.
     phases: SmallVec<[Phase; 1]>,
-    /// Slots of the ephemerals that it has now.
+    /// Slots of the session's present ephemerals.
     ephemerals: HashSet<u32>,
-    /// Ephemerals that it had until a command of that zxid, in the order of the zxids: views
-    /// of before still show them. Those that no view can see go with the next change here.
+    /// Former ephemerals with the zxid of the command that deleted them, in the order of the
+    /// zxids: older views still show them. The next change drops those that no view can see.
     gone: Vec<(u64, u32)>,
     dirty: bool,
 }
 
-/// What a session was from one command on.
+/// A version of a session, valid from one command on.
 #[derive(Clone, Copy, Debug)]
 struct Phase {
     from: u64,
@@ -79,7 +77,7 @@ impl Session {
             .filter(|phase| phase.alive)
     }
 
-    /// Begins a phase, and drops those that no view can see.
+    /// Begins a phase, and drops the phases that no view can see.
     fn push(&mut self, phase: Phase, horizon: &Horizon) {
         let oldest = horizon.oldest_visible();
         let past = self.phases.iter().rposition(|phase| phase.from <= oldest);
@@ -88,7 +86,7 @@ impl Session {
     }
 }
 
-/// All sessions: the live ones, and those whose end some view does not see yet.
+/// All sessions: the live ones, and ended ones that an older view still shows.
 #[derive(Default)]
 pub(crate) struct Sessions {
     by_id: HashMap<SessionId, Session>,
@@ -105,17 +103,17 @@ impl Sessions {
         self.by_id.get(&id).filter(|session| session.newest().alive)
     }
 
-    /// How many are alive.
+    /// The number of live sessions.
     pub(crate) fn len(&self) -> usize {
         self.live
     }
 
-    /// How many ephemerals there are, of all sessions.
+    /// The number of ephemerals of all sessions.
     pub(crate) fn ephemeral_count(&self) -> usize {
         self.ephemerals
     }
 
-    /// Begins a session; false if one of that id is alive.
+    /// Creates a session; false if a session with this id is alive.
     pub(crate) fn create(
         &mut self,
         zxid: Zxid,
@@ -127,7 +125,7 @@ impl Sessions {
             return false;
         }
         match self.by_id.get_mut(&id) {
-            // An id that was used before, and some view still sees that.
+            // The id was used before, and a view may still show the former session.
             Some(session) => {
                 (session.password, session.seq) = (new.password, new.seq);
                 session.push(new.phase(zxid), horizon);
@@ -140,7 +138,7 @@ impl Sessions {
         true
     }
 
-    /// Puts a session of a checkpoint back.
+    /// Restores a session from a checkpoint.
     pub(crate) fn restore(&mut self, from: Zxid, id: SessionId, restored: Restored) {
         let session = Session {
             password: restored.password,
@@ -154,7 +152,7 @@ impl Sessions {
         self.live += 1;
     }
 
-    /// A client came back: says the new attachment.
+    /// Reattaches a session to a new connection and returns the number of the attachment.
     pub(crate) fn reattach(
         &mut self,
         zxid: Zxid,
@@ -178,7 +176,7 @@ impl Sessions {
         attachment
     }
 
-    /// A local session becomes a global one; false if it was one.
+    /// Makes a local session global; false if it was global.
     pub(crate) fn upgrade(&mut self, zxid: Zxid, id: SessionId, horizon: &Horizon) -> bool {
         let Some(session) = self.by_id.get_mut(&id).filter(|known| known.is_local()) else {
             return false;
@@ -193,7 +191,7 @@ impl Sessions {
         true
     }
 
-    /// A write of the session was run.
+    /// Notes the number of the session's last applied write.
     pub(crate) fn advance(&mut self, id: SessionId, seq: u64) {
         self.mark(id);
         if let Some(session) = self.by_id.get_mut(&id) {
@@ -201,7 +199,7 @@ impl Sessions {
         }
     }
 
-    /// Ends a session; its ephemerals are the caller's to delete.
+    /// Ends a session. The caller deletes its ephemerals.
     pub(crate) fn end(&mut self, zxid: Zxid, id: SessionId, horizon: &Horizon) {
         self.mark(id);
         if let Some(session) = self
@@ -220,7 +218,7 @@ impl Sessions {
         }
     }
 
-    /// Keeps the lists of ephemerals, after the command `zxid`.
+    /// Updates the session's list of ephemerals after the command `zxid`.
     pub(crate) fn own(&mut self, zxid: Zxid, change: OwnerChange, horizon: &Horizon) {
         let Some(session) = self.by_id.get_mut(&change.owner) else {
             return;
@@ -236,7 +234,7 @@ impl Sessions {
         }
     }
 
-    /// Puts a session's ephemeral of a checkpoint back; false if there is no such session.
+    /// Restores a session's ephemeral from a checkpoint; false if there is no such session.
     pub(crate) fn restore_owned(&mut self, owner: SessionId, slot: u32) -> bool {
         let session = self.by_id.get_mut(&owner);
         let inserted = session.is_some_and(|session| session.ephemerals.insert(slot));
@@ -244,8 +242,8 @@ impl Sessions {
         inserted
     }
 
-    /// The slots of the ephemerals that a session has, or may have had at that zxid, each once
-    /// and in no order.
+    /// The slots of a session's ephemerals at a zxid, each once and in no order. Some may have
+    /// been created since; the caller checks each.
     pub(crate) fn ephemerals_at(&self, id: SessionId, at: Zxid) -> HashSet<u32> {
         let Some(session) = self.by_id.get(&id) else {
             return HashSet::new();
@@ -255,14 +253,14 @@ impl Sessions {
         session.ephemerals.iter().copied().chain(gone).collect()
     }
 
-    /// The slots of the ephemerals that a session has now, in no order.
+    /// The slots of a session's present ephemerals, in no order.
     pub(crate) fn ephemerals(&self, id: SessionId) -> Vec<u32> {
         self.by_id.get(&id).map_or_else(Vec::new, |session| {
             session.ephemerals.iter().copied().collect()
         })
     }
 
-    /// Forgets ended sessions that no view sees.
+    /// Forgets ended sessions that no view shows.
     pub(crate) fn reclaim(&mut self, horizon: &Horizon) {
         let oldest = horizon.oldest_visible();
         let gone = self
@@ -279,10 +277,10 @@ impl Sessions {
         }
     }
 
-    /// The sessions that changed since this was last called.
+    /// The sessions that changed since the last call.
     pub(crate) fn take_dirty(&mut self) -> Vec<SessionId> {
         let mut dirty = std::mem::take(&mut self.dirty);
-        // An id that was used again may stand here twice.
+        // An id that was used again may be in the list twice.
         dirty.sort_unstable();
         dirty.dedup();
         for id in &dirty {
@@ -315,7 +313,7 @@ impl Sessions {
     }
 }
 
-/// A session as it begins, or as a checkpoint holds it.
+/// A session at its creation or in a checkpoint.
 pub(crate) struct Restored {
     pub(crate) password: [u8; 16],
     pub(crate) timeout_ms: u32,

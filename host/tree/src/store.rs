@@ -1,5 +1,5 @@
-//! What views read and the writer changes: znodes, sessions and queues, each behind a lock
-//! that is held for one znode, one write, or a short run of them.
+//! The store, which the writer changes while views read it: znodes, sessions and queues. Each has a
+//! lock, which is held for one znode, one write, or a short run of them.
 
 mod index;
 mod lookup;
@@ -29,16 +29,18 @@ use crate::session::{SessionInfo, Sessions};
 use crate::znode::{Children, Znode};
 use crate::{SessionId, Zxid};
 
-/// How many znodes a listing looks at before it lets the writer in.
+/// How many znodes a listing visits before it gives the lock back for a moment.
 const RUN: usize = 128;
 
-/// At which zxids the rolling hash is kept for comparison with other nodes, as in ZooKeeper.
+/// The rolling hash is kept at each multiple of this zxid, for a comparison with other nodes, as in
+/// ZooKeeper.
 const DIGEST_EVERY: u64 = 128;
 
-/// How many of them are kept.
+/// How many rolling hashes are kept.
 const DIGESTS: usize = 1024;
 
-/// What a view refers to: a zxid, and what is small enough to be copied when it changes.
+/// The state at one published zxid, to which views refer. It holds the things that are small enough
+/// to be copied when they change, and a reference to the store.
 pub(crate) struct Epoch {
     pub(crate) zxid: Zxid,
     pub(crate) time_ms: u64,
@@ -46,20 +48,20 @@ pub(crate) struct Epoch {
     pub(crate) bindings: Arc<Bindings>,
     pub(crate) modules: Arc<Modules>,
     pub(crate) store: Arc<Store>,
-    /// How many znodes exist at that zxid.
+    /// The number of znodes at this zxid.
     pub(crate) znodes: usize,
 }
 
 /// The parts that views and the writer share.
 ///
-/// Lock order: nodes, sessions, queues. Views take one at a time.
+/// Lock order: nodes, sessions, queues. A view takes one lock at a time.
 pub(crate) struct Store {
     pub(crate) nodes: RwLock<Nodes>,
     pub(crate) sessions: RwLock<Sessions>,
     pub(crate) queues: RwLock<BTreeMap<Arc<str>, Queue>>,
     /// The rolling hash at the last multiples of [`DIGEST_EVERY`], oldest first.
     digests: Mutex<VecDeque<(Zxid, u64)>>,
-    /// Places of children that listings and scans have looked at.
+    /// How many places of children listings and scans have visited.
     looked_at: AtomicU64,
 }
 
@@ -74,7 +76,7 @@ impl Store {
         }
     }
 
-    /// Keeps the rolling hash at this zxid, if it is one of those that are kept.
+    /// Keeps the rolling hash if the zxid is a multiple of [`DIGEST_EVERY`].
     pub(crate) fn note_digest(&self, zxid: Zxid, hash: u64) {
         if zxid.0 == 0 || !zxid.0.is_multiple_of(DIGEST_EVERY) {
             return;
@@ -149,7 +151,7 @@ impl Store {
         if children > 0 {
             stack.push(slot);
         }
-        // Of each znode with children, the number of its children.
+        // Each znode with children adds the number of its children.
         while let Some(slot) = stack.pop() {
             let mut inner: Vec<(u32, usize)> = Vec::new();
             self.each_child(slot, |nodes, child| {
@@ -170,8 +172,8 @@ impl Store {
         Some(count)
     }
 
-    /// Shows all children of a visible znode, tombstones included, with the lock let go now and
-    /// then.
+    /// Shows all children of a visible znode, tombstones included. It gives the lock back between
+    /// runs.
     fn each_child(&self, slot: u32, mut see: impl FnMut(&Nodes, u32)) {
         let mut end = usize::MAX;
         while end > 0 {
@@ -179,11 +181,11 @@ impl Store {
         }
     }
 
-    /// Shows a run of a visible znode's children, tombstones included: those before the place
-    /// `end`, under one hold of the lock. Says where the next run ends; zero is the end of all.
+    /// Shows one run of a visible znode's children, tombstones included: the last ones before the
+    /// place `end`. It takes the lock once. Returns the end of the next run; zero after the last.
     ///
-    /// The places are visited from the last to the first: a child that moves between two runs
-    /// moves from the end to a lower place, so that it is seen at least once.
+    /// The places are visited from the last to the first. A child that moves between two runs moves
+    /// from the end to a lower place, so it is shown at least once.
     fn children_before(&self, slot: u32, end: usize, see: &mut impl FnMut(&Nodes, u32)) -> usize {
         let nodes = self.nodes.read();
         let children = nodes.children(slot);
@@ -197,25 +199,26 @@ impl Store {
         begin
     }
 
-    /// What listings and scans have cost so far.
+    /// How many places of children listings and scans have visited.
     pub(crate) fn looked_at(&self) -> u64 {
         self.looked_at.load(Ordering::Relaxed)
     }
 
-    /// The slot of a znode that is there at a zxid.
+    /// The slot of a znode that exists at a zxid.
     pub(crate) fn slot_of(&self, path: &str, at: Zxid) -> Option<u32> {
         let nodes = self.nodes.read();
         let slot = nodes.find_any(path)?;
         nodes.body_at(slot, at.0).map(|_| slot)
     }
 
-    /// A znode by its slot, which a view that is held by the caller sees.
+    /// A znode by its slot. The caller must hold a view that shows it.
     pub(crate) fn znode_at(&self, slot: u32, at: Zxid) -> Option<Znode> {
         self.nodes.read().body_at(slot, at.0).map(znode)
     }
 
-    /// Shows the visible ones of a run of children, as [`Store::children_before`] does: their
-    /// names and slots. Says where the next run ends, and how many places were looked at.
+    /// Shows the names and slots of the visible children of one run, as
+    /// [`Store::children_before`] does. Returns the end of the next run, and how many places were
+    /// visited.
     pub(crate) fn names_before(
         &self,
         slot: u32,
@@ -252,7 +255,7 @@ impl Store {
         if visit(root, znode_of_root).is_break() || !has_children {
             return true;
         }
-        // What a view sees keeps its slot: slots can be followed without the lock.
+        // A znode keeps its slot while a view shows it, so slots stay valid without the lock.
         let mut path = if root == crate::path::ROOT {
             String::new()
         } else {
@@ -306,7 +309,7 @@ impl Store {
         paths
     }
 
-    /// Containers and znodes with a time to live that pass the test.
+    /// The containers and znodes with a time to live for which `is_wanted` returns true.
     pub(crate) fn swept(
         &self,
         at: Zxid,
@@ -337,7 +340,7 @@ impl Store {
         }
     }
 
-    /// Entries that views of `published` or later explain.
+    /// The entries whose events are in the published state.
     pub(crate) fn queue(
         &self,
         binding: &str,
@@ -348,8 +351,8 @@ impl Store {
             Some(queue) => queue.take(limit),
             None => return Vec::new(),
         };
-        // An entry that was grown since by a command that is not published must wait, or
-        // its consumer could acknowledge what no view shows yet.
+        // An entry with an event of a command that is not published must wait. Otherwise its
+        // consumer could acknowledge an event that no view shows yet.
         let published = published();
         entries.retain(|entry| entry.zxid() <= published);
         entries

@@ -1,24 +1,24 @@
-//! Text that a stranger wrote, made fit for a log, a terminal and a sentence: one line, no
-//! control character, and of bounded length.
+//! Makes text from strangers safe for logs, terminals and error sentences: one line, no control
+//! character, bounded length.
 //!
-//! 1. Each character that could do something to a terminal or to the reader of a log (see
-//!    [`is_unsafe`]) is written as Rust would write it in a literal: `\n`, `\u{1b}`.
-//! 2. What is longer than the bound is cut at a character, and a mark says how many bytes of
+//! 1. Each unsafe character ([`is_unsafe`]) is escaped as in a Rust literal: `\n`, `\u{1b}`.
+//! 2. A text beyond the bound is cut between two characters, and a mark tells how many bytes of
 //!    the original are missing.
 //!
-//! Invariant: what [`shown`] returned it returns as it is, for the same bound or a greater
-//! one, so a text may pass more than one place that makes it fit. A backslash is no unsafe
-//! character and stays as it is, so the original cannot be read back; it is text for people.
+//! Invariant: [`shown`] does not change a text that it returned before, for the same bound or a
+//! greater one. So a text may pass through several places that make it safe. A backslash is not
+//! unsafe and is not escaped, so the original cannot be restored from the result: it is text for
+//! people.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
-/// Room for the mark of a cut: `… (+18446744073709551615 bytes)`.
+/// The length of the longest mark of a cut, in bytes: `… (+18446744073709551615 bytes)`.
 const MARK_BYTES: usize = 34;
 
-/// Could this character end a line, steer a terminal, or show a text in another order than
-/// it has? Those are the control characters (C0, DEL, C1), U+2028 and U+2029, and what sets
-/// the direction of writing.
+/// Can this character end a line, control a terminal, or change the order in which a text is
+/// displayed? That is so for the control characters (C0, DEL, C1), for U+2028 and U+2029, and for
+/// the characters that set the direction of writing.
 pub const fn is_unsafe(character: char) -> bool {
     matches!(
         character,
@@ -32,7 +32,7 @@ pub const fn is_unsafe(character: char) -> bool {
     )
 }
 
-/// A writer that escapes what is unsafe on its way into `to`.
+/// A writer that escapes unsafe characters and hands the text on to another writer.
 pub struct Escaping<W>(pub W);
 
 impl<W: Write> Write for Escaping<W> {
@@ -51,20 +51,20 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-/// The text without anything unsafe, whole however long it is.
+/// The whole text with its unsafe characters escaped. Its length has no bound.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut out = Escaping(String::with_capacity(text.len() + 16));
-    // A String takes everything.
+    // Writing to a String cannot fail.
     let _ = out.write_str(text);
     Cow::Owned(out.0)
 }
 
-/// What somebody else wrote, escaped, in at most `most_bytes` bytes, the mark of a cut
-/// included. What does not fit is counted and not copied. A bound below the mark's own
-/// length leaves nothing but the mark.
+/// A text from a stranger, escaped and cut to at most `most_bytes` bytes, which include the mark of
+/// a cut. The rest is counted and not copied. If the bound is shorter than the mark, the result is
+/// the mark alone.
 pub fn shown(text: impl Display, most_bytes: usize) -> String {
     let mut cut = Cut {
         out: String::new(),
@@ -74,17 +74,18 @@ pub fn shown(text: impl Display, most_bytes: usize) -> String {
         read_bytes: 0,
         is_full: false,
     };
-    // `Cut` takes everything; an error would be the text's own, and what it wrote until then
-    // is what there is.
+    // Writing to `Cut` cannot fail. If the text's own `Display` fails, the part that it wrote is
+    // shown.
     let _ = write!(cut, "{text}");
     cut.finish()
 }
 
-/// Keeps the beginning of what is written to it.
+/// A writer that keeps the beginning of the text.
 struct Cut {
     out: String,
     most_bytes: usize,
-    /// How much of `out` stays if there is a cut, and how much of the original that is.
+    /// How many bytes of `out` stay if the text is cut. The next field is how many bytes of the
+    /// original they stand for.
     keep: usize,
     kept_bytes: usize,
     read_bytes: usize,

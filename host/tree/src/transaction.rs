@@ -1,9 +1,9 @@
-//! What a guest proposes: what it read, what it writes, which events it consumed.
+//! The transaction that a guest proposes: its reads, its writes and the events that it consumed.
 //!
-//! Apply validates every [`Read`] against the newest state, then the acknowledgements, then
-//! applies the writes, all under one zxid, or nothing. Read sets are made of zxids, not of
-//! version counters: a znode that is deleted and created anew has version 0 again, and a list of
-//! children, an absence or a session's life has no version at all.
+//! Apply checks every [`Read`] against the newest state, then the acknowledgements, and then
+//! applies the writes under one zxid. If one check or one write fails, nothing is done. Read sets
+//! hold zxids and no version counters: a znode that is deleted and created again has version 0
+//! again, and a list of children, an absent znode or a live session has no version.
 
 use bytes::Bytes;
 use innkeeper_proto::Acl;
@@ -13,105 +13,108 @@ use crate::{SessionId, Zxid};
 /// A guest's transaction.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Transaction {
-    /// The recipe's binding. Its granted `write` paths are the transaction's whole authority.
+    /// The name of the recipe's binding. The transaction may write only the paths that the
+    /// binding's `write` patterns grant.
     pub binding: String,
-    /// The activation that the invocation ran under; apply refuses any other.
+    /// The activation under which the guest ran. If another one is active, apply refuses the
+    /// transaction.
     pub activation: Zxid,
-    /// One more than the depth of the deepest event consumed: bounds cascades.
+    /// One more than the depth of the deepest consumed event. It bounds chains of reactions.
     pub depth: u8,
-    /// What must still hold.
+    /// The read set: everything that the guest read must be unchanged.
     pub reads: Vec<Read>,
-    /// In order; a later one sees an earlier one.
+    /// The writes in their order; a write sees the effects of those before it.
     pub writes: Vec<GuestWrite>,
-    /// Events consumed: each must still be queued; one with a newer zxid stays queued.
+    /// The consumed events. Each must still be in the queue. An entry that got a newer event since
+    /// stays there.
     pub acks: Vec<Ack>,
-    /// Assignor bindings called, by name, with the activation that answered (zero where none
-    /// of that name was active): part of the read set, and remembered as what this binding's
-    /// last reaction called.
+    /// The assignor bindings that the guest called: the name and the activation that answered
+    /// (zero if none was active). They belong to the read set, and the binding remembers the names.
     pub called: Vec<(String, Zxid)>,
 }
 
-/// One consumed entry of the binding's queue.
+/// The acknowledgement of one entry of the binding's queue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ack {
-    /// The entry of a path, as of that newest event.
+    /// A path's entry.
     Path {
         /// The event's path.
         path: String,
-        /// Newest event merged into the entry when it was delivered.
+        /// The zxid of the newest event in the entry when the guest got it.
         zxid: Zxid,
     },
-    /// The "resync: read everything" entry, as of that zxid.
+    /// The entry "resync: read everything", and its zxid when the guest got it.
     Resync(Zxid),
 }
 
-/// One thing that a guest read, and what makes it unchanged.
+/// One thing that a guest read, with the numbers that show whether it has changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Read {
-    /// The znode exists and was last modified by `mzxid`.
+    /// The znode exists, and its data was last set by `mzxid`.
     Node {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
-        /// Of the znode's Stat.
+        /// The znode's mzxid.
         mzxid: Zxid,
     },
-    /// The znode's ACL is the one of (`czxid`, `aversion`).
+    /// The znode exists, and its ACL is unchanged: `czxid` and `aversion` together name one ACL.
     Acl {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
-        /// Of the znode's Stat.
+        /// The znode's czxid.
         czxid: Zxid,
-        /// Of the znode's Stat.
+        /// The znode's aversion.
         aversion: i32,
     },
-    /// The znode's child list was last changed by `pzxid`.
+    /// The znode exists, and its list of children was last changed by `pzxid`.
     Children {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
-        /// Of the znode's Stat.
+        /// The znode's pzxid.
         pzxid: Zxid,
     },
     /// There is no such znode.
     Absent {
-        /// Where it would be.
+        /// The path of the absent znode.
         path: String,
     },
-    /// Nothing at or below `path` changed after `seen` (the zxid of the view that was read).
+    /// No znode at or below `path` changed after the zxid `seen`.
     Subtree {
-        /// Root of the subtree; it exists.
+        /// The root of the subtree, which exists.
         path: String,
-        /// The view's zxid.
+        /// The zxid of the view that the guest read.
         seen: Zxid,
     },
     /// The session is alive.
     Session(SessionId),
 }
 
-/// One write of a guest. Versions need no check here: the read set did it.
+/// One write of a guest. It names no version: the read set shows whether the znode has changed.
 #[derive(Clone, PartialEq, Debug)]
 pub enum GuestWrite {
-    /// Creates a znode; a sequential name was resolved by the guest's overlay, whose read
-    /// set holds the parent's child list.
+    /// Creates a znode. If the guest asked for a sequential znode, the host has chosen the number,
+    /// and the read set holds the parent's list of children.
     Create {
-        /// Whole path.
+        /// The znode's whole path.
         path: String,
-        /// `None` is null data.
+        /// The data; `None` is null.
         data: Option<Bytes>,
-        /// `None` takes the parent's.
+        /// The ACL; `None` takes the parent's.
         acl: Option<Vec<Acl>>,
-        /// Session whose end deletes it; must stand in `reads` as [`Read::Session`].
+        /// The session that owns the znode, whose end deletes it. The read set must hold it as
+        /// [`Read::Session`].
         owner: Option<SessionId>,
     },
-    /// Replaces data.
+    /// Replaces a znode's data.
     Set {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
-        /// `None` is null data.
+        /// The new data; `None` is null.
         data: Option<Bytes>,
     },
-    /// Deletes a childless znode.
+    /// Deletes a znode without children.
     Delete {
-        /// Of the znode.
+        /// The znode's path.
         path: String,
     },
 }

@@ -1,9 +1,9 @@
 //! The writer's side of the state.
 //!
-//! 1. The state machine applies each command of a batch: [`Tree::apply`]. Views do not see it.
-//! 2. It publishes the batch: [`Tree::publish`]. From here on new views see it.
-//! 3. From time to time it captures what changed since the last capture, for a checkpoint:
-//!    [`Tree::capture`]. [`Tree::restore`] makes a tree of a checkpoint.
+//! 1. The state machine applies each command of a batch: [`Tree::apply`]. No view sees it yet.
+//! 2. The state machine publishes the batch: [`Tree::publish`]. New views see it from now on.
+//! 3. For a checkpoint the state machine captures the changes since the last capture:
+//!    [`Tree::capture`]. [`Tree::restore`] builds a tree from a checkpoint.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::store::{Body, Data, Epoch, Nodes, Store};
 use crate::view::Reader;
 use crate::{Digest, Zxid};
 
-/// The state, as the one who changes it holds it.
+/// The state, for its one writer.
 ///
-/// - `published` is at `zxid` but for what was applied since the last publish.
-/// - Everything in it is a function of the commands applied, and of nothing else.
+/// - `published` shows the state at the last publish; commands applied since are not in it.
+/// - The state depends on the applied commands and on nothing else.
 pub struct Tree {
     pub(crate) store: Arc<Store>,
     pub(crate) published: Arc<ArcSwap<Epoch>>,
@@ -39,13 +39,14 @@ pub struct Tree {
     pub(crate) level: u32,
     pub(crate) bindings: Arc<Bindings>,
     pub(crate) modules: Arc<Modules>,
-    /// Told from the znodes when a checkpoint is restored.
+    /// Computed from the znodes when a checkpoint is restored.
     pub(crate) quotas: Quotas,
-    /// Keys of what changed since the last capture, beside znodes and sessions.
+    /// Keys of the bindings that changed since the last capture. The sets below hold the same for
+    /// modules and queues; znodes and sessions keep lists of their own.
     pub(crate) dirty_bindings: BTreeSet<Arc<str>>,
     pub(crate) dirty_modules: BTreeSet<Digest>,
     pub(crate) dirty_queues: BTreeSet<(Arc<str>, QueueKey)>,
-    /// The zxid of the last capture, or of the checkpoint that the tree was made of.
+    /// The zxid of the last capture, or of the checkpoint that the tree was restored from.
     pub(crate) captured: Option<Zxid>,
     #[cfg(innkeeper_break = "ack-in-transaction")]
     pub(crate) outside_acks: Vec<(String, Vec<crate::transaction::Ack>)>,
@@ -58,8 +59,7 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// The state before the first command: `/` and ZooKeeper's own znodes, as ZooKeeper
-    /// makes them.
+    /// The state before the first command: `/` and the znodes that ZooKeeper itself creates.
     pub fn new() -> Tree {
         let mut nodes = Nodes::new(genesis(acl::open(), 0));
         let own = [
@@ -121,13 +121,13 @@ impl Tree {
         }
     }
 
-    /// Applies a command. Total: a client's mistake is an answer. Takes exactly one zxid.
-    /// Views do not see it before [`Tree::publish`].
+    /// Applies a command. It never fails: a client's mistake is an answer with an error code.
+    /// Each command takes exactly one zxid. Views show its effect after [`Tree::publish`].
     pub fn apply(&mut self, command: &Command) -> Applied {
         self.run(command)
     }
 
-    /// Lets new views see all that was applied.
+    /// Makes all applied commands visible to new views.
     pub fn publish(&mut self) {
         if self.horizon.published() == self.zxid.0 {
             return;
@@ -147,8 +147,9 @@ impl Tree {
         }
     }
 
-    /// Frees what views left behind that have gone, looking at no more than `budget` znodes,
-    /// and says how many it looked at. Commands do this on their way; it is for idle times.
+    /// Frees old versions that only closed views could see. It looks at `budget` znodes at most
+    /// and returns how many it looked at. Each command frees some as well; this call is for times
+    /// without commands.
     pub fn reclaim(&mut self, budget: usize) -> usize {
         let mut nodes = self.store.nodes.write();
         if self.horizon.release() {
@@ -157,7 +158,7 @@ impl Tree {
         nodes.reclaim(budget, &self.horizon)
     }
 
-    /// How much there is of everything.
+    /// The numbers of znodes, old versions and sessions.
     pub fn figures(&self) -> Stats {
         let nodes = self.store.nodes.read();
         Stats {
@@ -167,7 +168,7 @@ impl Tree {
         }
     }
 
-    /// What hands out views; any number of them, for any thread.
+    /// A reader, which gives out views. There may be many readers, on any thread.
     pub fn reader(&self) -> Reader {
         Reader::new(self.published.clone())
     }
@@ -177,7 +178,7 @@ impl Tree {
         self.zxid
     }
 
-    /// The state's time: the greatest stamp of the commands applied, in milliseconds since 1970.
+    /// The state's time in milliseconds since 1970: the greatest time of all applied commands.
     pub fn time_ms(&self) -> u64 {
         self.time_ms
     }
@@ -187,20 +188,20 @@ impl Tree {
         self.hash
     }
 
-    /// The feature level that holds.
+    /// The feature level in force: which kinds of commands all members of the group understand.
     pub fn level(&self) -> u32 {
         self.level
     }
 }
 
-/// How much there is of everything.
+/// How many znodes, old versions and sessions the state holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stats {
     /// Znodes that exist.
     pub znodes: usize,
-    /// Versions that are kept for open views, or not freed yet.
+    /// Old versions of znodes that an open view needs, or that are not freed yet.
     pub old_versions: usize,
-    /// Sessions that are alive.
+    /// Live sessions.
     pub sessions: usize,
 }
 
@@ -213,7 +214,8 @@ pub(crate) struct Numbers {
     pub(crate) level: u32,
 }
 
-/// A znode that ZooKeeper makes with its tree: its children count as present, but not as created.
+/// A znode that exists before the first command. Its children are not counted as created in its
+/// cversion.
 fn genesis(acl: Vec<Acl>, aversion: i32) -> Body {
     Body {
         data: Data::new(Some(&Bytes::new())),

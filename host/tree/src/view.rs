@@ -1,10 +1,10 @@
-//! Reading: a [`Reader`] hands out [`View`]s, each of the whole state at one zxid.
+//! Reading: a [`Reader`] gives out [`View`]s. A view shows the whole state at one zxid.
 //!
-//! 1. `Reader::view` takes the newest published epoch: one reference count, no lock.
-//! 2. Every call on the view locks the store for one znode (or a short run of them), and sees
-//!    the version of it that was current at the view's zxid, whatever was applied since.
-//! 3. Dropping the view drops the reference; what only it could see is freed by the writer,
-//!    a little at a time.
+//! 1. `Reader::view` takes the newest published epoch: it counts a reference and takes no lock.
+//! 2. Each call on the view locks the store for one znode or a short run of znodes. It finds the
+//!    versions of the view's zxid, whatever was applied since.
+//! 3. Dropping the view drops the reference. The writer then frees, a few at a time, the versions
+//!    that only this view could see.
 
 mod listing;
 
@@ -27,7 +27,7 @@ use crate::{SessionId, Zxid};
 
 pub use listing::{Listing, Place};
 
-/// Hands out views; cheap to clone, for any thread.
+/// Gives out views. It is cheap to clone and may be used on any thread.
 #[derive(Clone)]
 pub struct Reader {
     published: Arc<ArcSwap<Epoch>>,
@@ -38,7 +38,7 @@ impl Reader {
         Reader { published }
     }
 
-    /// The state as last published.
+    /// A view of the last published state.
     pub fn view(&self) -> View {
         View {
             epoch: self.published.load_full(),
@@ -50,9 +50,9 @@ impl Reader {
         self.published.load().zxid
     }
 
-    /// The first `limit` entries of a binding's queue as it is now, oldest first, which is
-    /// newer than any view: take it before the view that is to explain it. Empty if there is
-    /// no such binding.
+    /// The first `limit` entries of a binding's queue, oldest first; empty if there is no such
+    /// binding. The queue is as of now: take the view for its events after this call, so that the
+    /// view contains them.
     pub fn queue(&self, binding: &str, limit: usize) -> Vec<QueueEntry> {
         self.published
             .load()
@@ -60,13 +60,13 @@ impl Reader {
             .queue(binding, limit, || self.last_zxid())
     }
 
-    /// How many places of children all listings and scans have looked at since the state was
-    /// opened: what they cost, counted and not timed.
+    /// How many places of children all listings and scans have visited since the state was opened.
+    /// It measures their cost as a count, independent of the clock.
     pub fn children_looked_at(&self) -> u64 {
         self.published.load().store.looked_at()
     }
 
-    /// How many entries a binding's queue has now; 0 if there is no such binding.
+    /// The present number of entries of a binding's queue; 0 if there is no such binding.
     pub fn queue_len(&self, binding: &str) -> usize {
         self.published.load().store.queue_len(binding)
     }
@@ -74,8 +74,9 @@ impl Reader {
 
 /// The state at one zxid.
 ///
-/// - It never changes, and it stops nobody: commands are applied beside it.
-/// - It keeps alive at most one old version of each znode; hold it briefly.
+/// - A view never changes, and commands are applied while it is open.
+/// - An open view keeps up to one old version of each znode in memory, so it should be held
+///   briefly.
 #[derive(Clone)]
 pub struct View {
     epoch: Arc<Epoch>,
@@ -96,7 +97,7 @@ impl View {
         self.epoch.time_ms
     }
 
-    /// A znode whole.
+    /// A znode with its data.
     pub fn get(&self, path: &str) -> Option<Znode> {
         self.epoch.store.get(path, self.epoch.zxid)
     }
@@ -111,8 +112,8 @@ impl View {
         self.epoch.store.children(path, self.epoch.zxid)
     }
 
-    /// Begins to list a znode's children run by run, for a caller that does other things in
-    /// between; `None` where there is no znode.
+    /// Begins to list a znode's children in runs, for callers that must let others run in between;
+    /// `None` if there is no znode.
     pub fn list(&self, path: &str) -> Option<Listing> {
         let slot = self.epoch.store.slot_of(path, self.epoch.zxid)?;
         Some(Listing::new(self.clone(), Place(slot)))
@@ -123,20 +124,20 @@ impl View {
         Listing::new(self.clone(), place)
     }
 
-    /// A znode that a listing of this view found, whole.
+    /// A znode, with its data, that a listing of this view found.
     pub fn get_at(&self, place: Place) -> Option<Znode> {
         self.epoch.store.znode_at(place.0, self.epoch.zxid)
     }
 
-    /// Visits the znode at `root` and all below it, a parent before its children and children
-    /// in byte order of their names, until the visitor breaks. False if there is no `root`.
+    /// Visits the znode at `root` and all znodes below it until the visitor breaks: parents before
+    /// their children, children in the byte order of their names. False if there is no `root`.
     pub fn scan(&self, root: &str, visit: &mut dyn FnMut(&str, Znode) -> ControlFlow<()>) -> bool {
         self.epoch.store.scan(root, self.epoch.zxid, visit)
     }
 
-    /// How many znodes stand below a path, all the way down, as ZooKeeper's
-    /// getAllChildrenNumber counts; `None` where there is no znode. Of the root it is known;
-    /// elsewhere all znodes whose parent is at or below the path are looked at.
+    /// The number of all znodes below a path, as in ZooKeeper's getAllChildrenNumber; `None` if
+    /// there is no znode. For the root the number is kept; for other paths the call visits all
+    /// znodes whose parent is at or below the path.
     /// (test: `nothing_breaks_the_state`)
     pub fn descendant_count(&self, path: &str) -> Option<usize> {
         if path == crate::path::ROOT {
@@ -145,31 +146,31 @@ impl View {
         self.epoch.store.descendant_count(path, self.epoch.zxid)
     }
 
-    /// How many znodes exist now, which may be newer than the view.
+    /// The present number of znodes, which may be newer than the view.
     pub fn znode_count(&self) -> usize {
         self.epoch.store.nodes.read().len()
     }
 
-    /// Bytes of all znodes' paths and data now, which may be newer than the view.
+    /// The present bytes of all znodes' paths and data, which may be newer than the view.
     pub fn data_bytes(&self) -> u64 {
         self.epoch.store.nodes.read().bytes()
     }
 
-    /// How many ephemerals exist now, which may be newer than the view.
+    /// The present number of ephemerals, which may be newer than the view.
     pub fn ephemeral_count(&self) -> usize {
         self.epoch.store.sessions.read().ephemeral_count()
     }
 
-    /// The rolling hash at some zxids, the same ones on every node, oldest first: what was
-    /// applied since the node opened.
+    /// The rolling hash at each 128th zxid since the node was opened, oldest first, at most 1024 of
+    /// them. They are equal on all nodes.
     pub fn digests(&self) -> Vec<(Zxid, u64)> {
         self.epoch.store.digests()
     }
 
-    /// What a sweep at that time may delete, at most `limit` of them: childless containers that
-    /// once had a child, or that had none for longer than `never_used_ms` (zero: for ever), and
-    /// childless znodes whose time to live has passed since they were last set. As ZooKeeper's
-    /// `ContainerManager` chooses. (test: script `host/tree/tests/scripts/state/sweeps`)
+    /// At most `limit` znodes without children that a sweep at `now_ms` may delete: containers that
+    /// had a child, or that had none for longer than `never_used_ms` (zero: they stay), and znodes
+    /// whose time to live has passed since they were last set. ZooKeeper's `ContainerManager`
+    /// chooses the same. (test: script `host/tree/tests/scripts/state/sweeps`)
     pub fn sweepable(&self, now_ms: u64, never_used_ms: u64, limit: usize) -> Vec<Sweep> {
         let is_unused = |body: &Body| {
             let elapsed_ms = now_ms.saturating_sub(body.mtime);
@@ -184,28 +185,28 @@ impl View {
         self.epoch.store.swept(self.epoch.zxid, limit, &is_unused)
     }
 
-    /// Whose a znode is, or when it is swept, which its Stat does not show.
+    /// A znode's owner. It tells containers and times to live, too, which the Stat does not show.
     pub fn owner(&self, path: &str) -> Option<Owner> {
         self.epoch.store.owner(path, self.epoch.zxid)
     }
 
-    /// How many containers and how many znodes with a time to live exist now, together; which
-    /// may be newer than the view.
+    /// The present number of containers and znodes with a time to live together, which may be newer
+    /// than the view.
     pub fn swept_count(&self) -> usize {
         self.epoch.store.nodes.read().swept_count()
     }
 
-    /// The bindings, by name.
+    /// The bindings by their names.
     pub fn bindings(&self) -> &Arc<Bindings> {
         &self.epoch.bindings
     }
 
-    /// The modules that may be named by bindings.
+    /// The registered modules, which bindings may name.
     pub fn modules(&self) -> &Arc<Modules> {
         &self.epoch.modules
     }
 
-    /// The feature level that holds.
+    /// The feature level in force.
     pub fn level(&self) -> u32 {
         self.epoch.level
     }
@@ -215,7 +216,7 @@ impl View {
         self.epoch.store.session(session, self.epoch.zxid)
     }
 
-    /// All live sessions, by id.
+    /// All live sessions in the order of their ids.
     pub fn sessions(&self) -> Vec<SessionInfo> {
         self.epoch.store.sessions(self.epoch.zxid)
     }

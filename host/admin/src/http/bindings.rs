@@ -234,7 +234,7 @@ async fn read_document<R: Runtime>(admin: &Admin<R>, upload: Upload) -> Result<B
 /// any).
 fn judge(view: &View, name: Option<&str>, document: &[u8]) -> Result<Definition, Problem> {
     let judged = match name {
-        Some(name) => binding::judge(name, document, view.modules()),
+        Some(name) => binding::parse_and_check(name, document, view.modules()),
         None => Definition::parse(document).and_then(|definition| {
             definition.check_module(view.modules())?;
             Ok(definition)

@@ -290,7 +290,7 @@ impl<R: Runtime> Admin<R> {
     fn bad_document(&self, path: &str, document: &[u8]) -> Problem {
         let name = binding::name_of(path).unwrap_or_default();
         let view = self.surface.service.reader.view();
-        match binding::judge(name, document, view.modules()) {
+        match binding::parse_and_check(name, document, view.modules()) {
             Err(error) => Problem::bad(error),
             // Its module has been registered since.
             Ok(_) => Problem::of_znode(path, ErrorCode::BadArguments),

@@ -1,6 +1,6 @@
-//! Addresses as ZooKeeper's `IPAuthenticationProvider` reads and compares them, its odd cases
-//! included: Java's `parseInt` takes a sign, so `+1.2.3.4` is an address; an IPv4 address in
-//! IPv6's clothes is none; and a segment `-1` of an IPv6 address is `ffff`.
+//! Addresses in ACLs. They are read and compared as by ZooKeeper's `IPAuthenticationProvider`,
+//! with its odd cases: Java's `parseInt` takes a sign, so `+1.2.3.4` is an address; an IPv4 address
+//! written inside an IPv6 address is not one; and a segment `-1` of an IPv6 address is `ffff`.
 
 /// 4 or 16 bytes.
 struct Address {
@@ -14,12 +14,12 @@ struct Network {
     bits: usize,
 }
 
-/// Can this stand in an ACL entry of the scheme `ip`?
+/// Is this a valid id of an ACL entry of the scheme `ip`?
 pub(super) fn is_valid(id: &str) -> bool {
     Network::parse(id).is_some()
 }
 
-/// Does the entry mean this client's address? (test: `addresses_match_by_their_leading_bits`)
+/// Does the entry match this client's address? (test: `addresses_match_by_their_leading_bits`)
 pub(super) fn matches(entry: &str, client: &str) -> bool {
     match (Network::parse(entry), Address::parse(client)) {
         (Some(network), Some(address)) => network.contains(&address),

@@ -1,8 +1,8 @@
-//! Names of the schemes `x509` and `sasl`: which texts ZooKeeper takes for them.
+//! Names of the schemes `x509` and `sasl`: the texts that ZooKeeper accepts.
 //!
 //! An `x509` id is what Java's `X500Principal` can read: attributes between commas, semicolons
 //! or pluses, each a keyword or an object identifier, `=`, and a value, which may be quoted,
-//! escaped or a hexadecimal form. A `sasl` id is what ZooKeeper's `KerberosName` takes.
+//! escaped or a hexadecimal form. A `sasl` id is a text that ZooKeeper's `KerberosName` can read.
 
 /// Java's table of keywords.
 const KEYWORDS: [&str; 21] = [
@@ -29,13 +29,14 @@ const KEYWORDS: [&str; 21] = [
     "SERIALNUMBER",
 ];
 
-/// What may follow a backslash, beside two hexadecimal digits. A space may not within quotes.
+/// Characters that may follow a backslash, as two hexadecimal digits may. A space may not follow it
+/// within quotes.
 const ESCAPABLE: &str = ",=\n+<>#;\\\"";
 
-/// What must follow one, outside quotes.
+/// Characters that must have a backslash before them outside quotes.
 const ESCAPED: &str = ",+<>;\"";
 
-/// Can this stand in an ACL entry of the scheme `sasl`?
+/// Is this a valid id of an ACL entry of the scheme `sasl`?
 /// (test: `kerberos_names_are_zookeepers`)
 pub fn is_sasl_name(id: &str) -> bool {
     match id.split_once('@') {
@@ -46,7 +47,7 @@ pub fn is_sasl_name(id: &str) -> bool {
     }
 }
 
-/// Can this stand in an ACL entry of the scheme `x509`?
+/// Is this a valid id of an ACL entry of the scheme `x509`?
 /// (test: `distinguished_names_are_javas`)
 pub(super) fn is_distinguished_name(id: &str) -> bool {
     id.is_empty()
@@ -121,7 +122,7 @@ fn is_keyword(keyword: &str) -> bool {
     is_object_identifier(keyword.strip_prefix("OID.").unwrap_or(keyword))
 }
 
-/// Numbers between dots, at least two, of which the first two are narrow.
+/// At least two numbers with dots between them, with Java's bounds on the first two.
 fn is_object_identifier(text: &str) -> bool {
     let mut numbers = Vec::new();
     for part in text.split('.') {
@@ -137,7 +138,7 @@ fn is_object_identifier(text: &str) -> bool {
     }
 }
 
-/// One DER value, in pairs of digits, and nothing after it.
+/// Exactly one DER value in pairs of hexadecimal digits.
 fn is_hexadecimal(text: &str) -> bool {
     let digits: Option<Vec<u8>> = text
         .chars()
@@ -160,7 +161,7 @@ fn is_hexadecimal(text: &str) -> bool {
     }
 }
 
-/// What follows the opening quote.
+/// Is this the rest of a quoted value, after the opening quote?
 fn is_quoted(text: &str) -> bool {
     let mut chars = text.chars();
     loop {
@@ -184,7 +185,7 @@ fn is_plain(text: &str) -> bool {
     while let Some(char) = chars.next() {
         let fits = match char {
             '\\' => takes_escape(&mut chars, true),
-            // A separator that was no separator ends the value, and Java looks no further.
+            // Java ends the value at an unescaped separator and does not look at the rest.
             ',' | '+' | ';' if !first => return true,
             char => !ESCAPED.contains(char),
         };
@@ -196,7 +197,7 @@ fn is_plain(text: &str) -> bool {
     true
 }
 
-/// After a backslash: two hexadecimal digits, or something that may be escaped.
+/// Do two hexadecimal digits or an escapable character follow the backslash?
 fn takes_escape(chars: &mut std::str::Chars<'_>, space: bool) -> bool {
     match chars.next() {
         None => false,

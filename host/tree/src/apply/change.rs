@@ -446,8 +446,8 @@ impl<'a> Change<'a> {
             return Ok(());
         };
         let document = data.map_or(&[][..], |data| &data[..]);
-        let definition =
-            binding::judge(name, document, self.modules).map_err(|_| ErrorCode::BadArguments)?;
+        let definition = binding::parse_and_check(name, document, self.modules)
+            .map_err(|_| ErrorCode::BadArguments)?;
         self.bindings
             .push(BindingEdit::Wish(name.into(), Arc::new(definition)));
         Ok(())

@@ -1,4 +1,4 @@
-//! What bounds a binding's name and document.
+//! The bounds of a binding's name and document.
 
 /// The longest name of a binding, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;

@@ -1,4 +1,4 @@
-//! A binding's document, read and checked.
+//! A definition: a binding's document after it was parsed and checked.
 
 use std::sync::Arc;
 
@@ -7,50 +7,50 @@ use crate::{Digest, World, path};
 
 use super::limits::Limits;
 
-/// What a document says, in normal form: two documents that mean the same are equal.
+/// The content of a document in normal form: documents with the same meaning have equal
+/// definitions.
 ///
 /// Invariants:
-/// - Patterns are sorted and without repetition.
-/// - What means nothing for the world is empty: `read` and `write` are a recipe's, `policy`
-///   an authorizer's, `watch` not an assignor's.
+/// - Patterns are sorted, each once.
+/// - Fields without a meaning for the world are empty: only recipes have `read` and `write`, only
+///   authorizers have `policy`, and assignors have no `watch`.
 /// - No pattern of `write`, and none of a recipe's `watch`, lies within `/innkeeper` or
 ///   `/zookeeper`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Definition {
-    /// What kind of guest it is.
+    /// The kind of guest.
     pub world: World,
-    /// Its module.
+    /// The module's name.
     pub module: Digest,
-    /// A recipe's: changes of which paths are its events. An authorizer's: requests to which
-    /// paths it decides.
+    /// The paths whose changes are a recipe's events, or whose requests an authorizer decides.
     pub watch: Vec<PathPattern>,
-    /// A recipe's: what it may read, beside what it watches and writes.
+    /// The paths that a recipe may read, beside those that it watches and writes.
     pub read: Vec<PathPattern>,
-    /// A recipe's: what it may write.
+    /// The paths that a recipe may write.
     pub write: Vec<PathPattern>,
-    /// An authorizer's: what its `load` may read.
+    /// The paths that an authorizer's `load` may read.
     pub policy: Vec<PathPattern>,
-    /// What the guest is told, as JSON in canonical form (keys sorted, no spaces); `null`
-    /// if the document has none.
+    /// The configuration that the guest gets, as JSON in canonical form (sorted keys, no spaces);
+    /// `null` if the document has none.
     pub config: Arc<str>,
-    /// What it may use up.
+    /// The bounds on what the guest may use.
     pub limits: Limits,
-    /// What a failure of an authorizer means.
+    /// The decision if an authorizer fails.
     pub on_failure: OnFailure,
 }
 
-/// What a failure of an authorizer (a trap, a limit, an error of `load`) means.
+/// The decision if an authorizer fails: by a trap, a limit or an error of `load`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum OnFailure {
     /// The request is refused.
     #[default]
     Deny,
-    /// The request passes, as far as this authorizer is concerned.
+    /// This authorizer does not stop the request.
     Allow,
 }
 
 impl OnFailure {
-    /// As documents write it.
+    /// The word in documents.
     pub const fn name(self) -> &'static str {
         match self {
             OnFailure::Deny => "deny",
@@ -59,8 +59,8 @@ impl OnFailure {
     }
 }
 
-/// Is this path Innkeeper's or ZooKeeper's own? No guest watches or writes there, however
-/// wide its patterns are.
+/// Does this path belong to Innkeeper or ZooKeeper? No guest may watch or write it, even if its
+/// patterns match.
 pub fn is_system(path: &str) -> bool {
     path::is_at_or_below(path, path::INNKEEPER) || path::is_at_or_below(path, path::ZOOKEEPER)
 }
@@ -74,8 +74,8 @@ fn any_matches_subtree(patterns: &[PathPattern], root: &str) -> bool {
 }
 
 impl Definition {
-    /// May a recipe read this znode and list its children? What it watches and writes it may
-    /// read.
+    /// May a recipe read this znode and list its children? It may also read the paths that it
+    /// watches or writes.
     pub fn may_read(&self, path: &str) -> bool {
         self.world == World::Recipe
             && [&self.read, &self.watch, &self.write]
@@ -106,8 +106,8 @@ impl Definition {
         any_matches_subtree(&self.policy, root)
     }
 
-    /// Are a change of this path events for the recipe, or requests to it the authorizer's to
-    /// decide? (Many bindings at once: [`crate::Bindings`].)
+    /// Are changes of this path events for the recipe, or does the authorizer decide requests to
+    /// it? ([`crate::Bindings`] answers this for all bindings at once.)
     pub fn watches(&self, path: &str) -> bool {
         !(self.world == World::Recipe && is_system(path)) && any_matches(&self.watch, path)
     }

@@ -1,4 +1,4 @@
-//! Documents to definitions, and back.
+//! Parses documents into definitions, and writes definitions as documents.
 
 use std::collections::BTreeMap;
 
@@ -34,9 +34,13 @@ struct Document {
     on_failure: Option<String>,
 }
 
-/// Reads and checks a document that is to stand under a name, while these modules are
-/// registered: what apply does with it, and `innkeeper binding check` as well.
-pub fn judge(name: &str, document: &[u8], modules: &Modules) -> Result<Definition, BindingError> {
+/// Parses and checks a document for a binding with this name, with these registered modules. Apply
+/// does this, and so does `innkeeper binding check`.
+pub fn parse_and_check(
+    name: &str,
+    document: &[u8],
+    modules: &Modules,
+) -> Result<Definition, BindingError> {
     check_name(name)?;
     let definition = Definition::parse(document)?;
     definition.check_module(modules)?;
@@ -44,7 +48,7 @@ pub fn judge(name: &str, document: &[u8], modules: &Modules) -> Result<Definitio
 }
 
 impl Definition {
-    /// Refuses a module that is not registered, or exports another world.
+    /// Checks that the module is registered and exports the definition's world.
     pub fn check_module(&self, modules: &Modules) -> Result<(), BindingError> {
         match modules.get(&self.module) {
             None => Err(BindingError::UnknownModule(self.module)),
@@ -57,7 +61,7 @@ impl Definition {
         }
     }
 
-    /// Reads and checks a document, but for whether its module is registered.
+    /// Parses and checks a document; only whether its module is registered is not checked.
     pub fn parse(document: &[u8]) -> Result<Self, BindingError> {
         if document.is_empty() {
             return Err(BindingError::Empty);
@@ -107,7 +111,7 @@ impl Definition {
         Ok(definition)
     }
 
-    /// The definition as a document in canonical form, every default written out.
+    /// The definition as a document in canonical form, with all defaults written out.
     pub fn to_document(&self) -> String {
         let mut document = serde_json::Map::new();
         let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
@@ -123,8 +127,8 @@ impl Definition {
                 put(name, patterns.iter().map(PathPattern::as_str).collect());
             }
         }
-        // What was canonical JSON is still JSON; a value that is not would be a mistake of
-        // whoever built the definition by hand, and shows as null.
+        // `config` is canonical JSON, so it can be parsed. If code built a definition with
+        // something else, the document shows null.
         put(
             "config",
             serde_json::from_str(&self.config).unwrap_or(Value::Null),
@@ -170,7 +174,7 @@ fn patterns(
         .map_err(|error| BindingError::Pattern { field, error })?;
     patterns.sort_unstable();
     patterns.dedup();
-    // An authorizer may watch the system's paths: requests to them are requests like others.
+    // An authorizer may watch the system's paths, because it decides requests to them, too.
     let keeps_out =
         field == PatternField::Write || (field == PatternField::Watch && world == World::Recipe);
     if keeps_out
@@ -187,15 +191,15 @@ fn patterns(
     Ok(patterns)
 }
 
-/// serde_json quotes what it does not understand, however long it is.
+/// Bounds the length of serde_json's messages, which quote the whole text that is wrong.
 fn shorten_sentence(sentence: impl std::fmt::Display) -> String {
     const MOST_BYTES: usize = 300;
     crate::text::shown(sentence, MOST_BYTES)
 }
 
-/// Writes JSON with sorted keys and without spaces. serde_json keeps the order of the
-/// document if any crate of the build asks it to, so sorting is not left to it. The depth is
-/// bounded by what serde_json reads (128).
+/// Writes JSON with sorted keys and without spaces. The keys are sorted here, because serde_json
+/// keeps the document's order if any crate of the build enables that. serde_json reads at most 128
+/// levels, which bounds the depth of the recursion.
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Array(items) => {

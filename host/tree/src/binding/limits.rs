@@ -1,4 +1,4 @@
-//! What a guest may use up.
+//! The bounds on what a guest may use.
 
 use super::error::BindingError;
 use crate::World;
@@ -6,17 +6,17 @@ use crate::command::COMMAND_BYTES_LEAST;
 
 macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident: $least:literal ..= $most:literal, $($world:ident $default:literal),+;)*) => {
-        /// The bounds of one binding. A document may set each between its least and its most;
-        /// otherwise it has the default of the world.
+        /// The limits of one binding. A document may set each limit between its least and its
+        /// greatest value; otherwise the limit has the default of the world.
         ///
-        /// Invariant: a limit that means nothing for the world is zero.
+        /// Invariant: a limit that has no meaning for the world is zero.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub struct Limits {
             $($(#[$doc])* pub $name: u64,)*
         }
 
         impl Limits {
-            /// Every limit, in the order of the declaration.
+            /// All limits, in the order of the declaration.
             pub const FIELDS: &'static [LimitField] = &[$(LimitField {
                 name: stringify!($name),
                 least: $least,
@@ -32,68 +32,67 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Units of fuel of one invocation: for an authorizer of one `load` or one `decide`. One
-    /// unit is about one Wasm instruction, or a nanosecond of what host calls do for the guest.
-    /// Passing it is a trap.
+    /// Units of fuel of one invocation; for an authorizer, of one `load` or one `decide`. One unit
+    /// is about one Wasm instruction, or one nanosecond of the host's work in a host call. A guest
+    /// that uses more is stopped by a trap.
     fuel: 10_000 ..= 100_000_000_000,
         Recipe 500_000_000, Assignor 500_000_000, Authorizer 100_000_000;
-    /// Linear memory of one instance, in bytes. Growing past it is a trap.
+    /// Linear memory of one instance, in bytes. A guest that asks for more is stopped by a trap.
     memory_bytes: 65_536 ..= 268_435_456,
         Recipe 67_108_864, Assignor 67_108_864, Authorizer 33_554_432;
-    /// Distinct paths that wait in the queue; one more turns all of them into one resync.
+    /// Distinct paths in the queue. One path more, and one resync replaces all entries.
     queue: 1 ..= 1_000_000, Recipe 10_000;
-    /// What one transaction holds: reads, writes, acknowledged events and assignors called,
-    /// together.
+    /// Reads, writes, acknowledged events and called assignors of one transaction together.
     transaction_ops: 1 ..= 1_000_000, Recipe 100_000;
-    /// Bytes of one transaction as it is encoded: all paths (read, written, acknowledged),
-    /// data, ACLs and names. The most is 64 KiB below 16 MiB, which is what the node takes as
-    /// one command, so that whatever is within this limit is taken.
+    /// Encoded bytes of one transaction: all paths (read, written, acknowledged), data, ACLs and
+    /// names. The greatest value is 64 KiB below 16 MiB. Every node accepts a command of 16 MiB, so
+    /// a transaction within its limit is never refused for its size.
     transaction_bytes: 1_024 ..= 16_711_680, Recipe 8_388_608;
-    /// Bytes that one invocation may hand to the host: arguments of host calls, log
-    /// messages, its answer.
+    /// Bytes that one invocation may hand to the host: arguments of host calls, log messages and
+    /// its answer.
     output_bytes: 1_024 ..= 268_435_456,
         Recipe 16_777_216, Assignor 16_777_216, Authorizer 1_048_576;
-    /// Host calls of one invocation (an entry of a bulk call counts as one).
+    /// Host calls of one invocation. Each entry of a bulk call counts as one call.
     host_calls: 1 ..= 10_000_000,
         Recipe 1_000_000, Assignor 10_000, Authorizer 100_000;
-    /// Invocations per second on one node; what comes above it waits.
+    /// Invocations per second on one node. Further invocations wait.
     calls_per_second: 1 ..= 1_000_000,
         Recipe 1_000, Assignor 10_000, Authorizer 1_000_000;
-    /// Milliseconds of one invocation by the clock: for an authorizer of one `load` or one
-    /// `decide`. What it waits for a place or for an assignor's turn does not count. Passing it
-    /// ends the invocation.
+    /// Milliseconds by the clock of one invocation; for an authorizer, of one `load` or one
+    /// `decide`. The time in which it waits for a place or for an assignor's turn does not count.
+    /// Then the invocation is ended.
     time_ms: 1 ..= 60_000, Recipe 10_000, Assignor 10_000, Authorizer 2_000;
-    /// Bytes per second of the transactions that it proposes, as they are encoded for the log.
-    /// One transaction may be larger: then the next reaction waits as long as it costs.
+    /// Encoded bytes per second of the proposed transactions. One transaction may have more; then
+    /// the next reaction waits for as many seconds as it costs.
     bytes_per_second: 1_024 ..= 1_073_741_824, Recipe 4_194_304;
 }
 
 impl Limits {
-    /// The most of [`Limits::transaction_bytes`]: what is within it is taken as a command, since
-    /// room for the head of one is left.
+    /// The greatest value of [`Limits::transaction_bytes`]. It leaves room for the other fields of
+    /// a command within [`COMMAND_BYTES_LEAST`].
     pub const TRANSACTION_BYTES_MOST: u64 = (COMMAND_BYTES_LEAST - (64 << 10)) as u64;
 }
 
-// The table holds literals.
+// The table above can hold only literals, so this compares the two.
 const _: () = assert!(Limits::FIELDS[4].most == Limits::TRANSACTION_BYTES_MOST);
 
-/// What is known of one limit.
+/// The description of one limit.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitField {
-    /// As documents write it.
+    /// The limit's name in documents.
     pub name: &'static str,
     /// The least value that a document may set.
     pub least: u64,
     /// The greatest value that a document may set.
     pub most: u64,
-    /// The worlds for which it means something, each with its default.
+    /// The worlds for which the limit has a meaning, each with its default.
     pub defaults: &'static [(World, u64)],
     get: fn(&Limits) -> u64,
     get_mut: fn(&mut Limits) -> &mut u64,
 }
 
 impl LimitField {
-    /// The default for a world, if the limit means something for it.
+    /// The default for a world; `None` if the limit has no meaning for it.
     pub fn default_of(&self, world: World) -> Option<u64> {
         self.defaults
             .iter()
@@ -101,7 +100,7 @@ impl LimitField {
             .map(|(_, default)| *default)
     }
 
-    /// Its value.
+    /// The limit's value in `limits`.
     pub fn get(&self, limits: &Limits) -> u64 {
         (self.get)(limits)
     }
@@ -112,7 +111,7 @@ impl LimitField {
 }
 
 impl Limits {
-    /// The defaults of a world.
+    /// The default limits of a world.
     pub fn of(world: World) -> Self {
         let mut limits = Self::NONE;
         for field in Self::FIELDS {
@@ -121,7 +120,7 @@ impl Limits {
         limits
     }
 
-    /// Sets one limit as a document does.
+    /// Sets one limit from a document.
     pub(crate) fn set(&mut self, world: World, name: &str, value: u64) -> Result<(), BindingError> {
         let Some(field) = Self::FIELDS.iter().find(|field| field.name == name) else {
             return Err(BindingError::UnknownLimit(crate::names::shorten(name)));
@@ -144,7 +143,7 @@ impl Limits {
         Ok(())
     }
 
-    /// The limits that mean something for a world, by name.
+    /// The names and values of the limits that have a meaning for a world.
     pub fn named(&self, world: World) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         Self::FIELDS
             .iter()

@@ -4,14 +4,14 @@ use super::bounds::MAX_NAME_BYTES;
 use super::error::BindingError;
 use crate::path;
 
-/// The binding that a znode below `/innkeeper/bindings` states, if it is one: a direct child.
-/// The name still has to pass [`check_name`].
+/// The name of the binding whose document a znode is: the name of a child of
+/// `/innkeeper/bindings`. It may still be refused by [`check_name`].
 pub fn name_of(path: &str) -> Option<&str> {
     let name = path.strip_prefix(path::BINDINGS)?.strip_prefix('/')?;
     (!name.is_empty() && !name.contains('/')).then_some(name)
 }
 
-/// Refuses what cannot name a binding.
+/// Checks that a text can be the name of a binding.
 pub fn check_name(name: &str) -> Result<(), BindingError> {
     let fits = !name.is_empty()
         && name.len() <= MAX_NAME_BYTES

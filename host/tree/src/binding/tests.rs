@@ -162,17 +162,17 @@ fn the_module_must_be_registered_for_the_world() {
     let module: Digest = MODULE.parse().unwrap();
     let document = format!(r#"{{"module":"{MODULE}","world":"assignor"}}"#);
     let mut modules = Modules::new();
-    let judge = |name, modules: &Modules| judge(name, document.as_bytes(), modules);
-    let unknown = judge("a", &modules).unwrap_err().to_string();
+    let check = |name, modules: &Modules| parse_and_check(name, document.as_bytes(), modules);
+    let unknown = check("a", &modules).unwrap_err().to_string();
     assert!(
         unknown.contains("nobody has pushed sha256:0007"),
         "{unknown}"
     );
     for (world, fits) in [(World::Recipe, false), (World::Assignor, true)] {
         modules.insert(module, ModuleInfo { size: 1, world });
-        assert_eq!(judge("a", &modules).is_ok(), fits);
+        assert_eq!(check("a", &modules).is_ok(), fits);
     }
-    assert!(matches!(judge("A", &modules), Err(BindingError::Name(_))));
+    assert!(matches!(check("A", &modules), Err(BindingError::Name(_))));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A trie of patterns.
+//! An index of patterns: a trie over their segments.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use smallvec::SmallVec;
 
 use super::{PathPattern, Segment, names};
 
-/// Values found by the patterns that match a path.
+/// A map from patterns to values, searched by a path that the patterns match.
 ///
 /// Invariants:
-/// - What is found is sorted and without repetition, whatever the order of insertion.
-/// - The cost of a search depends on the path's depth and on how many different prefixes
-///   of patterns fit the path, not on how many patterns there are. Literal prefixes fit one
-///   way; each `*` beside a fitting literal can double the ways.
+/// - The found values are sorted, each once, in whatever order they were inserted.
+/// - The cost of a search depends on the path's depth and on the number of different prefixes of
+///   patterns that match the path, not on the number of patterns. A literal prefix matches in one
+///   way; each `*` beside a matching literal can double the number of ways.
 #[derive(Clone, Debug)]
 pub struct PatternIndex<T> {
     root: Node<T>,
@@ -55,7 +55,7 @@ impl<T> PatternIndex<T> {
         Self::default()
     }
 
-    /// Adds a pattern; there is no removal, an index is built anew when bindings change.
+    /// Adds a pattern. There is no removal: a new index is built when bindings change.
     pub fn insert(&mut self, pattern: &PathPattern, value: T) {
         let mut node = &mut self.root;
         for segment in pattern.segments() {
@@ -73,7 +73,8 @@ impl<T> PatternIndex<T> {
         self.len += 1;
     }
 
-    /// Are there no patterns? Costs one comparison: the common case on hot paths.
+    /// Is the index empty? This costs one comparison, because it is the common case of each
+    /// request.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -99,7 +100,7 @@ impl<T> PatternIndex<T> {
         if self.is_empty() {
             return;
         }
-        // At each depth, the nodes that the path's prefix leads to.
+        // The nodes that the path's prefix of the present depth leads to.
         let mut nodes: SmallVec<[&Node<T>; 8]> = SmallVec::new();
         let mut next: SmallVec<[&Node<T>; 8]> = SmallVec::new();
         nodes.push(&self.root);

@@ -1,28 +1,28 @@
-//! Listing children in runs, for readers that must not keep a thread for as long as a large
-//! listing takes: guests.
+//! Listing children in runs. Guests list in runs, because they must not keep a thread for the time
+//! of a large listing.
 //!
-//! 1. [`View::list`] finds the znode; nothing is listed yet.
-//! 2. Each [`Listing::run`] looks at a short run of its children, under one hold of the
-//!    store's lock. What the caller does between two runs is its own affair: it may yield.
-//! 3. A child comes with its [`Place`], by which the view finds it without its path.
+//! 1. [`View::list`] finds the znode and lists nothing yet.
+//! 2. Each [`Listing::run`] visits a short run of children and holds the store's lock for this
+//!    run only. Between two runs the caller may yield.
+//! 3. Each child comes with its [`Place`], by which the view finds it faster than by its path.
 
 use crate::View;
 
-/// Where a znode stands in the store. It means something only to the view whose listing gave
-/// it (or a clone of that view), which sees the znode and so keeps it in its place.
+/// A znode's place in the store. It is valid only for the view whose listing returned it, and for
+/// clones of this view: as long as they are open, the znode keeps its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(pub(super) u32);
 
 /// A listing in progress.
 ///
-/// - It holds its view, so it is of one moment, however long it takes.
-/// - A run costs the same, however many children there are: 128 places at most.
-/// - The order of the names is none, and a name may come twice (with one place), when a
-///   child moved in the store between two runs.
+/// - A listing holds its view, so it shows one zxid, however long it takes.
+/// - A run visits 128 places at most, however many children there are.
+/// - The names come in no order. A name may come twice, with the same place, if the child moved in
+///   the store between two runs.
 pub struct Listing {
     view: View,
     place: Place,
-    /// Where the next run ends; zero when nothing is left.
+    /// The place before which the next run ends; zero after the last run.
     end: usize,
 }
 
@@ -35,8 +35,8 @@ impl Listing {
         }
     }
 
-    /// Shows the next children; says how many places it looked at, or `None` when all have
-    /// been shown. Places of children that the view does not see are looked at as well.
+    /// Shows the next children to `see`. Returns how many places it visited, places of children
+    /// that the view does not show included; `None` when all children were shown.
     /// (test: `a_listing_in_runs_finds_what_a_listing_finds`)
     pub fn run(&mut self, see: &mut dyn FnMut(&str, Place)) -> Option<usize> {
         if self.end == 0 {
