@@ -1,10 +1,10 @@
-//! When checkpoints are made and old segments go.
+//! The schedule of checkpoints, and of the removal of old segments.
 //!
-//! 1. A checkpoint is due when `checkpoint_entries` or a sixteenth of `lag_bytes` were
-//!    applied since the last capture, or when `checkpoint_interval` has passed.
-//! 2. openraft is asked for a snapshot; the state machine answers with a capture, the
-//!    checkpointer makes it durable, and openraft hears which entry it covers.
-//! 3. Then whole segments below it that the retention does not want are purged.
+//! 1. A checkpoint is due when `checkpoint_entries` or a sixteenth of `lag_bytes` were applied since
+//!    the last capture, or when `checkpoint_interval` has passed.
+//! 2. The schedule asks openraft for a snapshot. The state machine answers with a capture, the
+//!    checkpointer makes it durable, and openraft gets the id of the last entry in it.
+//! 3. Then the segments below this entry that the retention does not keep are purged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::log::Log;
 use crate::state::{Checkpointer, StateShared};
 use crate::types::LogId;
 
-/// How long the schedule waits for a checkpoint before it asks again.
+/// The time after which the schedule asks again for a checkpoint.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// How long openraft may take to hear of a checkpoint before a purge is put off.
+/// How long a purge waits until openraft knows the checkpoint; then it waits for the next one.
 const KNOWN: Duration = Duration::from_secs(10);
 
-/// Sees to it that checkpoints are made and old segments go.
+/// The task that makes checkpoints and removes old segments.
 pub(crate) struct Schedule<R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) raft: RaftOf<R>,
@@ -53,7 +53,7 @@ impl<R: Runtime> Schedule<R> {
         }
     }
 
-    /// One checkpoint of what is applied now, and the purge that it allows.
+    /// Makes a checkpoint of the present state, and purges the segments that it covers.
     async fn checkpoint(&self) {
         let target = self.state.applied();
         while self.checkpointer.durable.get() < target {
@@ -74,8 +74,8 @@ impl<R: Runtime> Schedule<R> {
         let Some(upto) = self.log.purge_point(durable.index) else {
             return;
         };
-        // openraft purges only what it knows to be in a snapshot; it hears of this one when the
-        // builder has returned.
+        // openraft purges only entries that it knows to be in a snapshot. It knows this one when
+        // the builder has returned.
         let wait = self.raft.wait(Some(KNOWN));
         let known = wait.metrics(
             |metrics| metrics.snapshot >= Some::<LogId>(durable),

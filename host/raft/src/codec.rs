@@ -1,9 +1,8 @@
-//! Bytes of votes, log ids, memberships and entries.
+//! The encoded form of votes, log ids, memberships and entries.
 //!
-//! Every encoding begins with its version (one byte) and has explicit tags; a reader that meets
-//! an unknown version or tag says so and reads nothing. Integers are little-endian. What stands
-//! here is on disks and, later, on the wire between peers: a layout never changes, a new one gets
-//! a new version.
+//! Each encoding begins with one byte for its version and has explicit tags. A reader that finds an
+//! unknown version or tag returns an error. Integers are little-endian. The encodings are on disks
+//! and, later, between peers, so a released layout never changes; a new layout gets a new version.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,37 +14,37 @@ use openraft::vote::RaftLeaderId;
 
 use crate::types::{Entry, LeaderId, LogId, Membership, Proposal, StoredMembership, Vote, log_id};
 
-/// Why bytes are not what they should be.
+/// Why a value cannot be decoded or encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     /// The bytes end inside a field.
     #[error("the bytes of a {what} end too early")]
     Short {
-        /// What was being read.
+        /// The kind of value.
         what: &'static str,
     },
     /// Written by a newer version of this program, or not written by it at all.
     #[error("a {what} has the unknown version or tag {found}: a newer release wrote it")]
     Unknown {
-        /// What was being read.
+        /// The kind of value.
         what: &'static str,
-        /// The byte that was found.
+        /// The unknown byte.
         found: u8,
     },
-    /// There is more of something than its count can say.
+    /// A list or a text is longer than its 32-bit count can say.
     #[error("{count} {what} are more than can be counted in 32 bits")]
     TooMany {
-        /// Of what.
+        /// The kind of items.
         what: &'static str,
-        /// How many.
+        /// The number of items.
         count: usize,
     },
     /// The fields contradict each other.
     #[error("a {what} is not valid: {why}")]
     Invalid {
-        /// What was being read.
+        /// The kind of value.
         what: &'static str,
-        /// What is wrong with it.
+        /// The contradiction.
         why: String,
     },
 }
@@ -55,7 +54,7 @@ const BLANK: u8 = 0;
 const COMMAND: u8 = 1;
 const MEMBERSHIP: u8 = 2;
 
-/// Takes fields off the front of a slice.
+/// Reads fields from the front of a slice.
 pub(crate) struct Fields<'a> {
     what: &'static str,
     rest: &'a [u8],
@@ -165,7 +164,7 @@ fn read_log_id(fields: &mut Fields<'_>) -> Result<Option<LogId>, CodecError> {
     Ok(Some(log_id(term, index)))
 }
 
-/// Appends a count or a length in 32 bits, or refuses it: it is never written as another one.
+/// Appends a count or a length in 32 bits; the error is a number that does not fit.
 pub(crate) fn put_count(
     out: &mut Vec<u8>,
     what: &'static str,
@@ -245,8 +244,8 @@ pub fn stored_membership(bytes: &[u8]) -> Result<StoredMembership, CodecError> {
     ))
 }
 
-/// Appends an entry: version, kind, term, index, then what the kind holds. What was appended
-/// before an error is to be dropped.
+/// Appends an entry: version, kind, term, index, then the content. After an error the caller must
+/// drop the bytes that were appended.
 pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) -> Result<(), CodecError> {
     let kind = match &entry.payload {
         EntryPayload::Blank => BLANK,
@@ -264,7 +263,7 @@ pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) -> Result<(), CodecError> {
     Ok(())
 }
 
-/// How many bytes [`put_entry`] will append, at most a little more.
+/// About how many bytes [`put_entry`] will append, to reserve room.
 pub fn entry_len_hint(entry: &Entry) -> usize {
     const FIXED: usize = 18;
     FIXED
@@ -279,7 +278,7 @@ pub fn entry_len_hint(entry: &Entry) -> usize {
         }
 }
 
-/// Only the log id of an entry's bytes: what opening the log needs.
+/// The log id in an entry's bytes, without decoding the rest.
 pub fn entry_log_id(bytes: &[u8]) -> Result<LogId, CodecError> {
     let mut fields = Fields::new("log entry", bytes);
     fields.version()?;

@@ -1,4 +1,4 @@
-//! What can go wrong, in sentences.
+//! The errors of this crate. Each is a sentence that says what is wrong and what to do.
 
 use std::io;
 
@@ -27,7 +27,7 @@ pub enum OpenError {
     /// `state.redb` is damaged or of a newer version.
     #[error(transparent)]
     State(#[from] StateError),
-    /// openraft could not start from what was found.
+    /// openraft could not start from the stored log and state.
     #[error(
         "the log and the state do not fit together: {0}; restore the data folder from a backup"
     )]
@@ -39,32 +39,33 @@ pub enum OpenError {
     NotReady {
         /// The limit, in seconds.
         seconds: u64,
-        /// Where it stood.
+        /// openraft's state at the time limit.
         state: String,
     },
-    /// It stopped while it was opening.
+    /// The node failed while it was opening.
     #[error("{0}")]
     Stopped(String),
 }
 
-/// What is wrong with the log.
+/// Why the log cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The disk refused.
+    /// The disk returned an error.
     #[error(
         "the log cannot be read or written: {0}; check the disk and that this user may write the data folder"
     )]
     Io(#[from] io::Error),
-    /// A record in the middle is damaged: what follows it was acknowledged.
+    /// A record before the log's tail is damaged. Records after it were acknowledged, so the log
+    /// must not be cut there.
     #[error(
         "log segment {segment} is damaged at byte {offset} ({what}) although later records are whole, so the disk lost or changed acknowledged data; restore the data folder from a backup or from another node"
     )]
     Corrupt {
         /// The segment's file.
         segment: String,
-        /// Where.
+        /// The record's offset in the file, in bytes.
         offset: u64,
-        /// How it shows.
+        /// The kind of damage.
         what: String,
     },
     /// A segment is missing.
@@ -72,23 +73,23 @@ pub enum LogError {
         "the log has a hole before {segment}: the entries between {have} and {need} are missing; restore the data folder from a backup or from another node"
     )]
     Hole {
-        /// The first file after the hole.
+        /// The first file after the missing segment.
         segment: String,
-        /// The last index that is there.
+        /// The last index before the missing segment.
         have: u64,
-        /// The first index after the hole.
+        /// The first index after the missing segment.
         need: u64,
     },
-    /// Written by a newer release.
+    /// A newer release has written the segment.
     #[error(
         "log segment {segment} has format version {found}, this release reads version {known}: start the release that wrote it"
     )]
     Version {
         /// The segment's file.
         segment: String,
-        /// What it says.
+        /// The format in the file.
         found: u32,
-        /// What this release writes.
+        /// The newest format that this release knows.
         known: u32,
     },
     /// A record could not be read back if it were written.
@@ -96,26 +97,26 @@ pub enum LogError {
         "a record cannot be written to the log: {0}; nothing of it was written or acknowledged, so the node can be started again as it is"
     )]
     Unwritable(#[from] Unwritable),
-    /// A record does not decode.
+    /// A record cannot be decoded.
     #[error("log segment {segment} holds a record that cannot be read: {source}")]
     Codec {
         /// The segment's file.
         segment: String,
-        /// Why.
+        /// The decoding error.
         #[source]
         source: CodecError,
     },
 }
 
-/// What is wrong with `state.redb` or `modules.redb`.
+/// Why `state.redb` or `modules.redb` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// redb or the disk refused.
+    /// redb or the disk returned an error.
     #[error("{file} cannot be read or written: {why}; check the disk and its free space")]
     Store {
         /// The file.
         file: &'static str,
-        /// What redb says.
+        /// redb's message.
         why: String,
     },
     /// A row could not be read back if it were written.
@@ -125,15 +126,15 @@ pub enum StateError {
     Unwritable {
         /// The file.
         file: &'static str,
-        /// What does not fit.
+        /// The thing that is too long.
         why: String,
     },
-    /// It does not hold what it should.
+    /// The file's content is damaged.
     #[error("{file} is damaged: {why}; restore the data folder from a backup or from another node")]
     Damaged {
         /// The file.
         file: &'static str,
-        /// How it shows.
+        /// The kind of damage.
         why: String,
     },
     /// Written by a newer release.
@@ -143,9 +144,9 @@ pub enum StateError {
     Version {
         /// The file.
         file: &'static str,
-        /// What it says.
+        /// The format in the file.
         found: u8,
-        /// What this release writes.
+        /// The newest format that this release knows.
         known: u8,
     },
 }
@@ -172,10 +173,10 @@ impl From<StateError> for io::Error {
     }
 }
 
-/// Why a read could not be confirmed: ask again, or ask the leader.
+/// Why a read could not be confirmed. The caller may try again or ask the leader.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// This node does not lead, or could not prove that it does.
+    /// This node does not lead, or a quorum did not confirm that it does.
     #[error("this node cannot prove that it leads: {0}; ask the leader or try again")]
     NotLeader(String),
     /// This node has stopped.
@@ -183,34 +184,34 @@ pub enum Unavailable {
     Stopped(String),
 }
 
-/// Why the door refused an operation. Nothing was appended to the log.
+/// Why an operation was refused. Nothing was appended to the log for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// This node does not lead (any more).
+    /// This node does not lead, or no longer leads.
     #[error("this node does not lead; try again")]
     NotLeader,
-    /// Its command would be longer than the door's bound: it can never be proposed as it is.
+    /// The operation's command would be longer than the bound on commands.
     #[error(
         "it takes {bytes} bytes as a command, with what the `auth` entries in it become, and this node takes {limit} bytes at most; do less at a time, or raise jute.maxbuffer where that is the bound"
     )]
     TooLarge {
-        /// The bytes of its command, the time at its longest.
+        /// The greatest possible number of the command's encoded bytes.
         bytes: usize,
-        /// The door's bound, in bytes.
+        /// The bound in bytes.
         limit: usize,
     },
-    /// A proposal in flight writes what the transaction read: run the guest again.
+    /// A proposal in flight may write what the transaction read. The guest must run again.
     #[error("a write in flight changes what the transaction read; try again")]
     Doomed,
     /// The node is shutting down.
     #[error("the node is shutting down; try again when it runs")]
     ShuttingDown,
-    /// The node has failed and stops.
+    /// The node has failed; the sentence has the reason.
     #[error("the node has stopped: {0}")]
     Stopped(String),
 }
 
-/// The one place where a node's fatal failure is kept: the first sentence wins.
+/// A node's fatal failure. Only the first one is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     first: Latest<Option<String>>,

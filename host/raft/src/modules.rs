@@ -20,13 +20,14 @@ fn failed(error: impl std::fmt::Display) -> StateError {
     StateError::store(FILE, error)
 }
 
-/// The modules of this node: immutable, named by their digest. Clones are the same store.
+/// The modules of this node. They never change, and their names are their digests. Clones are the
+/// same store.
 ///
 /// Invariants:
-/// - What [`ModuleStore::put`] returned is durable.
-/// - The bytes under a digest have that digest; [`ModuleStore::get`] checks it.
+/// - A module is durable when [`ModuleStore::put`] returns.
+/// - The bytes under a digest have this digest; [`ModuleStore::get`] checks it.
 ///
-/// How large a module may be is the caller's matter.
+/// The caller bounds the size of a module.
 #[derive(Clone)]
 pub struct ModuleStore<R: Runtime> {
     runtime: R,
@@ -40,7 +41,7 @@ impl<R: Runtime> std::fmt::Debug for ModuleStore<R> {
 }
 
 impl<R: Runtime> ModuleStore<R> {
-    /// Opens `modules.redb` of a disk, making it if there is none. Blocks.
+    /// Opens `modules.redb` of a disk and creates it if there is none. Blocks.
     pub(crate) fn open(runtime: R, disk: &R::Disk, cache_bytes: usize) -> Result<Self, StateError> {
         let database = open_or_create(disk, cache_bytes)?;
         let read = database.begin_read().map_err(failed)?;
@@ -63,12 +64,13 @@ impl<R: Runtime> ModuleStore<R> {
         })
     }
 
-    /// The name that bytes would have.
+    /// The name of a module with these bytes.
     pub fn digest(bytes: &[u8]) -> Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
-    /// Stores a module durably and gives its name. One that is there is left as it is.
+    /// Stores a module durably and returns its name. If the module is stored already, nothing is
+    /// written.
     pub async fn put(&self, bytes: bytes::Bytes) -> Result<Digest, StateError> {
         self.blocking(move |database| {
             let digest = Self::digest(&bytes);
@@ -92,7 +94,7 @@ impl<R: Runtime> ModuleStore<R> {
         .await
     }
 
-    /// A module's bytes, if it is here.
+    /// A module's bytes; `None` if this node does not store it.
     pub async fn get(&self, digest: Digest) -> Result<Option<bytes::Bytes>, StateError> {
         self.blocking(move |database| {
             let read = database.begin_read().map_err(failed)?;
@@ -112,7 +114,7 @@ impl<R: Runtime> ModuleStore<R> {
         .await
     }
 
-    /// The names and sizes of all modules here.
+    /// The names and sizes in bytes of all stored modules.
     pub async fn list(&self) -> Result<Vec<(Digest, u64)>, StateError> {
         self.blocking(|database| {
             let read = database.begin_read().map_err(failed)?;

@@ -1,6 +1,5 @@
-//! The network between peers. A group of one has none: every call answers that the peer cannot
-//! be reached, the one that asks for a pre-vote included (openraft's default would count a peer
-//! without it as granting).
+//! The network between peers. A group of one has no peers, so each call answers that the peer cannot
+//! be reached. This includes the call for a pre-vote, because openraft's default counts as a yes.
 
 use innkeeper_runtime::Runtime;
 use openraft::BasicNode;
@@ -14,11 +13,11 @@ use openraft::{OptionalSend, Snapshot};
 use crate::state::SnapshotData;
 use crate::types::{NodeId, Term, TypeConfig, Vote};
 
-/// Makes connections to peers.
+/// Creates connections to peers.
 #[derive(Debug)]
 pub(crate) struct Network;
 
-/// The connection to one peer.
+/// A connection to one peer, which cannot be reached.
 #[derive(Debug)]
 pub(crate) struct Peer {
     target: NodeId,

@@ -1,8 +1,9 @@
-//! Confirming reads: is this node still the leader, and has it applied all that was committed?
+//! The read index: a quorum confirms that this node still leads, and the node waits until it has
+//! applied everything that was committed.
 //!
-//! openraft merges writes that follow each other in its queue; every other message in between
-//! ends a merge. So at most one confirmation is outstanding: whoever asks while it runs is
-//! served by the next one, together with all others who asked meanwhile.
+//! openraft merges consecutive writes in its queue, and any other message between them ends the
+//! merge. So there is one confirmation at a time: all callers that ask while it runs share the next
+//! one.
 
 use innkeeper_runtime::{Runtime, Select2, Signal, ThreadRole, select2};
 use openraft::errors::{LinearizableReadError, RaftError};
@@ -13,12 +14,12 @@ use crate::error::{Failure, Unavailable};
 use crate::state::StateMachine;
 use crate::types::TypeConfig;
 
-/// How many questions may wait for the next confirmation; one more waits to be asked.
+/// How many callers may wait for the next confirmation. Further callers wait until there is room.
 const WAITING: usize = 16_384;
 
 type Answer = Result<(), Unavailable>;
 
-/// Asks for confirmations. Clones ask the same task.
+/// Asks for confirmations. Clones share one task.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadIndex {
     questions: mpsc::Sender<oneshot::Sender<Answer>>,
@@ -38,7 +39,7 @@ impl ReadIndex {
         Self { questions, failure }
     }
 
-    /// Returns when everything that was committed before the call is applied and published.
+    /// Returns after everything that was committed before the call is applied and published.
     pub(crate) async fn confirm(&self) -> Answer {
         let (sender, answer) = oneshot::channel();
         if self.questions.send(sender).await.is_err() {
@@ -79,7 +80,7 @@ async fn run<R: Runtime>(
             }
         };
         for asker in waiting {
-            // An asker that has gone away needs no answer.
+            // A caller may have gone meanwhile.
             let _ = asker.send(answer.clone());
         }
     }

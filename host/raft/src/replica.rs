@@ -1,16 +1,15 @@
 //! One node's replica of the state.
 //!
-//! Opening goes like this:
+//! Opening:
 //!
-//! 1. The data folder is locked. On a thread that may block, the log is read (its torn tail
-//!    cut, what was found synced), then `state.redb`, then `modules.redb`.
-//! 2. openraft starts on its own thread. It applies the log up to the committed index that the
-//!    log remembers. In an empty folder the node makes itself a group of one.
-//! 3. The node stands for election, wins, and applies what is left of the log. Only then
-//!    [`Replica::open`] returns.
+//! 1. The data folder is locked. A thread that may block reads the log, cuts a torn tail off and
+//!    syncs the rest; then it reads `state.redb` and `modules.redb`.
+//! 2. openraft starts on its own thread. It applies the log up to the committed index in the log.
+//!    In an empty folder the node becomes a group of one.
+//! 3. The node wins the election and applies the rest of the log. Then [`Replica::open`] returns.
 //!
-//! Closing: the door refuses, what is in flight is applied, a checkpoint is made, openraft ends,
-//! the log is closed, the lock is given back.
+//! Closing: new proposals are refused, those in flight are applied, a checkpoint is written,
+//! openraft and the log are closed, and the lock is released.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,13 +34,13 @@ use crate::startup::{Started, open_stores, start};
 use crate::state::{Checkpointer, StateShared};
 use crate::status::{RaftRole, Status};
 
-/// How long closing waits for the files to be let go.
+/// How long closing waits until the state's file is closed.
 const LET_GO: Duration = Duration::from_secs(10);
 
-/// A node's replica: log, state and door.
+/// A node's replica: its log, state and proposals.
 ///
-/// Dropping it closes it without a checkpoint, as a crash would; [`Replica::shutdown`] closes it
-/// in order.
+/// [`Replica::shutdown`] closes it in order. Dropping it closes it without a checkpoint, so the next
+/// start reads more of the log.
 pub struct Replica<R: Runtime> {
     parts: Option<Parts<R>>,
 }
@@ -59,7 +58,7 @@ struct Parts<R: Runtime> {
     proposals: Proposals,
     read_index: ReadIndex,
     failure: Failure,
-    /// Ends the door.
+    /// Ends the proposer's task.
     closing: Signal,
     /// Ends the other tasks.
     stop: Signal,
@@ -75,7 +74,7 @@ impl<R: Runtime> fmt::Debug for Replica<R> {
 }
 
 impl<R: Runtime> Replica<R> {
-    /// Opens the replica in the data folder that is `disk`; see the module's description.
+    /// Opens the replica in the data folder `disk`; the steps are in this module's description.
     pub async fn open(
         runtime: R,
         disk: R::Disk,
@@ -150,24 +149,24 @@ impl<R: Runtime> Replica<R> {
         }
     }
 
-    /// The way into the log.
+    /// The way into the log: operations are submitted there.
     pub fn proposals(&self) -> Proposals {
         self.parts().proposals.clone()
     }
 
-    /// Returns when everything that was committed before the call is applied and published
-    /// here, confirmed by a quorum. Calls that overlap share one confirmation.
+    /// Returns after this node has applied and published everything that was committed before the
+    /// call; a quorum confirms what that is. Calls at the same time share one confirmation.
     pub async fn read_index(&self) -> Result<(), Unavailable> {
         self.parts().read_index.confirm().await
     }
 
-    /// Hands out views of the state. After a snapshot was installed it is another one: ask
+    /// The reader of the state, which gives out views. Installing a snapshot replaces it, so ask
     /// again for each new connection.
     pub fn reader(&self) -> Reader {
         self.parts().state.reader()
     }
 
-    /// What the log and the checkpoints have cost since the process started.
+    /// The statistics of the log and the checkpoints since the process started.
     pub fn stats(&self) -> Arc<RaftStats> {
         self.parts().log.stats()
     }
@@ -177,14 +176,14 @@ impl<R: Runtime> Replica<R> {
         self.parts().modules.clone()
     }
 
-    /// Waits until the node has failed for good and returns the sentence that says why. What
-    /// was acknowledged is safe; nothing is acknowledged any more. The process should end.
+    /// Waits until the node has failed for good and returns a sentence with the reason. Acknowledged
+    /// writes are safe, and no further write is acknowledged. The process should end.
     pub fn failed(&self) -> impl Future<Output = String> + Send + 'static + use<R> {
         let failure = self.parts().failure.clone();
         async move { failure.failed().await }
     }
 
-    /// What the node is doing.
+    /// The node's role, log and checkpoints at this moment.
     pub fn status(&self) -> Status {
         let parts = self.parts();
         let metrics = parts.raft.metrics();
@@ -214,7 +213,7 @@ impl<R: Runtime> Replica<R> {
         }
     }
 
-    /// Closes the replica in order; see the module's description.
+    /// Closes the replica in order; the steps are in this module's description.
     pub async fn shutdown(mut self) {
         if let Some(parts) = self.parts.take() {
             let runtime = parts.runtime.clone();
@@ -265,8 +264,8 @@ impl<R: Runtime> Parts<R> {
             tracing::error!("openraft ended badly: {error}");
         }
         self.log.close().await;
-        // Whoever opens the folder next must not meet this process still writing: the lock
-        // goes last, after the state machine and its file.
+        // The lock is released last, after the state machine has closed its file, so that no other
+        // process opens the folder while this one still writes.
         let state = Arc::downgrade(&self.state);
         drop((self.raft, self.state, self.read_index, self.proposals));
         let ended = self.checkpointer.ended();

@@ -1,4 +1,4 @@
-//! What can be set about replication and storage.
+//! The settings of replication and storage.
 
 use std::time::Duration;
 
@@ -6,69 +6,70 @@ use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
 use crate::log::MAX_BODY_BYTES;
 
-/// Settings of one node's log, checkpoints and door, with defaults that suit a server.
+/// The settings of one node's log, checkpoints and proposals. The defaults suit a server.
 ///
-/// The bounds of every queue of this crate stand here or follow from what stands here.
+/// The bounds of all queues of this crate are here, or follow from these settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// This node's number; it stands in votes and in the membership. A folder that has a number
-    /// already keeps it.
+    /// This node's number in votes and in the membership. A data folder that already has a number
+    /// keeps it.
     pub node_id: u64,
-    /// How large a segment of the log is, in bytes. A segment is preallocated; a record that
-    /// does not fit gets a segment of its own.
+    /// The size of a segment of the log, in bytes. Segments are preallocated. A longer record gets a
+    /// segment of its own.
     pub segment_bytes: u64,
-    /// A sealed segment whose entries a checkpoint covers goes when it is older than this …
+    /// A sealed segment that a checkpoint covers is removed when it is older than this.
     pub retention_age: Duration,
-    /// … or when more than this many bytes of the log lie after it.
+    /// A sealed segment that a checkpoint covers is also removed when this many bytes of the log
+    /// come after it.
     pub retention_bytes: u64,
-    /// A checkpoint is begun when this many entries were applied since the last one began, or a
-    /// sixteenth of `lag_bytes` …
+    /// A checkpoint begins when this many entries, or a sixteenth of `lag_bytes`, were applied since
+    /// the last one began.
     pub checkpoint_entries: u64,
-    /// … and at the latest this long after it, if anything changed.
+    /// A checkpoint also begins this long after the last one, if anything has changed.
     pub checkpoint_interval: Duration,
-    /// How many bytes of commands may be applied and in no checkpoint yet; each command counts for
-    /// 128 bytes at least. It bounds what a start replays. The door is slowed down from an eighth
-    /// of it on, ever more, and waits at all of it.
+    /// How many bytes of applied commands may be in no checkpoint yet. Each command counts for at
+    /// least 128 bytes. It bounds how much of the log a start replays. From an eighth of it on,
+    /// proposals are slowed down more and more; at all of it they wait.
     pub lag_bytes: u64,
     /// How many bytes of applied entries stay in memory for readers of the log. Entries that are
-    /// not applied or not flushed stay whatever this says; their number is bounded by
-    /// `batch_commands * batches_in_flight` on a leader.
+    /// not yet applied or synced always stay in memory; on a leader there are at most
+    /// `batch_commands * batches_in_flight` of them.
     pub tail_bytes: usize,
     /// redb's page cache for `state.redb`, in bytes.
     pub state_cache_bytes: usize,
     /// redb's page cache for `modules.redb`, in bytes.
     pub module_cache_bytes: usize,
-    /// How many operations may wait at the door.
+    /// How many operations may wait to be proposed.
     pub door_operations: usize,
-    /// How many bytes of operations may wait at the door. One operation that is larger is let in
-    /// alone.
+    /// How many bytes of operations may wait to be proposed. A larger operation may wait if no
+    /// other does.
     pub door_bytes: usize,
-    /// How long one command may be in the log, in bytes of its encoding; the door refuses what is
-    /// longer before anything is written. A submitter's own bounds must lie below.
+    /// The longest command, in encoded bytes. A longer one is refused before it is proposed. The
+    /// bounds of requests and transactions must be lower.
     pub command_bytes_max: usize,
-    /// How long one record of the log may be, in bytes of its body. The log stops the node before
-    /// it writes a longer one; what is on disk is read whatever this says.
+    /// The longest record of the log, in bytes of its body. The node stops before it writes a longer
+    /// one. Reading has no such bound.
     pub record_bytes_max: usize,
-    /// How many commands one batch holds at most; what is queued beyond is the next batch.
+    /// The greatest number of commands in a batch. Further ones go into the next batch.
     pub batch_commands: usize,
-    /// How many batches may be proposed and not yet applied. What arrives meanwhile queues up
-    /// and becomes the next batch, which is what makes group commit work.
+    /// How many batches may be proposed and not yet applied. Operations that arrive meanwhile
+    /// become the next batch, and share its sync.
     pub batches_in_flight: usize,
-    /// How many commands are applied before they are delivered (published and answered).
+    /// After so many applied commands the results are delivered (published and answered).
     pub apply_commands: usize,
-    /// How long the door holds back proposals in favour of a guest or a session that lost three
-    /// races in a row.
+    /// How long proposals are held back for a guest or a session that lost three races in a row.
     pub hold_back: Duration,
-    /// A batch of the log that took longer than this is counted as slow and logged, as ZooKeeper
-    /// does with `fsync.warningthresholdms`.
+    /// A sync of the log that takes longer than this is counted as slow and logged, as with
+    /// ZooKeeper's `fsync.warningthresholdms`.
     pub slow_sync: Duration,
-    /// A leader sends heartbeats this often.
+    /// The time between a leader's heartbeats.
     pub heartbeat_interval: Duration,
-    /// A follower that hears nothing stands for election after a random time from here …
+    /// The shortest time after which a follower without heartbeats stands for election. It is at
+    /// least half a second, so that a busy machine does not lose its leader.
     pub election_timeout_min: Duration,
-    /// … to here. Never below half a second: a busy machine must not lose its leader.
+    /// The longest such time. Each follower draws a random time between the two.
     pub election_timeout_max: Duration,
-    /// How long opening may take from the first vote to the last entry applied.
+    /// How long opening may take, from the first vote until the whole log is applied.
     pub open_timeout: Duration,
 }
 
@@ -102,17 +103,18 @@ impl Default for Settings {
     }
 }
 
-/// The smallest segment: header, what is carried over, and one small batch.
+/// The smallest segment: the header, the vote, the purge mark and the committed index, and one
+/// small batch.
 const MIN_SEGMENT_BYTES: u64 = 4096;
 /// The largest segment: offsets inside a segment are kept in 32 bits.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
-/// The smallest bound for a command: everything that a node proposes by itself fits.
+/// The smallest bound on commands: it has room for everything that a node proposes by itself.
 const MIN_COMMAND_BYTES: usize = 1024;
 /// The smallest election timeout: a busy machine must not look like a dead leader.
 const MIN_ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Settings {
-    /// Says in one sentence what is wrong with these settings, if anything is.
+    /// Checks the settings. The error is one sentence that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
         let wrong = if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&self.segment_bytes) {
             Some("segment_bytes must lie between 4096 and 1073741824")

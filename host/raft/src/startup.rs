@@ -1,7 +1,7 @@
-//! Starting a replica from what is on the disk.
+//! Starting a replica from the log and the state on disk.
 //!
-//! **Invariant:** a torn tail of the log is cut behind its last whole batch; damage anywhere
-//! before it is refused. What was acknowledged is there after a crash, whatever was going on.
+//! **Invariant:** a torn tail of the log is cut after its last whole batch; damage anywhere before
+//! it is refused. After a crash at any moment all acknowledged writes are there.
 //! (tests: `a_tail_torn_at_any_byte_is_cut_at_the_last_whole_batch`,
 //! `a_changed_byte_before_the_tail_is_damage_and_not_a_torn_tail`,
 //! `what_was_answered_survives_a_power_cut`, `sessions_and_zxids_survive_a_restart`,
@@ -32,7 +32,7 @@ use crate::settings::Settings;
 use crate::state::{Checkpointer, StateMachine, StateShared};
 use crate::types::NodeId;
 
-/// What was read from the disk.
+/// The log, the state machine and the modules, read from the disk.
 pub(crate) struct Stored<R: Runtime> {
     log: Log<R>,
     machine: StateMachine<R>,
@@ -87,7 +87,7 @@ fn config(settings: &Settings) -> Config {
         heartbeat_interval: ms(settings.heartbeat_interval),
         election_timeout_min: ms(settings.election_timeout_min),
         election_timeout_max: ms(settings.election_timeout_max),
-        // The checkpointer reports a checkpoint when it is durable, and purges.
+        // This crate's own schedule asks for checkpoints and purges the log.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: u64::MAX,
         enable_leader_restore: Some(false),
@@ -202,9 +202,9 @@ pub(crate) async fn start<R: Runtime>(
     })
 }
 
-/// By which number this node is the member of its group of one: by the one that its folder has,
-/// whatever the settings call the node by now, since ZooKeeper's operators may number a server
-/// anew. A new folder gets the number of the settings.
+/// This node's number as the member of its group of one. It is the number in the data folder, even
+/// if the settings have another one by now, since ZooKeeper's operators may change a server's
+/// number. A new folder gets the number in the settings.
 /// (test: `a_renumbered_node_keeps_its_folder`)
 async fn member_number<R: Runtime>(
     log: &mut Log<R>,
@@ -216,7 +216,7 @@ async fn member_number<R: Runtime>(
     if let Some(known) = checkpoint.voter_ids().next() {
         return Ok(known);
     }
-    // Before the first checkpoint only the log knows it.
+    // Before the first checkpoint only the log has the membership.
     let mut stored = StorageHelper::new(log, machine);
     let membership = stored.get_membership().await.map_err(|e| failed(&e))?;
     let known = membership.effective().voter_ids().next();
@@ -233,7 +233,7 @@ async fn lead<R: Runtime>(
         OpenError::Stopped(failure.get().unwrap_or_else(|| fatal.to_string()))
     };
     if raft.is_initialized().await.map_err(|f| stopped(&f))? {
-        // Nobody else can lead: there is no election timeout to wait for.
+        // No other node can lead, so it need not wait for an election timeout.
         let elect = raft.trigger().elect(true).await;
         elect.map_err(|f: Fatal<_>| stopped(&f))?;
     } else {
@@ -262,7 +262,7 @@ async fn lead<R: Runtime>(
     }
 }
 
-/// If openraft stops by itself, the node has failed.
+/// Fails the node if openraft stops by itself.
 async fn watch_openraft<R: Runtime>(raft: RaftOf<R>, stop: Signal, failure: Failure) {
     let mut metrics = raft.metrics();
     drop(raft);

@@ -1,30 +1,30 @@
-//! What a node says about itself.
+//! The status of a node: its role, log and checkpoints at one moment.
 
 use crate::log::LogStatus;
 
-/// What a node is in its group.
+/// The role of a node in its Raft group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RaftRole {
-    /// It leads.
+    /// The node leads the group.
     Leader,
-    /// It follows a leader.
+    /// The node follows a leader.
     Follower,
-    /// It stands for election.
+    /// The node stands for election.
     Candidate,
-    /// It listens and does not vote.
+    /// The node gets the log and has no vote.
     Learner,
-    /// It has stopped.
+    /// The node has stopped.
     Stopped,
 }
 
 /// A node's state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// This node.
+    /// The number of this node.
     pub node_id: u64,
-    /// What it is.
+    /// The node's role.
     pub role: RaftRole,
-    /// Who leads, as far as it knows.
+    /// The number of the leader, if the node knows one.
     pub leader: Option<u64>,
     /// The current term.
     pub term: u64,
@@ -34,7 +34,7 @@ pub struct Status {
     pub committed: Option<u64>,
     /// Index of the last entry applied and published.
     pub applied: Option<u64>,
-    /// Index that `state.redb` stands at.
+    /// Index of the last entry in `state.redb`; `None` before the first checkpoint.
     pub checkpoint: Option<u64>,
     /// How many entries were applied from the log when the node opened.
     pub replayed: u64,

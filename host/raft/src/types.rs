@@ -15,36 +15,36 @@ use openraft::impls::{BasicNode, BoxedErrorSource, InlineBatch, ProgressResponde
 use openraft::vote::RaftLeaderId;
 use openraft::{EntryPayload, OptionalSend, RaftTypeConfig};
 
-/// Names a node.
+/// The number of a node.
 pub type NodeId = u64;
-/// A term and who it was voted for.
+/// A term and the node that got the vote for it.
 pub type LeaderId = leader_id_std::LeaderId<u64, NodeId>;
-/// The part of a leader's id that stands in log ids: the term.
+/// The part of a leader's id that log ids hold: the term.
 pub type Term = <LeaderId as RaftLeaderId>::Committed;
-/// Names a log entry: term and index.
+/// The id of a log entry: its term and index.
 pub type LogId = openraft::LogId<Term>;
-/// A vote, as it is saved before it is given.
+/// A vote. It is saved before it is sent.
 pub type Vote = openraft::Vote<LeaderId>;
-/// What an entry holds.
+/// The content of a log entry: nothing, a proposal or a membership.
 pub type Payload = EntryPayload<Proposal, NodeId, BasicNode>;
 /// One entry of the log.
 pub type Entry = openraft::Entry<Term, Payload>;
-/// Who votes and who listens.
+/// The nodes of the group: those that vote and those that only get the log.
 pub type Membership = openraft::Membership<NodeId, BasicNode>;
-/// A membership and the entry that set it.
+/// A membership and the id of the entry that set it.
 pub type StoredMembership = openraft::StoredMembership<Term, NodeId, BasicNode>;
-/// What a snapshot covers.
+/// The last log id and the membership of a snapshot.
 pub type SnapshotMeta = openraft::SnapshotMeta<Term, NodeId, BasicNode>;
 
-/// Makes a log id.
+/// The log id of a term and an index.
 pub fn log_id(term: u64, index: u64) -> LogId {
     LogId::new_term_index(term, index)
 }
 
-/// A command on its way through the log: decoded and encoded, shared by all who hold it.
+/// A command in the log, decoded and encoded. Clones share it.
 ///
-/// Invariant: `encoded` is the encoding of `command`; it is made once, by the door or by whoever
-/// read the entry from a disk or a peer.
+/// Invariant: `encoded` is the encoding of `command`. It is made once: when the command is proposed,
+/// or when the entry is read from a disk or a peer.
 #[derive(Clone)]
 pub struct Proposal {
     inner: Arc<Inner>,
@@ -68,12 +68,12 @@ impl Proposal {
         &self.inner.command
     }
 
-    /// The command's bytes, as the log and the peers get them.
+    /// The command's encoded bytes, for the log and the peers.
     pub fn encoded(&self) -> &Bytes {
         &self.inner.encoded
     }
 
-    /// The command itself, without a copy if nobody else holds it.
+    /// The command. It is copied only if there are other clones of the proposal.
     pub fn into_command(self) -> Command {
         match Arc::try_unwrap(self.inner) {
             Ok(inner) => inner.command,
@@ -94,7 +94,7 @@ impl fmt::Display for Proposal {
     }
 }
 
-/// openraft's type parameters over one runtime.
+/// openraft's type parameters for one runtime.
 pub struct TypeConfig<R>(PhantomData<fn() -> R>);
 
 impl<R> Clone for TypeConfig<R> {
