@@ -32,6 +32,9 @@ use innkeeper_server::settings::{
     NodeSettings,
 };
 
+/// When this binary was built, in seconds since 1970, as the build script wrote it.
+const BUILT_AT_S: &str = env!("INNKEEPER_BUILT_AT_S");
+
 /// Flags of `innkeeper serve`; a flag outweighs what `zoo.cfg` says.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -343,7 +346,7 @@ fn judged(
         settings.auth.super_digest = Some(Secret::new(digest));
     }
     // The build script writes nothing but a number.
-    settings.built_at_s = env!("INNKEEPER_BUILT_AT_S").parse().unwrap_or(0);
+    settings.built_at_s = BUILT_AT_S.parse().unwrap_or(0);
     if let Some(mib) = args.disk_low_mib {
         settings.disk_low_bytes = mib.saturating_mul(1 << 20);
     }
@@ -428,6 +431,13 @@ pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_binary_knows_when_it_was_built() {
+        let built_at_s: u64 = BUILT_AT_S.parse().unwrap();
+        // Nothing of this project is older than 2025.
+        assert!(built_at_s > 1_735_689_600, "{built_at_s}");
+    }
 
     #[test]
     fn a_host_is_given_by_number_or_by_name() {

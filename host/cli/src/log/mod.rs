@@ -249,7 +249,10 @@ mod tests {
             text.ends_with(": the node stops why=a signal\n"),
             "{text:?}"
         );
-        assert!(text.contains("Z  INFO innkeeper_server::"), "{text:?}");
+        assert!(
+            text.contains(concat!("Z  INFO ", module_path!())),
+            "{text:?}"
+        );
     }
 
     #[test]
