@@ -1,7 +1,7 @@
 //! The schedule of checkpoints, and of the removal of old segments.
 //!
-//! 1. A checkpoint is due when `checkpoint_entries` or a sixteenth of `lag_bytes` were applied since
-//!    the last capture, or when `checkpoint_interval` has passed.
+//! 1. A checkpoint is due when `checkpoint_entries` or a sixteenth of `lag_bytes` were applied
+//!    since the last capture, or when `checkpoint_interval` has passed.
 //! 2. The schedule asks openraft for a snapshot. The state machine answers with a capture, the
 //!    checkpointer makes it durable, and openraft gets the id of the last entry in it.
 //! 3. Then the segments below this entry that the retention does not keep are purged.

@@ -1,25 +1,27 @@
-//! Counting and timing without locks, for figures that are shown to people.
+//! Histograms: counts and times without locks, for statistics that are shown to people.
 //!
-//! 1. Whoever does something worth a figure adds to a [`Summary`]: a few relaxed atomic additions.
-//! 2. Whoever shows figures takes a [`Reading`], a copy, and asks it for averages and quantiles.
+//! 1. The code that does the work adds its numbers to a [`Summary`]: a few relaxed atomic
+//!    additions.
+//! 2. The code that shows statistics takes a [`Reading`], a copy, for averages and quantiles.
 //!
-//! A reading is not of one moment: an addition that is under way may be in the count and not yet
-//! in the sum. Stats for people can live with that.
+//! A reading is not exact at one moment: an addition at the same time may be in the count and not
+//! yet in the sum. For statistics this is good enough.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use innkeeper_tree::Zxid;
 
-/// Steps within a power of two: what bounds a quantile's error, to one part in 32.
+/// Buckets for each power of two. Sixteen bound the error of a quantile to one part in 32.
 const STEPS: u64 = 16;
 
-/// Values from here on share the last bucket; in microseconds it is half a year.
+/// Values from 2 to the power of this on share the last bucket; in microseconds that is half a
+/// year.
 const LIMIT_BITS: u32 = 44;
 
-/// Buckets of a summary: exact up to [`STEPS`], then that many per power of two.
+/// The number of buckets: one for each value below [`STEPS`], then [`STEPS`] for each power of two.
 const BUCKETS: usize = (STEPS as usize) * (LIMIT_BITS as usize - 3);
 
-/// Counts values, with their sum, extremes and distribution.
+/// A histogram: the count of values, their sum, extremes and distribution.
 ///
 /// Invariants:
 /// - Adding takes no lock and allocates nothing.
@@ -51,7 +53,7 @@ impl Summary {
         self.add_many(value, 1);
     }
 
-    /// Adds a value that occurred that many times.
+    /// Adds a value that occurred so many times.
     pub fn add_many(&self, value: u64, times: u64) {
         if times == 0 {
             return;
@@ -64,7 +66,7 @@ impl Summary {
         self.buckets[bucket_of(value)].fetch_add(times, Ordering::Relaxed);
     }
 
-    /// Forgets everything.
+    /// Forgets all values.
     pub fn reset(&self) {
         self.count.store(0, Ordering::Relaxed);
         self.sum.store(0, Ordering::Relaxed);
@@ -75,14 +77,14 @@ impl Summary {
         }
     }
 
-    /// What was added so far.
+    /// A copy of the present values.
     pub fn read(&self) -> Reading {
         let mut reading = Reading::default();
         self.read_into(&mut reading);
         reading
     }
 
-    /// Adds what was added here so far to a reading of others.
+    /// Adds the present values to a reading of other summaries.
     pub fn read_into(&self, reading: &mut Reading) {
         reading.count += self.count.load(Ordering::Relaxed);
         reading.sum += self.sum.load(Ordering::Relaxed);
@@ -95,12 +97,12 @@ impl Summary {
     }
 }
 
-/// What a summary held when it was read.
+/// A copy of one or more summaries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// How many values.
+    /// The number of values.
     pub count: u64,
-    /// Their sum.
+    /// The sum of the values.
     pub sum: u64,
     min: u64,
     max: u64,
@@ -176,21 +178,21 @@ fn middle_of(bucket: usize) -> f64 {
     begin as f64 + (width - 1) as f64 / 2.0
 }
 
-/// What the log and the checkpoints have cost since the process started.
+/// The statistics of the log and the checkpoints since the process started.
 #[derive(Debug, Default)]
 pub struct RaftStats {
-    /// Writing and syncing one batch of the log, in microseconds.
+    /// The time to write and sync one batch of the log, in microseconds.
     pub sync_us: Summary,
-    /// Entries per batch.
+    /// The number of entries in a batch.
     pub batch_entries: Summary,
     /// Batches that took longer than [`Settings::slow_sync`](crate::Settings::slow_sync).
     slow_syncs: AtomicU64,
-    /// Writing one checkpoint, in microseconds.
+    /// The time to write one checkpoint, in microseconds.
     pub checkpoint_us: Summary,
     /// When the last checkpoint became durable, on the wall clock, in milliseconds since 1970;
     /// 0 if none has since the process started.
     checkpoint_wall_ms: AtomicU64,
-    /// The zxid at which it is exact.
+    /// The zxid of the last checkpoint.
     checkpoint_zxid: AtomicU64,
 }
 
@@ -202,13 +204,13 @@ impl RaftStats {
         self.checkpoint_us.reset();
     }
 
-    /// Batches of the log that took longer than [`Settings::slow_sync`](crate::Settings::slow_sync).
+    /// How many batches took longer than [`Settings::slow_sync`](crate::Settings::slow_sync).
     pub fn slow_syncs(&self) -> u64 {
         self.slow_syncs.load(Ordering::Relaxed)
     }
 
-    /// The last checkpoint since the process started: the zxid at which it is exact, and when it
-    /// became durable, on the wall clock, in milliseconds since 1970.
+    /// The last checkpoint since the process started: its zxid, and when it became durable, on the
+    /// wall clock, in milliseconds since 1970. `None` if there was none.
     pub fn last_checkpoint(&self) -> Option<(Zxid, u64)> {
         let wall_ms = self.checkpoint_wall_ms.load(Ordering::Relaxed);
         let zxid = Zxid(self.checkpoint_zxid.load(Ordering::Relaxed));

@@ -1,5 +1,5 @@
-//! Replication: openraft, our own write-ahead log, checkpoints in redb, and the proposals, which are
-//! the only way into the log. No other crate uses openraft or redb.
+//! Replication: openraft, our own write-ahead log, checkpoints in redb, and the proposals, which
+//! are the only way into the log. No other crate uses openraft or redb.
 //!
 //! How a write passes through this crate:
 //!
@@ -18,7 +18,8 @@
 //!    serves.
 //!
 //! A [`Replica`] holds all of this for one node. The crate reaches clocks, disks and threads only
-//! through `innkeeper_runtime::Runtime`, so the same code runs on a simulated disk that loses power.
+//! through `innkeeper_runtime::Runtime`, so the same code runs on a simulated disk that loses
+//! power.
 //!
 //! **Invariant:** nothing is acknowledged before the log's sync has returned, and the first failed
 //! write or sync ends the node, because after a failed fsync the content of the disk is unknown.

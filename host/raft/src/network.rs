@@ -1,5 +1,6 @@
-//! The network between peers. A group of one has no peers, so each call answers that the peer cannot
-//! be reached. This includes the call for a pre-vote, because openraft's default counts as a yes.
+//! The network between peers. A group of one has no peers, so each call answers that the peer
+//! cannot be reached. This includes the call for a pre-vote, because openraft's default counts as a
+//! yes.
 
 use innkeeper_runtime::Runtime;
 use openraft::BasicNode;

@@ -39,8 +39,8 @@ const LET_GO: Duration = Duration::from_secs(10);
 
 /// A node's replica: its log, state and proposals.
 ///
-/// [`Replica::shutdown`] closes it in order. Dropping it closes it without a checkpoint, so the next
-/// start reads more of the log.
+/// [`Replica::shutdown`] closes it in order. Dropping it closes it without a checkpoint, so the
+/// next start reads more of the log.
 pub struct Replica<R: Runtime> {
     parts: Option<Parts<R>>,
 }
@@ -176,8 +176,8 @@ impl<R: Runtime> Replica<R> {
         self.parts().modules.clone()
     }
 
-    /// Waits until the node has failed for good and returns a sentence with the reason. Acknowledged
-    /// writes are safe, and no further write is acknowledged. The process should end.
+    /// Waits until the node has failed for good and returns a sentence with the reason.
+    /// Acknowledged writes are safe, and no further write is acknowledged. The process should end.
     pub fn failed(&self) -> impl Future<Output = String> + Send + 'static + use<R> {
         let failure = self.parts().failure.clone();
         async move { failure.failed().await }

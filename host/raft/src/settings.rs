@@ -14,16 +14,16 @@ pub struct Settings {
     /// This node's number in votes and in the membership. A data folder that already has a number
     /// keeps it.
     pub node_id: u64,
-    /// The size of a segment of the log, in bytes. Segments are preallocated. A longer record gets a
-    /// segment of its own.
+    /// The size of a segment of the log, in bytes. Segments are preallocated. A longer record gets
+    /// a segment of its own.
     pub segment_bytes: u64,
     /// A sealed segment that a checkpoint covers is removed when it is older than this.
     pub retention_age: Duration,
     /// A sealed segment that a checkpoint covers is also removed when this many bytes of the log
     /// come after it.
     pub retention_bytes: u64,
-    /// A checkpoint begins when this many entries, or a sixteenth of `lag_bytes`, were applied since
-    /// the last one began.
+    /// A checkpoint begins when this many entries, or a sixteenth of `lag_bytes`, were applied
+    /// since the last one began.
     pub checkpoint_entries: u64,
     /// A checkpoint also begins this long after the last one, if anything has changed.
     pub checkpoint_interval: Duration,
@@ -47,8 +47,8 @@ pub struct Settings {
     /// The longest command, in encoded bytes. A longer one is refused before it is proposed. The
     /// bounds of requests and transactions must be lower.
     pub command_bytes_max: usize,
-    /// The longest record of the log, in bytes of its body. The node stops before it writes a longer
-    /// one. Reading has no such bound.
+    /// The longest record of the log, in bytes of its body. The node stops before it writes a
+    /// longer one. Reading has no such bound.
     pub record_bytes_max: usize,
     /// The greatest number of commands in a batch. Further ones go into the next batch.
     pub batch_commands: usize,

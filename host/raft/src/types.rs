@@ -43,8 +43,8 @@ pub fn log_id(term: u64, index: u64) -> LogId {
 
 /// A command in the log, decoded and encoded. Clones share it.
 ///
-/// Invariant: `encoded` is the encoding of `command`. It is made once: when the command is proposed,
-/// or when the entry is read from a disk or a peer.
+/// Invariant: `encoded` is the encoding of `command`. It is made once: when the command is
+/// proposed, or when the entry is read from a disk or a peer.
 #[derive(Clone)]
 pub struct Proposal {
     inner: Arc<Inner>,

@@ -1,5 +1,4 @@
-//! The log's state in memory, shared between the raft thread, which appends, and the fsync task,
-//! which writes and syncs.
+//! The log's state in memory. The raft thread appends to it; the fsync task writes and syncs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,18 +18,18 @@ use crate::types::{Entry, LogId, TypeConfig, Vote};
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) segment: u64,
-    /// The segment's file is made first.
+    /// Whether the segment's file must be created first.
     pub(crate) create: bool,
     pub(crate) offset: u64,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Everything that was queued while the last sync ran: written and synced as one.
+/// The records that were queued while the last sync ran. They are written and synced together.
 pub(crate) struct Work<R: innkeeper_runtime::Runtime> {
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) appends: Vec<IOFlushed<TypeConfig<R>>>,
     pub(crate) waiters: Vec<oneshot::Sender<Result<(), String>>>,
-    /// Segments to remove once this work is durable: the purge mark is in it.
+    /// Segments to remove when this work, which holds the purge mark, is durable.
     pub(crate) removals: Vec<u64>,
     /// Index of the first entry in it.
     pub(crate) first_index: Option<u64>,
@@ -55,7 +54,7 @@ impl<R: innkeeper_runtime::Runtime> Work<R> {
     }
 }
 
-/// The log as it would be if everything queued were on disk.
+/// The log with all queued records, as if they were on disk already.
 ///
 /// Invariants:
 /// - Records reach `pending` in the order of the calls, and the disk in the same order: votes,
@@ -66,7 +65,7 @@ pub(crate) struct Core<R: innkeeper_runtime::Runtime, F> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) vote: Option<Vote>,
     pub(crate) committed: Option<LogId>,
-    /// What of `committed` stands on disk or in `pending`.
+    /// The committed id that is on disk or in `pending`.
     pub(crate) committed_written: Option<LogId>,
     pub(crate) purged: Option<LogId>,
     pub(crate) last: Option<LogId>,
@@ -75,7 +74,7 @@ pub(crate) struct Core<R: innkeeper_runtime::Runtime, F> {
     pub(crate) segments: Segments<F>,
     pub(crate) next_batch: u64,
     pub(crate) pending: Work<R>,
-    /// First entry of the work that the fsync task has taken and not finished.
+    /// The first entry that the fsync task is writing now.
     pub(crate) in_flight_first: Option<u64>,
     pub(crate) spare: Vec<u8>,
     pub(crate) failed: Option<String>,
@@ -147,7 +146,7 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         self.segments.truncate_from(from);
         self.tail.truncate_from(from);
         self.last = after.max(self.purged);
-        // What was queued and cut off again must not hold checkpoints back.
+        // Queued entries that were cut off again must not hold checkpoints back.
         if self.pending.first_index.is_some_and(|first| first >= from) {
             self.pending.first_index = None;
         }
@@ -177,7 +176,7 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         self.tail.release(index.min(flushed));
     }
 
-    /// Takes what is queued, with the committed index and the end mark added. If they cannot be,
+    /// Takes the queued records and adds the committed index and the end mark. The error means that
     /// the log has failed.
     pub(crate) fn take(&mut self, now: Instant) -> Result<Option<Work<R>>, Unwritable> {
         if self.pending.is_empty() {
@@ -192,7 +191,7 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         Ok(Some(work))
     }
 
-    /// Takes what is queued as it is: of a log that has failed, to tell those who wait.
+    /// Takes the queued records of a log that has failed, to tell the waiting callers.
     pub(crate) fn take_pending(&mut self) -> Work<R> {
         std::mem::replace(&mut self.pending, Work::new())
     }
@@ -210,7 +209,7 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         Ok(())
     }
 
-    /// Queues a record of a few fields, which can always be encoded.
+    /// Queues a short record, which can always be encoded.
     fn put_small(
         &mut self,
         now: Instant,
@@ -289,7 +288,7 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         }
     }
 
-    /// Ends the batch of the active segment: what was put so far is one unit.
+    /// Ends the batch in the active segment.
     fn end_batch(&mut self, kind: Kind) -> Result<(), Unwritable> {
         let batch = self.next_batch;
         let most = self.settings.record_bytes_max;
@@ -325,7 +324,8 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
         Ok(())
     }
 
-    /// Starts a segment with what must survive the removal of all earlier ones.
+    /// Starts a segment. It begins with the vote, the purge mark and the committed index, so that
+    /// all earlier segments may be removed.
     fn start_segment(&mut self, number: u64, now: Instant) -> Result<(), Unwritable> {
         if let Some(active) = self.segments.active() {
             active.sealed_at.get_or_insert(now);

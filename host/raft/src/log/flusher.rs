@@ -1,6 +1,7 @@
-//! The fsync task: takes all that is queued, writes it, syncs once, tells who waits.
+//! The fsync task: it takes all queued records, writes them, syncs once, and tells the waiting
+//! callers.
 //!
-//! There is no timer: while one sync runs, the next batch collects.
+//! There is no timer: while one sync runs, the records of the next one collect.
 
 use std::io;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use crate::error::LogError;
 /// Runs until the log is closed or fails. Blocks its thread: run it as
 /// [`innkeeper_runtime::ThreadRole::Fsync`].
 ///
-/// `file` is the one being written. It is kept here and not looked up, because a purge may take
-/// its segment out of the index before the segment's last bytes are written.
+/// `file` is the file of the active segment. The task keeps it, because a purge may remove its
+/// segment from the index before the segment's last bytes are written.
 pub(crate) async fn run<R: Runtime>(
     runtime: R,
     disk: R::Disk,
@@ -96,11 +97,11 @@ fn write<R: Runtime>(
             return Err(io::Error::other("the segment to write to is not open"));
         };
         file.write_at(&chunk.bytes, chunk.offset)?;
-        // The guard that the power-cut test is about: a build with this cfg must fail it.
+        // With this cfg nothing is synced, and the power-cut test must fail.
         #[cfg(not(innkeeper_break = "log-sync"))]
         file.sync()?;
     }
-    // The purge mark is durable: what it covers may go, oldest first.
+    // The purge mark is durable, so the segments that it covers are removed, oldest first.
     for number in &work.removals {
         disk.remove(&segments::path(*number))?;
     }
@@ -144,7 +145,7 @@ fn finish<R: Runtime>(shared: &Shared<R>, work: Work<R>, error: Option<String>) 
     {
         let mut core = shared.core.lock();
         match &error {
-            // The entries stay "waiting" for ever: no checkpoint may pass them.
+            // The entries count as waiting for ever, so that no checkpoint passes them.
             Some(sentence) => {
                 core.failed = Some(sentence.clone());
                 appends.append(&mut core.pending.appends);
@@ -160,7 +161,7 @@ fn finish<R: Runtime>(shared: &Shared<R>, work: Work<R>, error: Option<String>) 
                 {
                     let mut bytes = chunk.bytes;
                     bytes.clear();
-                    // A buffer that one huge batch has blown up is not kept.
+                    // A buffer that became very large by one batch is not kept.
                     if bytes.capacity() <= 4 << 20 {
                         core.spare = bytes;
                     }
@@ -176,7 +177,7 @@ fn finish<R: Runtime>(shared: &Shared<R>, work: Work<R>, error: Option<String>) 
         });
     }
     for waiter in waiters {
-        // Nobody waits any more if the caller was dropped; the vote is saved all the same.
+        // The caller may have been dropped. The vote is saved anyway.
         let _ = waiter.send(match &error {
             None => Ok(()),
             Some(sentence) => Err(sentence.clone()),

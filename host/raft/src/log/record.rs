@@ -6,21 +6,22 @@
 //! record   = crc:u32 len:u32 batch:u48 kind:u8 zero:u8 body[len] padding to 8 bytes
 //! ```
 //!
-//! A record's checksum covers everything after itself up to the end of its body and is seeded
-//! with the segment's number, so that bytes which another segment left on the same blocks never
-//! pass. `batch` counts the units of writing and syncing: a batch is written only after the one
-//! before it was synced, which is how recovery tells a torn tail (nobody was told about it) from
-//! damage to what was acknowledged.
+//! A record's checksum covers everything after the checksum up to the end of the body. It is seeded
+//! with the segment's number, so that old bytes of another segment on the same blocks are never
+//! accepted. `batch` is the number of the unit that is written and synced together. A batch is
+//! written only after the batch before it was synced. By this, recovery can tell a torn tail, which
+//! was not acknowledged, from damage to acknowledged records.
 //!
-//! Invariant: what [`put`] appends, [`read`] reads. What it cannot write as it is, it refuses, and
-//! then it has appended nothing. (tests: `what_cannot_be_written_is_refused_whole`,
+//! Invariant: [`read`] can read everything that [`put`] appends. If a record cannot be written,
+//! [`put`] returns an error and has appended nothing.
+//! (tests: `what_cannot_be_written_is_refused_whole`,
 //! `a_record_beyond_its_bound_stops_the_log_and_leaves_it_readable`)
 
 use crc32c::{crc32c, crc32c_append};
 
 use crate::codec::CodecError;
 
-/// The format's version; it stands in every segment's header.
+/// The version of the format, in each segment's header.
 pub(crate) const VERSION: u32 = 1;
 /// Bytes of a segment's header.
 pub(crate) const SEGMENT_HEADER: usize = 32;
@@ -30,49 +31,49 @@ const MAGIC: &[u8; 8] = b"INKPRLOG";
 const ALIGN: usize = 8;
 const MAX_BATCH: u64 = (1 << 48) - 1;
 
-/// The longest body that a record may have, whatever the settings say, in bytes. Its length has
-/// 32 bits, and recovery reads a segment as a whole: this is a quarter of what the length can
-/// say, and twice the largest command that any setting allows.
+/// The longest body of a record, in bytes, whatever the settings are. The length field has 32 bits,
+/// and recovery reads a whole segment at once. This is a quarter of the greatest length, and twice
+/// the longest command that the settings allow.
 pub(crate) const MAX_BODY_BYTES: usize = 1 << 30;
 
 /// Why a record was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum Unwritable {
-    /// It is too long.
+    /// The record is too long.
     #[error("it has {bytes} bytes, and {most} is the most")]
     TooLong {
-        /// Of its body.
+        /// The length of its body in bytes.
         bytes: usize,
-        /// The bound.
+        /// The bound in bytes.
         most: usize,
     },
-    /// Its batch's number has no room.
+    /// The batch's number does not fit into its field.
     #[error("the number {0} of its batch has more than 48 bits")]
     Batch(u64),
-    /// It begins where the index of entries cannot point to.
+    /// The record's offset does not fit into the index of entries.
     #[error("it begins at byte {0} of its segment, and offsets have 32 bits")]
     Offset(u64),
-    /// Its body cannot be encoded.
+    /// The record's body cannot be encoded.
     #[error(transparent)]
     Body(#[from] CodecError),
 }
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     /// One log entry.
     Entry,
-    /// The vote that holds from here on.
+    /// The vote from now on.
     Vote,
-    /// Entries after the log id (or all) are gone.
+    /// The entries after the log id, or all entries, were removed.
     Truncate,
-    /// What is known to be committed.
+    /// The last log id that is known to be committed.
     Committed,
-    /// Entries up to and including the log id are gone.
+    /// The entries up to and including the log id were removed.
     Purge,
-    /// The batch is whole.
+    /// The batch is complete.
     BatchEnd,
-    /// The batch is whole and the segment is full; the next one follows.
+    /// The batch is complete and the segment is full; another segment follows.
     SegmentEnd,
 }
 
@@ -103,7 +104,7 @@ impl Kind {
     }
 }
 
-/// A record as it stands in a segment's bytes.
+/// A record in a segment's bytes.
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
     pub(crate) kind: Kind,
@@ -139,13 +140,13 @@ fn header_crc(header: &[u8]) -> u32 {
     crc32c_append(crc32c(&header[..12]), &header[16..SEGMENT_HEADER])
 }
 
-/// What a segment's header says.
+/// The result of checking a segment's header.
 pub(crate) enum Header {
-    /// It is this segment's, of the version that this release reads.
+    /// The header is the one of this segment, in the version that this release reads.
     Good,
-    /// It is whole, of a version that this release does not know.
+    /// The header is undamaged, in a version that this release does not know.
     Version(u32),
-    /// It is not a header of this segment.
+    /// This is not the header of this segment.
     Bad,
 }
 
@@ -168,18 +169,18 @@ pub(crate) fn read_segment_header(bytes: &[u8], number: u64) -> Header {
     Header::Good
 }
 
-/// Where a record stands and what it is.
+/// The segment, batch and kind of a record.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     /// The seed of its segment.
     pub(crate) seed: u32,
-    /// The batch that it is of.
+    /// The number of its batch.
     pub(crate) batch: u64,
     pub(crate) kind: Kind,
 }
 
-/// Appends a record whose body `write` appends, or appends nothing and says why: a body of more
-/// than `most` bytes is refused.
+/// Appends a record whose body is appended by `write`. A body of more than `most` bytes is refused;
+/// after an error nothing is appended.
 pub(crate) fn put(
     out: &mut Vec<u8>,
     place: Place,
@@ -221,7 +222,7 @@ fn put_at(
     Ok(())
 }
 
-/// Reads the record at `at`, or says in a word why there is none.
+/// Reads the record at `at`; the error says in a few words why there is none.
 pub(crate) fn read(bytes: &[u8], at: usize, seed: u32) -> Result<Record<'_>, &'static str> {
     let Some(header) = bytes.get(at..at + RECORD_HEADER) else {
         return Err("the file ends");
@@ -246,11 +247,11 @@ pub(crate) fn read(bytes: &[u8], at: usize, seed: u32) -> Result<Record<'_>, &'s
     })
 }
 
-/// Whether a whole record of a batch above `batch` stands anywhere at or after `from`.
+/// The offset of an undamaged record of a batch above `batch`, at or after `from`.
 pub(crate) fn find_above(bytes: &[u8], from: usize, seed: u32, batch: u64) -> Option<usize> {
     let mut at = from.next_multiple_of(ALIGN);
     while at + RECORD_HEADER <= bytes.len() {
-        // The tag word of nearly every place is zero or nonsense: look at it first.
+        // At nearly every offset this word is not the one of a record, so it is checked first.
         let tagged = u64_at(bytes, at + 8);
         if tagged != 0
             && tagged >> 56 == 0

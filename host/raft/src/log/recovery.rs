@@ -1,15 +1,15 @@
-//! Opening the log: reading back what the last process left.
+//! Recovery: opening the log that the last process left.
 //!
-//! 1. The segments are read in order; each batch is taken whole or not at all, since nobody was
-//!    told about a batch before all of it was synced.
-//! 2. A record that does not fit ends the log if it lies in the newest segment and no whole
-//!    record of a later batch follows: that is a torn tail. Anywhere else it is damage to what
-//!    was acknowledged, and opening fails.
-//! 3. The newest segment is cut behind the last whole batch, so that no old bytes can follow
-//!    new ones, and preallocated again.
-//! 4. What was found is synced, files and folder, before it counts as flushed: the last process
-//!    may have died between its write and its sync.
-//! 5. Segments that the purge mark covers and whose removal did not survive are removed.
+//! 1. The segments are read in order. A batch is taken whole or not at all, since no part of it was
+//!    acknowledged before all of it was synced.
+//! 2. A damaged record in the newest segment, with no undamaged record of a later batch after it,
+//!    is a torn tail, and the log ends there. Anywhere else acknowledged records are damaged, and
+//!    opening fails.
+//! 3. The newest segment is cut after the last complete batch, so that no old bytes follow new
+//!    ones, and is preallocated again.
+//! 4. The files and the folder are synced before the entries count as durable, because the last
+//!    process may have died between its write and its sync.
+//! 5. Segments that the purge mark covers are removed, if their removal was lost in the crash.
 
 use std::sync::Arc;
 
@@ -46,13 +46,13 @@ pub(crate) fn open<R: Runtime>(
     let newest = numbers.last().copied();
     let mut previous: Option<u64> = None;
     for &number in &numbers {
-        // The first one was made when an older one was still there; its purge mark is of then.
+        // The first segment was created while an older one existed; its purge mark is of that time.
         if previous.unwrap_or(0) + 1 != number {
             replay.restart_after_gap(number);
         }
         previous = Some(number);
         if !replay.segment(disk, number, Some(number) == newest, now)? {
-            // The newest file was being made when the power went: nothing was acknowledged in it.
+            // The newest file was being created at the power cut: nothing in it was acknowledged.
             disk.remove(&segments::path(number))?;
         }
     }
@@ -90,7 +90,7 @@ struct Replay<R: Runtime> {
     core: Core<R, <R::Disk as Disk>::File>,
     /// The last gap between segments.
     gap: Option<Gap>,
-    /// Segments whose removal did not survive.
+    /// Segments whose removal was lost in the crash.
     gone: Vec<u64>,
 }
 
@@ -104,8 +104,9 @@ struct Gap {
 }
 
 impl<R: Runtime> Replay<R> {
-    /// Segments were removed, and the removal of an older one did not survive: what lies before
-    /// the gap is covered by the purge mark, which is checked at the end.
+    /// Starts again after a gap between segments: segments were removed, and the removal of an
+    /// older one was lost in the crash. The purge mark must cover everything before the gap; this
+    /// is checked at the end.
     fn restart_after_gap(&mut self, behind: u64) {
         let have = self.core.last.map_or(0, |last| last.index);
         let before = self.core.segments.list.drain(..);
@@ -118,8 +119,9 @@ impl<R: Runtime> Replay<R> {
         });
     }
 
-    /// What lives behind a gap must directly follow what the purge mark covers. Judged at the
-    /// end: what stood right behind the gap may have been cut off later.
+    /// Checks that the entries after a gap directly follow those that the purge mark covers. This
+    /// is checked at the end, because later records may have cut the first entries after the gap
+    /// off.
     fn check_gap(&self) -> Result<(), LogError> {
         let Some(gap) = &self.gap else {
             return Ok(());
@@ -137,7 +139,7 @@ impl<R: Runtime> Replay<R> {
         })
     }
 
-    /// Reads one segment. False: it is an unfinished newest one, without anything in it.
+    /// Reads one segment; false if it is the newest one and its creation was not finished.
     fn segment(
         &mut self,
         disk: &R::Disk,

@@ -1,4 +1,4 @@
-//! Where each entry stands on disk: the index over all segments.
+//! The index of all segments: it has the offset on disk of each entry.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) struct Segment<F> {
     pub(crate) file: Option<Arc<F>>,
     pub(crate) first: u64,
     pub(crate) offsets: Vec<u32>,
-    /// Where the next record goes.
+    /// The offset of the next record.
     pub(crate) end: u64,
     pub(crate) sealed_at: Option<Instant>,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Stretch<F> {
     pub(crate) number: u64,
     pub(crate) file: Arc<F>,
     pub(crate) offsets: Vec<u32>,
-    /// Where the last record ends at the latest.
+    /// An offset at or after the end of the last record.
     pub(crate) end: u64,
 }
 
@@ -87,8 +87,8 @@ impl<F> Segments<F> {
     /// The entry `index` begins at `offset` of the active segment.
     pub(crate) fn push_entry(&mut self, index: u64, offset: u64) -> Result<(), Unwritable> {
         if let Some(active) = self.list.back_mut() {
-            // The settings keep segments below 1 GiB; a record that is larger stands at the
-            // front of its own.
+            // Segments are below 1 GiB by the settings; a longer record is at the front of a
+            // segment of its own.
             let offset = u32::try_from(offset).map_err(|_| Unwritable::Offset(offset))?;
             if active.offsets.is_empty() {
                 active.first = index;
@@ -114,8 +114,8 @@ impl<F> Segments<F> {
         }
     }
 
-    /// Forgets entries up to and including `index`; returns the segments that hold nothing any
-    /// more, oldest first. The active segment stays.
+    /// Forgets entries up to and including `index`. Returns the segments that are empty then,
+    /// oldest first. The active segment stays.
     pub(crate) fn purge(&mut self, index: u64) -> Vec<u64> {
         let mut gone = Vec::new();
         while self.list.len() > 1 {
@@ -138,8 +138,8 @@ impl<F> Segments<F> {
         gone
     }
 
-    /// The last index up to which whole sealed segments may go: covered by a checkpoint up to
-    /// `covered`, and old enough or far enough back.
+    /// The last index of the sealed segments that may be removed: a checkpoint covers them up to
+    /// `covered`, and the retention by age or by bytes does not keep them.
     pub(crate) fn purgeable(
         &self,
         covered: u64,
@@ -169,8 +169,8 @@ impl<F> Segments<F> {
         upto
     }
 
-    /// Where the entries `start..end` stand, as far as they exist and their files do; at least
-    /// one, and then as many as `most_bytes` allows. True beside it: these are all of them.
+    /// The places of the existing entries of `start..end`: at least one entry, and as many as fit
+    /// into `most_bytes`. The bool is true if these are all of them.
     pub(crate) fn locate(&self, start: u64, end: u64, most_bytes: u64) -> (Vec<Stretch<F>>, bool) {
         let mut stretches: Vec<Stretch<F>> = Vec::new();
         let mut left = most_bytes;

@@ -1,8 +1,8 @@
-//! The log as openraft sees it.
+//! The log behind openraft's traits.
 //!
-//! **Invariant:** the log is what openraft asks of a log. openraft's suite skips its re-apply
-//! test in silence where the committed index is not read back, so a test of our own asks for
-//! that. (tests: `openrafts_storage_suite_passes_on_files`,
+//! **Invariant:** the log does everything that openraft demands. openraft's suite skips its test of
+//! applying again if the committed index is not read back, so a test of our own checks that.
+//! (tests: `openrafts_storage_suite_passes_on_files`,
 //! `the_committed_index_that_was_saved_is_read_back`)
 
 use std::fmt::{self, Debug};
@@ -29,20 +29,19 @@ use crate::histogram::RaftStats;
 use crate::settings::Settings;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
-/// How many entries one step of a stream takes: a lock and a vector each.
+/// How many entries one step of a stream reads. Each step takes a lock and allocates a vector.
 const STREAM_STEP: usize = 256;
-/// How many entries a reader that may return fewer returns at most.
+/// The greatest number of entries of a limited read.
 const LIMITED_READ: u64 = 1024;
-/// How many bytes of the disk a reader that may return fewer entries reads at once; one entry may
-/// exceed it.
+/// The greatest number of bytes that a limited read takes from disk; a single entry may have more.
 const READ_BYTES: u64 = 16 << 20;
 
 /// The write-ahead log. Clones are the same log.
 ///
 /// Invariants:
-/// - Records reach the disk in the order of the calls; a vote is on disk when `save_vote`
-///   returns, entries are when their callback is called.
-/// - After a failed write or sync nothing succeeds any more.
+/// - Records reach the disk in the order of the calls. A vote is on disk when `save_vote` returns,
+///   an entry when its callback is called.
+/// - After a failed write or sync every call fails.
 pub struct Log<R: Runtime> {
     runtime: R,
     pub(crate) shared: Arc<Shared<R>>,
@@ -63,23 +62,23 @@ impl<R: Runtime> Debug for Log<R> {
     }
 }
 
-/// What the log can say about itself.
+/// The extent of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogStatus {
     /// Number of segment files.
     pub segments: usize,
-    /// Bytes written in them.
+    /// Bytes written in the segments.
     pub bytes: u64,
-    /// The first entry still indexed.
+    /// Index of the first entry that is not purged.
     pub first_index: Option<u64>,
-    /// The last entry, or the last purged one.
+    /// Term and index of the last entry, purged or not.
     pub last: Option<(u64, u64)>,
-    /// The last purged entry.
+    /// Index of the last purged entry.
     pub purged: Option<u64>,
 }
 
 impl<R: Runtime> Log<R> {
-    /// Opens the log of a disk, making it if there is none. Blocks.
+    /// Opens the log of a disk and creates it if there is none. Blocks.
     pub fn open(runtime: R, disk: &R::Disk, settings: Arc<Settings>) -> Result<Self, LogError> {
         Self::open_with(runtime, disk, settings, Failure::new())
     }
@@ -107,7 +106,7 @@ impl<R: Runtime> Log<R> {
         Ok(Self { runtime, shared })
     }
 
-    /// Writes what is queued, the committed index included, and ends the fsync task.
+    /// Writes the queued records and the committed index, and ends the fsync task.
     pub async fn close(&self) {
         let waiter = {
             let mut core = self.shared.core.lock();
@@ -115,7 +114,7 @@ impl<R: Runtime> Log<R> {
                 core.closing = true;
                 None
             } else {
-                // What is known to be committed is known again after an election.
+                // Without it, the next election finds the committed index again.
                 if let Err(unwritable) = core.put_committed(self.runtime.now()) {
                     tracing::error!("the committed index is not written: {unwritable}");
                 }
@@ -136,8 +135,8 @@ impl<R: Runtime> Log<R> {
         }
     }
 
-    /// Whether a checkpoint at `index` would stay behind what is durable here; waits until it
-    /// would. With no append waiting there is no limit.
+    /// Waits until all entries up to `index` are durable here, so that a checkpoint may hold them.
+    /// If no append is waiting, it returns at once.
     pub(crate) async fn flushed_past(&self, index: u64) -> Result<(), String> {
         loop {
             let mut flushed = pin!(self.shared.flushed.notified());
@@ -155,19 +154,19 @@ impl<R: Runtime> Log<R> {
         }
     }
 
-    /// The state machine has applied entries up to `index`: they may leave memory.
+    /// Notes that entries up to `index` are applied, so that they may leave memory.
     pub fn applied(&self, index: u64) {
         self.shared.core.lock().note_applied(index);
     }
 
-    /// Up to which index whole segments may be purged, if a checkpoint covers `covered`.
+    /// The index up to which whole segments may be purged, if a checkpoint covers `covered`.
     pub fn purge_point(&self, covered: u64) -> Option<u64> {
         let core = self.shared.core.lock();
         let (age, bytes) = (core.settings.retention_age, core.settings.retention_bytes);
         core.purgeable(covered, self.runtime.now(), age, bytes)
     }
 
-    /// What the log and the checkpoints have cost.
+    /// The statistics of the log and the checkpoints.
     pub(crate) fn stats(&self) -> Arc<RaftStats> {
         self.shared.stats.clone()
     }
@@ -183,7 +182,7 @@ impl<R: Runtime> Log<R> {
         self.runtime.now()
     }
 
-    /// What there is.
+    /// The present extent of the log.
     pub fn status(&self) -> LogStatus {
         let core = self.shared.core.lock();
         LogStatus {
@@ -205,8 +204,8 @@ impl<R: Runtime> Log<R> {
         }
     }
 
-    /// Runs what queues records. If one cannot be written, the node ends here, before anybody is
-    /// told of anything that was queued with it; what is on disk stays as it is.
+    /// Runs a function that queues records. If one of them cannot be written, the node fails before
+    /// any record that was queued with it is acknowledged; the disk stays as it is.
     fn queue(
         &self,
         queue: impl FnOnce(&mut Core<R, DiskFile<R>>) -> Result<(), Unwritable>,
@@ -220,13 +219,13 @@ impl<R: Runtime> Log<R> {
                 sentence
             })
         };
-        // The fsync task writes it, or tells those who wait that it will not.
+        // The fsync task writes the records, or tells the waiting callers that it cannot.
         self.shared.queued.notify_one();
         queued.map_err(|sentence| io::Error::other(self.shared.failure.fail(sentence)))
     }
 
-    /// Entries of `start..end`, from memory and, where they have left it, from disk; at most
-    /// `limit` if they come from memory, and not much more than `most_bytes` from disk.
+    /// Entries of `start..end` from memory, or from disk if they are no longer in memory: at most
+    /// `limit` entries from memory, and not much more than `most_bytes` from disk.
     async fn read(
         &self,
         start: u64,
@@ -360,7 +359,7 @@ impl<R: Runtime> RaftLogReader<TypeConfig<R>> for Log<R> {
     }
 }
 
-/// A stream of entries, a handful at a time, so that a long range is never copied whole.
+/// A stream of entries that reads a few at a time, so that a long range is never copied as a whole.
 struct Steps<R: Runtime> {
     log: Log<R>,
     next: u64,
@@ -419,7 +418,8 @@ impl<R: Runtime> RaftLogStorage<TypeConfig<R>> for Log<R> {
         }
     }
 
-    /// Rides in the next batch: what it says is known again after an election anyway.
+    /// Notes the committed index, which is written with the next batch. If it is lost, the next
+    /// election finds it again.
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         let mut core = self.shared.core.lock();
         Self::check(&core)?;

@@ -1,4 +1,4 @@
-//! The newest entries, in memory: what openraft reads back right after it appended it.
+//! The newest entries in memory. openraft reads entries back right after it has appended them.
 
 use std::collections::VecDeque;
 
@@ -9,9 +9,9 @@ use crate::types::Entry;
 ///
 /// Invariants:
 /// - The entries are consecutive and end with the log's last entry.
-/// - An entry leaves at the front only when it is applied, flushed, and more than `keep` bytes
-///   of later ones are here. So memory is bounded by `keep` plus what is proposed and not yet
-///   applied and flushed, which the door bounds by batches in flight.
+/// - An entry leaves at the front only when it is applied and flushed, and more than `keep` bytes
+///   of later entries are here. Bound: `keep` plus the entries in flight, which are bounded by the
+///   number of batches in flight.
 #[derive(Debug)]
 pub(crate) struct Tail {
     entries: VecDeque<Entry>,
@@ -38,12 +38,12 @@ impl Tail {
         self.entries.push_back(entry);
     }
 
-    /// Index of the oldest entry here.
+    /// Index of the oldest entry in memory.
     pub(crate) fn first(&self) -> Option<u64> {
         self.entries.front().map(|e| e.log_id.index)
     }
 
-    /// The entries of `start..end` that are here, at most `limit` of them.
+    /// The entries of `start..end` that are in memory, at most `limit` of them.
     pub(crate) fn range(&self, start: u64, end: u64, limit: usize) -> Vec<Entry> {
         let Some(first) = self.first() else {
             return Vec::new();
@@ -77,7 +77,7 @@ impl Tail {
         }
     }
 
-    /// Lets entries up to and including `index` go, as far as `keep` does not want them.
+    /// Drops entries up to and including `index`, except the last `keep` bytes.
     pub(crate) fn release(&mut self, index: u64) {
         while self.bytes > self.keep && self.first().is_some_and(|first| first <= index) {
             self.pop();

@@ -1,13 +1,13 @@
-//! Holding proposals back in favour of one that keeps losing.
+//! Fairness: other proposals are held back for one that keeps losing races.
 //!
-//! Between a guest's view and its commit lie milliseconds of other writes; under load a reaction
-//! that reads much may never get through. So after three lost races in a row of a binding, the
-//! door keeps other proposals that write what it read waiting, for a few milliseconds at most,
-//! until the next transaction of that binding has passed. The same goes for a session whose
-//! writes bounced three times because policies kept changing.
+//! Other writes are committed between a guest's view and its commit, so under load a reaction that
+//! reads much might never commit. After a binding has lost three races in a row, other proposals
+//! that write what it read wait until its next transaction has passed, for a few milliseconds at
+//! most. The same is done for a session whose writes were refused three times because policies
+//! changed.
 //!
-//! What a session has sent, and what ends or moves it, keeps its order meanwhile: apply numbers a
-//! session's writes, and one that overtook another would take its connection down.
+//! Meanwhile the order of a session's operations is kept, its end and its reattachment included:
+//! a session's writes are numbered, and a write that overtook another would close its connection.
 //! (tests: `writes_behind_the_favoured_transaction_do_not_pass_those_that_waited_for_it`,
 //! `what_a_session_sends_first_goes_first_and_nothing_is_held_for_ever`)
 
@@ -25,14 +25,14 @@ use rustc_hash::FxHashMap;
 
 use super::Room;
 
-/// So many losses in a row call for help.
+/// After so many losses in a row others are held back.
 const LOSSES: u32 = 3;
 /// Losses further apart than this are not "in a row".
 const IN_A_ROW: Duration = Duration::from_secs(1);
-/// So many losers are remembered at most.
+/// The greatest number of losers that are remembered.
 const REMEMBERED: usize = 1024;
 
-/// Who keeps losing.
+/// A binding or a session that loses races.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Loser {
     Binding(String),
@@ -51,16 +51,16 @@ impl Loser {
     }
 }
 
-/// Proposals that conflict with this wait.
+/// One favoured loser. Proposals that would make it lose again wait.
 struct Hold {
     favoured: Loser,
     until: Instant,
     lost_to: LostTo,
 }
 
-/// What the favoured one keeps losing to.
+/// The cause of the losses.
 enum LostTo {
-    /// Writes of what its transaction read.
+    /// Writes of things that the loser's transaction read.
     Writers(ReadKeys),
     /// Changes of policies: writes of these paths, and activations.
     Policies(Vec<PathPattern>),
@@ -92,22 +92,22 @@ const fn session_of(operation: &Operation) -> Option<SessionId> {
     }
 }
 
-/// An operation that waits.
+/// An operation that is held back.
 struct Held {
     operation: Operation,
     room: Room,
-    /// From then on it goes before anything else, whoever is favoured.
+    /// From this time on it goes before all others.
     due: Instant,
 }
 
-/// Who lost, who is favoured, and who waits.
+/// The losers, the favoured ones, and the operations that wait for them.
 ///
 /// Invariants:
-/// - Operations of one session leave in the order in which they came: none passes one that waits,
-///   and what waits stands here until it leaves. Its end and a client's return belong to it.
-/// - Nothing waits longer than `hold_back` after it was first looked at, but for the time in which
-///   nothing is proposed, however many keep losing. What waits keeps its room at the door, which
-///   bounds it.
+/// - Operations of one session leave in the order in which they came, its end and its reattachment
+///   included: none passes one that waits.
+/// - No operation waits longer than `hold_back`, however many losers there are; time in which
+///   nothing can be proposed does not count. Bound: waiting operations keep their room in the
+///   queue.
 /// - `waiting` ascends by `due`; `waiting_sessions` counts its operations by session.
 pub(super) struct Fairness {
     hold_back: Duration,
@@ -129,7 +129,8 @@ impl Fairness {
         }
     }
 
-    /// An operation lost a race: refused as doomed, in conflict, or bounced.
+    /// An operation lost a race: it was refused because of a write in flight, or by apply because
+    /// of a conflict or a changed policy.
     pub(super) fn lost(
         &mut self,
         operation: &Operation,
@@ -176,8 +177,8 @@ impl Fairness {
         });
     }
 
-    /// The next operation to propose: the first that has waited for long enough, or else the
-    /// first of `intake` that need not wait. Those before it that must are kept here.
+    /// The next operation to propose: the first that has waited long enough, or else the first of
+    /// `intake` that need not wait. Those before it are held back.
     pub(super) fn next(
         &mut self,
         intake: &mut VecDeque<(Operation, Room)>,
@@ -185,8 +186,8 @@ impl Fairness {
         now: Instant,
     ) -> Option<(Operation, Room)> {
         loop {
-            // Looked at each time: the one before may have been the favoured one, and then what
-            // waited for it goes before what came later.
+            // This is checked for each operation: if the one before was the favoured one, those
+            // that waited for it go before later ones.
             if self.is_due(now) {
                 return self.take_first();
             }
@@ -205,7 +206,7 @@ impl Fairness {
         }
     }
 
-    /// Whether the first of those that wait need wait no longer.
+    /// Has the first waiting operation waited long enough?
     pub(super) fn is_due(&self, now: Instant) -> bool {
         let Some(first) = self.waiting.front() else {
             return false;
@@ -213,7 +214,7 @@ impl Fairness {
         first.due <= now || self.active.iter().all(|hold| hold.until <= now)
     }
 
-    /// Whether an operation goes its way. Asked only while nothing that waits is due.
+    /// May an operation be proposed now? Called only while no waiting operation is due.
     fn passes(&mut self, operation: &Operation, footprints: &InFlight, now: Instant) -> bool {
         self.active.retain(|hold| hold.until > now);
         if self.active.is_empty() {
@@ -228,7 +229,7 @@ impl Fairness {
             .iter()
             .position(|hold| Some(&hold.favoured) == loser.as_ref());
         if let Some(place) = favoured {
-            // Its chance has come; the others go on behind it.
+            // The favoured one is proposed now, and the others after it.
             self.active.remove(place);
             return true;
         }
@@ -251,7 +252,7 @@ impl Fairness {
         Some((operation, room))
     }
 
-    /// When the first of those that wait is due, if any does.
+    /// The time at which the first waiting operation is due, if there is one.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let first = self.waiting.front()?;
         let last_hold = self.active.iter().map(|hold| hold.until).max();

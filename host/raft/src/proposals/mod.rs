@@ -1,18 +1,18 @@
-//! The door: the only way into the log.
+//! Proposals: the only way into the log. This is also called the door.
 //!
-//! 1. Submitters queue operations; the queue is bounded in operations and bytes, and who finds
-//!    it full waits. An operation whose command would be longer than `command_bytes_max` is
-//!    refused: it could never be proposed. Who numbers its operations asks [`Proposals::fit`] before.
-//! 2. The door's task takes what has queued up as soon as fewer than `batches_in_flight` batches
-//!    are proposed and not yet applied. There is no timer: what arrives while a sync runs is the
-//!    next batch.
-//! 3. It stamps the batch's time, predicts the zxid of each operation, and refuses a transaction
-//!    if a proposal in flight may write what it read: apply would refuse it later, at the price
-//!    of an entry.
-//! 4. It encodes each command once, looks at its length, which has the last word on the bound,
-//!    and hands the batch to openraft in one message.
-//! 5. When the batch's last command was applied, its place is free again. Answers do not come
-//!    from here: the delivery gives them.
+//! 1. Submitters put operations into a queue. It is bounded in operations and bytes; a submitter
+//!    waits while it is full. An operation whose command would be longer than `command_bytes_max`
+//!    is refused. Submitters that number their operations call [`Proposals::fit`] first.
+//! 2. The proposer's task takes all queued operations as a batch, as soon as fewer than
+//!    `batches_in_flight` batches are proposed and not yet applied. There is no timer: operations
+//!    that arrive while a sync runs are the next batch.
+//! 3. The task adds the time and predicts the zxid of each operation. It refuses a transaction if a
+//!    proposal in flight may write what the transaction read, because apply would refuse it later
+//!    and an entry of the log would be wasted.
+//! 4. The task encodes each command once, compares its exact length with the bound, and hands the
+//!    batch to openraft in one message.
+//! 5. When the batch's last command is applied, the next batch may go. The [delivery](crate::Delivery)
+//!    gives the answers.
 
 mod fairness;
 mod proposer;
@@ -32,19 +32,19 @@ use crate::settings::Settings;
 
 pub(crate) use proposer::Proposer;
 
-/// An operation that was sized, and that the door takes.
+/// An operation that is not too long to be proposed.
 #[derive(Debug)]
 pub struct Fitting {
     operation: Operation,
     size: OperationSize,
 }
 
-/// What stands in the queue: one submission, with the room that it takes.
+/// One submission in the queue, with the room that it takes.
 pub(crate) struct Submission {
     operations: Vec<(Operation, Room)>,
 }
 
-/// The room of operations; given back when they are proposed or refused.
+/// The room that operations take in the queue. Dropping it gives the room back.
 pub(crate) struct Room {
     shared: Arc<Shared>,
     operations: usize,
@@ -52,7 +52,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Makes two rooms one, to be given back at once.
+    /// Joins two rooms into one.
     pub(crate) fn join(&mut self, mut other: Room) {
         self.operations += std::mem::take(&mut other.operations);
         self.bytes += std::mem::take(&mut other.bytes);
@@ -74,15 +74,15 @@ struct Shared {
     most_bytes: u32,
     command_bytes_max: usize,
     queue: mpsc::Sender<Submission>,
-    /// No more is let in.
+    /// Nothing more is accepted.
     closed: AtomicBool,
     failure: Failure,
     delivery: Arc<dyn Delivery>,
 }
 
-/// Where operations go in. Clones are the same door.
+/// Takes operations into the log. Clones share one queue.
 ///
-/// Invariant: operations of one submitter enter the log in the order of its calls.
+/// Invariant: operations of one submitter go into the log in the order of its calls.
 #[derive(Clone)]
 pub struct Proposals {
     shared: Arc<Shared>,
@@ -117,9 +117,8 @@ impl Proposals {
         (Self { shared }, receiver)
     }
 
-    /// Sizes an operation and sees whether the door takes one of that length, whatever it holds
-    /// otherwise; the error is a [`Refusal::TooLarge`]. What fits here is never refused for its
-    /// length later.
+    /// Checks the length of an operation's command; the error is [`Refusal::TooLarge`]. An
+    /// operation that passes is not refused for its length later.
     pub fn fit(&self, operation: Operation) -> Result<Fitting, Refusal> {
         let size = self.size(&operation)?;
         Ok(Fitting { operation, size })
@@ -131,8 +130,8 @@ impl Proposals {
         Ok(size)
     }
 
-    /// Brings operations to the log, in their order; waits while the door is full. What becomes
-    /// of them the delivery tells: applied, or refused.
+    /// Submits operations in their order and waits while the queue is full. The delivery gets the
+    /// result of each operation: applied or refused.
     pub async fn submit(&self, operations: Vec<Operation>) {
         let mut fitting = Vec::with_capacity(operations.len());
         for operation in operations {
@@ -144,7 +143,7 @@ impl Proposals {
         self.submit_fitting(fitting).await;
     }
 
-    /// As [`Proposals::submit`], of operations that were sized already.
+    /// Like [`Proposals::submit`], for operations that [`Proposals::fit`] has checked.
     pub async fn submit_fitting(&self, operations: Vec<Fitting>) {
         let mut submission = Submission {
             operations: Vec::with_capacity(operations.len()),
@@ -158,7 +157,7 @@ impl Proposals {
             let room = match self.room_now(bytes) {
                 Some(room) => room,
                 None => {
-                    // Let go in what has been admitted: it may be what the others wait for.
+                    // Send the operations that have room: the others may wait for their room.
                     self.send(&mut submission).await;
                     match self.room(bytes).await {
                         Some(room) => room,
@@ -224,7 +223,7 @@ impl Proposals {
         }
     }
 
-    /// Lets nobody in any more; who waits is refused.
+    /// Accepts nothing more. Waiting operations are refused.
     pub(crate) fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         self.shared.operations.close();

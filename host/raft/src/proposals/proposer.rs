@@ -1,4 +1,4 @@
-//! The door's task: takes batches out of the queue and proposes them.
+//! The proposer: the task that takes batches out of the queue and proposes them.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -22,16 +22,17 @@ use crate::settings::Settings;
 use crate::state::{Checkpointer, StateMachine, StateShared, weight};
 use crate::types::{Proposal, TypeConfig};
 
-/// The door does not wait for less than this: no timer is finer, and no client notices.
+/// The proposer does not wait for less than this: timers are not finer, and clients do not notice.
 const PACED_AHEAD: Duration = Duration::from_millis(1);
 
-/// What one batch may make those behind it wait: less than anybody's patience, even where the
-/// checkpoints hardly move.
+/// The longest wait after one batch. It bounds the delay of clients even if checkpoints are very
+/// slow.
 const PACED_MOST: Duration = Duration::from_millis(100);
 
-/// What became of a proposed batch.
+/// The result of a proposed batch.
 struct Done {
-    /// Places in the batch that were not appended: this node does not lead.
+    /// The places in the batch of operations that were not appended, because this node does not
+    /// lead.
     refused: Vec<usize>,
     /// openraft has stopped.
     fatal: Option<String>,
@@ -40,19 +41,19 @@ struct Done {
 /// A batch that is proposed and not yet applied.
 struct Flight {
     proposals: Vec<Proposal>,
-    /// What they add to the lag of the checkpoints.
+    /// The bytes that the batch adds to the lag of the checkpoints.
     weight: u64,
     first_zxid: Zxid,
-    /// How many of the proposals stand in the footprints.
+    /// How many of the proposals are in the footprints.
     indexed: usize,
     done: Pin<Box<dyn Future<Output = Done> + Send>>,
 }
 
-/// The door's task.
+/// The proposer's task.
 ///
 /// Invariants:
-/// - `next_zxid` is the zxid that the next proposal will get if every proposal in flight is
-///   appended; when one was refused, nothing is proposed before the flight is over.
+/// - `next_zxid` is the zxid of the next proposal if every proposal in flight is appended. If one
+///   was refused, nothing is proposed until all others in flight are applied.
 /// - At most `batches_in_flight` batches of at most `batch_commands` commands are in flight.
 pub(crate) struct Proposer<R: Runtime> {
     runtime: R,
@@ -61,9 +62,9 @@ pub(crate) struct Proposer<R: Runtime> {
     proposals: Proposals,
     queue: mpsc::Receiver<Submission>,
     state: Arc<StateShared>,
-    /// The door goes on as fast as `state.redb` can follow.
+    /// The proposer is slowed down to the speed at which `state.redb` can follow.
     checkpointer: Checkpointer,
-    /// Until when what was proposed takes at that pace.
+    /// The time at which the proposed batches are over at this speed.
     paced: Option<Instant>,
     failure: Failure,
     stop: Signal,
@@ -73,7 +74,8 @@ pub(crate) struct Proposer<R: Runtime> {
     next_zxid: Zxid,
     resync: bool,
     last_time_ms: u64,
-    /// What is in flight may write. Brought up to date only when a transaction asks.
+    /// The footprints of the proposals in flight. They are updated only when a transaction needs
+    /// them.
     footprints: InFlight,
 }
 
@@ -120,8 +122,8 @@ impl<R: Runtime> Proposer<R> {
         }
     }
 
-    /// Runs until the node is closed or fails; then everything queued has been refused and, if
-    /// it was closed in order, everything in flight was applied.
+    /// Runs until the node is closed or fails. At its end everything in the queue was refused and,
+    /// if the node was closed in order, everything in flight was applied.
     pub(crate) async fn run(mut self) {
         loop {
             self.take_queued();
@@ -149,23 +151,23 @@ impl<R: Runtime> Proposer<R> {
         }
     }
 
-    /// What is proposed and not yet applied, as the lag of the checkpoints counts it.
+    /// The bytes that are proposed and not yet applied, counted as for the lag of the checkpoints.
     fn flying(&self) -> u64 {
         self.in_flight.iter().map(|batch| batch.weight).sum()
     }
 
-    /// Whether the checkpoints lie as far behind as they may.
+    /// Is the lag of the checkpoints at its bound?
     fn is_behind(&self) -> bool {
         self.checkpointer.lag.is_full(self.flying())
     }
 
-    /// Until when the door has to wait for its pace, if it has to.
+    /// The time until which the proposer must wait because of its pace, if it must.
     fn paced(&self) -> Option<Instant> {
         let paced = self.paced?;
         (paced > self.runtime.now() + PACED_AHEAD).then_some(paced)
     }
 
-    /// Takes note of a batch that goes to the log.
+    /// Notes a batch that goes into the log.
     fn pace(&mut self, weight: u64) {
         let now = self.runtime.now();
         let pause = self.checkpointer.lag.pace(weight, self.flying());
@@ -187,7 +189,7 @@ impl<R: Runtime> Proposer<R> {
     async fn wait(&mut self) -> Event {
         let hungry = self.intake.is_empty();
         let behind = self.is_behind();
-        // Where nothing can be proposed, what is over then is heard of anyway.
+        // If nothing can be proposed, the end of a batch in flight wakes the task anyway.
         let held = self.fairness.deadline();
         let paced = (!hungry || held.is_some()).then(|| self.paced()).flatten();
         let held = held.filter(|_| self.may_propose());
@@ -237,7 +239,7 @@ impl<R: Runtime> Proposer<R> {
         }
     }
 
-    /// The oldest batch in flight is over.
+    /// Notes the end of the oldest batch in flight.
     fn landed(&mut self, done: Done) {
         let Some(batch) = self.in_flight.pop_front() else {
             return;
@@ -336,7 +338,7 @@ impl<R: Runtime> Proposer<R> {
             let from = flight.indexed;
             for (place, proposal) in flight.proposals.iter().enumerate().skip(from) {
                 let zxid = Zxid(flight.first_zxid.0 + place as u64);
-                // What is applied already is in the view that the next guest reads.
+                // An applied operation is in the view that the next guest reads.
                 if zxid > published {
                     footprints.admit(zxid, &proposal.command().operation);
                 }
@@ -386,7 +388,8 @@ async fn done<R: Runtime>(
         match result {
             Ok(Ok(_)) => {}
             Ok(Err(ClientWriteError::ForwardToLeader(_))) => done.refused.push(place),
-            // Its fate is unknown: the session's sequence number makes a resend harmless.
+            // The result is unknown. A session may send again: its sequence numbers prevent that
+            // anything is applied twice.
             Ok(Err(_)) => {}
             Err(fatal) => {
                 done.fatal = Some(fatal.to_string());
@@ -401,7 +404,7 @@ async fn done<R: Runtime>(
 type WriteResult<R> =
     Result<openraft::raft::WriteResult<TypeConfig<R>>, openraft::errors::Fatal<TypeConfig<R>>>;
 
-/// A batch while it is put together.
+/// A batch that is being put together.
 ///
 /// Invariant: no command in it is longer than `command_bytes_max`.
 struct Batch {
@@ -429,8 +432,8 @@ impl Batch {
         }
     }
 
-    /// Encodes an operation into the batch, or gives it back as it came: its length, now that it
-    /// is known, has the last word.
+    /// Encodes an operation into the batch, or gives it back unchanged if its exact length is above
+    /// the bound.
     fn push(&mut self, operation: Operation, room: Room) -> Option<(Operation, Refusal)> {
         let start = self.encoded.len();
         let command = Command {

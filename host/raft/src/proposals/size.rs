@@ -21,17 +21,17 @@ pub(super) fn room(size: OperationSize) -> u32 {
     u32::try_from(all).unwrap_or(u32::MAX)
 }
 
-/// What counts of an operation: the bytes of its command, and what apply makes of it, since each
-/// `auth` entry of a client becomes all of its identities.
+/// The bytes that count against the bound: those of the command, and those that apply adds when it
+/// replaces `auth` entries by the client's identities.
 pub(super) fn whole(size: OperationSize) -> usize {
     size.bytes.saturating_add(size.grown_bytes)
 }
 
-/// Whether a command of so many bytes may be proposed.
+/// Checks that a command of so many bytes may be proposed.
 ///
-/// This is the guard of the invariant that nothing is written that cannot be read back: the log's
-/// bound for a record lies far above, and what it refuses is the end of the node. In a build with
-/// this cfg everything is let through, and a test must fail.
+/// This guards the invariant that everything written can be read back. The log's bound on a record
+/// is far higher, and a record above that stops the node. With the cfg below everything passes, and
+/// a test must fail.
 pub(super) fn check(bytes: usize, limit: usize) -> Result<(), Refusal> {
     if cfg!(innkeeper_break = "command-bound") || bytes <= limit {
         return Ok(());

@@ -1,4 +1,4 @@
-//! redb's files through the node's [`Disk`], so that faults reach them too.
+//! redb's files on the node's [`Disk`], so that simulated faults hit them, too.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use redb::{Builder, Database, StorageBackend};
 
 use crate::error::StateError;
 
-/// One file of a disk as redb wants it.
+/// One file of a disk behind redb's trait.
 #[derive(Debug)]
 struct DiskBackend<F: File> {
     file: F,
@@ -35,7 +35,7 @@ impl<F: File> StorageBackend for DiskBackend<F> {
     }
 }
 
-/// Opens a redb file that is there, or gives `None`.
+/// Opens a redb file; `None` if it does not exist.
 pub(crate) fn open_existing<D: Disk>(
     disk: &D,
     name: &'static str,
@@ -50,8 +50,8 @@ pub(crate) fn open_existing<D: Disk>(
     database(name, file, cache_bytes).map(Some)
 }
 
-/// Makes a redb file: `fill` writes and commits what it holds from the first, under the name
-/// `<name>.new`; then it gets its name in one step. So the file is never there half-made.
+/// Creates a redb file. `fill` writes and commits its first content under the name `<name>.new`;
+/// then the file gets its name in one step. So an unfinished file never has the name.
 pub(crate) fn create<D: Disk>(
     disk: &D,
     name: &'static str,
@@ -64,7 +64,7 @@ pub(crate) fn create<D: Disk>(
     file.set_len(0).map_err(failed)?;
     let database = database(name, file, cache_bytes)?;
     fill(&database)?;
-    // redb writes when it is closed; the name is given to a file that nobody writes.
+    // redb writes when it is closed, so it is closed before the file gets its name.
     drop(database);
     disk.rename(&fresh, name).map_err(failed)?;
     disk.sync_folder("").map_err(failed)?;

@@ -1,18 +1,16 @@
-//! The checkpointer: brings `state.redb` up to what was applied, on a thread of its own.
+//! The checkpointer: it writes the applied changes to `state.redb`, on a thread of its own.
 //!
-//! 1. The state machine captures, on the raft thread and right after a publish, which records
-//!    changed since the last capture: cheap, nothing is copied. The capture is queued here at
-//!    once, because it is the only memory of those changes.
-//! 2. The task waits until the log has flushed everything up to the captured entry: openraft
-//!    applies entries that the local log may not have yet, and a checkpoint beyond the log would
-//!    leave a hole after a power cut.
+//! 1. Right after a publish, on the raft thread, the state machine captures which records have
+//!    changed since the last capture. This is cheap, because nothing is copied. The capture is
+//!    queued here at once, because the changes are noted nowhere else.
+//! 2. The task waits until the log has flushed everything up to the captured entry.
 //! 3. One redb commit writes the records, the applied log id and the membership.
-//! 4. Only then the checkpoint is reported to openraft, as the snapshot that allows a purge.
+//! 4. Then the checkpoint is reported to openraft as a snapshot, which allows a purge.
 //!
-//! **Invariant:** `state.redb` never stands beyond what the log has flushed, and it is exact at
-//! one log id: records, applied id and membership are one redb commit. openraft applies entries
-//! that the local log may not have yet; a checkpoint beyond the log would be a gap after a power
-//! cut. (tests: `a_checkpoint_never_goes_beyond_what_the_log_has_flushed`,
+//! **Invariant:** `state.redb` never holds more than the log has flushed, and it is exact at one
+//! log id: records, applied id and membership are one redb commit. openraft applies entries that
+//! the local log may not have yet; a checkpoint beyond the log would leave a gap after a power cut.
+//! (tests: `a_checkpoint_never_goes_beyond_what_the_log_has_flushed`,
 //! `after_300_000_writes_a_restart_replays_little_and_old_segments_are_gone`,
 //! `nothing_breaks_the_state`)
 
@@ -30,21 +28,21 @@ use crate::error::Failure;
 use crate::log::Log;
 use crate::types::{LogId, SnapshotMeta, StoredMembership};
 
-/// How many captures may wait to be written. One is in work; openraft asks for another only to
-/// bring up a peer.
+/// How many captures may wait to be written. Beside the one that is being written, openraft asks
+/// for another only to send a peer a snapshot.
 const QUEUED_CAPTURES: usize = 4;
 
-/// After so many records the door is told how much of a checkpoint is written.
+/// After so many records the lag is updated with the written part of the checkpoint.
 const TOLD_EVERY: usize = 1024;
 
-/// What the task does, one after the other, so that an installed snapshot is never followed by
-/// a capture of the state before it.
+/// A job of the task. Jobs are done one after the other, so that no capture of the state before a
+/// snapshot is written after the snapshot was installed.
 enum Job {
     /// A checkpoint.
     Write {
         capture: Capture,
         applied: Option<LogId>,
-        /// What of the lag it takes away.
+        /// The lag's count of applied bytes at the capture.
         upto: u64,
         membership: StoredMembership,
         done: oneshot::Sender<Result<(SnapshotMeta, SnapshotData), String>>,
@@ -57,7 +55,7 @@ enum Job {
     },
 }
 
-/// A checkpoint in work.
+/// A checkpoint that is being written.
 pub(crate) struct Pending {
     done: oneshot::Receiver<Result<(SnapshotMeta, SnapshotData), String>>,
 }
@@ -74,9 +72,9 @@ impl Pending {
 #[derive(Clone)]
 pub(crate) struct Checkpointer {
     jobs: mpsc::Sender<Job>,
-    /// The entry that `state.redb` stands at.
+    /// The last entry in `state.redb`.
     pub(crate) durable: Latest<Option<LogId>>,
-    /// How far it lies behind.
+    /// How far `state.redb` lies behind.
     pub(crate) lag: Arc<Lag>,
     ended: Signal,
 }
@@ -108,12 +106,12 @@ impl Checkpointer {
         }
     }
 
-    /// Raised when the task has ended and let go of `state.redb`.
+    /// Raised when the task has ended and has closed `state.redb`.
     pub(crate) fn ended(&self) -> Signal {
         self.ended.clone()
     }
 
-    /// Queues a capture; what comes back tells when it is durable.
+    /// Queues a capture. The returned value waits until the capture is durable.
     pub(crate) async fn submit(
         &self,
         capture: Capture,
@@ -129,12 +127,12 @@ impl Checkpointer {
             membership,
             done: sender,
         };
-        // If the task has ended, the sender is dropped and the waiter hears so.
+        // If the task has ended, the sender is dropped, and the waiter gets an error.
         let _ = self.jobs.send(job).await;
         Pending { done }
     }
 
-    /// Replaces `state.redb` by a snapshot and gives the tree that it holds.
+    /// Replaces `state.redb` by a snapshot and returns its tree.
     pub(crate) async fn install(
         &self,
         meta: SnapshotMeta,
@@ -186,7 +184,7 @@ async fn run<R: Runtime>(
                     durable.set(applied);
                     log.stats().checkpointed(took_us, wall_ms, zxid);
                 }
-                // Nobody may be waiting: the capture was queued before anybody could.
+                // Perhaps no caller waits for this capture.
                 let _ = done.send(result);
                 failed
             }
@@ -220,9 +218,9 @@ fn install<D: Disk>(
         .map_err(|e| e.to_string())
 }
 
-/// Waits until the log has flushed what a checkpoint is to hold.
+/// Waits until the log has flushed the entries of a checkpoint.
 async fn flushed<R: Runtime>(log: &Log<R>, applied: Option<LogId>) -> Result<(), String> {
-    // A guard: in a build with this cfg checkpoints run ahead, and a test must fail.
+    // With this cfg a checkpoint does not wait for the log, and a test must fail.
     if cfg!(innkeeper_break = "checkpoint-limit") {
         return Ok(());
     }

@@ -1,44 +1,46 @@
-//! How far `state.redb` lies behind what was applied, and how fast the door may go on.
+//! The lag: how far `state.redb` lies behind the applied commands, and how fast proposals may go
+//! on.
 //!
-//! 1. Applying adds to what is applied; a checkpoint takes over what was applied at its capture,
-//!    writes it, tells how much of it is written, and makes it durable.
-//! 2. What is not written yet presses on the door. Below a small part of the budget it may do
-//!    what it likes; above, it is slowed down smoothly, towards the speed at which checkpoints
-//!    are written, so that a long load meets no pause.
-//! 3. At the whole budget, counted by what is not durable, the door waits: this bounds the log
-//!    that a start replays, and the lists of what changed.
+//! 1. Applied commands add to the lag. A checkpoint takes over what was applied at its capture,
+//!    reports how much of it is written, and makes it durable.
+//! 2. The bytes that are not written yet slow proposals down. Below a small part of the budget they
+//!    are free; above it they are slowed down gradually, towards the speed of checkpoints, so that
+//!    a long load meets no pause.
+//! 3. When the bytes that are not durable reach the budget, proposals wait. This bounds the part of
+//!    the log that a start replays, and the lists of changed records.
 //!
-//! Everything is counted in bytes of the commands' encodings; each counts for
-//! [`ENTRY_BYTES_LEAST`] at least, because a row has its price, too.
+//! The lag is counted in the encoded bytes of commands. Each command counts for at least
+//! [`ENTRY_BYTES_LEAST`], because a record costs time even if it is short.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// What a command counts for at least.
+/// The least number of bytes for which a command counts.
 pub(crate) const ENTRY_BYTES_LEAST: u64 = 128;
 
-/// A checkpoint is begun when this part of the budget was applied since the last one began, so that
-/// few large commands slow nobody down before one is under way.
+/// A checkpoint begins when this part of the budget was applied since the last one began, so that a
+/// few large commands do not slow proposals down before a checkpoint is written.
 const DUE_PART: f64 = 1.0 / 16.0;
 
-/// The door is slowed down from this part of the budget on …
+/// Proposals are slowed down from this part of the budget on.
 const FREE_PART: f64 = 1.0 / 8.0;
 
-/// … and almost stopped at this one. Twice as much is not durable at most while a checkpoint of
-/// that size is written and as much comes after it, so a steady load never meets the whole budget.
+/// Proposals are almost stopped at this part of the budget. While a checkpoint of this size is
+/// written, as much may be applied after it, so a steady load never reaches the whole budget.
 const SLOWEST_PART: f64 = 1.0 / 2.0;
 
-/// The speed of checkpoints in bytes per second, before one was measured.
+/// The assumed speed of checkpoints in bytes per second, until one was measured.
 const FIRST_RATE: f64 = (16 << 20) as f64;
 
-/// The door is never slower than this part of the speed of checkpoints; beyond that, it waits.
+/// Proposals are never slower than this part of the speed of checkpoints; beyond that they wait.
 const SLOWEST_RATE_PART: f64 = 1.0 / 16.0;
 
-/// A checkpoint of fewer bytes tells nothing about speed: it is all begin and end.
+/// A checkpoint of fewer bytes is not used to measure the speed: most of its time does not depend
+/// on its size.
 const MEASURED_BYTES_LEAST: u64 = 1 << 20;
 
-/// What a command of that many bytes counts for.
+/// The number of bytes for which a command of so many encoded bytes counts.
 pub(crate) fn weight(encoded_bytes: usize) -> u64 {
     (encoded_bytes as u64).max(ENTRY_BYTES_LEAST)
 }
@@ -46,18 +48,19 @@ pub(crate) fn weight(encoded_bytes: usize) -> u64 {
 #[derive(Debug)]
 struct State {
     applied: u64,
-    /// Up to where the checkpoint in work goes, and which part of it is written.
+    /// The end of the checkpoint that is being written, and the written part of it, from 0 to 1.
     writing: Option<(u64, f64)>,
     durable: u64,
-    /// Bytes per second at which checkpoints were written lately.
+    /// The speed of the last checkpoints in bytes per second.
     rate: f64,
 }
 
 /// The lag of the checkpoints.
 ///
 /// Invariants:
-/// - `durable` is at most what the checkpoint in work goes up to, and that at most `applied`.
-/// - Nothing here decides what is durable: these are figures for the door alone.
+/// - `durable` is at most the end of the checkpoint that is being written, which is at most
+///   `applied`.
+/// - These numbers only set the pace of proposals. They do not decide what is durable.
 #[derive(Debug)]
 pub(crate) struct Lag {
     state: Mutex<State>,
@@ -65,7 +68,7 @@ pub(crate) struct Lag {
 }
 
 impl Lag {
-    /// Nothing is applied; `budget` is how many bytes may be applied and not durable.
+    /// Nothing is applied yet. At most `budget` bytes may be applied and not durable.
     pub(crate) fn new(budget: u64) -> Lag {
         Lag {
             state: Mutex::new(State {
@@ -78,24 +81,24 @@ impl Lag {
         }
     }
 
-    /// More was applied; returns how much that is in all.
+    /// Adds applied bytes and returns the new sum.
     pub(crate) fn applied(&self, more: u64) -> u64 {
         let mut state = self.state.lock();
         state.applied += more;
         state.applied
     }
 
-    /// Whether so many bytes are enough for a checkpoint, however few commands they are.
+    /// Are so many bytes since the last checkpoint enough for another, however few the commands?
     pub(crate) fn is_due(&self, bytes: u64) -> bool {
         bytes as f64 >= self.budget * DUE_PART
     }
 
-    /// A checkpoint of what had been applied by then is written from now on.
+    /// A checkpoint begins to be written; it holds the first `upto` applied bytes.
     pub(crate) fn begins(&self, upto: u64) {
         self.state.lock().writing = Some((upto, 0.0));
     }
 
-    /// So many of its records are written, of all.
+    /// Notes how many records of the checkpoint are written.
     pub(crate) fn wrote(&self, records: usize, of: usize) {
         let mut state = self.state.lock();
         if let Some((_, part)) = &mut state.writing {
@@ -103,7 +106,7 @@ impl Lag {
         }
     }
 
-    /// It is durable, and took that long.
+    /// The checkpoint is durable, and took so long.
     pub(crate) fn ends(&self, took: Duration) {
         let mut state = self.state.lock();
         let Some((upto, _)) = state.writing.take() else {
@@ -117,13 +120,13 @@ impl Lag {
         }
     }
 
-    /// Whether the budget is used up, with so many bytes proposed and not yet applied.
+    /// Is the budget used up, with so many bytes proposed and not yet applied?
     pub(crate) fn is_full(&self, flying: u64) -> bool {
         let state = self.state.lock();
         (state.applied + flying - state.durable) as f64 >= self.budget
     }
 
-    /// How long the door should take over so many bytes; `None` where it is free.
+    /// The time that so many bytes should take; `None` if proposals are free.
     pub(crate) fn pace(&self, bytes: u64, flying: u64) -> Option<Duration> {
         let state = self.state.lock();
         let written = match state.writing {
@@ -135,7 +138,7 @@ impl Lag {
         if pressure <= 0.0 {
             return None;
         }
-        // Half-way it is as fast as the checkpoints; below it is faster, above slower.
+        // In the middle, proposals are as fast as checkpoints; below it faster, above it slower.
         let part = ((1.0 - pressure) / pressure).max(SLOWEST_RATE_PART);
         Some(Duration::from_secs_f64(bytes as f64 / (state.rate * part)))
     }

@@ -1,11 +1,11 @@
-//! The state machine: applies committed entries to the tree and delivers what came of it.
+//! The state machine: it applies committed entries to the tree and delivers the results.
 //!
 //! 1. openraft hands over a stream of committed entries. Each command is applied to the tree;
-//!    views do not see it yet.
-//! 2. After at most `apply_commands` of them the batch is delivered: the delivery fans events
-//!    out and publishes, exactly once, in zxid order.
-//! 3. Then openraft's responders are answered, which lets the door propose more.
-//! 4. Now and then a capture of what changed goes to the [checkpointer](super::checkpoint).
+//!    views do not show it yet.
+//! 2. After at most `apply_commands` commands the results are delivered: the delivery sends the
+//!    watch events and publishes, exactly once, in the order of the zxids.
+//! 3. Then openraft's responders are answered, so that further batches can be proposed.
+//! 4. From time to time a capture of the changes goes to the [checkpointer](super::checkpoint).
 
 use std::future::poll_fn;
 use std::io;
@@ -34,20 +34,20 @@ use crate::types::{LogId, NodeId, Proposal, SnapshotMeta, StoredMembership, Term
 
 type StateSnapshot = Snapshot<Term, NodeId, BasicNode, SnapshotData>;
 
-/// How many lost races are kept for the door at most; older ones are dropped, it only delays
-/// the door's help.
+/// The greatest number of lost races that are kept for the proposer. Older ones are dropped, which
+/// only delays its help for the losers.
 const LOST_RACES: usize = 1024;
 
-/// What others see of the state machine.
+/// The parts of the state machine that other tasks use.
 pub(crate) struct StateShared {
-    /// Of the tree; a new one after a snapshot was installed.
+    /// The tree's reader; installing a snapshot replaces it.
     reader: Mutex<Reader>,
-    /// The last applied and published entry, and how many were replayed before the node was
-    /// ready.
+    /// The last applied and published entry.
     applied: Mutex<Option<LogId>>,
     /// A checkpoint is due.
     pub(crate) due: Notify,
-    /// Commands that lost a race in apply: a transaction's conflict, a session's bounce.
+    /// Commands that lost a race in apply: a transaction with a conflict, or a session's write
+    /// under a changed policy.
     lost: Mutex<Vec<Proposal>>,
 }
 
@@ -76,13 +76,13 @@ pub struct StateMachine<R: Runtime> {
     tree: Tree,
     applied: Option<LogId>,
     membership: StoredMembership,
-    /// Applied when the last capture was taken.
+    /// The last applied entry at the last capture.
     captured: Option<LogId>,
-    /// What was applied since the last delivery, as the lag counts it.
+    /// The bytes applied since the last delivery, counted as for the lag.
     weight: u64,
-    /// What was applied since the node opened.
+    /// The bytes applied since the node was opened.
     weight_applied: u64,
-    /// What of that was applied when the last capture was taken.
+    /// `weight_applied` at the last capture.
     weight_captured: u64,
     settings: Arc<Settings>,
     store: StateStore<R::Disk>,
@@ -94,7 +94,7 @@ pub struct StateMachine<R: Runtime> {
 }
 
 impl<R: Runtime> StateMachine<R> {
-    /// Opens `state.redb` of a disk, making it if there is none. Blocks.
+    /// Opens `state.redb` of a disk and creates it if there is none. Blocks.
     pub fn open(
         runtime: R,
         disk: &R::Disk,
@@ -146,8 +146,8 @@ impl<R: Runtime> StateMachine<R> {
         self.checkpointer.clone()
     }
 
-    /// Applies one command. A panic in it would end openraft's task in silence; here it becomes
-    /// the node's failure.
+    /// Applies one command. A panic would end openraft's task without a message, so it is caught
+    /// here and becomes the node's failure.
     fn apply_command(&mut self, proposal: &Proposal) -> io::Result<Applied> {
         let tree = &mut self.tree;
         let applied = catch_unwind(AssertUnwindSafe(|| tree.apply(proposal.command())));
@@ -212,8 +212,8 @@ impl<R: Runtime> StateMachine<R> {
         Ok(())
     }
 
-    /// Captures what changed and queues it. `None` if nothing has been applied since the last
-    /// capture.
+    /// Captures the changes and queues the capture. `None` if nothing was applied since the last
+    /// one.
     async fn capture(&mut self) -> Option<Pending> {
         if self.applied == self.captured {
             return None;
@@ -313,7 +313,7 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
         self.deliver(&mut batch, &mut responders)
     }
 
-    /// Captures right away: a capture that nobody wrote would be lost with its builder.
+    /// Captures and queues at once: if openraft drops the builder, the capture is still written.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Self::SnapshotBuilder> {
         let in_work = self.checkpointer.durable.get() != self.captured;
         if in_work && !force {
@@ -363,11 +363,11 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
     }
 }
 
-/// A checkpoint in work, as openraft waits for it.
+/// Waits for a checkpoint on behalf of openraft.
 pub struct CheckpointBuilder<R: Runtime> {
     runtime: R,
     store: StateStore<R::Disk>,
-    /// `None`: nothing was applied since the last one, which then is the answer.
+    /// The checkpoint; `None` if nothing was applied since the last one, which then is the answer.
     pending: Option<Pending>,
 }
 

@@ -1,7 +1,6 @@
 //! The state: the tree in memory, and `state.redb`, which follows it.
 //!
-//! See [`StateMachine`] for how entries become changes, and the checkpointer for how changes
-//! reach the disk.
+//! [`StateMachine`] applies entries to the tree; the checkpointer writes the changes to disk.
 
 pub(crate) mod backend;
 mod checkpoint;
@@ -25,8 +24,8 @@ use crate::types::SnapshotMeta;
 /// How much redb may cache while a checkpoint is read once.
 const READ_ONCE_CACHE_BYTES: usize = 16 << 20;
 
-/// The tree that `state.redb` of a disk holds by itself, without the log, and which entry it
-/// stands at. `None`: there is no such file. Nobody may have the folder open. Blocks.
+/// The tree in `state.redb` of a disk, without the log, and the id of its last entry. `None` if
+/// there is no such file. No process may have the data folder open. Blocks.
 pub fn read_checkpoint<D: Disk>(disk: &D) -> Result<Option<(Tree, SnapshotMeta)>, StateError> {
     match backend::open_existing(disk, store::FILE, READ_ONCE_CACHE_BYTES)? {
         None => Ok(None),

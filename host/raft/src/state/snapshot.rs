@@ -1,7 +1,7 @@
-//! A snapshot: all records of the state at one log id, as openraft hands it around.
+//! A snapshot: all records of the state at one log id.
 //!
-//! On the node that made it, it is a view of `state.redb`, read only when somebody wants it. On
-//! its way to another node it is bytes:
+//! On the node that made it, a snapshot is a view of `state.redb`, which is read only when it is
+//! needed. Between nodes it is bytes:
 //!
 //! ```text
 //! snapshot = "INKPSNAP" version:u8 meta record* end
@@ -33,7 +33,7 @@ pub struct SnapshotData {
 enum Source {
     /// `state.redb` as of one commit.
     View(StateView),
-    /// As another node sent it.
+    /// The bytes from another node.
     Bytes(Bytes),
 }
 
@@ -55,7 +55,7 @@ impl SnapshotData {
         }
     }
 
-    /// A snapshot that came as bytes; they are checked before anything uses them.
+    /// A snapshot from another node's bytes, which are checked first.
     pub fn from_bytes(bytes: Bytes) -> Result<(SnapshotMeta, Self), StateError> {
         let meta = check(&bytes)?;
         let data = Self {
@@ -64,7 +64,7 @@ impl SnapshotData {
         Ok((meta, data))
     }
 
-    /// The bytes to send, a piece at a time, each of about `piece_bytes`. Blocks.
+    /// The bytes to send, in pieces of about `piece_bytes`. Blocks.
     pub fn pieces(
         &self,
         piece_bytes: usize,
@@ -94,7 +94,7 @@ impl SnapshotData {
     }
 }
 
-/// Encodes record by record; never holds more than one piece.
+/// Encodes record by record and holds at most one piece in memory.
 struct Encoder<I> {
     records: I,
     piece_bytes: usize,
@@ -193,7 +193,7 @@ fn damaged(why: impl std::fmt::Display) -> StateError {
     StateError::damaged("a snapshot", why)
 }
 
-/// Checks the whole and reads what it covers.
+/// Checks all bytes and reads the last log id and the membership.
 fn check(bytes: &Bytes) -> Result<SnapshotMeta, StateError> {
     let Some((covered, crc)) = bytes.split_last_chunk::<4>() else {
         return Err(damaged("it is too short"));

@@ -1,7 +1,7 @@
 //! `state.redb`: the state at one log index.
 //!
-//! Every commit writes the changed records, the applied log id and the membership together, so
-//! what is on disk is exact at one index, and a checkpoint costs what changed.
+//! Each commit writes the changed records, the applied log id and the membership together. So the
+//! file is exact at one index, and the cost of a checkpoint depends on what has changed.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const FORMAT: u8 = 1;
 
 type Rows<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
-/// Raft's own rows; the tree's tables have the tree's names.
+/// The table of Raft's own rows. The other tables have the names of the tree's tables.
 const RAFT: Rows<'static> = TableDefinition::new("raft");
 const KEY_FORMAT: &[u8] = b"format";
 const KEY_APPLIED: &[u8] = b"applied";
@@ -57,7 +57,7 @@ impl<D: Disk> Clone for StateStore<D> {
 }
 
 impl<D: Disk> StateStore<D> {
-    /// Opens `state.redb`, making an empty one if there is none.
+    /// Opens `state.redb` and creates an empty one if there is none.
     pub(crate) fn open(disk: D, cache_bytes: usize) -> Result<Self, StateError> {
         let database = match backend::open_existing(&disk, FILE, cache_bytes)? {
             Some(database) => database,
@@ -97,7 +97,7 @@ impl<D: Disk> StateStore<D> {
         }
     }
 
-    /// One checkpoint: the changed records and where they stand, in one commit.
+    /// Writes one checkpoint in one commit: the changed records, the log id and the membership.
     pub(crate) fn write(
         &self,
         records: impl Iterator<Item = Record>,
@@ -107,7 +107,7 @@ impl<D: Disk> StateStore<D> {
         commit(&self.database(), records.map(Ok), applied, membership)
     }
 
-    /// What the last commit holds; later commits do not change what this shows.
+    /// A view of the last commit. Later commits do not change it.
     pub(crate) fn read(&self) -> Result<StateView, StateError> {
         let transaction = self.database().begin_read().map_err(failed)?;
         Ok(StateView {
@@ -115,7 +115,7 @@ impl<D: Disk> StateStore<D> {
         })
     }
 
-    /// The tree that the last commit holds, and where it stands.
+    /// The tree of the last commit, with its log id and membership.
     pub(crate) fn restore(&self) -> Result<(Tree, SnapshotMeta), StateError> {
         let view = self.read()?;
         let meta = view.meta()?;
@@ -126,7 +126,7 @@ impl<D: Disk> StateStore<D> {
         Ok((tree, meta))
     }
 
-    /// Replaces the whole file in one step; views of the old one stay good.
+    /// Replaces the whole file in one step. Views of the old file stay valid.
     pub(crate) fn replace(
         &self,
         records: impl Iterator<Item = Result<Record, StateError>>,
@@ -147,8 +147,8 @@ fn commit(
     membership: &StoredMembership,
 ) -> Result<(), StateError> {
     let mut transaction = database.begin_write().map_err(failed)?;
-    // A checkpoint is rare and not waited for: it saves the allocator's state too, so that
-    // opening after a crash does not walk the file.
+    // The commit also saves the allocator's state, so that opening after a crash need not read
+    // the whole file. Checkpoints are rare, and no client waits for them.
     transaction.set_quick_repair(true);
     {
         let mut tables = Vec::with_capacity(Table::ALL.len());
@@ -201,7 +201,7 @@ impl StateView {
         Ok(row.map(|row| row.value().to_vec()))
     }
 
-    /// Which entry the state is exact at, and the membership there.
+    /// The log id and the membership of the state.
     pub(crate) fn meta(&self) -> Result<SnapshotMeta, StateError> {
         let applied = self
             .raft_row(KEY_APPLIED)?
