@@ -38,6 +38,7 @@ help:
 	@echo 'make release   build the optimised binary, its debug information beside it'
 	@echo 'make man       write the manual pages, in $(CARGO_TARGET_DIR)/man'
 	@echo 'make guests    build only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
+	@echo 'make proofs    write docs/proofs.md anew: which test proves what, by the citations in the code'
 	@echo 'make golden-check   replay the golden scripts against a real ZooKeeper'
 	@echo 'make admin-shapes   record what a real ZooKeeper tells its operators'
 	@echo 'make starts-check   start a real ZooKeeper from thousands of configuration files'
@@ -130,6 +131,10 @@ check-clippy: check-tools guests
 check-doc: check-tools guests
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(GUESTS) --workspace --no-deps
+
+.PHONY: proofs
+proofs: toolchain
+	INNKEEPER_WRITE_PROOFS=1 $(CARGO) test --workspace --test protocol
 
 .PHONY: release
 release: guests

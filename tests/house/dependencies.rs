@@ -15,11 +15,15 @@
 //! be tested as a function, and an engine can be replaced behind one crate's seam. (tests:
 //! `dependencies_run_one_way`, `guests_use_nothing_of_the_host`)
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+
+use support::root;
 
 /// The crates of the host's workspace, each with those of the house that it may depend on.
 const HOUSE: &[(&str, &[&str])] = &[
@@ -223,11 +227,6 @@ fn manifests(workspace: &Path) -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-fn root() -> &'static Path {
-    // This crate's manifest lies in host/cli.
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
-
 /// What is wrong with these manifests, a sentence each.
 fn violations(manifests: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -262,14 +261,14 @@ fn violations(manifests: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
 
 #[test]
 fn dependencies_run_one_way() {
-    let wrong = violations(&manifests(root()));
+    let wrong = violations(&manifests(&root()));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// A rule that cannot be broken in the test's eyes would guard nothing.
 #[test]
 fn each_rule_can_be_broken() {
-    let sound = manifests(root());
+    let sound = manifests(&root());
     for (name, dependency) in [
         ("innkeeper-proto", "innkeeper-tree"),
         ("innkeeper-tree", "innkeeper-runtime"),
@@ -314,7 +313,7 @@ fn each_rule_can_be_broken() {
 fn guests_use_nothing_of_the_host() {
     let guests = manifests(&root().join("guests"));
     assert!(guests.len() > 5, "the guests' workspace: {guests:?}");
-    let host = manifests(root());
+    let host = manifests(&root());
     for (name, asked) in guests {
         let shared: Vec<_> = asked
             .iter()

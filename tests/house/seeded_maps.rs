@@ -5,8 +5,9 @@
 //! So FxHash is allowed only for keys that the node itself gives out ([`GIVEN_BY_THE_NODE`]);
 //! all other hash maps are hashbrown's or std's, which are seeded anew in each process.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod support;
+
+use support::{files, read};
 
 /// Types of keys that no client can choose.
 const GIVEN_BY_THE_NODE: [&str; 5] = [
@@ -41,36 +42,19 @@ fn unseeded(source: &str) -> Vec<&str> {
         .collect()
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn maps_keyed_by_what_clients_choose_are_seeded() {
-    // This crate's manifest lies in host/cli.
-    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&host).expect("the folder host") {
-        let folder = entry.expect("an entry").path().join("src");
-        if folder.is_dir() {
-            sources(&folder, &mut found);
+    let (mut looked_at, mut wrong) = (0, Vec::new());
+    for path in files() {
+        if !path.starts_with("host/") || !path.contains("/src/") || !path.ends_with(".rs") {
+            continue;
+        }
+        looked_at += 1;
+        for line in unseeded(&read(&path)) {
+            wrong.push(format!("{path}: {line}"));
         }
     }
-    assert!(found.len() > 100, "only {} sources", found.len());
-    let mut wrong = Vec::new();
-    for path in found {
-        let source = fs::read_to_string(&path).expect("a source");
-        for line in unseeded(&source) {
-            wrong.push(format!("{}: {line}", path.display()));
-        }
-    }
+    assert!(looked_at > 100, "only {looked_at} sources were looked at");
     assert!(
         wrong.is_empty(),
         "use hashbrown::HashMap, or say in GIVEN_BY_THE_NODE why no client can choose the keys: \
