@@ -25,7 +25,7 @@ use everywhere::Everywhere;
 use innkeeper_demo as demo;
 use innkeeper_runtime::streams::{self, NoStdout};
 
-/// A coordination service that speaks ZooKeeper's protocol and hosts the recipes, too.
+/// A coordination service that speaks ZooKeeper's protocol and runs coordination logic as guests.
 #[derive(Debug, Parser)]
 #[command(name = "innkeeper", version, max_term_width = 100)]
 struct Cli {
@@ -40,7 +40,7 @@ struct Cli {
 enum Command {
     /// Run a node
     Serve(serve::ServeArgs),
-    /// Show it all: a node, consumers, and guests swapped under them
+    /// Run a demonstration: a node, consumers, and guests swapped under them
     Demo(demo::DemoArgs),
     /// One of the demo's consumers
     #[command(hide = true)]
@@ -56,7 +56,7 @@ enum Command {
     CompileModule(compile::CompileArgs),
     #[command(flatten)]
     Operator(operator::Order),
-    /// Print what a shell needs to complete this command line: source <(innkeeper completion bash)
+    /// Print a script that completes this command line in a shell: source <(innkeeper completion bash)
     Completion(manual::CompletionArgs),
     /// Print a manual page, for `man -l -`, or write all of them
     Man(manual::ManArgs),

@@ -15,7 +15,7 @@ use super::operator::output::Output;
 /// Flags of `innkeeper completion`.
 #[derive(Debug, Args)]
 pub(super) struct CompletionArgs {
-    /// Whose script: bash and zsh source it, fish reads it from its folder of completions
+    /// The shell: bash and zsh source the script, fish reads it from its folder of completions
     shell: Shell,
 }
 

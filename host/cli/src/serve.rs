@@ -80,16 +80,16 @@ pub(super) struct ServeArgs {
     /// Pushed modules that are compiled at a time, at least 2 [default: 2]
     #[arg(long, value_name = "N")]
     compile_parallel: Option<usize>,
-    /// How long nobody may ask about a push until it is cancelled [default: 10000]
+    /// Cancel a push about which nobody has asked for this long, in ms [default: 10000]
     #[arg(long, value_name = "MS")]
     push_idle_ms: Option<u64>,
-    /// Below how much room on the data folder's disk the log warns; 0 is never [default: 1024]
+    /// Warn when less than this is free on the data folder's disk; 0 is never [default: 1024]
     #[arg(long, value_name = "MIB")]
     disk_low_mib: Option<u64>,
-    /// Begin with an empty tree although ZooKeeper's own data is there, which is not read
+    /// Begin with an empty tree although ZooKeeper's own data is there (it is not read)
     #[arg(long)]
     ignore_zookeeper_data: bool,
-    /// What the log on stderr consists of; INNKEEPER_LOG says what is logged
+    /// The form of the log on stderr; INNKEEPER_LOG says what is logged
     #[arg(
         long,
         value_name = "FORMAT",
@@ -313,7 +313,7 @@ fn judged(
     }
     settings.http_closed = args.http_closed;
     match args.tick_time_ms {
-        Some(0) => return Err(anyhow!("a tick of 0 ms is no tick: choose 1 or more")),
+        Some(0) => return Err(anyhow!("a tick must last at least 1 ms: choose 1 or more")),
         Some(tick_time_ms) => settings.tick_time_ms = tick_time_ms,
         None => {}
     }
@@ -334,7 +334,7 @@ fn judged(
         if !MAX_ANSWER_MIB_RANGE.contains(&mib) {
             let (least, most) = MAX_ANSWER_MIB_RANGE.into_inner();
             return Err(anyhow!(
-                "answers of {mib} MiB cannot be: give --max-answer-mib {least} to {most}"
+                "answers cannot be limited to {mib} MiB: give --max-answer-mib {least} to {most}"
             ));
         }
         settings.max_answer_bytes = mib << 20;
@@ -366,7 +366,7 @@ fn judged(
         match given {
             Some(0) => {
                 return Err(anyhow!(
-                    "no module compiles in no time: give {flag} 1 or more"
+                    "a compilation needs some time: give {flag} 1 or more"
                 ));
             }
             Some(given_s) => *limit_s = given_s,

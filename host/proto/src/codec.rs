@@ -30,7 +30,7 @@ pub enum DecodeError {
         count: i32,
     },
     /// An operation that this server does not serve: the answer is Unimplemented, then the connection is closed.
-    #[error("operation {op} is not implemented; use one that the README lists")]
+    #[error("operation {op} is not implemented; use another one of ZooKeeper 3.9.5")]
     Unimplemented {
         /// The opcode as sent.
         op: i32,

@@ -62,19 +62,19 @@ pub(super) enum What {
         /// Push this module first, and put its name into the document
         #[arg(long, value_name = "FILE.WASM")]
         module: Option<PathBuf>,
-        /// Wait for nothing
+        /// Do not wait
         #[arg(long)]
         no_wait: bool,
     },
-    /// Say whether a document would be taken, and if not, why; without a node, its form alone
+    /// Check a document, and say what is wrong with it; without a node, check its form alone
     #[command(allow_missing_positional = true)]
     Check {
-        /// The binding that it is for; without it, the document alone is judged
+        /// The binding that it is for; without it, the document alone is checked
         name: Option<String>,
         /// The document; - is stdin
         file: PathBuf,
     },
-    /// Show how a binding is: what is wished and active, the last error, the guest's log
+    /// Show a binding's state: what is wished and active, the last error, the guest's log
     Status {
         /// The binding; without it, all
         name: Option<String>,
@@ -135,7 +135,7 @@ async fn pushed_into(remote: &Remote, file: &Path, module: &Path) -> anyhow::Res
     Definition::parse(probe.as_deref().unwrap_or(&document))?;
     let pushed = module::push(remote, module::read(module)?).await?;
     with_module(&document, text_of(&pushed, "module"))
-        .with_context(|| format!("{} is no JSON object", file.display()))
+        .with_context(|| format!("{} is not a JSON object", file.display()))
 }
 
 async fn set(

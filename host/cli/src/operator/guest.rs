@@ -22,27 +22,27 @@ pub(crate) struct GuestArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum What {
-    /// List them
+    /// List the guests
     List,
-    /// Push some of them to a node, as `module push` does
+    /// Push guests to a node, as `module push` does
     Push(PushArgs),
-    /// Print a binding document to start from; on a terminal, also what to make before
+    /// Print a binding document to start from; on a terminal, also what it needs
     Example {
-        /// Which guest, as `guest list` names it
+        /// The guest, by its name in `guest list`
         name: String,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PushArgs {
-    /// Which, as `guest list` names them
+    /// The guests, by their names in `guest list`
     #[arg(
         value_name = "NAME",
         required_unless_present = "all",
         conflicts_with = "all"
     )]
     names: Vec<String>,
-    /// All of them
+    /// All guests
     #[arg(long)]
     all: bool,
 }

@@ -34,15 +34,15 @@ use remote::Remote;
 /// What an operator or an author wants.
 #[derive(Debug, Subcommand)]
 pub(super) enum Order {
-    /// Show a node's figures
+    /// Show a node's status
     Status,
     /// Push modules to a node, or list them
     Module(module::ModuleArgs),
     /// Write, check and watch bindings
     Binding(binding::BindingArgs),
-    /// The guests that this binary carries: list them, push them to a node, begin with a document
+    /// List the guests in this binary, push them to a node, or print a document to start from
     Guest(guest::GuestArgs),
-    /// Read and write znodes past every ACL and authorizer
+    /// Read and write znodes, whatever ACLs and authorizers say
     Znode(znode::ZnodeArgs),
     /// Print the super user's digest for `serve --super-digest`
     Digest {
