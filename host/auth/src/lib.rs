@@ -15,6 +15,9 @@
 //!
 //! *Deliberately absent:* the node, its sessions and its settings; what an identity may do, which
 //! the ACLs of the tree say.
+//!
+//! **Invariant:** this crate decides who somebody is without knowing a node: what is read before a
+//! client is known must be readable on its own. (test: `each_rule_can_be_broken`)
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
