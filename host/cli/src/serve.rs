@@ -165,7 +165,7 @@ async fn serve<R: Runtime>(
         match select3(&mut asked.to_end, &mut failed, hung_up).await {
             Select3::First(()) => break None,
             Select3::Second(why) => break Some(why),
-            Select3::Third(_) => read_again(&node, &log),
+            Select3::Third(_) => read_again(&node, &log).await,
         }
     };
     let ended = match failure {
@@ -214,7 +214,7 @@ fn announce<R: Runtime>(node: &Node<R>, json: bool) -> Result<(), NoStdout> {
 
 /// What SIGHUP asks for: certificates that were renewed, and a filter of the log that was changed.
 /// What cannot be read leaves everything as it was.
-fn read_again<R: Runtime>(node: &Node<R>, log: &Log) {
+async fn read_again<R: Runtime>(node: &Node<R>, log: &Log) {
     match log.reread() {
         Ok(Some(filter)) => tracing::info!(
             event = "read-again",
@@ -226,7 +226,7 @@ fn read_again<R: Runtime>(node: &Node<R>, log: &Log) {
         ),
         Err(error) => tracing::warn!("SIGHUP: the log's old filter stays in use: {error:#}"),
     }
-    match node.read_stores_again() {
+    match node.read_stores_again().await {
         Ok(true) => tracing::info!(
             event = "read-again",
             "SIGHUP: the key store and the trust store were read again"

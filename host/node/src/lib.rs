@@ -112,7 +112,7 @@ impl<R: Runtime> Node<R> {
     ) -> Result<Self, StartError> {
         let auth = Auth::new(&settings.auth, settings.serves_tls())?;
         let tls = match settings.serves_tls() {
-            true => Some(Tls::load(&runtime, &settings.tls)?),
+            true => Some(Arc::new(Tls::load(&runtime, &settings.tls)?)),
             false => None,
         };
         let listeners = bind(&runtime, &settings).await?;
@@ -202,8 +202,8 @@ impl<R: Runtime> Node<R> {
 
     /// Reads the key store and the trust store again: handshakes from now on are served by them.
     /// `false` if no port takes TLS. With an error the old ones stay in use.
-    pub fn read_stores_again(&self) -> Result<bool, TlsError> {
-        self.service.read_stores_again()
+    pub async fn read_stores_again(&self) -> Result<bool, TlsError> {
+        self.service.read_stores_again().await
     }
 
     /// Waits until the node has failed for good, and says why. What was acknowledged is safe.

@@ -61,7 +61,7 @@ pub struct Service<R: Runtime> {
     /// Who may be whom.
     pub(crate) auth: Auth,
     /// TLS, where a port takes it.
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Where the node is reached, with the ports that were picked.
     pub bound: Addresses,
     /// What is counted on the way.
@@ -81,7 +81,7 @@ pub struct ServiceParts<R: Runtime> {
     /// Who may be whom.
     pub auth: Auth,
     /// TLS, where a port takes it.
-    pub tls: Option<Tls>,
+    pub tls: Option<Arc<Tls>>,
     /// Where the node is reached.
     pub addresses: Addresses,
     /// The state, opened.
@@ -150,9 +150,9 @@ impl<R: Runtime> Service<R> {
 
     /// Reads the key store and the trust store again: handshakes from now on are served by them.
     /// `false` if no port takes TLS. With an error the old ones stay in use.
-    pub fn read_stores_again(&self) -> Result<bool, TlsError> {
+    pub async fn read_stores_again(&self) -> Result<bool, TlsError> {
         match &self.tls {
-            Some(tls) => tls.read_again(&self.runtime).map(|()| true),
+            Some(tls) => tls.read_again(&self.runtime).await.map(|()| true),
             None => Ok(false),
         }
     }

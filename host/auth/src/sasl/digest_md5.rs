@@ -158,11 +158,11 @@ impl Session<'_> {
             a1.update(format!(":{authzid}"));
         }
         let (a1, a2) = (
-            hex(&a1.finalize()),
-            hex(&Md5::digest(format!("{method}:{}", self.uri))),
+            hex::encode(a1.finalize()),
+            hex::encode(Md5::digest(format!("{method}:{}", self.uri))),
         );
         let (nonce, cnonce) = (self.nonce, self.cnonce);
-        hex(&Md5::digest(format!(
+        hex::encode(Md5::digest(format!(
             "{a1}:{nonce}:{FIRST_USE}:{cnonce}:auth:{a2}"
         )))
     }
@@ -172,10 +172,6 @@ impl Session<'_> {
 fn narrow(text: &str) -> Vec<u8> {
     let latin: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
     latin.unwrap_or_else(|| text.as_bytes().to_vec())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads `key=value,key="value"`. Of a key that comes twice the first counts; keys are compared

@@ -8,6 +8,7 @@
 //! The crate `jks` does the same, but trusts the lengths that a file states.
 
 use sha1::{Digest, Sha1};
+use subtle::ConstantTimeEq;
 
 use crate::x509::der;
 
@@ -67,7 +68,7 @@ pub(crate) fn read(file: &[u8], password: &str) -> Result<Vec<Entry>, JksError> 
     let entries = reader.entries();
     // A file that is cut has another hash as well: of the two the damage says more.
     match entries {
-        Some(entries) if expected[..] == *hash => Ok(entries),
+        Some(entries) if bool::from(expected[..].ct_eq(hash)) => Ok(entries),
         Some(_) => Err(JksError::Password),
         None => Err(JksError::Damaged),
     }
@@ -100,7 +101,7 @@ pub(crate) fn unseal(sealed: &[u8], password: &str) -> Result<Vec<u8>, JksError>
         .chain_update(&password)
         .chain_update(&plain)
         .finalize();
-    if expected[..] != *check {
+    if !bool::from(expected[..].ct_eq(check)) {
         return Err(JksError::Password);
     }
     Ok(plain)

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use innkeeper_runtime::TaskError;
+
 use crate::stores::StoreError;
 use crate::values::BadValue;
 
@@ -22,6 +24,9 @@ pub enum TlsError {
     /// A store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The stores were not read to the end.
+    #[error("the stores were not read: {0}; ask for it again")]
+    Reading(TaskError),
     /// The private key, or its certificate, cannot be used.
     #[error("ssl.keyStore.location={}: {what}", path.display())]
     Key {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use innkeeper_runtime::{Runtime, Select2, Signal, select2};
+use innkeeper_runtime::{Runtime, Select2, Signal, ThreadRole, select2};
 use tokio_rustls::rustls::ServerConfig;
 
 use super::config::config_of;
@@ -13,6 +13,10 @@ use super::error::TlsError;
 use super::expiry::{self, Validity};
 use super::settings::TlsSettings;
 use crate::limits::STORE_LOOK_MS;
+
+/// Where the stores are read: the disk may be slow, and to open a key takes as much hashing as its
+/// file asks for. It holds up checkpoints, and no client.
+const READING: ThreadRole = ThreadRole::Checkpoint;
 
 /// TLS as this node serves it.
 #[derive(Debug)]
@@ -67,9 +71,16 @@ impl Tls {
         }
     }
 
-    /// Reads the stores again: handshakes from now on are served by them. Where something is wrong
-    /// with them, the old ones stay in use.
-    pub fn read_again<R: Runtime>(&self, runtime: &R) -> Result<(), TlsError> {
+    /// Reads the stores again, on a thread that may block: handshakes from now on are served by
+    /// them. With an error the old ones stay in use.
+    /// (test: `stores_are_read_again_on_a_thread_that_may_block`)
+    pub async fn read_again<R: Runtime>(self: &Arc<Self>, runtime: &R) -> Result<(), TlsError> {
+        let (tls, clock) = (self.clone(), runtime.clone());
+        let reading = runtime.spawn(READING, async move { tls.read_now(&clock) });
+        reading.await.map_err(TlsError::Reading)?
+    }
+
+    fn read_now<R: Runtime>(&self, runtime: &R) -> Result<(), TlsError> {
         let (config, validity) = config_of(runtime, &self.settings)?;
         self.config.store(Arc::new(config));
         self.validity.store(Arc::new(validity));
@@ -82,23 +93,27 @@ impl Tls {
         self.handshakes.load(Ordering::Relaxed)
     }
 
-    /// Looks at the files now and then, and reads them again when they have changed. Returns at
-    /// once if that is not wished.
-    pub async fn keep_fresh<R: Runtime>(&self, runtime: &R, stopping: Signal) {
+    /// Looks at the files every [`STORE_LOOK_MS`] until the node stops, and reads them again when
+    /// they have changed. Returns at once without `client.certReload`.
+    pub async fn keep_fresh<R: Runtime>(self: &Arc<Self>, runtime: &R, stopping: Signal) {
         if !self.settings.reload {
             return;
         }
         let mut interval = runtime.interval(Duration::from_millis(STORE_LOOK_MS));
-        let mut seen = self.changed_at();
+        let look = || {
+            let tls = self.clone();
+            runtime.spawn(READING, async move { tls.changed_at() })
+        };
+        let mut seen = look().await.ok();
         loop {
             if let Select2::First(()) = select2(stopping.wait(), interval.tick()).await {
                 return;
             }
-            let now = self.changed_at();
+            let now = look().await.ok();
             if now == seen {
                 continue;
             }
-            match self.read_again(runtime) {
+            match self.read_again(runtime).await {
                 Ok(()) => {
                     tracing::info!("the stores of TLS have changed and were read again");
                     seen = now;
@@ -109,6 +124,7 @@ impl Tls {
         }
     }
 
+    /// When each file of the stores and of their passwords was last changed.
     fn changed_at(&self) -> Vec<Option<SystemTime>> {
         let stores = [&self.settings.key_store, &self.settings.trust_store];
         let paths = stores

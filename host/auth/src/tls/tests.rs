@@ -3,13 +3,14 @@
 
 mod kinds;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use innkeeper_runtime::{Runtime, Signal, Sim, select2};
+use innkeeper_runtime::{Real, RealConfig, Runtime, Signal, Sim, ThreadRole, select2};
 use parking_lot::Mutex;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -159,4 +160,41 @@ fn suites_must_go_with_the_own_key() {
         with(&[rsa, "TLS_AES_128_GCM_SHA256"], "TLS").unwrap();
         with(&[ecdsa, "TLS_AES_128_GCM_SHA256"], "TLSv1.2").unwrap();
     });
+}
+
+/// A store that takes long to read: a pipe that is written only once the one thread of the clients
+/// has done something else.
+#[test]
+fn stores_are_read_again_on_a_thread_that_may_block() {
+    let stores = Stores::new();
+    let good = pem("PRIVATE KEY", std::slice::from_ref(&stores.key))
+        + &pem("CERTIFICATE", std::slice::from_ref(&stores.own));
+    let path = stores.write("own.pem", &good);
+    let config = RealConfig {
+        client_threads: NonZeroUsize::MIN,
+        ..RealConfig::default()
+    };
+    let were_served = Real::run(config, async |runtime| {
+        let tls = Arc::new(Tls::load(&runtime, &own_in(&path)).unwrap());
+        let before = tls.config.load_full();
+        std::fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let (serving, served) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn(move || {
+            let were_served = served.recv_timeout(Duration::from_secs(10)).is_ok();
+            std::fs::write(&path, &good).unwrap();
+            were_served
+        });
+        let (reading, clock) = (tls.clone(), runtime.clone());
+        let again = runtime.spawn(ThreadRole::Client, async move {
+            reading.read_again(&clock).await
+        });
+        let client = runtime.spawn(ThreadRole::Client, async move { serving.send(()) });
+        client.await.unwrap().unwrap();
+        again.await.unwrap().unwrap();
+        assert!(!Arc::ptr_eq(&before, &tls.config.load_full()));
+        writer.join().unwrap()
+    });
+    assert!(were_served.unwrap());
 }

@@ -100,13 +100,12 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
         }
         keyword => {
             let word = keyword.map_or(id.as_str(), |(_, word)| word);
-            format!("{word}=#{}", hex(&value.to_der_vec().unwrap_or_default()))
+            format!(
+                "{word}=#{}",
+                hex::encode(value.to_der_vec().unwrap_or_default())
+            )
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn escape(text: &str) -> String {
@@ -228,14 +227,8 @@ fn are_escapes_good(text: &str) -> bool {
 
 /// Hexadecimal digits of one whole DER value.
 fn is_hex_der(digits: &str) -> bool {
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
-        return false;
-    }
-    let bytes: Option<Vec<u8>> = (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok())
-        .collect();
-    bytes.is_some_and(|bytes| {
+    let bytes = hex::decode(digits);
+    bytes.is_ok_and(|bytes| {
         x509_parser::asn1_rs::Any::from_der(&bytes).is_ok_and(|(rest, _)| rest.is_empty())
     })
 }
@@ -244,13 +237,6 @@ fn is_hex_der(digits: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn unhex(digits: &str) -> Vec<u8> {
-        (0..digits.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
-            .collect()
-    }
 
     /// `testdata/names.tsv`: names in DER, and what Java 17 prints of them.
     #[test]
@@ -263,7 +249,7 @@ mod tests {
             for c in ['\t', '\n', '\r'] {
                 expected = expected.replace(&format!("\\u{{{:x}}}", c as u32), &c.to_string());
             }
-            let der = unhex(der);
+            let der = hex::decode(der).unwrap();
             let (_, name) = X509Name::from_der(&der).unwrap();
             assert_eq!(rfc2253(&name), expected, "{line}");
             count += 1;
@@ -290,7 +276,7 @@ mod tests {
             "3014311230100603550403 13096f746865726e616d65",
         ];
         let canonical = |digits: &str| {
-            let der = unhex(&digits.replace(' ', ""));
+            let der = hex::decode(digits.replace(' ', "")).unwrap();
             canonical(&X509Name::from_der(&der).unwrap().1)
         };
         assert_eq!(canonical(names[0]), canonical(names[1]));

@@ -45,7 +45,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
 ) {
     let peer = present.client.peer;
     let stopping = service.stopping.clone();
-    let opening = auth::open(service.tls.as_ref(), &service.runtime, stream, port);
+    let opening = auth::open(service.tls.as_deref(), &service.runtime, stream, port);
     let opened = match select2(stopping.wait(), opening).await {
         Select2::First(()) => return,
         Select2::Second(Ok(opened)) => opened,

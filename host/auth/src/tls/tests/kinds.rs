@@ -208,7 +208,7 @@ fn a_certificate_that_ends_soon_is_told_at_the_start_and_once_a_day() {
     let path = stores.write("own.pem", store_of("260215000000Z"));
     let log = logged(|| {
         Sim::run(1, async |runtime| {
-            let tls = Tls::load(&runtime, &own_in(&path)).unwrap();
+            let tls = Arc::new(Tls::load(&runtime, &own_in(&path)).unwrap());
             assert_eq!(tls.validity().until_s, 1_771_113_600);
             let stopping = Signal::new();
             let days = async |days: u64| {
@@ -219,10 +219,10 @@ fn a_certificate_that_ends_soon_is_told_at_the_start_and_once_a_day() {
                 runtime.sleep(Duration::from_secs(43_200)).await;
                 // A new one is told of at once, if it ends soon as well.
                 stores.write("own.pem", store_of("260301000000Z"));
-                tls.read_again(&runtime).unwrap();
+                tls.read_again(&runtime).await.unwrap();
                 days(5).await;
                 stores.write("own.pem", store_of("400101000000Z"));
-                tls.read_again(&runtime).unwrap();
+                tls.read_again(&runtime).await.unwrap();
                 days(5).await;
                 stopping.raise();
             };
@@ -259,15 +259,15 @@ fn what_is_not_served_is_refused_when_the_stores_are_read_again_and_the_old_ones
         let mut settings = own_in(&path);
         settings.client_auth = ClientAuth::Need;
         settings.trust_store.location = Some(trust.clone());
-        let tls = Tls::load(&runtime, &settings).unwrap();
+        let tls = Arc::new(Tls::load(&runtime, &settings).unwrap());
         let mut serves = tls.config.load_full();
         for (theirs, name, verified) in unserved() {
             stores.write("own.pem", &theirs);
-            let error = tls.read_again(&runtime).unwrap_err().to_string();
+            let error = tls.read_again(&runtime).await.unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("own.pem"), "{error}");
             stores.write("own.pem", &good);
             stores.write("trust.pem", &theirs);
-            match tls.read_again(&runtime) {
+            match tls.read_again(&runtime).await {
                 Ok(()) => assert!(verified, "{name}"),
                 Err(error) => {
                     let error = error.to_string();
