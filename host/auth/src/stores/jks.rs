@@ -7,10 +7,12 @@
 //!
 //! The crate `jks` does the same, but trusts the lengths that a file states.
 
+use der::Decode;
+use der::asn1::ObjectIdentifier;
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
-use crate::x509::der;
+use super::sealed::SealedKey;
 
 /// The first four bytes of a file.
 pub(crate) const MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
@@ -19,8 +21,7 @@ pub(crate) const JCEKS_MAGIC: [u8; 4] = [0xce, 0xce, 0xce, 0xce];
 
 const WHITENER: &[u8] = b"Mighty Aphrodite";
 const HASH_LEN: usize = 20;
-/// 1.3.6.1.4.1.42.2.17.1.1
-const SUNS_ALGORITHM: [u8; 10] = [0x2b, 6, 1, 4, 1, 0x2a, 2, 0x11, 1, 1];
+const SUNS_ALGORITHM: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.42.2.17.1.1");
 
 /// Why a file cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -76,13 +77,11 @@ pub(crate) fn read(file: &[u8], password: &str) -> Result<Vec<Entry>, JksError> 
 
 /// Decrypts a private key.
 pub(crate) fn unseal(sealed: &[u8], password: &str) -> Result<Vec<u8>, JksError> {
-    let (algorithm, data) = der::encrypted_key(sealed).ok_or(JksError::Damaged)?;
-    let oid = der::take(der::SEQUENCE, algorithm)
-        .and_then(|(body, _)| der::take(der::OBJECT_IDENTIFIER, body))
-        .map(|(oid, _)| oid);
-    if oid != Some(&SUNS_ALGORITHM[..]) {
+    let sealed = SealedKey::from_der(sealed).map_err(|_| JksError::Damaged)?;
+    if sealed.algorithm.oid != SUNS_ALGORITHM {
         return Err(JksError::Algorithm);
     }
+    let data = sealed.ciphertext.as_bytes();
     let (salt, rest) = data.split_at_checked(HASH_LEN).ok_or(JksError::Damaged)?;
     let at = rest.len().checked_sub(HASH_LEN).ok_or(JksError::Damaged)?;
     let (cipher, check) = rest.split_at(at);
@@ -183,6 +182,10 @@ impl<'a> Reader<'a> {
 /// Writes stores for tests.
 #[cfg(test)]
 pub(crate) mod write {
+    use der::Encode;
+    use der::asn1::{AnyRef, OctetStringRef};
+    use spki::AlgorithmIdentifierRef;
+
     use super::*;
 
     pub(crate) fn seal(key: &[u8], password: &str) -> Vec<u8> {
@@ -203,18 +206,14 @@ pub(crate) mod write {
                 .chain_update(key)
                 .finalize(),
         );
-        let oid = [
-            &[6, SUNS_ALGORITHM.len() as u8][..],
-            &SUNS_ALGORITHM,
-            &[5, 0],
-        ]
-        .concat();
-        let body = [
-            der::value(der::SEQUENCE, &oid),
-            der::value(der::OCTET_STRING, &data),
-        ]
-        .concat();
-        der::value(der::SEQUENCE, &body)
+        let info = SealedKey {
+            algorithm: AlgorithmIdentifierRef {
+                oid: SUNS_ALGORITHM,
+                parameters: Some(AnyRef::NULL),
+            },
+            ciphertext: OctetStringRef::new(&data).unwrap(),
+        };
+        info.to_der().unwrap()
     }
 
     pub(crate) fn store(entries: &[Entry], password: &str) -> Vec<u8> {

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 use super::settings::StoreSettings;
 use super::{jks, sealed};
 use crate::limits::MAX_STORE_BYTES;
-use crate::x509::{der, kinds, name};
+use crate::x509::{kinds, name};
 
 /// A store that cannot be used. It names the file, the setting, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -193,7 +193,7 @@ impl File {
         if self.bytes.starts_with(&jks::JCEKS_MAGIC) {
             return Err(self.error("it is a JCEKS file: convert it with keytool -importkeystore"));
         }
-        if self.bytes.first() != Some(&der::SEQUENCE) {
+        if self.bytes.first() != Some(&SEQUENCE) {
             return Err(self.error(format!(
                 "it is neither a JKS nor a PKCS12 file: say what it is with {}.type",
                 self.role
@@ -264,6 +264,9 @@ impl File {
         Ok(PrivatePkcs8KeyDer::from(key).into())
     }
 }
+
+/// The first byte of every PKCS12 file: the tag of a SEQUENCE.
+const SEQUENCE: u8 = 0x30;
 
 const NO_KEY: &str = "it holds no private key: name the file that holds the node's own key and \
                       certificate";

@@ -11,15 +11,15 @@
 
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt, KeyInit, KeyIvInit};
+use der::asn1::{AnyRef, OctetStringRef, SequenceRef};
+use der::{Decode, Sequence};
 use des::{Des, TdesEde2, TdesEde3};
 use md5::Md5;
 use rc2::Rc2;
 use rc4::Rc4;
 use rc4::cipher::StreamCipher;
 use sha1::{Digest, Sha1};
-use x509_parser::der_parser::Oid;
-
-use crate::x509::der;
+use spki::AlgorithmIdentifierRef;
 
 /// Rounds of hashing that a file may ask for; it holds up the start.
 const ROUNDS_MAX: u32 = 10_000_000;
@@ -48,41 +48,43 @@ pub(super) enum Sealed {
     Scheme(String),
 }
 
+/// An `EncryptedPrivateKeyInfo`, by whatever algorithm. (That of the crate `pkcs8` knows those of
+/// PKCS#5 alone.)
+#[derive(Sequence)]
+pub(super) struct SealedKey<'a> {
+    pub(super) algorithm: AlgorithmIdentifierRef<'a>,
+    pub(super) ciphertext: &'a OctetStringRef,
+}
+
 /// The PKCS#8 key in an `EncryptedPrivateKeyInfo`.
 pub(super) fn open(info: &[u8], password: &str) -> Result<Vec<u8>, Sealed> {
-    let (algorithm, ciphertext) = der::encrypted_key(info).ok_or(Sealed::Damaged)?;
-    let (body, _) = der::take(der::SEQUENCE, algorithm).ok_or(Sealed::Damaged)?;
-    let (oid, parameters) = der::take(der::OBJECT_IDENTIFIER, body).ok_or(Sealed::Damaged)?;
-    let key = match oid {
-        PBES2 => pbes2(algorithm, parameters, ciphertext, password)?,
-        _ => match oid.split_last() {
-            Some((last, PKCS12_PBE)) => pkcs12(*last, oid, parameters, ciphertext, password)?,
-            Some((last, PKCS5)) => pkcs5_1(*last, oid, parameters, ciphertext, password)?,
-            _ => return Err(Sealed::Scheme(number_of(oid))),
-        },
+    let info = SealedKey::from_der(info).map_err(|_| Sealed::Damaged)?;
+    let number = info.algorithm.oid.to_string();
+    let parameters = info.algorithm.parameters.ok_or(Sealed::Damaged)?;
+    let ciphertext = info.ciphertext.as_bytes();
+    let key = match number.rsplit_once('.') {
+        Some((PKCS5, "13")) => pbes2(info.algorithm, parameters, ciphertext, password)?,
+        Some((PKCS12_PBE, last)) => pkcs12(last, &number, parameters, ciphertext, password)?,
+        Some((PKCS5, last)) => pkcs5_1(last, &number, parameters, ciphertext, password)?,
+        _ => return Err(unknown(&number)),
     };
     // A wrong password may leave good padding behind, and a stream has none.
-    let whole = der::take(der::SEQUENCE, &key);
-    match whole.is_some_and(|(_, rest)| rest.is_empty()) {
-        true => Ok(key),
-        false => Err(Sealed::Password),
+    match <&SequenceRef>::from_der(&key) {
+        Ok(_) => Ok(key),
+        Err(_) => Err(Sealed::Password),
     }
 }
 
-/// 1.2.840.113549.1.5.13
-const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13];
-/// 1.2.840.113549.1.5
-const PKCS5: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5];
-/// 1.2.840.113549.1.12.1
-const PKCS12_PBE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 12, 1];
+const PKCS5: &str = "1.2.840.113549.1.5";
+const PKCS12_PBE: &str = "1.2.840.113549.1.12.1";
 
-fn number_of(oid: &[u8]) -> String {
-    format!("the algorithm {}", Oid::new(oid.into()).to_id_string())
+fn unknown(number: &str) -> Sealed {
+    Sealed::Scheme(format!("the algorithm {number}"))
 }
 
 fn pbes2(
-    algorithm: &[u8],
-    parameters: &[u8],
+    algorithm: AlgorithmIdentifierRef<'_>,
+    parameters: AnyRef<'_>,
     ciphertext: &[u8],
     password: &str,
 ) -> Result<Vec<u8>, Sealed> {
@@ -105,59 +107,59 @@ fn pbes2(
     opened.map_err(|_| Sealed::Password)
 }
 
+/// The parameters of PBES2: how the key is derived, and the cipher.
+#[derive(Sequence)]
+struct Pbes2<'a> {
+    derivation: AlgorithmIdentifierRef<'a>,
+    cipher: AlgorithmIdentifierRef<'a>,
+}
+
 /// What a PBES2 that is not known is made of: two algorithms.
-fn pbes2_name(parameters: &[u8]) -> String {
-    let of = |algorithm: &[u8]| {
-        der::take(der::OBJECT_IDENTIFIER, algorithm)
-            .map(|(oid, _)| Oid::new(oid.into()).to_id_string())
-    };
-    let parts = || {
-        let (both, _) = der::take(der::SEQUENCE, parameters)?;
-        let (kdf, rest) = der::take(der::SEQUENCE, both)?;
-        let (cipher, _) = der::take(der::SEQUENCE, rest)?;
-        Some((of(kdf)?, of(cipher)?))
-    };
-    match parts() {
-        Some((kdf, cipher)) => format!("PBES2 with the algorithms {kdf} and {cipher}"),
-        None => "PBES2 with parameters that cannot be read".to_owned(),
+fn pbes2_name(parameters: AnyRef<'_>) -> String {
+    match parameters.decode_as::<Pbes2<'_>>() {
+        Ok(Pbes2 { derivation, cipher }) => format!(
+            "PBES2 with the algorithms {} and {}",
+            derivation.oid, cipher.oid
+        ),
+        Err(_) => "PBES2 with parameters that cannot be read".to_owned(),
     }
 }
 
-/// Salt and rounds.
-fn parameters_of(parameters: &[u8]) -> Option<(&[u8], u32)> {
-    let (both, _) = der::take(der::SEQUENCE, parameters)?;
-    let (salt, rest) = der::take(der::OCTET_STRING, both)?;
-    let (rounds, _) = der::take(der::INTEGER, rest)?;
-    if rounds.is_empty() || rounds.len() > 4 || rounds[0] > 0x7f {
-        return None;
-    }
-    let rounds = rounds
-        .iter()
-        .fold(0, |rounds, byte| rounds << 8 | u32::from(*byte));
+/// The parameters of PBES1, in both families.
+#[derive(Sequence)]
+struct Pbes1<'a> {
+    salt: &'a OctetStringRef,
+    rounds: u32,
+}
+
+/// Salt and rounds; `None` where they are beyond their bounds.
+fn parameters_of(parameters: AnyRef<'_>) -> Option<(&[u8], u32)> {
+    let Pbes1 { salt, rounds } = parameters.decode_as().ok()?;
+    let salt = salt.as_bytes();
     let fits = (1..=ROUNDS_MAX).contains(&rounds) && salt.len() <= SALT_BYTES_MAX;
     fits.then_some((salt, rounds))
 }
 
 /// PBES1 as PKCS#12 has it: SHA-1, and a password in UTF-16.
 fn pkcs12(
-    last: u8,
-    oid: &[u8],
-    parameters: &[u8],
+    last: &str,
+    number: &str,
+    parameters: AnyRef<'_>,
     ciphertext: &[u8],
     password: &str,
 ) -> Result<Vec<u8>, Sealed> {
     let key_bytes = match last {
-        1 | 4 | 5 => 16,
-        3 => 24,
-        2 | 6 => 5,
-        _ => return Err(Sealed::Scheme(number_of(oid))),
+        "1" | "4" | "5" => 16,
+        "3" => 24,
+        "2" | "6" => 5,
+        _ => return Err(unknown(number)),
     };
     let (salt, rounds) = parameters_of(parameters).ok_or(Sealed::Damaged)?;
     let derived = |purpose, bytes| derive(purpose, password, salt, rounds, bytes);
     let key = derived(Purpose::Key, key_bytes);
     let iv = derived(Purpose::Iv, 8);
     match last {
-        1 | 2 => {
+        "1" | "2" => {
             let mut opened = ciphertext.to_vec();
             let cipher = Rc4::new_from_slice(&key);
             cipher
@@ -165,31 +167,31 @@ fn pkcs12(
                 .apply_keystream(&mut opened);
             Ok(opened)
         }
-        3 => unchained::<TdesEde3>(&key, &iv, ciphertext),
-        4 => unchained::<TdesEde2>(&key, &iv, ciphertext),
+        "3" => unchained::<TdesEde3>(&key, &iv, ciphertext),
+        "4" => unchained::<TdesEde2>(&key, &iv, ciphertext),
         _ => unchained::<Rc2>(&key, &iv, ciphertext),
     }
 }
 
 /// PBES1 as PKCS#5 has it: a hash over and over gives the key and what the chain begins with.
 fn pkcs5_1(
-    last: u8,
-    oid: &[u8],
-    parameters: &[u8],
+    last: &str,
+    number: &str,
+    parameters: AnyRef<'_>,
     ciphertext: &[u8],
     password: &str,
 ) -> Result<Vec<u8>, Sealed> {
-    if !matches!(last, 3 | 6 | 10 | 11) {
-        return Err(Sealed::Scheme(number_of(oid)));
+    if !matches!(last, "3" | "6" | "10" | "11") {
+        return Err(unknown(number));
     }
     let (salt, rounds) = parameters_of(parameters).ok_or(Sealed::Damaged)?;
     let hash = match last {
-        3 | 6 => hashed::<Md5>(password, salt, rounds),
+        "3" | "6" => hashed::<Md5>(password, salt, rounds),
         _ => hashed::<Sha1>(password, salt, rounds),
     };
     let (key, iv) = (&hash[..8], &hash[8..16]);
     match last {
-        3 | 10 => unchained::<Des>(key, iv, ciphertext),
+        "3" | "10" => unchained::<Des>(key, iv, ciphertext),
         _ => unchained::<Rc2>(key, iv, ciphertext),
     }
 }
@@ -319,7 +321,8 @@ mod tests {
     fn unknown_schemes_are_named_by_their_number() {
         let (_, info) = all().swap_remove(0);
         // The last byte of the OID: 7 is none of PKCS#12's.
-        let at = info.windows(9).position(|part| part == PKCS12_PBE).unwrap();
+        let family = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 12, 1];
+        let at = info.windows(9).position(|part| part == family).unwrap();
         let mut changed = info.clone();
         changed[at + 9] = 7;
         let error = open(&changed, PASSWORD).unwrap_err().to_string();
@@ -337,7 +340,11 @@ mod tests {
             both.extend(rounds);
             [&[0x30, both.len() as u8], &both[..]].concat()
         };
-        let read = |rounds: &[u8]| parameters_of(&parameters(rounds)).map(|(_, rounds)| rounds);
+        let read = |rounds: &[u8]| {
+            let encoded = parameters(rounds);
+            let any = AnyRef::from_der(&encoded).unwrap();
+            parameters_of(any).map(|(_, rounds)| rounds)
+        };
         assert_eq!(read(&[8, 0]), Some(2048));
         assert_eq!(read(&[0x7f, 0xff, 0xff, 0xff]), None);
         assert_eq!(read(&[0, 0xff, 0xff, 0xff, 0xff]), None);

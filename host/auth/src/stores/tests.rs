@@ -9,8 +9,7 @@ use super::jks;
 use super::read::{read_key_store, read_trust_store};
 use super::settings::StoreSettings;
 use crate::values::Secret;
-use crate::x509::der::value as tlv;
-use crate::x509::tests::{Draft, key, pem, sequence};
+use crate::x509::tests::{Draft, key, pem, sequence, tlv};
 
 /// Names and contents of a file of `testdata`, in which a line `== NAME` begins each.
 pub(crate) fn sections(file: &str) -> Vec<(&str, String)> {

@@ -1,31 +1,31 @@
 //! What is asked of one certificate: of the client's own, of one between, of the trust store's.
 
+use der::Reader;
+use der::asn1::{BitStringRef, SequenceRef};
+use spki::AlgorithmIdentifierRef;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::oid_registry::{OID_X509_EXT_CERT_TYPE, OID_X509_EXT_NAME_CONSTRAINTS};
 use x509_parser::x509::X509Version;
 
-use super::der;
+use super::asn1::contents;
 use super::distrust::{Distrust, shown};
 
 /// Reads a certificate.
 pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Distrust> {
     match x509_parser::parse_x509_certificate(der) {
-        Ok((rest, certificate)) if rest.is_empty() && is_well_shaped(der).is_some() => {
-            Ok(certificate)
-        }
+        Ok((rest, certificate)) if rest.is_empty() && check_outline(der).is_ok() => Ok(certificate),
         _ => Err(Distrust::NoCertificate),
     }
 }
 
-/// The tags of what is not signed, at which the parser does not look twice.
-fn is_well_shaped(certificate: &[u8]) -> Option<()> {
-    let (body, _) = der::take(der::SEQUENCE, certificate)?;
-    let (_, rest) = der::take(der::SEQUENCE, body)?;
-    let (algorithm, rest) = der::take(der::SEQUENCE, rest)?;
-    der::take(der::OBJECT_IDENTIFIER, algorithm)?;
-    let (_, rest) = der::take(der::BIT_STRING, rest)?;
-    rest.is_empty().then_some(())
+/// Checks the tags of what is not signed, which the parser skips.
+fn check_outline(certificate: &[u8]) -> der::Result<()> {
+    let mut reader = contents(certificate)?;
+    let _body: &SequenceRef = reader.decode()?;
+    let _algorithm: AlgorithmIdentifierRef<'_> = reader.decode()?;
+    let _signature: BitStringRef<'_> = reader.decode()?;
+    reader.finish()
 }
 
 pub(super) fn check_time(certificate: &X509Certificate<'_>, now_s: i64) -> Result<(), Distrust> {

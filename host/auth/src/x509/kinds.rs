@@ -11,15 +11,18 @@
 
 use std::fmt;
 
+use der::asn1::{AnyRef, ObjectIdentifier, UintRef};
+use der::{Reader, SliceReader, Tag, Tagged};
+use pkcs8::PrivateKeyInfoRef;
+use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use x509_parser::der_parser::Oid;
 use x509_parser::oid_registry::{
     OID_NIST_HASH_SHA256, OID_NIST_HASH_SHA384, OID_NIST_HASH_SHA512, OID_PKCS1_RSASSAPSS,
 };
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
-use super::der;
+use super::asn1::{EllipticKey, contents};
 
 /// What to make instead of a key that is not served.
 pub(crate) const REMEDY: &str =
@@ -89,11 +92,9 @@ impl Kind {
     /// Of a `SubjectPublicKeyInfo`.
     pub(crate) fn of_public(info: &[u8]) -> Self {
         let kind = || {
-            let (algorithm, key) = der::public_key(info)?;
-            of_algorithm(algorithm, || {
-                let (numbers, _) = der::take(der::SEQUENCE, key)?;
-                rsa(numbers, false)
-            })
+            let public = SubjectPublicKeyInfoRef::try_from(info).ok()?;
+            let key = public.subject_public_key.as_bytes()?;
+            of_algorithm(&public.algorithm, || rsa(&mut contents(key).ok()?, false))
         };
         kind().unwrap_or(Kind::Damaged)
     }
@@ -124,48 +125,47 @@ impl Kind {
     }
 }
 
-/// What the algorithm says, or, of RSA, what a look at the key says.
-fn of_algorithm(algorithm: &[u8], of_rsa: impl FnOnce() -> Option<Kind>) -> Option<Kind> {
-    let (oid, parameters) = der::take(der::OBJECT_IDENTIFIER, algorithm)?;
-    Some(match oid {
-        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1] => return of_rsa(),
-        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10] => Kind::Named("RSA-PSS"),
-        [0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1] => return curve(parameters),
-        [0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1] => Kind::Named("DSA"),
-        [0x2b, 0x65, 0x70] => Kind::Served("Ed25519"),
-        [0x2b, 0x65, 0x71] => Kind::Named("Ed448"),
-        other => Kind::Numbered(number(other)),
+/// What the algorithm says, or, of RSA, what the key says.
+fn of_algorithm(
+    algorithm: &AlgorithmIdentifierRef<'_>,
+    of_rsa: impl FnOnce() -> Option<Kind>,
+) -> Option<Kind> {
+    let number = algorithm.oid.to_string();
+    Some(match number.as_str() {
+        "1.2.840.113549.1.1.1" => return of_rsa(),
+        "1.2.840.113549.1.1.10" => Kind::Named("RSA-PSS"),
+        "1.2.840.10045.2.1" => return curve(algorithm.parameters?),
+        "1.2.840.10040.4.1" => Kind::Named("DSA"),
+        "1.3.101.112" => Kind::Served("Ed25519"),
+        "1.3.101.113" => Kind::Named("Ed448"),
+        _ => Kind::Numbered(number),
     })
 }
 
-fn number(oid: &[u8]) -> String {
-    Oid::new(oid.into()).to_id_string()
-}
-
-fn curve(parameters: &[u8]) -> Option<Kind> {
-    if parameters.first() == Some(&der::SEQUENCE) {
+fn curve(parameters: AnyRef<'_>) -> Option<Kind> {
+    if parameters.tag() == Tag::Sequence {
         return Some(Kind::Named("a curve that is written out instead of named"));
     }
-    let (oid, _) = der::take(der::OBJECT_IDENTIFIER, parameters)?;
-    Some(match oid {
-        [0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7] => Kind::Served("P-256"),
-        [0x2b, 0x81, 4, 0, 0x22] => Kind::Served("P-384"),
-        [0x2b, 0x81, 4, 0, 0x23] => Kind::Named("P-521"),
-        [0x2b, 0x81, 4, 0, 0x21] => Kind::Named("P-224"),
-        [0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 1] => Kind::Named("P-192"),
-        [0x2b, 0x81, 4, 0, 0x0a] => Kind::Named("secp256k1"),
-        other => Kind::Numbered(format!("of the curve {}", number(other))),
+    let number = parameters.decode_as::<ObjectIdentifier>().ok()?.to_string();
+    Some(match number.as_str() {
+        "1.2.840.10045.3.1.7" => Kind::Served("P-256"),
+        "1.3.132.0.34" => Kind::Served("P-384"),
+        "1.3.132.0.35" => Kind::Named("P-521"),
+        "1.3.132.0.33" => Kind::Named("P-224"),
+        "1.2.840.10045.3.1.1" => Kind::Named("P-192"),
+        "1.3.132.0.10" => Kind::Named("secp256k1"),
+        _ => Kind::Numbered(format!("of the curve {number}")),
     })
 }
 
-/// Modulus and exponent, which stand in this order in keys of both kinds.
-fn rsa(numbers: &[u8], many_primes: bool) -> Option<Kind> {
-    let (modulus, rest) = der::take(der::INTEGER, numbers)?;
-    let (exponent, _) = der::take(der::INTEGER, rest)?;
-    let (modulus, exponent) = (significant(modulus), significant(exponent));
+/// Of modulus and exponent, which stand in this order in keys of both kinds.
+fn rsa(reader: &mut SliceReader<'_>, many_primes: bool) -> Option<Kind> {
+    let modulus: UintRef<'_> = reader.decode().ok()?;
+    let exponent: UintRef<'_> = reader.decode().ok()?;
+    let (modulus, exponent) = (modulus.as_bytes(), exponent.as_bytes());
     let first = modulus.first().map_or(0, |first| first.leading_zeros());
     Some(Kind::Rsa {
-        bits: modulus.len() * 8 - first as usize,
+        bits: (modulus.len() * 8).saturating_sub(first as usize),
         exponent: (exponent.len() <= 8).then(|| {
             let bytes = exponent.iter();
             bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
@@ -174,33 +174,20 @@ fn rsa(numbers: &[u8], many_primes: bool) -> Option<Kind> {
     })
 }
 
-/// A number without the zeros before it.
-fn significant(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    &number[zeros..]
-}
-
 fn rsa_private(key: &[u8]) -> Option<Kind> {
-    let (body, _) = der::take(der::SEQUENCE, key)?;
-    let (version, numbers) = der::take(der::INTEGER, body)?;
-    rsa(numbers, version == [1])
+    let mut reader = contents(key).ok()?;
+    let version: u8 = reader.decode().ok()?;
+    rsa(&mut reader, version == 1)
 }
 
-/// An `ECPrivateKey`: the curve stands behind its second value, with the tag `[0]`.
 fn sec1(key: &[u8]) -> Option<Kind> {
-    let (body, _) = der::take(der::SEQUENCE, key)?;
-    let (_, rest) = der::take(der::INTEGER, body)?;
-    let (_, rest) = der::take(der::OCTET_STRING, rest)?;
-    let (parameters, _) = der::take(0xa0, rest)?;
-    curve(parameters)
+    curve(EllipticKey::read(key).ok()?.curve?)
 }
 
 fn pkcs8(key: &[u8]) -> Option<Kind> {
-    let (body, _) = der::take(der::SEQUENCE, key)?;
-    let (_, rest) = der::take(der::INTEGER, body)?;
-    let (algorithm, rest) = der::take(der::SEQUENCE, rest)?;
-    let (key, _) = der::take(der::OCTET_STRING, rest)?;
-    of_algorithm(algorithm, || rsa_private(key))
+    let key = PrivateKeyInfoRef::try_from(key).ok()?;
+    let private = key.private_key.as_bytes();
+    of_algorithm(&key.algorithm, || rsa_private(private))
 }
 
 /// How a certificate is signed, for a sentence that says why it is not verified.

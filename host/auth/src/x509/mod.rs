@@ -10,8 +10,8 @@
 //! What the cryptography does not know is refused by its name ([`kinds`]).
 
 mod anchors;
+pub(crate) mod asn1;
 mod checks;
-pub(crate) mod der;
 mod distrust;
 pub(crate) mod kinds;
 pub(crate) mod name;

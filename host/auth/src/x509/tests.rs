@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use der::asn1::AnyRef;
+use der::{Decode, Encode, Tag};
 use proptest::prelude::*;
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use tokio_rustls::rustls::crypto::ring;
 
 use super::anchors::Anchors;
-use super::der::value as tlv;
 use super::distrust::Distrust;
 use super::path::{Search, Sent};
 use super::trust::{self, Trust};
@@ -18,6 +19,12 @@ use crate::limits::{LOOKS_MAX, SENT_MAX};
 
 /// In 2026.
 const NOW_S: i64 = 1_790_000_000;
+
+/// A value of DER with that tag.
+pub(crate) fn tlv(tag: u8, contents: &[u8]) -> Vec<u8> {
+    let tag = Tag::from_der(&[tag]).unwrap();
+    AnyRef::new(tag, contents).unwrap().to_der().unwrap()
+}
 
 pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tlv(0x30, &parts.concat())

@@ -25,8 +25,8 @@ use tokio_rustls::rustls::{
 use x509_parser::extensions::GeneralName;
 
 use super::anchors::Anchors;
+use super::asn1::public_key;
 use super::checks::parse;
-use super::der;
 use super::distrust::Distrust;
 use super::path::{Search, Sent};
 use crate::limits::SENT_MAX;
@@ -122,8 +122,8 @@ impl Trust {
         let bad = Error::InvalidCertificate(CertificateError::BadSignature);
         let parsed = parse(certificate)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        let (algorithm, key) = der::public_key(parsed.public_key().raw)
-            .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        let (algorithm, key) = public_key(parsed.public_key().raw)
+            .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
         let known = self
             .algorithms
             .mapping
