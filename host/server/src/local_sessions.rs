@@ -24,6 +24,7 @@ use innkeeper_proto::connect::PASSWORD_LEN;
 use innkeeper_tree::SessionId;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use subtle::ConstantTimeEq;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::expiry::Expiry;
@@ -46,6 +47,13 @@ pub(crate) struct LocalSession {
     /// Held while its record is made, and by whoever comes back to it meanwhile; true when the
     /// record is there.
     pub(crate) recorded: Arc<AsyncMutex<bool>>,
+}
+
+impl LocalSession {
+    /// Whether this is its password, in a time that tells nothing of it.
+    pub(crate) fn has_password(&self, password: &Password) -> bool {
+        self.password.ct_eq(password).into()
+    }
 }
 
 /// All of them.

@@ -19,6 +19,7 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use hashbrown::HashSet;
 use innkeeper_proto::{Acl, ErrorCode, Perms};
 use sha1::{Digest, Sha1};
+use subtle::ConstantTimeEq;
 
 use crate::command::Identity;
 
@@ -223,7 +224,9 @@ fn matches(entry: &Acl, identity: &Identity) -> bool {
         return false;
     }
     match &*entry.scheme {
-        "digest" | "x509" => *entry.id == *identity.id,
+        // Both are hashes of a password.
+        "digest" => (*entry.id).as_bytes().ct_eq(identity.id.as_bytes()).into(),
+        "x509" => *entry.id == *identity.id,
         "sasl" => *entry.id == *identity.id || identity.id == "super",
         "ip" => ip::matches(&entry.id, &identity.id),
         _ => false,

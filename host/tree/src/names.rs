@@ -71,12 +71,7 @@ const DIGEST_PREFIX: &str = "sha256:";
 impl Digest {
     /// The digest as 64 lower-case hexadecimal digits, without the prefix `sha256:`.
     pub fn hex(&self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        self.0
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 0xf])
-            .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-            .collect()
+        hex::encode(self.0)
     }
 }
 
@@ -105,18 +100,9 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let wrong = || NameError::Digest(shorten(text));
-        let hex = text.strip_prefix(DIGEST_PREFIX).ok_or_else(wrong)?;
+        let digits = text.strip_prefix(DIGEST_PREFIX).ok_or_else(wrong)?;
         let mut digest = [0; 32];
-        if hex.len() != 2 * digest.len() {
-            return Err(wrong());
-        }
-        for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            let nibble = |digit: u8| char::from(digit).to_digit(16);
-            match (nibble(pair[0]), nibble(pair[1])) {
-                (Some(high), Some(low)) => *byte = (high << 4 | low) as u8,
-                _ => return Err(wrong()),
-            }
-        }
+        hex::decode_to_slice(digits, &mut digest).map_err(|_| wrong())?;
         Ok(Digest(digest))
     }
 }

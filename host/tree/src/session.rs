@@ -8,6 +8,7 @@
 
 use hashbrown::{HashMap, HashSet};
 use smallvec::{SmallVec, smallvec};
+use subtle::ConstantTimeEq;
 
 use crate::horizon::Horizon;
 use crate::owner::OwnerChange;
@@ -53,6 +54,11 @@ struct Phase {
 }
 
 impl Session {
+    /// Whether this is its password, in a time that tells nothing of it.
+    pub(crate) fn has_password(&self, password: &[u8; 16]) -> bool {
+        self.password.ct_eq(password).into()
+    }
+
     pub(crate) fn attachment(&self) -> u32 {
         self.newest().attachment
     }

@@ -158,7 +158,7 @@ fn read_only<R: Runtime>(
     }
     let password = password_of(request)?;
     match service.local_sessions.get(session) {
-        Some(known) if known.read_only && known.password == password => {
+        Some(known) if known.read_only && known.has_password(&password) => {
             if !service
                 .local_sessions
                 .renew(session, asks.timeout_ms, &service.expiry)
@@ -168,7 +168,7 @@ fn read_only<R: Runtime>(
             Ok(asks.local(session, password, true))
         }
         // It stands, and goes on when there is a quorum again.
-        Some(known) if known.password == password => Err(End::NoQuorum.into()),
+        Some(known) if known.has_password(&password) => Err(End::NoQuorum.into()),
         _ => Err(NotAdmitted::Refused),
     }
 }
@@ -216,7 +216,7 @@ async fn old_session<R: Runtime>(
     let password = password_of(request)?;
     let timeout_ms = asks.timeout_ms;
     if let Some(known) = service.local_sessions.get(session) {
-        if known.password != password || known.read_only {
+        if !known.has_password(&password) || known.read_only {
             return Err(NotAdmitted::Refused);
         }
         // Whoever makes its record has made it when this is mine.

@@ -49,7 +49,7 @@ impl Tree {
         let store = self.store.clone();
         let mut sessions = store.sessions.write();
         match sessions.get(session) {
-            Some(known) if known.password == password => {
+            Some(known) if known.has_password(&password) => {
                 let attachment = sessions.reattach(self.zxid, session, timeout_ms, &self.horizon);
                 drop(sessions);
                 self.mix_session(b'^', session, timeout_ms);
