@@ -158,6 +158,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "rustix",
         &[
+            "innkeeper-admin",
             "innkeeper-runtime",
             "innkeeper-dispatch",
             "innkeeper-demo",

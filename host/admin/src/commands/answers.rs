@@ -181,11 +181,11 @@ fn monitor<R: Runtime>(surface: &Surface<R>) -> Fields {
 
 fn set_trace_mask<R: Runtime>(service: &Service<R>, query: &str) -> Answer {
     const COMMAND: &str = "set_trace_mask";
-    let given = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("traceMask="));
+    let given = form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == "traceMask")
+        .map(|(_, mask)| mask);
     let wrong = "setTraceMask requires long traceMask argument";
-    let error = match given.map(str::parse::<i64>) {
+    let error = match given.as_ref().map(|mask| mask.parse::<i64>()) {
         Some(Ok(mask)) => {
             service.set_trace_mask(mask);
             return Answer::new(COMMAND, vec![field("tracemask", mask)]);

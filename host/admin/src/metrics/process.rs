@@ -1,5 +1,7 @@
 //! What the kernel knows of this process and machine; and the day of a time, for people.
 
+use rustix::process::{Resource, getrlimit};
+
 use super::metric::{Metric, Number, Value};
 
 /// What the kernel says of this process. What it does not say is -1, as in ZooKeeper.
@@ -20,14 +22,10 @@ impl Process {
     /// As it is now.
     pub(crate) fn now() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let (limits, status, memory) = (
-            read("/proc/self/limits"),
-            read("/proc/self/status"),
-            read("/proc/meminfo"),
-        );
+        let (status, memory) = (read("/proc/self/status"), read("/proc/meminfo"));
         Self {
             open_files: open_files().unwrap_or(-1),
-            max_files: limit_of(&limits, "Max open files").unwrap_or(-1),
+            max_files: max_files(),
             resident_bytes: kilobytes(&status, "VmRSS:").unwrap_or(-1),
             virtual_bytes: kilobytes(&status, "VmSize:").unwrap_or(-1),
             available_bytes: kilobytes(&memory, "MemAvailable:").unwrap_or(-1),
@@ -48,13 +46,10 @@ fn open_files() -> Option<i64> {
     i64::try_from(counted.saturating_sub(1)).ok()
 }
 
-fn limit_of(limits: &str, name: &str) -> Option<i64> {
-    let line = limits.lines().find(|line| line.starts_with(name))?;
-    let soft = line[name.len()..].split_whitespace().next()?;
-    if soft == "unlimited" {
-        return Some(i64::MAX);
-    }
-    soft.parse().ok()
+/// How many files the process may have open; without a limit the greatest number that there is.
+fn max_files() -> i64 {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
 fn kilobytes(text: &str, name: &str) -> Option<i64> {
@@ -149,12 +144,6 @@ mod tests {
 
     #[test]
     fn the_kernel_is_understood() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
-                      Max open files            1024                 524288               files\n\
-                      Max file locks            unlimited            unlimited            locks\n";
-        assert_eq!(limit_of(limits, "Max open files"), Some(1024));
-        assert_eq!(limit_of(limits, "Max file locks"), Some(i64::MAX));
-        assert_eq!(limit_of(limits, "Max nothing"), None);
         assert_eq!(kilobytes("VmRSS:\t  12 kB\n", "VmRSS:"), Some(12 * 1024));
         if cfg!(target_os = "linux") {
             let process = Process::now();

@@ -54,14 +54,10 @@ pub(crate) async fn serve<R: Runtime>(
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }
 
-fn wanted(query: &str) -> BTreeSet<&str> {
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .filter(|(key, _)| {
-            key.eq_ignore_ascii_case("name[]") || key.eq_ignore_ascii_case("name%5B%5D")
-        })
-        .map(|(_, name)| name)
+fn wanted(query: &str) -> BTreeSet<String> {
+    form_urlencoded::parse(query.as_bytes())
+        .filter(|(key, _)| key.eq_ignore_ascii_case("name[]"))
+        .map(|(_, name)| name.into_owned())
         .collect()
 }
 
@@ -93,8 +89,8 @@ mod tests {
     fn names_are_taken_from_the_query() {
         assert!(wanted("").is_empty() && wanted("a=b&name=c").is_empty());
         assert_eq!(
-            wanted("name[]=a&name%5b%5d=b&x"),
-            BTreeSet::from(["a", "b"])
+            wanted("name[]=a&name%5b%5d=b%20c&x"),
+            BTreeSet::from(["a".to_owned(), "b c".to_owned()])
         );
     }
 }

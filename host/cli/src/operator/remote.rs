@@ -15,6 +15,7 @@ use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use innkeeper_runtime::{Real, Runtime, ThreadRole};
 use innkeeper_tree::text;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::super::everywhere::Everywhere;
@@ -249,18 +250,17 @@ impl Remote {
     }
 }
 
+/// What stays as it is in a query: what RFC 3986 leaves unreserved, and the slash.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'/');
+
 /// A text as part of a query.
 pub(super) fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
-                quoted.push(char::from(byte));
-            }
-            _ => quoted.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    quoted
+    utf8_percent_encode(text, KEPT).to_string()
 }
 
 #[cfg(test)]
