@@ -8,10 +8,17 @@
 //! 3. Each folder and file of the server stands in [`TIERS`]; it imports of its own tier and below.
 //! 4. Operators' answers are made on threads that no client needs ([`CLIENTS_THREADS`]), and
 //!    nothing of the server but `inspect` and what it answers is open to them.
+//!
+//! **Invariant:** no client waits for what an operator looks at. (test:
+//! `operators_take_no_thread_that_clients_need`)
+//!
+//! **Invariant:** files import one way, too: in the server from the connections down to the
+//! settings. (tests: `the_server_has_no_circle_and_the_house_few`,
+//! `the_servers_rooms_import_downwards`)
+
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 
 /// The crates of the house, as folders from the top.
 const CRATES: [&str; 12] = [
@@ -62,30 +69,15 @@ const CLIENTS_THREADS: [&str; 3] = [
 /// What each file imports, by names such as `delivery/fanout`.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-fn root() -> PathBuf {
-    // This crate's manifest lies in host/cli.
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 /// A crate's files: their names, and their text without comments and unit tests.
 fn files(folder: &str) -> BTreeMap<String, String> {
-    let source = root().join(folder).join("src");
-    let mut found = BTreeMap::new();
-    let mut folders = vec![source.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder of sources") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") {
-                let name = path.strip_prefix(&source).expect("a file below it");
-                let name = name.with_extension("").display().to_string();
-                let name = name.strip_suffix("/mod").unwrap_or(&name).to_owned();
-                let text = fs::read_to_string(&path).expect("a text");
-                found.insert(name, code_of(&text));
-            }
-        }
-    }
+    let source = format!("{folder}/src/");
+    let of_crate = support::files().into_iter().filter_map(|path| {
+        let name = path.strip_prefix(&source)?.strip_suffix(".rs")?;
+        let name = name.strip_suffix("/mod").unwrap_or(name).to_owned();
+        Some((name, code_of(&support::read(&path))))
+    });
+    let found: BTreeMap<_, _> = of_crate.collect();
     assert!(!found.is_empty(), "{folder} has no sources");
     found
 }
