@@ -1,12 +1,12 @@
-//! The primitives of ZooKeeper's record format ("jute"): big-endian integers, one byte for a boolean, and buffers,
-//! strings and lists with a length in front.
+//! The primitives of ZooKeeper's record format ("jute"): big-endian integers, one byte for a
+//! boolean, and buffers, strings and lists with a length in front.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::{ErrorCode, OpCode};
 
-/// Why bytes are not a message of the protocol.
+/// Why bytes cannot be decoded as a message of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The frame ends before the message does.
@@ -14,45 +14,45 @@ pub enum DecodeError {
         "the message ends {missing} bytes too early; the peer does not speak ZooKeeper's protocol"
     )]
     Truncated {
-        /// How many bytes the next field lacks.
+        /// The number of bytes that the next field lacks.
         missing: usize,
     },
-    /// A string or buffer with a negative length other than -1.
+    /// A string or buffer has a negative length other than -1.
     #[error("a field has the length {length}; the peer does not speak ZooKeeper's protocol")]
     BadLength {
-        /// The length as sent.
+        /// The length in the message.
         length: i32,
     },
-    /// A list that cannot fit into the rest of the frame.
+    /// A list cannot fit into the rest of the frame.
     #[error("a list claims {count} elements, more than the message has room for")]
     BadCount {
-        /// The number of elements as sent.
+        /// The number of elements in the message.
         count: i32,
     },
-    /// An operation that this server does not serve: the answer is Unimplemented, then the connection is closed.
+    /// The server does not know the operation. It answers Unimplemented and closes the connection.
     #[error("operation {op} is not implemented; use another one of ZooKeeper 3.9.5")]
     Unimplemented {
-        /// The opcode as sent.
+        /// The opcode in the message.
         op: i32,
     },
-    /// An operation that may not stand inside a multi.
+    /// The operation is not allowed inside a multi.
     #[error("operation {op} may not be part of a multi; send it by itself")]
     NotInMulti {
-        /// The opcode as sent.
+        /// The opcode in the message.
         op: i32,
     },
-    /// A number that names nothing, in a message that only a server sends.
+    /// A number has no meaning, in a message that only a server sends.
     #[error("{number} is not a {what} of ZooKeeper's protocol")]
     UnknownNumber {
-        /// What the number was to be.
+        /// What the number should stand for.
         what: &'static str,
-        /// The number as sent.
+        /// The number in the message.
         number: i32,
     },
 }
 
 impl DecodeError {
-    /// What the client is told before its connection is closed.
+    /// The error that the client gets before its connection is closed.
     pub const fn error_code(self) -> ErrorCode {
         match self {
             Self::Unimplemented { .. } => ErrorCode::Unimplemented,
@@ -64,7 +64,7 @@ impl DecodeError {
         Self::Unimplemented { op }
     }
 
-    /// Names the operation, where it has a name.
+    /// The operation, if the error is about a known one.
     pub fn op_code(self) -> Option<OpCode> {
         match self {
             Self::Unimplemented { op } | Self::NotInMulti { op } => OpCode::from_i32(op),
@@ -73,9 +73,10 @@ impl DecodeError {
     }
 }
 
-/// Reads the fields of one frame from its front to its end.
+/// Reads the fields of one frame from its beginning to its end.
 ///
-/// Bytes behind the last field are ignored, as ZooKeeper ignores them: newer clients may append fields.
+/// Bytes after the last field are ignored, as in ZooKeeper, because newer clients may append
+/// fields.
 #[derive(Clone, Debug)]
 pub struct Reader {
     frame: Bytes,
@@ -83,12 +84,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader at the front of `frame`.
+    /// A reader at the beginning of `frame`.
     pub fn new(frame: Bytes) -> Self {
         Self { frame, at: 0 }
     }
 
-    /// How many bytes are left.
+    /// The number of bytes that are not read yet.
     pub fn remaining(&self) -> usize {
         self.frame.len() - self.at
     }
@@ -115,7 +116,7 @@ impl Reader {
         self.take().map(i64::from_be_bytes)
     }
 
-    /// A boolean: any byte but 0 is true. (test: `any_byte_but_zero_is_true_as_in_java`)
+    /// A boolean: every byte except 0 is true. (test: `any_byte_but_zero_is_true_as_in_java`)
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
         self.take::<1>().map(|[byte]| byte != 0)
     }
@@ -140,23 +141,23 @@ impl Reader {
 
     /// A string, as a slice of the frame.
     ///
-    /// - Null is read as the empty string: kazoo sends null for every empty string, and no operation tells them
-    ///   apart. (test: `requests_match_kazoos_bytes`)
-    /// - Malformed UTF-8 becomes U+FFFD, as in Java (where it is one for several bytes, here may be several); such a
-    ///   path is then refused by its characters, and the connection lives on.
-    ///   (test: `malformed_utf8_is_replaced_not_refused`)
+    /// - Null is read as the empty string. kazoo sends null for each empty string, and for no
+    ///   operation the two differ. (test: `requests_match_kazoos_bytes`)
+    /// - Malformed UTF-8 becomes U+FFFD, as in Java (Java writes one for several bytes; here there
+    ///   may be several). Such a path is refused because of its characters, and the connection
+    ///   stays open. (test: `malformed_utf8_is_replaced_not_refused`)
     pub fn string(&mut self) -> Result<ByteString, DecodeError> {
         Ok(self.optional_string()?.unwrap_or_default())
     }
 
-    /// A path. Null is none, as in ZooKeeper, which answers MarshallingError where it needs one.
+    /// A path. Null is an error, as in ZooKeeper, which answers MarshallingError.
     /// (test: `a_null_path_cannot_be_read`)
     pub fn path(&mut self) -> Result<ByteString, DecodeError> {
         self.optional_string()?
             .ok_or(DecodeError::BadLength { length: -1 })
     }
 
-    /// A string where null means something of its own.
+    /// A string; `None` for null, where null has its own meaning.
     pub fn optional_string(&mut self) -> Result<Option<ByteString>, DecodeError> {
         let Some(bytes) = self.buffer()? else {
             return Ok(None);
@@ -168,10 +169,12 @@ impl Reader {
         })))
     }
 
-    /// A list. A null list is an empty one; so is every negative count, as in ZooKeeper.
+    /// A list. A null list is read as an empty one, and so is every negative count, as in
+    /// ZooKeeper.
     ///
-    /// `min_element_len` is the fewest bytes that an element takes: a count that cannot fit is refused before
-    /// anything is reserved. (test: `a_list_longer_than_its_frame_is_refused_before_reserving`)
+    /// `min_element_len` is the least number of bytes of an element. A count that cannot fit into
+    /// the frame is refused before memory is reserved.
+    /// (test: `a_list_longer_than_its_frame_is_refused_before_reserving`)
     pub fn list<T>(
         &mut self,
         min_element_len: usize,
@@ -214,19 +217,20 @@ pub fn put_buffer(buf: &mut BytesMut, value: Option<&[u8]>) {
 
 /// Appends a string, in UTF-8.
 ///
-/// ZooKeeper itself writes a character beyond the basic plane as two surrogates of three bytes each, which is not UTF-8
-/// and which its own readers replace by U+FFFD. Its paths cannot hold such a character, so that only the ids of ACLs
-/// differ. (test: `requests_match_kazoos_bytes`, golden `create_unicode`)
+/// ZooKeeper itself writes a character beyond the basic plane as two surrogates of three bytes
+/// each, which is not UTF-8 and which its own readers replace by U+FFFD. Its paths cannot hold such
+/// a character, so that only the ids of ACLs differ. (test: `requests_match_kazoos_bytes`, golden
+/// `create_unicode`)
 pub fn put_string(buf: &mut BytesMut, value: &str) {
     put_buffer(buf, Some(value.as_bytes()));
 }
 
-/// Appends a list of strings, counting while it writes.
+/// Appends a list of strings. It counts them while it writes.
 pub fn put_strings<S: AsRef<str>>(buf: &mut BytesMut, values: impl IntoIterator<Item = S>) {
     put_list(buf, values, |buf, value| put_string(buf, value.as_ref()));
 }
 
-/// Appends a list, counting while it writes.
+/// Appends a list. It counts the elements while it writes.
 pub fn put_list<T>(
     buf: &mut BytesMut,
     values: impl IntoIterator<Item = T>,
@@ -242,8 +246,8 @@ pub fn put_list<T>(
     buf[at..at + 4].copy_from_slice(&wire_len(count).to_be_bytes());
 }
 
-/// A length as the wire has it. Frames are bounded far below 2 GiB by whoever fills them, and
-/// [`crate::frame::finish`] refuses the rest, so saturating here never reaches a peer.
+/// A length as 32 bits. Messages are bounded far below 2 GiB, and [`crate::frame::finish`] refuses
+/// longer frames, so a length that was cut here never reaches a peer.
 fn wire_len(len: usize) -> i32 {
     i32::try_from(len).unwrap_or(i32::MAX)
 }

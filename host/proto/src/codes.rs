@@ -1,8 +1,8 @@
-//! The small closed sets of numbers in the protocol.
+//! The small sets of numbers in the protocol: operations, modes, kinds and states.
 
 use crate::ErrorCode;
 
-/// Xids that are not a client's own count.
+/// Xids with a fixed meaning, which are not a client's own numbers.
 pub mod xid {
     /// A watch notification.
     pub const NOTIFICATION: i32 = -1;
@@ -27,10 +27,10 @@ macro_rules! numbered {
         }
 
         impl $type {
-            /// All of them, in the order of the declaration.
+            /// All values, in the order of the declaration.
             pub const ALL: &'static [$type] = &[$($type::$name,)*];
 
-            /// The one with this number, if there is one.
+            /// The value with this number; `None` for an unknown number.
             pub const fn from_i32(number: i32) -> Option<Self> {
                 match number {
                     $($number => Some($type::$name),)*
@@ -38,7 +38,7 @@ macro_rules! numbered {
                 }
             }
 
-            /// ZooKeeper's name for it, in this crate's spelling: `GetData` for `getData`.
+            /// ZooKeeper's name of the value, in this crate's spelling: `GetData` for `getData`.
             /// (test: `numbers_and_names_are_zookeepers`)
             pub const fn name(self) -> &'static str {
                 match self {
@@ -46,7 +46,7 @@ macro_rules! numbered {
                 }
             }
 
-            /// The number on the wire.
+            /// The number in messages.
             pub const fn as_i32(self) -> i32 {
                 self as i32
             }
@@ -55,8 +55,8 @@ macro_rules! numbered {
 }
 
 numbered! {
-    /// Every operation of ZooKeeper 3.9 has its name here, so that a refusal can be logged in words;
-    /// [`crate::request::Request`] has a variant only for those that can be decoded.
+    /// All operations of ZooKeeper 3.9, so that a refused one can be named in the log.
+    /// [`crate::request::Request`] has only those that can be decoded.
     OpCode {
         /// Not an operation: the type of a watch notification.
         Notification = 0,
@@ -64,7 +64,7 @@ numbered! {
         Create = 1,
         /// Delete a znode.
         Delete = 2,
-        /// The stat of a znode that may be missing.
+        /// The Stat of a znode, if it exists.
         Exists = 3,
         /// A znode's data and stat.
         GetData = 4,
@@ -84,19 +84,19 @@ numbered! {
         GetChildren2 = 12,
         /// Check a version; only inside a multi.
         Check = 13,
-        /// Several writes, all or none.
+        /// Several writes: all of them are done, or none.
         Multi = 14,
         /// Create a znode; answers its path and stat.
         Create2 = 15,
         /// Change the ensemble.
         Reconfig = 16,
-        /// Is there such a watch?
+        /// Say whether there is such a watch.
         CheckWatches = 17,
         /// Remove watches.
         RemoveWatches = 18,
         /// Create a container.
         CreateContainer = 19,
-        /// Internal: an empty container is swept.
+        /// Delete an empty container. ZooKeeper's leader sends it; a client may send it, too.
         DeleteContainer = 20,
         /// Create a znode with a time to live.
         CreateTtl = 21,
@@ -128,27 +128,28 @@ numbered! {
 }
 
 numbered! {
-    /// What becomes of a znode and its name: the `flags` of a create.
+    /// The `flags` of a create: how long the znode stays, and whether its name gets a number.
     CreateMode {
-        /// Stays until it is deleted.
+        /// The znode stays until a client deletes it.
         Persistent = 0,
-        /// Goes with its session.
+        /// The znode is deleted when its session ends.
         Ephemeral = 1,
-        /// Persistent, a counter appended to its name.
+        /// Persistent, with a number after its name.
         PersistentSequential = 2,
-        /// Ephemeral, a counter appended to its name.
+        /// Ephemeral, with a number after its name.
         EphemeralSequential = 3,
-        /// Swept once its last child is gone.
+        /// The server deletes the znode after its last child was deleted.
         Container = 4,
-        /// Swept when it was not changed for its time to live and has no children.
+        /// The server deletes the znode when it has no children and was not set for its time to
+        /// live.
         PersistentTtl = 5,
-        /// The same, a counter appended to its name.
+        /// With a time to live, and with a number after its name.
         PersistentSequentialTtl = 6,
     }
 }
 
 impl CreateMode {
-    /// The mode that a request's flags ask for; other numbers are the client's mistake.
+    /// The mode of a request's flags; BadArguments for an unknown number.
     /// (test: `create_modes_are_zookeepers_and_others_are_bad_arguments`)
     pub const fn from_flags(flags: i32) -> Result<Self, ErrorCode> {
         match Self::from_i32(flags) {
@@ -157,12 +158,12 @@ impl CreateMode {
         }
     }
 
-    /// Does the znode go with its session?
+    /// Is the znode deleted when its session ends?
     pub const fn is_ephemeral(self) -> bool {
         matches!(self, Self::Ephemeral | Self::EphemeralSequential)
     }
 
-    /// Is a counter appended to the name?
+    /// Is a number appended to the name?
     pub const fn is_sequential(self) -> bool {
         matches!(
             self,
@@ -177,7 +178,7 @@ impl CreateMode {
 }
 
 numbered! {
-    /// What a watch of addWatch covers; it stays until it is removed.
+    /// The mode of addWatch. Its watches stay until they are removed.
     AddWatchMode {
         /// The znode itself: its data, its existence, and its list of children.
         Persistent = 0,
@@ -187,7 +188,7 @@ numbered! {
 }
 
 numbered! {
-    /// What a watch saw.
+    /// The kind of a watch event.
     EventType {
         /// Nothing about a znode: the state of the connection changed.
         None = -1,
@@ -209,7 +210,8 @@ numbered! {
 }
 
 numbered! {
-    /// The state of the connection, as an event tells it. Servers send `SyncConnected` with events about znodes.
+    /// The state of the connection, as an event tells it. Servers send `SyncConnected` with events
+    /// about znodes.
     KeeperState {
         /// Never sent.
         Unknown = -1,

@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::codec::{DecodeError, Reader, put_bool, put_buffer};
 use crate::frame;
 
-/// Bytes of a session's password.
+/// The length of a session's password in bytes.
 pub const PASSWORD_LEN: usize = 16;
 
 /// A client's first frame.
@@ -15,14 +15,15 @@ pub struct ConnectRequest {
     pub protocol_version: i32,
     /// The highest zxid that the client has seen; a server that is behind it must refuse.
     pub last_zxid_seen: i64,
-    /// The session timeout that the client would like.
+    /// The session timeout that the client asks for, in milliseconds.
     pub timeout_ms: i32,
     /// The session to reattach to; 0 for a new one.
     pub session_id: i64,
     /// The session's password; null is read as empty.
     pub password: Bytes,
-    /// Would the client take a read-only server? `None` if the client is too old to say, and then the answer must not
-    /// have the byte either. (test: `read_only_is_answered_only_to_those_who_sent_it`)
+    /// Does the client accept a read-only server? `None` if the client is too old to send this
+    /// byte; then the answer must not have it, too.
+    /// (test: `read_only_is_answered_only_to_those_who_sent_it`)
     pub read_only: Option<bool>,
 }
 
@@ -60,19 +61,19 @@ impl ConnectRequest {
 pub struct ConnectResponse {
     /// Always 0.
     pub protocol_version: i32,
-    /// The session timeout as granted; 0 if the session is refused.
+    /// The granted session timeout in milliseconds; 0 if the session is refused.
     pub timeout_ms: i32,
-    /// The session; 0 if it is refused.
+    /// The session's id; 0 if the session is refused.
     pub session_id: i64,
-    /// Its password; zeroes if it is refused.
+    /// The session's password; zeroes if the session is refused.
     pub password: [u8; PASSWORD_LEN],
     /// Is this server read-only? Present only if the request had the byte.
     pub read_only: Option<bool>,
 }
 
 impl ConnectResponse {
-    /// The answer to a session that has expired or a password that is wrong: the client must start a new session.
-    /// (test: `replies_match_zookeepers_own_bytes`)
+    /// The answer to a session that has expired or a password that is wrong: the client must start
+    /// a new session. (test: `replies_match_zookeepers_own_bytes`)
     pub const fn refused(read_only: Option<bool>) -> Self {
         Self {
             protocol_version: 0,
@@ -94,7 +95,7 @@ impl ConnectResponse {
             .as_ref()
             .try_into()
             .map_err(|_| DecodeError::BadLength {
-                // The buffer came out of a frame, whose length fits.
+                // The buffer was in a frame, so its length fits.
                 length: i32::try_from(password.len()).unwrap_or(i32::MAX),
             })?;
         Ok(Self {

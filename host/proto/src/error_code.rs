@@ -1,10 +1,10 @@
-//! The error codes of the protocol, as values: what a reply's header or one result of a multi carries.
+//! The error codes of the protocol, which are in the header of a reply or in a result of a multi.
 
 use std::fmt;
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
-        /// ZooKeeper's error codes. A code is an answer to a client, not a failure of this program.
+        /// ZooKeeper's error codes. A code is an answer to a client and no failure of this program.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[repr(i32)]
         pub enum ErrorCode {
@@ -12,7 +12,7 @@ macro_rules! error_codes {
         }
 
         impl ErrorCode {
-            /// Every code there is, in the order of the declaration.
+            /// All codes, in the order of the declaration.
             pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$name,)*];
 
             /// The code with this number, if ZooKeeper has one.
@@ -23,15 +23,15 @@ macro_rules! error_codes {
                 }
             }
 
-            /// ZooKeeper's name for it, in this crate's spelling: `NodeExists` for `NODEEXISTS`.
-            /// (test: `numbers_and_names_are_zookeepers`)
+            /// ZooKeeper's name of the code, in this crate's spelling: `NodeExists` for
+            /// `NODEEXISTS`. (test: `numbers_and_names_are_zookeepers`)
             pub const fn name(self) -> &'static str {
                 match self {
                     $(ErrorCode::$name => stringify!($name),)*
                 }
             }
 
-            /// The code in words.
+            /// What the code means, in a few words.
             pub const fn message(self) -> &'static str {
                 match self {
                     $(ErrorCode::$name => $text,)*
@@ -46,7 +46,7 @@ error_codes! {
     Ok = 0, "ok";
     /// Marks the range of system errors; a server does not send it.
     SystemError = -1, "system error";
-    /// What the operations after the failing one of a multi answer.
+    /// The answer of the operations after the one that failed in a multi.
     RuntimeInconsistency = -2, "a runtime inconsistency was found";
     /// Stored data contradicts itself.
     DataInconsistency = -3, "a data inconsistency was found";
@@ -60,7 +60,7 @@ error_codes! {
     OperationTimeout = -7, "the operation timed out";
     /// An argument is not acceptable: a malformed path, an unknown create mode, a refused binding.
     BadArguments = -8, "the arguments are not valid";
-    /// Internal to servers.
+    /// Used only inside ZooKeeper's servers.
     UnknownSession = -12, "the session is not known";
     /// A reconfiguration would have no quorum.
     NewConfigNoQuorum = -13, "no quorum of the new configuration is connected and up to date";
@@ -82,13 +82,13 @@ error_codes! {
     NotEmpty = -111, "the node has children";
     /// The session expired or was closed.
     SessionExpired = -112, "the session has expired";
-    /// Used by clients.
+    /// Used inside clients; a server does not send it.
     InvalidCallback = -113, "the callback is not valid";
     /// The ACL is empty or names an unknown scheme or a malformed id.
     InvalidAcl = -114, "the ACL is not valid";
     /// The credentials were refused; the connection is closed after this answer.
     AuthFailed = -115, "authentication failed";
-    /// The session lives on another server now; the connection is closed.
+    /// Another connection has the session now; this one is closed.
     SessionMoved = -118, "the session moved to another server";
     /// A write reached a server in read-only mode.
     NotReadOnly = -119, "a write was sent to a read-only server";
@@ -96,7 +96,7 @@ error_codes! {
     EphemeralOnLocalSession = -120, "a local session cannot own ephemeral nodes";
     /// removeWatches found no such watch.
     NoWatcher = -121, "there is no such watcher";
-    /// The request took longer than it may.
+    /// The request took too long.
     RequestTimeout = -122, "the request was not completed in time";
     /// Reconfiguration is switched off.
     ReconfigDisabled = -123, "reconfiguration is disabled";
@@ -109,7 +109,7 @@ error_codes! {
 }
 
 impl ErrorCode {
-    /// The number on the wire.
+    /// The number in messages.
     pub const fn code(self) -> i32 {
         self as i32
     }

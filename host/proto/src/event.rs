@@ -1,4 +1,4 @@
-//! Watch notifications.
+//! Watch events, which the protocol calls notifications.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -7,14 +7,14 @@ use crate::codec::{DecodeError, Reader, put_string};
 use crate::reply::ReplyHeader;
 use crate::{ErrorCode, EventType, KeeperState, frame, xid};
 
-/// A watch fired.
+/// A watch event.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct WatcherEvent {
-    /// What happened.
+    /// The kind of event.
     pub event_type: EventType,
     /// The state of the connection.
     pub state: KeeperState,
-    /// The znode that was watched.
+    /// The path of the changed znode.
     pub path: ByteString,
 }
 
@@ -43,7 +43,7 @@ impl WatcherEvent {
         })
     }
 
-    /// The notification as one frame of its own, to be encoded once and sent to many.
+    /// The event as a frame. It is encoded once and sent to many clients.
     pub fn to_frame(&self, zxid: i64) -> Bytes {
         let mut buf = BytesMut::with_capacity(4 + ReplyHeader::WIRE_LEN + 12 + self.path.len());
         self.encode(&mut buf, zxid);
@@ -51,7 +51,7 @@ impl WatcherEvent {
     }
 }
 
-/// Appends a notification: its header has xid -1, the zxid that triggered it, and no error.
+/// Appends an event. Its header has xid -1, the zxid of the change, and no error.
 /// (test: `replies_match_zookeepers_own_bytes`)
 pub fn encode(
     buf: &mut BytesMut,

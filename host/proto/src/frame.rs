@@ -1,42 +1,45 @@
-//! Frames: four bytes of length, then that many bytes; and the four-letter words that may stand in their place.
+//! Frames: four bytes of length, then that many bytes; and the four-letter words that may stand in
+//! their place.
 //!
-//! 1. The connection appends what it read to a `BytesMut` and calls [`FrameDecoder::decode`] until it answers
-//!    `None`: every complete frame is split off without copying.
-//! 2. If the first four bytes of the connection are a word that ZooKeeper knows, that is the answer, and the
-//!    connection carries nothing else.
-//! 3. An encoder calls [`start`], appends its message, and calls [`finish`], which patches the length in.
+//! 1. The connection appends the bytes that it reads to a `BytesMut` and calls
+//!    [`FrameDecoder::decode`] until it returns `None`. Each complete frame is split off without a
+//!    copy.
+//! 2. If the first four bytes of the connection are a word that ZooKeeper knows, the decoder
+//!    returns this word, and no frames follow.
+//! 3. An encoder calls [`start`], appends its message, and calls [`finish`], which puts in the
+//!    length.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// ZooKeeper's default for `jute.maxbuffer`: the longest frame that a server takes.
+/// ZooKeeper's default of `jute.maxbuffer`: the longest frame that a server accepts, in bytes.
 pub const DEFAULT_MAX_LEN: usize = 0xf_ffff;
 
-/// Why the bytes of a connection are not frames. The connection is closed; nothing can follow.
+/// Why the bytes of a connection are not frames. The connection must be closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameError {
-    /// A negative length.
+    /// The length is negative.
     #[error(
         "a frame has the negative length {length}; the peer does not speak ZooKeeper's protocol"
     )]
     Negative {
-        /// The length as sent.
+        /// The length in the message.
         length: i32,
     },
-    /// A length above the limit.
+    /// The length is above the limit.
     #[error(
         "a frame of {length} bytes is longer than the limit of {max} (jute.maxbuffer); send less or raise it"
     )]
     TooLong {
-        /// The length as sent.
+        /// The length in the message.
         length: usize,
-        /// The limit.
+        /// The limit in bytes.
         max: usize,
     },
 }
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// A four-letter word: an administrator's question, sent instead of a first frame.
+        /// A four-letter word: a command of an administrator, sent instead of a first frame.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum FourLetterWord {
             $($(#[$doc])* $name,)*
@@ -62,41 +65,41 @@ macro_rules! words {
 }
 
 words! {
-    /// The configuration.
+    /// Show the configuration.
     Conf = "conf",
-    /// All connections.
+    /// Show all connections.
     Cons = "cons",
     /// Reset the connections' statistics.
     Crst = "crst",
-    /// Sizes of the data and log folders.
+    /// Show the sizes of the data and log folders.
     Dirs = "dirs",
-    /// Sessions and their ephemerals.
+    /// Show the sessions and their ephemerals.
     Dump = "dump",
-    /// The environment.
+    /// Show the server's environment.
     Envi = "envi",
-    /// Get the trace mask.
+    /// Show the trace mask.
     Gtmk = "gtmk",
-    /// The history of digests.
+    /// Show the last digests of the tree.
     Hash = "hash",
-    /// Is the server read-only?
+    /// Say whether the server is read-only.
     Isro = "isro",
-    /// Figures for monitoring.
+    /// Show statistics for monitoring.
     Mntr = "mntr",
-    /// Is the server well?
+    /// Answer `imok` if the server runs.
     Ruok = "ruok",
     /// Reset the server's statistics.
     Srst = "srst",
-    /// The server, briefly.
+    /// Show the server's state in a few lines.
     Srvr = "srvr",
-    /// The server and its connections.
+    /// Show the server's state and its connections.
     Stat = "stat",
     /// Set the trace mask.
     Stmk = "stmk",
-    /// Watches by session.
+    /// Show the watches by session.
     Wchc = "wchc",
-    /// Watches by path.
+    /// Show the watches by path.
     Wchp = "wchp",
-    /// The number of watches.
+    /// Show the number of watches.
     Wchs = "wchs",
 }
 
@@ -112,30 +115,32 @@ impl std::str::FromStr for FourLetterWord {
     }
 }
 
-/// A word that ZooKeeper does not know.
+/// The error for a word that ZooKeeper does not know.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0:?} is not one of ZooKeeper's four-letter words; write ruok, srvr, stat, mntr, envi, …")]
 pub struct UnknownWord(
-    /// The word as given.
+    /// The unknown word.
     pub String,
 );
 
-/// What a connection sent.
+/// A message from a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Inbound {
     /// The body of a frame, without its length.
     Frame(Bytes),
-    /// A four-letter word; the connection carries nothing else.
+    /// A four-letter word; no frames follow.
     Word(FourLetterWord),
 }
 
 /// Splits the bytes of one connection into frames.
 ///
 /// Invariants:
-/// - A length below 0 or above the limit is an error at once, before the frame's bytes have come; a frame of exactly
-///   the limit passes. (test: `lengths_outside_the_limit_are_errors`)
-/// - Words are looked for only in the first four bytes of the connection. (test: `words_are_only_words_at_the_start`)
-/// - Nothing is reserved for a frame that has not come: the buffer grows with what was read.
+/// - A length below 0 or above the limit is an error at once, before the frame's bytes have
+///   arrived. A frame whose length is the limit is accepted. (test:
+///   `lengths_outside_the_limit_are_errors`)
+/// - Only the first four bytes of the connection can be a word.
+///   (test: `words_are_only_words_at_the_start`)
+/// - No memory is reserved for a frame before its bytes arrive.
 /// - After an error the decoder must not be called again.
 #[derive(Clone, Debug)]
 pub struct FrameDecoder {
@@ -144,7 +149,8 @@ pub struct FrameDecoder {
 }
 
 impl FrameDecoder {
-    /// For a connection that opens with a frame or a word; frames have at most `max_len` bytes.
+    /// A decoder for a connection that begins with a frame or a word. Frames have at most `max_len`
+    /// bytes.
     pub const fn new(max_len: usize) -> Self {
         Self {
             max_len,
@@ -152,7 +158,7 @@ impl FrameDecoder {
         }
     }
 
-    /// For the client's end of a connection, where no words come.
+    /// A decoder for a client, which gets no words.
     pub const fn frames_only(max_len: usize) -> Self {
         Self {
             max_len,
@@ -160,7 +166,8 @@ impl FrameDecoder {
         }
     }
 
-    /// Takes the next frame or word off the front of `buf`; `None` means: read more first.
+    /// Takes the next frame or word off the front of `buf`. `None` means that more bytes must be
+    /// read.
     pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Inbound>, FrameError> {
         let Some(&head) = buf.first_chunk::<4>() else {
             return Ok(None);
@@ -188,19 +195,20 @@ impl FrameDecoder {
     }
 }
 
-/// Where a frame that is being written began.
+/// The beginning of a frame that is being written.
 #[derive(Debug)]
 #[must_use = "a frame that is not finished has no length"]
 pub struct Start(usize);
 
-/// Begins a frame: leaves room for its length.
+/// Begins a frame and leaves room for its length.
 pub fn start(buf: &mut BytesMut) -> Start {
     let at = buf.len();
     buf.put_i32(0);
     Start(at)
 }
 
-/// Ends a frame: patches its length in. A frame of 2 GiB or more is taken back out of `buf`, and the answer is false.
+/// Ends a frame and puts in its length. A frame of 2 GiB or more is removed from `buf` again, and
+/// the result is false.
 pub fn finish(buf: &mut BytesMut, start: Start) -> bool {
     let Start(at) = start;
     match i32::try_from(buf.len() - at - 4) {

@@ -1,6 +1,7 @@
 //! The body of the fuzz target, here so that the ordinary tests run it too.
 //!
-//! `tests/fuzz` hands it whatever libFuzzer finds; `tests/anything.rs` of this crate 200,000 inputs of its own.
+//! `tests/fuzz` hands it whatever libFuzzer finds; `tests/anything.rs` of this crate 200,000 inputs
+//! of its own.
 
 use bytes::{Bytes, BytesMut};
 
@@ -14,14 +15,16 @@ use crate::{ErrorCode, OpCode};
 
 /// Takes any bytes for everything that a peer could send, and encodes again what could be decoded.
 ///
-/// 1. As the input of a connection, twice: whole, and cut in two; both must give the same words and frames.
+/// 1. As the input of a connection, twice: whole, and cut in two; both must give the same words and
+///    frames.
 /// 2. Its first frame as a handshake, the others as requests.
-/// 3. The bytes themselves, without a frame around them, as a handshake, as the body of every operation's request
-///    and reply, and as a notification, so that a fuzzer need not guess a length and an opcode first.
+/// 3. The bytes themselves, without a frame around them, as a handshake, as the body of every
+///    operation's request and reply, and as a notification, so that a fuzzer need not guess a
+///    length and an opcode first.
 ///
 /// # Panics
-/// If a message that was decoded does not survive `decode(encode(message)) == message`. Otherwise never: that is
-/// what the fuzzer tries to disprove.
+/// If a message that was decoded does not survive `decode(encode(message)) == message`. Otherwise
+/// never: that is what the fuzzer tries to disprove.
 pub fn decode_anything(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
 

@@ -1,11 +1,11 @@
-//! What a server answers.
+//! The replies of a server.
 //!
-//! 1. [`encode`] appends length and header, lets the caller write the body through a [`Body`], and patches the length
-//!    in: no allocation but the growth of the connection's own buffer, and data goes from the tree to the socket's
-//!    buffer in one copy.
-//! 2. An error is a header alone: [`encode_error`].
-//! 3. [`Reply`] is the same answer as an owned value, for those who cannot write it yet (a write's outcome waits for
-//!    its turn) and for clients, who decode it.
+//! 1. [`encode`] appends the length and the header, lets the caller write the body into a [`Body`],
+//!    and puts in the length. It allocates only when the connection's buffer grows, and data is
+//!    copied once, from the tree to the buffer.
+//! 2. An error is a header without a body: [`encode_error`].
+//! 3. [`Reply`] is an answer as an owned value: for replies that wait for their turn, and for
+//!    clients, which decode it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -14,19 +14,19 @@ use crate::codec::{DecodeError, Reader, put_buffer, put_list, put_string, put_st
 use crate::request::MultiHeader;
 use crate::{Acl, ClientInfo, ErrorCode, OpCode, Stat, frame};
 
-/// What every reply begins with.
+/// The header of each reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplyHeader {
     /// The request's xid, or one of [`crate::xid`].
     pub xid: i32,
-    /// The zxid as of which the answer holds.
+    /// The zxid of the state that the answer shows.
     pub zxid: i64,
-    /// The outcome. If it is not `Ok`, no body follows.
+    /// The error, or `Ok`. After an error no body follows.
     pub err: ErrorCode,
 }
 
 impl ReplyHeader {
-    /// Bytes on the wire.
+    /// The encoded length in bytes.
     pub const WIRE_LEN: usize = 4 + 8 + 4;
 
     /// Reads the header.
@@ -56,9 +56,9 @@ fn error_code(number: i32) -> Result<ErrorCode, DecodeError> {
     })
 }
 
-/// Appends a successful reply whose body `body` writes.
+/// Appends a successful reply; `body` writes its body.
 ///
-/// A body of 2 GiB or more cannot be framed: the client gets MarshallingError in its place.
+/// A body of 2 GiB or more does not fit into a frame. Then the client gets MarshallingError.
 pub fn encode(buf: &mut BytesMut, xid: i32, zxid: i64, body: impl FnOnce(&mut Body<'_>)) {
     let start = frame::start(buf);
     ReplyHeader {
@@ -73,16 +73,17 @@ pub fn encode(buf: &mut BytesMut, xid: i32, zxid: i64, body: impl FnOnce(&mut Bo
     }
 }
 
-/// Appends a reply without a body: an error, or the success of delete, ping, auth, setWatches, checkWatches,
-/// removeWatches, deleteContainer and closeSession with `ErrorCode::Ok`. (test: `replies_match_zookeepers_own_bytes`)
+/// Appends a reply without a body: an error, or `ErrorCode::Ok` for the success of delete, ping,
+/// auth, setWatches, checkWatches, removeWatches, deleteContainer and closeSession.
+/// (test: `replies_match_zookeepers_own_bytes`)
 pub fn encode_error(buf: &mut BytesMut, xid: i32, zxid: i64, err: ErrorCode) {
     let start = frame::start(buf);
     ReplyHeader { xid, zxid, err }.encode(buf);
     frame::finish(buf, start);
 }
 
-/// Appends the reply to a SASL token that was refused: of all errors this one has a body, a null
-/// token, as ZooKeeper sends it. (test: `a_failed_exchange_ends_the_connection`)
+/// Appends the reply to a refused SASL token. It is the only error with a body, a null token, as in
+/// ZooKeeper. (test: `a_failed_exchange_ends_the_connection`)
 pub fn encode_refused_token(buf: &mut BytesMut, xid: i32, zxid: i64, err: ErrorCode) {
     let start = frame::start(buf);
     ReplyHeader { xid, zxid, err }.encode(buf);
@@ -97,62 +98,63 @@ pub struct Body<'a> {
 }
 
 impl Body<'_> {
-    /// create, sync: a path.
+    /// For create and sync: a path.
     pub fn path(&mut self, path: &str) {
         put_string(self.buf, path);
     }
 
-    /// create2: a path and a stat.
+    /// For create2: a path and a Stat.
     pub fn path_and_stat(&mut self, path: &str, stat: &Stat) {
         put_string(self.buf, path);
         stat.encode(self.buf);
     }
 
-    /// exists, setData, setACL: a stat.
+    /// For exists, setData and setACL: a Stat.
     pub fn stat(&mut self, stat: &Stat) {
         stat.encode(self.buf);
     }
 
-    /// getData: data and stat. (test: `null_data_is_not_empty_data`)
+    /// For getData: data and a Stat. (test: `null_data_is_not_empty_data`)
     pub fn data(&mut self, data: Option<&[u8]>, stat: &Stat) {
         put_buffer(self.buf, data);
         stat.encode(self.buf);
     }
 
-    /// getACL: the list and a stat.
+    /// For getACL: the list and a Stat.
     pub fn acl<'a>(&mut self, acl: impl IntoIterator<Item = &'a Acl>, stat: &Stat) {
         put_list(self.buf, acl, |buf, acl| acl.encode(buf));
         stat.encode(self.buf);
     }
 
-    /// getChildren, getEphemerals: names; for getChildren2, [`Body::stat`] follows.
+    /// For getChildren and getEphemerals: names. For getChildren2 [`Body::stat`] follows.
     pub fn children<S: AsRef<str>>(&mut self, names: impl IntoIterator<Item = S>) {
         put_strings(self.buf, names);
     }
 
-    /// sasl: the server's step; null if there is none.
+    /// For sasl: the server's step; null if there is none.
     pub fn token(&mut self, token: Option<&[u8]>) {
         put_buffer(self.buf, token);
     }
 
-    /// getAllChildrenNumber, and addWatch, which answers 0.
+    /// For getAllChildrenNumber: the number. For addWatch: 0.
     pub fn number(&mut self, number: i32) {
         self.buf.put_i32(number);
     }
 
-    /// whoAmI.
+    /// For whoAmI: the connection's identities.
     pub fn identities<'a>(&mut self, identities: impl IntoIterator<Item = &'a ClientInfo>) {
         put_list(self.buf, identities, |buf, identity| identity.encode(buf));
     }
 
-    /// Bytes written so far, the header and what stands before it in the buffer included.
+    /// The length of the buffer: the bytes written so far, with all that is before this reply.
     pub fn position(&self) -> usize {
         self.buf.len()
     }
 
-    /// multi and multiRead: one result per operation, and the header that ends them.
+    /// For multi and multiRead: one result for each operation, and the header after the last one.
     ///
-    /// The header's error is 0 even if the multi failed; then every result is an [`MultiResult::Error`].
+    /// The reply's error is 0 even if the multi failed. Then each result is a
+    /// [`MultiResult::Error`].
     /// (test: `replies_match_zookeepers_own_bytes`, golden `multi_failed`)
     pub fn multi<'a>(&mut self, results: impl IntoIterator<Item = &'a MultiResult>) {
         for result in results {
@@ -162,30 +164,31 @@ impl Body<'_> {
     }
 }
 
-/// What one operation of a multi answers.
+/// The result of one operation of a multi.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MultiResult {
-    /// The path that was created.
+    /// The created path.
     Create(ByteString),
-    /// The path that was created, and its stat.
+    /// The created path and its Stat.
     Create2(ByteString, Stat),
-    /// Deleted.
+    /// The znode was deleted.
     Delete,
-    /// The stat after the data was set.
+    /// The data was set; the new Stat.
     SetData(Stat),
-    /// The version is as expected.
+    /// The znode has the expected version.
     Check,
-    /// Of a multiRead: data and stat.
+    /// In a multiRead: data and Stat.
     GetData(Option<Bytes>, Stat),
-    /// Of a multiRead: the names of the children.
+    /// In a multiRead: the names of the children.
     GetChildren(Vec<ByteString>),
-    /// Of a multiRead: the read failed. Of a multi: all of it failed. Before the operation at fault the code is 0, at it its error, behind it
-    /// RuntimeInconsistency.
+    /// In a multiRead: this read failed. In a multi: the whole multi failed. The operation that
+    /// failed has its error, those before it have 0, and those after it RuntimeInconsistency.
     Error(ErrorCode),
 }
 
 impl MultiResult {
-    /// The results of a multi of `len` operations of which the one at index `failed` failed with `err`.
+    /// The results of a multi of `len` operations of which the one at index `failed` failed with
+    /// `err`.
     pub fn failed(len: usize, failed: usize, err: ErrorCode) -> Vec<MultiResult> {
         (0..len)
             .map(|index| {
@@ -227,7 +230,7 @@ impl MultiResult {
                 stat.encode(buf);
             }
             Self::GetChildren(names) => put_strings(buf, names),
-            // The code stands twice: in the header, and as the body.
+            // The code is sent twice: in the header and as the body.
             Self::Error(err) => buf.put_i32(err.code()),
             Self::Delete | Self::Check => {}
         }
@@ -255,30 +258,30 @@ impl MultiResult {
 /// The body of a successful reply, as a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
-    /// delete, ping, auth, setWatches, checkWatches, removeWatches, deleteContainer, closeSession: nothing but the
-    /// header.
+    /// No body: delete, ping, auth, setWatches, checkWatches, removeWatches, deleteContainer,
+    /// closeSession.
     Empty,
-    /// create, sync.
+    /// A path: create, sync.
     Path(ByteString),
-    /// create2, createContainer, createTTL.
+    /// A path and its Stat: create2, createContainer, createTTL.
     PathAndStat(ByteString, Stat),
-    /// exists, setData, setACL.
+    /// A Stat: exists, setData, setACL.
     Stat(Stat),
-    /// getData, reconfig.
+    /// Data and Stat: getData, reconfig.
     Data(Option<Bytes>, Stat),
-    /// getACL.
+    /// A list and a Stat: getACL.
     Acl(Vec<Acl>, Stat),
-    /// getChildren, getEphemerals.
+    /// Names or paths: getChildren, getEphemerals.
     Children(Vec<ByteString>),
-    /// getChildren2.
+    /// Names and Stat: getChildren2.
     Children2(Vec<ByteString>, Stat),
-    /// multi, multiRead.
+    /// One result for each operation: multi, multiRead.
     Multi(Vec<MultiResult>),
-    /// sasl.
+    /// The server's step: sasl.
     Token(Option<Bytes>),
-    /// getAllChildrenNumber; addWatch's is 0.
+    /// A number: getAllChildrenNumber, and 0 for addWatch.
     Number(i32),
-    /// whoAmI.
+    /// The connection's identities: whoAmI.
     Identities(Vec<ClientInfo>),
 }
 
@@ -288,7 +291,7 @@ impl Reply {
         encode(buf, xid, zxid, |body| self.encode_body(body));
     }
 
-    /// Writes the body alone.
+    /// Writes the body without a header.
     pub fn encode_body(&self, body: &mut Body<'_>) {
         match self {
             Self::Empty => {}

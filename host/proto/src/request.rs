@@ -1,4 +1,4 @@
-//! What a client asks for, after the handshake.
+//! The requests of a client after the handshake.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -14,12 +14,12 @@ pub(crate) use multi::MultiHeader;
 pub use multi::{Multi, MultiOp};
 pub use multi_read::{MultiRead, ReadOp};
 
-/// What every request begins with.
+/// The header of each request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RequestHeader {
-    /// The client's count; the reply repeats it.
+    /// The client's number of the request, which the reply repeats.
     pub xid: i32,
-    /// The operation, as sent: it need not be one that exists.
+    /// The opcode. It may be one that does not exist.
     pub op: i32,
 }
 
@@ -39,22 +39,22 @@ impl RequestHeader {
     }
 }
 
-/// create and create2: they differ only in their answer.
+/// The body of create and create2, which differ only in their answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Create {
-    /// The path, or what a counter is appended to.
+    /// The path; a sequential mode appends a number to it.
     pub path: ByteString,
-    /// The data; null is not empty.
+    /// The data; `None` is null, which is not the same as no bytes.
     pub data: Option<Bytes>,
     /// The ACL.
     pub acl: Vec<Acl>,
-    /// The mode as sent; [`Create::mode`] reads it.
+    /// The mode in the message; [`Create::mode`] reads it.
     pub flags: i32,
 }
 
 impl Create {
-    /// The mode, or BadArguments. (Inside a multi, ZooKeeper cannot even decode an unknown mode, and answers the whole
-    /// multi with a header that says MarshallingError.)
+    /// The mode; BadArguments if it is unknown. (Inside a multi, ZooKeeper cannot decode an unknown
+    /// mode and answers the whole multi with MarshallingError.)
     pub const fn mode(&self) -> Result<CreateMode, ErrorCode> {
         CreateMode::from_flags(self.flags)
     }
@@ -76,12 +76,12 @@ impl Create {
     }
 }
 
-/// A path and the version that the client expects; -1 is any. The body of delete and of check.
+/// The body of delete and check: a path and the version that the client expects.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PathVersion {
     /// The znode.
     pub path: ByteString,
-    /// The expected version, or -1.
+    /// The expected version, or -1 for any.
     pub version: i32,
 }
 
@@ -99,12 +99,12 @@ impl PathVersion {
     }
 }
 
-/// A path and whether to watch it. The body of exists, getData, getChildren and getChildren2.
+/// The body of exists, getData, getChildren and getChildren2: a path and whether to watch it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PathWatch {
     /// The znode.
     pub path: ByteString,
-    /// Leave a watch?
+    /// Whether the client sets a watch.
     pub watch: bool,
 }
 
@@ -122,12 +122,12 @@ impl PathWatch {
     }
 }
 
-/// setData.
+/// The body of setData.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetData {
     /// The znode.
     pub path: ByteString,
-    /// The new data; null is not empty.
+    /// The new data; `None` is null, which is not the same as no bytes.
     pub data: Option<Bytes>,
     /// The expected version, or -1.
     pub version: i32,
@@ -136,7 +136,7 @@ pub struct SetData {
 impl SetData {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            // Null is no path either, but ZooKeeper finds out later: BadArguments.
+            // ZooKeeper finds a null path only later here and answers BadArguments.
             path: reader.string()?,
             data: reader.buffer()?,
             version: reader.i32()?,
@@ -150,7 +150,7 @@ impl SetData {
     }
 }
 
-/// setACL.
+/// The body of setACL.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetAcl {
     /// The znode.
@@ -161,31 +161,31 @@ pub struct SetAcl {
     pub version: i32,
 }
 
-/// auth: credentials for this connection.
+/// The body of auth: credentials for this connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Auth {
     /// Always 0.
     pub auth_type: i32,
-    /// How to read the credentials: `digest`, `ip`, …
+    /// The scheme of the credentials: `digest`, `ip`, …
     pub scheme: ByteString,
     /// The credentials; null is read as empty.
     pub auth: Bytes,
 }
 
-/// setWatches and setWatches2: the watches that a client had on its last connection.
+/// The body of setWatches and setWatches2: the watches that a client had on its last connection.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SetWatches {
-    /// The last zxid that the client saw: what changed since then fires at once.
+    /// The last zxid that the client saw. Watches of znodes that changed since then fire at once.
     pub relative_zxid: i64,
-    /// Watches left by getData, and by exists on znodes that existed.
+    /// Watches set by getData, and by exists on znodes that existed.
     pub data: Vec<ByteString>,
-    /// Watches left by exists on znodes that did not exist.
+    /// Watches set by exists on znodes that did not exist.
     pub exist: Vec<ByteString>,
-    /// Watches left by getChildren.
+    /// Watches set by getChildren.
     pub child: Vec<ByteString>,
-    /// Persistent watches; setWatches has no room for them, only setWatches2.
+    /// Persistent watches. Only setWatches2 can send them.
     pub persistent: Vec<ByteString>,
-    /// Persistent recursive watches; only in setWatches2.
+    /// Persistent recursive watches. Only setWatches2 can send them.
     pub persistent_recursive: Vec<ByteString>,
 }
 
@@ -217,12 +217,12 @@ impl SetWatches {
     }
 }
 
-/// removeWatches, and checkWatches, which has the same body.
+/// The body of removeWatches and checkWatches.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RemoveWatches {
     /// The znode.
     pub path: ByteString,
-    /// The kind of watches as sent; [`RemoveWatches::watcher_type`] reads it.
+    /// The kind of watches in the message; [`RemoveWatches::watcher_type`] reads it.
     pub kind: i32,
 }
 
@@ -239,7 +239,7 @@ impl RemoveWatches {
         buf.put_i32(self.kind);
     }
 
-    /// The kind of watches. ZooKeeper answers MarshallingError to a number that it does not know.
+    /// The kind of watches; MarshallingError for an unknown number, as in ZooKeeper.
     pub const fn watcher_type(&self) -> Result<WatcherType, ErrorCode> {
         match WatcherType::from_i32(self.kind) {
             Some(kind) => Ok(kind),
@@ -275,7 +275,7 @@ pub enum Request {
     Sync(ByteString),
     /// Keep the session alive.
     Ping,
-    /// Several writes, all or none.
+    /// Several writes: all of them are done, or none.
     Multi(Multi),
     /// Credentials for this connection.
     Auth(Auth),
@@ -283,7 +283,7 @@ pub enum Request {
     SetWatches(SetWatches),
     /// setWatches with persistent watches.
     SetWatches2(SetWatches),
-    /// Is there such a watch?
+    /// Say whether there is such a watch.
     CheckWatches(RemoveWatches),
     /// Remove watches.
     RemoveWatches(RemoveWatches),
@@ -293,7 +293,7 @@ pub enum Request {
     CreateContainer(Create),
     /// Create a znode with a time to live; answers its path and stat.
     CreateTtl(CreateTtl),
-    /// A server's own request to sweep an empty container, which a client can send, too.
+    /// Delete an empty container. ZooKeeper's leader sends it; a client may send it, too.
     DeleteContainer(ByteString),
     /// Several reads.
     MultiRead(MultiRead),
@@ -314,16 +314,18 @@ pub enum Request {
 impl Request {
     /// Reads the body of a frame: header and request.
     ///
-    /// The header is there even if the rest cannot be decoded, so that the refusal can carry the client's xid.
+    /// The header is there even if the rest cannot be decoded, so that the refusal can carry the
+    /// client's xid.
     pub fn decode(frame: Bytes) -> Result<(RequestHeader, Result<Self, DecodeError>), DecodeError> {
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader)?;
         Ok((header, Self::decode_body(header.op, &mut reader)))
     }
 
-    /// Reads what follows the header.
+    /// Reads the body after the header.
     ///
-    /// Numbers that are no operation of a client's, and check outside a multi, are [`DecodeError::Unimplemented`].
+    /// Opcodes that a client may not send, and check outside a multi, are
+    /// [`DecodeError::Unimplemented`].
     /// (test: `unknown_operations_and_check_alone_are_unimplemented`)
     pub fn decode_body(op: i32, reader: &mut Reader) -> Result<Self, DecodeError> {
         let unimplemented = DecodeError::unimplemented(op);

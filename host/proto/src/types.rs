@@ -7,7 +7,7 @@ use bytestring::ByteString;
 
 use crate::codec::{DecodeError, Reader, put_string};
 
-/// What is known about a znode: all eleven fields, in the order of the wire.
+/// A znode's Stat: all eleven fields, in the order of the protocol.
 /// (test: `replies_match_zookeepers_own_bytes`)
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Stat {
@@ -27,21 +27,21 @@ pub struct Stat {
     pub aversion: i32,
     /// The session of an ephemeral znode; 0 otherwise, apart from containers and TTLs.
     pub ephemeral_owner: i64,
-    /// Bytes of data.
+    /// The length of the data in bytes.
     pub data_length: i32,
-    /// Number of children.
+    /// The number of children.
     pub num_children: i32,
     /// The zxid that last created or deleted a child.
     pub pzxid: i64,
 }
 
 impl Stat {
-    /// Bytes on the wire.
+    /// The encoded length in bytes.
     pub const WIRE_LEN: usize = 6 * 8 + 5 * 4;
 
     /// Appends the eleven fields.
     pub fn encode(&self, buf: &mut BytesMut) {
-        // One capacity check instead of eleven: the record is assembled on the stack.
+        // The record is built on the stack, so that the buffer's capacity is checked once.
         let mut bytes = [0u8; Self::WIRE_LEN];
         let mut out = &mut bytes[..];
         out.put_i64(self.czxid);
@@ -76,10 +76,10 @@ impl Stat {
     }
 }
 
-/// A set of permissions. Bits without a meaning are kept, as ZooKeeper keeps them.
+/// A set of permissions. Bits without a meaning are kept, as in ZooKeeper.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Perms(
-    /// The bits as they are on the wire.
+    /// The bits of the protocol.
     pub i32,
 );
 
@@ -96,7 +96,7 @@ impl Perms {
     pub const DELETE: Perms = Perms(1 << 3);
     /// Set the ACL.
     pub const ADMIN: Perms = Perms(1 << 4);
-    /// All five.
+    /// All five permissions.
     pub const ALL: Perms = Perms(0x1f);
 
     /// Are all of these permissions in the set?
@@ -144,19 +144,19 @@ impl fmt::Debug for Perms {
     }
 }
 
-/// One entry of an access control list: whoever matches `scheme:id` has `perms`.
+/// One entry of an access control list: a client with the identity `scheme:id` has `perms`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Acl {
-    /// What is granted.
+    /// The granted permissions.
     pub perms: Perms,
-    /// How identities are compared: `world`, `auth`, `digest`, `ip`, …
+    /// The scheme, which compares identities: `world`, `auth`, `digest`, `ip`, …
     pub scheme: ByteString,
-    /// Who, in the scheme's own words.
+    /// The id in the form of the scheme.
     pub id: ByteString,
 }
 
 impl Acl {
-    /// The fewest bytes that an entry takes on the wire.
+    /// The least encoded length of an entry in bytes.
     pub const MIN_WIRE_LEN: usize = 12;
 
     /// `perms` for `scheme:id`.
@@ -194,26 +194,26 @@ impl Acl {
     }
 }
 
-/// An identity of a connection as whoAmI tells it.
+/// An identity of a connection in the answer of whoAmI.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ClientInfo {
     /// The scheme by which the client authenticated.
     pub scheme: ByteString,
-    /// Who it is in that scheme, without secrets.
+    /// The user in this scheme, without secrets.
     pub user: ByteString,
 }
 
 impl ClientInfo {
-    /// The fewest bytes that it takes on the wire.
+    /// The least encoded length in bytes.
     pub const MIN_WIRE_LEN: usize = 8;
 
-    /// Appends it.
+    /// Appends the identity.
     pub fn encode(&self, buf: &mut BytesMut) {
         put_string(buf, &self.scheme);
         put_string(buf, &self.user);
     }
 
-    /// Reads one.
+    /// Reads an identity.
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             scheme: reader.string()?,

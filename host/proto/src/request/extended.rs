@@ -22,7 +22,8 @@ pub struct CreateTtl {
 }
 
 impl CreateTtl {
-    /// The mode, or BadArguments. It need not be one with a time to live: what that means is not the protocol's matter.
+    /// The mode, or BadArguments. It need not be one with a time to live: what that means is not
+    /// the protocol's matter.
     pub const fn mode(&self) -> Result<CreateMode, ErrorCode> {
         CreateMode::from_flags(self.flags)
     }

@@ -101,8 +101,8 @@ impl MultiOp {
 }
 
 impl Multi {
-    /// A multi inside a multi is refused like every other operation that is not a write, so nothing recurses.
-    /// (test: `a_multi_inside_a_multi_is_refused`)
+    /// A multi inside a multi is refused like every other operation that is not a write, so nothing
+    /// recurses. (test: `a_multi_inside_a_multi_is_refused`)
     pub(super) fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let mut ops = Vec::new();
         loop {
