@@ -190,7 +190,7 @@ numbered! {
 numbered! {
     /// The kind of a watch event.
     EventType {
-        /// Nothing about a znode: the state of the connection changed.
+        /// The event is not about a znode: the state of the connection changed.
         None = -1,
         /// The znode was created.
         NodeCreated = 1,
@@ -210,8 +210,8 @@ numbered! {
 }
 
 numbered! {
-    /// The state of the connection, as an event tells it. Servers send `SyncConnected` with events
-    /// about znodes.
+    /// The state of the connection in an event. Servers send `SyncConnected` in events about
+    /// znodes.
     KeeperState {
         /// Never sent.
         Unknown = -1,
@@ -229,19 +229,19 @@ numbered! {
         SaslAuthenticated = 6,
         /// Closed by the client itself.
         Closed = 7,
-        /// The session is gone.
+        /// The session has expired.
         Expired = -112,
     }
 }
 
 numbered! {
-    /// Which watches removeWatches is about.
+    /// The kind of watches that removeWatches removes.
     WatcherType {
         /// Watches on the list of children.
         Children = 1,
         /// Watches on data and existence.
         Data = 2,
-        /// Any of them.
+        /// Watches of any kind.
         Any = 3,
         /// Persistent watches.
         Persistent = 4,

@@ -13,18 +13,17 @@ use crate::reply::{Reply, ReplyHeader};
 use crate::request::Request;
 use crate::{ErrorCode, OpCode};
 
-/// Takes any bytes for everything that a peer could send, and encodes again what could be decoded.
+/// Decodes the bytes as everything that a peer could send, and encodes the decoded messages again.
 ///
-/// 1. As the input of a connection, twice: whole, and cut in two; both must give the same words and
-///    frames.
-/// 2. Its first frame as a handshake, the others as requests.
-/// 3. The bytes themselves, without a frame around them, as a handshake, as the body of every
-///    operation's request and reply, and as a notification, so that a fuzzer need not guess a
-///    length and an opcode first.
+/// 1. It takes the bytes as the input of a connection: once whole and once cut in two. Both must
+///    give the same words and frames.
+/// 2. It decodes the first frame as a handshake, and the others as requests.
+/// 3. It decodes the bytes without a frame as a handshake, as the body of each request and reply,
+///    and as a watch event, so that a fuzzer need not guess a length and an opcode first.
 ///
 /// # Panics
-/// If a message that was decoded does not survive `decode(encode(message)) == message`. Otherwise
-/// never: that is what the fuzzer tries to disprove.
+/// If `decode(encode(message)) == message` does not hold for a decoded message. The fuzzer tries to
+/// find any other panic.
 pub fn decode_anything(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
 
@@ -55,7 +54,7 @@ pub fn decode_anything(data: &[u8]) {
     }
 }
 
-/// What the decoder makes of the chunks, and the error that ended it, if one did.
+/// The frames and words that the decoder finds in the chunks, and its error, if there is one.
 fn split(chunks: &[&[u8]]) -> (Vec<Inbound>, Option<FrameError>) {
     let mut decoder = FrameDecoder::new(frame::DEFAULT_MAX_LEN);
     let mut buf = BytesMut::new();

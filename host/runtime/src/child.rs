@@ -1,4 +1,4 @@
-//! A program that runs beside the node for one job, and ends.
+//! Programs that run as processes of their own for one job.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,8 +14,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments, without its own name.
     pub arguments: Vec<OsString>,
-    /// What stands in for it in simulation, where there are no processes: it runs at once, inside
-    /// the node, and nothing limits it. What it returns is what the program would do at its end.
+    /// The function that simulation calls instead, because it has no processes. It runs inside the
+    /// node without limits. Its result is the program's success or failure.
     pub stand_in: fn(&mut dyn Read, &mut dyn Write) -> io::Result<()>,
 }
 
@@ -28,38 +28,39 @@ impl fmt::Debug for Program {
     }
 }
 
-/// What a program left when it had ended.
+/// The result of a program that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// How it ended.
+    /// How the program ended.
     pub how: Ending,
-    /// What it wrote to stdout.
+    /// Everything that it wrote to stdout.
     pub output: Bytes,
-    /// The beginning of what it wrote to stderr, at most [`COMPLAINT_BYTES_MAX`] bytes.
+    /// The beginning of its output to stderr, at most [`COMPLAINT_BYTES_MAX`] bytes.
     pub complaint: String,
 }
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// By itself, with this exit code; 0 is success.
+    /// The program ended with this exit code; 0 is success.
     Exit(i32),
-    /// By this signal, e.g. 9 for SIGKILL.
+    /// A signal ended the program, e.g. 9 for SIGKILL.
     Signal(i32),
-    /// It was killed, because it wrote more to stdout than it was allowed.
+    /// The program was killed because it wrote too much to stdout.
     TooMuchOutput,
 }
 
-/// How much of a program's stderr is kept, in bytes.
+/// The greatest number of bytes that are kept of a program's stderr.
 pub const COMPLAINT_BYTES_MAX: usize = 4 << 10;
 
-/// The limits that a process sets itself before it touches what a stranger made.
+/// The limits that a process sets for itself before it reads anything from a stranger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confinement {
-    /// Memory that it may have, in bytes. A request beyond it fails; most programs then abort.
+    /// Its memory in bytes. An allocation beyond it fails; then most programs abort.
     pub memory_bytes: u64,
-    /// CPU time that it may use, in seconds; then the kernel ends it with SIGXCPU.
+    /// Its CPU time in seconds. After that the kernel ends it with SIGXCPU.
     pub cpu_s: u64,
-    /// The process that started it. It dies with that one, and at once if that one is gone.
+    /// The id of its parent process. It ends when the parent ends, and at once if that has
+    /// happened.
     pub parent: u32,
 }

@@ -71,17 +71,17 @@ impl Sub<Instant> for Instant {
     }
 }
 
-/// The time limit given to [`Runtime::timeout`] passed before the future was done.
+/// The error of [`Runtime::timeout`]: the time limit passed before the future was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the time limit passed")]
 pub struct Elapsed;
 
-/// Ticks for those who count time in ticks.
+/// Ticks at a fixed period, for code that counts time in ticks.
 ///
 /// Invariants:
-/// - Two ticks are never less than one period apart, so a late tick counts as one, however late
-///   it is: after a stopped process or a suspended machine, sessions have lost one tick and not
-///   all those that were missed.
+/// - Two ticks are at least one period apart, so a late tick counts as one, however late it is.
+///   After the process was stopped or the machine suspended, sessions lose one tick and not all the
+///   missed ones.
 /// - Dropping the future of [`Interval::tick`] loses no tick.
 #[derive(Debug)]
 pub struct Interval<R: Runtime> {
@@ -103,8 +103,8 @@ impl<R: Runtime> Interval<R> {
         }
     }
 
-    /// Waits for the next tick; the first comes one period after the interval was made. Returns
-    /// how late it is.
+    /// Waits for the next tick and returns how late it is. The first tick comes one period after
+    /// the interval was created.
     pub async fn tick(&mut self) -> Duration {
         Pin::new(&mut self.sleep).await;
         let now = self.runtime.now();

@@ -1,4 +1,4 @@
-//! Files as the host sees them: everything the log and the redb files need, and nothing more.
+//! The traits of files, with the operations that the log and redb need.
 
 use std::fmt;
 use std::io;
@@ -6,79 +6,79 @@ use std::io;
 /// How to open a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    /// It must exist; it is only read.
+    /// For reading. The file must exist.
     Read,
-    /// It must exist; it is read and written.
+    /// For reading and writing. The file must exist.
     Write,
-    /// It is made if it does not exist, and read and written.
+    /// For reading and writing. The file is created if it does not exist.
     Create,
-    /// It must not exist; it is made, and read and written.
+    /// For reading and writing. The file is created and must not exist before.
     CreateNew,
 }
 
-/// A folder of files, the only way to anything durable.
+/// A folder with files. All durable data goes through it.
 ///
-/// Paths are relative to the disk's root, with `/` between names; `""` is the root itself. An
-/// absolute path and `..` are refused. Every call blocks; call it from a role that
-/// [may block](crate::ThreadRole::may_block), or at start-up.
+/// Paths are relative to the disk's root, with `/` between names; `""` is the root itself. Absolute
+/// paths and `..` are refused. Every call blocks: call it from a role that
+/// [may block](crate::ThreadRole::may_block), or at the start.
 ///
 /// Invariants:
-/// - What a file holds is durable once [`File::sync`] returned.
-/// - That a file has its name (created, renamed, removed) is durable once
-///   [`Disk::sync_folder`] returned for every folder concerned. Syncing the file alone is not
-///   enough.
+/// - The content of a file is durable when [`File::sync`] has returned.
+/// - The name of a file (created, renamed, removed) is durable when [`Disk::sync_folder`] has
+///   returned for each folder that was changed. Syncing the file is not enough.
 /// - An error names the path and the operation and keeps its [`io::ErrorKind`]: a full disk is
 ///   [`io::ErrorKind::StorageFull`].
-/// - After a failed sync nothing is known about what was written since the last good one; trying
-///   again proves nothing. The caller stops.
+/// - After a failed sync it is unknown which writes since the last good sync are on the disk, and a
+///   second try does not tell. The caller must stop.
 pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
     /// An open file.
     type File: File;
-    /// Holds the disk's lock; dropping it, or the end of the process, gives the lock back.
+    /// The disk's lock. It is released when it is dropped or the process ends.
     type Lock: Send + Sync + fmt::Debug + 'static;
 
     /// Opens a file. Its folder must exist.
     fn open(&self, path: &str, how: Open) -> io::Result<Self::File>;
 
-    /// The names in a folder, sorted, of files and folders alike.
+    /// The sorted names of the files and folders in a folder.
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
 
-    /// Gives a file another name, replacing in one step what had that name.
+    /// Renames a file. A file that has the new name is replaced in one step.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes a file. Those who have it open keep it.
+    /// Removes a file. It stays usable where it is open.
     fn remove(&self, path: &str) -> io::Result<()>;
 
-    /// Makes a folder; its parent must exist. One that exists is fine.
+    /// Creates a folder, unless it exists. Its parent must exist.
     fn create_folder(&self, folder: &str) -> io::Result<()>;
 
-    /// Makes a folder that this process's user alone may enter (mode 0700); its parent must exist.
-    /// One that exists is fine if it belongs to that user and nobody else may write to it; else
-    /// the error's kind is [`io::ErrorKind::PermissionDenied`], and it says what to do.
+    /// Creates a folder that only the user of this process may enter (mode 0700). Its parent must
+    /// exist. An existing folder is accepted if it belongs to this user and no other user may write
+    /// to it; otherwise the error is [`io::ErrorKind::PermissionDenied`] and says what to do.
     fn create_private_folder(&self, folder: &str) -> io::Result<()>;
 
-    /// The whole content of a file of such a folder, which must be this user's and writable for
-    /// nobody else, and no symbolic link, as must be the folder. What is not is refused like the
-    /// folder, and nothing of it is read. A file of more than `bytes_max` bytes is
-    /// [`io::ErrorKind::FileTooLarge`].
+    /// Reads the whole content of a file in a private folder. The file and the folder must belong
+    /// to this user, be writable for no other user, and be no symbolic links; otherwise the file is
+    /// not read, and the error is [`io::ErrorKind::PermissionDenied`]. A file of more than
+    /// `bytes_max` bytes is [`io::ErrorKind::FileTooLarge`].
     fn read_private(&self, folder: &str, name: &str, bytes_max: u64) -> io::Result<Vec<u8>>;
 
-    /// Makes `content` the whole of a file of such a folder, in one step for those who read it,
-    /// readable for this user alone (mode 0600). It is **not** durable: after a power cut the file
-    /// may be there and be anything, so its reader must be able to tell.
+    /// Writes the whole content of a file in a private folder, in one step for its readers. Only
+    /// this user may read it (mode 0600). It is **not** durable: after a power cut the file may
+    /// have any content, so its reader must check it.
     fn write_private(&self, folder: &str, name: &str, content: &[u8]) -> io::Result<()>;
 
-    /// Makes durable which names stand in a folder.
+    /// Makes the names in a folder durable.
     fn sync_folder(&self, folder: &str) -> io::Result<()>;
 
-    /// Takes the disk for this process alone. The error is one sentence that says who holds it
-    /// and what to do; its kind is [`io::ErrorKind::ResourceBusy`].
+    /// Locks the disk for this process. If another process has the lock, the error is
+    /// [`io::ErrorKind::ResourceBusy`], with one sentence that names the process and says what to
+    /// do.
     fn lock(&self) -> io::Result<Self::Lock>;
 
-    /// How many more bytes this process could write before the disk is full.
+    /// The number of bytes that this process can still write before the disk is full.
     fn free_bytes(&self) -> io::Result<u64>;
 
-    /// How many syncs, of files and of folders, this disk has done.
+    /// The number of syncs of files and folders that this disk has done.
     fn sync_count(&self) -> u64;
 
     /// The whole content of a file.
@@ -90,9 +90,9 @@ pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
         Ok(content)
     }
 
-    /// Makes `content` the whole of a file, durably and in one step: after a power cut the file
-    /// holds the old content or the new. It writes `<path>.new`, syncs it, renames it and syncs
-    /// the folder.
+    /// Replaces the whole content of a file durably and in one step: after a power cut the file has
+    /// the old content or the new one. It writes `<path>.new`, syncs it, renames it and syncs the
+    /// folder.
     fn replace(&self, path: &str, content: &[u8]) -> io::Result<()> {
         let fresh = format!("{path}.new");
         let file = self.open(&fresh, Open::Create)?;
@@ -107,28 +107,29 @@ pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
 }
 
 /// One open file. All calls take `&self` and may come from several threads.
-#[allow(clippy::len_without_is_empty)] // Nobody asks whether a file is empty.
+#[allow(clippy::len_without_is_empty)] // No code needs `is_empty`.
 pub trait File: Send + Sync + fmt::Debug + 'static {
-    /// Reads from `offset` on; returns how many bytes, fewer than asked for only at the end.
+    /// Reads from `offset` on. Returns the number of bytes, which is less than the buffer's length
+    /// only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes all of `data` at `offset`; the file grows as needed, and a gap reads as zeros.
+    /// Writes all of `data` at `offset`. The file grows if it must; a gap reads as zeros.
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
 
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;
 
-    /// Cuts the file off, or lengthens it with zeros.
+    /// Sets the length: cuts the file, or lengthens it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Reserves room, so that writes in the range cannot find the disk full; the file is at
-    /// least `offset + len` long afterwards, and what was not written reads as zeros.
+    /// Reserves room, so that writes in this range cannot fail because the disk is full. Afterwards
+    /// the file has at least `offset + len` bytes; bytes that were not written read as zeros.
     fn preallocate(&self, offset: u64, len: u64) -> io::Result<()>;
 
-    /// Makes all that was written durable, the length included (fdatasync).
+    /// Makes all writes and the length durable (fdatasync).
     fn sync(&self) -> io::Result<()>;
 
-    /// Fills `buffer` from `offset` on; a file that ends before is
+    /// Fills `buffer` from `offset` on. If the file ends before, the error is
     /// [`io::ErrorKind::UnexpectedEof`].
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let read = self.read_at(buffer, offset)?;
@@ -145,7 +146,7 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     }
 }
 
-/// Adds to an error what was being done to which path, and keeps its kind.
+/// Adds the operation and the path to an error and keeps its kind.
 pub(crate) fn in_context(error: io::Error, doing: &str, path: &str) -> io::Error {
     let path = if path.is_empty() {
         "the data folder"

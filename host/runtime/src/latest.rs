@@ -1,4 +1,4 @@
-//! A value that changes and that many tasks follow, seeing its newest state.
+//! A changing value that many tasks follow.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 /// The newest value of something: the applied index, who leads, what a disk holds.
 ///
-/// It stands in for tokio's `watch`, whose wake order is random. Clones are the same value; it
-/// keeps no history, so it needs no bound. Readers that fall behind skip what they missed.
+/// It replaces tokio's `watch`, which wakes tasks in a random order. Clones are the same value.
+/// Only the newest value is kept, so a slow reader misses older values.
 #[derive(Debug)]
 pub struct Latest<T> {
     shared: Arc<Shared<T>>,
@@ -60,8 +60,8 @@ impl<T: Clone> Latest<T> {
         });
     }
 
-    /// Changes the value in place under its lock; the readers wake if `change` returns true,
-    /// which is also what this returns.
+    /// Changes the value in place under its lock. If `change` returns true, the readers are woken.
+    /// Returns the result of `change`.
     pub fn update(&self, change: impl FnOnce(&mut T) -> bool) -> bool {
         let changed = {
             let mut current = self.shared.current.lock();
@@ -77,7 +77,7 @@ impl<T: Clone> Latest<T> {
         changed
     }
 
-    /// A reader that has seen the value as it is now.
+    /// A reader for which the present value counts as seen.
     pub fn reader(&self) -> LatestReader<T> {
         LatestReader {
             seen: self.shared.current.lock().version,
@@ -102,7 +102,7 @@ impl<T: Clone> Latest<T> {
     }
 }
 
-/// One follower of a [`Latest`], with its own memory of what it has seen.
+/// A reader of a [`Latest`]. It remembers which value it has seen last.
 #[derive(Debug, Clone)]
 pub struct LatestReader<T> {
     latest: Latest<T>,
@@ -110,8 +110,8 @@ pub struct LatestReader<T> {
 }
 
 impl<T: Clone> LatestReader<T> {
-    /// Waits for a value that this reader has not seen, and returns the newest. Dropping the
-    /// future loses nothing.
+    /// Waits for a value that this reader has not seen, and returns the newest one. The future may
+    /// be dropped at any time.
     pub async fn changed(&mut self) -> T {
         loop {
             let mut changed = pin!(self.latest.shared.waiters.notified());

@@ -1,34 +1,36 @@
-//! The outside world, handed in: clock, randomness, sockets, threads and files.
+//! The outside world behind traits: clock, randomness, sockets, threads, processes and files.
 //!
-//! Every other crate of the host is generic over [`Runtime`] and [`Disk`] and touches the world
-//! through nothing else, so that a whole node runs unchanged either on real threads and sockets
-//! ([`Real`]) or, single-threaded, on a virtual clock with a disk that forgets ([`Simulated`]).
+//! The other crates of the host are generic over [`Runtime`] and [`Disk`] and reach the outside
+//! world only through these traits. So a whole node runs unchanged on real threads and sockets
+//! ([`Real`]), or on one thread with a virtual clock and a disk that loses what was not synced
+//! ([`Simulated`]).
 //!
-//! How one durable write of a client passes through this crate:
+//! How a client's durable write uses this crate:
 //!
 //! 1. [`Runtime::listen_tcp`] gave the server a [`Listener`]; each accepted [`Stream`] becomes a
 //!    task of [`ThreadRole::Client`] by [`Runtime::spawn`].
 //! 2. The task decodes a request and sends a command to the door, which lives with openraft on
 //!    the thread of [`ThreadRole::Raft`]; openraft's own timers and channels come from
 //!    [`Runtime::Raft`].
-//! 3. The log hands the batch to its task of [`ThreadRole::Fsync`], which writes through a [`File`] of
-//!    the node's [`Disk`] and calls [`File::sync`]: the one blocking call on the path, on a
-//!    thread that does nothing else.
-//! 4. A module that somebody pushes is compiled by a [`Program`] beside the node
-//!    ([`Runtime::run_program`]), under limits of its own ([`confine`]).
-//! 5. Recipes that react run as tasks of [`ThreadRole::Guest`], at a lower priority.
-//! 6. Session time advances by an [`Interval`], in which a late tick counts as one.
+//! 3. The log hands the batch to its task of [`ThreadRole::Fsync`]. This task writes to a [`File`]
+//!    of the node's [`Disk`] and calls [`File::sync`], the only blocking call of a write. Its
+//!    thread does nothing else.
 //!
-//! Randomness is [`Runtime::fill_random`], waiting for the first of several things is
-//! [`select2`] and its like (always polled in the order written), telling many tasks something
-//! once is a [`Signal`], and showing them a changing value is a [`Latest`].
+//! Other work uses it like this: a pushed module is compiled by a [`Program`] in a process of its
+//! own ([`Runtime::run_program`]), which limits itself ([`confine`]). Recipes run as tasks of
+//! [`ThreadRole::Guest`] at a lower priority. Session time advances by an [`Interval`], in which a
+//! late tick counts as one.
+//!
+//! Tools: [`Runtime::fill_random`] for randomness; [`select2`] and its like to wait for the first
+//! of several futures, which are always polled in the written order; [`Signal`] to tell many tasks
+//! something once; [`Latest`] to show them a changing value.
 //!
 //! **Invariant:** outside `real/` nothing in the host calls tokio's timers, sockets, spawns,
 //! `watch` or `select!`, nor std's threads, clocks or file writes. A whole node must be able to
 //! run on one thread in virtual time, and a simulation that is added later is a rewrite. clippy's
 //! `disallowed-methods` refuses the calls. (test: `one_seed_is_one_run_and_another_seed_another`)
 
-// They panic where nobody reads any more.
+// `println!` and its like panic when the reader of the output has closed it.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod calendar;

@@ -1,4 +1,4 @@
-//! Sockets as the host sees them: streams of bytes and listeners that yield them.
+//! The traits of sockets: streams of bytes, and listeners that accept them.
 
 use std::future::Future;
 use std::io;
@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// One connection, either direction of which can be closed on its own.
+/// One connection. Each of its two directions can be closed alone.
 ///
-/// Invariants, on real sockets and simulated ones:
-/// - Nothing is delayed to be sent with later bytes (TCP_NODELAY is set).
-/// - A peer that does not read makes writes wait; memory per direction is bounded.
+/// Invariants, for real and simulated sockets:
+/// - Bytes are sent at once (TCP_NODELAY is set).
+/// - If the peer does not read, writes wait. The memory of each direction is bounded.
 /// - After the peer's `shutdown` reads end with 0 bytes, while writes still arrive.
-/// - If the peer is gone, writes fail; if it left with input unread, reads fail, too, once what
-///   had arrived was read.
+/// - If the peer has closed the connection, writes fail. If it has left input unread, reads fail,
+///   too, after the bytes that had arrived were read.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The reading half after [`Stream::split`].
     type Reader: AsyncRead + Unpin + Send + 'static;
@@ -32,15 +32,15 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
 /// A socket that accepts connections until it is dropped.
 pub trait Listener: Send + Sync + 'static {
-    /// What it yields.
+    /// The accepted connections.
     type Stream: Stream;
 
-    /// The next connection. Dropping the future loses none. An error concerns this one attempt
-    /// (out of file descriptors, a client that left at once); the listener goes on, and the
-    /// caller does well to pause a little before it tries again.
+    /// The next connection. Dropping the future loses no connection. An error is about this attempt
+    /// only (no file descriptors are left, a client has left at once). The listener goes on; the
+    /// caller should wait a little before it tries again.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// The bound address, with the port that was picked if 0 was asked for; `None` on a Unix
+    /// The bound address, with the port that the system has picked for port 0; `None` on a Unix
     /// socket.
     fn local_addr(&self) -> Option<SocketAddr>;
 }

@@ -1,4 +1,4 @@
-//! The seam between the host and the world.
+//! The trait between the host and the outside world.
 
 use std::fmt;
 use std::future::Future;
@@ -15,31 +15,30 @@ use crate::{
     Task, ThreadRole, select2,
 };
 
-/// Everything that is not a pure function of its input: a cheap handle, passed by value.
+/// Clock, randomness, sockets, threads, processes and files. It is a cheap handle, passed by value.
 ///
 /// Invariants:
-/// - Two handles that are clones of each other are the same runtime: one clock, one network, one
-///   set of threads.
-/// - Every method may be called from a task of any role, and the futures it returns may be
-///   awaited there.
-/// - Of the same simulation, with the same seed, every run is the same run.
+/// - Clones of a handle are the same runtime: one clock, one network, one set of threads.
+/// - Every method may be called from a task of any role, and its future may be awaited there.
+/// - In simulation, two runs of the same code with the same seed are equal.
 pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
-    /// What openraft calls by static functions. They work inside a task of [`ThreadRole::Raft`].
+    /// The type whose static functions openraft calls. They work inside a task of
+    /// [`ThreadRole::Raft`].
     type Raft: AsyncRuntime;
-    /// Where files are.
+    /// The disk, which holds the files.
     type Disk: Disk;
     /// A connection.
     type Stream: Stream;
     /// A listening socket.
     type Listener: Listener<Stream = Self::Stream>;
-    /// What [`Runtime::sleep`] returns.
+    /// The future that [`Runtime::sleep`] returns.
     type Sleep: Future<Output = ()> + Send + Unpin + fmt::Debug + 'static;
 
     /// Now, on the monotonic clock.
     fn now(&self) -> Instant;
 
-    /// Now, on the wall clock, in milliseconds since 1970. It may jump, also backwards; nothing
-    /// may depend on it but what is shown to people and the time that the leader stamps.
+    /// Now, on the wall clock, in milliseconds since 1970. It may jump, also backwards. It may be
+    /// used only for what people see and for the time that the leader puts into commands.
     fn wall_ms(&self) -> u64;
 
     /// Waits until `deadline`.
@@ -50,7 +49,7 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
         self.sleep_until(self.now() + duration)
     }
 
-    /// Runs `future` for at most `limit`; of a result and the limit at the same moment, the
+    /// Runs `future` for at most `limit`. If the result and the limit come at the same moment, the
     /// result wins.
     fn timeout<F>(
         &self,
@@ -75,7 +74,7 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
         Interval::new(self.clone(), period)
     }
 
-    /// Fills `bytes` with randomness fit for passwords and session ids.
+    /// Fills `bytes` with random bytes, which are good enough for passwords and session ids.
     fn fill_random(&self, bytes: &mut [u8]);
 
     /// A random number.
@@ -92,12 +91,12 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
         F: Future + Send + 'static,
         F::Output: Send + 'static;
 
-    /// How many threads a role has, so that pools can be sized from it.
+    /// The number of threads of a role, for the sizes of pools.
     fn threads(&self, role: ThreadRole) -> usize;
 
-    /// Listens on a TCP address; port 0 picks a free one. All addresses, in whatever spelling
-    /// (`0.0.0.0`, `::`), are those of both families on one port, or of IPv4 alone where there is
-    /// no IPv6. A client that comes by IPv4 has an address of IPv4 on every such socket.
+    /// Listens on a TCP address; port 0 picks a free one. Both spellings of "all addresses",
+    /// `0.0.0.0` and `::`, mean the addresses of IPv4 and IPv6 on one port, or of IPv4 alone if
+    /// there is no IPv6. A client that connects by IPv4 has an IPv4 address on each such socket.
     fn listen_tcp(
         &self,
         addr: SocketAddr,
@@ -109,18 +108,18 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
         addr: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Listens on a Unix socket that only this user may connect to (mode 0600). A socket file
-    /// that a dead process left there is replaced; the caller holds the data folder's lock, so
-    /// that it cannot be a living one's. The path may have any length that a file's may have.
+    /// Listens on a Unix socket to which only this user may connect (mode 0600). An existing socket
+    /// file is replaced: the caller holds the data folder's lock, so no living process uses it. The
+    /// path may be as long as the path of a file.
     fn listen_unix(&self, path: &Path) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
-    /// Connects to a Unix socket, whose path may have any length.
+    /// Connects to a Unix socket. The path may be as long as the path of a file.
     fn connect_unix(&self, path: &Path) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Runs a program as a process of its own until it ends: `input` goes to its stdin, and it is
-    /// killed if it writes more than `output_bytes_max` to stdout. Dropping the future kills it.
-    /// It gets no environment and no open file but its three streams. The error is the system's,
-    /// where the program cannot be started.
+    /// Runs a program as a process of its own until it ends. `input` goes to its stdin. It is
+    /// killed if it writes more than `output_bytes_max` bytes to stdout, or if the future is
+    /// dropped. It gets no environment and no open file except its three streams. The error is the
+    /// system's, if the program cannot be started.
     ///
     /// In simulation the program's [stand-in](Program::stand_in) runs instead.
     fn run_program(
@@ -130,16 +129,17 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
         output_bytes_max: usize,
     ) -> impl Future<Output = io::Result<Ended>> + Send;
 
-    /// Waits until the process is asked to end (SIGTERM or SIGINT); returns at once if it was. From
-    /// the call on, the first such signal is a request, and the second ends the process at once,
-    /// with exit code 128 and the signal's number. In simulation nobody asks.
+    /// Waits until the process is asked to end (SIGTERM or SIGINT), and returns at once if that has
+    /// happened already. After this call the first such signal is a request; the second one ends
+    /// the process at once, with an exit code of 128 plus the signal's number. In simulation it
+    /// waits for ever.
     fn terminated(&self) -> impl Future<Output = ()> + Send + 'static;
 
-    /// How often the process was asked to read its files again (SIGHUP), from the call on, since
-    /// when the signal ends it no more. In simulation nobody asks.
+    /// How often the process was asked since this call to read its files again (SIGHUP). After this
+    /// call the signal does not end the process. In simulation it stays 0.
     fn reload_requests(&self) -> LatestReader<u64>;
 
-    /// The disk whose root is the folder `root`, which is made, with its parents, if it does not
-    /// exist.
+    /// The disk whose root is the folder `root`. The folder and its parents are created if they do
+    /// not exist.
     fn disk(&self, root: &Path) -> io::Result<Self::Disk>;
 }

@@ -2,8 +2,8 @@
 //!
 //! tokio's `select!` picks a random branch first, which would make two simulated runs with one
 //! seed differ. These functions are biased: of two futures that are ready together the earlier
-//! one wins. In a loop, put first what must not starve (a shutdown signal before the work), and
-//! pass `&mut` references to what has to live on.
+//! one wins. In a loop, put the future first that must not starve (a shutdown signal before the
+//! work), and pass `&mut` references to futures that must live on.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

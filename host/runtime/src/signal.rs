@@ -1,4 +1,4 @@
-//! Something that happens once and that many tasks wait for.
+//! A signal: many tasks wait for one thing that happens once.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,19 +27,20 @@ impl Signal {
         Self::default()
     }
 
-    /// Raises it and wakes everyone who waits. Raising it again does nothing.
+    /// Raises the signal and wakes all waiting tasks. Raising it again does nothing.
     pub fn raise(&self) {
         if !self.shared.raised.swap(true, Ordering::SeqCst) {
             self.shared.waiters.notify_waiters();
         }
     }
 
-    /// Whether it was raised.
+    /// Was the signal raised?
     pub fn is_raised(&self) -> bool {
         self.shared.raised.load(Ordering::SeqCst)
     }
 
-    /// Waits until it is raised; returns at once if it was. Dropping the future is harmless.
+    /// Waits until the signal is raised, and returns at once if it was. The future may be dropped
+    /// at any time.
     pub async fn wait(&self) {
         let mut waiting = pin!(self.shared.waiters.notified());
         // Registered before the flag is read: a raise in between finds this waiter.

@@ -1,4 +1,4 @@
-//! A spawned task, as its spawner holds it.
+//! The handle of a spawned task.
 
 use std::any::Any;
 use std::fmt;
@@ -25,7 +25,7 @@ pub enum TaskError {
     Aborted,
 }
 
-/// A panic in a task: where the task was spawned, and what it said.
+/// A panic in a task: its message, and where the task was spawned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskPanic {
     /// The task's role.
@@ -50,14 +50,15 @@ impl fmt::Display for TaskPanic {
     }
 }
 
-/// What becomes of a panic that nobody awaits: each runtime has its own answer.
+/// Called with a panic of a task that no other task awaits. Each runtime has its own function.
 pub(crate) type OnLostPanic = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
 
 /// A running task.
 ///
-/// Awaiting it gives its output, or why there is none. Dropping it, or saying so with
-/// [`Task::detach`], lets it run on by itself. A panic goes to whoever awaits; one that nobody
-/// will see ends the process if the role [is core](ThreadRole::is_core), and is logged otherwise.
+/// Awaiting it gives its output or the reason why there is none. If it is dropped, or
+/// [detached](Task::detach), it runs on. A panic is returned to the task that awaits it. If there
+/// is none, the panic ends the process if the role [is core](ThreadRole::is_core), and is logged
+/// otherwise.
 #[must_use = "await the task, or detach it"]
 pub struct Task<T> {
     output: oneshot::Receiver<Result<T, TaskError>>,
@@ -66,7 +67,7 @@ pub struct Task<T> {
 }
 
 impl<T> Task<T> {
-    /// Wraps `future` for an executor: the second value is what the executor must run.
+    /// Wraps `future` for an executor. The executor must run the second value.
     #[track_caller]
     pub(crate) fn wrap<F>(
         role: ThreadRole,

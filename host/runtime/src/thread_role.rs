@@ -1,4 +1,4 @@
-//! Which thread a task runs on.
+//! The roles of tasks, which decide on which threads they run.
 //!
 //! **Invariant:** a role that may block has threads of its own, and a job waits only behind jobs
 //! of its own role. So a guest that loops, or a module that is loaded, costs no client and no
@@ -11,39 +11,38 @@
 
 use std::fmt;
 
-/// The closed list of what tasks are for, and with it of the threads a node has.
+/// What a task is for. The roles are also the list of a node's threads.
 ///
 /// Invariants:
-/// - A future of a role that [may block](ThreadRole::may_block) holds up only tasks of its own role.
-/// - A future of any other role never blocks: it awaits.
-/// - In simulation every role is a task of the one executor, so nothing may wait for another
-///   task by blocking, whatever its role.
+/// - A future of a role that [may block](ThreadRole::may_block) delays only tasks of its own role.
+/// - A future of any other role must not block.
+/// - In simulation the tasks of all roles run on one executor, so no task of any role may block
+///   while it waits for another task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ThreadRole {
-    /// openraft, its network and the door: one current-thread runtime on a thread of its own.
-    /// What runs here may use the static functions of [`Runtime::Raft`](crate::Runtime::Raft).
+    /// openraft, its network and the proposer: one thread with a current-thread runtime. Its tasks
+    /// may use the static functions of [`Runtime::Raft`](crate::Runtime::Raft).
     Raft,
     /// The log's writes and syncs: one thread that does nothing else.
     Fsync,
-    /// redb commits, checkpoints, module storage: one thread, so that their syncs never stand in
-    /// the way of the log's.
+    /// redb commits, checkpoints and module storage: one thread, so that their syncs do not delay
+    /// the syncs of the log.
     Checkpoint,
-    /// Client connections: a pool of workers. An authorizer runs inside its connection's task.
+    /// Client connections: a pool of threads. Authorizers run inside the tasks of connections.
     Client,
-    /// Admin HTTP and the admin socket. They share the workers of [`ThreadRole::Client`].
+    /// Admin HTTP and the admin socket. They share the threads of [`ThreadRole::Client`].
     Admin,
     /// Recipes, assignors and procedures: threads of lower priority.
     Guest,
-    /// Those of them that compute for long: threads that run only where a processor has nothing
-    /// else to do.
+    /// Guests that compute for long: threads that run only while a processor has nothing else to
+    /// do.
     Spare,
     /// Compilation of modules: one thread of the lowest priority.
     Compile,
 }
 
 impl ThreadRole {
-    /// Whether a future of this role may block its thread (a sync, a compilation, a guest that
-    /// computes for long).
+    /// May a task of this role block its thread, by a sync, a compilation or a long computation?
     pub fn may_block(self) -> bool {
         match self {
             ThreadRole::Fsync
@@ -55,8 +54,8 @@ impl ThreadRole {
         }
     }
 
-    /// Whether the node cannot go on without a task of this role: if one that nobody awaits
-    /// panics, the process ends, since a node with a dead core would keep its clients waiting.
+    /// Does the node need every task of this role? If such a task panics and no other task awaits
+    /// it, the process ends, since otherwise clients would wait for ever.
     pub fn is_core(self) -> bool {
         match self {
             ThreadRole::Raft | ThreadRole::Fsync | ThreadRole::Checkpoint => true,

@@ -6,24 +6,23 @@ use bytestring::ByteString;
 use crate::codec::{DecodeError, Reader, put_buffer, put_list, put_string};
 use crate::{Acl, AddWatchMode, CreateMode, ErrorCode};
 
-/// createTTL.
+/// The body of createTTL.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CreateTtl {
-    /// The path, or what a counter is appended to.
+    /// The path; a sequential mode appends a number to it.
     pub path: ByteString,
-    /// The data; null is not empty.
+    /// The data; `None` is null, which is not the same as no bytes.
     pub data: Option<Bytes>,
     /// The ACL.
     pub acl: Vec<Acl>,
-    /// The mode as sent; [`CreateTtl::mode`] reads it.
+    /// The mode in the message; [`CreateTtl::mode`] reads it.
     pub flags: i32,
-    /// How long the znode stays after its last change, in milliseconds.
+    /// The time in milliseconds that the znode stays after it was last set.
     pub ttl_ms: i64,
 }
 
 impl CreateTtl {
-    /// The mode, or BadArguments. It need not be one with a time to live: what that means is not
-    /// the protocol's matter.
+    /// The mode; BadArguments if it is unknown. Whether it has a time to live is not checked here.
     pub const fn mode(&self) -> Result<CreateMode, ErrorCode> {
         CreateMode::from_flags(self.flags)
     }
@@ -47,17 +46,17 @@ impl CreateTtl {
     }
 }
 
-/// addWatch.
+/// The body of addWatch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AddWatch {
     /// The znode, which need not exist.
     pub path: ByteString,
-    /// The mode as sent; [`AddWatch::mode`] reads it.
+    /// The mode in the message; [`AddWatch::mode`] reads it.
     pub mode: i32,
 }
 
 impl AddWatch {
-    /// The mode, if the number is one.
+    /// The mode; `None` if it is unknown.
     pub const fn mode(&self) -> Option<AddWatchMode> {
         AddWatchMode::from_i32(self.mode)
     }
@@ -75,16 +74,16 @@ impl AddWatch {
     }
 }
 
-/// reconfig.
+/// The body of reconfig.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reconfig {
     /// Servers to add, separated by commas; null if none.
     pub joining: Option<ByteString>,
     /// Numbers of servers to remove, separated by commas; null if none.
     pub leaving: Option<ByteString>,
-    /// The whole new ensemble, instead of the two; null if not meant.
+    /// The whole new ensemble, instead of the two lists before; null if there is none.
     pub new_members: Option<ByteString>,
-    /// The version of the configuration that is to be changed, or -1.
+    /// The version of the configuration that is to be changed, or -1 for any.
     pub config_id: i64,
 }
 

@@ -1,4 +1,4 @@
-//! The body of a multi: a header before each operation, and a last one that says "done".
+//! The body of a multi: a header before each operation, and a last header that says "done".
 
 use bytes::BytesMut;
 
@@ -7,7 +7,7 @@ use crate::OpCode;
 use crate::codec::{DecodeError, Reader, put_bool};
 use bytes::BufMut;
 
-/// What stands before each operation of a multi, and before each result.
+/// The header before each operation of a multi, and before each result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct MultiHeader {
     pub op: i32,
@@ -16,7 +16,7 @@ pub(crate) struct MultiHeader {
 }
 
 impl MultiHeader {
-    /// The header behind the last one.
+    /// The header after the last operation.
     pub const END: Self = Self {
         op: -1,
         done: true,
@@ -47,7 +47,7 @@ impl MultiHeader {
     }
 }
 
-/// Several writes, all or none.
+/// The body of multi: several writes, of which all are done, or none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Multi {
     /// The operations, in their order.
@@ -87,7 +87,7 @@ impl MultiOp {
         }
     }
 
-    /// The path that it is about.
+    /// The path in the operation.
     pub fn path(&self) -> &str {
         match self {
             Self::Create(create) | Self::Create2(create) | Self::CreateContainer(create) => {
@@ -101,8 +101,8 @@ impl MultiOp {
 }
 
 impl Multi {
-    /// A multi inside a multi is refused like every other operation that is not a write, so nothing
-    /// recurses. (test: `a_multi_inside_a_multi_is_refused`)
+    /// Reads the operations. A multi inside a multi is refused, as is every operation that is not a
+    /// write, so that decoding does not recurse. (test: `a_multi_inside_a_multi_is_refused`)
     pub(super) fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let mut ops = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! The body of a multiRead: as a multi's, with reads in place of writes.
+//! The body of a multiRead: like the one of a multi, with reads in place of writes.
 
 use bytes::BytesMut;
 use bytestring::ByteString;
@@ -7,7 +7,7 @@ use super::MultiHeader;
 use crate::OpCode;
 use crate::codec::{DecodeError, Reader, put_bool, put_string};
 
-/// Several reads, answered from one state of the tree, each with an error of its own.
+/// Several reads of the state at one zxid. Each has its own result or error.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MultiRead {
     /// The reads, in their order.
@@ -16,7 +16,7 @@ pub struct MultiRead {
 
 /// One read of a multiRead.
 ///
-/// On the wire each has a flag for a watch, which ZooKeeper reads and forgets; so do we.
+/// In messages each read has a flag for a watch. It is ignored, as in ZooKeeper.
 /// (test: `a_multi_read_sets_no_watches`)
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReadOp {
@@ -35,7 +35,7 @@ impl ReadOp {
         }
     }
 
-    /// The path that it is about.
+    /// The path of the read.
     pub const fn path(&self) -> &ByteString {
         match self {
             Self::GetData(path) | Self::GetChildren(path) => path,

@@ -1,12 +1,12 @@
-//! Programs as child processes, and what a child does to itself first.
+//! Programs as child processes, and the limits that a child sets for itself.
 //!
 //! 1. [`run`] starts the program with pipes for its three streams, no environment, and the root
 //!    folder as its own; every other file of this process is closed in it (std opens all files
 //!    so). A task of its own holds the process.
 //! 2. The task writes the input, reads the output and the complaint, and waits for the end.
-//! 3. Whoever drops the future of [`run`] raises a signal: the task kills the process and waits
-//!    for it, so that neither a process nor a zombie is left.
-//! 4. The child has called [`confine`] before it read its input.
+//! 3. If the future of [`run`] is dropped, a signal is raised: the task kills the process and waits
+//!    for its end, so that neither a process nor a zombie is left.
+//! 4. The child calls [`confine`] before it reads its input.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -48,7 +48,7 @@ pub(super) async fn run(
             Select2::Second(()) => Err(io::ErrorKind::Interrupted.into()),
         };
         if ended.is_err() {
-            // It fails only for a process that has ended, and is no news then.
+            // This fails only if the process has ended already.
             let _ = child.kill().await;
         }
         ended
@@ -73,7 +73,7 @@ fn start(program: &Program) -> io::Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // Where the whole runtime is dropped with the task.
+        // For the case that the whole runtime is dropped with the task.
         .kill_on_drop(true)
         .spawn()
 }
@@ -89,7 +89,7 @@ async fn converse(
     };
     let write = async move {
         for piece in input {
-            // A program that ends early says why by its end, and not by the pipe.
+            // If the program ends early, the reason is in its end and not in this error.
             if stdin.write_all(&piece).await.is_err() {
                 break;
             }
@@ -123,7 +123,7 @@ async fn converse(
     })
 }
 
-/// Everything up to the end of the stream; `None` if it is more than `most` bytes.
+/// All bytes up to the end of the stream; `None` if there are more than `most`.
 async fn whole(mut stream: impl AsyncRead + Unpin, most: usize) -> io::Result<Option<Bytes>> {
     let mut all = BytesMut::new();
     loop {
@@ -151,12 +151,12 @@ async fn beginning(mut stream: impl AsyncRead + Unpin, most: usize) -> io::Resul
     }
 }
 
-/// Limits this very process, for good: to be called before it reads anything that a stranger
-/// made. It also leaves no core file, runs at the lowest priority, is the first to go when the
-/// machine runs out of memory, and dies with its parent.
+/// Limits this process for ever. Call it before the process reads anything from a stranger. The
+/// process also leaves no core file, runs at the lowest priority, is the first to be killed when
+/// the machine runs out of memory, and ends with its parent.
 pub fn confine(limits: &Confinement) -> io::Result<()> {
     set_parent_process_death_signal(Some(Number::KILL))?;
-    // A parent that died before that call sends no signal.
+    // If the parent ended before that call, no signal comes.
     if getppid()
         .map(Pid::as_raw_nonzero)
         .map(|pid| pid.get() as u32)
@@ -173,7 +173,7 @@ pub fn confine(limits: &Confinement) -> io::Result<()> {
     setrlimit(Resource::Core, at_most(0))?;
     #[cfg(not(innkeeper_break = "compile-limits"))]
     {
-        // What it may write to counts; the other bounds what merely takes up addresses.
+        // The first limit counts memory that can be written; the second one counts addresses.
         setrlimit(Resource::Data, at_most(limits.memory_bytes))?;
         setrlimit(
             Resource::As,
@@ -189,7 +189,7 @@ pub fn confine(limits: &Confinement) -> io::Result<()> {
         )?;
     }
     setpriority_process(None, super::COMPILE_NICE)?;
-    // Where there is no such file, the kernel picks by its own lights.
+    // Without this file the kernel chooses by its own rules.
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
         tracing::debug!(%error, "the kernel is not told which process to end first");
     }

@@ -1,8 +1,9 @@
 //! A folder of the real file system.
 //!
-//! **Invariant:** strangers read nothing of the data folder: it is made with mode 0750, its files
-//! with 0640. A folder that is there keeps its mode, which is its owner's decision; a file that
-//! others may read, since an earlier release made it so, is closed when it is opened. (test:
+//! **Invariant:** other users cannot read the data folder: it is created with mode 0750 and its
+//! files with mode 0640. An existing folder keeps its mode, because its owner may have chosen it.
+//! If others may read an existing file, because an earlier release has created it so, that right is
+//! taken away when the file is opened. (test:
 //! `strangers_read_nothing_of_the_data_folder`)
 
 use std::fmt;
@@ -19,13 +20,14 @@ use super::private;
 use crate::disk::{check_path, in_context};
 use crate::{Disk, File, Open};
 
-/// The file whose lock is the disk's lock. It holds the process id of who has it.
+/// The file whose lock is the disk's lock. It holds the id of the process that has the lock.
 const LOCK_FILE: &str = "LOCK";
 
-/// What a file's group may do with it, and others: read, and nothing. The umask may take more away.
+/// The mode of new files: the group may read them, and others may do nothing. The umask may take
+/// more rights away.
 const FILE_MODE: u32 = 0o640;
 
-/// The same of a folder that is made.
+/// The mode of new folders.
 const FOLDER_MODE: u32 = 0o750;
 
 /// Zeros are written in pieces of this size where the file system cannot preallocate.
@@ -49,15 +51,15 @@ pub struct RealFile {
     disk: Arc<Inner>,
 }
 
-/// The lock on a data folder. The kernel gives it back when the process ends, however it ends.
+/// The lock on a data folder. The kernel releases it when the process ends for any reason.
 #[derive(Debug)]
 pub struct RealLock {
     _file: fs::File,
 }
 
 impl RealDisk {
-    /// The disk whose root is `root`, which is made, with its parents, if it does not exist. One
-    /// that is there keeps its mode: its owner may have opened it to a backup on purpose.
+    /// The disk whose root is `root`. The folder and its parents are created if they do not exist.
+    /// An existing folder keeps its mode: its owner may have opened it for a backup.
     pub(super) fn at(root: &Path) -> io::Result<Self> {
         create_durably(root, FOLDER_MODE)
             .map_err(|error| in_context(error, "use", &root.to_string_lossy()))?;
@@ -75,10 +77,10 @@ impl RealDisk {
     }
 }
 
-/// What the umask leaves of a parent of the data folder, which is not the node's own.
+/// The mode of new parents of the data folder: all rights that the umask leaves.
 const PARENT_MODE: u32 = 0o777;
 
-/// Makes a folder and its parents, each durable in the one above before the next is made.
+/// Creates a folder and its parents. Each is durable in its parent before the next is created.
 fn create_durably(folder: &Path, mode: u32) -> io::Result<()> {
     if fs::metadata(folder).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(());
@@ -98,8 +100,8 @@ fn create_durably(folder: &Path, mode: u32) -> io::Result<()> {
     fs::File::open(parent)?.sync_all()
 }
 
-/// Takes from a file that was there the rights that a new one would not have: an earlier release
-/// made its files readable for everybody.
+/// Takes rights away from an existing file that a new file would not have, because an earlier
+/// release has created its files readable for everybody.
 fn close_to_others(file: &fs::File, path: &str) {
     let mode = file.metadata().map(|found| found.permissions().mode());
     let closed = mode.and_then(|mode| match mode & 0o7777 & !FILE_MODE {
@@ -107,7 +109,7 @@ fn close_to_others(file: &fs::File, path: &str) {
         _ => file.set_permissions(Permissions::from_mode(mode & FILE_MODE)),
     });
     if let Err(error) = closed {
-        // Another user's, of which this one may write to it: that is for its owner to decide.
+        // The file belongs to another user, who decides its mode.
         tracing::debug!("the rights to {path} stay as they are: {error}");
     }
 }
@@ -143,7 +145,7 @@ impl Disk for RealDisk {
         let list = || {
             let mut names = Vec::new();
             for entry in fs::read_dir(self.full(folder)?)? {
-                // A name that is not UTF-8 is none of ours.
+                // The node's own names are UTF-8, so others are left out.
                 if let Ok(name) = entry?.file_name().into_string() {
                     names.push(name);
                 }
@@ -234,7 +236,7 @@ impl Disk for RealDisk {
                 return Err(in_context(error, "lock", &path.to_string_lossy()));
             }
         }
-        // Only for the sentence above; nothing depends on it, so it needs no sync.
+        // This id is only for the sentence above, so it needs no sync.
         file.set_len(0)?;
         file.write_all(format!("process {}", std::process::id()).as_bytes())?;
         Ok(RealLock { _file: file })
@@ -243,7 +245,7 @@ impl Disk for RealDisk {
     fn free_bytes(&self) -> io::Result<u64> {
         let free = rustix::fs::statvfs(&self.inner.root)
             .map_err(|error| in_context(error.into(), "see how much is free in", ""))?;
-        // What is kept back for the super user is not counted.
+        // Room that is reserved for the super user does not count.
         Ok(free.f_bavail.saturating_mul(free.f_frsize))
     }
 
@@ -257,7 +259,7 @@ impl RealFile {
         in_context(error, doing, &self.path)
     }
 
-    /// Lengthens the file with zeros that are written, which reserves their room.
+    /// Writes zeros up to `end`, which reserves the room.
     fn write_zeros_up_to(&self, end: u64) -> io::Result<()> {
         let zeros = vec![0; ZEROS_LEN];
         let mut at = self.file.metadata()?.len();

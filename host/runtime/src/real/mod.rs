@@ -1,10 +1,9 @@
-//! The runtime of a running node: real threads, clock, sockets and files.
+//! The real runtime: threads, clock, sockets and files of the system.
 //!
-//! [`Threads::start`] starts the threads of every [`ThreadRole`]; [`Real`] is the handle to them that
-//! everything is generic over. Who holds [`Threads`] holds the process: dropping it stops and
-//! waits for them.
+//! [`Threads::start`] starts the threads of each [`ThreadRole`]. [`Real`] is the handle to them,
+//! which implements [`Runtime`]. Dropping the [`Threads`] stops the threads and waits for them.
 
-// This module is the one place that may: everyone else goes through the trait it implements.
+// Only this module may call these methods; other code uses the trait that it implements.
 #![allow(clippy::disallowed_methods)]
 
 mod child;
@@ -40,19 +39,20 @@ use crate::task::OnLostPanic;
 use crate::{Ended, Instant, LatestReader, Program, Runtime, Signal, Task, TaskPanic, ThreadRole};
 use pool::{Pool, Priority};
 
-/// Guests yield to everything that serves clients.
+/// Guests have a lower priority than everything that serves clients.
 const GUEST: Priority = Priority::Nice(5);
-/// Compilation yields to guests, too, in this process and in a child.
+/// Compilation has a lower priority than guests, in this process and in a child.
 const COMPILE_NICE: i32 = 15;
-/// How long a stopping runtime waits for a thread that is in the middle of something.
+/// How long a stopping runtime waits for a thread that is busy.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// How many threads the roles get that have more than one.
+/// The numbers of threads of the roles that have more than one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RealConfig {
-    /// Workers for clients and admin HTTP.
+    /// Threads for clients and admin HTTP.
     pub client_threads: NonZeroUsize,
-    /// Threads for recipes, assignors and procedures; as many again for those that compute long.
+    /// Threads for recipes, assignors and procedures. As many more are started for guests that
+    /// compute for long.
     pub guest_threads: NonZeroUsize,
 }
 
@@ -85,8 +85,7 @@ struct Inner {
     on_lost_panic: OnLostPanic,
 }
 
-/// The threads themselves. Dropping this stops them, waits for what they are in the middle of,
-/// and drops every task.
+/// The threads. Dropping this stops them, waits for those that are busy, and drops every task.
 pub struct Threads {
     runtime: Real,
     client: Option<tokio::runtime::Runtime>,
@@ -95,7 +94,7 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// Starts them.
+    /// Starts the threads.
     pub fn start(config: RealConfig) -> io::Result<Self> {
         let client = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.client_threads.get())
@@ -142,7 +141,7 @@ impl Threads {
         })
     }
 
-    /// The handle to pass on.
+    /// A handle to the threads.
     pub fn runtime(&self) -> Real {
         self.runtime.clone()
     }
@@ -155,7 +154,7 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        // From the sockets inwards, so that nothing is cut off from what it still waits for.
+        // The clients' threads stop first, then those that they wait for.
         if let Some(client) = self.client.take() {
             if Handle::try_current().is_ok() {
                 client.shutdown_background(); // Waiting is not allowed inside a tokio runtime.
@@ -194,11 +193,11 @@ impl fmt::Debug for Threads {
     }
 }
 
-/// What becomes of a panic that nobody awaits.
+/// Ends the process or logs, for a panic in a task that no other task awaits.
 fn end_or_log(panic: &TaskPanic) {
     if panic.role.is_core() {
         let sentence = "the node stops, since it cannot go on without this task";
-        // Whoever read stderr may be gone, and a panic about that would hide this one.
+        // Writing to stderr may fail, and a panic because of that would hide this one.
         let _ = writeln!(io::stderr(), "innkeeper: {panic}; {sentence}");
         std::process::abort();
     }
@@ -217,8 +216,9 @@ impl Real {
         Ok(threads.block_on(main(runtime)))
     }
 
-    /// The tokio runtime that drives what is made on this thread: the raft thread's own there,
-    /// so that a peer's bytes and openraft's timers need no other thread, else the clients'.
+    /// The tokio runtime for sockets and timers that are created on this thread. The raft thread
+    /// has its own, so that peers' bytes and openraft's timers need no other thread; other threads
+    /// use the clients' runtime.
     fn driver(&self) -> Handle {
         match Handle::try_current() {
             Ok(current) if current.id() == self.inner.raft.id() => current,
@@ -246,7 +246,7 @@ impl Runtime for Real {
     }
 
     fn sleep_until(&self, deadline: Instant) -> RealSleep {
-        // A deadline beyond what the clock can hold is as good as a year from now.
+        // If the clock cannot hold the deadline, a year from now is used instead.
         let started = self.inner.started;
         let deadline = started
             .checked_add(deadline.since_start())
@@ -312,7 +312,8 @@ impl Runtime for Real {
         input: Vec<Bytes>,
         output_bytes_max: usize,
     ) -> impl Future<Output = io::Result<Ended>> + Send {
-        // The clients' threads outlive every child: it dies with the thread that started it.
+        // A child ends with the thread that started it, so a clients' thread starts it: those
+        // outlive every child.
         child::run(self.inner.client.clone(), program, input, output_bytes_max)
     }
 

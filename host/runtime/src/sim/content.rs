@@ -1,11 +1,11 @@
-//! What a simulated file holds, and which of it survives a power cut.
+//! The content of a simulated file, and the part of it that survives a power cut.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
 use super::pages::Pages;
 
-/// The disk writes whole sectors; a cut may fall between two of one write.
+/// The disk writes whole sectors. A power cut may come between two sectors of one write.
 const SECTOR: u64 = 512;
 
 /// One change of a file that no sync has made durable yet.
@@ -24,22 +24,22 @@ impl Change {
     }
 }
 
-/// What becomes of unsynced changes in a power cut.
+/// The effect of a power cut on changes that were not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsynced {
     /// All are lost.
     Lost,
     /// All are kept, as if the disk had just happened to write them.
     Kept,
-    /// For each the seed decides; a write may also be torn, some sectors kept and some lost.
+    /// The seed decides for each change. A write may also be torn: some sectors are kept, others
+    /// lost.
     Seeded,
 }
 
 /// A file's bytes, as the process sees them and as the disk holds them.
 ///
 /// Invariant: without a failed sync, `durable` with `unsynced` applied in order is `current`.
-/// What a failed sync covered never becomes durable, whatever later syncs say: that is what
-/// Linux does.
+/// Writes before a failed sync never become durable, even if later syncs succeed, as on Linux.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Content {
     current: Pages,
@@ -78,7 +78,7 @@ impl Content {
         }
     }
 
-    /// A sync that failed: the process goes on seeing its writes, the disk never will.
+    /// A sync has failed: the process still reads its writes, but they never reach the disk.
     pub(super) fn fail_sync(&mut self) {
         self.unsynced.clear();
     }
@@ -93,7 +93,7 @@ impl Content {
         }
     }
 
-    /// Leaves what a power cut leaves.
+    /// Keeps what survives a power cut.
     pub(super) fn cut(&mut self, unsynced: Unsynced, rng: &mut ChaCha8Rng) {
         for change in std::mem::take(&mut self.unsynced) {
             match (unsynced, &change) {

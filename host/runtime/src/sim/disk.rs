@@ -1,13 +1,14 @@
-//! A disk in memory that forgets what was not synced, and fails when told to.
+//! A disk in memory that loses what was not synced, and fails on demand.
 //!
-//! A test of durability goes like this:
+//! A test of durability has these steps:
 //!
-//! 1. Make a [`SimDisk`] with a seed and tell it when the power fails:
+//! 1. Create a [`SimDisk`] with a seed and choose when the power fails:
 //!    [`cut_at_sync`](SimDisk::cut_at_sync).
-//! 2. Run the code on it. From the cut on every call fails, also those of files that are open.
-//! 3. [`reopen`](SimDisk::reopen) gives the disk that survived: what was synced is there; of the
-//!    rest the seed kept some, lost some and tore some apart.
-//! 4. Run the code's recovery on that, and check what had been acknowledged.
+//! 2. Run the code on it. After the power cut every call fails, also on open files.
+//! 3. [`reopen`](SimDisk::reopen) returns the disk after the cut: everything that was synced is
+//!    there; of the rest, some changes are kept, some are lost, and some are torn, as the seed
+//!    decides.
+//! 4. Run the code's recovery on this disk, and check that all acknowledged writes are there.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,24 +24,24 @@ use super::names::{Names, Node, parent};
 use crate::disk::{check_path, in_context};
 use crate::{Disk, File, Open};
 
-/// At which side of a sync's effect the power fails.
+/// Whether the power fails before or after the effect of a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutAt {
-    /// Just before: what the sync covers is at the seed's mercy.
+    /// Before the effect: the seed decides which of the changes survive.
     Before,
-    /// Just after: it is durable, though the caller never hears so.
+    /// After the effect: the changes are durable, but the caller gets an error.
     After,
 }
 
 /// A simulated disk. Clones are the same disk.
 ///
 /// Invariants:
-/// - What [`File::sync`] and [`Disk::sync_folder`] covered survives every power cut.
-/// - What they did not cover follows [`Unsynced`]: a file whose folder was not synced may vanish,
-///   a rename may revert, a write may be lost or torn between sectors of 512 bytes.
-/// - After a power cut every call fails, on this handle and on files opened through it, for
-///   good; only the handle from [`SimDisk::reopen`] works.
-/// - With one seed and the same calls, every outcome is the same.
+/// - Changes that [`File::sync`] or [`Disk::sync_folder`] has synced survive every power cut.
+/// - Other changes survive as [`Unsynced`] says: a file whose folder was not synced may vanish, a
+///   rename may be undone, a write may be lost or torn between sectors of 512 bytes.
+/// - After a power cut every call on this handle and its files fails for ever. Only the handle from
+///   [`SimDisk::reopen`] works.
+/// - The same seed and the same calls give the same results.
 #[derive(Clone)]
 pub struct SimDisk {
     shared: Arc<Mutex<State>>,
@@ -101,7 +102,7 @@ impl SimDisk {
         }
     }
 
-    /// What power cuts do to unsynced changes from now on; [`Unsynced::Seeded`] at first.
+    /// Sets the effect of power cuts on unsynced changes; [`Unsynced::Seeded`] is the default.
     pub fn set_unsynced(&self, unsynced: Unsynced) {
         self.shared.lock().unsynced = unsynced;
     }
@@ -123,8 +124,8 @@ impl SimDisk {
         state.powered && state.life == self.life
     }
 
-    /// Switches the power on and gives the disk as it survived. If the power was on, it is cut
-    /// first. Faults that were ordered (a cut, a failing sync, a full disk, flipped bits) are off.
+    /// Switches the power on and returns the disk after the cut. If the power is on, it is cut
+    /// first. All planned faults (a cut, a failing sync, a full disk, flipped bits) are off then.
     pub fn reopen(&self) -> SimDisk {
         let mut state = self.shared.lock();
         if state.powered {
@@ -144,7 +145,7 @@ impl SimDisk {
         }
     }
 
-    /// Makes the `nth` sync from now fail (1 is the next one). What it covered is never durable.
+    /// Makes the `nth` sync from now fail (1 is the next one). Its changes never become durable.
     pub fn fail_sync(&self, nth: u64) {
         let mut state = self.shared.lock();
         state.failing_sync = Some(state.syncs + nth);
@@ -155,12 +156,12 @@ impl SimDisk {
         self.shared.lock().capacity = bytes;
     }
 
-    /// How long all files are together.
+    /// The length of all files together, in bytes.
     pub fn used(&self) -> u64 {
         self.shared.lock().used()
     }
 
-    /// Flips a bit in one of so many reads, as the seed decides; `None` stops it.
+    /// Flips a bit in one of so many reads, chosen by the seed; `None` stops it.
     pub fn flip_bits_on_read(&self, one_in: Option<u64>) {
         self.shared.lock().flip_one_read_in = one_in;
     }

@@ -1,13 +1,13 @@
-//! The runtime of a simulated world: one thread, a virtual clock, everything from one seed.
+//! The simulated runtime: one thread, a virtual clock, and one seed for everything random.
 //!
-//! 1. [`Sim::run`] makes a world from a seed and runs a future in it, which gets the handle
-//!    [`Simulated`], the very kind of thing that a node is generic over.
-//! 2. Tasks of all roles run on the one executor (openraft's `SimRuntime`, whose static
-//!    functions openraft itself calls), first come, first served.
-//! 3. When none can run, the clock jumps to the next timer. So an hour takes no time, and a
-//!    deadlock is a panic that says so.
-//! 4. Bytes between sockets travel for a seeded while and arrive in seeded pieces; disks are
-//!    [`SimDisk`]s, which outlive the world if the test holds them.
+//! 1. [`Sim::run`] creates a simulated world from a seed and runs a future in it. The future gets a
+//!    [`Simulated`], which implements [`Runtime`].
+//! 2. The tasks of all roles run on one executor in the order in which they are woken. It is
+//!    openraft's `SimRuntime`, whose static functions openraft calls.
+//! 3. When no task can run, the clock jumps to the next timer. So an hour passes at once, and a
+//!    deadlock ends in a panic that says so.
+//! 4. Bytes between sockets arrive after a random time and in random pieces, both from the seed.
+//!    Disks are [`SimDisk`]s, which outlive the world if the test holds them.
 
 mod content;
 mod disk;
