@@ -1,4 +1,4 @@
-//! Modules and bindings: what is registered, wished for and active.
+//! Changes of modules and bindings: registration, wishes and activation.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Tree {
         super::note(&mut applied.bindings, &name);
     }
 
-    /// A binding's znode is gone: so are its effect and its queue.
+    /// A binding's znode was deleted: its effect and its queue end.
     pub(super) fn unbind(&mut self, name: &Arc<str>, applied: &mut Applied) {
         if Arc::make_mut(&mut self.bindings)
             .remove(name)
@@ -65,7 +65,8 @@ impl Tree {
         super::note(&mut applied.bindings, name);
     }
 
-    /// The swap point: what a binding wishes for becomes what it does.
+    /// Makes a binding's wish its active definition. This is the point at which modules are
+    /// swapped.
     pub(super) fn activate(
         &mut self,
         name: &str,
@@ -117,7 +118,7 @@ impl Tree {
         TicketResult::Activated
     }
 
-    /// Whoever asked this assignor last time shall ask again.
+    /// Queues a resync for each recipe whose last reaction called this assignor.
     fn resync_callers(&mut self, assignor: &Arc<str>, applied: &mut Applied) {
         let bindings = self.bindings.clone();
         for binding in bindings.iter() {

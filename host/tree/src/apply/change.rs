@@ -1,9 +1,10 @@
-//! One command's changes of znodes, as long as it may still fail: each operation with
-//! ZooKeeper's checks, in ZooKeeper's order.
+//! The changes of znodes of one command, while it may still fail. Each operation has ZooKeeper's
+//! checks in ZooKeeper's order.
 //!
-//! 1. An operation checks, then changes the nodes under the command's zxid and notes its
-//!    events; later operations of the command see it.
-//! 2. If one fails, [`Change::undo`] puts everything back; else `Tree::finish` keeps it.
+//! 1. An operation checks, then changes the nodes under the command's zxid and notes its events.
+//!    Later operations of the command see the changes.
+//! 2. If an operation fails, [`Change::undo`] undoes all changes; otherwise `Tree::finish` keeps
+//!    them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,10 +25,10 @@ use crate::quota::{QuotaEdits, Quotas};
 use crate::store::{Body, Data, Nodes};
 use crate::{SessionId, Zxid};
 
-/// How many operations run before views that wait are let in.
+/// After so many operations the writer lets waiting views take the lock.
 const RUN: usize = 64;
 
-/// A command's changes in progress.
+/// The changes of the present command.
 pub(super) struct Change<'a> {
     pub(super) zxid: Zxid,
     pub(super) time_ms: u64,
@@ -36,57 +37,57 @@ pub(super) struct Change<'a> {
     pub(super) hash: Rolling,
     hash_before: Rolling,
     pub(super) events: Vec<Event>,
-    /// What was written below `/innkeeper/bindings`, in order.
+    /// The changes of bindings, in order.
     pub(super) bindings: Vec<BindingEdit>,
-    /// Paths whose ACL was set: they have no event, but policies may be among them.
+    /// The paths whose ACL was set. This is no event, but the paths may belong to policies.
     pub(super) acls_set: Vec<Arc<str>>,
-    /// The quotas as they were before the command, which its checks go by.
+    /// The quotas before the command, which are used for its checks.
     pub(super) quotas_before: &'a Quotas,
-    /// What the command does to them.
+    /// The command's changes of quotas.
     pub(super) quota_edits: QuotaEdits,
-    /// Subtrees whose statistics begin with this command: each is counted once, at its end.
+    /// The subtrees whose statistics begin with this command. Each is counted once, at its end.
     pub(super) to_count: BTreeSet<String>,
-    /// How many znodes were counted for that.
+    /// How many znodes were counted for these statistics.
     pub(super) counted: usize,
     pub(super) enforce_quota: bool,
-    /// Limits that were met; they stay known when the command is undone.
+    /// The limits that were exceeded. They are reported even if the command is undone.
     pub(super) over_quota: Vec<OverQuota>,
     operations: usize,
 }
 
-/// What became of the znode of a binding.
+/// The change of a binding's znode.
 #[derive(Debug)]
 pub(super) enum BindingEdit {
-    /// A new document.
+    /// The znode has a new document.
     Wish(Arc<str>, Arc<Definition>),
-    /// The znode is gone.
+    /// The znode was deleted.
     Gone(Arc<str>),
 }
 
-/// On whose behalf an operation runs.
+/// The rights with which an operation runs.
 #[derive(Clone, Copy)]
 pub(super) enum Authority<'a> {
     /// ACLs decide by these identities.
     Identities(&'a [Identity]),
-    /// No ACL applies: the caller has judged the path, or the state itself acts.
+    /// ACLs do not count: the caller has checked the path, or apply itself makes the change.
     Granted,
 }
 
-/// Who asks for a write, and what holds for all of its operations.
+/// The origin of a write, which is the same for all of its operations.
 #[derive(Clone, Copy)]
 pub(super) struct Asker<'a> {
-    /// Whom the ACLs judge.
+    /// The identities by which ACLs decide.
     pub(super) identities: &'a [Identity],
-    /// Whose ephemerals are made; none outside a session.
+    /// The session that will own created ephemerals; `None` outside a session.
     pub(super) session: Option<SessionId>,
-    /// The session refuses ephemerals.
+    /// Whether the session is local and may not own ephemerals.
     pub(super) local: bool,
-    /// Hard quotas refuse, soft ones are reported.
+    /// Whether quotas count: hard ones refuse the write, soft ones are reported.
     pub(super) enforce_quota: bool,
 }
 
 impl Asker<'_> {
-    /// Whose a new znode is.
+    /// The owner of a new znode.
     fn owner(&self, mode: CreateMode, ttl_ms: i64) -> Result<Owner, ErrorCode> {
         if ttl_ms != 0 && !mode.is_ttl() {
             return Err(ErrorCode::BadArguments);
@@ -155,7 +156,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// The command failed: nothing was changed.
+    /// Undoes everything, because the command failed.
     pub(super) fn undo(&mut self) {
         self.nodes.rollback();
         self.events.clear();
@@ -166,7 +167,7 @@ impl<'a> Change<'a> {
         self.hash = self.hash_before;
     }
 
-    /// One operation of a client.
+    /// Runs one operation of a client.
     pub(super) fn run(
         &mut self,
         operation: &WriteOp,
@@ -201,7 +202,8 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// A long command must not keep views waiting to its end; what they see of it is nothing.
+    /// Lets waiting views take the lock, so that a long command does not delay them. They do not
+    /// see its changes.
     pub(super) fn let_views_in(&mut self) {
         self.operations += 1;
         if self.operations.is_multiple_of(RUN) {
@@ -309,8 +311,8 @@ impl<'a> Change<'a> {
         Ok(OpReply::Deleted)
     }
 
-    /// deleteContainer, which ZooKeeper's own sweeper sends, and a client may: any childless znode
-    /// but an ephemeral goes.
+    /// deleteContainer, which a client may send, too. It deletes any znode without children, except
+    /// an ephemeral.
     fn delete_container(
         &mut self,
         path: &str,
@@ -330,8 +332,8 @@ impl<'a> Change<'a> {
         if let Owner::Session(_) = body.owner() {
             return Err(ErrorCode::BadVersion);
         }
-        // ZooKeeper asks no ACL here, so that whoever sends this opcode can delete any childless
-        // znode but an ephemeral. (script `state/containers`)
+        // ZooKeeper checks no ACL here, so that every client can delete every znode without
+        // children, except ephemerals. Here the ACL decides. (script `state/containers`)
         authority.check(&parent_body.acl, Perms::DELETE)?;
         if is_own_root(path) && !authority.is_super() {
             return Err(ErrorCode::NoAuth);
@@ -340,13 +342,14 @@ impl<'a> Change<'a> {
         Ok(OpReply::Deleted)
     }
 
-    /// Deletes what goes by itself, an ephemeral or an unused container: nothing is checked.
+    /// Deletes a znode that no client deletes: an ephemeral of an ended session, or an unused
+    /// container. Nothing is checked.
     pub(super) fn delete_unasked(&mut self, path: String, slot: u32) {
         self.let_views_in();
         self.take_out(path.into(), slot);
     }
 
-    /// Takes a znode out, and says so to whoever watches it or its parent.
+    /// Deletes a znode and notes the events for it and its parent.
     fn take_out(&mut self, path: Arc<str>, slot: u32) {
         let parent = self.nodes.parent(slot);
         let Some((body, above)) = self.nodes.body(slot).zip(self.nodes.body(parent)) else {
@@ -439,8 +442,8 @@ impl<'a> Change<'a> {
         Ok(OpReply::Checked)
     }
 
-    /// A document that is none, or that names a module that nobody registered, is refused
-    /// here, whoever sends it and however.
+    /// Notes the change of a binding's document. A document that is wrong, or that names a module
+    /// that is not registered, is refused here for every writer.
     fn edit_binding(&mut self, path: &str, data: Option<&Bytes>) -> Result<(), ErrorCode> {
         let Some(name) = binding::name_of(path) else {
             return Ok(());
@@ -454,7 +457,7 @@ impl<'a> Change<'a> {
     }
 
     fn find_parent(&self, path: &str) -> Result<u32, ErrorCode> {
-        // ZooKeeper's root has the empty path as its second name.
+        // In ZooKeeper the empty path is another name of the root.
         let path = if path.is_empty() { path::ROOT } else { path };
         self.nodes.find(path).ok_or(ErrorCode::NoNode)
     }
@@ -487,16 +490,16 @@ impl<'a> Change<'a> {
     }
 }
 
-/// What a create says about the ACL.
+/// The ACL of a new znode.
 #[derive(Clone, Copy)]
 pub(super) enum Stated<'a> {
     /// This list.
     List(&'a [Acl]),
-    /// The parent's.
+    /// The parent's list.
     Parents,
 }
 
-/// Everything before the last slash; empty for a child of the root, as in ZooKeeper.
+/// The part of the path before its last slash; empty for a child of the root, as in ZooKeeper.
 fn parent_or_refuse(path: &str) -> Result<&str, ErrorCode> {
     match path.rfind('/') {
         Some(slash) if !path.contains('\0') => Ok(&path[..slash]),
@@ -512,14 +515,14 @@ fn check_version(actual: i32, expected: i32) -> Result<(), ErrorCode> {
     }
 }
 
-/// `/innkeeper` and `/innkeeper/bindings`: only the super user makes or deletes them.
+/// Is this `/innkeeper` or `/innkeeper/bindings`? Only the super user may create or delete them.
 fn is_own_root(path: &str) -> bool {
     matches!(path, path::INNKEEPER | path::BINDINGS)
 }
 
-/// Below `/innkeeper` the open list, which client libraries send where their user states
-/// none, stands for "none stated": everyone may read, only the super user may write. Who
-/// wants it open says so by setACL.
+/// Below `/innkeeper` the open list means that the user has stated no list, because client
+/// libraries send it then. Such a znode may be read by everyone and written by the super user only.
+/// setACL can open it.
 fn guarded(path: &str, list: Vec<Acl>) -> Vec<Acl> {
     if path::is_at_or_below(path, path::INNKEEPER) && list == acl::open() {
         acl::read_only()

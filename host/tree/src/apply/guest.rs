@@ -1,25 +1,25 @@
-//! A guest's transaction: validated as a whole, then done as a whole.
+//! A guest's transaction: checked as a whole, then done as a whole. The checks are:
 //!
-//! 1. The binding's activation is the one that the invocation ran under, and so are those of
-//!    the assignors that it called.
-//! 2. Everything that it read is as it was read.
-//! 3. Every event that it consumed is still queued: if not, somebody was first.
-//! 4. Its writes lie within its grants and succeed.
-//! 5. Then, and only then, under one zxid: the writes are kept, the events go.
+//! 1. The binding's activation is still the one under which the guest ran, and so are the
+//!    activations of the assignors that it called.
+//! 2. Everything in the read set is unchanged.
+//! 3. Each consumed event is still in the queue; otherwise another transaction has consumed it.
+//! 4. All writes are within the binding's grants, and succeed.
+//! 5. If all this holds, the writes are kept and the events are removed, under one zxid.
 //!
 //! **Invariant:** the acknowledgement of events is a precondition and a part of the transaction
-//! that they caused. This is the whole of exactly-once: neither a crash nor two dispatchers can
-//! handle an event twice or lose it. (tests:
+//! that they caused. This is why each event is handled exactly once: neither a crash nor two
+//! dispatchers can handle an event twice or lose it. (tests:
 //! `ten_thousand_events_are_counted_exactly_once_over_twenty_kills`,
 //! `a_transaction_whose_events_were_consumed_conflicts`, `every_event_is_consumed_exactly_once`)
 //!
-//! **Invariant:** an invocation commits only under the activation that it ran under. (tests:
-//! `a_hundred_swaps_under_load_have_one_change_over_each`,
+//! **Invariant:** a guest's transaction commits only under the activation under which it ran.
+//! (tests: `a_hundred_swaps_under_load_have_one_change_over_each`,
 //! `a_transaction_of_an_older_activation_conflicts`)
 //!
-//! **Invariant:** guests never run inside apply, and apply alone says that a transaction is
-//! valid; what the door refuses earlier only saves work. A slow or nondeterministic guest, or
-//! another release of wasmtime, must not be able to stop or fork replicas. (tests:
+//! **Invariant:** guests never run inside apply, and apply alone decides whether a transaction is
+//! valid. The earlier refusal of a proposal only saves work. So a slow or nondeterministic guest,
+//! or another release of wasmtime, cannot stop replicas or make them differ. (tests:
 //! `doomed_means_that_apply_refuses`,
 //! `a_transaction_that_a_write_in_flight_dooms_is_refused_and_takes_no_zxid`,
 //! `after_three_lost_races_others_wait_for_it_but_not_for_long`)
@@ -61,14 +61,14 @@ impl Tree {
             .active(&transaction.binding)
             .filter(|active| active.definition.world == World::Recipe)
             .ok_or(Refused::Conflict(Conflict::Activation))?;
-        // Without this comparison an invocation of the old module commits after the swap.
+        // Without this comparison a transaction of the old module would commit after the swap.
         if cfg!(not(innkeeper_break = "activation-check"))
             && active.activation != transaction.activation
         {
             return Err(Refused::Conflict(Conflict::Activation));
         }
         for (name, activation) in &transaction.called {
-            // Zero stands for "no such binding was active": that is read as well.
+            // Zero means that no such binding was active, which belongs to the read set, too.
             let active = bindings.active(name).map(|active| active.activation);
             if active.unwrap_or_default() != *activation {
                 return Err(Refused::Conflict(Conflict::Assignor(name.clone())));
@@ -113,7 +113,7 @@ impl Tree {
         Ok(())
     }
 
-    /// A local session has no ephemerals, whoever makes them.
+    /// Checks that no created ephemeral would belong to a local session.
     fn owners_may_own(&self, transaction: &Transaction) -> Result<(), Refused> {
         for write in &transaction.writes {
             if let GuestWrite::Create {
@@ -133,7 +133,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Is what was read as it was?
+    /// Checks that one thing in the read set is unchanged.
     fn validate(&self, read: &Read) -> Result<(), Conflict> {
         let nodes = self.store.nodes.read();
         let holds = |path: &str, unchanged: &dyn Fn(u32, &crate::store::Body) -> bool| {
@@ -188,8 +188,8 @@ impl Tree {
     #[cfg(not(innkeeper_break = "ack-in-transaction"))]
     pub(super) fn settle_outside_acks(&mut self) {}
 
-    /// The build that must fail: events are taken off the queue by a step of their own, the
-    /// command after the transaction, and nobody asks whether they were still there.
+    /// With this cfg a test must fail: the events are removed from the queue by the command after
+    /// the transaction, and whether they are still there is not checked.
     #[cfg(innkeeper_break = "ack-in-transaction")]
     fn acks_hold(&self, _binding: &str, _acks: &[Ack]) -> bool {
         true
@@ -231,7 +231,7 @@ impl Tree {
                 self.dirty_queues.insert((name.clone(), key));
             }
         }
-        // What came meanwhile waits for its own reaction.
+        // Newer events wait for the next reaction.
         if !queue.is_empty() {
             super::note(queued, &name);
         }
@@ -252,7 +252,7 @@ impl Change<'_> {
             );
             return Err(Refused::Rejected(ErrorCode::BadArguments, text));
         }
-        // Looked up once for each ephemeral: among all reads that would be quadratic.
+        // A set, because a search through all reads for each ephemeral would be quadratic.
         let alive: BTreeSet<SessionId> = transaction
             .reads
             .iter()
@@ -297,7 +297,8 @@ impl Change<'_> {
     }
 }
 
-/// The owner of an ephemeral: a session that the transaction read as alive, which makes it so.
+/// The owner of a created znode. A session must be in the read set, whose check proves that it is
+/// alive.
 fn owner_of(owner: Option<SessionId>, alive: &BTreeSet<SessionId>) -> Result<Owner, Refused> {
     match owner {
         None => Ok(Owner::Nobody),
@@ -311,7 +312,7 @@ fn owner_of(owner: Option<SessionId>, alive: &BTreeSet<SessionId>) -> Result<Own
 }
 
 impl GuestWrite {
-    /// The znode that is written.
+    /// The path of the written znode.
     pub fn path(&self) -> &str {
         match self {
             GuestWrite::Create { path, .. }

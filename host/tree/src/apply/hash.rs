@@ -1,7 +1,7 @@
-//! The rolling hash over changes, by which nodes see that they have diverged.
+//! The rolling hash of all changes, by which nodes can see that their states differ.
 //!
-//! It is our own few lines because it is part of what the state holds: no library's new
-//! version may change it.
+//! It is our own code because the hash is part of the state: a new version of a library must not
+//! change it.
 
 const K0: u64 = 0x9e37_79b9_7f4a_7c15;
 const K1: u64 = 0xd6e8_feb8_6659_fd93;
@@ -32,7 +32,7 @@ impl Rolling {
         }
     }
 
-    /// Mixes bytes in that may be missing.
+    /// Mixes optional bytes in.
     pub(super) fn optional(&mut self, bytes: Option<&[u8]>) {
         match bytes {
             None => self.number(u64::MAX),

@@ -1,10 +1,10 @@
-//! Quotas in a change: limits are checked before an operation, statistics follow it.
+//! Quotas in a change: limits are checked before an operation, and statistics are updated after it.
 //!
-//! Limits and statistics are read as they were before the command, even in the middle of a
-//! multi: so it is in ZooKeeper, which checks all of a multi before it applies any of it.
+//! Limits and statistics are read as of before the command, also in the middle of a multi, because
+//! ZooKeeper checks the whole multi before it applies any operation.
 //!
-//! A subtree whose statistics begin is counted at the end of the command, and once however
-//! often the command begins them: a multi may begin the same ones thousands of times.
+//! When the statistics of a subtree begin, it is counted at the end of the command, and only once:
+//! a multi may begin the same statistics thousands of times.
 
 use innkeeper_proto::ErrorCode;
 use parking_lot::RwLockWriteGuard;
@@ -15,11 +15,11 @@ use crate::path;
 use crate::quota::{Quotas, STATS, Track, limits_path, stats_path, subject};
 use crate::store::Data;
 
-/// How many znodes are counted before views that wait are let in.
+/// After so many counted znodes the writer lets waiting views take the lock.
 const COUNT_RUN: usize = 1_024;
 
 impl Change<'_> {
-    /// Would so many more znodes and bytes at this path go beyond a limit?
+    /// Checks that so many more znodes and bytes at this path exceed no limit.
     pub(super) fn check_quota(
         &mut self,
         path: &str,
@@ -78,8 +78,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// The numbers that stood in a znode before the command, if there was one. A text that
-    /// cannot be read fails the write, as it does in ZooKeeper.
+    /// The numbers in a znode before the command; `None` if the znode did not exist. If its text
+    /// cannot be read, the write fails, as in ZooKeeper.
     fn track_before(&self, path: &str) -> Result<Option<Track>, ErrorCode> {
         match self.nodes.before(path, self.zxid.0) {
             None => Ok(None),
@@ -114,12 +114,12 @@ impl Change<'_> {
 
     /// The data of a znode were set.
     pub(super) fn quota_set(&mut self, path: &str, more_bytes: i64) {
-        // Statistics that a client sets after it has begun them are what it says they are.
+        // If a client sets statistics after they began, its numbers stay.
         self.count_no_more(path);
         self.quota_moved(path, 0, more_bytes);
     }
 
-    /// Nothing is to be counted for the statistics at that path, if it is one of statistics.
+    /// If this is the path of statistics, its subtree need not be counted any more.
     fn count_no_more(&mut self, path: &str) {
         if !self.to_count.is_empty()
             && let Some(subject) = subject(path, STATS)
@@ -128,7 +128,7 @@ impl Change<'_> {
         }
     }
 
-    /// So many more znodes and bytes are at this path.
+    /// Adds so many znodes and bytes at this path to the statistics.
     pub(super) fn quota_moved(&mut self, path: &str, more_znodes: i64, more_bytes: i64) {
         let Some(prefix) = self.quotas_before.of_after(&self.quota_edits, path) else {
             return;
@@ -141,7 +141,7 @@ impl Change<'_> {
             return;
         };
         let body = self.nodes.body(slot).expect("found as existing");
-        // ZooKeeper stops for good at a text that it cannot read; here it is left alone.
+        // ZooKeeper stops for ever at a text that it cannot read. Here the text stays as it is.
         let Some(mut track) = body.data.as_slice().and_then(Track::parse) else {
             return;
         };
@@ -152,8 +152,9 @@ impl Change<'_> {
         self.write_track(&stats, slot, &track);
     }
 
-    /// The command has succeeded: what the statistics that it began count is counted, whatever
-    /// the client has put there. (test: `statistics_begun_many_times_are_counted_once`)
+    /// Counts the subtrees whose statistics the command began, and overwrites the client's numbers.
+    /// Called after the command has succeeded.
+    /// (test: `statistics_begun_many_times_are_counted_once`)
     pub(super) fn count_begun(&mut self) {
         for subject in std::mem::take(&mut self.to_count) {
             self.count_anew(&subject);
@@ -188,7 +189,7 @@ impl Change<'_> {
         }
     }
 
-    /// Only the data change: neither version nor mzxid, and no watch fires.
+    /// Writes statistics. Only the data change: version and mzxid stay, and there is no event.
     fn write_track(&mut self, path: &str, slot: u32, track: &Track) {
         let text = bytes::Bytes::from(track.text());
         self.mix(b'q', path, Some(&text));

@@ -1,4 +1,4 @@
-//! The begin and the end of sessions.
+//! The creation, reattachment and end of sessions.
 
 use crate::applied::{Applied, TicketResult};
 use crate::owner::is_session;
@@ -25,7 +25,7 @@ impl Tree {
         let store = self.store.clone();
         let mut sessions = store.sessions.write();
         if !is_session(session) || !sessions.create(self.zxid, session, restored, &self.horizon) {
-            // The id is taken: random as it is, the node just draws another one.
+            // The id is taken. The node draws another random one.
             return TicketResult::NoSession;
         }
         drop(sessions);
@@ -63,7 +63,7 @@ impl Tree {
         }
     }
 
-    /// Ends a session that was silent, unless its client came back meanwhile.
+    /// Ends a silent session, unless it was reattached meanwhile.
     pub(super) fn expire(&mut self, session: SessionId, attachment: u32, applied: &mut Applied) {
         let silent = self
             .store

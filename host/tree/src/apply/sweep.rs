@@ -1,9 +1,8 @@
-//! Sweeping: containers and znodes with a time to live go without a client's asking.
+//! Sweeping: unused containers and znodes with a time to live are deleted without a client.
 //!
-//! 1. The leader's sweeper looks through a view ([`crate::View::sweepable`]) and proposes what
-//!    nobody uses any more, one command each.
-//! 2. Apply asks whether the znode is still as it was seen: who wrote to it meanwhile, or made
-//!    a child, keeps it.
+//! 1. The leader's sweeper finds the unused znodes in a view ([`crate::View::sweepable`]) and
+//!    proposes a command for each.
+//! 2. Apply checks that the znode has not changed since. A znode that was set or got a child stays.
 //!
 //! **Invariant:** a sweep does nothing if the znode has changed since the sweeper looked at it.
 //! (test: `an_outlived_znode_goes_and_one_that_is_set_stays`; script `sweeps`)

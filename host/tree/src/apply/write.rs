@@ -1,6 +1,6 @@
-//! Writes of clients: in a session, numbered; or an admin's, outside any.
+//! Writes of clients: numbered ones in a session, and those of administrators without a session.
 //!
-//! **Invariant:** no write commits under a policy other than the one by which it was decided.
+//! **Invariant:** a write commits only under the policy under which the authorizers decided it.
 //! (test: `no_write_slips_past_a_thousand_policy_flips`; script `policies`)
 
 use innkeeper_proto::ErrorCode;
@@ -42,7 +42,7 @@ impl Tree {
                 ..
             } = request
             {
-                // The seq stays, so that the session's later writes wait for this one.
+                // The session's number stays, so that its later writes wait for this one.
                 if self.policy_moved(*decided, write) {
                     return SessionResult::Bounced;
                 }
@@ -63,7 +63,7 @@ impl Tree {
                 upgrade_local,
                 ..
             } => {
-                // An ephemeral create may make a global session of it first.
+                // A create of an ephemeral may make the session global first.
                 let upgrades = local && *upgrade_local && write.makes_ephemerals();
                 if upgrades {
                     self.upgrade(session);
@@ -79,7 +79,7 @@ impl Tree {
         }
     }
 
-    /// Runs an admin's write.
+    /// Runs an administrator's write.
     pub(super) fn admin_write(
         &mut self,
         identities: &[Identity],
@@ -139,7 +139,7 @@ impl Tree {
         reply
     }
 
-    /// Does another policy decide about any of the write's paths than when it was decided?
+    /// Has a policy for one of the write's paths changed since the authorizers decided?
     fn policy_moved(&self, decided: Zxid, write: &Write) -> bool {
         let moved = || {
             if !self.bindings.has_authorizers() {
@@ -151,7 +151,7 @@ impl Tree {
                 .max();
             now.unwrap_or_default() != decided
         };
-        // Without this comparison a write slips through that a newer policy forbids.
+        // Without this comparison a write could commit that a newer policy forbids.
         cfg!(not(innkeeper_break = "policy-check")) && moved()
     }
 }

@@ -1,4 +1,4 @@
-//! Commands.
+//! The encoding of commands.
 
 use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
@@ -17,7 +17,7 @@ use crate::{Digest, SessionId, Ticket, World, Zxid};
 /// The version of the form that [`encode_command`] writes.
 pub const COMMAND_VERSION: u8 = 1;
 
-/// Tags never change and are never reused.
+/// The tags of operations and their parts. They never change and are never used for another thing.
 mod tag {
     pub(super) const CREATE_SESSION: u8 = 1;
     pub(super) const REATTACH: u8 = 2;
@@ -60,21 +60,20 @@ pub fn encode_command(command: &Command, out: &mut Vec<u8>) {
     put_operation(out, &command.operation);
 }
 
-/// How large the command of an operation is.
+/// The size of an operation's command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OperationSize {
-    /// The most bytes that [`encode_command`] appends for it, in whatever year it is stamped:
-    /// the time takes ten at most, and six until 2109.
+    /// The greatest number of bytes that [`encode_command`] appends for the command, for any time:
+    /// the time takes at most ten bytes, and six until 2109.
     pub bytes: usize,
-    /// The items of all its lists, which cost memory beside their bytes: operations, reads,
-    /// acknowledgements, identities, entries of ACLs.
+    /// The number of items in all lists (operations, reads, acknowledgements, identities, entries
+    /// of ACLs), because each needs memory beside its bytes.
     pub items: usize,
-    /// By how many bytes apply makes the ACLs in it longer, at most: that is stored, too.
+    /// The greatest number of bytes by which apply makes the command's ACLs longer.
     pub grown_bytes: usize,
 }
 
-/// How large an operation's command is: a walk over its fields, which copies and allocates
-/// nothing.
+/// The size of an operation's command. It visits the fields and neither copies nor allocates.
 pub fn operation_size(operation: &Operation) -> OperationSize {
     OperationSize {
         grown_bytes: grown_bytes(operation),
@@ -105,8 +104,8 @@ fn grown_bytes(operation: &Operation) -> usize {
     lists.map(|list| acl::growth(list, identities)).sum()
 }
 
-/// The most bytes that the command of a guest's transaction takes in the log, all told: what a
-/// node's door holds against its bound.
+/// The greatest number of bytes that the command of a guest's transaction has in the log. A node
+/// compares it with the bound on commands.
 pub fn transaction_len(transaction: &Transaction) -> usize {
     size_of(|out| put_transaction_operation(out, Ticket(0), transaction)).bytes
 }
@@ -249,7 +248,7 @@ fn put_transaction_operation<B: Sink>(out: &mut B, ticket: Ticket, transaction: 
     put_transaction(out, transaction);
 }
 
-/// Reads a whole command. Its data are slices of the bytes, which they keep alive.
+/// Decodes a whole command. Its data are slices of `bytes` and keep them in memory.
 pub fn decode_command(bytes: Bytes) -> Result<Command, EncodingError> {
     let mut reader = Reader::new(bytes);
     reader.version("command", COMMAND_VERSION)?;

@@ -1,12 +1,12 @@
-//! The parts that all encodings are made of.
+//! The primitives of all encodings: numbers, texts, data, lists and optional values.
 
 use bytes::Bytes;
 use innkeeper_proto::{Acl, ByteString, Perms};
 
 use super::EncodingError;
 
-/// Where an encoding goes: into a buffer, or only into a count of its bytes, so that what is
-/// counted is by its making what would be written.
+/// The target of an encoding: a buffer, or a counter of bytes. The same code writes to both, so the
+/// counted length is the length that would be written.
 pub(super) trait Sink {
     fn put_slice(&mut self, bytes: &[u8]);
 
@@ -18,7 +18,7 @@ pub(super) trait Sink {
         self.put_slice(&number.to_le_bytes());
     }
 
-    /// A list of so many items follows.
+    /// Called before a list of so many items.
     fn note_items(&mut self, _count: usize) {}
 }
 
@@ -32,8 +32,8 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// A sink that counts and keeps nothing. The counts of what lies in memory cannot overflow, but
-/// the same data may be named many times: then they stop at the greatest number.
+/// A sink that only counts. The same data in memory may be counted many times; the counts stop at
+/// the greatest number instead of overflowing.
 #[derive(Default)]
 pub(super) struct Count {
     pub(super) bytes: usize,
@@ -105,8 +105,7 @@ pub(super) fn put_acl<B: Sink>(out: &mut B, acl: &[Acl]) {
     });
 }
 
-/// Takes values off the front of some bytes. Data are slices of them, texts that are paths
-/// are copied.
+/// Reads values from the front of some bytes. Data are slices of the bytes; paths are copied.
 pub(super) struct Reader {
     input: Bytes,
     at: usize,
@@ -123,7 +122,7 @@ impl Reader {
         self.input.len() - self.at
     }
 
-    /// Refuses what follows the end.
+    /// Checks that no bytes are left.
     pub(super) fn finish(self, what: &'static str) -> Result<()> {
         match self.remaining() {
             0 => Ok(()),
@@ -138,7 +137,7 @@ impl Reader {
         }
     }
 
-    /// The next byte, left where it is.
+    /// The next byte, which is not consumed.
     pub(super) fn peek(&self) -> Option<u8> {
         self.input.get(self.at).copied()
     }
@@ -158,13 +157,13 @@ impl Reader {
         for shift in (0..64).step_by(7) {
             let byte = self.u8(what)?;
             let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit.
+            // Only one bit of the tenth byte fits into 64 bits.
             if shift == 63 && bits > 1 {
                 break;
             }
             number |= bits << shift;
             if byte & 0x80 == 0 {
-                // A last byte of zero would be a longer form of a number that has a shorter.
+                // A last byte of zero would not be the shortest form of the number.
                 return if byte == 0 && shift > 0 {
                     Err(EncodingError::Invalid { what })
                 } else {
@@ -197,7 +196,7 @@ impl Reader {
         Ok(bytes)
     }
 
-    /// Eight bytes, the least first.
+    /// An id: eight bytes, little-endian.
     pub(super) fn id(&mut self, what: &'static str) -> Result<u64> {
         self.array(what).map(u64::from_le_bytes)
     }
@@ -227,7 +226,7 @@ impl Reader {
     }
 
     fn byte_string(&mut self, what: &'static str) -> Result<ByteString> {
-        // Most ACLs are world:anyone, which needs no reference to the input.
+        // Most ACLs are world:anyone, which is a constant and needs no slice of the input.
         let range = self.range(what)?;
         match &self.input[range.clone()] {
             b"world" => Ok(ByteString::from_static("world")),
@@ -253,8 +252,8 @@ impl Reader {
         self.option("data", |reader| reader.bytes("data"))
     }
 
-    /// `least` is the fewest bytes that an item takes: a count that cannot fit into what is
-    /// left is refused before anything is reserved for it.
+    /// A list. `least` is the least encoded length of an item: a count that cannot fit into the
+    /// remaining bytes is refused before memory is reserved.
     pub(super) fn list<T>(
         &mut self,
         what: &'static str,

@@ -1,7 +1,6 @@
-//! Rows of the checkpoint store: what a znode, a session, a binding … is on disk.
+//! The rows of the checkpoint store: the encoding of znodes, sessions, bindings and so on.
 //!
-//! Every value begins with the version of its form. Rows are read back with [`decode`], in
-//! any order.
+//! Each value begins with the version of its form. [`decode`] reads rows back, in any order.
 
 mod definition;
 
@@ -19,22 +18,22 @@ use crate::queue::{Kinds, Pending, QueueKey};
 use crate::record::{Record, Table};
 use crate::{Digest, SessionId, Zxid};
 
-/// The version of the form that this module writes, of every table; but see
+/// The version of the form that this module writes for all tables. Only local sessions have
 /// [`LOCAL_SESSION_VERSION`].
 pub const ROW_VERSION: u8 = 1;
 
-/// The version of a local session's row: the fields are those of any session.
+/// The version of a local session's row. It has the same fields as the row of any session.
 pub const LOCAL_SESSION_VERSION: u8 = 2;
 
 /// The key of the only row of [`Table::Meta`].
 pub const META_KEY: &[u8] = b"state";
 
-/// The numbers of the state as a whole.
+/// The numbers of the whole state.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Meta {
-    /// The last command applied.
+    /// The zxid of the last applied command.
     pub zxid: Zxid,
-    /// The greatest time stamp seen, in milliseconds since 1970.
+    /// The state's time, in milliseconds since 1970.
     pub time_ms: u64,
     /// The feature level.
     pub level: u32,
@@ -42,64 +41,64 @@ pub struct Meta {
     pub hash: u64,
 }
 
-/// A znode on disk: `D` is its data and `A` its ACL, borrowed to write and owned when read.
+/// A znode on disk. `D` is its data and `A` its ACL: borrowed for writing, owned after reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ZnodeRow<D, A> {
-    /// `None` is null data.
+    /// The data; `None` is null.
     pub data: Option<D>,
-    /// Who may do what.
+    /// The ACL.
     pub acl: A,
-    /// Zxid of its creation.
+    /// The zxid that created the znode.
     pub czxid: u64,
-    /// Zxid of the last change of its data.
+    /// The zxid that last set its data.
     pub mzxid: u64,
-    /// Zxid of the last change of its child list.
+    /// The zxid that last created or deleted a child.
     pub pzxid: u64,
-    /// Zxid of the last command that changed anything of it, its ACL and children included.
+    /// The zxid of the last change of any kind, of its ACL or its children included.
     pub changed_zxid: u64,
-    /// Of its creation, in milliseconds since 1970.
+    /// The time of its creation, in milliseconds since 1970.
     pub ctime_ms: u64,
-    /// Of the last change of its data, in milliseconds since 1970.
+    /// The time at which its data was last set, in milliseconds since 1970.
     pub mtime_ms: u64,
-    /// The session of an ephemeral.
+    /// The number of its [owner](crate::owner::Owner::number).
     pub owner: i64,
-    /// Counts the changes of its data.
+    /// How often its data was set.
     pub version: i32,
-    /// Counts the changes of its ACL.
+    /// How often its ACL was set.
     pub aversion: i32,
-    /// Counts the creates of its children: the next sequence number.
+    /// How many children were created; it is the next sequence number.
     pub creates: i32,
 }
 
 /// A session on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SessionRow {
-    /// What a reattach must name.
+    /// The password for reattaching.
     pub password: [u8; 16],
-    /// In milliseconds.
+    /// The timeout in milliseconds.
     pub timeout_ms: u32,
-    /// Counts its connects.
+    /// How often clients have connected with the session.
     pub attachment: u32,
-    /// The last applied on the attachment.
+    /// The number of the last applied write on this attachment.
     pub seq: u64,
-    /// It refuses ephemerals.
+    /// True for a local session, which may not own ephemerals.
     pub local: bool,
 }
 
-/// A row, read.
+/// A decoded row.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Row {
-    /// Of [`Table::Meta`].
+    /// A row of [`Table::Meta`].
     Meta(Meta),
-    /// Of [`Table::Znodes`]: the path and the znode.
+    /// A row of [`Table::Znodes`]: the path and the znode.
     Znode(String, ZnodeRow<Bytes, Vec<Acl>>),
-    /// Of [`Table::Sessions`].
+    /// A row of [`Table::Sessions`].
     Session(SessionId, SessionRow),
-    /// Of [`Table::Bindings`].
+    /// A row of [`Table::Bindings`].
     Binding(Binding),
-    /// Of [`Table::Queue`]: the binding's name, and the entry.
+    /// A row of [`Table::Queue`]: the binding's name and the entry.
     Queue(String, QueueKey, Pending),
-    /// Of [`Table::Modules`].
+    /// A row of [`Table::Modules`].
     Module(Digest, ModuleInfo),
 }
 
@@ -248,7 +247,7 @@ pub fn module(digest: &Digest, module: Option<&ModuleInfo>) -> Record {
     })
 }
 
-/// Reads a row. Data of a znode are a slice of the value.
+/// Decodes a row. A znode's data is a slice of the value.
 pub fn decode(table: Table, key: &[u8], value: impl Into<Bytes>) -> Result<Row, EncodingError> {
     let mut reader = Reader::new(value.into());
     let local = table == Table::Sessions && reader.peek() == Some(LOCAL_SESSION_VERSION);
@@ -315,7 +314,7 @@ pub fn decode(table: Table, key: &[u8], value: impl Into<Bytes>) -> Result<Row, 
 }
 
 fn read_znode(reader: &mut Reader) -> Result<ZnodeRow<Bytes, Vec<Acl>>, EncodingError> {
-    // Struct fields are evaluated in the order in which they are written here, which is that
+    // The fields are evaluated in the order in which they are written here, which must be the order
     // of the bytes.
     Ok(ZnodeRow {
         czxid: reader.u64("czxid")?,

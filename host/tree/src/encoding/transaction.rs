@@ -1,4 +1,4 @@
-//! Guests' transactions.
+//! The encoding of guests' transactions.
 
 use super::EncodingError;
 use super::primitives::{
@@ -7,7 +7,8 @@ use super::primitives::{
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};
 use crate::{SessionId, Zxid};
 
-/// Tags never change and are never reused.
+/// The tags of reads, writes and acknowledgements. They never change and are never used for another
+/// thing.
 mod tag {
     pub(super) const READ_NODE: u8 = 1;
     pub(super) const READ_ACL: u8 = 2;
@@ -192,7 +193,7 @@ fn ack(reader: &mut Reader) -> Result<Ack, EncodingError> {
     })
 }
 
-/// The depth, an activation, and the counts of four lists, each as long as a number can be.
+/// The greatest length of the depth, the activation and the counts of four lists, in bytes.
 const HEAD_LEN_MOST: usize = 1 + 5 * 10;
 
 fn len_of(put: impl FnOnce(&mut Count)) -> usize {
@@ -201,37 +202,37 @@ fn len_of(put: impl FnOnce(&mut Count)) -> usize {
     count.bytes
 }
 
-// The parts of a transaction by themselves: what a guest's limit counts while the transaction
+// The lengths of the parts of a transaction. A guest's limit counts them while the transaction
 // grows. (test: `a_transaction_is_as_long_as_its_parts_say`)
 
 impl Read {
-    /// Bytes that it takes in an encoded transaction.
+    /// Its encoded length in a transaction, in bytes.
     pub fn encoded_len(&self) -> usize {
         len_of(|out| put_read(out, self))
     }
 }
 
 impl GuestWrite {
-    /// Bytes that it takes in an encoded transaction.
+    /// Its encoded length in a transaction, in bytes.
     pub fn encoded_len(&self) -> usize {
         len_of(|out| put_write(out, self))
     }
 }
 
 impl Ack {
-    /// Bytes that it takes in an encoded transaction.
+    /// Its encoded length in a transaction, in bytes.
     pub fn encoded_len(&self) -> usize {
         len_of(|out| put_ack(out, self))
     }
 }
 
 impl Transaction {
-    /// Bytes that an empty transaction of this binding takes encoded, at most.
+    /// The greatest encoded length of an empty transaction of this binding, in bytes.
     pub fn empty_len_most(binding: &str) -> usize {
         len_of(|out| put_str(out, binding)) + HEAD_LEN_MOST
     }
 
-    /// Bytes that an assignor called takes in an encoded transaction.
+    /// The encoded length of a called assignor in a transaction, in bytes.
     pub fn called_len(name: &str, activation: Zxid) -> usize {
         len_of(|out| put_called(out, name, activation))
     }

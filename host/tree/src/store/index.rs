@@ -1,11 +1,11 @@
-//! From a path to the slot of its znode.
+//! The index: it finds the slot of a znode by its path.
 //!
-//! One table over whole paths needs one cache miss where a walk from the root needs one per
-//! segment. It is our own because std's and hashbrown's need two (control bytes and entries
-//! stand apart), and because it is cut in shards: a table's growth stops the writer for a
-//! fraction of a millisecond only. The hash is seeded anew in every process: a client that
-//! knew it could make every lookup slow. Nothing depends on it, since no table is iterated
-//! but to grow it.
+//! A table of whole paths needs one cache miss for a lookup; a walk from the root needs one for
+//! each segment. The table is our own for two reasons. The tables of std and hashbrown need two
+//! cache misses, because their control bytes and entries are apart. And this one has shards, so
+//! that its growth stops the writer only for a fraction of a millisecond. The hash has a new seed
+//! in each process, because a client that knew it could make every lookup slow. The seed has no
+//! effect on the state: a table is iterated only when it grows.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -13,10 +13,10 @@ use hashbrown::DefaultHashBuilder;
 
 const SHARDS: usize = 256;
 
-/// The least room of a shard.
+/// The least number of places of a shard.
 const LEAST: usize = 16;
 
-/// The table.
+/// The index of all znodes.
 pub(super) struct Index {
     hasher: DefaultHashBuilder,
     shards: Vec<Shard>,
@@ -50,7 +50,7 @@ impl Index {
         PathHash(hasher.finish())
     }
 
-    /// The slot among those of this hash that `is_it` accepts.
+    /// The slot with this hash that `is_it` accepts.
     pub(super) fn find(&self, hash: PathHash, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         self.shards[hash.shard()].find(hash.tag(), is_it)
     }
@@ -67,15 +67,14 @@ impl Index {
 /// A table with linear probing.
 ///
 /// - The number of places is a power of two, and at most three quarters are taken.
-/// - Between the place that an entry's tag asks for and the place where it stands none is
-///   free.
+/// - All places from an entry's home, which its tag gives, up to the entry's place are taken.
 struct Shard {
-    /// The tag in the upper half, the slot in the lower; [`FREE`] where there is none.
+    /// In each place the tag (upper half) and the slot (lower half), or [`FREE`].
     places: Box<[u64]>,
     len: usize,
 }
 
-/// No entry: no slot has the number `u32::MAX`.
+/// A place without an entry. It is not mistaken for one, since no slot has the number `u32::MAX`.
 const FREE: u64 = u64::MAX;
 
 impl Shard {
@@ -90,7 +89,7 @@ impl Shard {
         self.places.len() - 1
     }
 
-    /// Where an entry of this tag wants to stand: the shard was chosen by other bits.
+    /// The first place for an entry with this tag. The shard was chosen by other bits of the hash.
     fn home(&self, tag: u32) -> usize {
         tag as usize & self.mask()
     }
@@ -138,8 +137,7 @@ impl Shard {
             hole = (hole + 1) & mask;
         }
         self.len -= 1;
-        // Whoever stands behind the hole and could stand in it moves up, so that no search
-        // ends too early.
+        // An entry after the hole that may be in it moves there, so that no search ends too early.
         let mut at = hole;
         loop {
             at = (at + 1) & mask;

@@ -15,7 +15,7 @@ impl Nodes {
             .filter(|slot| self.current.get(*slot).body.is_some())
     }
 
-    /// The slot of a znode that exists now or that some view may see.
+    /// The slot of a znode that exists now or that a view may show.
     pub(super) fn find_any(&self, path: &str) -> Option<u32> {
         self.find_slot(path).1
     }
@@ -32,8 +32,8 @@ impl Nodes {
     }
 
     fn is_path_of(&self, mut slot: u32, path: &str) -> bool {
-        // The version is wanted next, and stands in memory that no cache holds: loading it
-        // now, while the names are compared, halves the wait.
+        // The version is needed next, and it is not in a cache. Loading it now, while the names
+        // are compared, halves the wait.
         std::hint::black_box(self.current.get(slot).from);
         let mut path = path.as_bytes();
         while slot != ROOT {
@@ -73,12 +73,12 @@ impl Nodes {
         String::from_utf8(path).expect("names are pieces of valid paths")
     }
 
-    /// What a node is now.
+    /// The present body of a node; `None` for a tombstone.
     pub(crate) fn body(&self, slot: u32) -> Option<&Body> {
         self.current.get(slot).body.as_ref()
     }
 
-    /// What stood at a path before the command `zxid`, which is in progress.
+    /// The body at a path before the present command, whose zxid is `zxid`.
     pub(crate) fn before(&self, path: &str, zxid: u64) -> Option<&Body> {
         let slot = self.find_any(path)?;
         let current = self.current.get(slot);
@@ -91,7 +91,7 @@ impl Nodes {
         }
     }
 
-    /// What a node was at a zxid.
+    /// The body of a node at a zxid.
     pub(super) fn body_at(&self, slot: u32, zxid: u64) -> Option<&Body> {
         self.version_at(slot, zxid)
             .and_then(|version| version.body.as_ref())
@@ -117,8 +117,8 @@ impl Nodes {
         &self.nodes.get(slot).name
     }
 
-    /// The slots of all children, tombstones included. While the lock is let go, one may
-    /// move to a lower place; none that a view sees moves to a higher one.
+    /// The slots of all children, tombstones included. While the lock is free, a child may move to
+    /// a lower place; no child that a view shows moves to a higher one.
     pub(crate) fn children(&self, slot: u32) -> &[u32] {
         self.nodes
             .get(slot)
@@ -127,7 +127,7 @@ impl Nodes {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// The last command that changed anything at or below a node.
+    /// The zxid of the last command that changed a znode at or below this node.
     pub(crate) fn subtree_zxid(&self, slot: u32) -> u64 {
         self.nodes.get(slot).subtree_zxid
     }
@@ -142,17 +142,17 @@ impl Nodes {
         self.swept.range(slot..).copied()
     }
 
-    /// How many of them there are.
+    /// The number of containers and znodes with a time to live.
     pub(crate) fn swept_count(&self) -> usize {
         self.swept.len()
     }
 
-    /// How many znodes exist.
+    /// The number of znodes that exist.
     pub(crate) fn len(&self) -> usize {
         self.live
     }
 
-    /// How many old versions are kept.
+    /// The number of old versions that are kept.
     pub(crate) fn old_versions(&self) -> usize {
         self.old.len()
     }

@@ -7,36 +7,36 @@ use smallvec::SmallVec;
 use crate::acl::AclRef;
 use crate::owner::Owner;
 
-/// The number that stands for no slot and no version.
+/// The number for no slot and no version.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// A znode's place in the tree. It stays while any view can see any version of it.
+/// A znode's place in the tree. It stays while a view can see a version of the znode.
 ///
-/// It is one cache line, apart from the versions: finding a znode looks at those above it,
-/// and so does keeping their `subtree_zxid`.
+/// It has one cache line and is apart from the versions, because finding a znode and updating
+/// `subtree_zxid` visit the nodes above it.
 #[repr(align(64))]
 pub(super) struct Node {
-    /// The last segment; up to 24 bytes stand inline.
+    /// The last segment of the path; up to 24 bytes need no allocation.
     pub(super) name: SmallVec<[u8; 24]>,
-    /// Slot of the parent; the root is its own. [`NONE`] where the slot is vacant.
+    /// The parent's slot; the root is its own parent. [`NONE`] if the slot is vacant.
     pub(super) parent: u32,
-    /// Where it stands in the parent's `children`.
+    /// The node's place in the parent's `children`.
     pub(super) position: u32,
     /// Slots of all children, tombstones included; the box is there only where they are.
     #[allow(clippy::box_collection, reason = "8 bytes instead of 24 in every leaf")]
     pub(super) children: Option<Box<Vec<u32>>>,
-    /// The last command that changed anything at or below; not versioned, since it is only
-    /// ever compared in its newest state.
+    /// The zxid of the last command that changed a znode at or below this node. It has no versions,
+    /// since only its newest value is used.
     pub(super) subtree_zxid: u64,
     /// The version before the current one, or [`NONE`].
     pub(super) older: u32,
-    /// In the low bit, whether it stands in one of the lists of what is to be pruned; above
-    /// it, the number of the capture that will write it, if that is yet to come.
+    /// The lowest bit: whether the node is in a list of nodes to prune. The other bits: the number
+    /// of the capture that will write it, if it has changed.
     pub(super) marks: u32,
 }
 
 impl Node {
-    /// What stands where no node is.
+    /// The content of a vacant slot.
     pub(super) fn vacant() -> Node {
         Node {
             name: SmallVec::new(),
@@ -57,7 +57,7 @@ impl Node {
         self.marks = self.marks & !1 | u32::from(queued);
     }
 
-    /// Marks the node for a capture; false if it was.
+    /// Marks the node for a capture; false if it was marked already.
     pub(super) fn mark(&mut self, capture: u32) -> bool {
         let fresh = self.marks >> 1 != capture;
         self.marks = capture << 1 | self.marks & 1;
@@ -65,19 +65,20 @@ impl Node {
     }
 }
 
-/// What a znode was from one command on. The writer sees the newest of its versions, which
-/// stands beside the node; one without a body makes the node a tombstone.
+/// A version of a znode, valid from one command on. The newest version is stored under the node's
+/// slot. If it has no body, the node is a tombstone.
 #[derive(Clone)]
 #[repr(align(64))]
 pub(crate) struct Version {
-    /// The first zxid that sees it: that of the last command which touched the znode at all.
+    /// The first zxid with this version: the zxid of the command that created, changed or deleted
+    /// the znode.
     pub(crate) from: u64,
-    /// `None` where the znode does not exist.
+    /// `None` if the znode does not exist.
     pub(crate) body: Option<Body>,
 }
 
 impl Version {
-    /// What stands where no version is.
+    /// The content of a vacant slot.
     pub(super) fn vacant() -> Version {
         Version {
             from: 0,
@@ -86,13 +87,13 @@ impl Version {
     }
 }
 
-/// A version that open views still see.
+/// An older version, which an open view may still see.
 pub(super) struct OldVersion {
     pub(super) version: Version,
     pub(super) next: u32,
 }
 
-/// Everything of a znode that can be read.
+/// Everything that can be read of a znode.
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
     pub(crate) data: Data,
@@ -105,8 +106,8 @@ pub(crate) struct Body {
     pub(crate) owner: i64,
     pub(crate) version: i32,
     pub(crate) aversion: i32,
-    /// Counts the creates of children: the next sequence number. (ZooKeeper shows
-    /// creates + deletes as cversion.)
+    /// How many children were created; it is the next sequence number. (The cversion also counts
+    /// the deleted children.)
     pub(crate) creates: i32,
     pub(crate) num_children: i32,
 }
@@ -138,16 +139,16 @@ const INLINE: usize = 38;
 /// A znode's data; small data needs no allocation of its own.
 #[derive(Clone, Debug)]
 pub(crate) enum Data {
-    /// Null, which is not empty.
+    /// Null, which is not the same as no bytes.
     Null,
     /// Up to 38 bytes.
     Inline { len: u8, bytes: [u8; INLINE] },
-    /// More.
+    /// More bytes, in memory of their own.
     Shared(Bytes),
 }
 
-/// Above this length data shares the buffer that it came in, below it is copied: a small
-/// value must not keep a whole frame of others alive.
+/// Data of at least this length shares the buffer in which it came. Shorter data is copied, so that
+/// it does not keep a large buffer in memory.
 const SHARE_FROM: usize = 64 * 1024;
 
 impl Data {

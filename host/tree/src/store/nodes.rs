@@ -1,12 +1,12 @@
 //! The znodes: a slab of nodes with their versions, changed command by command.
 //!
-//! 1. A command touches nodes: [`Nodes::touch`], [`Nodes::create`], [`Nodes::delete`]. The
-//!    first touch in a command sets the version before it aside.
-//! 2. [`Nodes::commit`] keeps the command's versions, drops those set aside that no view can
-//!    see, and marks what the next capture writes; or [`Nodes::rollback`] puts back what was
-//!    set aside.
-//! 3. [`Nodes::reclaim`], called with every command, frees a few versions that were kept for
-//!    views that have gone since.
+//! 1. A command changes nodes by [`Nodes::touch`], [`Nodes::create`] and [`Nodes::delete`]. The
+//!    first change of a node in a command sets its version before the command aside.
+//! 2. [`Nodes::commit`] keeps the new versions, drops the versions set aside that no view can see,
+//!    and marks the nodes for the next capture. If the command failed, [`Nodes::rollback`] puts the
+//!    versions back.
+//! 3. [`Nodes::reclaim`] is called with each command. It frees a few versions that were kept for
+//!    views that are closed now.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -27,47 +27,46 @@ pub(super) const ROOT: u32 = 0;
 /// The number of the first capture.
 const FIRST_CAPTURE: u32 = 1;
 
-/// All znodes, in all versions that anyone can see.
+/// All znodes, in all versions that a view can see.
 ///
-/// - The index holds every node with a slot, tombstones too.
-/// - A version is kept exactly while the command in progress may roll back to it, or a view
-///   that is open, or that could be taken now, may see it (but for what `reclaim` has not
-///   come to yet).
-/// - A tombstone keeps its slot while it has older versions or children (tombstones all).
+/// - The index holds each node with a slot, tombstones included.
+/// - A version is kept while the present command may roll back to it, and while a view that is
+///   open, or that could be taken now, may see it. `reclaim` frees it some time after that.
+/// - A tombstone keeps its slot while it has older versions or children, which are tombstones, too.
 pub(crate) struct Nodes {
     pub(super) nodes: Slab<Node>,
-    /// The current version of each node, under the same number.
+    /// The newest version of each node, under the node's slot.
     pub(super) current: Slab<Version>,
     pub(super) old: Slab<OldVersion>,
     pub(super) index: Index,
     /// Interned ACLs.
     pub(crate) acls: Interner,
     touched: Vec<u32>,
-    /// Nodes to prune once they are published; those of `held` wait for a view to go.
-    /// Each node stands at most once in one of them.
+    /// Nodes to prune after their changes are published. The nodes in `held` wait until a view is
+    /// closed. Each node is at most once in one of the two.
     pub(super) pending: VecDeque<u32>,
     pub(super) held: VecDeque<u32>,
-    /// What the capture of that number writes.
+    /// The slots that the capture of the number before writes.
     dirty: Vec<u32>,
     capture: u32,
     deleted: Vec<Arc<str>>,
     deleted_before: usize,
-    /// Slots of the containers and of the znodes with a time to live that exist now.
+    /// Slots of the present containers and znodes with a time to live.
     pub(super) swept: BTreeSet<u32>,
     pub(super) live: usize,
     /// Bytes of the live nodes' paths and data.
     pub(super) bytes: u64,
 }
 
-/// What a capture writes: slots and paths, possibly more than once, or without a change that
-/// lasted.
+/// The changed slots and the deleted paths for a capture. One may be there twice, or although its
+/// change was undone.
 pub(crate) struct Dirty {
     pub(crate) changed: Vec<u32>,
     pub(crate) deleted: Vec<Arc<str>>,
 }
 
 impl Nodes {
-    /// A tree of a root alone.
+    /// A tree that has only a root.
     pub(crate) fn new(root: Body) -> Nodes {
         let mut nodes = Slab::new();
         let mut current = Slab::new();
@@ -100,7 +99,7 @@ impl Nodes {
         }
     }
 
-    /// A node that exists, to be changed by the command `zxid`.
+    /// An existing node, to be changed by the command `zxid`.
     pub(crate) fn touch(&mut self, slot: u32, zxid: u64) -> &mut Body {
         self.set_aside(slot, zxid);
         self.current
@@ -124,8 +123,7 @@ impl Nodes {
         }
     }
 
-    /// Makes a node that does not exist, below one that does. The parent's own counts are
-    /// the caller's to touch.
+    /// Creates a node below an existing one. The caller updates the parent's counts.
     pub(crate) fn create(&mut self, zxid: u64, path: &str, parent: u32, body: Body) -> u32 {
         let (hash, known) = self.find_slot(path);
         if let Some(slot) = known {
@@ -167,7 +165,7 @@ impl Nodes {
         slot
     }
 
-    /// Puts a node of a checkpoint in its place; its parent is there already.
+    /// Restores a node from a checkpoint. Its parent must be there already.
     pub(crate) fn restore(&mut self, path: &str, from: u64, mut body: Body) -> Result<u32, Orphan> {
         body.acl = self.acls.intern(&body.acl);
         if path == ROOT_PATH {
@@ -209,12 +207,12 @@ impl Nodes {
         Ok(slot)
     }
 
-    /// A restored tree owes the next capture nothing; a new one owes all.
+    /// Forgets all marks: the nodes of a restored tree are in the checkpoint already.
     pub(crate) fn forget_dirty(&mut self) {
         let _ = self.take_dirty();
     }
 
-    /// Marks what a new tree is made with for the first capture.
+    /// Marks a node of a new tree for the first capture.
     pub(crate) fn mark_dirty(&mut self, slot: u32) {
         let node = self.nodes.get_mut(slot);
         if node.mark(self.capture) {
@@ -233,20 +231,20 @@ impl Nodes {
         }
     }
 
-    /// Makes an existing node a tombstone. The parent's own counts are the caller's to touch.
+    /// Makes an existing node a tombstone. The caller updates the parent's counts.
     pub(crate) fn delete(&mut self, zxid: u64, slot: u32, path: Arc<str>) {
         self.set_aside(slot, zxid);
         self.current.get_mut(slot).body = None;
         self.deleted.push(path);
     }
 
-    /// Hands the nodes that the command changed over for [`Nodes::commit`].
+    /// Takes the list of changed nodes, for [`Nodes::commit`].
     pub(crate) fn take_touched(&mut self) -> Vec<u32> {
         self.deleted_before = self.deleted.len();
         std::mem::take(&mut self.touched)
     }
 
-    /// Takes the room of the list back for the next command, within reason.
+    /// Gives the list back to the next command, which reuses its memory up to a bound.
     pub(crate) fn recycle_touched(&mut self, mut touched: Vec<u32>) {
         if touched.capacity() <= 4096 {
             touched.clear();
@@ -254,8 +252,8 @@ impl Nodes {
         }
     }
 
-    /// The command succeeded: the versions of these nodes, some of those that it changed, stay.
-    /// Says which ephemerals came and went.
+    /// Keeps the new versions of some of the changed nodes, after the command has succeeded. Adds
+    /// the created and deleted ephemerals to `owners`.
     pub(crate) fn commit(
         &mut self,
         touched: &[u32],
@@ -319,14 +317,15 @@ impl Nodes {
         len.max(ROOT_PATH.len() as u64)
     }
 
-    /// Bytes of all paths and data.
+    /// The bytes of all paths and data.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// An ancestor that is at `zxid` already means that all above it are.
+    /// Raises the `subtree_zxid` of a node and its ancestors. If an ancestor has this zxid already,
+    /// all nodes above it have it, too.
     fn raise_committed(&mut self, mut slot: u32, zxid: u64) {
-        // The node itself may have been made with this zxid, its ancestors not.
+        // A new node may have this zxid already, although its ancestors do not.
         self.nodes.get_mut(slot).subtree_zxid = zxid;
         while slot != ROOT {
             slot = self.nodes.get(slot).parent;
@@ -338,7 +337,7 @@ impl Nodes {
         }
     }
 
-    /// The command failed: everything is as it was before it.
+    /// Undoes all changes of the present command.
     pub(crate) fn rollback(&mut self) {
         self.deleted.truncate(self.deleted_before);
         while let Some(slot) = self.touched.pop() {
@@ -354,10 +353,10 @@ impl Nodes {
         }
     }
 
-    /// What changed since this was last called. Costs nothing, however much that is: which of
-    /// it is worth writing is seen when it is read.
+    /// The changes since the last call. The call is cheap, however many they are: the capture sees
+    /// later which of them must be written.
     pub(crate) fn take_dirty(&mut self) -> Dirty {
-        // Capture numbers have 31 bits; zero stands for none.
+        // Capture numbers have 31 bits; zero means none.
         self.capture = if self.capture == u32::MAX >> 1 {
             FIRST_CAPTURE
         } else {
@@ -371,7 +370,7 @@ impl Nodes {
     }
 }
 
-/// A znode without its parent, or one that is there twice.
+/// The error of a restored znode that has no parent, or that was restored before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Orphan;
 

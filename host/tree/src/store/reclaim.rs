@@ -1,9 +1,10 @@
-//! Freeing what no view can see any more, a little with each command.
+//! Freeing versions that no view can see, a few with each command.
 //!
-//! 1. A commit queues each node that keeps an old version, or has become a tombstone.
-//! 2. [`Nodes::reclaim`] looks at a few of them once they are published: versions that nobody
-//!    can see go, a tombstone without versions gives its slot back.
-//! 3. What an open view still sees is set aside until a view has gone: [`Nodes::unhold`].
+//! 1. A commit queues each node that has an old version or has become a tombstone.
+//! 2. After the commit is published, [`Nodes::reclaim`] visits a few of these nodes. It drops the
+//!    versions that no view can see, and frees the slot of a tombstone without versions.
+//! 3. Nodes whose versions an open view can see are set aside until a view is closed:
+//!    [`Nodes::unhold`].
 
 use super::node::{NONE, Node, Version};
 use super::nodes::{Nodes, remove_old};
@@ -19,7 +20,7 @@ impl Nodes {
         while at != NONE {
             let old = self.old.get(at);
             let (from, next) = (old.version.from, old.next);
-            // A tombstone with nothing before it says no more than no version at all.
+            // A tombstone as the oldest version says the same as no version.
             let says_nothing = old.version.body.is_none() && next == NONE;
             if !says_nothing && horizon.sees(from, until) {
                 last_kept = at;
@@ -35,8 +36,8 @@ impl Nodes {
         }
     }
 
-    /// Looks at up to `budget` nodes that had old versions to keep, and frees what no view
-    /// can see any more. Says how many it looked at.
+    /// Visits up to `budget` queued nodes and frees the versions that no view can see. Returns how
+    /// many nodes it visited.
     pub(crate) fn reclaim(&mut self, budget: usize, horizon: &Horizon) -> usize {
         let mut done = 0;
         while done < budget {
@@ -45,11 +46,11 @@ impl Nodes {
             };
             done += 1;
             if self.nodes.get(slot).parent == NONE {
-                // Freed by a rollback while it stood here.
+                // A rollback has freed the node while it was in the queue.
                 continue;
             }
             if self.current.get(slot).from > horizon.published() {
-                // Not published yet, and so is all that follows but for what was held.
+                // This node is not published yet, nor are those after it, except held ones.
                 self.pending.push_back(slot);
                 continue;
             }
@@ -67,7 +68,7 @@ impl Nodes {
         done
     }
 
-    /// A view has gone: what was held may be free now.
+    /// Queues the held nodes again, after a view was closed.
     pub(crate) fn unhold(&mut self) {
         if self.held.len() > self.pending.len() {
             std::mem::swap(&mut self.held, &mut self.pending);

@@ -1,9 +1,9 @@
-//! A growing array whose growth moves nothing: no pause however long it gets.
+//! A growing array that never moves its entries, so that its growth causes no pause.
 
-/// How many entries one piece holds; a power of two.
+/// The number of entries of one piece; a power of two.
 const CHUNK: usize = 4096;
 
-/// Entries by number. A number that is given back is used again.
+/// Entries by number. The number of a removed entry is used again.
 pub(super) struct Slab<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<u32>,
@@ -25,7 +25,7 @@ impl<T> Slab<T> {
         &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK]
     }
 
-    /// Stores an entry and says its number.
+    /// Stores an entry and returns its number.
     pub(super) fn insert(&mut self, entry: T) -> u32 {
         if let Some(at) = self.free.pop() {
             *self.get_mut(at) = entry;
@@ -40,13 +40,13 @@ impl<T> Slab<T> {
         u32::try_from(before + chunk.len() - 1).expect("2^32 znodes do not fit in memory")
     }
 
-    /// Gives a number back, and takes out what was stored there.
+    /// Removes the entry with this number and returns it.
     pub(super) fn remove(&mut self, at: u32, vacant: T) -> T {
         self.free.push(at);
         std::mem::replace(self.get_mut(at), vacant)
     }
 
-    /// How many are stored.
+    /// The number of entries.
     pub(super) fn len(&self) -> usize {
         match self.chunks.last() {
             None => 0,

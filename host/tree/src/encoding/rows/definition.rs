@@ -1,6 +1,6 @@
-//! Definitions. Their fields are kept, not their documents: a document is judged once, when
-//! it is written, and what it meant then it means as long as it stands, whatever defaults and
-//! bounds a later version has.
+//! The encoding of definitions. It has their fields and not their documents: a document is checked
+//! once, when it is written, and keeps its meaning even if a later version has other defaults and
+//! bounds.
 
 use super::super::EncodingError;
 use super::super::command::{world, world_tag};
@@ -25,7 +25,7 @@ fn put_with_limits<B: Sink>(out: &mut B, definition: &Definition, known: &[Limit
         put_list(out, patterns, |out, pattern| put_str(out, pattern.as_str()));
     }
     put_str(out, &definition.config);
-    // Limits are numbered by their place in `Limits::FIELDS`, to which new ones are appended.
+    // A limit's number is its place in `Limits::FIELDS`; new limits are added at the end.
     put_list(out, known, |out, field| {
         put_u64(out, field.get(&definition.limits));
     });
@@ -66,7 +66,7 @@ fn patterns(reader: &mut Reader) -> Result<Vec<PathPattern>, EncodingError> {
     })
 }
 
-/// An older release knew fewer limits: those that it did not know have the defaults of the world.
+/// Reads limits. An older release had fewer limits; the others get the defaults of the world.
 fn limits(reader: &mut Reader, world: World) -> Result<Limits, EncodingError> {
     let values = reader.list("limits", 1, |reader| reader.u64("limit"))?;
     if values.len() > Limits::FIELDS.len() {
