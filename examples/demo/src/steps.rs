@@ -3,9 +3,8 @@
 use std::io::BufRead as _;
 
 use anyhow::Context as _;
-use tokio::sync::mpsc;
-
 use innkeeper_runtime::streams;
+use tokio::sync::mpsc;
 
 /// Newlines that were typed ahead; further ones wait in the pipe.
 const TYPED_AHEAD: usize = 1;

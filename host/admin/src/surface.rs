@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use innkeeper_dispatch::Guests;
 use innkeeper_runtime::Runtime;
+use innkeeper_server::service::Service;
 
 use super::metrics::disk_usage::DiskUsage;
-use innkeeper_dispatch::Guests;
-use innkeeper_server::service::Service;
 
 /// What the operators' surface asks: the service, what makes guests act, and the files' last known
 /// sizes. All three are shared, so that a clone costs three counts.

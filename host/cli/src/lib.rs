@@ -18,12 +18,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use innkeeper_demo as demo;
+use innkeeper_runtime::streams::{self, NoStdout};
 use innkeeper_tree::text::shown;
 use serde_json::json;
 
 use everywhere::Everywhere;
-use innkeeper_demo as demo;
-use innkeeper_runtime::streams::{self, NoStdout};
 
 /// A coordination service that speaks ZooKeeper's protocol and runs coordination logic as guests.
 #[derive(Debug, Parser)]

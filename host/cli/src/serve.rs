@@ -17,20 +17,20 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use innkeeper_auth::{Secret, no_digest};
+use innkeeper_node::{HTTP, Node, StartError};
+use innkeeper_runtime::streams::NoStdout;
 use innkeeper_runtime::{
     LatestReader, Real, RealConfig, Runtime, Select2, Select3, ThreadRole, select2, select3,
+};
+use innkeeper_server::settings::{
+    COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MAX_ANSWER_MIB_RANGE, MIN_GUEST_MEMORY_BYTES,
+    NodeSettings,
 };
 
 use super::everywhere::Everywhere;
 use super::log::{Format, Log, Weight};
 use super::zoo_cfg::{self, MissingDataDir, Read};
 use super::zookeeper_data::{self, Refused};
-use innkeeper_node::{HTTP, Node, StartError};
-use innkeeper_runtime::streams::NoStdout;
-use innkeeper_server::settings::{
-    COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MAX_ANSWER_MIB_RANGE, MIN_GUEST_MEMORY_BYTES,
-    NodeSettings,
-};
 
 /// When this binary was built, in seconds since 1970, as the build script wrote it.
 const BUILT_AT_S: &str = env!("INNKEEPER_BUILT_AT_S");

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{AbortOnDrop, Runtime, ThreadRole};
+use innkeeper_server::delivery::binding_listener::BindingListener;
 use innkeeper_tree::{Binding, Digest, Operation, World, Zxid};
 use tokio::sync::Notify;
 
@@ -23,7 +24,6 @@ use super::lane::{self, Lane};
 use super::modules::MakeError;
 use super::report::Who;
 use super::{AUTHORIZERS_MAX, Guests};
-use innkeeper_server::delivery::binding_listener::BindingListener;
 
 /// How long a module waits after the host could not compile it; it doubles with each time.
 const AGAIN_LEAST: Duration = Duration::from_secs(1);

@@ -23,6 +23,7 @@ use innkeeper_sandbox::{
     AuthorizerSet, Decision, FailureKind, GuestFailure, Loaded, LogLine, Operation, RunLoad,
     Sandbox, Undecided,
 };
+use innkeeper_server::authorization::{Access, AccessDecider, AccessRequest, Deciding};
 use innkeeper_tree::binding::{Definition, OnFailure};
 use innkeeper_tree::{Binding, Identity, Reader, View, World, Zxid};
 use parking_lot::{Mutex, RwLock};
@@ -32,7 +33,6 @@ use super::first::FirstRun;
 use super::health::Breaker;
 use super::member::{Invoking, Member};
 use super::report::Who;
-use innkeeper_server::authorization::{Access, AccessDecider, AccessRequest, Deciding};
 
 /// Decisions that are remembered per authorizer binding.
 const CACHED_DECISIONS: usize = 65_536;

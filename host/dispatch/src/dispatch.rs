@@ -22,6 +22,7 @@ use std::time::Duration;
 use innkeeper_raft::Refusal;
 use innkeeper_runtime::{Runtime, Select2, select2};
 use innkeeper_sandbox::{FailureKind, GuestFailure, Invocation};
+use innkeeper_server::delivery::pending_proposals::ProposeError;
 use innkeeper_tree::applied::TicketResult;
 use innkeeper_tree::encoding::transaction_len;
 use innkeeper_tree::{Active, Operation, World, Zxid};
@@ -34,7 +35,6 @@ use super::lane::Lane;
 use super::member::Member;
 use super::rate::{ByteRate, Rate};
 use super::{EVENTS_PER_REACTION, Guests, events};
-use innkeeper_server::delivery::pending_proposals::ProposeError;
 
 /// The pause after the host lacked something for the first time; it doubles with each further
 /// one in a row.

@@ -54,16 +54,16 @@ use hashbrown::HashMap;
 use innkeeper_raft::{ModuleStore, Proposals};
 use innkeeper_runtime::{Runtime, Select2, Select3, Signal, ThreadRole, select2, select3};
 use innkeeper_sandbox::{RunLoad, Sandbox};
-use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-
-use self::lane::Lane;
 use innkeeper_server::authorization::AccessDecider;
 use innkeeper_server::delivery::binding_listener::{BindingListener, Cut};
 use innkeeper_server::delivery::pending_proposals::{PendingProposals, ProposeError, Settled};
 use innkeeper_server::settings::CompileSettings;
 use innkeeper_server::stats::Stats;
+use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use self::lane::Lane;
 
 pub use compile::COMPILE_COMMAND;
 pub use first::FirstRun;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_runtime::{Runtime, ThreadRole};
 use innkeeper_sandbox::{Artifact, ArtifactError, Module, ModuleError};
+use innkeeper_server::delivery::binding_listener::BindingListener;
+use innkeeper_server::delivery::pending_proposals::ProposeError;
 use innkeeper_tree::applied::{Reply, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{Digest, Identity, Operation, World, path};
@@ -14,8 +16,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Guests;
 use super::compile::{CompileError, Wanted};
-use innkeeper_server::delivery::binding_listener::BindingListener;
-use innkeeper_server::delivery::pending_proposals::ProposeError;
 
 /// The compiled modules of this node. Bounded by the modules that bindings name: one that no
 /// binding names any more is let go when another is compiled.

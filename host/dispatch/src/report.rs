@@ -10,6 +10,7 @@ use std::sync::Arc;
 use innkeeper_runtime::Instant;
 use innkeeper_runtime::calendar::rfc_3339;
 use innkeeper_sandbox::{GuestText, LogLevel, LogLine, Usage};
+use innkeeper_server::delivery::binding_listener::Cut;
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::queue::MAX_CASCADE_DEPTH;
 use innkeeper_tree::{Binding, Zxid};
@@ -18,7 +19,6 @@ use serde::Serialize;
 
 use super::flow::{Flow, Most};
 use super::health::{BREAKER_FAILURES, Breaker};
-use innkeeper_server::delivery::binding_listener::Cut;
 
 /// Lines of a guest's log that are kept for its status.
 const LOG_LINES_KEPT: usize = 32;

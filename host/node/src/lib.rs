@@ -22,21 +22,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use innkeeper_admin::surface::Surface;
 use innkeeper_auth::{Auth, AuthError, Port, Tls, TlsError};
+use innkeeper_dispatch::{AUTHORIZERS_MAX, Guests, GuestsParts, default_guest_memory_bytes};
 use innkeeper_raft::{OpenError, Settings};
 use innkeeper_runtime::{Listener, Runtime, Signal, Task, ThreadRole};
 use innkeeper_sandbox::{self as sandbox, GuestFailure, Sandbox};
-use serde_json::{Value, json};
-
-use innkeeper_admin::surface::Surface;
-use innkeeper_dispatch::{AUTHORIZERS_MAX, Guests, GuestsParts, default_guest_memory_bytes};
 use innkeeper_server::addresses::Addresses;
 use innkeeper_server::connections::accept;
 use innkeeper_server::replicated::Replicated;
 use innkeeper_server::service::{Service, ServiceParts};
-pub use innkeeper_server::settings::{CompileSettings, NodeSettings};
 use innkeeper_server::tasks;
 use innkeeper_server::words::FourLetterWords;
+use serde_json::{Value, json};
+
+pub use innkeeper_server::settings::{CompileSettings, NodeSettings};
 
 /// For whom the admin's port is opened, as errors name it.
 pub const HTTP: &str = "HTTP";
@@ -44,15 +44,15 @@ pub const HTTP: &str = "HTTP";
 /// Why a node does not start. Each says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data folder.
+    /// The data folder cannot be opened.
     #[error(
         "the data folder {} cannot be used: {error}; name a folder that this user may write with --data",
         path.display()
     )]
     Data {
-        /// Which.
+        /// The folder, as it was given.
         path: PathBuf,
-        /// Why; it says what to do as well.
+        /// What the system refused, with advice.
         error: io::Error,
     },
     /// A port.

@@ -26,13 +26,13 @@ use crate::throttle::answers::LargeAnswers;
 use crate::throttle::connections::ConnectionThrottle;
 use crate::throttle::requests::Outstanding;
 
-/// The running node, as its parts see it: connections, guests, admin.
+/// ZooKeeper's service of one node, as all parts of the node see it.
 ///
-/// How a part of the node proposes: [`Service::propose`] with an operation that carries a ticket;
-/// the answer comes when the operation was applied here and a view shows it. How it reads:
-/// [`Service::reader`]; after [`Service::read_index`] where it must not be stale. How it hears of
-/// bindings: a listener installed in [`Service::fanout`]. How it takes part in decisions: a decider
-/// installed in [`Service::authorization`]. It ends when [`Service::stopping`] is raised.
+/// - A part proposes by [`Service::propose`], with an operation that carries a ticket. The answer
+///   comes when the operation was applied here and a view shows it.
+/// - It reads by [`Service::reader`], after [`Service::read_index`] where the view must not be stale.
+/// - It hears of bindings as the listener of [`Service::fanout`].
+/// - It ends when [`Service::stopping`] is raised.
 pub struct Service<R: Runtime> {
     /// Clock, sockets, threads.
     pub runtime: R,
@@ -42,9 +42,9 @@ pub struct Service<R: Runtime> {
     pub reader: Reader,
     /// The way into the log.
     pub proposals: Proposals,
-    /// Who waits for this node's own proposals.
+    /// The node's own proposals whose answers are waited for.
     pub pending_proposals: Arc<PendingProposals>,
-    /// From apply to whoever waits.
+    /// From apply to the connections, and to the parts that wait.
     pub fanout: Arc<Fanout>,
     /// What requests must pass besides ACLs.
     pub authorization: Authorization,
@@ -52,7 +52,7 @@ pub struct Service<R: Runtime> {
     pub quorum: Quorum,
     /// Raised when the node begins to stop.
     pub stopping: Signal,
-    /// When the node was ready.
+    /// When the service was made: its uptime counts from here.
     pub started: Instant,
     pub(crate) replica: RwLock<Option<Arc<Replica<R>>>>,
     pub(crate) expiry: Arc<Expiry>,

@@ -7,12 +7,12 @@ mod table;
 use std::io::{self, Write as _};
 use std::time::Instant;
 
+use innkeeper_runtime::streams::NoStdout;
 use serde::Serialize;
 
 use super::group::Snapshot;
 use super::record::{Record, Summary};
 use human::Human;
-use innkeeper_runtime::streams::NoStdout;
 
 /// Why nothing can be printed.
 pub(super) fn no_stdout(error: io::Error) -> NoStdout {

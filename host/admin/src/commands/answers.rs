@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use innkeeper_runtime::Runtime;
+use innkeeper_server::inspect::Serves;
+use innkeeper_server::service::Service;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, stats};
@@ -11,8 +13,6 @@ use crate::four_letter_words;
 use crate::metrics::render::lines;
 use crate::metrics::{self, Provider, json_number, rows, sizes, state, uptime_ms, version};
 use crate::surface::Surface;
-use innkeeper_server::inspect::Serves;
-use innkeeper_server::service::Service;
 
 type Fields = Vec<(String, Value)>;
 

@@ -11,9 +11,8 @@ use innkeeper_auth::Auth;
 use innkeeper_proto::Perms;
 use innkeeper_proto::request::Auth as AuthPacket;
 use innkeeper_runtime::Runtime;
-use innkeeper_tree::{Identity, acl, path};
-
 use innkeeper_server::service::Service;
+use innkeeper_tree::{Identity, acl, path};
 
 /// Why a command is not run, in ZooKeeper's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -20,13 +20,13 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use innkeeper_runtime::Runtime;
+use innkeeper_server::service::Service;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::http::for_terminals;
 use crate::surface::Surface;
-use innkeeper_server::service::Service;
 
 /// All commands: the name, and what else they are called.
 const NAMES: &[(&str, &[&str])] = &[

@@ -2,15 +2,15 @@
 
 use innkeeper_auth::address;
 use innkeeper_runtime::Runtime;
+use innkeeper_server::clients::ConnectionInfo;
+use innkeeper_server::inspect::Serves;
+use innkeeper_server::service::Service;
+use innkeeper_server::stats::Totals;
 use serde_json::{Value, json};
 
 use crate::metrics::render::rounded;
 use crate::metrics::{json_number, sizes, state, uptime_ms, version};
 use crate::surface::Surface;
-use innkeeper_server::clients::ConnectionInfo;
-use innkeeper_server::inspect::Serves;
-use innkeeper_server::service::Service;
-use innkeeper_server::stats::Totals;
 
 /// `server_stats`.
 pub(super) async fn server<R: Runtime>(surface: &Surface<R>) -> Vec<(String, Value)> {

@@ -17,13 +17,13 @@ use std::pin::Pin;
 
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_runtime::Runtime;
+use innkeeper_server::inspect::Serves;
+use innkeeper_server::service::Service;
+use innkeeper_server::words::{FourLetterWords, Pieces};
 
 use crate::metrics::render::{lines, rounded};
 use crate::metrics::{self, Provider, sizes, state, version};
 use crate::surface::Surface;
-use innkeeper_server::inspect::Serves;
-use innkeeper_server::service::Service;
-use innkeeper_server::words::{FourLetterWords, Pieces};
 
 pub(crate) use reports::{by_session, environment, ephemerals};
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use innkeeper_auth::address;
 use innkeeper_runtime::{Runtime, calendar};
+use innkeeper_server::clients::ConnectionInfo;
+use innkeeper_server::service::Service;
 use innkeeper_tree::SessionId;
 
 use crate::metrics::{Process, version};
-use innkeeper_auth::address;
-use innkeeper_server::clients::ConnectionInfo;
-use innkeeper_server::service::Service;
 
 /// One connection, as `cons` shows it, or, briefly, as `stat` does.
 pub(super) fn connection(client: &ConnectionInfo, briefly: bool) -> String {

@@ -12,11 +12,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use innkeeper_dispatch::{Flow, Most};
 use innkeeper_runtime::Instant;
 use parking_lot::Mutex;
 
 use super::places::Origin;
-use innkeeper_dispatch::{Flow, Most};
 
 /// Wrong attempts that an address may make without waiting.
 const AT_ONCE: u32 = 10;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bytes::Bytes;
+use innkeeper_dispatch::{BindingStatus, FirstRun};
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_runtime::{Instant, Runtime, Select2, select2};
 use innkeeper_tree::applied::OpReply;
@@ -22,7 +23,6 @@ use super::input::{Asked, Named, Upload};
 use super::json::Json;
 use super::problem::Problem;
 use super::{Admin, MAX_DOCUMENT_BYTES, short_names};
-use innkeeper_dispatch::{BindingStatus, FirstRun};
 
 /// How long an activation is waited for if nothing is said, in milliseconds.
 const WAIT_MS: u64 = 60_000;

@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{Disk, Runtime, Task, ThreadRole};
+use innkeeper_server::service::{ADMIN_SOCKET, Service};
 use innkeeper_tree::Identity;
 pub(crate) use innkeeper_tree::binding::MAX_DOCUMENT_BYTES;
 use tokio::sync::Semaphore;
@@ -46,7 +47,6 @@ use crate::metrics::prometheus;
 use crate::surface::Surface;
 use attempts::Attempts;
 use auth::Way;
-use innkeeper_server::service::{ADMIN_SOCKET, Service};
 use places::Bounds;
 
 pub use json::for_terminals;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use innkeeper_dispatch::{Push, PushState};
 use innkeeper_runtime::Runtime;
 use innkeeper_runtime::calendar::rfc_3339;
 use innkeeper_tree::Digest;
@@ -14,7 +15,6 @@ use super::Admin;
 use super::input::{Asked, Named, Upload};
 use super::json::Json;
 use super::problem::{Problem, status_of_push};
-use innkeeper_dispatch::{Push, PushState};
 
 /// The registered modules.
 #[derive(Serialize)]

@@ -20,9 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{Instant, Runtime, Select2, Signal, select2};
-use parking_lot::Mutex;
-
 use innkeeper_server::stats::Counter;
+use parking_lot::Mutex;
 
 /// After how long an answer may have to make room for others.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use innkeeper_dispatch::PushError;
 use innkeeper_proto::ErrorCode;
 use innkeeper_raft::{Refusal, Unavailable};
 use innkeeper_sandbox::ModuleError;
+use innkeeper_server::delivery::pending_proposals::ProposeError;
 use innkeeper_tree::path;
 use serde::Serialize;
 
 use super::json::Json;
-use innkeeper_dispatch::PushError;
-use innkeeper_server::delivery::pending_proposals::ProposeError;
 
 /// The longest sentence, in bytes.
 const SENTENCE_BYTES_MAX: usize = 8192;

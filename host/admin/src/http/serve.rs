@@ -29,13 +29,13 @@ use hyper_util::rt::TokioIo;
 use innkeeper_runtime::{
     Listener, Runtime, Select2, Select4, Signal, Stream, ThreadRole, select2, select4,
 };
+use innkeeper_server::stats::Counter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
 use super::methods;
 use super::places::{Bounds, Origin, Places, Visit};
-use innkeeper_server::stats::Counter;
 
 /// The longest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;

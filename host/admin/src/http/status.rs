@@ -7,12 +7,12 @@ use axum::extract::State;
 use innkeeper_raft::RaftRole;
 use innkeeper_runtime::Runtime;
 use innkeeper_runtime::calendar::rfc_3339;
+use innkeeper_server::settings::VERSION;
 use serde::Serialize;
 
 use super::Admin;
 use super::json::Json;
 use super::problem::Problem;
-use innkeeper_server::settings::VERSION;
 
 /// What the node says about itself.
 #[derive(Serialize)]

@@ -2,10 +2,10 @@
 
 use innkeeper_raft::histogram::RaftStats;
 use innkeeper_runtime::Runtime;
-
-use super::metric::{Metric, NOT_HERE, Value};
 use innkeeper_server::service::Service;
 use innkeeper_server::stats::Totals;
+
+use super::metric::{Metric, NOT_HERE, Value};
 
 /// Counters of parts that ZooKeeper has and Innkeeper has not.
 const ABSENT: &[&str] = &[

@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{Disk, File, Instant, Open, Runtime, ThreadRole};
+use innkeeper_server::service::Service;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-
-use innkeeper_server::service::Service;
 
 /// How long sizes are shown before the files are looked at again.
 const FRESH: Duration = Duration::from_secs(1);

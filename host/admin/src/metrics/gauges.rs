@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use innkeeper_runtime::Runtime;
+use innkeeper_server::service::Service;
+use innkeeper_server::stats::Totals;
 
 use super::metric::{Metric, Number, Value};
 use super::quotas::Quotas;
 use super::render::rounded;
 use super::{Process, uptime_ms};
-use innkeeper_server::service::Service;
-use innkeeper_server::stats::Totals;
 
 pub(super) fn rows<R: Runtime>(service: &Service<R>, totals: &Totals) -> Vec<Metric> {
     let stats = &service.stats;

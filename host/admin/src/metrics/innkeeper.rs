@@ -1,13 +1,13 @@
 //! Innkeeper's own figures: the log, the state, the guests; and what ZooKeeper shows of a leader
 //! only, which this node always is.
 
+use innkeeper_dispatch::{BindingStatus, Breaker};
 use innkeeper_raft::RaftRole;
 use innkeeper_runtime::Runtime;
+use innkeeper_server::service::Service;
 
 use super::metric::{Metric, Number, Value};
 use super::uptime_ms;
-use innkeeper_dispatch::{BindingStatus, Breaker};
-use innkeeper_server::service::Service;
 
 /// The label of what there is once per binding.
 const BINDING: &str = "binding";

@@ -24,10 +24,10 @@ mod summaries;
 
 use innkeeper_runtime::{Runtime, calendar};
 use innkeeper_server::inspect::Serves;
-
-use super::surface::Surface;
 use innkeeper_server::service::Service;
 use innkeeper_server::settings::VERSION;
+
+use super::surface::Surface;
 
 pub(crate) use disk_usage::{folders, sizes};
 pub(crate) use metric::{Metric, json_number};

@@ -15,11 +15,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use innkeeper_runtime::Runtime;
+use innkeeper_server::settings::VERSION;
 
 use crate::metrics::render::{labels, samples};
 use crate::metrics::{Metric, Provider, rows};
 use crate::surface::Surface;
-use innkeeper_server::settings::VERSION;
 
 /// What the text is.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use innkeeper_tree::{View, path};
-
 use innkeeper_server::stats::top;
+use innkeeper_tree::{View, path};
 
 /// The znode of a path's limits.
 const LIMITS: &str = "/zookeeper_limits";

@@ -2,12 +2,12 @@
 
 use innkeeper_raft::histogram::{RaftStats, Reading, Summary};
 use innkeeper_runtime::Runtime;
+use innkeeper_server::service::Service;
+use innkeeper_server::stats::Totals;
 
 use super::metric::Detail::{Advanced, Basic};
 use super::metric::Unit::{Plain, Time};
 use super::metric::{Detail, Distribution, Metric, NOT_HERE, Value};
-use innkeeper_server::service::Service;
-use innkeeper_server::stats::Totals;
 
 /// Summaries of parts that ZooKeeper has and Innkeeper has not.
 const ABSENT: &[(&str, Detail)] = &[

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug};
 
+use innkeeper_admin::http::for_terminals;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -13,7 +14,6 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::Weight;
 use super::text::EVENT;
-use innkeeper_admin::http::for_terminals;
 
 /// One line.
 #[derive(Serialize)]

@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use hyper::Method;
+use innkeeper_admin::http::{short_name, with_module};
+use innkeeper_runtime::streams;
 use innkeeper_runtime::{Select2, select2};
 use innkeeper_tree::Digest;
 use innkeeper_tree::binding::{Definition, check_name};
@@ -17,8 +19,6 @@ use super::output::Output;
 use super::remote::{AskError, Remote, quote};
 use super::text::{count, facts, list_of, number_of, short, size, span, table, text_of};
 use super::{module, read_file};
-use innkeeper_admin::http::{short_name, with_module};
-use innkeeper_runtime::streams;
 
 /// What a document may say, for `innkeeper help binding`.
 const FIELDS: &str = r#"A binding is a JSON document in /innkeeper/bindings/NAME, and any ZooKeeper client that may

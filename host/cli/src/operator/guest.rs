@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use innkeeper_runtime::streams;
 use serde_json::{Value, json};
 
 use super::examples::Example;
@@ -12,7 +13,6 @@ use super::output::Output;
 use super::remote::Remote;
 use super::text::{list_of, size, table};
 use crate::embedded::{Guest, embedded_guests};
-use innkeeper_runtime::streams;
 
 #[derive(Debug, Args)]
 pub(crate) struct GuestArgs {

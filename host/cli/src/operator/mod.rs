@@ -23,11 +23,11 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use innkeeper_runtime::streams;
 use innkeeper_runtime::{Real, RealConfig};
 use serde_json::json;
 
 use super::everywhere::Everywhere;
-use innkeeper_runtime::streams;
 use output::Output;
 use remote::Remote;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use hyper::Method;
+use innkeeper_runtime::streams;
 use innkeeper_runtime::{Select2, select2};
 use innkeeper_tree::Digest;
 use serde_json::Value;
@@ -14,8 +15,6 @@ use super::output::Output;
 use super::read_file;
 use super::remote::{AskError, Remote};
 use super::text::{list_of, number_of, short, size, table, text_of};
-
-use innkeeper_runtime::streams;
 
 #[derive(Debug, Args)]
 pub(crate) struct ModuleArgs {

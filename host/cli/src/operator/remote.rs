@@ -14,12 +14,12 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use innkeeper_runtime::{Real, Runtime, ThreadRole};
+use innkeeper_server::service::ADMIN_SOCKET;
 use innkeeper_tree::text;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::super::everywhere::Everywhere;
-use innkeeper_server::service::ADMIN_SOCKET;
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 use innkeeper_auth::java;
 use innkeeper_auth::no_digest;
+use innkeeper_server::settings::{ConnectionWeights, NodeSettings};
 
 use super::ensemble::{self, Ensemble};
 use super::values::{Given, resolve};
-use innkeeper_server::settings::{ConnectionWeights, NodeSettings};
 
 /// Why what concerns other servers concerns nobody here.
 pub(super) const ALONE: &str = "this release serves alone, with no other server to wait for";

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-
 use innkeeper_auth::java;
 
 /// One `server.N` line.

@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use innkeeper_auth::Secret;
+use innkeeper_auth::java;
 use innkeeper_proto::frame::FourLetterWord;
 
 use draft::Draft;
@@ -31,9 +33,6 @@ pub(super) use draft::{MissingDataDir, Read};
 use keys::{Key, PREFIX, Rule};
 pub(super) use values::resolve;
 use values::{Given, HIDDEN, Origin, shown};
-
-use innkeeper_auth::Secret;
-use innkeeper_auth::java;
 
 /// Where clients connect unless something is said.
 const CLIENT_PORT: u16 = 2181;

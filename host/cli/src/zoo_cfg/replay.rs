@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use innkeeper_auth::Auth;
+use innkeeper_server::settings::NodeSettings;
 use serde::Deserialize;
 
 use super::*;
-use innkeeper_server::settings::NodeSettings;
 
 const TABLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),

@@ -8,7 +8,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, anyhow, bail};
-
 use innkeeper_auth::java;
 
 /// One key and its value, and where they stood.

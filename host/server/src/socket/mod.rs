@@ -13,9 +13,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use innkeeper_proto::frame::{FrameDecoder, FrameError, Inbound};
 use innkeeper_proto::{DecodeError, OpCode};
-use tokio::io::AsyncReadExt;
-
 use innkeeper_runtime::Stream;
+use tokio::io::AsyncReadExt;
 
 use crate::delivery::outbox::Close;
 use crate::settings::MAX_OUTPUT_BYTES;

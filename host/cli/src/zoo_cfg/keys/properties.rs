@@ -1,12 +1,12 @@
 //! The system properties of ZooKeeper that its users tune, and that do the same here.
 
 use innkeeper_auth::java::{decode_long, is_true};
+use innkeeper_server::settings::MAX_JUTE_BUFFER_BYTES;
 
 use super::super::draft::Draft;
 use super::super::lenient_words;
 use super::super::values::Given;
 use super::{Key, honoured, unsupported};
-use innkeeper_server::settings::MAX_JUTE_BUFFER_BYTES;
 
 /// See [`super`].
 pub(super) const KEYS: &[Key] = &[
