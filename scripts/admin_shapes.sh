@@ -1,7 +1,7 @@
 #!/bin/sh
 # Records what a real ZooKeeper's words, admin commands and metrics look like, into
 # tests/admin/shapes.txt: starts one server with ZooKeeper's own metrics provider and one with
-# Prometheus's, and runs host/server/tests/shapes.rs against them.
+# Prometheus's, and runs tests/node/shapes.rs against them.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
