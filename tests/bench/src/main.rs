@@ -76,6 +76,14 @@ struct Args {
     #[arg(long)]
     hostile: bool,
 
+    /// With --hostile: how often each situation is measured; the table shows the medians.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+
+    /// With --hostile: only the situations whose name contains this text.
+    #[arg(long, default_value = "")]
+    situation: String,
+
     /// Only creates and sets, with 1 and with 64 requests in flight.
     #[arg(long)]
     sustained: bool,
@@ -115,8 +123,12 @@ fn main() -> anyhow::Result<()> {
 
 async fn measure(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::Result<()> {
     if args.hostile {
-        let span = Duration::from_secs_f64(args.seconds);
-        return hostile::measure(&args.server, folder, &args.modules, span).await;
+        let plan = hostile::Plan {
+            span: Duration::from_secs_f64(args.seconds),
+            rounds: args.rounds,
+            only: &args.situation,
+        };
+        return hostile::measure(&args.server, folder, &args.modules, &plan).await;
     }
     if !args.guests_only {
         measure_server(args, folder, kind).await?;

@@ -2,11 +2,12 @@
 //!
 //! 1. A server is started, and a harmless binding that answers each znode set below
 //!    `/probe/in` with one below `/probe/out`.
-//! 2. For each situation (`situations.rs`): a quiet run, then the same run beside the hostile
-//!    guests. In a run a few connections set, as many get, one request in flight on each, and a
-//!    probe measures the harmless binding's reactions.
-//! 3. A table: latencies, how the clients' p99 compares with the quiet one, and whether the
-//!    aims hold. It reports; nothing fails by it.
+//! 2. Each round goes through all situations (`situations.rs`): a quiet run, the same run beside
+//!    the hostile guests, and a second quiet run. In a run a few connections set, as many get, one
+//!    request in flight on each, and a probe measures the harmless binding's reactions.
+//! 3. A table: the medians of all rounds, how the clients' p99 compares with that of both quiet
+//!    runs of the same round, and whether the aims hold. Beside it stands the noise: how far the
+//!    p99 of the two quiet runs of a round are apart. It reports; nothing fails by it.
 
 mod probe;
 mod situations;
@@ -19,7 +20,7 @@ use hdrhistogram::Histogram;
 
 use crate::load::{self, Workload};
 use crate::node::Node;
-use situations::{SITUATIONS, Stage};
+use situations::{SITUATIONS, Situation, Stage};
 
 /// Connections that set, and as many that get.
 const CONNECTIONS: usize = 4;
@@ -28,10 +29,20 @@ const CONNECTIONS: usize = 4;
 const CLIENTS_AIM: f64 = 1.5;
 
 /// The harmless binding's p99 beside hostile guests, in microseconds.
-const REACTION_AIM_US: u64 = 100_000;
+const REACTION_AIM_US: f64 = 100_000.0;
 
 /// How long guests that were unbound may go on: longer than any has fuel for.
 const SETTLE: Duration = Duration::from_secs(3);
+
+/// What is measured, and how.
+pub struct Plan<'a> {
+    /// How long each run takes.
+    pub span: Duration,
+    /// How often each situation is measured.
+    pub rounds: usize,
+    /// Only situations whose name contains this text; all of them if it is empty.
+    pub only: &'a str,
+}
 
 /// What one run gave, in microseconds.
 struct Run {
@@ -40,53 +51,78 @@ struct Run {
     reaction_us: Histogram<u64>,
 }
 
+/// One situation in one round.
+struct Round {
+    quiet: Run,
+    beside: Run,
+    quiet_again: Run,
+}
+
 /// Measures each situation and prints the table.
 pub async fn measure(
     server: &Path,
     folder: &Path,
     modules: &Path,
-    span: Duration,
+    plan: &Plan<'_>,
 ) -> anyhow::Result<()> {
+    let chosen: Vec<Situation> = SITUATIONS
+        .into_iter()
+        .filter(|situation| situation.name.contains(plan.only))
+        .collect();
+    anyhow::ensure!(
+        !chosen.is_empty() && plan.rounds > 0,
+        "no situation is named like {:?}, or there are no rounds",
+        plan.only
+    );
     let log = std::fs::File::create(folder.join("log"))?;
     let node = Node::start_logging(server, &folder.join("node"), Stdio::from(log))?;
     probe::bind(&node, modules).await?;
     let mut stage = Stage::new(&node, modules);
     stage.prepare().await?;
     println!(
-        "{CONNECTIONS} connections set and {CONNECTIONS} get, one request in flight on each; {:.0} s for each run",
-        span.as_secs_f64()
-    );
-    println!(
-        "{:<44} {:>10} {:>10} {:>10} {:>10} {:>12} {:>6} {:>6}  aims",
-        "in us", "set p50", "set p99", "get p50", "get p99", "reaction p99", "set x", "get x"
+        "{CONNECTIONS} connections set and {CONNECTIONS} get, one request in flight on each; {} rounds of three runs of {:.1} s",
+        plan.rounds,
+        plan.span.as_secs_f64()
     );
     let mut number = 1_000;
-    for situation in SITUATIONS {
-        let quiet = run(&node, span, &mut number).await?;
-        print(situation.name, "quiet", &quiet, None);
-        let began = stage.begin(situation).await;
-        let beside = match &began {
-            Ok(()) => Some(run(&node, span, &mut number).await),
-            Err(_) => None,
-        };
-        // Whatever came of it, the next situation starts without these guests.
-        let ended = stage.end().await;
-        match (began, beside) {
-            (Ok(()), Some(Ok(beside))) => print(situation.name, "beside", &beside, Some(&quiet)),
-            (Err(error), _) | (Ok(()), Some(Err(error))) => {
-                println!("{:<44} {error:#}", situation.name);
+    let mut measured: Vec<Vec<Round>> = chosen.iter().map(|_| Vec::new()).collect();
+    for round in 1..=plan.rounds {
+        for (situation, rounds) in chosen.iter().zip(&mut measured) {
+            match self::round(&node, &mut stage, *situation, plan.span, &mut number).await {
+                Ok(measured) => rounds.push(measured),
+                Err(error) => println!("{}, round {round}: {error:#}", situation.name),
             }
-            (Ok(()), None) => {}
         }
-        ended?;
-        // What runs still ends at its fuel, so that the next quiet run is one.
-        tokio::time::sleep(SETTLE).await;
     }
+    print(&chosen, &measured);
     println!(
         "the server had {} MiB of memory at most",
         node.peak_memory_bytes()? >> 20
     );
     node.stop()
+}
+
+/// Measures one situation once. Its guests are gone afterwards, whatever came of it.
+async fn round(
+    node: &Node,
+    stage: &mut Stage<'_>,
+    situation: Situation,
+    span: Duration,
+    number: &mut usize,
+) -> anyhow::Result<Round> {
+    let quiet = run(node, span, number).await?;
+    let beside = match stage.begin(situation).await {
+        Ok(()) => run(node, span, number).await,
+        Err(error) => Err(error),
+    };
+    stage.end().await?;
+    // What runs still ends at its fuel, so that the next quiet run is one.
+    tokio::time::sleep(SETTLE).await;
+    Ok(Round {
+        quiet,
+        beside: beside?,
+        quiet_again: run(node, span, number).await?,
+    })
 }
 
 /// One run of all measured parties side by side.
@@ -105,31 +141,90 @@ async fn run(node: &Node, span: Duration, number: &mut usize) -> anyhow::Result<
     })
 }
 
-fn print(situation: &str, part: &str, run: &Run, quiet: Option<&Run>) {
-    let p99 = |latency: &Histogram<u64>| latency.value_at_quantile(0.99);
-    let times =
-        |latency: &Histogram<u64>, of: &Histogram<u64>| p99(latency) as f64 / p99(of) as f64;
-    let (mut compared, mut verdict) = (format!("{:>6} {:>6}", "", ""), String::new());
-    if let Some(quiet) = quiet {
+fn p99(latency: &Histogram<u64>) -> f64 {
+    latency.value_at_quantile(0.99) as f64
+}
+
+/// One kind of the three latencies of a run.
+type Part = fn(&Run) -> &Histogram<u64>;
+
+impl Round {
+    /// How many times the quiet p99 the one beside hostile guests is.
+    fn times(&self, part: Part) -> f64 {
+        let mut quiet = part(&self.quiet).clone();
+        quiet += part(&self.quiet_again);
+        p99(part(&self.beside)) / p99(&quiet)
+    }
+
+    /// How many times the smaller of the two quiet p99 the greater is.
+    fn noise(&self, part: Part) -> f64 {
+        let (one, other) = (p99(part(&self.quiet)), p99(part(&self.quiet_again)));
+        one.max(other) / one.min(other)
+    }
+}
+
+/// The middle one of some values, the greater one of two.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn print(situations: &[Situation], measured: &[Vec<Round>]) {
+    let sets: Part = |run| &run.set_us;
+    let gets: Part = |run| &run.get_us;
+    let reactions: Part = |run| &run.reaction_us;
+    println!(
+        "{:<46} {:>8} {:>8} {:>8} {:>8} {:>8}  {:>6} {:>6} {:>6} {:>6}  aims; sets of each round",
+        "medians, in us",
+        "set p50",
+        "set p99",
+        "get p50",
+        "get p99",
+        "reaction",
+        "set x",
+        "get x",
+        "noise",
+        "noise",
+    );
+    for (situation, rounds) in situations.iter().zip(measured) {
+        if rounds.is_empty() {
+            continue;
+        }
+        let over = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value));
+        let line = |name: &str, run: fn(&Round) -> &Run| {
+            let p50 =
+                |part: Part| over(&|round: &Round| part(run(round)).value_at_quantile(0.5) as f64);
+            let p99 = |part: Part| over(&|round: &Round| p99(part(run(round))));
+            format!(
+                "{:<46} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>8.0}",
+                format!("{}, {name}", situation.name),
+                p50(sets),
+                p99(sets),
+                p50(gets),
+                p99(gets),
+                p99(reactions),
+            )
+        };
+        println!("{}", line("quiet", |round| &round.quiet));
         let (set, get) = (
-            times(&run.set_us, &quiet.set_us),
-            times(&run.get_us, &quiet.get_us),
+            over(&|round| round.times(sets)),
+            over(&|round| round.times(gets)),
         );
-        compared = format!("{set:>6.2} {get:>6.2}");
+        let reaction_us = over(&|round| p99(&round.beside.reaction_us));
         let holds = |holds: bool| if holds { "held" } else { "MISSED" };
-        verdict = format!(
-            "clients {}, reaction {}",
+        let each: Vec<String> = rounds
+            .iter()
+            .map(|round| format!("{:.1}", round.times(sets)))
+            .collect();
+        println!(
+            "{}  {set:>6.2} {get:>6.2} {:>6.2} {:>6.2}  clients {}, reaction {}; {}",
+            line("beside", |round| &round.beside),
+            over(&|round| round.noise(sets)),
+            over(&|round| round.noise(gets)),
             holds(set <= CLIENTS_AIM && get <= CLIENTS_AIM),
-            holds(p99(&run.reaction_us) <= REACTION_AIM_US)
+            holds(reaction_us <= REACTION_AIM_US),
+            each.join(" "),
         );
     }
-    println!(
-        "{:<44} {:>10} {:>10} {:>10} {:>10} {:>12} {compared}  {verdict}",
-        format!("{situation}, {part}"),
-        run.set_us.value_at_quantile(0.5),
-        p99(&run.set_us),
-        run.get_us.value_at_quantile(0.5),
-        p99(&run.get_us),
-        p99(&run.reaction_us),
-    );
 }
