@@ -12,7 +12,7 @@
 //! Invariant: a decision is never older than the view that the request came with. It may be
 //! newer; a write carries the view's policy_zxid, so apply sees the difference.
 //!
-//! Bound: [`CACHED_DECISIONS`] decisions per authorizer; then the cache starts anew.
+//! Addresses: [`CACHED_DECISIONS`] decisions per authorizer; then the cache starts anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use std::time::Duration;
 use hashbrown::{Equivalent, HashMap};
 use innkeeper_runtime::{Runtime, Select2, select2};
 use innkeeper_sandbox::{
-    AuthorizerSet, Decision, FailureKind, GuestFailure, Loaded, LogLine, Operation, RunLoad,
-    Sandbox, Undecided,
+    AuthorizerSet, Decision, FailureKind, GuestFailure, Loaded, LogLine, Module, Operation,
+    RunLoad, Sandbox, Undecided,
 };
 use innkeeper_server::authorization::{Access, AccessDecider, AccessRequest, Deciding};
 use innkeeper_tree::binding::{Definition, OnFailure};
@@ -113,7 +113,11 @@ impl<R: Runtime> Guests<R> {
         }
         let active = binding.active.as_ref().ok_or("it is not active")?;
         self.room_for(binding, active.activation, &active.definition)?;
-        let module = self.module(active.definition.module).await?;
+        let digest = active.definition.module;
+        let Module::Authorizer(module) = self.module(digest).await? else {
+            // The tree takes no definition whose module exports another world than its own.
+            return Err(format!("module {digest} is no authorizer"));
+        };
         let made = |member: Arc<Member>| {
             Arc::new(Live {
                 set: AuthorizerSet::new(

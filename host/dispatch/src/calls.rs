@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use innkeeper_runtime::Runtime;
-use innkeeper_sandbox::{ActiveAssignor, Assignors, FailedAssignment, Pace, Unavailable, Usage};
+use innkeeper_sandbox::{
+    ActiveAssignor, Assignors, FailedAssignment, Module, Pace, Unavailable, Usage,
+};
 use innkeeper_tree::{View, World, Zxid};
 use parking_lot::Mutex;
 
@@ -18,7 +20,7 @@ use super::member::Member;
 
 /// What a dispatcher hands to its reactions.
 ///
-/// Bound: a member for each assignor that was active when the recipe called it.
+/// Addresses: a member for each assignor that was active when the recipe called it.
 pub(super) struct Calls<R: Runtime> {
     guests: Guests<R>,
     recipe: Arc<str>,
@@ -72,12 +74,12 @@ impl<R: Runtime> Assignors for Calls<R> {
             .active(name)
             .filter(|active| active.definition.world == World::Assignor)
             .ok_or(Unavailable::Unknown)?;
-        let module = self
-            .guests
-            .compiled(active.definition.module)
-            .ok_or_else(|| {
-                Unavailable::KeptBack(format!("`{name}` is not compiled on this node yet"))
-            })?;
+        // The tree takes no definition whose module exports another world than its own.
+        let Some(Module::Assignor(module)) = self.guests.compiled(active.definition.module) else {
+            return Err(Unavailable::KeptBack(format!(
+                "`{name}` is not compiled on this node yet"
+            )));
+        };
         let member = self.member(name, active.activation);
         let now = self.guests.shared.runtime.now();
         if let Some(rest) = member.rests(now) {

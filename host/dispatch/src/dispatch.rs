@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use innkeeper_raft::Refusal;
 use innkeeper_runtime::{Runtime, Select2, select2};
-use innkeeper_sandbox::{FailureKind, GuestFailure, Invocation};
+use innkeeper_sandbox::{FailureKind, GuestFailure, Invocation, Module};
 use innkeeper_server::delivery::pending_proposals::ProposeError;
 use innkeeper_tree::applied::TicketResult;
 use innkeeper_tree::encoding::transaction_len;
@@ -178,8 +178,9 @@ impl<R: Runtime> Guests<R> {
             return Turn::Again;
         }
         // It is fetched by a task of its own (`activation`), which tells why it cannot be had, and
-        // rings when it is there: that is no failure of the guest's.
-        let Some(module) = self.compiled(definition.module) else {
+        // rings when it is there: that is no failure of the guest's. The tree takes no definition
+        // whose module exports another world than its own.
+        let Some(Module::Recipe(module)) = self.compiled(definition.module) else {
             return Turn::Idle;
         };
         // Waiting for a place counts against nobody: what is measured begins behind it.

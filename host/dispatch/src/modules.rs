@@ -21,7 +21,7 @@ use super::compile::{CompileError, Wanted};
 /// binding names any more is let go when another is compiled.
 #[derive(Default)]
 pub(super) struct ModuleCache {
-    compiled: Mutex<FxHashMap<Digest, Arc<Module>>>,
+    compiled: Mutex<FxHashMap<Digest, Module>>,
 }
 
 /// Why a module that a binding names cannot run; it follows "module NAME".
@@ -122,13 +122,13 @@ pub(crate) fn super_user() -> Vec<Identity> {
 impl<R: Runtime> Guests<R> {
     /// The compiled module of that name; loaded or compiled now where it is not yet. The error is a
     /// sentence for the binding's status.
-    pub(super) async fn module(&self, digest: Digest) -> Result<Arc<Module>, String> {
+    pub(super) async fn module(&self, digest: Digest) -> Result<Module, String> {
         let made = self.make(digest).await;
         made.map_err(|error| format!("module {digest} {error}"))
     }
 
     /// As [`Guests::module`]; what is wrong is told apart.
-    pub(super) async fn make(&self, digest: Digest) -> Result<Arc<Module>, MakeError> {
+    pub(super) async fn make(&self, digest: Digest) -> Result<Module, MakeError> {
         if let Some(module) = self.compiled(digest) {
             return Ok(module);
         }
@@ -149,7 +149,7 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// Loads what an earlier compilation has left, if it is there and whole.
-    pub(super) async fn load_kept(&self, digest: Digest) -> Result<Option<Arc<Module>>, MakeError> {
+    pub(super) async fn load_kept(&self, digest: Digest) -> Result<Option<Module>, MakeError> {
         let this = self.clone();
         self.on_compile_thread(move || {
             // Whoever asked first has loaded it while this waited for the thread.
@@ -183,7 +183,7 @@ impl<R: Runtime> Guests<R> {
         digest: Digest,
         core: Option<Digest>,
         artifact: Artifact,
-    ) -> Result<Arc<Module>, MakeError> {
+    ) -> Result<Module, MakeError> {
         let this = self.clone();
         self.on_compile_thread(move || {
             let shared = &this.shared;
@@ -226,7 +226,7 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// The compiled module, if it is compiled.
-    pub(super) fn compiled(&self, digest: Digest) -> Option<Arc<Module>> {
+    pub(super) fn compiled(&self, digest: Digest) -> Option<Module> {
         self.shared.modules.compiled.lock().get(&digest).cloned()
     }
 
@@ -238,12 +238,11 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// Keeps a freshly loaded module and lets go of those that no binding names.
-    fn keep(&self, module: Module, named: &FxHashSet<Digest>) -> Arc<Module> {
+    fn keep(&self, module: Module, named: &FxHashSet<Digest>) -> Module {
         let mut compiled = self.shared.modules.compiled.lock();
         compiled.retain(|digest, _| named.contains(digest));
         let digest = module.digest();
-        let kept = compiled.entry(digest).or_insert_with(|| Arc::new(module));
-        Arc::clone(kept)
+        compiled.entry(digest).or_insert(module).clone()
     }
 
     /// Has the bindings looked at again that name a module which has just come.

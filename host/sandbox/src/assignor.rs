@@ -11,26 +11,40 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use innkeeper_tree::binding::{Definition, Limits};
-use innkeeper_tree::{View, Zxid};
+use innkeeper_tree::{Digest, View, Zxid};
 
 use crate::budget::{LogLine, Usage};
 use crate::clock::{Outer, until};
-use crate::engine::{Code, Module, Sandbox};
+use crate::engine::Sandbox;
 use crate::failure::{FailureKind, GuestFailure, Stopped};
 use crate::fair::Account;
+use crate::linked::Linked;
+use crate::state::Common;
 use crate::text::name;
 use crate::wasi::{Seed, Wasi};
+use crate::wit::assignor::AssignorPre;
 
 pub use crate::wit::assignment::{Member, Request, Topic};
 
 /// The entry of an answer that gives a resource to nobody.
 pub const NOBODY: u32 = u32::MAX;
 
+/// A module of the world `assignor`: loaded and linked.
+#[derive(Debug)]
+pub struct AssignorModule(pub(crate) Linked<AssignorPre<Common>>);
+
+impl AssignorModule {
+    /// The SHA-256 of the component.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+}
+
 /// An assignor binding that can be called.
 #[derive(Clone, Debug)]
 pub struct ActiveAssignor {
     /// Its module, compiled on this node.
-    pub module: Arc<Module>,
+    pub module: Arc<AssignorModule>,
     /// Its active definition.
     pub definition: Arc<Definition>,
     /// Since when: part of the caller's read set.
@@ -106,7 +120,7 @@ impl Sandbox {
     pub async fn assign(
         &self,
         caller: &Account,
-        module: &Module,
+        module: &AssignorModule,
         definition: &Definition,
         request: &Request,
     ) -> Result<Assignment, FailedAssignment> {
@@ -120,19 +134,17 @@ impl Sandbox {
     /// time at the latest.
     pub(crate) async fn assign_within(
         &self,
-        module: &Module,
+        module: &AssignorModule,
         definition: &Definition,
         request: &Request,
         outer: Outer,
     ) -> Result<Assignment, FailedAssignment> {
-        let Code::Assignor(pre) = &module.code else {
-            return Err(GuestFailure::new(FailureKind::Host, "the module is no assignor").into());
-        };
+        let Linked { yielding, pre, .. } = &module.0;
         let limits = &definition.limits;
         // A pure function has no time, and its randomness is the same at each call.
         let seed = Seed::of("assignor").and(definition.config.as_bytes());
         let state = self.common(definition, outer, Wasi::new(0, seed));
-        let mut store = self.store(module, state, limits)?;
+        let mut store = self.store(*yielding, state, limits)?;
         let deadline = Arc::clone(store.data().budget.deadline());
         let assigning = async {
             let guest = pre
@@ -142,7 +154,7 @@ impl Sandbox {
             let answer = guest.call_assign(&mut store, request).await;
             answer.map_err(Stopped::Running)
         };
-        let answer = until(&deadline, module.yields(), assigning).await;
+        let answer = until(&deadline, yielding.in_a_row, assigning).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let mut state = store.into_data();
         state.end_call();
@@ -153,7 +165,7 @@ impl Sandbox {
         let owners = match answer {
             Ok(Ok(Ok(owners))) => check_answer(request, limits, &owners).map(|()| owners),
             Ok(Ok(Err(text))) => Err(GuestFailure::new(FailureKind::Returned, text)),
-            Ok(Err(stopped)) => Err(stopped.failure(&state.budget)),
+            Ok(Err(stopped)) => Err(stopped.failure(state.budget.last_error())),
             Err(cut_off) => Err(cut_off),
         };
         match owners {

@@ -25,23 +25,36 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use innkeeper_tree::binding::Definition;
-use innkeeper_tree::{Identity, Reader, Zxid};
+use innkeeper_tree::{Digest, Identity, Reader, Zxid};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmtime::Store;
 
 use crate::budget::{LogLine, Usage};
 use crate::clock::until;
-use crate::engine::{Module, Sandbox};
+use crate::engine::Sandbox;
 use crate::failure::{FailureKind, GuestFailure, LimitPassed};
 use crate::fair::{Account, Held};
+use crate::linked::Linked;
 use crate::overlay::Overlay;
 use crate::reads::Reads;
 use crate::state::{Common, State as _};
 use crate::text::GuestText;
+use crate::wit::authorizer::AuthorizerPre;
 use crate::wit::{authorization, authorizer as wit};
 
 pub use crate::wit::authorization::Operation;
+
+/// A module of the world `authorizer`: loaded and linked.
+#[derive(Debug)]
+pub struct AuthorizerModule(pub(crate) Linked<AuthorizerPre<AuthorizerState>>);
+
+impl AuthorizerModule {
+    /// The SHA-256 of the component.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+}
 
 /// A verdict that the guest gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +125,7 @@ pub struct AuthorizerSet {
 struct Shared {
     sandbox: Sandbox,
     binding: String,
-    module: Arc<Module>,
+    module: Arc<AuthorizerModule>,
     definition: Arc<Definition>,
     policy_zxid: Zxid,
     reader: Reader,
@@ -179,7 +192,7 @@ impl AuthorizerSet {
     pub fn new(
         sandbox: &Sandbox,
         binding: String,
-        module: Arc<Module>,
+        module: Arc<AuthorizerModule>,
         definition: Arc<Definition>,
         policy_zxid: Zxid,
         reader: Reader,
@@ -255,11 +268,11 @@ impl AuthorizerSet {
         instance.store.data_mut().budget().begin_call();
         shared
             .sandbox
-            .refuel(&shared.module, &mut instance.store, limits.fuel)
+            .refuel(shared.module.0.yielding, &mut instance.store, limits.fuel)
             .map_err(Undecided::failed)?;
         let deadline = Arc::clone(instance.store.data().common.budget.deadline());
         let deciding = instance.guest.call_decide(&mut instance.store, &request);
-        let answer = until(&deadline, shared.module.yields(), deciding).await;
+        let answer = until(&deadline, shared.module.0.yielding.in_a_row, deciding).await;
         let fuel = limits.fuel - instance.store.get_fuel().unwrap_or(0);
         let common = instance.store.data_mut().common();
         common.end_call();
@@ -267,7 +280,7 @@ impl AuthorizerSet {
         let mut logs = std::mem::take(&mut instance.logs);
         logs.append(&mut common.budget.logs);
         let answer = answer.and_then(|answer| {
-            answer.map_err(|error| GuestFailure::from_guest(&error, &common.budget))
+            answer.map_err(|error| GuestFailure::from_guest(&error, common.budget.last_error()))
         });
         let answer = match answer {
             Ok(answer) => answer,

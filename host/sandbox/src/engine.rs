@@ -1,35 +1,29 @@
-//! One engine for all guests, and the module: loaded and linked once per digest.
+//! One engine for all guests, the places that they take in its pool, and the store of one
+//! invocation.
 //!
-//! 1. [`Sandbox::load`] takes what a compiler made of a component (`compile`, in a process of
-//!    its own), finds its world by its exports, and links it.
-//! 2. An invocation makes an instance of the linked module in a fresh store.
+//! 1. [`Sandbox::new`] lays out the pool.
+//! 2. An invocation takes a place ([`Sandbox::place`]), and makes an instance of its linked module
+//!    (`module.rs`) in a fresh store.
 
 use std::future::Future;
 use std::sync::Arc;
 
+use innkeeper_tree::Digest;
 use innkeeper_tree::binding::{Definition, Limits};
-use innkeeper_tree::{Digest, World};
 use sha2::{Digest as _, Sha256};
-use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
-use crate::artifact::{self, Artifact, ArtifactError};
-use crate::authorizer::AuthorizerState;
+use crate::artifact;
 use crate::budget::Budget;
 use crate::clock::{Deadline, Outer};
-use crate::compile::Compiler;
-use crate::failure::{FailureKind, GuestFailure, ModuleError};
+use crate::failure::{FailureKind, GuestFailure};
 use crate::fair::{
     Account, AssignorPlace, Held, Place, Shares, Stock, VirtualTime, Want, in_turns,
 };
-use crate::link;
-use crate::recipe::RecipeState;
 use crate::settings::Settings;
 use crate::state::{Common, State};
 use crate::text::GuestText;
 use crate::wasi::Wasi;
-use crate::world::world_of;
-use crate::{wasi, wit};
 
 /// Stack of a guest, in bytes. The host's own frames under a host call come on top of it.
 const WASM_STACK_BYTES: usize = 512 << 10;
@@ -54,16 +48,15 @@ const LIFTED_BYTES_MAX: usize = 64 << 20;
 /// costs none, and a guest is looked at by the clock only when it yields: this is some ten copies.
 const CAREFUL_YIELD_FUEL: u64 = 1_000;
 
-/// The engine with its pool, and the linkers of the worlds.
+/// The engine with its pool, and the places in it. Clones are the same sandbox.
 #[derive(Clone)]
 pub struct Sandbox {
     shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
-    pub(crate) settings: Settings,
+    settings: Arc<Settings>,
     engine: Engine,
-    linkers: Linkers,
     time: Arc<VirtualTime>,
     turns: Arc<Shares>,
     recipe_places: Arc<Shares>,
@@ -72,53 +65,13 @@ pub(crate) struct Shared {
     further_authorizers: Arc<Shares>,
 }
 
-/// A component, compiled and linked. Immutable; named by the SHA-256 of the component.
-pub struct Module {
-    digest: Digest,
-    world: World,
-    /// Fuel between two of its yields, and of how many in a row one lets others run.
-    yield_fuel: u64,
-    yields: u64,
-    pub(crate) code: Code,
-}
-
-/// The host's side of each world, for one engine.
-pub(crate) struct Linkers {
-    recipes: Linker<RecipeState>,
-    assignors: Linker<Common>,
-    authorizers: Linker<AuthorizerState>,
-}
-
-pub(crate) enum Code {
-    Recipe(wit::recipe::RecipePre<RecipeState>),
-    Assignor(wit::assignor::AssignorPre<Common>),
-    Authorizer(wit::authorizer::AuthorizerPre<AuthorizerState>),
-}
-
-impl Module {
-    /// The SHA-256 of the component.
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    /// The world that it exports.
-    pub fn world(&self) -> World {
-        self.world
-    }
-
-    /// Of how many of its yields in a row one lets others run.
-    pub(crate) fn yields(&self) -> u64 {
-        self.yields
-    }
-}
-
-impl std::fmt::Debug for Module {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Module")
-            .field("digest", &self.digest)
-            .field("world", &self.world)
-            .finish()
-    }
+/// How a module's guests yield: the bound of what they do in one go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Yielding {
+    /// Fuel between two yields.
+    fuel: u64,
+    /// Of so many yields in a row, only the last lets others run.
+    pub(crate) in_a_row: u64,
 }
 
 /// The digest of a component's bytes.
@@ -130,7 +83,6 @@ impl Sandbox {
     /// Lays out the pool. Fails only where the machine cannot reserve the address space.
     pub fn new(settings: Settings) -> Result<Sandbox, GuestFailure> {
         let engine = Engine::new(&pooling(&settings)).map_err(host)?;
-        let linkers = Linkers::new(&engine).map_err(host)?;
         let time = Arc::default();
         let memory_bytes = settings.memory_bytes_per_kind();
         let whole = |places| Shares::new(Stock::whole(places, memory_bytes));
@@ -146,29 +98,9 @@ impl Sandbox {
                 assignor_places: whole(settings.transient_instances),
                 first_authorizers: whole(settings.authorizers),
                 further_authorizers: whole(settings.further_authorizer_instances()),
-                settings,
+                settings: Arc::new(settings),
                 engine,
-                linkers,
             }),
-        })
-    }
-
-    /// Loads what a compiler made of the component with that digest, and links it. Blocks for
-    /// milliseconds: the code is copied and its checksum is verified.
-    pub fn load(&self, digest: Digest, artifact: &Artifact) -> Result<Module, ArtifactError> {
-        let component = artifact.open(&self.shared.engine, digest)?;
-        let (world, code) = self.shared.linkers.link(&self.shared.engine, &component)?;
-        let slice_fuel = self.shared.settings.yield_fuel;
-        let yield_fuel = match artifact.hands_strings_inside() {
-            true => slice_fuel.min(CAREFUL_YIELD_FUEL),
-            false => slice_fuel,
-        };
-        Ok(Module {
-            digest,
-            world,
-            yield_fuel,
-            yields: slice_fuel / yield_fuel,
-            code,
         })
     }
 
@@ -178,24 +110,27 @@ impl Sandbox {
         artifact::fingerprint(&self.shared.engine)
     }
 
-    /// Compiles in this very process, and loads the result: for tests and benchmarks. It is
-    /// bounded by nothing; a node has this done by [`compile_from`](crate::compile_from) in a
-    /// process of its own.
-    pub fn accept(&self, pushed: &[u8]) -> Result<(Vec<u8>, Module), ModuleError> {
-        let host = |error: &dyn std::fmt::Display| ModuleError::Invalid(GuestText::new(error));
-        let compiler = Compiler::new(&self.shared.settings).map_err(|error| host(&error))?;
-        let compiled = compiler.accept(pushed)?;
-        let component = compiled.made.unwrap_or_else(|| pushed.to_vec());
-        let digest = digest_of(&component);
-        let module = self
-            .load(digest, &compiled.artifact)
-            .map_err(|error| host(&error))?;
-        Ok((component, module))
+    /// The settings that the sandbox was made with.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.shared.settings
     }
 
-    /// The settings that the sandbox was made with.
-    pub fn settings(&self) -> &Settings {
-        &self.shared.settings
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    /// How guests of a module yield. Those whose inner components hand each other strings yield
+    /// more often.
+    pub(crate) fn yielding(&self, hands_strings_inside: bool) -> Yielding {
+        let turn_fuel = self.shared.settings.yield_fuel;
+        let fuel = match hands_strings_inside {
+            true => turn_fuel.min(CAREFUL_YIELD_FUEL),
+            false => turn_fuel,
+        };
+        Yielding {
+            fuel,
+            in_a_row: turn_fuel / fuel,
+        }
     }
 
     /// An account for a binding that joins those that are invoked.
@@ -291,10 +226,10 @@ impl Sandbox {
         }
     }
 
-    /// A store for the module, with its limits and fuel set.
+    /// A store for a module that yields so, with its limits and fuel set.
     pub(crate) fn store<T: State>(
         &self,
-        module: &Module,
+        yielding: Yielding,
         state: T,
         limits: &Limits,
     ) -> Result<Store<T>, GuestFailure> {
@@ -303,67 +238,21 @@ impl Sandbox {
         // What one host call may lift from the guest's memory, since that is done in one go; the
         // meter bounds their sum.
         store.set_hostcall_fuel((limits.output_bytes as usize).min(LIFTED_BYTES_MAX));
-        self.refuel(module, &mut store, limits.fuel)?;
+        self.refuel(yielding, &mut store, limits.fuel)?;
         Ok(store)
     }
 
     /// Gives a store the fuel of one more call.
     pub(crate) fn refuel<T>(
         &self,
-        module: &Module,
+        yielding: Yielding,
         store: &mut Store<T>,
         fuel: u64,
     ) -> Result<(), GuestFailure> {
         store
             .set_fuel(fuel)
-            .and_then(|()| store.fuel_async_yield_interval(Some(module.yield_fuel)))
+            .and_then(|()| store.fuel_async_yield_interval(Some(yielding.fuel)))
             .map_err(host)
-    }
-}
-
-impl Linkers {
-    pub(crate) fn new(engine: &Engine) -> Result<Linkers, wasmtime::Error> {
-        let mut recipes = Linker::new(engine);
-        link::recipes(&mut recipes)?;
-        let mut assignors = Linker::new(engine);
-        link::assignors(&mut assignors)?;
-        let mut authorizers = Linker::new(engine);
-        link::authorizers(&mut authorizers)?;
-        Ok(Linkers {
-            recipes,
-            assignors,
-            authorizers,
-        })
-    }
-
-    /// Finds a component's world by its exports, and links it: a missing or unknown import
-    /// shows here, not at the first reaction.
-    pub(crate) fn link(
-        &self,
-        engine: &Engine,
-        component: &Component,
-    ) -> Result<(World, Code), ModuleError> {
-        let world = world_of(engine, component)?;
-        let not_that_world = |error: wasmtime::Error| ModuleError::NotThatWorld {
-            world: world.name(),
-            reason: GuestText::of_error(&error),
-        };
-        let code = match world {
-            World::Recipe => wasi::link(&self.recipes, component)
-                .and_then(|linker| linker.instantiate_pre(component))
-                .and_then(wit::recipe::RecipePre::new)
-                .map(Code::Recipe),
-            World::Assignor => wasi::link(&self.assignors, component)
-                .and_then(|linker| linker.instantiate_pre(component))
-                .and_then(wit::assignor::AssignorPre::new)
-                .map(Code::Assignor),
-            World::Authorizer => wasi::link(&self.authorizers, component)
-                .and_then(|linker| linker.instantiate_pre(component))
-                .and_then(wit::authorizer::AuthorizerPre::new)
-                .map(Code::Authorizer),
-        }
-        .map_err(not_that_world)?;
-        Ok((world, code))
     }
 }
 
@@ -447,21 +336,4 @@ pub(crate) fn compiling() -> Config {
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
         .cranelift_opt_level(wasmtime::OptLevel::Speed);
     config
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_compiling_engine_and_the_nodes_are_compatible() {
-        let sandbox = Sandbox::new(Settings::default()).expect("the pool fits");
-        let compiler = Compiler::new(&Settings::default()).expect("an engine");
-        assert_eq!(sandbox.fingerprint(), compiler.fingerprint());
-        // The fingerprint tells configurations apart at all.
-        let mut other = compiling();
-        other.consume_fuel(false);
-        let other = Engine::new(&other).expect("an engine");
-        assert_ne!(sandbox.fingerprint(), artifact::fingerprint(&other));
-    }
 }

@@ -4,8 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::budget::Budget;
-use crate::compile::Measure;
+use crate::measure::Measure;
 use crate::text::GuestText;
 use crate::trace;
 
@@ -178,9 +177,9 @@ impl GuestFailure {
 
     /// Sorts an error of wasmtime's: our own limits travel through it as [`LimitPassed`]. Says
     /// in which functions of the guest it happened, where the module has names, and after a trap
-    /// what error the guest logged last: a panic's message and place, in Rust.
-    pub(crate) fn from_guest(error: &wasmtime::Error, budget: &Budget) -> GuestFailure {
-        GuestFailure::sorted(error, budget.last_error())
+    /// what error the guest `logged` last: a panic's message and place, in Rust.
+    pub(crate) fn from_guest(error: &wasmtime::Error, logged: Option<&GuestText>) -> GuestFailure {
+        GuestFailure::sorted(error, logged)
     }
 
     /// As [`from_guest`](GuestFailure::from_guest), where the guest has not run.
@@ -241,8 +240,9 @@ pub(crate) enum Stopped {
 
 impl Stopped {
     /// Sorts it. What stopped the making of an instance, and is neither a trap of a start function
-    /// nor a limit of the guest's, is a lack of the host's.
-    pub(crate) fn failure(&self, budget: &Budget) -> GuestFailure {
+    /// nor a limit of the guest's, is a lack of the host's. `logged` is the error that the guest
+    /// logged last.
+    pub(crate) fn failure(&self, logged: Option<&GuestText>) -> GuestFailure {
         match self {
             Stopped::Starting(error)
                 if !error.is::<LimitPassed>() && !error.is::<wasmtime::Trap>() =>
@@ -250,7 +250,7 @@ impl Stopped {
                 GuestFailure::new(FailureKind::Host, GuestText::of_error(error))
             }
             Stopped::Starting(error) | Stopped::Running(error) => {
-                GuestFailure::from_guest(error, budget)
+                GuestFailure::from_guest(error, logged)
             }
         }
     }

@@ -38,7 +38,10 @@ mod engine;
 mod failure;
 mod fair;
 mod link;
+mod linked;
+mod measure;
 mod meter;
+mod module;
 mod overlay;
 mod reads;
 mod recipe;
@@ -54,21 +57,22 @@ mod writes;
 
 pub use artifact::{ARTIFACT_BYTES_MAX, Artifact, ArtifactError};
 pub use assignor::{
-    ActiveAssignor, Assignment, Assignors, FailedAssignment, Member, NOBODY, Pace, Request, Topic,
-    Unavailable, check_request,
+    ActiveAssignor, Assignment, AssignorModule, Assignors, FailedAssignment, Member, NOBODY, Pace,
+    Request, Topic, Unavailable, check_request,
 };
 pub use authorizer::{
-    AuthorizerSet, Decided, Decision, Load, Loaded, Operation, RunLoad, Undecided,
+    AuthorizerModule, AuthorizerSet, Decided, Decision, Load, Loaded, Operation, RunLoad, Undecided,
 };
 pub use budget::{LogLevel, LogLine, Usage};
 pub use clock::Clock;
 pub use compile::{
-    Answer, BadAnswer, Done, Job, Measure, check_pushed, compile_from, component_name,
-    is_core_module,
+    Answer, BadAnswer, Done, Job, check_pushed, compile_from, component_name, is_core_module,
 };
-pub use engine::{Module, Sandbox, digest_of};
+pub use engine::{Sandbox, digest_of};
 pub use failure::{FailureKind, GuestFailure, ModuleError};
 pub use fair::{Account, AssignorPlace, Place};
-pub use recipe::{FailedReaction, Invocation, Reaction};
+pub use measure::Measure;
+pub use module::Module;
+pub use recipe::{FailedReaction, Invocation, Reaction, RecipeModule};
 pub use settings::Settings;
 pub use text::{GUEST_TEXT_BYTES_MAX, GuestText};

@@ -31,8 +31,8 @@ use innkeeper_tree::{QueueEntry, SessionId, View, World, Znode, Zxid, acl, path 
 pub(crate) use listing::Step;
 use weight::Weight;
 
-use crate::engine::Sandbox;
 use crate::refused::{Refused, Wanted};
+use crate::settings::Settings;
 
 /// Fuel for a segment of a pattern that is compared with one of a path.
 const PATTERN_SEGMENT: u64 = 6;
@@ -103,7 +103,7 @@ pub(crate) struct CreateOptions {
 pub(crate) struct Overlay {
     view: View,
     definition: Arc<Definition>,
-    sandbox: Sandbox,
+    settings: Arc<Settings>,
     now_ms: u64,
     /// How many patterns grant something, and how many segments they have, with one more each.
     patterns: u64,
@@ -165,7 +165,7 @@ impl Overlay {
     pub(crate) fn new(
         view: View,
         definition: Arc<Definition>,
-        sandbox: Sandbox,
+        settings: Arc<Settings>,
         now_ms: u64,
     ) -> Overlay {
         let granting = [
@@ -182,7 +182,7 @@ impl Overlay {
             weight: Weight::new(&definition.limits),
             view,
             definition,
-            sandbox,
+            settings,
             now_ms,
             reads: Vec::new(),
             recorded: BTreeMap::new(),
@@ -462,7 +462,7 @@ impl Overlay {
 
     /// A znode that a guest wrote must be one that a client could have written.
     fn check_data(&self, data: &Bytes) -> Result<(), OpError> {
-        if data.len() > self.sandbox.settings().data_bytes_max {
+        if data.len() > self.settings.data_bytes_max {
             return Err(OpError::BadArguments);
         }
         Ok(())
@@ -471,7 +471,7 @@ impl Overlay {
     /// May a guest state this ACL? Whatever a client's must satisfy holds here, too. Nobody is
     /// authenticated, so `auth` names nobody.
     fn is_valid(&self, list: &[Acl]) -> bool {
-        let served = &self.sandbox.settings().acl_schemes;
+        let served = &self.settings.acl_schemes;
         let is_served = |entry: &Acl| {
             &*entry.scheme == "world" || served.iter().any(|scheme| **scheme == *entry.scheme)
         };

@@ -12,15 +12,16 @@ use std::time::Duration;
 
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::queue::Kinds;
-use innkeeper_tree::{QueueEntry, Transaction, View, Zxid};
+use innkeeper_tree::{Digest, QueueEntry, Transaction, View, Zxid};
 use wasmtime::StoreContextMut;
 
 use crate::assignor::{Assignors, Unavailable, check_request};
 use crate::budget::{LogLine, Usage};
 use crate::clock::{Outer, until};
-use crate::engine::{Code, Module, Sandbox};
+use crate::engine::Sandbox;
 use crate::failure::{FailureKind, GuestFailure, LimitPassed, Stopped};
 use crate::fair::{Account, AssignorPlace, Place};
+use crate::linked::Linked;
 use crate::meter::{self, ASSIGN, enter, work};
 use crate::overlay::Overlay;
 use crate::reads::Reads;
@@ -28,7 +29,19 @@ use crate::state::{Common, State};
 use crate::text;
 use crate::wasi::{Seed, Wasi};
 use crate::wit::assignors::AssignError;
+use crate::wit::recipe::RecipePre;
 use crate::wit::{assignment, events as wit};
+
+/// A module of the world `recipe`: loaded and linked.
+#[derive(Debug)]
+pub struct RecipeModule(pub(crate) Linked<RecipePre<RecipeState>>);
+
+impl RecipeModule {
+    /// The SHA-256 of the component.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+}
 
 /// What a reaction starts from.
 pub struct Invocation {
@@ -93,7 +106,7 @@ impl Sandbox {
     /// Runs one reaction.
     pub async fn react(
         &self,
-        module: &Module,
+        module: &RecipeModule,
         invocation: Invocation,
         assignors: Arc<dyn Assignors>,
     ) -> Result<Reaction, FailedReaction> {
@@ -103,12 +116,7 @@ impl Sandbox {
             logs: Vec::new(),
             lacks: None,
         };
-        let Code::Recipe(pre) = &module.code else {
-            return Err(bare(GuestFailure::new(
-                FailureKind::Host,
-                "the module is no recipe",
-            )));
-        };
+        let Linked { yielding, pre, .. } = &module.0;
         let Invocation {
             binding,
             place,
@@ -121,7 +129,12 @@ impl Sandbox {
             now_ms,
         } = invocation;
         let limits = definition.limits;
-        let mut overlay = Overlay::new(view, Arc::clone(&definition), self.clone(), now_ms);
+        let mut overlay = Overlay::new(
+            view,
+            Arc::clone(&definition),
+            Arc::clone(self.settings()),
+            now_ms,
+        );
         overlay
             .begin(&binding, &mut events)
             .map_err(|error| bare(GuestFailure::from_wasm(&error)))?;
@@ -138,7 +151,7 @@ impl Sandbox {
             account: Arc::clone(place.account()),
             assignors,
         };
-        let mut store = self.store(module, state, &limits).map_err(bare)?;
+        let mut store = self.store(*yielding, state, &limits).map_err(bare)?;
         let told: Vec<wit::Event> = events.iter().map(tell).collect();
         let deadline = Arc::clone(store.data().common.budget.deadline());
         let reacting = async {
@@ -150,7 +163,7 @@ impl Sandbox {
             returned.map_err(Stopped::Running)
         };
         // A reaction that is cut off is dropped here, and what it did is still in the store.
-        let reacting = until(&deadline, module.yields(), reacting);
+        let reacting = until(&deadline, yielding.in_a_row, reacting);
         let (returned, charged) = self.in_turns(place.account(), reacting).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         let mut state = store.into_data();
@@ -164,7 +177,7 @@ impl Sandbox {
         let returned = match returned {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(text))) => Err(GuestFailure::new(FailureKind::Returned, text)),
-            Ok(Err(stopped)) => Err(stopped.failure(&common.budget)),
+            Ok(Err(stopped)) => Err(stopped.failure(common.budget.last_error())),
             Err(cut_off) => Err(cut_off),
         };
         let failure = match common.budget.tell_refused(refused, returned) {

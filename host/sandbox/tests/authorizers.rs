@@ -5,7 +5,9 @@ mod common;
 use std::sync::Arc;
 
 use common::{World, block_on, guest};
-use innkeeper_sandbox::{AuthorizerSet, Decision, FailureKind, Module, Operation, Undecided};
+use innkeeper_sandbox::{
+    AuthorizerModule, AuthorizerSet, Decision, FailureKind, Operation, Undecided,
+};
 use innkeeper_tree::Identity;
 
 fn anyone() -> Vec<Identity> {
@@ -15,7 +17,7 @@ fn anyone() -> Vec<Identity> {
     }]
 }
 
-fn set_of(world: &World, binding: &str, module: &Arc<Module>) -> AuthorizerSet {
+fn set_of(world: &World, binding: &str, module: &Arc<AuthorizerModule>) -> AuthorizerSet {
     let reader = world.tree.reader();
     let view = reader.view();
     let binding = view.bindings().get(binding).expect("a binding");
@@ -39,18 +41,15 @@ fn decide(set: &AuthorizerSet, path: &str) -> Result<Decision, Undecided> {
 
 #[test]
 fn rules_decide_and_a_policy_change_makes_the_set_stale() {
-    let Some(bytes) = guest("path-rules") else {
-        return;
-    };
+    let bytes = guest("path-rules");
     let mut world = World::new();
     world.create(
         "/policy",
         r#"{"rules":[{"effect":"deny","operations":["write"],"path":"/secret/**"}]}"#,
     );
-    let module = world.bind(
+    let module = world.authorizer(
         "rules",
         &bytes,
-        "authorizer",
         r#","watch":["/**"],"policy":["/policy"],"config":{"rules":"/policy"}"#,
     );
     let set = set_of(&world, "rules", &module);
@@ -87,9 +86,7 @@ fn rules_decide_and_a_policy_change_makes_the_set_stale() {
 
 #[test]
 fn a_hostile_authorizer_fails_alone() {
-    let Some(bytes) = guest("test-hostile-authorizer") else {
-        return;
-    };
+    let bytes = guest("test-hostile-authorizer");
     let mut world = World::new();
     for (mode, place, kind) in [
         ("loop", "decide", FailureKind::Fuel),
@@ -100,14 +97,12 @@ fn a_hostile_authorizer_fails_alone() {
         ("reads", "decide", FailureKind::Trap),
         ("bomb", "decide", FailureKind::Memory),
     ] {
-        let module = world.bind(
+        let module = world.authorizer(
             "hostile",
             &bytes,
-            "authorizer",
             &format!(
                 r#","watch":["/**"],"policy":["/policy"],"limits":{{"fuel":50000000,"memory_bytes":8388608}},"config":{{"mode":"{mode}","in":"{place}"}}"#
-            ),
-        );
+            ));
         let set = set_of(&world, "hostile", &module);
         for _ in 0..2 {
             match decide(&set, "/a") {
@@ -118,10 +113,9 @@ fn a_hostile_authorizer_fails_alone() {
             }
         }
     }
-    let module = world.bind(
+    let module = world.authorizer(
         "hostile",
         &bytes,
-        "authorizer",
         r#","watch":["/**"],"policy":["/policy"],"config":{"mode":"none"}"#,
     );
     assert_eq!(

@@ -9,7 +9,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use common::{
-    Known, World, block_on, block_on_between, block_on_counting, definition, guest, sandbox_with,
+    Known, World, assignor, block_on, block_on_between, block_on_counting, definition, guest,
+    sandbox_with,
 };
 use innkeeper_sandbox::{
     ActiveAssignor, Assignors, AuthorizerSet, Clock, FailedAssignment, FailedReaction, FailureKind,
@@ -36,16 +37,16 @@ fn world(clock: Clock, children: usize) -> World {
 }
 
 /// The reaction of the hostile guest, and how often it let others run.
-fn react(world: &mut World, mode: &str, limits: &str) -> Option<(FailedReaction, u64)> {
-    let bytes = guest("test-hostile")?;
+fn react(world: &mut World, mode: &str, limits: &str) -> (FailedReaction, u64) {
+    let bytes = guest("test-hostile");
     let document = format!(
         r#","watch":["/in/**"],"write":["/out/**"],"limits":{{{limits}}},"config":{{"mode":"{mode}","out":"/out"}}"#
     );
-    let module = world.bind("hostile", &bytes, "recipe", &document);
+    let module = world.recipe("hostile", &bytes, &document);
     let invocation = world.invocation("hostile").expect("a resync");
     let reacting = world.sandbox.react(&module, invocation, world.assignors());
     let (reaction, pauses) = block_on_counting(reacting);
-    Some((reaction.err().expect("it misbehaves"), pauses))
+    (reaction.err().expect("it misbehaves"), pauses)
 }
 
 #[test]
@@ -56,9 +57,7 @@ fn what_a_host_call_does_costs_fuel() {
         for children in [100, 10_000] {
             let mut world = world(Clock::new(|| Duration::ZERO), children);
             let limits = format!(r#""fuel":{FUEL}"#);
-            let Some((failed, _)) = react(&mut world, mode, &limits) else {
-                return;
-            };
+            let (failed, _) = react(&mut world, mode, &limits);
             let failure = &failed.failure;
             assert_eq!(failure.kind, FailureKind::Fuel, "{mode}: {failure}");
             assert!(failure.message.contains("limits.fuel"), "{failure}");
@@ -71,17 +70,13 @@ fn what_a_host_call_does_costs_fuel() {
     }
     // A write that fails makes the guest no work, but the host.
     let mut small = world(Clock::new(|| Duration::ZERO), 1);
-    let Some((failed, _)) = react(&mut small, "deletes", r#""fuel":20000000"#) else {
-        return;
-    };
+    let (failed, _) = react(&mut small, "deletes", r#""fuel":20000000"#);
     assert_eq!(failed.failure.kind, FailureKind::Fuel);
     assert!(failed.usage.host_calls < 10_000, "{:?}", failed.usage);
     // What is known to be too much is not begun, and the failure names the call.
     let mut world = world(Clock::new(|| Duration::ZERO), 10_000);
     let before = world.tree.reader().children_looked_at();
-    let Some((failed, _)) = react(&mut world, "children", r#""fuel":1000000"#) else {
-        return;
-    };
+    let (failed, _) = react(&mut world, "children", r#""fuel":1000000"#);
     assert_eq!(failed.failure.kind, FailureKind::Fuel);
     assert!(failed.failure.message.contains("`children`"));
     assert_eq!(world.tree.reader().children_looked_at(), before);
@@ -93,9 +88,7 @@ fn a_result_that_does_not_fit_into_memory_is_not_put_together() {
     for mode in ["children", "scan"] {
         let mut world = world(Clock::new(|| Duration::ZERO), 70_000);
         let before = world.tree.reader().children_looked_at();
-        let Some((failed, _)) = react(&mut world, mode, r#""memory_bytes":2097152"#) else {
-            return;
-        };
+        let (failed, _) = react(&mut world, mode, r#""memory_bytes":2097152"#);
         let failure = &failed.failure;
         assert_eq!(failure.kind, FailureKind::Memory, "{mode}: {failure}");
         assert!(failure.message.contains("in one call"), "{failure}");
@@ -114,9 +107,7 @@ fn a_delete_costs_the_same_however_many_children_there_are() {
     for children in [10, 10_000] {
         let mut world = world(Clock::new(|| Duration::ZERO), children);
         let before = world.tree.reader().children_looked_at();
-        let Some((failed, _)) = react(&mut world, "deletes", r#""fuel":20000000"#) else {
-            return;
-        };
+        let (failed, _) = react(&mut world, "deletes", r#""fuel":20000000"#);
         assert_eq!(failed.failure.kind, FailureKind::Fuel, "{}", failed.failure);
         assert_eq!(world.tree.reader().children_looked_at(), before);
         calls.push(failed.usage.host_calls);
@@ -128,9 +119,7 @@ fn a_delete_costs_the_same_however_many_children_there_are() {
 fn a_long_host_call_lets_others_run() {
     let mut world = world(Clock::new(|| Duration::ZERO), 10_000);
     for mode in ["children", "scan", "deletes"] {
-        let Some((failed, pauses)) = react(&mut world, mode, r#""fuel":50000000"#) else {
-            return;
-        };
+        let (failed, pauses) = react(&mut world, mode, r#""fuel":50000000"#);
         // Every 100,000 units of fuel, whoever used them; a run may go beyond.
         assert!(pauses > 250, "{mode}: {pauses}, {:?}", failed.usage);
     }
@@ -142,9 +131,7 @@ fn an_invocation_is_over_by_the_clock_and_what_it_did_is_told() {
         let mut world = world(hurried(), 1_000);
         // By its fuel it would go on for minutes, but not in a build without the clock.
         let limits = r#""time_ms":100,"fuel":300000000,"output_bytes":200000000"#;
-        let Some((failed, _)) = react(&mut world, mode, limits) else {
-            return;
-        };
+        let (failed, _) = react(&mut world, mode, limits);
         let failure = &failed.failure;
         assert_eq!(failure.kind, FailureKind::Time, "{mode}: {failure}");
         assert!(failure.message.contains("limits.time_ms"), "{failure}");
@@ -159,14 +146,11 @@ fn an_invocation_is_over_by_the_clock_and_what_it_did_is_told() {
 
 #[test]
 fn a_view_is_held_no_longer_than_a_node_allows() {
-    let Some(bytes) = guest("test-hostile") else {
-        return;
-    };
+    let bytes = guest("test-hostile");
     let mut world = world(hurried(), 10);
-    let module = world.bind(
+    let module = world.recipe(
         "hostile",
         &bytes,
-        "recipe",
         r#","watch":["/in/**"],"write":["/out/**"],"config":{"mode":"loop","out":"/out"}"#,
     );
     let mut invocation = world.invocation("hostile").expect("a resync");
@@ -187,19 +171,15 @@ fn a_view_is_held_no_longer_than_a_node_allows() {
 
 #[test]
 fn an_authorizer_is_over_by_the_clock() {
-    let Some(bytes) = guest("test-hostile-authorizer") else {
-        return;
-    };
+    let bytes = guest("test-hostile-authorizer");
     let mut world = World::with(sandbox_with(hurried()));
     for place in ["load", "decide"] {
-        let module = world.bind(
+        let module = world.authorizer(
             "hostile",
             &bytes,
-            "authorizer",
             &format!(
                 r#","watch":["/**"],"policy":["/policy"],"limits":{{"time_ms":100}},"config":{{"mode":"loop","in":"{place}"}}"#
-            ),
-        );
+            ));
         let view = world.tree.reader().view();
         let binding = view.bindings().get("hostile").expect("a binding");
         let active = binding.active.as_ref().expect("active");
@@ -225,14 +205,12 @@ fn an_authorizer_is_over_by_the_clock() {
 
 #[test]
 fn an_assignor_is_over_by_its_own_clock() {
-    let Some(bytes) = guest("test-hostile-assignor") else {
-        return;
-    };
+    let bytes = guest("test-hostile-assignor");
     let sandbox = sandbox_with(hurried());
-    let (_, module) = sandbox.accept(&bytes).expect("a guest");
+    let module = assignor(&sandbox, &bytes);
     let definition = definition(
         "assignor",
-        &module,
+        module.digest(),
         r#","limits":{"time_ms":100},"config":{"mode":"loop"}"#,
     );
     let request = Request {
@@ -320,14 +298,14 @@ impl Assigned {
 
 /// A world with one group whose strategy is `strategy`, whose reaction ran with assignors that
 /// are paced.
-fn assigned(strategy: &str, document: &str, view_max_age: Duration) -> Option<Assigned> {
-    let (group, strategy) = (guest("group")?, guest(strategy)?);
+fn assigned(strategy: &str, document: &str, view_max_age: Duration) -> Assigned {
+    let (group, strategy) = (guest("group"), guest(strategy));
     let now_ms = Arc::new(AtomicU64::new(0));
     let clock = Arc::clone(&now_ms);
     let mut world = World::with(sandbox_with(Clock::new(move || {
         Duration::from_millis(clock.fetch_add(1, Ordering::Relaxed))
     })));
-    world.bind("s", &strategy, "assignor", document);
+    world.assignor("s", &strategy, document);
     let recipe = world.group("s", &group);
     world.member(1, "/groups/g/members/a");
     let mut invocation = world.invocation("groups").expect("events");
@@ -347,20 +325,18 @@ fn assigned(strategy: &str, document: &str, view_max_age: Duration) -> Option<As
         }
     });
     let calls = calls.lock().expect("a lock").clone();
-    Some(Assigned {
+    Assigned {
         done,
         calls,
         charged_fuel: world.account.used() - before,
-    })
+    }
 }
 
 const HOURS: Duration = Duration::from_secs(7_200);
 
 #[test]
 fn waiting_for_an_assignors_turn_costs_a_recipe_no_time() {
-    let Some(assigned_late) = assigned("range", "", HOURS) else {
-        return;
-    };
+    let assigned_late = assigned("range", "", HOURS);
     let reaction = assigned_late.done.ok();
     let reaction = reaction.expect("an hour of waiting is given back");
     assert!(!reaction.transaction.writes.is_empty());
@@ -373,9 +349,7 @@ fn waiting_for_an_assignors_turn_costs_a_recipe_no_time() {
 #[test]
 fn an_assignor_that_takes_too_long_is_the_assignors_failure() {
     let document = r#","limits":{"time_ms":50},"config":{"mode":"loop"}"#;
-    let Some(slow) = assigned("test-hostile-assignor", document, HOURS) else {
-        return;
-    };
+    let slow = assigned("test-hostile-assignor", document, HOURS);
     if let Err(failed) = slow.done {
         assert_eq!(failed.failure.kind, FailureKind::Returned);
     }
@@ -404,9 +378,7 @@ fn who_calls_an_assignor_pays_for_it() {
         ("test-hostile-assignor", r#","config":{"mode":"fail"}"#),
         ("test-hostile-assignor", r#","config":{"mode":"answer"}"#),
     ] {
-        let Some(called) = assigned(strategy, document, HOURS) else {
-            return;
-        };
+        let called = assigned(strategy, document, HOURS);
         assert!(called.calls[0].fuel > 0, "{strategy}{document}");
         let (used, charged) = (called.used_fuel(), called.charged_fuel);
         assert!(
@@ -420,9 +392,7 @@ fn who_calls_an_assignor_pays_for_it() {
 #[test]
 fn what_a_failed_assignor_used_and_logged_is_told() {
     let document = r#","limits":{"fuel":1000000},"config":{"mode":"flood"}"#;
-    let Some(flooded) = assigned("test-hostile-assignor", document, HOURS) else {
-        return;
-    };
+    let flooded = assigned("test-hostile-assignor", document, HOURS);
     let call = &flooded.calls[0];
     assert_eq!(call.failed, Some(FailureKind::Fuel), "{call:?}");
     assert_eq!(call.fuel, 1_000_000);

@@ -11,36 +11,31 @@ use innkeeper_tree::text::is_unsafe;
 
 const HOSTILE: &str = r#","watch":["/in/**"],"write":["/out"],"limits":{"fuel":50000000,"memory_bytes":8388608,"transaction_bytes":2000000},"config":{"mode":"MODE","out":"/out"}"#;
 
-fn hostile(mode: &str) -> Option<GuestFailure> {
+fn hostile(mode: &str) -> GuestFailure {
     failed(mode).map(|failed| failed.failure)
 }
 
-fn failed(mode: &str) -> Option<FailedReaction> {
-    let (world, reacted) = react(mode)?;
+fn failed(mode: &str) -> FailedReaction {
+    let (world, reacted) = react(mode);
     let failed = reacted.err().expect("it misbehaves");
     assert_eq!(world.data("/out"), None, "nothing that it did takes effect");
     assert!(
         world.invocation("hostile").is_some(),
         "its events stay queued"
     );
-    Some(failed)
+    failed
 }
 
-fn react(mode: &str) -> Option<(World, Result<Reaction, FailedReaction>)> {
-    let module_bytes = guest("test-hostile")?;
+fn react(mode: &str) -> (World, Result<Reaction, FailedReaction>) {
+    let module_bytes = guest("test-hostile");
     let mut world = World::new();
     world.create("/in", "");
-    let module = world.bind(
-        "hostile",
-        &module_bytes,
-        "recipe",
-        &HOSTILE.replace("MODE", mode),
-    );
+    let module = world.recipe("hostile", &module_bytes, &HOSTILE.replace("MODE", mode));
     let invocation = world
         .invocation("hostile")
         .expect("the resync of its creation");
     let reacted = block_on(world.sandbox.react(&module, invocation, world.assignors()));
-    Some((world, reacted))
+    (world, reacted)
 }
 
 #[test]
@@ -56,7 +51,7 @@ fn what_a_hostile_guest_does_ends_at_its_limit() {
         ("writes", &[FailureKind::Output]),
         ("forbidden", &[FailureKind::Returned]),
     ] {
-        let Some(failure) = hostile(mode) else { return };
+        let failure = hostile(mode);
         assert!(kinds.contains(&failure.kind), "{mode}: {failure:?}");
     }
     let read = hostile("forbidden").expect("the guest is built");
@@ -65,9 +60,7 @@ fn what_a_hostile_guest_does_ends_at_its_limit() {
 
 #[test]
 fn what_a_guest_says_is_one_short_line() {
-    let Some(forged) = failed("forge") else {
-        return;
-    };
+    let forged = failed("forge");
     let said = &forged.failure.message;
     assert!(!said.contains(is_unsafe), "{said:?}");
     assert!(
@@ -83,9 +76,7 @@ fn what_a_guest_says_is_one_short_line() {
 
 #[test]
 fn a_path_that_is_not_granted_is_told_with_the_field_that_lacks_it() {
-    let Some(failure) = hostile("forbidden") else {
-        return;
-    };
+    let failure = hostile("forbidden");
     const TOLD: &str = "`get` of /forbidden was refused with no-auth: no pattern of `read`, `watch` or `write` covers \
                         it; add it to the binding's `read`";
     assert!(failure.message.ends_with(TOLD), "{failure}");
@@ -101,9 +92,7 @@ fn a_path_that_is_not_granted_is_told_with_the_field_that_lacks_it() {
 
 #[test]
 fn a_panic_tells_its_message_its_place_and_its_function() {
-    let Some(failure) = hostile("trap") else {
-        return;
-    };
+    let failure = hostile("trap");
     assert_eq!(failure.kind, FailureKind::Trap);
     let told = &failure.message;
     assert!(
@@ -120,9 +109,7 @@ fn a_panic_tells_its_message_its_place_and_its_function() {
 
 #[test]
 fn a_component_with_an_unknown_import_is_refused() {
-    let Some(bytes) = guest("test-bad-import") else {
-        return;
-    };
+    let bytes = guest("test-bad-import");
     let error = common::sandbox()
         .accept(&bytes)
         .expect_err("it imports what no host has");
@@ -131,17 +118,13 @@ fn a_component_with_an_unknown_import_is_refused() {
 
 #[test]
 fn a_tally_counts_each_event_once() {
-    let Some(bytes) = guest("test-tally") else {
-        return;
-    };
+    let bytes = guest("test-tally");
     let mut world = World::new();
     world.create("/in", "");
-    let tally = world.bind(
+    let tally = world.recipe(
         "tally",
         &bytes,
-        "recipe",
-        r#","watch":["/in/*"],"write":["/tally","/tally-resyncs"],"config":{"counter":"/tally","resyncs":"/tally-resyncs"}"#,
-    );
+        r#","watch":["/in/*"],"write":["/tally","/tally-resyncs"],"config":{"counter":"/tally","resyncs":"/tally-resyncs"}"#);
     world.settle("tally", &tally);
     for index in 0..10 {
         world.create(&format!("/in/{index}"), "");
@@ -156,17 +139,13 @@ fn a_tally_counts_each_event_once() {
 
 #[test]
 fn a_transaction_whose_events_were_consumed_conflicts() {
-    let Some(bytes) = guest("test-tally") else {
-        return;
-    };
+    let bytes = guest("test-tally");
     let mut world = World::new();
     world.create("/in", "");
-    let tally = world.bind(
+    let tally = world.recipe(
         "tally",
         &bytes,
-        "recipe",
-        r#","watch":["/in/*"],"write":["/tally","/tally-resyncs"],"config":{"counter":"/tally","resyncs":"/tally-resyncs"}"#,
-    );
+        r#","watch":["/in/*"],"write":["/tally","/tally-resyncs"],"config":{"counter":"/tally","resyncs":"/tally-resyncs"}"#);
     world.settle("tally", &tally);
     world.create("/in/a", "");
     let react = |world: &World| {
@@ -189,21 +168,19 @@ fn a_transaction_whose_events_were_consumed_conflicts() {
 
 #[test]
 fn a_transaction_of_an_older_activation_conflicts() {
-    let (Some(one), Some(two)) = (guest("test-stamp-1"), guest("test-stamp-2")) else {
-        return;
-    };
+    let (one, two) = (guest("test-stamp-1"), guest("test-stamp-2"));
     let more = r#","watch":["/in/*"],"write":["/stamps/*"],"config":{"out":"/stamps"}"#;
     let mut world = World::new();
     world.create("/in", "");
     world.create("/stamps", "");
-    let first = world.bind("stamp", &one, "recipe", more);
+    let first = world.recipe("stamp", &one, more);
     world.settle("stamp", &first);
     world.create("/in/a", "");
     let invocation = world.invocation("stamp").expect("an event");
     let in_flight = block_on(world.sandbox.react(&first, invocation, world.assignors()))
         .ok()
         .expect("ok");
-    let second = world.bind("stamp", &two, "recipe", more);
+    let second = world.recipe("stamp", &two, more);
     assert!(matches!(
         world.propose(in_flight.transaction),
         TicketResult::Conflict(Conflict::Activation)
@@ -218,16 +195,13 @@ fn a_transaction_of_an_older_activation_conflicts() {
 
 #[test]
 fn an_ephemeral_of_a_guest_dies_with_the_session_that_it_read() {
-    let Some(bytes) = guest("test-follow") else {
-        return;
-    };
+    let bytes = guest("test-follow");
     let mut world = World::new();
     world.create("/in", "");
     world.create("/mirror", "");
-    let follow = world.bind(
+    let follow = world.recipe(
         "follow",
         &bytes,
-        "recipe",
         r#","watch":["/in/*"],"write":["/mirror/*"],"config":{"out":"/mirror"}"#,
     );
     world.settle("follow", &follow);
@@ -255,8 +229,8 @@ fn a_group_is_assigned_by_the_strategy_that_it_names() {
         return;
     };
     let mut world = World::new();
-    world.bind("range", &range, "assignor", "");
-    world.bind("sticky", &sticky, "assignor", "");
+    world.assignor("range", &range, "");
+    world.assignor("sticky", &sticky, "");
     let recipe = world.group("range", &group);
     world.settle("groups", &recipe);
     world.member(1, "/groups/g/members/a");
@@ -281,7 +255,7 @@ fn a_group_is_assigned_by_the_strategy_that_it_names() {
         (None, 5)
     );
     // A new build of the assignor that the last reaction called makes the group look again.
-    world.bind("range", &range, "assignor", r#","config":1"#);
+    world.assignor("range", &range, r#","config":1"#);
     assert!(world.invocation("groups").is_some(), "a resync is queued");
 }
 
@@ -289,16 +263,14 @@ fn a_group_is_assigned_by_the_strategy_that_it_names() {
 /// that is too long by itself is a failure with a name, not a loop.
 #[test]
 fn a_small_transaction_takes_few_events() {
-    let Some(bytes) = guest("test-tally") else {
-        return;
-    };
+    let bytes = guest("test-tally");
     for limit in [r#""transaction_bytes":1024"#, r#""transaction_ops":20"#] {
         let mut world = World::new();
         world.create("/in", "");
         let more = format!(
             r#","watch":["/in/*"],"write":["/tally","/tally-resyncs"],"limits":{{{limit}}},"config":{{"counter":"/tally","resyncs":"/tally-resyncs"}}"#
         );
-        let tally = world.bind("tally", &bytes, "recipe", &more);
+        let tally = world.recipe("tally", &bytes, &more);
         world.settle("tally", &tally);
         for index in 0..200 {
             world.create(&format!("/in/{index}"), "");

@@ -56,9 +56,7 @@ fn memory_is_shared_out_and_what_can_never_be_had_is_said() {
 /// failure.
 #[test]
 fn a_recipe_does_not_hold_its_view_while_it_waits_for_its_assignors_memory() {
-    let (Some(group), Some(range)) = (guest("group"), guest("range")) else {
-        return;
-    };
+    let (group, range) = (guest("group"), guest("range"));
     const ASSIGNOR_BYTES: u64 = 60 << 20;
     let sandbox = Sandbox::new(Settings {
         memory_bytes_total: 4 * (100 << 20),
@@ -66,7 +64,7 @@ fn a_recipe_does_not_hold_its_view_while_it_waits_for_its_assignors_memory() {
     });
     let mut world = World::with(sandbox.expect("the pool fits"));
     let limits = format!(r#","limits":{{"memory_bytes":{ASSIGNOR_BYTES}}}"#);
-    world.bind("range", &range, "assignor", &limits);
+    world.assignor("range", &range, &limits);
     let recipe = world.group("range", &group);
     world.settle("groups", &recipe);
     world.member(1, "/groups/g/members/a");
@@ -100,13 +98,11 @@ fn a_recipe_does_not_hold_its_view_while_it_waits_for_its_assignors_memory() {
 /// As many instances of all kinds at once as the defaults allow, each in the middle of its work.
 #[test]
 fn pools_add_up() {
-    let (Some(hostile), Some(assignor), Some(rules)) = (
+    let (hostile, assignor, rules) = (
         guest("test-hostile"),
         guest("range"),
         guest("test-hostile-authorizer"),
-    ) else {
-        return;
-    };
+    );
     let settings = Settings {
         // None of them is polled again, so each keeps its turn.
         guest_threads: 64,
@@ -115,12 +111,10 @@ fn pools_add_up() {
     let mut world = World::with(Sandbox::new(settings.clone()).expect("the pool fits"));
     world.account.succeeded();
     world.create("/in", "");
-    let looping = world.bind(
+    let looping = world.recipe(
         "loop",
         &hostile,
-        "recipe",
-        r#","watch":["/in"],"write":["/out"],"limits":{"memory_bytes":8388608},"config":{"mode":"loop","out":"/out"}"#,
-    );
+        r#","watch":["/in"],"write":["/out"],"limits":{"memory_bytes":8388608},"config":{"mode":"loop","out":"/out"}"#);
     let mut reactions = Vec::new();
     for _ in 0..settings.transient_instances {
         let invocation = world.invocation("loop").expect("its resync");
@@ -133,10 +127,9 @@ fn pools_add_up() {
         }
         reactions.push(reaction);
     }
-    let module = world.bind(
+    let module = world.authorizer(
         "rules",
         &rules,
-        "authorizer",
         r#","watch":["/**"],"policy":["/policy"],"config":{"mode":"none"}"#,
     );
     let sets: Vec<_> = (0..settings.authorizers)
@@ -146,8 +139,8 @@ fn pools_add_up() {
             set
         })
         .collect();
-    let (_, assignor) = world.sandbox.accept(&assignor).expect("a guest");
-    let definition = common::definition("assignor", &assignor, "");
+    let assignor = common::assignor(&world.sandbox, &assignor);
+    let definition = common::definition("assignor", assignor.digest(), "");
     let request = innkeeper_sandbox::Request {
         topics: Vec::new(),
         members: Vec::new(),
@@ -175,7 +168,7 @@ fn anyone() -> Vec<Identity> {
 
 fn set_of(
     world: &World,
-    module: &Arc<innkeeper_sandbox::Module>,
+    module: &Arc<innkeeper_sandbox::AuthorizerModule>,
     run_load: innkeeper_sandbox::RunLoad,
 ) -> AuthorizerSet {
     let reader = world.tree.reader();
@@ -209,13 +202,12 @@ impl Started {
     }
 }
 
-fn rules(mode: &str) -> Option<(World, AuthorizerSet, Started)> {
-    let bytes = guest("test-hostile-authorizer")?;
+fn rules(mode: &str) -> (World, AuthorizerSet, Started) {
+    let bytes = guest("test-hostile-authorizer");
     let mut world = World::new();
-    let module = world.bind(
+    let module = world.authorizer(
         "rules",
         &bytes,
-        "authorizer",
         &format!(
             r#","watch":["/**"],"policy":["/policy"],"config":{{"mode":"{mode}","in":"load"}}"#
         ),
@@ -227,14 +219,12 @@ fn rules(mode: &str) -> Option<(World, AuthorizerSet, Started)> {
         &module,
         Arc::new(move |_, load| loads.0.lock().expect("a lock").push(load)),
     );
-    Some((world, set, started))
+    (world, set, started)
 }
 
 #[test]
 fn a_load_runs_where_it_is_told_to_and_once_for_all_who_wait() {
-    let Some((_world, set, started)) = rules("none") else {
-        return;
-    };
+    let (_world, set, started) = rules("none");
     let who = anyone();
     let mut asked: Vec<_> = (0..10)
         .map(|_| Box::pin(set.decide(&who, Operation::GetData, "/a")))
@@ -261,9 +251,7 @@ fn a_load_runs_where_it_is_told_to_and_once_for_all_who_wait() {
 
 #[test]
 fn a_load_that_fails_is_booked_once_and_told_to_all() {
-    let Some((_world, set, started)) = rules("trap") else {
-        return;
-    };
+    let (_world, set, started) = rules("trap");
     let who = anyone();
     let mut asked: Vec<_> = (0..10)
         .map(|_| Box::pin(set.decide(&who, Operation::GetData, "/a")))

@@ -10,34 +10,34 @@ use innkeeper_tree::applied::TicketResult;
 const BINDING: &str = r#","watch":["/in/*"],"write":["/out"],"limits":{"output_bytes":1000000},"config":{"mode":"MODE","out":"/out"}"#;
 
 /// A reaction of the guest in that mode to its resync, and the world around it.
-fn react(mode: &str) -> Option<(World, Result<Reaction, FailedReaction>)> {
-    let bytes = guest("test-wasi")?;
+fn react(mode: &str) -> (World, Result<Reaction, FailedReaction>) {
+    let bytes = guest("test-wasi");
     let mut world = World::new();
     world.create("/in", "");
-    let module = world.bind("wasi", &bytes, "recipe", &BINDING.replace("MODE", mode));
+    let module = world.recipe("wasi", &bytes, &BINDING.replace("MODE", mode));
     let invocation = world.invocation("wasi").expect("a resync");
     let reaction = block_on(world.sandbox.react(&module, invocation, world.assignors()));
-    Some((world, reaction))
+    (world, reaction)
 }
 
-fn failure(mode: &str) -> Option<innkeeper_sandbox::GuestFailure> {
-    let (_, reaction) = react(mode)?;
-    Some(reaction.err().expect("it fails").failure)
+fn failure(mode: &str) -> innkeeper_sandbox::GuestFailure {
+    let (_, reaction) = react(mode);
+    reaction.err().expect("it fails").failure
 }
 
 /// What mode `look` wrote down.
-fn look() -> Option<(String, Vec<LogLine>)> {
+fn look() -> (String, Vec<LogLine>) {
     let (mut world, reaction) = react("look")?;
     let reaction = reaction.unwrap_or_else(|failed| panic!("{}", failed.failure));
     let logs = reaction.logs.clone();
     let result = world.propose(reaction.transaction);
     assert!(matches!(result, TicketResult::Committed), "{result:?}");
-    Some((world.data("/out").expect("what it saw"), logs))
+    (world.data("/out").expect("what it saw"), logs)
 }
 
 #[test]
 fn wasi_shows_the_reactions_time_and_nothing_outside() {
-    let Some((seen, _)) = look() else { return };
+    let (seen, _) = look();
     let value = |name: &str| {
         let line = seen.lines().find_map(|line| line.strip_prefix(name));
         line.unwrap_or_else(|| panic!("no {name} in {seen}")).trim()
@@ -58,7 +58,7 @@ fn wasi_shows_the_reactions_time_and_nothing_outside() {
 
 #[test]
 fn what_a_guest_prints_goes_to_its_log() {
-    let Some((_, logs)) = look() else { return };
+    let (_, logs) = look();
     let line = |level, message: &str| LogLine {
         level,
         message: message.into(),
@@ -76,7 +76,7 @@ fn what_a_guest_prints_goes_to_its_log() {
 
 #[test]
 fn randomness_repeats_for_what_a_reaction_saw_and_differs_for_the_next() {
-    let Some((seen, _)) = look() else { return };
+    let (seen, _) = look();
     assert_eq!(Some(seen.clone()), look().map(|(again, _)| again));
     let drawn = |seen: &str, name: &str| -> String {
         let line = seen.lines().find(|line| line.starts_with(name));
@@ -84,12 +84,10 @@ fn randomness_repeats_for_what_a_reaction_saw_and_differs_for_the_next() {
     };
 
     // A further event, in a newer view.
-    let Some(bytes) = guest("test-wasi") else {
-        return;
-    };
+    let bytes = guest("test-wasi");
     let mut world = World::new();
     world.create("/in", "");
-    let module = world.bind("wasi", &bytes, "recipe", &BINDING.replace("MODE", "look"));
+    let module = world.recipe("wasi", &bytes, &BINDING.replace("MODE", "look"));
     world.settle("wasi", &module);
     let first = world.data("/out").expect("what it saw");
     world.create("/in/a", "");
@@ -103,7 +101,7 @@ fn randomness_repeats_for_what_a_reaction_saw_and_differs_for_the_next() {
 
 #[test]
 fn what_wasi_does_not_give_ends_the_reaction_by_name() {
-    let Some(exit) = failure("exit") else { return };
+    let exit = failure("exit");
     assert_eq!(exit.kind, FailureKind::Trap);
     assert!(exit.message.contains("exited with failure"), "{exit}");
 
@@ -117,9 +115,7 @@ fn what_wasi_does_not_give_ends_the_reaction_by_name() {
 
 #[test]
 fn wasi_is_held_to_the_limits_of_the_binding() {
-    let Some(flood) = failure("flood") else {
-        return;
-    };
+    let flood = failure("flood");
     assert_eq!(flood.kind, FailureKind::Output, "{flood}");
     for mode in ["greedy", "greediest"] {
         let greedy = failure(mode).expect("the guest is built");

@@ -15,7 +15,9 @@ use innkeeper_sandbox::{
 };
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::command::{Write, WriteOp};
-use innkeeper_tree::{Command, Identity, QueueEntry, Reader, Ticket, Tree, View, Zxid};
+use innkeeper_tree::{
+    Command, Digest, Identity, QueueEntry, Reader, Ticket, Tree, View, World, Zxid,
+};
 
 const PARTITIONS: u32 = 24;
 const MEMBERS: usize = 4;
@@ -30,21 +32,29 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
         ..Settings::default()
     };
     let sandbox = Sandbox::new(settings).map_err(|error| anyhow!("{error}"))?;
-    let load = |name: &str| -> anyhow::Result<Arc<Module>> {
+    let load = |name: &str| -> anyhow::Result<Module> {
         let path = modules.join(format!("{name}.wasm"));
         let bytes = std::fs::read(&path)
             .with_context(|| format!("{} is missing: run make guests", path.display()))?;
         let (_, module) = sandbox
             .accept(&bytes)
             .map_err(|error| anyhow!("{name}: {error}"))?;
-        Ok(Arc::new(module))
+        Ok(module)
     };
-    let (range, sticky, group, rules) = (
+    let (
+        Module::Assignor(range),
+        Module::Assignor(sticky),
+        Module::Recipe(group),
+        Module::Authorizer(rules),
+    ) = (
         load("range")?,
         load("sticky")?,
         load("group")?,
         load("path-rules")?,
-    );
+    )
+    else {
+        anyhow::bail!("a guest is of another world than its name says: run make guests");
+    };
     let authorizer = serde_json::json!({
         "world": "authorizer",
         "module": rules.digest().to_string(),
@@ -52,13 +62,13 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
         "policy": ["/policies/main"],
         "config": {"rules": "/policies/main"},
     });
-    let state = state(&rules, &authorizer)?;
+    let state = state(rules.digest(), &authorizer)?;
     let mut figures = Vec::new();
     let account = sandbox.account();
     account.succeeded();
 
     for (name, module) in [("assignor range", &range), ("assignor sticky", &sticky)] {
-        let definition = define(module, serde_json::json!({"world": "assignor"}))?;
+        let definition = define(module.digest(), serde_json::json!({"world": "assignor"}))?;
         let request = request();
         let mut latency_ns = Histogram::new(3)?;
         for round in 0..WARM_UP + ROUNDS {
@@ -77,7 +87,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
     }
 
     let definition = Arc::new(define(
-        &group,
+        group.digest(),
         serde_json::json!({
             "world": "recipe",
             "watch": ["/groups/*/members/*"],
@@ -87,7 +97,10 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
         }),
     )?);
     let bound = ActiveAssignor {
-        definition: Arc::new(define(&range, serde_json::json!({"world": "assignor"}))?),
+        definition: Arc::new(define(
+            range.digest(),
+            serde_json::json!({"world": "assignor"}),
+        )?),
         module: Arc::clone(&range),
         activation: Zxid(1),
     };
@@ -193,8 +206,8 @@ fn block_on(load: Load) {
 }
 
 /// A binding's definition with this module's name filled in.
-fn define(module: &Module, mut document: serde_json::Value) -> anyhow::Result<Definition> {
-    document["module"] = module.digest().to_string().into();
+fn define(module: Digest, mut document: serde_json::Value) -> anyhow::Result<Definition> {
+    document["module"] = module.to_string().into();
     Definition::parse(document.to_string().as_bytes()).map_err(|error| anyhow!("{error}"))
 }
 
@@ -236,7 +249,7 @@ fn request() -> Request {
 }
 
 /// A state with one group, one policy, and the authorizer that goes by it.
-fn state(rules: &Module, authorizer: &serde_json::Value) -> anyhow::Result<Reader> {
+fn state(rules: Digest, authorizer: &serde_json::Value) -> anyhow::Result<Reader> {
     use innkeeper_tree::Operation;
     let mut tree = Tree::new();
     let mut apply = |operation| {
@@ -284,12 +297,12 @@ fn state(rules: &Module, authorizer: &serde_json::Value) -> anyhow::Result<Reade
         ));
     }
     apply(create("/policies/main", POLICY));
-    let (digest, world) = (rules.digest(), rules.world());
+
     apply(Operation::RegisterModule {
         ticket: Ticket(1),
-        digest,
+        digest: rules,
         size: 1,
-        world,
+        world: World::Authorizer,
     });
     for path in ["/innkeeper", "/innkeeper/bindings"] {
         apply(create(path, ""));

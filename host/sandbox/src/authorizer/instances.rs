@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use super::{AuthorizerState, Instance, Shared, Undecided};
 use crate::clock::{Outer, until};
-use crate::engine::Code;
 use crate::failure::{FailureKind, GuestFailure, Stopped};
 use crate::fair::Held;
+use crate::linked::Linked;
 use crate::overlay::Overlay;
 use crate::text::GuestText;
 use crate::wasi::{Seed, Wasi};
@@ -77,12 +77,7 @@ impl Shared {
 
     async fn load(&self, further: Option<Held>) -> Result<Instance, Undecided> {
         let failed = Undecided::failed;
-        let Code::Authorizer(pre) = &self.module.code else {
-            return Err(failed(GuestFailure::new(
-                FailureKind::Host,
-                "the module is no authorizer",
-            )));
-        };
+        let Linked { yielding, pre, .. } = &self.module.0;
         // Nobody waits for a place to learn that the set is not asked any more.
         if !self.is_current(&self.reader.view()) {
             return Err(Undecided::Stale);
@@ -108,11 +103,11 @@ impl Shared {
             policy: Some(Overlay::new(
                 view,
                 Arc::clone(&self.definition),
-                self.sandbox.clone(),
+                Arc::clone(self.sandbox.settings()),
                 0,
             )),
         };
-        let store = self.sandbox.store(&self.module, state, limits);
+        let store = self.sandbox.store(*yielding, state, limits);
         let mut store = store.map_err(failed)?;
         let deadline = Arc::clone(store.data().common.budget.deadline());
         let loading = async {
@@ -123,7 +118,7 @@ impl Shared {
             let loaded = guest.call_load(&mut store).await;
             Ok::<_, Stopped>((guest, loaded.map_err(Stopped::Running)?))
         };
-        let loading = until(&deadline, self.module.yields(), loading);
+        let loading = until(&deadline, yielding.in_a_row, loading);
         let (loaded, charged) = self.sandbox.in_turns(&self.account, loading).await;
         let fuel = limits.fuel - store.get_fuel().unwrap_or(0);
         self.account.charge(fuel.saturating_sub(charged));
@@ -133,7 +128,7 @@ impl Shared {
                 FailureKind::Returned,
                 GuestText::new(format_args!("load: {text}")),
             )),
-            Ok(Err(stopped)) => Err(stopped.failure(&store.data().common.budget)),
+            Ok(Err(stopped)) => Err(stopped.failure(store.data().common.budget.last_error())),
             Err(cut_off) => Err(cut_off),
         };
         let state = store.data_mut();

@@ -16,9 +16,9 @@ use std::io::{self, Read, Write};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use innkeeper_tree::World;
 
-use super::Measure;
 use crate::artifact::Artifact;
 use crate::failure::ModuleError;
+use crate::measure::Measure;
 use crate::text::{GUEST_TEXT_BYTES_MAX, GuestText};
 
 const JOB: &[u8; 8] = b"INKJOB\0\x01";

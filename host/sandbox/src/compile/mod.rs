@@ -25,19 +25,18 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::artifact::Artifact;
-use crate::engine::{Linkers, compiling, digest_of};
+use crate::engine::{Sandbox, compiling, digest_of};
 use crate::failure::ModuleError;
+use crate::module::{Module, link};
 use crate::settings::Settings;
 use crate::text::GuestText;
 use innkeeper_tree::{Digest, World};
 
 pub use exchange::{Answer, BadAnswer, Done, Job};
-pub use inspect::Measure;
 
-/// An engine that only compiles, and the linkers that tell whether what it compiled is a guest.
+/// An engine that only compiles.
 pub(crate) struct Compiler {
     engine: Engine,
-    linkers: Linkers,
     component_bytes_max: usize,
     memory_mib: u64,
 }
@@ -53,10 +52,8 @@ pub(crate) struct Compiled {
 impl Compiler {
     pub(crate) fn new(settings: &Settings) -> wasmtime::Result<Compiler> {
         let engine = Engine::new(&compiling())?;
-        let linkers = Linkers::new(&engine)?;
         Ok(Compiler {
             engine,
-            linkers,
             component_bytes_max: settings.component_bytes_max,
             memory_mib: 0,
         })
@@ -82,7 +79,7 @@ impl Compiler {
         looked_at(component, ModuleError::Invalid)?;
         let compiled = guarded(|| Component::from_binary(&self.engine, component))?
             .map_err(|error| self.invalid(&error))?;
-        let (world, _) = self.linkers.link(&self.engine, &compiled)?;
+        let world = link(&self.engine, &compiled)?.world();
         let artifact = Artifact::seal(&self.engine, digest_of(component), &compiled)
             .map_err(|error| self.invalid(&error))?;
         // Fuel is all that makes a guest yield, and these conversions cost none: a loop of them
@@ -110,6 +107,22 @@ impl Compiler {
             };
         }
         ModuleError::Invalid(GuestText::of_error(error))
+    }
+}
+
+impl Sandbox {
+    /// Compiles in this very process, and loads the result: for tests and benchmarks. It is
+    /// bounded by nothing; a node has this done by [`compile_from`] in a process of its own.
+    pub fn accept(&self, pushed: &[u8]) -> Result<(Vec<u8>, Module), ModuleError> {
+        let host = |error: &dyn std::fmt::Display| ModuleError::Invalid(GuestText::new(error));
+        let compiler = Compiler::new(self.settings()).map_err(|error| host(&error))?;
+        let compiled = compiler.accept(pushed)?;
+        let component = compiled.made.unwrap_or_else(|| pushed.to_vec());
+        let digest = digest_of(&component);
+        let module = self
+            .load(digest, &compiled.artifact)
+            .map_err(|error| host(&error))?;
+        Ok((component, module))
     }
 }
 
@@ -213,4 +226,21 @@ fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ModuleError> {
             .unwrap_or("without a message");
         ModuleError::Panicked(text.into())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiling_engine_and_the_nodes_are_compatible() {
+        let sandbox = Sandbox::new(Settings::default()).expect("the pool fits");
+        let compiler = Compiler::new(&Settings::default()).expect("an engine");
+        assert_eq!(sandbox.fingerprint(), compiler.fingerprint());
+        // The fingerprint tells configurations apart at all.
+        let mut other = compiling();
+        other.consume_fuel(false);
+        let other = Engine::new(&other).expect("an engine");
+        assert_ne!(sandbox.fingerprint(), crate::artifact::fingerprint(&other));
+    }
 }

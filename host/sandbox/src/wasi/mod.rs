@@ -28,20 +28,16 @@ mod answers;
 mod chance;
 mod known;
 mod lines;
+mod link;
 mod place;
 
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker};
-
 use crate::budget::{Budget, LogLevel};
-use crate::state::State;
 
 use chance::Chance;
-use known::Interface;
 use lines::Lines;
-use place::Place;
 
 pub(crate) use chance::Seed;
+pub(crate) use link::link;
 
 /// What the stub knows of one store.
 pub(crate) struct Wasi {
@@ -67,43 +63,4 @@ impl Wasi {
         self.stdout.end(budget);
         self.stderr.end(budget);
     }
-}
-
-/// The linker of a world, with what `component` imports of WASI besides.
-pub(crate) fn link<T: State>(
-    linker: &Linker<T>,
-    component: &Component,
-) -> wasmtime::Result<Linker<T>> {
-    let mut linker = linker.clone();
-    let engine = component.engine();
-    for (name, import) in component.component_type().imports(engine) {
-        let (Some(interface), ComponentItem::ComponentInstance(instance)) =
-            (Interface::named(name), import.ty)
-        else {
-            continue;
-        };
-        let mut defined = linker.instance(name)?;
-        for (item, export) in instance.exports(engine) {
-            match export.ty {
-                ComponentItem::ComponentFunc(_) => {
-                    let mut at = Place {
-                        instance: &mut defined,
-                        interface: interface.name(),
-                        name: item,
-                    };
-                    if !answers::define(&mut at)? {
-                        at.refuse(name)?;
-                    }
-                }
-                // A resource that another interface owns comes from there.
-                ComponentItem::Resource(_) => {
-                    if let Some(resource) = interface.resource(item) {
-                        defined.resource(item, resource, |_, _| Ok(()))?;
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(linker)
 }

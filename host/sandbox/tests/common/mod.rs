@@ -1,7 +1,6 @@
 //! What the sandbox's tests share: guests as built, a small executor, a tree to react to.
 //!
-//! The guests are built by `make guests`; without them (a bare `cargo test`) the tests that
-//! need one say so and pass, unless INNKEEPER_REQUIRE_GUESTS is set, as `make test` does.
+//! The guests are built by `make guests`; without them the tests that need one fail and say so.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::future::Future;
@@ -13,14 +12,15 @@ use std::time::Duration;
 
 use innkeeper_proto::CreateMode;
 use innkeeper_sandbox::{
-    Account, ActiveAssignor, Assignors, Clock, FailedAssignment, Invocation, Module, Pace, Sandbox,
-    Settings, Unavailable, Usage,
+    Account, ActiveAssignor, AssignorModule, Assignors, AuthorizerModule, Clock, FailedAssignment,
+    Invocation, Module, Pace, RecipeModule, Sandbox, Settings, Unavailable, Usage,
 };
 use innkeeper_tree::applied::{Outcome, Reply, TicketResult};
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{
-    Applied, Command, Identity, Operation, SessionId, Ticket, Transaction, Tree, View, Zxid, path,
+    Applied, Command, Digest, Identity, Operation, SessionId, Ticket, Transaction, Tree, View,
+    Zxid, path,
 };
 
 /// Guests never wait for anything outside here, so polling in a loop is an executor.
@@ -62,7 +62,8 @@ pub fn sandbox_with(clock: Clock) -> Sandbox {
     .expect("the pool fits")
 }
 
-pub fn guest(name: &str) -> Option<Vec<u8>> {
+/// A guest as `make guests` built it.
+pub fn guest(name: &str) -> Vec<u8> {
     let folder = std::env::var_os("INNKEEPER_GUEST_MODULES")
         .map(PathBuf::from)
         .unwrap_or_else(|| {
@@ -72,23 +73,28 @@ pub fn guest(name: &str) -> Option<Vec<u8>> {
             ))
         });
     let file = folder.join(format!("{name}.wasm"));
-    match std::fs::read(&file) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_some() => {
-            panic!("{}: {error}; run `make guests`", file.display())
-        }
-        Err(_) => {
-            eprintln!("skipped: no {}; run `make guests`", file.display());
-            None
-        }
+    std::fs::read(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}; run `make guests`", file.display()))
+}
+
+/// Compiles and loads a guest of the world `recipe`.
+pub fn recipe(sandbox: &Sandbox, guest: &[u8]) -> Arc<RecipeModule> {
+    match sandbox.accept(guest).expect("a guest").1 {
+        Module::Recipe(module) => module,
+        other => panic!("it is a guest of another world: {:?}", other.world()),
     }
 }
 
-pub fn definition(world: &str, module: &Module, more: &str) -> Arc<Definition> {
-    let document = format!(
-        r#"{{"world":"{world}","module":"{}"{more}}}"#,
-        module.digest()
-    );
+/// Compiles and loads a guest of the world `assignor`.
+pub fn assignor(sandbox: &Sandbox, guest: &[u8]) -> Arc<AssignorModule> {
+    match sandbox.accept(guest).expect("a guest").1 {
+        Module::Assignor(module) => module,
+        other => panic!("it is a guest of another world: {:?}", other.world()),
+    }
+}
+
+pub fn definition(world: &str, module: Digest, more: &str) -> Arc<Definition> {
+    let document = format!(r#"{{"world":"{world}","module":"{module}"{more}}}"#);
     Arc::new(Definition::parse(document.as_bytes()).expect("a good document"))
 }
 
@@ -97,7 +103,7 @@ pub struct World {
     pub tree: Tree,
     pub sandbox: Sandbox,
     pub account: Arc<Account>,
-    modules: Vec<Arc<Module>>,
+    assignors: Vec<Arc<AssignorModule>>,
     time_ms: u64,
 }
 
@@ -111,7 +117,7 @@ impl World {
             tree: Tree::new(),
             account: sandbox.account(),
             sandbox,
-            modules: Vec::new(),
+            assignors: Vec::new(),
             time_ms: 1_000,
         };
         for folder in [path::INNKEEPER, path::BINDINGS] {
@@ -220,20 +226,56 @@ impl World {
         });
     }
 
-    /// Pushes a guest, writes a binding with it and activates that.
-    pub fn bind(&mut self, binding: &str, guest: &[u8], world: &str, more: &str) -> Arc<Module> {
-        let (component, module) = self.sandbox.accept(guest).expect("a guest");
-        let module = Arc::new(module);
+    /// Pushes a recipe, writes a binding with it and activates that.
+    pub fn recipe(&mut self, binding: &str, guest: &[u8], more: &str) -> Arc<RecipeModule> {
+        let module = recipe(&self.sandbox, guest);
+        self.activate(
+            binding,
+            module.digest(),
+            innkeeper_tree::World::Recipe,
+            more,
+        );
+        module
+    }
+
+    /// The same for an assignor, which recipes can call then.
+    pub fn assignor(&mut self, binding: &str, guest: &[u8], more: &str) -> Arc<AssignorModule> {
+        let module = assignor(&self.sandbox, guest);
+        let world = innkeeper_tree::World::Assignor;
+        self.activate(binding, module.digest(), world, more);
+        self.assignors.push(Arc::clone(&module));
+        module
+    }
+
+    /// The same for an authorizer.
+    pub fn authorizer(&mut self, binding: &str, guest: &[u8], more: &str) -> Arc<AuthorizerModule> {
+        let module = match self.sandbox.accept(guest).expect("a guest").1 {
+            Module::Authorizer(module) => module,
+            other => panic!("it is a guest of another world: {:?}", other.world()),
+        };
+        let world = innkeeper_tree::World::Authorizer;
+        self.activate(binding, module.digest(), world, more);
+        module
+    }
+
+    /// Registers a module, writes a binding with it and activates that.
+    fn activate(
+        &mut self,
+        binding: &str,
+        module: Digest,
+        world: innkeeper_tree::World,
+        more: &str,
+    ) {
         self.apply(Operation::RegisterModule {
             ticket: Ticket(3),
-            digest: module.digest(),
-            size: component.len() as u64,
-            world: module.world(),
+            digest: module,
+            size: 1,
+            world,
         });
         let znode = path::join(path::BINDINGS, binding);
         let document = format!(
-            r#"{{"world":"{world}","module":"{}"{more}}}"#,
-            module.digest()
+            r#"{{"world":"{}","module":"{module}"{more}}}"#,
+            world.name()
         );
         match self.tree.reader().view().exists(&znode) {
             None => self.create(&znode, &document),
@@ -262,13 +304,11 @@ impl World {
             ),
             "{applied:?}"
         );
-        self.modules.push(Arc::clone(&module));
-        module
     }
 
     /// Makes the group `/groups/g` of five partitions, for which the assignor `strategy` is to be
     /// asked, and binds the recipe `groups` that serves it.
-    pub fn group(&mut self, strategy: &str, recipe: &[u8]) -> Arc<Module> {
+    pub fn group(&mut self, strategy: &str, recipe: &[u8]) -> Arc<RecipeModule> {
         self.create("/groups", "");
         for folder in ["", "/members", "/assignments"] {
             self.create(&format!("/groups/g{folder}"), "");
@@ -279,10 +319,9 @@ impl World {
             "/groups/g/resources",
             r#"{"topics":[{"name":"orders","partitions":5}]}"#,
         );
-        self.bind(
+        self.recipe(
             "groups",
             recipe,
-            "recipe",
             r#","watch":["/groups/*/members/*","/groups/*/config","/groups/*/resources"],
                "read":["/groups/**"],"write":["/groups/*/assignments/**","/groups/*/generation"],
                "config":{"groups":"/groups"}"#,
@@ -317,7 +356,7 @@ impl World {
     }
 
     pub fn known(&self) -> Known {
-        Known(self.modules.clone())
+        Known(self.assignors.clone())
     }
 
     pub fn propose(&mut self, transaction: Transaction) -> TicketResult {
@@ -332,7 +371,7 @@ impl World {
     }
 
     /// Reacts until nothing is queued; every reaction must end well and commit.
-    pub fn settle(&mut self, binding: &str, module: &Module) {
+    pub fn settle(&mut self, binding: &str, module: &RecipeModule) {
         while let Some(invocation) = self.invocation(binding) {
             let reaction = block_on(self.sandbox.react(module, invocation, self.assignors()))
                 .unwrap_or_else(|failed| panic!("{}: {:?}", failed.failure, failed.logs));
@@ -342,7 +381,7 @@ impl World {
     }
 }
 
-pub struct Known(Vec<Arc<Module>>);
+pub struct Known(Vec<Arc<AssignorModule>>);
 
 impl Assignors for Known {
     fn pace<'a>(&'a self, _name: &'a str, _per_second: u64) -> Pace<'a> {
