@@ -3,7 +3,8 @@
 //!
 //! 1. It limits itself, before it reads anything that an author made.
 //! 2. It reads one job from stdin, compiles, and writes one answer to stdout.
-//! 3. It ends: exit code 0 whatever became of the module, another one where there was no job.
+//! 3. It ends: exit code 0 whatever became of the module, another one where there was no job, or
+//!    where it was to run only on an idle processor and there was none.
 
 use std::io;
 
@@ -22,6 +23,10 @@ pub(super) struct CompileArgs {
     /// The process that wants it, with which it ends
     #[arg(long)]
     parent: u32,
+    /// Run only while a processor has nothing else to do; end with a code of its own if that is
+    /// hardly ever
+    #[arg(long)]
+    when_idle: bool,
 }
 
 pub(super) fn run(args: CompileArgs) -> anyhow::Result<()> {
@@ -29,6 +34,7 @@ pub(super) fn run(args: CompileArgs) -> anyhow::Result<()> {
         memory_bytes: args.memory_mib.saturating_mul(1 << 20),
         cpu_s: args.cpu_s,
         parent: args.parent,
+        when_idle: args.when_idle,
     })
     .context("the limits cannot be set")?;
     let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout().lock());

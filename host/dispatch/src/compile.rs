@@ -5,8 +5,9 @@
 //! 2. It waits for a place ([`Places`]). Pushes have [`CompileSettings::parallel`] of them; what a
 //!    binding waits for, whoever began it, takes any place, and has one more that no push takes.
 //!    One that is slow may have to give up its place once, and waits again.
-//! 3. The child limits itself, compiles (`innkeeper_sandbox::compile_from`), and ends. How it
-//!    ended decides whose fault it was: the module's, which is refused, or the host's, which
+//! 3. The child limits itself, compiles (`innkeeper_sandbox::compile_from`), and ends. It runs only
+//!    where a processor has nothing else to do; on a node that is too busy for that it ends soon,
+//!    and another child begins anew at the lowest nice value. How the last one ended decides whose fault it was: the module's, which is refused, or the host's, which
 //!    says nothing about the module and is worth another try.
 //!
 //! Invariant: nothing that a module or a child does costs the node more than one place for as long
@@ -29,7 +30,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use innkeeper_runtime::{
-    Ended, Ending, Latest, LatestReader, Program, Runtime, Select2, Signal, ThreadRole, select2,
+    Ended, Ending, Latest, LatestReader, Program, Runtime, STARVED, Select2, Signal, ThreadRole,
+    select2,
 };
 use innkeeper_sandbox::{ARTIFACT_BYTES_MAX, Done, Job, ModuleError};
 use innkeeper_server::settings::CompileSettings;
@@ -219,16 +221,21 @@ impl<R: Runtime> Compilations<R> {
             Some(path) => path.clone(),
             None => PathBuf::from(OWN_BINARY),
         };
-        let arguments = [
-            COMPILE_COMMAND.to_owned(),
-            format!("--memory-mib={}", settings.memory_mib),
-            format!("--cpu-s={}", settings.cpu_s),
-            format!("--parent={}", std::process::id()),
-        ];
-        let program = Program {
-            path: path.clone(),
-            arguments: arguments.map(OsString::from).into(),
-            stand_in: innkeeper_sandbox::compile_from,
+        let program = |when_idle: bool| {
+            let mut arguments = vec![
+                COMPILE_COMMAND.to_owned(),
+                format!("--memory-mib={}", settings.memory_mib),
+                format!("--cpu-s={}", settings.cpu_s),
+                format!("--parent={}", std::process::id()),
+            ];
+            if when_idle {
+                arguments.push("--when-idle".to_owned());
+            }
+            Program {
+                path: path.clone(),
+                arguments: arguments.into_iter().map(OsString::from).collect(),
+                stand_in: innkeeper_sandbox::compile_from,
+            }
         };
         let job = Job {
             component_bytes_max: self.component_bytes_max,
@@ -238,9 +245,20 @@ impl<R: Runtime> Compilations<R> {
         let output_bytes_max = self.component_bytes_max + ARTIFACT_BYTES_MAX;
         let limit_s = settings.time_s;
         self.stats.modules_compiled.add(1);
-        let running = self
-            .runtime
-            .run_program(program, job.pieces(), output_bytes_max);
+        let run = |when_idle| {
+            let program = program(when_idle);
+            self.runtime
+                .run_program(program, job.pieces(), output_bytes_max)
+        };
+        let running = async {
+            match run(true).await? {
+                Ended {
+                    how: Ending::Exit(STARVED),
+                    ..
+                } => run(false).await,
+                ended => Ok(ended),
+            }
+        };
         let ended = self
             .runtime
             .timeout(Duration::from_secs(limit_s), running)

@@ -63,4 +63,12 @@ pub struct Confinement {
     /// The id of its parent process. It ends when the parent ends, and at once if that has
     /// happened.
     pub parent: u32,
+    /// Whether it runs only where a processor has nothing else to do. If it hardly runs then, it
+    /// ends with exit code [`STARVED`]. Otherwise it runs at the lowest nice value that this
+    /// process uses.
+    pub when_idle: bool,
 }
+
+/// The exit code of a process that was to run only while a processor is idle, and hardly ran
+/// ([`Confinement::when_idle`]).
+pub const STARVED: i32 = 75;

@@ -49,7 +49,7 @@ mod task;
 pub mod terminal;
 mod thread_role;
 
-pub use child::{COMPLAINT_BYTES_MAX, Confinement, Ended, Ending, Program};
+pub use child::{COMPLAINT_BYTES_MAX, Confinement, Ended, Ending, Program, STARVED};
 pub use clock::{Elapsed, Instant, Interval};
 pub use disk::{Disk, File, Open};
 pub use latest::{Latest, LatestReader};

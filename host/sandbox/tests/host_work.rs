@@ -341,7 +341,7 @@ fn waiting_for_an_assignors_turn_costs_a_recipe_no_time() {
     let reaction = reaction.expect("an hour of waiting is given back");
     assert!(!reaction.transaction.writes.is_empty());
     // But the view is held meanwhile.
-    let too_old = assigned("range", "", Duration::from_secs(600)).expect("the guests are there");
+    let too_old = assigned("range", "", Duration::from_secs(600));
     let failed = too_old.done.err().expect("the view became too old");
     assert_eq!(failed.failure.kind, FailureKind::Time);
 }

@@ -2,46 +2,71 @@
 //!
 //! 1. [`run`] starts the program with pipes for its three streams, no environment, and the root
 //!    folder as its own; every other file of this process is closed in it (std opens all files
-//!    so). A task of its own holds the process.
+//!    so). Starting a process blocks its thread until the program is loaded, for a millisecond or
+//!    more, so a thread that may block does it, and no client's. It must outlive the process, which
+//!    dies with it. A task of its own holds the process.
 //! 2. The task writes the input, reads the output and the complaint, and waits for the end.
 //! 3. If the future of [`run`] is dropped, a signal is raised: the task kills the process and waits
 //!    for its end, so that neither a process nor a zombie is left.
 //! 4. The child calls [`confine`] before it reads its input.
 
+use std::future::Future;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal as Number, getppid, set_parent_process_death_signal,
     setpriority_process, setrlimit,
 };
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
-use crate::child::{COMPLAINT_BYTES_MAX, Confinement, Ended, Ending, Program};
+use super::pool::Priority;
+use crate::child::{COMPLAINT_BYTES_MAX, Confinement, Ended, Ending, Program, STARVED};
 use crate::{Select2, Signal, select2};
 
 /// Address space beyond the memory that a confined process may have: its binary, its libraries,
 /// and what it maps without writing to it.
 const MAPPED_BYTES: u64 = 4 << 30;
 
+/// How long a process that runs only while a processor is idle may have too little CPU time.
+const STARVED_AFTER: Duration = Duration::from_secs(2);
+
+/// Too little is less than this part of the time by the clock: a twentieth.
+const STARVED_SHARE: u32 = 20;
+
 /// Bytes per read of a pipe.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Runs a program to its end on a task of `driver`. Dropping the future kills it.
+/// Runs a program to its end on a task of `driver`; `may_block` runs what starts it. Dropping the
+/// future kills it.
 pub(super) async fn run(
     driver: Handle,
+    may_block: impl FnOnce(Starting) + Send,
     program: Program,
     input: Vec<Bytes>,
     output_bytes_max: usize,
 ) -> io::Result<Ended> {
     let unwanted = RaiseOnDrop(Signal::new());
     let stop = unwanted.0.clone();
+    let (started, child) = oneshot::channel();
+    let watching = driver.clone();
+    may_block(Box::pin(async move {
+        // Where nobody waits for it any more, it is killed as it is dropped.
+        let _watching = watching.enter();
+        let _ = started.send(start(&program));
+    }));
     let task = driver.spawn(async move {
-        let mut child = start(&program)?;
+        let mut child = child
+            .await
+            .map_err(|_| io::Error::other("the node stops"))??;
         let work = converse(&mut child, input, output_bytes_max);
         let ended = match select2(work, stop.wait()).await {
             Select2::First(ended) => ended,
@@ -56,6 +81,9 @@ pub(super) async fn run(
     task.await
         .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
+
+/// What starts a process.
+pub(super) type Starting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct RaiseOnDrop(Signal);
 
@@ -73,7 +101,7 @@ fn start(program: &Program) -> io::Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // For the case that the whole runtime is dropped with the task.
+        // For the case that nobody waits for it any more, or that the whole runtime is dropped.
         .kill_on_drop(true)
         .spawn()
 }
@@ -151,9 +179,9 @@ async fn beginning(mut stream: impl AsyncRead + Unpin, most: usize) -> io::Resul
     }
 }
 
-/// Limits this process for ever. Call it before the process reads anything from a stranger. The
-/// process also leaves no core file, runs at the lowest priority, is the first to be killed when
-/// the machine runs out of memory, and ends with its parent.
+/// Limits this process for ever. Its only thread calls it, before the process reads anything from a
+/// stranger. The process also leaves no core file, runs at the lowest priority, is the first to be
+/// killed when the machine runs out of memory, and ends with its parent.
 pub fn confine(limits: &Confinement) -> io::Result<()> {
     set_parent_process_death_signal(Some(Number::KILL))?;
     // If the parent ended before that call, no signal comes.
@@ -193,5 +221,36 @@ pub fn confine(limits: &Confinement) -> io::Result<()> {
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
         tracing::debug!(%error, "the kernel is not told which process to end first");
     }
+    if limits.when_idle {
+        end_if_starved()?;
+        // The calling thread, and the threads that it starts from now on. The way back is closed
+        // to a process without privileges, so a process that starves has to end.
+        Priority::Idle.take()?;
+    }
     Ok(())
+}
+
+/// Starts a thread, at the nice value that this process has, that ends the process when it starves.
+fn end_if_starved() -> io::Result<()> {
+    let watching = std::thread::Builder::new()
+        .name("watch".to_owned())
+        .stack_size(64 << 10);
+    watching.spawn(|| {
+        let mut began = (Instant::now(), process_cpu_time());
+        loop {
+            std::thread::sleep(STARVED_AFTER);
+            let now = (Instant::now(), process_cpu_time());
+            let (wall, cpu) = (now.0 - began.0, now.1.saturating_sub(began.1));
+            if cpu < wall / STARVED_SHARE {
+                std::process::exit(STARVED);
+            }
+            began = now;
+        }
+    })?;
+    Ok(())
+}
+
+fn process_cpu_time() -> Duration {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(used).unwrap_or_default()
 }

@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use openraft_rt_tokio::TokioRuntime;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 
 pub use child::confine;
@@ -278,6 +279,15 @@ impl Runtime for Real {
         task
     }
 
+    fn thread_cpu_time(&self) -> Duration {
+        let used = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::try_from(used).unwrap_or_default()
+    }
+
+    fn give_way(&self) {
+        std::thread::yield_now();
+    }
+
     fn threads(&self, role: ThreadRole) -> usize {
         match role {
             ThreadRole::Raft => 1,
@@ -312,9 +322,11 @@ impl Runtime for Real {
         input: Vec<Bytes>,
         output_bytes_max: usize,
     ) -> impl Future<Output = io::Result<Ended>> + Send {
-        // A child ends with the thread that started it, so a clients' thread starts it: those
-        // outlive every child.
-        child::run(self.inner.client.clone(), program, input, output_bytes_max)
+        // A child ends with the thread that started it, so a thread of the pool for compilation
+        // starts it: those outlive every child, and may block while the program is loaded.
+        let (driver, inner) = (self.inner.client.clone(), Arc::clone(&self.inner));
+        let start = move |start| inner.compile.spawn(start);
+        child::run(driver, start, program, input, output_bytes_max)
     }
 
     fn terminated(&self) -> impl Future<Output = ()> + Send + 'static {

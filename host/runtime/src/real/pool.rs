@@ -40,7 +40,7 @@ pub(super) enum Priority {
 
 impl Priority {
     /// Gives the calling thread this priority.
-    fn take(self) -> io::Result<()> {
+    pub(super) fn take(self) -> io::Result<()> {
         match self {
             Priority::Nice(0) => Ok(()),
             // On Linux "this process" (None) is the calling thread alone.

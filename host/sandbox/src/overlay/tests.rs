@@ -12,7 +12,6 @@ use innkeeper_tree::{Command, Digest, Identity, Operation, QueueEntry, Ticket, T
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::Sandbox;
 use crate::failure::{FailureKind, GuestFailure};
 use crate::settings::Settings;
 
@@ -21,22 +20,18 @@ const BINDING: &str = "b";
 /// A tree with one active recipe.
 struct World {
     tree: Tree,
-    sandbox: Sandbox,
+    settings: Arc<Settings>,
 }
 
 impl World {
     fn new(more: &str) -> World {
-        let sandbox = Sandbox::new(Settings {
-            transient_instances: 1,
-            authorizers: 1,
-            client_threads: 1,
+        let settings = Arc::new(Settings {
             data_bytes_max: 1_000,
             ..Settings::default()
-        })
-        .expect("the pool fits");
+        });
         let mut world = World {
             tree: Tree::new(),
-            sandbox,
+            settings,
         };
         let digest = Digest([1; 32]);
         world.apply(Operation::RegisterModule {
@@ -98,7 +93,7 @@ impl World {
         let active = view.bindings().active(BINDING).expect("active");
         let (definition, activation) = (Arc::clone(&active.definition), active.activation);
         (
-            Overlay::new(view, definition, self.sandbox.clone(), 5_000),
+            Overlay::new(view, definition, Arc::clone(&self.settings), 5_000),
             activation,
         )
     }
