@@ -362,7 +362,9 @@ mod bombs;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use innkeeper_runtime::{Sim, Simulated};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use innkeeper_runtime::{Real, RealConfig, Sim, Simulated};
 
     #[test]
     fn all_who_wait_share_one_compilation_and_it_ends_with_the_last() {
@@ -395,6 +397,31 @@ mod tests {
                 "one that comes later begins anew"
             );
         });
+    }
+
+    /// A child that ends because its processor is never idle is begun anew without that condition.
+    #[test]
+    #[allow(clippy::disallowed_methods)] // A test's own file.
+    fn a_child_that_starves_is_begun_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("compiler");
+        let script =
+            "#!/bin/sh\nfor word; do [ \"$word\" = --when-idle ] && exit 75; done\nexit 7\n";
+        std::fs::write(&program, script).expect("a script");
+        let executable = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(&program, executable).expect("a mode");
+        Real::run(RealConfig::default(), |runtime| async move {
+            let settings = CompileSettings {
+                program: Some(program),
+                ..CompileSettings::default()
+            };
+            let all = Compilations::new(runtime, settings, 1 << 20, Arc::default());
+            let joined = all.join(Digest([1; 32]), Bytes::new(), Wanted::ByPush);
+            let error = joined.over().await.expect_err("it does not compile");
+            let sentence = error.to_string();
+            assert!(sentence.contains("exit code 7:"), "{sentence}");
+        })
+        .expect("the threads start");
     }
 
     fn ended(how: Ending, complaint: &str) -> Result<Done, CompileError> {

@@ -7,8 +7,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use innkeeper_runtime::{Real, RealConfig, Runtime, ThreadRole};
-use rustix::process::{Pid, Signal, kill_process};
+use innkeeper_runtime::{Confinement, Real, RealConfig, Runtime, STARVED, ThreadRole, confine};
+use rustix::process::{Pid, Signal, getppid, kill_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Set for the processes that these tests start; without it the ignored tests do nothing.
 const CHILD: &str = "INNKEEPER_TEST_CHILD";
@@ -26,6 +27,53 @@ fn start(test: &str) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts")
+}
+
+/// Computes without an end, on the first processor that this process may use.
+fn compute_on_one_processor() {
+    let ours = sched_getaffinity(None).expect("processors");
+    let first = (0..CpuSet::MAX_CPU).find(|cpu| ours.is_set(*cpu));
+    let mut one = CpuSet::new();
+    one.set(first.expect("a processor"));
+    sched_setaffinity(None, &one).expect("a processor of ours");
+    loop {
+        std::hint::black_box(0);
+    }
+}
+
+#[test]
+#[ignore = "run as a process of its own"]
+fn compute() {
+    if is_child() {
+        compute_on_one_processor();
+    }
+}
+
+#[test]
+#[ignore = "run as a process of its own"]
+fn compute_when_idle() {
+    if !is_child() {
+        return;
+    }
+    confine(&Confinement {
+        memory_bytes: 1 << 30,
+        cpu_s: 60,
+        parent: getppid().expect("a parent").as_raw_nonzero().get() as u32,
+        when_idle: true,
+    })
+    .expect("limits");
+    compute_on_one_processor();
+}
+
+/// One that runs only while its processor is idle ends where that is never.
+#[test]
+fn who_runs_when_idle_ends_where_it_starves() {
+    let mut busy = start("compute");
+    let mut starved = start("compute_when_idle");
+    let status = starved.wait().expect("it ends");
+    busy.kill().expect("it runs");
+    busy.wait().expect("it ends");
+    assert_eq!(status.code(), Some(STARVED), "{status}");
 }
 
 #[test]

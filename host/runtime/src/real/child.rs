@@ -37,7 +37,7 @@ use crate::{Select2, Signal, select2};
 const MAPPED_BYTES: u64 = 4 << 30;
 
 /// How long a process that runs only while a processor is idle may have too little CPU time.
-const STARVED_AFTER: Duration = Duration::from_secs(2);
+const STARVED_AFTER: Duration = Duration::from_secs(1);
 
 /// Too little is less than this part of the time by the clock: a twentieth.
 const STARVED_SHARE: u32 = 20;
