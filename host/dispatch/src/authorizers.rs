@@ -20,12 +20,12 @@ use std::time::Duration;
 use hashbrown::{Equivalent, HashMap};
 use innkeeper_runtime::{Runtime, Select2, select2};
 use innkeeper_sandbox::{
-    AuthorizerSet, Decision, FailureKind, GuestFailure, Loaded, LogLine, Module, Operation,
-    RunLoad, Sandbox, Undecided,
+    AuthorizerSet, Decision, FailureKind, GuestFailure, Loaded, LogLine, Module, RunLoad, Sandbox,
+    Undecided,
 };
-use innkeeper_server::authorization::{Access, AccessDecider, AccessRequest, Deciding};
+use innkeeper_server::authorization::{AccessDecider, AccessRequest, Deciding};
 use innkeeper_tree::binding::{Definition, OnFailure};
-use innkeeper_tree::{Binding, Identity, Reader, View, World, Zxid};
+use innkeeper_tree::{Access, Binding, Identity, Reader, View, World, Zxid};
 use parking_lot::{Mutex, RwLock};
 
 use super::Guests;
@@ -60,7 +60,7 @@ struct Live {
 
 #[derive(PartialEq, Eq, Hash)]
 struct Question {
-    operation: u8,
+    access: Access,
     path: Box<str>,
     identities: Box<[Identity]>,
 }
@@ -68,16 +68,14 @@ struct Question {
 /// A question not yet owned, to look one up without an allocation.
 #[derive(Hash)]
 struct QuestionRef<'a> {
-    operation: u8,
+    access: Access,
     path: &'a str,
     identities: &'a [Identity],
 }
 
 impl Equivalent<Question> for QuestionRef<'_> {
     fn equivalent(&self, key: &Question) -> bool {
-        self.operation == key.operation
-            && *self.path == *key.path
-            && *self.identities == *key.identities
+        self.access == key.access && *self.path == *key.path && *self.identities == *key.identities
     }
 }
 
@@ -178,9 +176,8 @@ impl<R: Runtime> Guests<R> {
                     return on_failure(&binding);
                 }
             };
-            let operation = operation(ask.access);
             let question = QuestionRef {
-                operation: ask.access as u8,
+                access: ask.access,
                 path: ask.path,
                 identities,
             };
@@ -198,7 +195,7 @@ impl<R: Runtime> Guests<R> {
             };
             let per_second = live.set.definition().limits.calls_per_second;
             self.paced(&binding.name, per_second).await;
-            match live.set.decide(identities, operation, ask.path).await {
+            match live.set.decide(identities, ask.access, ask.path).await {
                 Ok(decided) => {
                     self.book_success(&live.member, decided.usage);
                     self.shared.reports.log(&live.member.who, decided.logs);
@@ -220,7 +217,7 @@ impl<R: Runtime> Guests<R> {
                     }
                     decisions.insert(
                         Question {
-                            operation: ask.access as u8,
+                            access: ask.access,
                             path: ask.path.into(),
                             identities: identities.into(),
                         },
@@ -377,19 +374,4 @@ fn on_failure(binding: &Binding) -> bool {
         .active
         .as_ref()
         .is_some_and(|active| active.definition.on_failure == OnFailure::Allow)
-}
-
-fn operation(access: Access) -> Operation {
-    match access {
-        Access::Create => Operation::Create,
-        Access::Delete => Operation::Delete,
-        Access::Exists => Operation::Exists,
-        Access::GetData => Operation::GetData,
-        Access::SetData => Operation::SetData,
-        Access::GetChildren => Operation::GetChildren,
-        Access::GetAcl => Operation::GetAcl,
-        Access::SetAcl => Operation::SetAcl,
-        Access::Check => Operation::Check,
-        Access::Sync => Operation::Sync,
-    }
 }

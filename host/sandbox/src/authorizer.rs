@@ -25,7 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use innkeeper_tree::binding::Definition;
-use innkeeper_tree::{Digest, Identity, Reader, Zxid};
+use innkeeper_tree::{Access, Digest, Identity, Reader, Zxid};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmtime::Store;
@@ -42,8 +42,6 @@ use crate::state::{Common, State as _};
 use crate::text::GuestText;
 use crate::wit::authorizer::AuthorizerPre;
 use crate::wit::{authorization, authorizer as wit};
-
-pub use crate::wit::authorization::Operation;
 
 /// A module of the world `authorizer`: loaded and linked.
 #[derive(Debug)]
@@ -247,7 +245,7 @@ impl AuthorizerSet {
     pub async fn decide(
         &self,
         identities: &[Identity],
-        operation: Operation,
+        access: Access,
         path: &str,
     ) -> Result<Decided, Undecided> {
         let shared = &self.shared;
@@ -261,7 +259,7 @@ impl AuthorizerSet {
                     id: identity.id.clone(),
                 })
                 .collect(),
-            operation,
+            operation: operation(access),
             path: path.to_string(),
         };
         let instance = &mut checked_out.instance;
@@ -307,5 +305,22 @@ impl AuthorizerSet {
             usage,
             logs,
         })
+    }
+}
+
+/// The one place where the tree's operations become the WIT's.
+fn operation(access: Access) -> authorization::Operation {
+    use authorization::Operation;
+    match access {
+        Access::Create => Operation::Create,
+        Access::Delete => Operation::Delete,
+        Access::Exists => Operation::Exists,
+        Access::GetData => Operation::GetData,
+        Access::SetData => Operation::SetData,
+        Access::GetChildren => Operation::GetChildren,
+        Access::GetAcl => Operation::GetAcl,
+        Access::SetAcl => Operation::SetAcl,
+        Access::Check => Operation::Check,
+        Access::Sync => Operation::Sync,
     }
 }

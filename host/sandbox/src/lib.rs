@@ -61,7 +61,7 @@ pub use assignor::{
     Request, Topic, Unavailable, check_request,
 };
 pub use authorizer::{
-    AuthorizerModule, AuthorizerSet, Decided, Decision, Load, Loaded, Operation, RunLoad, Undecided,
+    AuthorizerModule, AuthorizerSet, Decided, Decision, Load, Loaded, RunLoad, Undecided,
 };
 pub use budget::{LogLevel, LogLine, Usage};
 pub use clock::Clock;

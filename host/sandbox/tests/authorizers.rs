@@ -5,10 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{World, block_on, guest};
-use innkeeper_sandbox::{
-    AuthorizerModule, AuthorizerSet, Decision, FailureKind, Operation, Undecided,
-};
-use innkeeper_tree::Identity;
+use innkeeper_sandbox::{AuthorizerModule, AuthorizerSet, Decision, FailureKind, Undecided};
+use innkeeper_tree::{Access, Identity};
 
 fn anyone() -> Vec<Identity> {
     vec![Identity {
@@ -36,7 +34,7 @@ fn set_of(world: &World, binding: &str, module: &Arc<AuthorizerModule>) -> Autho
 }
 
 fn decide(set: &AuthorizerSet, path: &str) -> Result<Decision, Undecided> {
-    block_on(set.decide(&anyone(), Operation::SetData, path)).map(|decided| decided.decision)
+    block_on(set.decide(&anyone(), Access::SetData, path)).map(|decided| decided.decision)
 }
 
 #[test]
@@ -77,7 +75,7 @@ fn rules_decide_and_a_policy_change_makes_the_set_stale() {
             Arc::new(|_, load| block_on(load)),
         );
         second
-            .decide(&anyone(), Operation::SetData, "/open")
+            .decide(&anyone(), Access::SetData, "/open")
             .await
             .map(|decided| decided.decision)
     });

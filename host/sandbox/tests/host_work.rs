@@ -14,9 +14,9 @@ use common::{
 };
 use innkeeper_sandbox::{
     ActiveAssignor, Assignors, AuthorizerSet, Clock, FailedAssignment, FailedReaction, FailureKind,
-    Operation, Pace, Reaction, Request, Topic, Unavailable, Undecided, Usage,
+    Pace, Reaction, Request, Topic, Unavailable, Undecided, Usage,
 };
-use innkeeper_tree::{View, Zxid};
+use innkeeper_tree::{Access, View, Zxid};
 
 /// A clock that goes on by a millisecond whenever somebody looks at it.
 fn hurried() -> Clock {
@@ -194,7 +194,7 @@ fn an_authorizer_is_over_by_the_clock() {
             Arc::clone(&world.account),
             Arc::new(|_, load| block_on(load)),
         );
-        match block_on(set.decide(&[], Operation::SetData, "/a")) {
+        match block_on(set.decide(&[], Access::SetData, "/a")) {
             Err(Undecided::Failed { failure, .. }) => {
                 assert_eq!(failure.kind, FailureKind::Time, "{place}: {failure}");
             }

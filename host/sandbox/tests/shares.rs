@@ -8,11 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use common::{World, block_on, guest};
-use innkeeper_sandbox::{
-    AuthorizerSet, Decision, FailureKind, Load, Operation, Sandbox, Settings, Undecided,
-};
-use innkeeper_tree::Identity;
+use innkeeper_sandbox::{AuthorizerSet, Decision, FailureKind, Load, Sandbox, Settings, Undecided};
 use innkeeper_tree::binding::Limits;
+use innkeeper_tree::{Access, Identity};
 
 fn polled<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {
@@ -189,7 +187,7 @@ fn set_of(
 }
 
 fn decide(set: &AuthorizerSet) -> Result<Decision, Undecided> {
-    block_on(set.decide(&anyone(), Operation::SetData, "/a")).map(|decided| decided.decision)
+    block_on(set.decide(&anyone(), Access::SetData, "/a")).map(|decided| decided.decision)
 }
 
 /// Loads that were started and that nobody runs yet.
@@ -227,7 +225,7 @@ fn a_load_runs_where_it_is_told_to_and_once_for_all_who_wait() {
     let (_world, set, started) = rules("none");
     let who = anyone();
     let mut asked: Vec<_> = (0..10)
-        .map(|_| Box::pin(set.decide(&who, Operation::GetData, "/a")))
+        .map(|_| Box::pin(set.decide(&who, Access::GetData, "/a")))
         .collect();
     for decision in &mut asked {
         assert!(polled(decision.as_mut()).is_none(), "nothing is loaded yet");
@@ -254,7 +252,7 @@ fn a_load_that_fails_is_booked_once_and_told_to_all() {
     let (_world, set, started) = rules("trap");
     let who = anyone();
     let mut asked: Vec<_> = (0..10)
-        .map(|_| Box::pin(set.decide(&who, Operation::GetData, "/a")))
+        .map(|_| Box::pin(set.decide(&who, Access::GetData, "/a")))
         .collect();
     for decision in &mut asked {
         assert!(polled(decision.as_mut()).is_none());
@@ -276,7 +274,7 @@ fn a_load_that_fails_is_booked_once_and_told_to_all() {
     }
     assert_eq!(to_book, 1);
     // Whoever asks next has it tried again.
-    let mut next = Box::pin(set.decide(&who, Operation::GetData, "/a"));
+    let mut next = Box::pin(set.decide(&who, Access::GetData, "/a"));
     assert!(polled(next.as_mut()).is_none());
     let loads = started.take();
     assert_eq!(loads.len(), 1);

@@ -18,32 +18,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use innkeeper_tree::{Binding, Bindings, Identity, View, Zxid, acl, path};
-
-/// What a request wants to do with a path: the operations of the WIT world `authorizer`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Access {
-    /// Create the znode.
-    Create,
-    /// Delete the znode.
-    Delete,
-    /// See whether it exists.
-    Exists,
-    /// Read its data.
-    GetData,
-    /// Set its data.
-    SetData,
-    /// List its children.
-    GetChildren,
-    /// Read its ACL.
-    GetAcl,
-    /// Set its ACL.
-    SetAcl,
-    /// Compare its version inside a multi.
-    Check,
-    /// Bring the serving node up to date.
-    Sync,
-}
+use innkeeper_tree::{Access, Binding, Bindings, Identity, View, Zxid, acl, path};
 
 /// One operation to decide on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

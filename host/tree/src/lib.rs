@@ -20,6 +20,7 @@
 // `println!` and its like panic when the reader of the output has closed it.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod access;
 pub mod acl;
 pub mod applied;
 mod apply;
@@ -47,6 +48,7 @@ mod tree;
 mod view;
 mod znode;
 
+pub use access::Access;
 pub use acl::AclRef;
 pub use applied::Applied;
 pub use bindings::{Active, Binding, Bindings};

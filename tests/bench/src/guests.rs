@@ -11,12 +11,12 @@ use hdrhistogram::Histogram;
 use innkeeper_proto::{Acl, CreateMode, Perms};
 use innkeeper_sandbox::{
     ActiveAssignor, Assignors, AuthorizerSet, Clock, Decision, FailedAssignment, Invocation, Load,
-    Member, Module, Operation, Pace, Request, Sandbox, Settings, Topic, Unavailable, Usage,
+    Member, Module, Pace, Request, Sandbox, Settings, Topic, Unavailable, Usage,
 };
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{
-    Command, Digest, Identity, QueueEntry, Reader, Ticket, Tree, View, World, Zxid,
+    Access, Command, Digest, Identity, QueueEntry, Reader, Ticket, Tree, View, World, Zxid,
 };
 
 const PARTITIONS: u32 = 24;
@@ -180,7 +180,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
 
 async fn decide(set: &AuthorizerSet, asker: &[Identity]) -> anyhow::Result<()> {
     let decided = set
-        .decide(asker, Operation::GetData, "/groups/orders/config")
+        .decide(asker, Access::GetData, "/groups/orders/config")
         .await
         .map_err(|undecided| anyhow!("the authorizer gave no verdict: {undecided:?}"))?;
     anyhow::ensure!(

@@ -11,7 +11,9 @@ use innkeeper_proto::request::{Create, CreateTtl, MultiOp, Request};
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_tree::command::{Write, WriteOp};
 
-use crate::authorization::{Access, AccessRequest};
+use innkeeper_tree::Access;
+
+use crate::authorization::AccessRequest;
 
 /// Whether a request goes to the log.
 pub(super) const fn is_write(request: &Request) -> bool {

@@ -10,11 +10,11 @@
 use innkeeper_proto::request::{PathWatch, ReadOp, Request};
 use innkeeper_proto::{ByteString, ErrorCode};
 use innkeeper_runtime::{Runtime, Stream};
-use innkeeper_tree::View;
+use innkeeper_tree::{Access, View};
 
 use super::lookup::{Asker, Found, encode};
 use super::{Body, Pending, Session};
-use crate::authorization::{Access, AccessRequest, Verdict};
+use crate::authorization::{AccessRequest, Verdict};
 use crate::delivery::watches::{Kind, Watches};
 use crate::settings::LARGE_ANSWER_BYTES;
 use crate::socket::{End, Socket};

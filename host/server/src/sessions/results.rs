@@ -18,10 +18,10 @@ use innkeeper_proto::request::{MultiOp, Request};
 use innkeeper_proto::{ByteString, ErrorCode, EventType};
 use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::applied::{OpReply, Reply, SessionResult};
-use innkeeper_tree::{View, Zxid, acl};
+use innkeeper_tree::{Access, View, Zxid, acl};
 
 use super::{Body, Session, State, commands};
-use crate::authorization::{Access, AccessRequest, Verdict};
+use crate::authorization::{AccessRequest, Verdict};
 use crate::delivery::outbox::Item;
 use crate::socket::{End, Socket};
 

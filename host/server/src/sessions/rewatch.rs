@@ -13,11 +13,11 @@
 use innkeeper_proto::request::SetWatches;
 use innkeeper_proto::{ByteString, ErrorCode, EventType, KeeperState, Perms, event, reply};
 use innkeeper_runtime::{Runtime, Stream};
-use innkeeper_tree::{Identity, View, acl};
+use innkeeper_tree::{Access, Identity, View, acl};
 
 use super::watching::PERSISTENT_WATCH;
 use super::{Body, Session};
-use crate::authorization::{Access, AccessRequest, Verdict};
+use crate::authorization::{AccessRequest, Verdict};
 use crate::delivery::watches::{Kind, Watches};
 use crate::settings::SET_WATCHES_CHUNK;
 use crate::socket::{End, Socket};

@@ -12,10 +12,10 @@
 use innkeeper_proto::request::{RemoveWatches, Request};
 use innkeeper_proto::{AddWatchMode, ErrorCode, WatcherType, reply};
 use innkeeper_runtime::{Runtime, Stream};
-use innkeeper_tree::View;
+use innkeeper_tree::{Access, View};
 
 use super::{Body, Session};
-use crate::authorization::{Access, AccessRequest, Verdict};
+use crate::authorization::{AccessRequest, Verdict};
 use crate::delivery::watches::{Kind, WatcherId, Watches};
 use crate::socket::{End, Socket};
 

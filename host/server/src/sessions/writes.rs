@@ -18,10 +18,10 @@ use innkeeper_proto::request::Request;
 use innkeeper_raft::Refusal;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::command::SessionRequest;
-use innkeeper_tree::{Operation, View, Zxid};
+use innkeeper_tree::{Access, Operation, View, Zxid};
 
 use super::{Body, Sent, Session, State, commands};
-use crate::authorization::{Access, AccessRequest, Verdict};
+use crate::authorization::{AccessRequest, Verdict};
 use crate::settings::MAX_SUBMIT;
 use crate::socket::End;
 
