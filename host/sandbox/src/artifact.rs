@@ -1,4 +1,4 @@
-//! Compiled code: sealed by whoever compiled it, and loaded here and nowhere else.
+//! Compiled code: sealed by the process that compiled it, and loaded here and nowhere else.
 //!
 //! Loading compiled code is trusting it: machine code does what it says, and no check can show
 //! that it came from a compiler. It is worth that for two reasons. Compiling happens in a
@@ -10,7 +10,7 @@
 //!   and compiled bytes that the node gave it.
 //! - [`Artifact::of_own_folder`] takes it from a file which only this node's user can have
 //!   written (the caller has the kernel's word for it: the owner and the mode of the open file and
-//!   of its folder). Whoever can write there can replace the node's binary as well.
+//!   of its folder). A user who can write there can replace the node's binary as well.
 //!
 //! Nothing that comes over a socket, out of the log, out of a snapshot or out of the tree ever
 //! becomes one: what an author pushes is WebAssembly, which is compiled. (test:

@@ -47,7 +47,7 @@ pub struct ActiveAssignor {
     pub module: Arc<AssignorModule>,
     /// Its active definition.
     pub definition: Arc<Definition>,
-    /// Since when: part of the caller's read set.
+    /// The zxid of its activation: part of the caller's read set.
     pub activation: Zxid,
 }
 
@@ -60,7 +60,7 @@ pub enum Unavailable {
     KeptBack(String),
 }
 
-/// What [`Assignors::pace`] returns.
+/// The future that [`Assignors::pace`] returns.
 pub type Pace<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Finds assignors by name for the recipes that call them.
@@ -71,9 +71,9 @@ pub trait Assignors: Send + Sync {
     /// The binding as `view` shows it.
     fn find(&self, view: &View, name: &str) -> Result<ActiveAssignor, Unavailable>;
 
-    /// Hears how a call of the binding ended that was active since `activation`. It is told at
-    /// once, whatever becomes of the reaction that made the call. What a good call logged goes to
-    /// the log of the recipe; what a failed one logged is here.
+    /// Is told how a call of the binding ended that was active since `activation`; at once, and
+    /// also if the reaction that made the call fails later. The log of a good call goes to the log
+    /// of the recipe; the log of a failed one is in `outcome`.
     fn ended(&self, name: &str, activation: Zxid, outcome: Result<Usage, &FailedAssignment>);
 }
 
@@ -82,19 +82,19 @@ pub trait Assignors: Send + Sync {
 pub struct Assignment {
     /// For each resource the index of its member, or [`NOBODY`].
     pub owners: Vec<u32>,
-    /// What the call used.
+    /// The fuel, calls and bytes that the call used.
     pub usage: Usage,
     /// What the guest logged.
     pub logs: Vec<LogLine>,
 }
 
-/// A call that came to nothing.
+/// A call that failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{failure}")]
 pub struct FailedAssignment {
-    /// Why.
+    /// The reason, for the operator.
     pub failure: GuestFailure,
-    /// What the call used.
+    /// The fuel, calls and bytes that the call used.
     pub usage: Usage,
     /// What the guest logged.
     pub logs: Vec<LogLine>,

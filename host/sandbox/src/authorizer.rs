@@ -7,7 +7,7 @@
 //! 3. Where there is no instance, or too few, one load is started by the closure that the set was
 //!    made with, on a guest thread: `load` may read all of a large policy. It takes a place, then
 //!    a view, compares the policy_zxid with the set's, and runs in turns with all other guests.
-//!    Whoever waits for an instance waits for that one load; nobody starts another.
+//!    All requests that wait for an instance wait for that one load; none starts another.
 //! 4. An instance serves until it traps, passes its bound of calls, or the set is dropped because
 //!    the policy moved on.
 //!
@@ -63,7 +63,7 @@ pub enum Decision {
     Deny(Option<GuestText>),
 }
 
-/// What a call of `decide` came to.
+/// The result of a call of `decide`.
 #[derive(Debug)]
 pub struct Decided {
     /// The verdict.
@@ -74,7 +74,7 @@ pub struct Decided {
     pub logs: Vec<LogLine>,
 }
 
-/// What a `load` came to.
+/// The result of a `load`.
 #[derive(Debug)]
 pub struct Loaded {
     /// Fuel that it used.
@@ -90,7 +90,7 @@ pub enum Undecided {
     Stale,
     /// The guest failed: the binding's `on_failure` decides.
     Failed {
-        /// Why.
+        /// The reason, for the operator.
         failure: GuestFailure,
         /// What it logged.
         logs: Vec<LogLine>,
@@ -109,10 +109,11 @@ impl Undecided {
     }
 }
 
-/// A load that is to run on a guest thread. Dropped before its end, it tells those who wait.
+/// A load that is to run on a guest thread. Dropping it before its end tells the requests that
+/// wait for it.
 pub type Load = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What runs a set's loads; the account is the one that they are charged to.
+/// The closure that runs a set's loads; the account is the one that they are charged to.
 pub type RunLoad = Arc<dyn Fn(&Arc<Account>, Load) + Send + Sync>;
 
 /// The instances of one authorizer binding at one `policy_zxid`.
@@ -134,7 +135,7 @@ struct Shared {
 
 /// Invariants:
 /// - `instances` counts those that are idle, checked out, or being loaded.
-/// - Nobody waits while an instance is idle, or while there is neither an instance nor a load.
+/// - No request waits while an instance is idle, or while there is neither an instance nor a load.
 struct State {
     idle: Vec<Instance>,
     instances: usize,
@@ -229,7 +230,7 @@ impl AuthorizerSet {
         &self.shared.definition
     }
 
-    /// Sees to it that there is an instance, before anybody asks for a decision.
+    /// Makes an instance, if there is none, before any request asks for a decision.
     pub async fn load_first(&self) -> Result<Loaded, Undecided> {
         let mut checked_out = self.shared.check_out().await?;
         let instance = &mut checked_out.instance;

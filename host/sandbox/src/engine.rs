@@ -94,7 +94,7 @@ impl Sandbox {
                     settings.transient_instances,
                     memory_bytes,
                 )),
-                // Whoever calls an assignor holds a place of a recipe, which is as many.
+                // An assignor is called by a recipe, which holds one of as many places.
                 assignor_places: whole(settings.transient_instances),
                 first_authorizers: whole(settings.authorizers),
                 further_authorizers: whole(settings.further_authorizer_instances()),
@@ -139,7 +139,7 @@ impl Sandbox {
         Account::new(Arc::clone(&self.shared.time), clock)
     }
 
-    /// Waits for a place for a recipe; whoever used least is first. Take the events and the view
+    /// Waits for a place for a recipe; the least used account is first. Take the events and the view
     /// after it. Fails only where the binding's limit is more than there is for recipes.
     pub async fn place(
         &self,
@@ -151,7 +151,7 @@ impl Sandbox {
     }
 
     /// Waits for a place for assignors with so much memory, in the name of the recipe that calls
-    /// them. Whoever has one waits for no other, so a recipe may wait for it while it holds its
+    /// them. A holder of one waits for no other, so a recipe may wait for it while it holds its
     /// own. Fails only where that is more than there is for assignors.
     pub async fn assignor_place(
         &self,
@@ -294,8 +294,8 @@ fn pooling(settings: &Settings) -> Config {
     const CORE_INSTANCES: u32 = 64;
     const TABLES: u32 = 16;
     const MEMORIES: u32 = 4;
-    // Whoever has a place finds all that the largest component may need: the totals follow from
-    // what one may have, whatever that is.
+    // A holder of a place finds all that the largest component may need: the totals follow from
+    // what one may have.
     let instances = settings.instances();
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -318,8 +318,8 @@ fn pooling(settings: &Settings) -> Config {
 }
 
 /// Everything that decides which code is made of a component and what it may use: equal in the
-/// process that compiles and in the node that loads. The pool decides nothing of it, so whoever
-/// only compiles lays out none. (test: `the_compiling_engine_and_the_nodes_are_compatible`)
+/// process that compiles and in the node that loads. The pool decides nothing of it, so a
+/// process that only compiles lays out none. (test: `the_compiling_engine_and_the_nodes_are_compatible`)
 pub(crate) fn compiling() -> Config {
     let mut config = Config::new();
     config

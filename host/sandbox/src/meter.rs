@@ -91,7 +91,7 @@ pub(crate) async fn work<T: State>(
         budget.deadline().check()?;
     }
     if budget.is_turn_over(left) {
-        // Whoever polls looks at the clock again ([`crate::clock::until`]).
+        // The caller of the poll looks at the clock again ([`crate::clock::until`]).
         yield_now().await;
     }
     Ok(())

@@ -3,7 +3,7 @@
 //!
 //! 1. [`Sandbox::load`] takes what a compiler made of a component (`compile`, in a process of its
 //!    own) and checks its seal (`artifact`).
-//! 2. [`link`] finds its world by its exports, and links it with the host's functions of that
+//! 2. [`link()`] finds its world by its exports, and links it with the host's functions of that
 //!    world: a missing or unknown import shows here, not at the first invocation.
 
 use std::sync::Arc;

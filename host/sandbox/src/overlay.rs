@@ -72,7 +72,7 @@ impl From<wasmtime::Error> for Stop {
     }
 }
 
-/// What an operation comes to.
+/// The result of an operation.
 pub(crate) type Done<T> = Result<T, Stop>;
 
 /// A znode as the transaction sees it.

@@ -43,7 +43,7 @@ impl RecipeModule {
     }
 }
 
-/// What a reaction starts from.
+/// The input of a reaction.
 pub struct Invocation {
     /// The binding's name.
     pub binding: String,
@@ -56,12 +56,12 @@ pub struct Invocation {
     pub activation: Zxid,
     /// Its active definition.
     pub definition: Arc<Definition>,
-    /// What the guest reads.
+    /// The state that the guest reads.
     pub view: View,
-    /// How long the reaction may hold it, what it waits for included: what a view alone can see
-    /// stays in memory.
+    /// How long the reaction may hold the view, its waits included: old versions that only a view
+    /// can see stay in memory.
     pub view_max_age: Duration,
-    /// What it reacts to; taken before the view. At least one.
+    /// The events that it reacts to, at least one; taken before the view.
     pub events: Vec<QueueEntry>,
     /// The reaction's time, in milliseconds since 1970.
     pub now_ms: u64,
@@ -71,7 +71,7 @@ pub struct Invocation {
 pub struct Reaction {
     /// To be proposed.
     pub transaction: Transaction,
-    /// What it used.
+    /// The fuel, calls and bytes that it used.
     pub usage: Usage,
     /// What it logged.
     pub logs: Vec<LogLine>,
@@ -79,14 +79,14 @@ pub struct Reaction {
 
 /// A reaction that did not.
 pub struct FailedReaction {
-    /// Why.
+    /// The reason, for the operator.
     pub failure: GuestFailure,
-    /// What it used.
+    /// The fuel, calls and bytes that it used.
     pub usage: Usage,
     /// What it logged.
     pub logs: Vec<LogLine>,
-    /// Bytes of memory of an assignor for which there was no place, if it ended for that: take one
-    /// ([`Sandbox::assignor_place`]) and try again. Nobody has failed.
+    /// If it ended because there was no place for an assignor: the memory of that assignor, in
+    /// bytes. Take a place ([`Sandbox::assignor_place`]) and try again. Nobody has failed.
     pub lacks: Option<u64>,
 }
 

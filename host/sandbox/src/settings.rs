@@ -16,8 +16,8 @@ pub struct Settings {
     /// Authorizers that may be active at one moment. Each has an instance for certain.
     pub authorizers: u32,
     /// Threads that serve clients: an authorizer has at most one instance for each of them. The
-    /// further ones of all authorizers together are bounded, and by memory as well; where none
-    /// can be had, callers wait for those that are there.
+    /// further ones of all authorizers together are bounded, by memory as well; where there is no
+    /// room for a further one, callers wait for an existing one.
     pub client_threads: u32,
     /// Threads on which guests run: so many invocations run at one moment, in turns.
     pub guest_threads: u32,
@@ -37,7 +37,7 @@ pub struct Settings {
     /// Greatest data of a znode that a guest writes, in bytes: what a client's frame may hold
     /// (jute.maxbuffer). More is `bad-arguments`.
     pub data_bytes_max: usize,
-    /// Schemes, beside `world`, that an ACL of a guest may name: those that the node serves.
+    /// Schemes, beside `world`, that an ACL of a guest may name: the schemes that the node serves.
     pub acl_schemes: Vec<String>,
     /// The clock that bounds invocations in time (`limits.time_ms`). By default it stands still,
     /// and nothing is bounded by it.

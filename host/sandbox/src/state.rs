@@ -1,17 +1,17 @@
-//! What the state of every store has, whatever the world of its guest.
+//! The part of a store's state that is the same for the guests of all worlds.
 
 use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::wasi::Wasi;
 
-/// What each world's state holds. An assignor's is nothing else.
+/// The part that each world's state holds. An assignor's state is nothing else.
 pub(crate) struct Common {
-    /// What the invocation used, and may use.
+    /// What the invocation has used, and its limits.
     pub(crate) budget: Budget,
     /// The binding's `config`.
     pub(crate) config: Arc<str>,
-    /// What the guest finds of WASI.
+    /// The clock, randomness and output that WASI imports meet.
     pub(crate) wasi: Wasi,
 }
 

@@ -37,11 +37,11 @@ impl Shared {
         waits.instance().await
     }
 
-    /// Starts a load, if somebody waits, none runs, and there is room for one more instance.
+    /// Starts a load, if a request waits, no load runs, and there is room for one more instance.
     fn load_if_needed(self: &Arc<Self>) {
         let further = {
             let mut state = self.state.lock();
-            // Looked at first: while a load runs, everyone who asks comes here.
+            // Checked first: while a load runs, every request comes here.
             if state.is_loading || state.instances >= state.instances_max {
                 return;
             }
@@ -78,7 +78,7 @@ impl Shared {
     async fn load(&self, further: Option<Held>) -> Result<Instance, Undecided> {
         let failed = Undecided::failed;
         let Linked { yielding, pre, .. } = &self.module.0;
-        // Nobody waits for a place to learn that the set is not asked any more.
+        // Checked before it waits for a place, too: the set may be asked no more.
         if !self.is_current(&self.reader.view()) {
             return Err(Undecided::Stale);
         }
@@ -172,7 +172,7 @@ impl Shared {
         })
     }
 
-    /// Gives an instance to the first who waits, or puts it by.
+    /// Gives an instance to the first request that waits, or keeps it as idle.
     fn put(self: &Arc<Self>, mut instance: Instance) {
         let mut state = self.state.lock();
         while let Some(waiter) = state.waiting.pop_front() {
@@ -193,7 +193,7 @@ impl Shared {
     }
 }
 
-/// One who waits for an instance.
+/// A request that waits for an instance.
 struct Waits<'a> {
     shared: &'a Arc<Shared>,
     receiver: oneshot::Receiver<Result<Instance, Undecided>>,
@@ -213,7 +213,7 @@ impl Waits<'_> {
 }
 
 impl Drop for Waits<'_> {
-    /// What came in the moment in which the request went away goes to the next.
+    /// An instance that came at the moment when the request went away goes to the next request.
     fn drop(&mut self) {
         self.receiver.close();
         if let Ok(Ok(instance)) = self.receiver.try_recv() {
@@ -226,11 +226,11 @@ impl Drop for Waits<'_> {
 /// request that went away in the middle leaves it in no state to be asked again.
 pub(super) struct CheckedOut {
     pub(super) instance: Instance,
-    // Last: the instance is gone when somebody hears of it.
+    // Last: the instance is gone before others are told of it.
     seat: Seat,
 }
 
-/// What makes the set notice that an instance is gone.
+/// A guard that makes the set notice that an instance is gone.
 struct Seat {
     shared: Arc<Shared>,
     is_kept: bool,
@@ -314,7 +314,8 @@ impl Drop for Loading {
     }
 }
 
-/// Tells all who waited for a load that there is no instance; the first who is there books it.
+/// Tells all requests that waited for a load that there is no instance; the first that is still
+/// there books the failure.
 fn tell(waiting: VecDeque<oneshot::Sender<Result<Instance, Undecided>>>, undecided: Undecided) {
     let mut undecided = undecided;
     for waiter in waiting {

@@ -42,7 +42,7 @@ pub struct Job {
     pub pushed: Bytes,
 }
 
-/// What came of it.
+/// The compiled component, or why there is none.
 pub type Answer = Result<Done, ModuleError>;
 
 /// A component that was compiled.

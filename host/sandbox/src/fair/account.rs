@@ -1,4 +1,4 @@
-//! What one binding used.
+//! The account of what one binding used.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 
-/// How many times over the fuel of a binding counts at most that keeps failing.
+/// The greatest factor by which the fuel of a binding counts that keeps failing.
 const FACTOR_MOST: u32 = 64;
 
-/// What a binding in good standing may be behind those who are present, in units of fuel: about
-/// a millisecond. A small reaction runs to its end without a pause, and an idle hour earns no
+/// How far a binding in good standing may be behind the present ones, in units of fuel: about a
+/// millisecond. A small reaction runs to its end without a pause, and an idle hour earns no
 /// more than this.
 const CREDIT_FUEL: u64 = 1_000_000;
 
@@ -30,7 +30,7 @@ struct Light {
     at_us: u64,
 }
 
-/// How far those have come who are present: what the last one that got a turn had used.
+/// How far the present bindings have come: what the last one that got a turn had used.
 #[derive(Debug, Default)]
 pub(crate) struct VirtualTime(AtomicU64);
 
@@ -50,7 +50,7 @@ impl VirtualTime {
 /// Invariants:
 /// - What it used never shrinks, and it is never further behind the virtual time than
 ///   `CREDIT_FUEL`; in doubtful standing it is not behind at all.
-/// - It is in good standing exactly while its last invocation was a good one.
+/// - It is in good standing if and only if its last invocation ended well.
 #[derive(Debug)]
 pub struct Account {
     time: Arc<VirtualTime>,
@@ -106,8 +106,8 @@ impl Account {
         !self.is_proven.load(Ordering::Relaxed)
     }
 
-    /// What counts as used, in units of fuel; who comes back starts about where those are who are
-    /// present.
+    /// What counts as used, in units of fuel. A binding that comes back starts about where the
+    /// present ones are.
     pub fn used(&self) -> u64 {
         let now = self.time.now();
         let least = match self.is_doubtful() {

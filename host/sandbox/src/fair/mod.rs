@@ -1,4 +1,5 @@
-//! Who gets a thread, a place in the pool, and memory next: whoever used least.
+//! Decides which binding gets a thread, a place in the pool, and memory next: the one that used
+//! least.
 //!
 //! 1. Each binding that is invoked has an [`Account`]. It says how far the binding has come in
 //!    virtual time: the fuel that it used, counted from the moment at which it joined. What the
@@ -8,19 +9,21 @@
 //!    no part of anything that is measured.
 //! 3. It runs in turns ([`in_turns`]): at most as many light invocations run at a time as there
 //!    are guest threads, and as many heavy ones, which the caller runs
-//!    ([`Account::wants_spare_thread`]) on threads that get what is left of the processors. Each yields after a slice of fuel, is charged for it, and queues again.
-//! 4. Places and turns are [`Shares`]: whoever waits is ordered by the account, the least used
-//!    first.
+//!    ([`Account::wants_spare_thread`]) on threads that get what is left of the processors. Each
+//!    yields after a slice of fuel, is charged for it, and queues again.
+//! 4. Places and turns are [`Shares`]: those that wait stand in the order of their accounts, the
+//!    least used first.
 //!
-//! Virtual time is that of the invocation which got the last turn. A binding that comes, or comes
-//! back, starts there: it is as good as the least used of those present, and cannot save up a
-//! right to more, but for about a millisecond's worth that makes small reactions quick. So a clock is not needed, an idle hour earns nothing, and who used
-//! much is passed over only as long as others are there.
+//! Virtual time is that of the invocation which got the last turn. A new binding starts there, and
+//! so does one that comes back: it is equal to the least used of the present ones, and cannot save
+//! up a right to more, except for about a millisecond's worth, which makes small reactions quick.
+//! So there is no need for a clock, an idle hour earns nothing, and a binding that used much is
+//! passed over only while others are present.
 //!
-//! What a binding that keeps failing uses counts more with each failure in a row
-//! ([`Account::failed`]), so that it goes last; and those that have not had one good invocation
-//! yet, or fail, may hold half of the places and of the memory at most, so that a binding in good
-//! standing soon finds one whatever they do.
+//! Fuel of a binding that keeps failing counts more with each failure in a row
+//! ([`Account::failed`]), so that the binding goes last. Bindings that have not had one good
+//! invocation yet, or fail, may hold half of the places and of the memory at most, so that a
+//! binding in good standing soon finds a place.
 //!
 //! A recipe waits for an assignor's place without a view, too: where there is none at the moment of
 //! its call, its reaction ends, and runs again once it has one ([`AssignorPlace`]).
@@ -49,7 +52,7 @@ use std::sync::Arc;
 use innkeeper_tree::binding::Limits;
 
 /// The right to one instance, with the memory that its binding's limit allows. Dropping it gives
-/// both to whoever waits.
+/// both to the next that waits.
 #[derive(Debug)]
 pub struct Place {
     account: Arc<Account>,
@@ -57,7 +60,7 @@ pub struct Place {
 }
 
 /// The right to an instance of any assignor whose limit allows no more memory than this. Dropping
-/// it gives both to whoever waits.
+/// it gives both to the next that waits.
 #[derive(Debug)]
 pub struct AssignorPlace {
     memory_bytes: u64,

@@ -32,7 +32,7 @@ impl Stock {
         }
     }
 
-    /// Turns: on each thread one for whoever is light, and one for whoever is heavy.
+    /// Turns: on each thread one for a light binding, and one for a heavy one.
     pub(crate) fn turns(threads: u32) -> Stock {
         Stock {
             places: threads.saturating_mul(2),
@@ -53,16 +53,18 @@ impl Stock {
     }
 }
 
-/// What one asks for: a place with this much memory.
+/// The wish for a place with this much memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Want {
     pub(crate) memory_bytes: u64,
     pub(crate) is_doubtful: bool,
-    /// One that goes on stands behind one that begins, where both used the same.
+    /// Whether the invocation has begun already. Of two whose bindings used the same, the one that
+    /// begins is first.
     pub(crate) goes_on: bool,
 }
 
-/// Who is first: whoever used least, then who begins, then who came first.
+/// The order in a queue: first the least used account, then an invocation that begins, then the
+/// one that came first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Order {
     used: u64,
@@ -100,7 +102,7 @@ struct State {
     held_doubtful: Sum,
     good: BTreeMap<Order, Waiting>,
     doubtful: BTreeMap<Order, Waiting>,
-    /// Numbers of those who got what they want and have not been polled since.
+    /// Numbers of those that got their place and have not been polled since.
     granted: BTreeSet<u64>,
     next: u64,
 }
@@ -109,11 +111,11 @@ struct State {
 ///
 /// Invariants:
 /// - What is held, what was granted included, is never more than the stock.
-/// - Nobody waits who could have what they want and is the first in order of those who can:
-///   whenever something is given back or somebody leaves, the first are served.
-/// - Nobody passes one in good standing who used less, not even by wanting less memory: else
-///   the large would starve.
-/// - Whoever goes away, waiting or served, leaves nothing behind.
+/// - The first in order of those that could have their place does not wait: whenever a place is
+///   given back, or one that waits leaves, the first ones are served.
+/// - A binding in good standing is not passed by one that used more, not even by one that wants
+///   less memory: otherwise those that want much would starve.
+/// - One that leaves, while it waits or after it was served, leaves nothing behind.
 ///
 /// Bound: one entry for each invocation that its owners have in flight.
 #[derive(Debug)]
@@ -239,7 +241,7 @@ impl State {
         }
     }
 
-    /// Does nobody wait whom this one could pass?
+    /// Whether nobody waits that stands before this one.
     fn nobody_is_before(&self, want: &Want) -> bool {
         self.good.is_empty() && (!want.is_doubtful || self.doubtful.is_empty())
     }
@@ -257,7 +259,8 @@ impl State {
                 && held.memory_bytes + want.memory_bytes <= stock.doubtful_memory_bytes)
     }
 
-    /// In which queue the one stands who is to be served next, if anybody can be.
+    /// In which queue the next one stands that is to be served (`true`: the doubtful), if any can
+    /// be.
     #[cfg(not(innkeeper_break = "fair-order"))]
     fn first(&self, stock: &Stock) -> Option<bool> {
         let doubtful = self.doubtful.first_key_value();
@@ -271,7 +274,7 @@ impl State {
         }
     }
 
-    /// The build that must fail: first come, first served, whatever anybody used.
+    /// The build that must fail: first come, first served, however much a binding used.
     #[cfg(innkeeper_break = "fair-order")]
     fn first(&self, stock: &Stock) -> Option<bool> {
         let oldest = |queue: &BTreeMap<Order, Waiting>| {
@@ -297,7 +300,7 @@ enum Stage {
     Taken,
 }
 
-/// One who waits.
+/// A place that is waited for: a future. Dropping it leaves the queue.
 #[derive(Debug)]
 #[must_use = "await it"]
 pub(crate) struct Asking {

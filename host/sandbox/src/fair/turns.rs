@@ -12,9 +12,9 @@ use super::shares::{Asking, Held, Shares, Want};
 
 /// Runs a guest to its end, in turns. It yields its thread now and then, as wasmtime does it: by
 /// waking itself and returning; each time `slice_fuel` is charged to `account`, and the guest
-/// queues behind whoever used less. While it waits for anything else, it has no turn.
+/// queues behind those that used less. While it waits for anything else, it has no turn.
 ///
-/// Returns what it came to and what was charged for it.
+/// Returns its output and the fuel that was charged for it.
 pub(crate) async fn in_turns<F: Future>(
     turns: &Arc<Shares>,
     account: &Account,
@@ -65,7 +65,7 @@ fn want(account: &Account, goes_on: bool) -> Want {
 }
 
 /// Waits for the next turn, and lets the thread's other tasks run once, even if the turn is there
-/// already: they are those that will ask for a turn.
+/// already: those tasks may be about to ask for a turn.
 async fn yielding(next: Asking) -> Held {
     let mut next = pin!(next);
     let mut granted = None;
@@ -88,7 +88,7 @@ async fn yielding(next: Asking) -> Held {
     .await
 }
 
-/// Whether the guest was woken since it was last polled, and whom to tell.
+/// Whether the guest was woken since it was last polled, and the waker of the task that runs it.
 #[derive(Default)]
 struct Woken {
     state: Mutex<(bool, Option<Waker>)>,

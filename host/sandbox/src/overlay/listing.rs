@@ -1,4 +1,4 @@
-//! Children and subtrees as the transaction sees them, found run by run: whoever asks may
+//! Children and subtrees as the transaction sees them, found run by run: the caller may
 //! charge and yield between two runs.
 //!
 //! A listing puts the view's children, then what the transaction's own writes changed among
@@ -51,7 +51,7 @@ struct Level {
     children: btree_map::IntoIter<Box<str>, Option<Place>>,
 }
 
-/// What a step of a scan came to.
+/// The result of one step of a scan.
 pub(crate) enum Step {
     /// A znode, with its path.
     Found(String, Seen),

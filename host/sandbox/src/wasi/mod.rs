@@ -3,7 +3,7 @@
 //! Runtimes of Python, JavaScript, C and others import clocks, randomness, streams, files and
 //! sockets whether a guest uses them or not. Their imports meet this stub:
 //!
-//! 1. [`link`] looks at what a component imports of the interfaces in [`known`], and defines
+//! 1. [`link()`] looks at what a component imports of the interfaces in [`known`], and defines
 //!    each function under the very name and version that it asks for. An interface that is not
 //!    known stays undefined, so that linking refuses the component and names it.
 //! 2. [`answers`] gives each function that has something to say its answer; any other function

@@ -77,8 +77,7 @@ impl<T: State> Place<'_, '_, T> {
             })
     }
 
-    /// Defines a function that ends the invocation of whoever calls it, and names it as `import`
-    /// does.
+    /// Defines a function that ends the invocation of its caller, and names itself as `import` does.
     pub(super) fn refuse(&mut self, import: &str) -> wasmtime::Result<()> {
         let interface = self.interface;
         let called: Arc<str> = format!("`{}` of {import}", self.name).into();
