@@ -457,10 +457,7 @@ fn compiled_code_comes_from_two_places() {
             "Artifact::of_child(",
             "host/sandbox/src/compile/exchange.rs",
         ),
-        (
-            "Artifact::of_own_folder(",
-            "host/server/src/guests/artifacts.rs",
-        ),
+        ("Artifact::of_own_folder(", "host/dispatch/src/artifacts.rs"),
         ("Component::deserialize", "nowhere"),
         ("deserialize_file", "nowhere"),
         ("unsafe_code,", "nowhere"),
