@@ -7,8 +7,8 @@
 //!    computes for long costs clients nothing, and is as fast as ever on a node with time to spare.
 //! 3. Before each turn there it gives way to whatever else waits for the processor.
 //! 4. On a node without time to spare, it must not stand still. A turn that took longer by the
-//!    clock than in CPU time was kept from its processor by others; a quarter of the time that it
-//!    waited it may then run as [`ThreadRole::Guest`]: a fifth of a thread, if it always waits.
+//!    clock than in CPU time was kept from its processor by others; half of the time that it
+//!    waited it may then run as [`ThreadRole::Guest`]: a third of a thread, if it always waits.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 const KEPT: Duration = Duration::from_millis(5);
 
 /// Time that a task was kept, for one unit of time that it may run as a light one.
-const KEPT_PER_CREDIT: u32 = 4;
+const KEPT_PER_CREDIT: u32 = 2;
 
 /// The most that a task may run as a light one after it was kept.
 const CREDIT_MOST: Duration = Duration::from_millis(250);
