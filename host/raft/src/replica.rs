@@ -239,7 +239,7 @@ impl<R: Runtime> Parts<R> {
         self.proposals.close();
         self.closing.raise();
         if let Err(error) = self.proposer.await {
-            tracing::error!("the door ended badly: {error}");
+            tracing::error!("the proposer ended badly: {error}");
         }
         if with_checkpoint {
             let durable = &self.checkpointer.durable;

@@ -40,10 +40,10 @@ pub struct Settings {
     /// redb's page cache for `modules.redb`, in bytes.
     pub module_cache_bytes: usize,
     /// How many operations may wait to be proposed.
-    pub door_operations: usize,
+    pub queued_operations: usize,
     /// How many bytes of operations may wait to be proposed. A larger operation may wait if no
     /// other does.
-    pub door_bytes: usize,
+    pub queued_bytes: usize,
     /// The longest command, in encoded bytes. A longer one is refused before it is proposed. The
     /// bounds of requests and transactions must be lower.
     pub command_bytes_max: usize,
@@ -86,8 +86,8 @@ impl Default for Settings {
             tail_bytes: 8 << 20,
             state_cache_bytes: 64 << 20,
             module_cache_bytes: 8 << 20,
-            door_operations: 16_384,
-            door_bytes: 64 << 20,
+            queued_operations: 16_384,
+            queued_bytes: 64 << 20,
             command_bytes_max: COMMAND_BYTES_LEAST,
             record_bytes_max: MAX_BODY_BYTES,
             batch_commands: 1024,
@@ -132,8 +132,8 @@ impl Settings {
             Some("command_bytes_max must be at most half of record_bytes_max")
         } else if self.checkpoint_entries == 0
             || self.lag_bytes == 0
-            || self.door_operations == 0
-            || self.door_bytes == 0
+            || self.queued_operations == 0
+            || self.queued_bytes == 0
             || self.batch_commands == 0
             || self.batches_in_flight == 0
             || self.apply_commands == 0

@@ -38,7 +38,7 @@ fn small() -> Settings {
         record_bytes_max: 2 * SMALL_BOUND,
         segment_bytes: 4096,
         tail_bytes: 2000,
-        door_bytes: 6000,
+        queued_bytes: 6000,
         retention_age: Duration::ZERO,
         retention_bytes: 0,
         checkpoint_entries: 8,

@@ -1,4 +1,4 @@
-//! What the door refuses and holds back, in virtual time.
+//! What the proposals refuse and hold back, in virtual time.
 
 mod common;
 

@@ -271,8 +271,8 @@ fn the_door_lets_a_small_room_through_in_order() {
     threads.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
-            door_operations: 3,
-            door_bytes: 600,
+            queued_operations: 3,
+            queued_bytes: 600,
             batch_commands: 2,
             ..Settings::default()
         };

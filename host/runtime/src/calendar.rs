@@ -1,7 +1,7 @@
-//! What a time of the wall clock is called: dates in UTC, as people and as Java read them.
+//! Writes times of the wall clock as dates in UTC, in the forms of people and of Java.
 //!
-//! Times are what [`Runtime::wall_ms`](crate::Runtime::wall_ms) gives: milliseconds since 1970.
-//! What no year of four digits can hold becomes the last moment of the year 9999.
+//! Times are milliseconds since 1970, as [`Runtime::wall_ms`](crate::Runtime::wall_ms) returns
+//! them. A time after the year 9999 is written as the last moment of that year.
 
 use time::UtcDateTime;
 use time::format_description::StaticFormatDescription;
@@ -10,7 +10,7 @@ use time::macros::format_description;
 /// The last millisecond of the year 9999.
 const LAST_MS: u64 = 253_402_300_799_999;
 
-/// As RFC 3339 has it: `2026-11-26T22:20:47.123Z`.
+/// The form of RFC 3339: `2026-11-26T22:20:47.123Z`.
 pub fn rfc_3339(time_ms: u64) -> String {
     write(
         time_ms,
@@ -18,7 +18,7 @@ pub fn rfc_3339(time_ms: u64) -> String {
     )
 }
 
-/// As Java's `Date` prints it: `Sat Nov 21 06:11:31 UTC 2026`.
+/// The form of Java's `Date`: `Sat Nov 21 06:11:31 UTC 2026`.
 pub fn java_date(time_ms: u64) -> String {
     write(
         time_ms,
@@ -28,7 +28,7 @@ pub fn java_date(time_ms: u64) -> String {
     )
 }
 
-/// As ZooKeeper's releases print the date of their build: `11/21/2026 06:11 GMT`.
+/// The form of the build date of ZooKeeper's releases: `11/21/2026 06:11 GMT`.
 pub fn build_date(time_ms: u64) -> String {
     write(
         time_ms,
@@ -39,7 +39,7 @@ pub fn build_date(time_ms: u64) -> String {
 fn write(time_ms: u64, format: StaticFormatDescription) -> String {
     let nanos = i128::from(time_ms.min(LAST_MS)) * 1_000_000;
     let time = UtcDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(UtcDateTime::UNIX_EPOCH);
-    // A date and a time have all parts that a format above names.
+    // Formatting cannot fail: a date and a time have all parts that the formats need.
     time.format(format).unwrap_or_default()
 }
 

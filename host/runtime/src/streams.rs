@@ -1,20 +1,19 @@
-//! stdout and stderr of this program, whose reader may go away at any time.
+//! stdout and stderr of this program. Their reader may close them at any time.
 //!
-//! `println!` and its like panic then, so nobody uses them here (clippy: `print_stdout`,
-//! `print_stderr`). A command whose stdout is not read any more ends without a word, and with the
-//! exit code that a shell has for a tool which SIGPIPE ended; one whose stdout cannot be written
-//! for any other reason says so. What goes to stderr is lost where nobody reads it.
+//! If the reader has closed stdout, a command ends without a message and with the exit code of a
+//! tool that SIGPIPE ended. If stdout cannot be written for another reason, the command says so. If
+//! the reader has closed stderr, the text is lost.
 //!
-//! **Invariant:** what is written to stdout and stderr goes through here or through the log,
-//! never through `println!` and its like, which panic where nobody reads any more. clippy's
-//! `print_stdout` and `print_stderr` refuse them. (tests:
+//! **Invariant:** everything that goes to stdout and stderr goes through this module or through the
+//! log, and never through `println!` and its like, which panic if the reader has closed the output.
+//! clippy's `print_stdout` and `print_stderr` refuse them. (tests:
 //! `a_command_whose_reader_has_gone_ends_as_other_tools_do`,
 //! `a_node_whose_readers_have_gone_serves_and_ends_in_order`)
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 
-/// What a command exits with whose reader has gone: 128, and the number of SIGPIPE.
+/// The exit code of a command whose reader has closed stdout: 128 plus the number of SIGPIPE.
 pub const READER_GONE: u8 = 128 + 13;
 
 /// stdout could not be written.
@@ -27,18 +26,18 @@ pub struct NoStdout {
 }
 
 impl NoStdout {
-    /// With what that means, as a part of a sentence.
+    /// An error with its meaning `what`, which is a part of a sentence.
     pub fn new(what: &'static str, error: io::Error) -> Self {
         Self { what, error }
     }
 
-    /// Whether that is because nobody reads it any more.
+    /// Has the reader closed stdout?
     pub fn is_readers_end(&self) -> bool {
         self.error.kind() == ErrorKind::BrokenPipe
     }
 }
 
-/// Writes all of a text to stdout, at once.
+/// Writes the whole text to stdout.
 pub fn print(text: &[u8]) -> Result<(), NoStdout> {
     let mut stdout = io::stdout().lock();
     stdout
@@ -47,7 +46,7 @@ pub fn print(text: &[u8]) -> Result<(), NoStdout> {
         .map_err(|error| NoStdout::new("stdout cannot be written", error))
 }
 
-/// Tells a person something on stderr, in one write, if anybody reads it.
+/// Writes a text for people to stderr in one write. If the reader has closed it, the text is lost.
 pub fn tell(text: Arguments<'_>) {
     let _ = io::stderr().write_all(text.to_string().as_bytes());
 }

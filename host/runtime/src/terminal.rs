@@ -1,17 +1,17 @@
-//! What a terminal is given that a file or a program is not.
+//! Output that differs on a terminal: colours.
 
 use std::env;
 use std::ffi::OsStr;
 
-/// Whether output may be coloured: only on a terminal that knows colours, and only where `NO_COLOR`
-/// is not set, or empty (<https://no-color.org>).
+/// May output have colours? Only on a terminal that knows colours, and only if `NO_COLOR` is not
+/// set or empty (<https://no-color.org>).
 pub fn colours(is_terminal: bool) -> bool {
     let variable = |name| env::var_os(name);
     let (no_color, term) = (variable("NO_COLOR"), variable("TERM"));
     may_colour(is_terminal, no_color.as_deref(), term.as_deref())
 }
 
-/// Whether the terminal can do nothing but print.
+/// Is this a terminal that can only print text (`TERM` is `dumb`)?
 pub fn is_dumb() -> bool {
     is_dumb_one(env::var_os("TERM").as_deref())
 }

@@ -86,7 +86,7 @@ fn main() {
 
     let before = resident_bytes();
     bench.fill(znodes);
-    let each = (resident_bytes() - before) / bench.tree.figures().znodes as u64;
+    let each = (resident_bytes() - before) / bench.tree.stats().znodes as u64;
     println!("{each} bytes resident per znode, the benchmark's own list of paths included");
     let std = std_hash_map(&bench.paths);
     println!(
@@ -108,12 +108,12 @@ fn main() {
         start.elapsed().as_nanos(),
         old.map(|znode| znode.stat.version)
     );
-    println!("kept for the view: {:?}", bench.tree.figures());
+    println!("kept for the view: {:?}", bench.tree.stats());
     let start = Cpu::start();
     drop(view);
     println!("dropping the view: {} ns", start.elapsed().as_nanos());
     bench.sets("while what the view left is freed", 1);
-    println!("left then: {:?}", bench.tree.figures());
+    println!("left then: {:?}", bench.tree.stats());
     bench.view_taken();
     bench.under_readers();
 }

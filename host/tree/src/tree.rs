@@ -159,7 +159,7 @@ impl Tree {
     }
 
     /// The numbers of znodes, old versions and sessions.
-    pub fn figures(&self) -> Stats {
+    pub fn stats(&self) -> Stats {
         let nodes = self.store.nodes.read();
         Stats {
             znodes: nodes.len(),

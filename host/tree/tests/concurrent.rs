@@ -130,7 +130,7 @@ fn every_view_is_of_one_moment() {
     });
     tree.publish();
     while tree.reclaim(1_000) == 1_000 {}
-    assert_eq!(tree.figures().old_versions, 0, "all views are gone");
+    assert_eq!(tree.stats().old_versions, 0, "all views are gone");
 }
 
 /// What is deleted and created between two runs moves children in the store; the listing is of

@@ -259,7 +259,7 @@ impl Fairness {
         Some(first.due.min(last_hold.unwrap_or_default()))
     }
 
-    /// Everything that waits, when the door closes.
+    /// All waiting operations, when the node is closed.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (Operation, Room)> {
         self.active.clear();
         self.waiting_sessions.clear();

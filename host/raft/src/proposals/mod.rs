@@ -11,8 +11,8 @@
 //!    and an entry of the log would be wasted.
 //! 4. The task encodes each command once, compares its exact length with the bound, and hands the
 //!    batch to openraft in one message.
-//! 5. When the batch's last command is applied, the next batch may go. The [delivery](crate::Delivery)
-//!    gives the answers.
+//! 5. When the batch's last command is applied, the next batch may go. The
+//!    [delivery](crate::Delivery) gives the answers.
 
 mod fairness;
 mod proposer;
@@ -102,10 +102,10 @@ impl Proposals {
     ) -> (Self, mpsc::Receiver<Submission>) {
         // Each submission holds at least one operation, so the queue never fills before the
         // semaphore does.
-        let (queue, receiver) = mpsc::channel(settings.door_operations);
-        let most_bytes = u32::try_from(settings.door_bytes).unwrap_or(u32::MAX);
+        let (queue, receiver) = mpsc::channel(settings.queued_operations);
+        let most_bytes = u32::try_from(settings.queued_bytes).unwrap_or(u32::MAX);
         let shared = Arc::new(Shared {
-            operations: Semaphore::new(settings.door_operations),
+            operations: Semaphore::new(settings.queued_operations),
             bytes: Semaphore::new(most_bytes as usize),
             most_bytes,
             command_bytes_max: settings.command_bytes_max,

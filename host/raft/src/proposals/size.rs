@@ -1,4 +1,4 @@
-//! How large an operation may be, and how much room it takes at the door.
+//! The greatest size of an operation, and the room that it takes in the queue.
 
 use innkeeper_tree::encoding::OperationSize;
 

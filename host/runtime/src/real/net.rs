@@ -150,11 +150,12 @@ fn shown(asked: SocketAddr, local: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, local.port())
 }
 
-/// An address without IPv6's clothes, in which IPv4 comes through a socket of both families.
+/// An IPv4 address that came inside an IPv6 address, as on a socket of both families, becomes IPv4
+/// again.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(ip.into(), addr.port()),
-        // As it was: it may have a scope besides.
+        // Unchanged, because it may have a scope.
         IpAddr::V6(_) => addr,
     }
 }
@@ -166,8 +167,8 @@ pub(super) async fn connect_tcp(addr: SocketAddr) -> io::Result<RealStream> {
 
 pub(super) fn listen_unix(driver: Handle, path: &Path) -> io::Result<RealListener> {
     let entered = driver.enter();
-    // Bound under another name, closed to others, then renamed: nobody can connect in between,
-    // and what a dead process left under the name is replaced in the same step.
+    // The socket is bound under another name, closed to other users, and then renamed. So no other
+    // user can connect in between, and the socket file of a dead process is replaced in one step.
     let bind = || {
         let way = SocketPath::to(path)?;
         let fresh = way.path().with_extension("new");
@@ -179,7 +180,7 @@ pub(super) fn listen_unix(driver: Handle, path: &Path) -> io::Result<RealListene
         let named = std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))
             .and_then(|()| std::fs::rename(&fresh, way.path()));
         if let Err(error) = named {
-            // Nobody will look for it under this name; the error says what matters.
+            // A failure does not matter: the file has a name that no program uses.
             let _ = std::fs::remove_file(&fresh);
             return Err(error);
         }
@@ -302,7 +303,7 @@ impl AsyncRead for RealReader {
     }
 }
 
-/// Hands every call of `AsyncWrite` on to the socket that `$socket` matches.
+/// Passes each call of `AsyncWrite` to the socket that `$socket` matches.
 macro_rules! write_through {
     ($type:ty, $tcp:pat => $tcp_socket:expr, $unix:pat => $unix_socket:expr) => {
         impl AsyncWrite for $type {
@@ -365,7 +366,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         assert!(listener.local_addr().unwrap().is_ipv4());
         Client::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-        // A port that is taken is no reason to try the other family.
+        // If the port is taken, the other family is not tried.
         let taken = listen_everywhere(port, TcpSocket::new_v6);
         assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }

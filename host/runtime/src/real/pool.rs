@@ -1,13 +1,13 @@
 //! Threads whose tasks may block: the log's syncs, checkpoints, guests, compilation.
 //!
 //! 1. [`Pool::spawn`] puts a job on the queue.
-//! 2. Any free thread of the pool takes the oldest job and polls it; it may block there for as
-//!    long as it likes, and the others go on.
-//! 3. A job that waits lies nowhere but in the pool's list of live jobs; its waker puts it back
-//!    on the queue.
+//! 2. A free thread of the pool takes the oldest job and polls it. The job may block this thread
+//!    for any time; the other threads go on.
+//! 3. A job that waits is only in the pool's list of live jobs. Its waker puts it back on the
+//!    queue.
 //!
-//! It is not a tokio runtime because tokio keeps a woken task for the worker that woke it, where
-//! it would wait behind a guest that computes.
+//! It is not a tokio runtime, because tokio keeps a woken task for the thread that woke it, where
+//! the task would wait behind a guest that computes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -26,15 +26,15 @@ use thread_priority::{
 
 type BoxedJob = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// When the kernel runs a pool's threads.
+/// The priority of a pool's threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Priority {
-    /// With this nice value: 0 is normal, 19 the most modest.
+    /// This nice value: 0 is normal, 19 is the lowest priority.
     Nice(i32),
-    /// Where a processor has nothing else to do (`SCHED_IDLE`). The kernel takes a processor that
-    /// runs nothing but such threads for an idle one, and places whatever wakes there at once.
-    /// Beside a thread of any nice value it does not: what wakes queues up on the other
-    /// processors, for a hundred milliseconds, until the balancer comes.
+    /// The threads run only while a processor has nothing else to do (`SCHED_IDLE`). The kernel
+    /// treats a processor that runs only such threads as idle, and a thread that wakes runs there
+    /// at once. With any nice value it does not: a thread that wakes would wait for the other
+    /// processors, up to a hundred milliseconds, until the kernel balances the load.
     Idle,
 }
 
@@ -43,7 +43,7 @@ impl Priority {
     pub(super) fn take(self) -> io::Result<()> {
         match self {
             Priority::Nice(0) => Ok(()),
-            // On Linux "this process" (None) is the calling thread alone.
+            // On Linux `None`, "this process", means only the calling thread.
             Priority::Nice(nice) => Ok(rustix::process::setpriority_process(None, nice)?),
             Priority::Idle => {
                 let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
@@ -54,13 +54,13 @@ impl Priority {
     }
 }
 
-/// A set of threads and the jobs they run.
+/// A set of threads and their jobs.
 ///
 /// Invariants:
-/// - A job stands in the queue at most once, so the queue is bounded by the number of live jobs.
+/// - A job is in the queue at most once, so the queue is bounded by the number of live jobs.
 /// - A job is polled by one thread at a time; a wake during its poll makes it run again.
-/// - After [`Pool::close`] no job is polled any more, and each is dropped: by `close`, or, if it
-///   was just then being polled, by the thread that polled it.
+/// - After [`Pool::close`] no job is polled any more, and each is dropped: by `close`, or by the
+///   thread that was polling it at that moment.
 pub(super) struct Pool {
     shared: Arc<Shared>,
     threads: usize,
@@ -98,7 +98,7 @@ enum Phase {
 }
 
 impl Pool {
-    /// Starts `threads` threads of that priority.
+    /// Starts `threads` threads with this priority.
     pub(super) fn start(
         name: &'static str,
         threads: usize,
@@ -161,7 +161,7 @@ impl Pool {
         self.shared.work_came.notify_one();
     }
 
-    /// Ends the threads after what they do now, and drops all jobs.
+    /// Ends the threads after their present polls, and drops all jobs.
     pub(super) fn close(&self) {
         let live = {
             let mut state = self.shared.state.lock();
@@ -218,8 +218,8 @@ impl Shared {
             return;
         };
         let waker = Waker::from(job.clone());
-        // The task's wrapper hands panics of its code on; this catches what panics while it is
-        // dropped, so that the thread survives.
+        // The task's wrapper returns panics of the task's code. This catches a panic while the task
+        // is dropped, so that the thread survives.
         let polled = catch_unwind(AssertUnwindSafe(|| {
             future.as_mut().poll(&mut Context::from_waker(&waker))
         }));

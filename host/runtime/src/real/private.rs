@@ -1,8 +1,8 @@
-//! Folders and files that belong to this process's user alone.
+//! Private folders and files, which belong to the user of this process alone.
 //!
-//! Everything is decided about open files, never about paths: the folder is opened, looked at, and
-//! then its files are opened relative to it. So nobody can put another folder or a link in the
-//! place of the one that was looked at.
+//! All checks are made on open files and not on paths: the folder is opened and checked, and then
+//! its files are opened relative to it. So no other user can put another folder or a link in the
+//! place of the folder that was checked.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,10 +15,10 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-/// Bits of a mode by which others than the owner may write.
+/// The bits of a mode that allow users other than the owner to write.
 const OTHERS_WRITE: Mode = Mode::WGRP.union(Mode::WOTH);
 
-/// What a file is called until it is whole.
+/// The ending of a file's name until the file is complete.
 const UNFINISHED: &str = ".new";
 
 pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
@@ -41,7 +41,7 @@ pub(super) fn read(folder: &Path, name: &str, bytes_max: u64) -> io::Result<Vec<
         ));
     }
     let mut content = Vec::new();
-    // One that grows meanwhile is none of ours, and does not fill the memory.
+    // Only `bytes_max` bytes are read, even if the file grows meanwhile.
     File::from(file).take(bytes_max).read_to_end(&mut content)?;
     Ok(content)
 }
@@ -68,7 +68,7 @@ fn open_folder(folder: &Path) -> io::Result<OwnedFd> {
     Ok(folder)
 }
 
-/// A link says so in words that help more than the kernel's.
+/// Replaces the kernel's message about a symbolic link by a more helpful one.
 fn link_or_other(error: Errno) -> io::Error {
     match error {
         Errno::LOOP => refused("it is a symbolic link, which is not followed here; remove it"),
@@ -76,7 +76,7 @@ fn link_or_other(error: Errno) -> io::Error {
     }
 }
 
-/// Refuses what another user owns, or could have written.
+/// Refuses a file or folder that another user owns or may write.
 fn check(stat: &Stat, wanted: FileType, what: &str) -> io::Result<()> {
     if FileType::from_raw_mode(stat.st_mode) != wanted {
         return Err(refused("it is neither a file nor a folder; remove it"));

@@ -1,9 +1,8 @@
-//! What the process is asked for from outside: to end, or to read its files again.
+//! Signals, which ask the process to end or to read its files again.
 //!
-//! SIGTERM and SIGINT are waited for on a thread of their own. The first is a request, which the
-//! process answers in its own time; the second ends it at once, whatever its other threads are
-//! busy with, the start and the last steps of the end included. Nothing that was acknowledged is
-//! lost by that: it is no worse than SIGKILL.
+//! A thread of its own waits for SIGTERM and SIGINT. The first signal is a request, and the process
+//! ends in order. The second signal ends the process at once, even while it starts or ends. No
+//! acknowledged write is lost by that, as none is lost by SIGKILL.
 
 use std::io;
 use std::sync::OnceLock;
@@ -13,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Latest, LatestReader, Select2, Signal, select2};
 
-/// A process that a signal ended says so by this and the signal's number, as shells have it.
+/// The exit code after a signal is this plus the signal's number, as in shells.
 const ENDED_BY_SIGNAL: i32 = 128;
 
 /// Raised by the first SIGTERM or SIGINT of this process; `None` if neither can be caught.
@@ -42,7 +41,7 @@ fn watch_for_the_end() -> io::Result<Signal> {
             let kind = match select2(terminated.recv(), interrupted.recv()).await {
                 Select2::First(Some(())) => terminate,
                 Select2::Second(Some(())) => interrupt,
-                // No more can come.
+                // No more signals can come.
                 Select2::First(None) | Select2::Second(None) => return,
             };
             if request.is_raised() {
@@ -57,7 +56,7 @@ fn watch_for_the_end() -> io::Result<Signal> {
     Ok(requested)
 }
 
-/// Counts SIGHUPs from now on, which end the process no more.
+/// Counts SIGHUPs from now on. They do not end the process any more.
 pub(super) fn reload_requests(driver: &Handle) -> LatestReader<u64> {
     let count = Latest::new(0);
     let reader = count.reader();

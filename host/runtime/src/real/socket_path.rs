@@ -1,7 +1,7 @@
-//! A Unix socket's path as the kernel takes it: of 107 bytes at most.
+//! Paths of Unix sockets. The kernel accepts at most 107 bytes.
 //!
-//! A longer one is reached through its open folder, which has a short name of its own in `/proc`.
-//! So a data folder may lie as deep as a file system allows.
+//! A socket with a longer path is reached through its open folder, which has a short name in
+//! `/proc`. So the data folder may be as deep as the file system allows.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
 
-/// The longest path that fits into a socket's address, in bytes; the kernel wants a zero behind it.
+/// The longest path in a socket's address, in bytes. The kernel needs a zero after it.
 const BYTES_MAX: usize = 107;
 
-/// Where this process finds its open files.
+/// The folder in which this process finds its open files.
 const OPEN_FILES: &str = "/proc/self/fd";
 
-/// A way to a socket's file. It may be used while this lives.
+/// A short path of a socket's file. It is valid while this value lives.
 #[derive(Debug)]
 pub struct SocketPath {
     path: PathBuf,
@@ -23,7 +23,7 @@ pub struct SocketPath {
 }
 
 impl SocketPath {
-    /// The way to `path`, whose folder must exist if the path is long.
+    /// A short path for `path`. If `path` is long, its folder must exist.
     pub fn to(path: &Path) -> io::Result<Self> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -34,7 +34,7 @@ impl SocketPath {
                 _folder: None,
             });
         }
-        // Of a folder that this user may pass through, but not list, no more is asked.
+        // With this flag the user need not have the right to list the folder.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = open(folder, flags, Mode::empty())?;
         let path = PathBuf::from(format!("{OPEN_FILES}/{}", folder.as_raw_fd())).join(name);

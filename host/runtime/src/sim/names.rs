@@ -1,8 +1,8 @@
-//! The names on a simulated disk, and which of them survive a power cut.
+//! The names on a simulated disk, and those that survive a power cut.
 
 use std::collections::BTreeMap;
 
-/// What a name stands for.
+/// The thing that has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Node {
     File(u64),
@@ -30,7 +30,7 @@ impl Change {
         self.paths().any(|path| parent(path) == folder)
     }
 
-    /// Whether this change presupposes `earlier`: they speak of the same name.
+    /// Does this change need `earlier`, because both change the same name?
     fn builds_on(&self, earlier: &Change) -> bool {
         self.paths()
             .any(|mine| earlier.paths().any(|theirs| theirs == mine))
@@ -49,7 +49,7 @@ impl Change {
     }
 }
 
-/// All names by full path, as the process sees them and as the disk holds them.
+/// All names by their full paths: those that the process sees, and those that are on the disk.
 ///
 /// Invariants:
 /// - `durable` with `unsynced` applied in order is `current`.
@@ -97,7 +97,7 @@ impl Names {
         in_folder.map(|path| name(path).to_owned()).collect()
     }
 
-    /// The files that have a name, as the process sees them.
+    /// The files with a name that the process sees.
     pub(super) fn files(&self) -> impl Iterator<Item = u64> {
         self.current.values().filter_map(|node| match node {
             Node::File(id) => Some(*id),
@@ -105,7 +105,7 @@ impl Names {
         })
     }
 
-    /// Makes durable every change in `folder`, with what those changes build on.
+    /// Makes every change in `folder` durable, with the earlier changes that they need.
     pub(super) fn sync(&mut self, folder: &str) {
         let mut wanted: Vec<bool> = self
             .unsynced
@@ -131,8 +131,8 @@ impl Names {
         self.unsynced = left;
     }
 
-    /// Leaves what a power cut leaves: of the unsynced changes, those for which `keep` is true
-    /// and which build on no lost one.
+    /// Keeps what survives a power cut: of the unsynced changes, those for which `keep` returns
+    /// true and which need no lost change.
     pub(super) fn cut(&mut self, mut keep: impl FnMut() -> bool) {
         let mut lost: Vec<Change> = Vec::new();
         for change in self.unsynced.drain(..) {
@@ -143,7 +143,7 @@ impl Names {
                 lost.push(change);
             }
         }
-        // In order, so that a lost folder takes the folders in it along, and they what is in them.
+        // In the order of the paths, so that everything inside a lost folder is lost, too.
         let mut survivors: BTreeMap<String, Node> = BTreeMap::new();
         for (path, node) in std::mem::take(&mut self.durable) {
             let folder = parent(&path);
@@ -156,7 +156,7 @@ impl Names {
     }
 }
 
-/// The folder that a path stands in; `""` is the root.
+/// The folder of a path; `""` is the root.
 pub(super) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }

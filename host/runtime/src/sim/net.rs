@@ -19,22 +19,21 @@ use super::Simulated;
 use super::pipe::{End, Found, Pipe};
 use crate::{Listener, Runtime, Stream};
 
-/// How many connections wait at a listener until they are accepted; the next one's `connect`
-/// waits.
+/// How many connections may wait at a listener until they are accepted. A further `connect` waits.
 const BACKLOG: usize = 128;
-/// The first port that is given out when port 0 is asked for.
+/// The first port that is given out for port 0.
 const FIRST_FREE_PORT: u16 = 32_768;
 
-/// Who listens where.
+/// All listeners by their addresses.
 ///
-/// Invariant: an entry stands here exactly as long as its [`SimListener`] lives.
+/// Invariant: an entry exists exactly as long as its [`SimListener`].
 #[derive(Debug)]
 pub(super) struct Net {
     listeners: BTreeMap<Place, mpsc::Sender<SimStream>>,
     next_port: u16,
 }
 
-/// Where something listens.
+/// The address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Tcp(u16, IpAddr),
@@ -72,7 +71,7 @@ impl Net {
             })
     }
 
-    /// The queue of whoever listens on `addr`, or on its port at all addresses of both families.
+    /// The queue of the listener on `addr`, or on its port at all addresses of both families.
     fn find_tcp(&self, addr: SocketAddr) -> Option<mpsc::Sender<SimStream>> {
         self.on_port(addr.port())
             .find(|(ip, _)| *ip == addr.ip() || is_any(*ip))
@@ -80,7 +79,7 @@ impl Net {
     }
 }
 
-/// All addresses, in whatever spelling.
+/// Does the address mean all addresses, in either spelling?
 fn is_any(ip: IpAddr) -> bool {
     ip.to_canonical().is_unspecified()
 }
@@ -90,7 +89,7 @@ fn is_any(ip: IpAddr) -> bool {
 pub struct SimListener {
     world: Simulated,
     place: Place,
-    // A lock, since accepting takes `&self`; nobody holds it for longer than a poll or a wait.
+    // A lock, since accepting takes `&self`. It is held only while a connection is awaited.
     queue: tokio::sync::Mutex<mpsc::Receiver<SimStream>>,
 }
 
@@ -200,8 +199,8 @@ impl Listener for SimListener {
 impl Drop for SimListener {
     fn drop(&mut self) {
         let mut net = self.world.world.net.lock();
-        // A Unix path may belong to a later listener by now; only a queue that nobody reads any
-        // more is this one's.
+        // A later listener may have this Unix path by now. Only a closed queue belongs to this
+        // listener.
         self.queue.get_mut().close();
         if net
             .listeners

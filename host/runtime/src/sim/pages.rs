@@ -1,4 +1,5 @@
-//! The bytes of a simulated file, kept sparsely: preallocating a log segment costs nothing.
+//! The bytes of a simulated file. Pages of zeros take no memory, so preallocating a log segment is
+//! cheap.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ impl Pages {
         self.len
     }
 
-    /// Fills `buffer` from `offset` on; returns how many bytes there were.
+    /// Fills `buffer` from `offset` on and returns the number of bytes.
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
         let available = self.len.saturating_sub(offset);
         let wanted = buffer.len() as u64;

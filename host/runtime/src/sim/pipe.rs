@@ -9,7 +9,7 @@ use tokio::io::ReadBuf;
 
 use crate::Instant;
 
-/// How many bytes may be on their way in one direction before the writer has to wait.
+/// The greatest number of bytes on their way in one direction; then the writer waits.
 pub(super) const CAPACITY_BYTES: usize = 64 * 1024;
 
 /// How a direction ended.
@@ -17,11 +17,11 @@ pub(super) const CAPACITY_BYTES: usize = 64 * 1024;
 pub(super) enum End {
     /// The writer closed it: reads return 0 bytes.
     Closed,
-    /// The writer left with input unread: reads fail.
+    /// The writer closed the connection with unread input: reads fail.
     Reset,
 }
 
-/// What a read finds.
+/// The result of a read.
 pub(super) enum Found {
     /// Bytes were copied, or the end was reached.
     Ready(io::Result<()>),
@@ -31,7 +31,7 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// Bytes on their way, each chunk with the instant of its arrival.
+/// Bytes on their way, in chunks with the times of their arrival.
 ///
 /// Invariants: chunks arrive in the order written, the end after all of them, and no more than
 /// [`CAPACITY_BYTES`] are on their way.
@@ -106,7 +106,7 @@ impl Pipe {
         Poll::Ready(Ok(count))
     }
 
-    /// The writer ends its direction. A reset prevails over a close.
+    /// Ends the direction for its writer. A reset replaces a close.
     pub(super) fn end(&mut self, arrival: Instant, end: End) {
         if self.end.is_none() || end == End::Reset {
             self.last_arrival = self.last_arrival.max(arrival);
@@ -115,7 +115,8 @@ impl Pipe {
         }
     }
 
-    /// The reader is gone: writes fail from now on. Returns whether it left bytes unread.
+    /// Ends the direction for its reader: writes fail from now on. Returns whether there are unread
+    /// bytes.
     pub(super) fn leave(&mut self) -> bool {
         self.reader_gone = true;
         self.chunks.clear();

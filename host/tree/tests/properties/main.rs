@@ -272,6 +272,6 @@ proptest! {
         tree.apply(&Command { time_ms: 0, operation: Operation::RaiseLevel { level: 9 } });
         tree.publish();
         while tree.reclaim(64) == 64 {}
-        prop_assert_eq!(tree.figures().old_versions, 0);
+        prop_assert_eq!(tree.stats().old_versions, 0);
     }
 }

@@ -1,6 +1,6 @@
-//! How many durable commands per second one node's door lets through.
+//! The number of durable commands per second of one node.
 //!
-//! `cargo run -p innkeeper-raft --example door_bench [folder]`: prints the file system, what a
+//! `cargo run -p innkeeper-raft --example proposals_bench [folder]`: prints the file system, what a
 //! plain write and fdatasync costs there, and commands per second with 32 and 1024 in flight.
 
 use std::num::NonZeroUsize;
