@@ -49,7 +49,7 @@ async fn open(runtime: &Real, folder: &Path, delivery: &Recorder) -> Replica<Rea
 #[ignore = "the other test starts it as a process of its own"]
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
-        return;
+        panic!("the other test starts this as a process of its own");
     };
     let threads = Threads::start(RealConfig::default()).unwrap();
     let runtime = threads.runtime();

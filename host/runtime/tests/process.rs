@@ -79,9 +79,10 @@ fn who_runs_when_idle_ends_where_it_starves() {
 #[test]
 #[ignore = "run as a process of its own"]
 fn lose_a_core_task() {
-    if !is_child() {
-        return;
-    }
+    assert!(
+        is_child(),
+        "a test below starts this as a process of its own"
+    );
     Real::run(RealConfig::default(), |rt| async move {
         rt.spawn(ThreadRole::Fsync, async { panic!("the disk is gone") })
             .detach();
@@ -111,9 +112,10 @@ fn a_lost_core_panic_ends_the_process() {
 #[test]
 #[ignore = "run as a process of its own"]
 fn wait_for_the_end() {
-    if !is_child() {
-        return;
-    }
+    assert!(
+        is_child(),
+        "a test below starts this as a process of its own"
+    );
     Real::run(RealConfig::default(), |rt| async move {
         let asked = rt.terminated();
         println!("ready");
@@ -140,9 +142,10 @@ fn a_signal_asks_for_the_end() {
 #[test]
 #[ignore = "run as a process of its own"]
 fn do_not_end_when_asked() {
-    if !is_child() {
-        return;
-    }
+    assert!(
+        is_child(),
+        "a test below starts this as a process of its own"
+    );
     Real::run(RealConfig::default(), |rt| async move {
         let asked = rt.terminated();
         println!("ready");
@@ -181,9 +184,10 @@ fn a_second_signal_ends_at_once() {
 #[test]
 #[ignore = "run as a process of its own"]
 fn count_hangups() {
-    if !is_child() {
-        return;
-    }
+    assert!(
+        is_child(),
+        "a test below starts this as a process of its own"
+    );
     Real::run(RealConfig::default(), |rt| async move {
         let mut requests = rt.reload_requests();
         println!("ready");
