@@ -43,14 +43,6 @@ fn sasl(client: &mut Client, token: &str) -> Answer {
     client.ask(Request::Sasl(Bytes::copy_from_slice(token.as_bytes())))
 }
 
-fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 /// The client's side of DIGEST-MD5, written by RFC 2831 and not by the server's code.
 fn respond(challenge: &str, user: &str, password: &str) -> (String, String) {
     let nonce = challenge
@@ -64,9 +56,9 @@ fn respond(challenge: &str, user: &str, password: &str) -> (String, String) {
     let secret = Md5::digest(format!("{user}:{realm}:{password}"));
     let a1 = [secret.as_slice(), format!(":{nonce}:{cnonce}").as_bytes()].concat();
     let digest = |method: &str| {
-        let a2 = hex(Md5::digest(format!("{method}:{uri}")));
-        let a1 = hex(Md5::digest(&a1));
-        hex(Md5::digest(format!(
+        let a2 = hex::encode(Md5::digest(format!("{method}:{uri}")));
+        let a1 = hex::encode(Md5::digest(&a1));
+        hex::encode(Md5::digest(format!(
             "{a1}:{nonce}:00000001:{cnonce}:auth:{a2}"
         )))
     };

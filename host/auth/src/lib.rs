@@ -29,6 +29,7 @@ pub mod java;
 pub mod limits;
 mod sasl;
 mod schemes;
+mod secrets;
 mod settings;
 mod stores;
 mod tls;
@@ -40,6 +41,7 @@ pub use error::AuthError;
 pub use sasl::Negotiation;
 pub use sasl::digest_md5::NONCE_BYTES;
 pub use schemes::{Auth, SaslAnswer, is_shown};
+pub use secrets::{HIDDEN, Secrets};
 pub use settings::AuthSettings;
 pub use stores::{StoreError, StoreSettings};
 pub use tls::{

@@ -4,6 +4,8 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
+use crate::secrets::Secrets;
+
 /// A word that is not shown, not even by `{:?}`, and whose comparison takes a time that tells
 /// nothing of it but its length.
 #[derive(Clone, Default)]
@@ -46,7 +48,7 @@ impl fmt::Debug for Secret {
 pub struct BadValue {
     /// The key, under ZooKeeper's name.
     pub key: String,
-    /// What it was set to.
+    /// What it was set to, unless that is secret.
     pub value: String,
     /// What is wrong, and what to write.
     pub remedy: String,
@@ -56,7 +58,7 @@ impl BadValue {
     pub(crate) fn new(key: &str, value: &str, remedy: impl Into<String>) -> Self {
         Self {
             key: key.to_owned(),
-            value: value.to_owned(),
+            value: Secrets::default().shown(key, value).to_owned(),
             remedy: remedy.into(),
         }
     }

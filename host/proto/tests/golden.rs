@@ -43,10 +43,6 @@ fn encoded(encode: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
     buf.to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What is expected of our encoder for the same message.
 #[derive(Clone, Copy, PartialEq)]
 enum Encoding {
@@ -328,9 +324,9 @@ fn compare_requests(file: &str, requests: Vec<(&'static str, i32, Request, Encod
         assert_eq!(decoded.as_ref(), Ok(&request), "{name}");
         let ours = encoded(|buf| request.encode(buf, xid));
         match encoding {
-            Same => assert_eq!(hex(&ours), hex(&expected), "{name}"),
+            Same => assert_eq!(hex::encode(&ours), hex::encode(&expected), "{name}"),
             NullBecomesEmpty => {
-                assert_ne!(hex(&ours), hex(&expected), "{name}");
+                assert_ne!(hex::encode(&ours), hex::encode(&expected), "{name}");
                 assert_eq!(
                     Request::decode(body(&ours)),
                     Ok((header, decoded)),
@@ -405,8 +401,8 @@ fn handshakes_match_the_golden_bytes() {
             "{name}"
         );
         assert_eq!(
-            hex(&encoded(|buf| request.encode(buf))),
-            hex(&expected),
+            hex::encode(encoded(|buf| request.encode(buf))),
+            hex::encode(&expected),
             "{name}"
         );
     }
@@ -418,8 +414,8 @@ fn handshakes_match_the_golden_bytes() {
             "{name}"
         );
         assert_eq!(
-            hex(&encoded(|buf| response.encode(buf))),
-            hex(&expected),
+            hex::encode(encoded(|buf| response.encode(buf))),
+            hex::encode(&expected),
             "{name}"
         );
     }
@@ -443,8 +439,8 @@ fn read_only_is_answered_only_to_those_who_sent_it() {
             "{name}"
         );
         assert_eq!(
-            hex(&encoded(|buf| request.encode(buf))),
-            hex(&expected),
+            hex::encode(encoded(|buf| request.encode(buf))),
+            hex::encode(&expected),
             "{name}"
         );
     }
@@ -457,8 +453,8 @@ fn read_only_is_answered_only_to_those_who_sent_it() {
             "{name}"
         );
         assert_eq!(
-            hex(&encoded(|buf| response.encode(buf))),
-            hex(&expected),
+            hex::encode(encoded(|buf| response.encode(buf))),
+            hex::encode(&expected),
             "{name}"
         );
     }
@@ -627,8 +623,8 @@ fn replies_match_zookeepers_own_bytes() {
         );
         assert_eq!(reader.remaining(), 0, "{name}");
         assert_eq!(
-            hex(&encoded(|buf| reply.encode(buf, xid, zxid))),
-            hex(&expected),
+            hex::encode(encoded(|buf| reply.encode(buf, xid, zxid))),
+            hex::encode(&expected),
             "{name}"
         );
     }
@@ -640,7 +636,7 @@ fn replies_match_zookeepers_own_bytes() {
             "{name}"
         );
         let ours = encoded(|buf| reply::encode_error(buf, header.xid, header.zxid, header.err));
-        assert_eq!(hex(&ours), hex(&expected), "{name}");
+        assert_eq!(hex::encode(&ours), hex::encode(&expected), "{name}");
     }
 }
 
@@ -670,8 +666,12 @@ fn events_match_zookeepers_own_bytes() {
         let ours = encoded(|buf| {
             event::encode(buf, zxid, *event_type, KeeperState::SyncConnected, "/a/b")
         });
-        assert_eq!(hex(&ours), hex(&expected), "{name}");
-        assert_eq!(hex(&event.to_frame(zxid)), hex(&expected), "{name}");
+        assert_eq!(hex::encode(&ours), hex::encode(&expected), "{name}");
+        assert_eq!(
+            hex::encode(event.to_frame(zxid)),
+            hex::encode(&expected),
+            "{name}"
+        );
     }
 }
 

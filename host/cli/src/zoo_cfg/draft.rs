@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
-use innkeeper_auth::java;
-use innkeeper_auth::no_digest;
+use innkeeper_auth::{Secrets, java, no_digest};
 use innkeeper_server::settings::{ConnectionWeights, NodeSettings};
 
 use super::ensemble::{self, Ensemble};
@@ -52,6 +51,8 @@ pub(super) struct Draft {
     pub(super) weights: ConnectionWeights,
     pub(super) create_data_dir: bool,
     pub(super) super_digest: Option<Given>,
+    /// Whose values are shown to nobody.
+    pub(super) secrets: Secrets,
     /// Where is listened unless an address is given.
     everywhere: IpAddr,
     ensemble: Ensemble,
@@ -142,6 +143,7 @@ impl Draft {
             weights: ConnectionWeights::default(),
             create_data_dir: true,
             super_digest: None,
+            secrets: Secrets::default(),
             ensemble: Ensemble::default(),
             warnings: Vec::new(),
             notes: BTreeMap::new(),

@@ -24,15 +24,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use innkeeper_auth::Secret;
-use innkeeper_auth::java;
+use innkeeper_auth::{Secret, Secrets, java};
 use innkeeper_proto::frame::FourLetterWord;
 
 use draft::Draft;
 pub(super) use draft::{MissingDataDir, Read};
 use keys::{Key, PREFIX, Rule};
 pub(super) use values::resolve;
-use values::{Given, HIDDEN, Origin, shown};
+use values::{Given, Origin};
 
 /// Where clients connect unless something is said.
 const CLIENT_PORT: u16 = 2181;
@@ -72,6 +71,7 @@ const TITLES: &[(&str, &str)] = &[
 /// Reads a file, and what its command line said besides.
 pub(super) fn read(path: &Path, properties: &[String]) -> anyhow::Result<Read> {
     let mut draft = Draft::new();
+    draft.secrets = secrets_of(properties);
     let lines = read_file(path, &mut draft)?;
     let unusable = || format!("{} is not usable", path.display());
     merge(lines, properties, &mut draft)
@@ -120,6 +120,26 @@ pub(super) fn words(list: &str) -> anyhow::Result<Vec<FourLetterWord>> {
     Ok(words)
 }
 
+fn given_of(entry: &properties::Entry, secrets: &Secrets) -> Given {
+    // A line may be short for a property.
+    let property = format!("{PREFIX}{}", entry.key);
+    Given {
+        key: entry.key.clone(),
+        value: entry.value.clone(),
+        origin: Origin::Line(entry.line),
+        is_secret: secrets.hides(&entry.key) || secrets.hides(&property),
+    }
+}
+
+/// What is secret, given what the command line says: there alone the JAAS file is named.
+fn secrets_of(properties: &[String]) -> Secrets {
+    let named = properties.iter().rev().find_map(|property| {
+        let (key, value) = property.split_once('=')?;
+        (key == JAAS_FILE).then(|| value.strip_prefix('=').unwrap_or(value))
+    });
+    Secrets::new(named.and_then(|path| std::fs::read_to_string(path).ok()))
+}
+
 /// The file's entries; of a key that stands there twice, the last.
 fn read_file(path: &Path, draft: &mut Draft) -> anyhow::Result<Vec<Given>> {
     let bytes = std::fs::read(path).with_context(|| {
@@ -132,18 +152,15 @@ fn read_file(path: &Path, draft: &mut Draft) -> anyhow::Result<Vec<Given>> {
         properties::read(&bytes).with_context(|| format!("{} is not usable", path.display()))?;
     if draft.settings.initial_configuration.is_empty() {
         // The entries as they were understood, since a line of the file need not be one.
-        let entries = entries.iter();
-        draft.settings.initial_configuration = entries
-            .map(|entry| format!("{}={}\n", entry.key, shown(&entry.key, &entry.value)))
-            .collect();
+        for entry in &entries {
+            let given = given_of(entry, &draft.secrets);
+            let line = format!("{}={}\n", given.key, given.shown());
+            draft.settings.initial_configuration.push_str(&line);
+        }
     }
     let mut lines: Vec<Given> = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let given = Given {
-            key: entry.key,
-            value: entry.value,
-            origin: Origin::Line(entry.line),
-        };
+    for entry in &entries {
+        let given = given_of(entry, &draft.secrets);
         match lines.iter_mut().find(|line| line.key == given.key) {
             Some(earlier) => {
                 draft.warn(format!(
@@ -169,6 +186,7 @@ fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow:
             key: key.to_owned(),
             value: value.to_owned(),
             origin: Origin::Property,
+            is_secret: draft.secrets.hides(key),
         };
         set.insert(key.to_owned(), given, draft);
     }
@@ -178,20 +196,14 @@ fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow:
             None => set.insert(format!("{PREFIX}{}", line.key), line, draft),
         }
     }
-    let jaas = set.named.get(JAAS_FILE);
-    let jaas = jaas.and_then(|given| std::fs::read_to_string(&given.value).ok());
     for name in &set.order {
         let given = &set.named[name];
         let secret = Secret::new(given.value.clone());
         draft.settings.auth.properties.insert(name.clone(), secret);
-        let fills = format!("${{{name}}}");
         match keys::property(name) {
             Some(key) => take(key, given, draft)?,
-            // It is there for a placeholder, and a password, perhaps.
-            None if jaas.as_ref().is_some_and(|text| text.contains(&fills)) => {
-                let all = &mut draft.settings.system_properties;
-                all.insert(name.clone(), HIDDEN.to_owned());
-            }
+            // It is there for a placeholder.
+            None if draft.secrets.fills(name) => {}
             None => match no_effect(given) {
                 Some(why) => draft.warn(format!("{given} has no effect, as in ZooKeeper, {why}")),
                 // Its value is shown to nobody: who knows what it is.
@@ -216,7 +228,7 @@ struct SystemProperties {
 impl SystemProperties {
     /// Sets one. The last one counts, and what the file says comes after the command line.
     fn insert(&mut self, name: String, given: Given, draft: &mut Draft) {
-        let value = shown(&name, &given.value).to_owned();
+        let value = given.shown().to_owned();
         let all = &mut draft.settings.system_properties;
         all.insert(name.clone(), value);
         match self.named.insert(name.clone(), given) {

@@ -203,6 +203,39 @@ fn a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere() {
     }
 }
 
+/// It is a password, wherever it is set, and however often.
+#[test]
+fn properties_of_the_jaas_file_are_secret() {
+    let bench = Bench::new();
+    let text = "Server { m required user_a=\"${zookeeper.a.word}\"; };";
+    let config = format!(
+        "java.security.auth.login.config={}",
+        bench.write("jaas.conf", text).display()
+    );
+    let more = "a.word=hunter2\na.word=hunter22\n";
+    let read = bench
+        .read(more, &[&config, "zookeeper.a.word=hunter222"])
+        .unwrap();
+    // One for the line that comes twice, one for the file that outweighs the command line.
+    assert_eq!(read.warnings.len(), 2, "{:?}", read.warnings);
+    let said = read.warnings.join("\n");
+    assert!(!said.contains("hunter2"), "{said}");
+    let settings = read.settings;
+    let file = settings.initial_configuration;
+    assert!(
+        file.contains("a.word=<not shown>\n") && !file.contains("hunter2"),
+        "{file}"
+    );
+    assert_eq!(
+        settings.system_properties["zookeeper.a.word"],
+        "<not shown>"
+    );
+    assert_eq!(
+        settings.auth.properties["zookeeper.a.word"].reveal(),
+        "hunter22"
+    );
+}
+
 /// What fills a placeholder is no key that is misspelt.
 #[test]
 fn properties_of_the_jaas_file_are_known() {

@@ -6,17 +6,14 @@ pub fn golden(text: &str) -> Vec<(String, Vec<u8>)> {
     text.lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| {
-            let (name, hex) = line
+            let (name, digits) = line
                 .split_once(' ')
                 .expect("a name, a space, and hexadecimal digits");
-            (name.to_owned(), unhex(hex))
+            (
+                name.to_owned(),
+                hex::decode(digits).expect("hexadecimal digits"),
+            )
         })
-        .collect()
-}
-
-pub fn unhex(hex: &str) -> Vec<u8> {
-    (0..hex.len() / 2)
-        .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hexadecimal"))
         .collect()
 }
 

@@ -9,10 +9,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn membership() -> Membership {
     let config = vec![BTreeSet::from([1, 2]), BTreeSet::from([2, 3])];
     let nodes = [(1, "a:1"), (2, "b:2"), (3, "")].map(|(id, addr)| (id, BasicNode::new(addr)));
@@ -23,17 +19,17 @@ fn membership() -> Membership {
 fn votes_and_log_ids_have_their_bytes() {
     let mut out = Vec::new();
     put_vote(&mut out, &Vote::new_committed(7, 3));
-    assert_eq!(hex(&out), "010700000000000000030000000000000001");
+    assert_eq!(hex::encode(&out), "010700000000000000030000000000000001");
     assert_eq!(vote(&out).unwrap(), Vote::new_committed(7, 3));
 
     out.clear();
     put_log_id(&mut out, Some(&log_id(7, 258)));
-    assert_eq!(hex(&out), "010107000000000000000201000000000000");
+    assert_eq!(hex::encode(&out), "010107000000000000000201000000000000");
     assert_eq!(optional_log_id(&out).unwrap(), Some(log_id(7, 258)));
 
     out.clear();
     put_log_id(&mut out, None);
-    assert_eq!(hex(&out), "0100");
+    assert_eq!(hex::encode(&out), "0100");
     assert_eq!(optional_log_id(&out).unwrap(), None);
 }
 
@@ -52,7 +48,7 @@ fn memberships_have_their_bytes() {
         "020000000000000003000000623a32",
         "030000000000000000000000",
     );
-    assert_eq!(hex(&bytes), expected);
+    assert_eq!(hex::encode(&bytes), expected);
     assert_eq!(stored_membership(&bytes).unwrap(), stored);
     let none = StoredMembership::default();
     let back = stored_membership(&stored_membership_bytes(&none).unwrap()).unwrap();
@@ -67,7 +63,7 @@ fn entries_have_their_bytes() {
         payload: EntryPayload::Blank,
     };
     put_entry(&mut out, &blank).unwrap();
-    assert_eq!(hex(&out), "010002000000000000000300000000000000");
+    assert_eq!(hex::encode(&out), "010002000000000000000300000000000000");
     assert_eq!(entry_log_id(&out).unwrap(), blank.log_id);
     assert!(matches!(entry(&out).unwrap().payload, EntryPayload::Blank));
 
@@ -83,7 +79,10 @@ fn entries_have_their_bytes() {
     };
     out.clear();
     put_entry(&mut out, &normal).unwrap();
-    assert_eq!(hex(&out[..18]), "010102000000000000000400000000000000");
+    assert_eq!(
+        hex::encode(&out[..18]),
+        "010102000000000000000400000000000000"
+    );
     assert_eq!(out[18..], encoded);
     assert!(out.len() <= entry_len_hint(&normal));
     let EntryPayload::Normal(back) = entry(&out).unwrap().payload else {

@@ -20,18 +20,6 @@ fn encode(command: &Command) -> Vec<u8> {
     bytes
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    assert_eq!(text.len() % 2, 0, "{text}");
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
-}
-
 fn world_acl() -> Vec<Acl> {
     vec![
         Acl::world(Perms::ALL),
@@ -497,11 +485,15 @@ fn version_1_is_what_it_was() {
             time_ms: 1_700_000_000_000,
             operation,
         };
-        lines.push(format!("command {name} {}", hex(&encode(&command))));
+        lines.push(format!("command {name} {}", hex::encode(encode(&command))));
     }
     for (name, record) in row_samples() {
         let value = record.value.unwrap();
-        lines.push(format!("row {name} {} {}", hex(&record.key), hex(&value)));
+        lines.push(format!(
+            "row {name} {} {}",
+            hex::encode(&record.key),
+            hex::encode(&value)
+        ));
     }
     let golden: Vec<&str> = GOLDEN
         .lines()
@@ -524,7 +516,7 @@ fn golden_bytes_are_read() {
     for (line, (name, operation)) in commands.zip(samples()) {
         let (golden_name, bytes) = line.split_once(' ').unwrap();
         assert_eq!(golden_name, name);
-        let command = decode_command(unhex(bytes).into()).unwrap();
+        let command = decode_command(hex::decode(bytes).unwrap().into()).unwrap();
         assert_eq!(command.operation, operation);
         assert_eq!(command.time_ms, 1_700_000_000_000);
         read += 1;
@@ -544,7 +536,11 @@ fn a_row_without_the_newest_limit_has_its_default() {
     let mut read = 0;
     for line in EIGHT_LIMITS.lines().filter(|line| !line.starts_with('#')) {
         let words: Vec<&str> = line.split(' ').collect();
-        let (name, key, value) = (words[1], unhex(words[2]), unhex(words[3]));
+        let (name, key, value) = (
+            words[1],
+            hex::decode(words[2]).unwrap(),
+            hex::decode(words[3]).unwrap(),
+        );
         let row = rows::decode(Table::Bindings, &key, value).unwrap();
         let Row::Binding(mut binding) = row else {
             panic!("{row:?}");
@@ -617,7 +613,7 @@ fn each_damage_has_its_error() {
         operation: Operation::RaiseLevel { level: 2 },
     };
     let good = encode(&command);
-    assert_eq!(hex(&good), "01ac020902");
+    assert_eq!(hex::encode(&good), "01ac020902");
     for (bytes, error) in [
         ("", "end within the command"),
         ("02ac020902", "version 2"),
@@ -630,15 +626,17 @@ fn each_damage_has_its_error() {
         ("01ffffffffffffffffff020902", "time is not valid"),
         ("01ac0209ffffffff1f", "level is not valid"),
     ] {
-        let sentence = decode_command(unhex(bytes).into()).unwrap_err().to_string();
+        let sentence = decode_command(hex::decode(bytes).unwrap().into())
+            .unwrap_err()
+            .to_string();
         assert!(sentence.contains(error), "{bytes}: {sentence}");
     }
     for end in 0..good.len() {
         assert!(decode_command(Bytes::copy_from_slice(&good[..end])).is_err());
     }
-    assert!(rows::decode(Table::Meta, b"else", unhex("0100")).is_err());
-    assert!(rows::decode(Table::Sessions, b"short", unhex("0100")).is_err());
-    assert!(rows::decode(Table::Queue, b"no zero", unhex("0100")).is_err());
+    assert!(rows::decode(Table::Meta, b"else", hex::decode("0100").unwrap()).is_err());
+    assert!(rows::decode(Table::Sessions, b"short", hex::decode("0100").unwrap()).is_err());
+    assert!(rows::decode(Table::Queue, b"no zero", hex::decode("0100").unwrap()).is_err());
 }
 
 /// A count that the rest of the bytes cannot hold is refused before memory is reserved.
@@ -675,7 +673,7 @@ fn counts_are_not_believed() {
     let multi = format!("010005000000000000000000 02{count}").replace(' ', "");
     for bytes in [identities, multi] {
         assert_eq!(
-            decode_command(unhex(&bytes).into()).map_err(|error| matches!(
+            decode_command(hex::decode(&bytes).unwrap().into()).map_err(|error| matches!(
                 error,
                 EncodingError::Truncated {
                     what: "identities" | "multi"
