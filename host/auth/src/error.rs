@@ -12,7 +12,7 @@ pub enum AuthError {
     JaasFile {
         /// The file, as the configuration names it.
         path: PathBuf,
-        /// What the system says.
+        /// The system's reason.
         error: std::io::Error,
     },
     /// The JAAS file is no JAAS file.

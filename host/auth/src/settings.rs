@@ -12,7 +12,7 @@ use crate::values::{BadValue, Secret};
 pub struct AuthSettings {
     /// Whether the scheme `digest` is served (`DigestAuthenticationProvider.enabled`).
     pub digest_enabled: bool,
-    /// Its hash (`DigestAuthenticationProvider.digestAlg`).
+    /// The hash of the scheme `digest` (`DigestAuthenticationProvider.digestAlg`).
     pub digest_algorithm: DigestAlgorithm,
     /// `user:base64(hash(user:password))` of the super user, if there is one
     /// (`DigestAuthenticationProvider.superDigest`).
@@ -21,9 +21,9 @@ pub struct AuthSettings {
     pub skip_acl: bool,
     /// Schemes whose providers are named (`authProvider.*`), beside `ip` and `digest`.
     pub schemes: BTreeSet<String>,
-    /// Who is the super user by certificate (`X509AuthenticationProvider.superUser`).
+    /// The subject of the certificate that makes a client the super user (`X509AuthenticationProvider.superUser`).
     pub x509_super_user: Option<String>,
-    /// Who are super users by SASL (`superUser`, `superUser.*`).
+    /// The users of SASL that are super users (`superUser`, `superUser.*`).
     pub sasl_super_users: BTreeMap<String, String>,
     /// The password of the SASL user `super` (`SASLAuthenticationProvider.superPassword`).
     pub sasl_super_password: Option<Secret>,
@@ -35,7 +35,7 @@ pub struct AuthSettings {
     pub sasl_required: bool,
     /// Whether only clients that authenticated are served (`enforce.auth.enabled`).
     pub enforce: bool,
-    /// By which schemes (`enforce.auth.schemes`).
+    /// The schemes of which a client must authenticate by one (`enforce.auth.schemes`).
     pub enforce_schemes: Vec<String>,
     /// Java's system properties by their full names, which fill the placeholders of the JAAS file.
     pub properties: BTreeMap<String, Secret>,

@@ -27,6 +27,7 @@ pub enum ThreadRole {
     Fsync,
     /// redb commits, checkpoints and module storage: one thread, so that their syncs do not delay
     /// the syncs of the log.
+    /// Changed key stores of TLS are read here as well.
     Checkpoint,
     /// Client connections: a pool of threads. Authorizers run inside the tasks of connections.
     Client,

@@ -50,9 +50,9 @@ pub(crate) enum Refusal {
 /// What a client proved.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Proved {
-    /// Who it is.
+    /// The user whose password the client knows.
     pub(crate) user: String,
-    /// The last token to send.
+    /// The last token: it proves that the server knows the password as well.
     pub(crate) rspauth: String,
 }
 

@@ -25,9 +25,9 @@ use words::{Word, Words};
 /// One login module of a section.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {
-    /// The class.
+    /// The class of the login module.
     pub(crate) module: String,
-    /// Its options.
+    /// The options of the login module; `user_NAME` is a password.
     pub(crate) options: BTreeMap<String, String>,
 }
 

@@ -33,9 +33,9 @@ enum Progress {
 /// What a token leads to.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Step {
-    /// The token to send.
+    /// The token that the client gets.
     pub(crate) token: String,
-    /// Who the client has proved to be, when this was the last step.
+    /// The user that the client has proved to be; `None` before the last step.
     pub(crate) user: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::settings::AuthSettings;
 /// The option of a login module that names a user begins so.
 const USER_PREFIX: &str = "user_";
 
-/// Names and passwords.
+/// The users of SASL, each with its password.
 ///
 /// Invariant: passwords never leave it, not even into a log.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -42,11 +42,11 @@ pub(crate) enum JksError {
 pub(crate) enum Entry {
     /// A private key in PKCS#8, and its certificates, its own first.
     Key {
-        /// Under which name.
+        /// The name of the entry: of several keys the first by name is served.
         alias: String,
-        /// Encrypted.
+        /// The `EncryptedPrivateKeyInfo`.
         sealed: Vec<u8>,
-        /// In DER.
+        /// The certificates in DER, that of the key first.
         chain: Vec<Vec<u8>>,
     },
     /// A certificate that is trusted.

@@ -33,13 +33,13 @@ const SALT_BYTES_MAX: usize = 1024;
 /// Why a key stays sealed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Sealed {
-    /// It is no `EncryptedPrivateKeyInfo`.
+    /// The bytes are no `EncryptedPrivateKeyInfo`, or ask for more work than its bounds allow.
     #[error("its private key is damaged: make it again")]
     Damaged,
-    /// The password is another one, or it is damaged behind that.
+    /// The password is wrong, or the key inside is damaged.
     #[error("its private key cannot be decrypted")]
     Password,
-    /// Sealed by other means.
+    /// The key is encrypted by an algorithm that is not known here.
     #[error(
         "its private key is encrypted by {0}, which is not known here: encrypt it again with \
          openssl pkcs8 -topk8 -v2 aes-256-cbc, or, to be read by ZooKeeper on Java 17 as well, with \
@@ -196,7 +196,7 @@ fn pkcs5_1(
     }
 }
 
-/// 16 bytes at least.
+/// The hash of password and salt, hashed again so often: at least 16 bytes.
 fn hashed<D: Digest>(password: &str, salt: &[u8], rounds: u32) -> Vec<u8> {
     let mut hash = D::new_with_prefix(password)
         .chain_update(salt)

@@ -7,9 +7,9 @@ use crate::values::Secret;
 /// A key store or a trust store.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct StoreSettings {
-    /// The file (`.location`).
+    /// The store's file (`.location`).
     pub location: Option<PathBuf>,
-    /// Its password (`.password`).
+    /// The store's password, which opens its key as well (`.password`).
     pub password: Option<Secret>,
     /// A file that holds the password (`.passwordPath`); it outweighs the password.
     pub password_path: Option<PathBuf>,

@@ -21,9 +21,9 @@ const DAY_S: i64 = 86_400;
 /// for one that issued itself, of which clients use their own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Validity {
-    /// From when on.
+    /// The time from which on all certificates are valid, in seconds since 1970.
     pub from_s: i64,
-    /// Until when.
+    /// The time at which the first of them ends, in seconds since 1970.
     pub until_s: i64,
 }
 

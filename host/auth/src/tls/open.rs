@@ -42,13 +42,13 @@ pub enum Refused {
     /// The client closed the connection.
     #[error("the client left")]
     Left,
-    /// The handshake failed.
+    /// The handshake failed: the client speaks no TLS, or is not believed.
     #[error("the TLS handshake failed: {0}")]
     Handshake(std::io::Error),
     /// More handshakes are under way than `netty.server.outstandingHandshake.limit` lets in.
     #[error("too many TLS handshakes are under way")]
     TooMany,
-    /// Its certificate names another address.
+    /// The client's certificate is not believed, since it does not name the client's address.
     #[error("the client's certificate is not believed: {0}")]
     Distrusted(Distrust),
 }

@@ -23,9 +23,9 @@ const READING: ThreadRole = ThreadRole::Checkpoint;
 pub struct Tls {
     pub(super) settings: TlsSettings,
     pub(super) config: ArcSwap<ServerConfig>,
-    /// Of the certificate that is served.
+    /// When the certificates that are served are valid.
     validity: ArcSwap<Validity>,
-    /// How many are under way.
+    /// How many handshakes are under way.
     pub(super) handshakes: AtomicUsize,
 }
 

@@ -8,12 +8,12 @@ use crate::values::BadValue;
 /// Whether a client must show a certificate (`ssl.clientAuth`).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum ClientAuth {
-    /// It must.
+    /// A client must show one.
     #[default]
     Need,
-    /// It is asked, and may have none.
+    /// A client is asked for one, and may have none.
     Want,
-    /// It is not asked.
+    /// A client is not asked for one.
     None,
 }
 
@@ -26,7 +26,7 @@ pub struct TlsSettings {
     pub trust_store: StoreSettings,
     /// Whether a client must show a certificate (`ssl.clientAuth`).
     pub client_auth: ClientAuth,
-    /// A value that cannot be meant. Nobody judges it where no TLS is served.
+    /// A value that is none of those that there are. It stops the start only where TLS is served.
     pub mistake: Option<BadValue>,
     /// Protocol versions by Java's names (`ssl.enabledProtocols`); `protocol` if not set.
     pub protocols: Option<Vec<String>>,

@@ -11,7 +11,7 @@ const SHOWN_CHARS_MAX: usize = 200;
 /// knows who wrote it. (test: `a_refusal_shows_little_of_what_the_client_wrote`)
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Distrust {
-    /// It is no certificate.
+    /// The client sent something that is no certificate.
     #[error("it is no certificate")]
     NoCertificate,
     /// More were sent than are looked at.
@@ -22,22 +22,22 @@ pub enum Distrust {
     /// No path leads to the trust store.
     #[error("no path leads from its issuer to the trust store: {0}")]
     NoPath(String),
-    /// Its time has not come, or has gone.
+    /// The certificate is not valid yet, or not any more.
     #[error("it is not valid now: {0}")]
     Time(String),
     /// The signature is not by the issuer's key.
     #[error("its signature is not by its issuer's key: {0}")]
     Signature(String),
-    /// It, or one that issued it, is of a kind that is not served here.
+    /// The certificate, or one that issued it, is of a kind that is not served here.
     #[error("it is of a kind that is not served here: {0}")]
     Unserved(String),
-    /// A critical extension is not understood.
+    /// The certificate has a critical extension that is not understood.
     #[error("it has a critical extension that is not understood: {0}")]
     Critical(String),
-    /// It may not be used for this.
+    /// The certificate, or one that issued it, may not be used for this.
     #[error("it may not be used so: {0}")]
     Use(&'static str),
-    /// It names other addresses.
+    /// The certificate names other addresses than the client's.
     #[error("it does not name the client's address")]
     Address,
 }

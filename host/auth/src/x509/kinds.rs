@@ -44,7 +44,7 @@ pub(crate) enum Kind {
     Named(&'static str),
     /// The same, by its number.
     Numbered(String),
-    /// It cannot be read.
+    /// The key cannot be read.
     Damaged,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Kind {
 const EXPONENT_LEAST: u64 = 65_537;
 
 impl Kind {
-    /// Of a private key.
+    /// The kind of a private key.
     pub(crate) fn of_private(key: &PrivateKeyDer<'_>) -> Self {
         let kind = match key {
             PrivateKeyDer::Pkcs1(key) => rsa_private(key.secret_pkcs1_der()),
@@ -89,7 +89,7 @@ impl Kind {
         kind.unwrap_or(Kind::Damaged)
     }
 
-    /// Of a `SubjectPublicKeyInfo`.
+    /// The kind of the key in a `SubjectPublicKeyInfo`.
     pub(crate) fn of_public(info: &[u8]) -> Self {
         let kind = || {
             let public = SubjectPublicKeyInfoRef::try_from(info).ok()?;
