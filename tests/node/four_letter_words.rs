@@ -7,8 +7,10 @@ mod common;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
-use common::asked::{said, word};
-use common::{Client, Running, children, create, create_as, eventually, exists, get, set};
+use common::asked::{get as get_http, said, word};
+use common::{
+    Client, Running, children, create, create_as, eventually, exists, get, set, set_watches,
+};
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_proto::request::Request;
 
@@ -285,6 +287,75 @@ fn watches_are_listed_by_path_and_by_session() {
         word(server.addr, "wchp"),
         format!("/a\n\t{first}\n\t{second}\n{of_b}")
     );
+}
+
+/// Beside `an_answer_that_nobody_reads_is_not_made`, which counts what is made for such a client.
+#[test]
+fn long_answers_are_whole_and_nobody_waits_for_a_client_that_does_not_read_its_own() {
+    const WATCHES: usize = 100_000;
+    let server = Running::start_with(|settings| {
+        settings.words = FourLetterWord::ALL.to_vec();
+        settings.http = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    });
+    let http = server.node.as_ref().unwrap().http().unwrap();
+    let mut client = server.client();
+    let path = |number: usize| format!("/{}-{number}", "long".repeat(40));
+    for first in (0..WATCHES).step_by(2_500) {
+        let paths: Vec<_> = (first..first + 2_500).map(path).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        client.must(set_watches(0, &[], &paths, &[]));
+    }
+    let mut stuck: Vec<Client> = Vec::new();
+    for asked in ["wchp", "wchc", "cons", "dump"].repeat(4) {
+        let mut one = Client::open(server.addr);
+        one.stream.write_all(asked.as_bytes()).unwrap();
+        stuck.push(one);
+    }
+    for asked in ["watches", "watches_by_path"].repeat(4) {
+        let mut one = Client::open(http);
+        let request = format!("GET /commands/{asked} HTTP/1.1\r\nHost: test\r\n\r\n");
+        one.stream.write_all(request.as_bytes()).unwrap();
+        stuck.push(one);
+    }
+    let mut other = server.client();
+    for number in 0..100 {
+        other.must(create(&format!("/{number}"), b""));
+    }
+    assert_eq!(word(server.addr, "ruok"), "imok");
+
+    let mut paths: Vec<_> = (0..WATCHES).map(path).collect();
+    paths.sort();
+    let session = client.connected.session_id;
+    let id = format!("{session:#x}");
+    let by_path = word(server.addr, "wchp");
+    let lines: Vec<_> = by_path.lines().collect();
+    assert_eq!(lines.len(), 2 * WATCHES + 1);
+    let mut shown: Vec<_> = lines[..2 * WATCHES].chunks(2).collect();
+    assert!(shown.iter().all(|pair| pair[1].trim_start() == id));
+    shown.sort();
+    assert!(shown.iter().map(|pair| pair[0]).eq(paths.iter()));
+    let by_session = word(server.addr, "wchc");
+    let mut lines = by_session.lines();
+    assert_eq!(lines.next(), Some(&*id));
+    let mut shown: Vec<_> = lines.filter_map(|line| line.strip_prefix('\t')).collect();
+    shown.sort();
+    assert!(shown.into_iter().eq(paths.iter()));
+
+    let watches = get_http(http, "/commands/watches").json();
+    let shown = &watches["session_id_to_watched_paths"][session.to_string()];
+    let mut shown: Vec<_> = shown.as_array().unwrap().iter().collect();
+    shown.sort_by_key(|path| path.as_str());
+    assert!(shown.into_iter().eq(paths.iter()));
+    let watches = get_http(http, "/commands/watches_by_path").json();
+    let shown = watches["path_to_session_ids"].as_object().unwrap();
+    assert!(shown.keys().eq(paths.iter()));
+    assert!(
+        shown
+            .values()
+            .all(|sessions| *sessions == serde_json::json!([session]))
+    );
+    drop(stuck);
+    other.must(create("/last", b""));
 }
 
 #[test]

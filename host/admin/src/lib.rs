@@ -7,7 +7,8 @@
 //!    [`FourLetterWords`](innkeeper_server::words::FourLetterWords).
 //! 2. The handler asks the [`Surface`](surface::Surface): the service's
 //!    [`inspect`](innkeeper_server::inspect), the replica's state, the guests' status.
-//! 3. [`metrics`], `commands` or `four_letter_words` render what it got, by ZooKeeper's names.
+//! 3. [`metrics`], `commands` or `four_letter_words` render what it got, by ZooKeeper's names. What
+//!    may be long is made while it is sent (`pieces`).
 //!
 //! **Invariant:** no client waits for what an operator looks at. (test:
 //! `the_lock_is_free_between_the_runs_of_a_report`)
@@ -19,4 +20,5 @@ mod commands;
 mod four_letter_words;
 pub mod http;
 pub mod metrics;
+mod pieces;
 pub mod surface;

@@ -4,8 +4,10 @@ use std::pin::Pin;
 
 use innkeeper_proto::frame::FourLetterWord;
 
-/// The text of an answer, piece by piece. A piece is made when the one before it is on its way,
-/// so that an answer of any length takes the memory of one piece.
+/// The text of an answer, piece by piece, each at most some 16 KiB (a piece that has one longer
+/// line is as long as that). The connection asks for a piece when it has room for it, so that an
+/// answer of any length takes the memory of a few pieces. An empty piece is no end: making the next
+/// one takes a while, and others may act before.
 pub type Pieces = Box<dyn Iterator<Item = String> + Send>;
 
 /// Answers ZooKeeper's four-letter words. The listener is handed one; connections ask it where a

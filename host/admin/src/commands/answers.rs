@@ -1,15 +1,17 @@
 //! What each reading command answers.
 
-use std::collections::BTreeMap;
+use std::iter::once;
 
 use axum::http::StatusCode;
 use innkeeper_runtime::Runtime;
+use innkeeper_server::delivery::fanout::WatchItem;
 use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
 use serde_json::{Map, Value, json};
 
+use super::pretty::Token;
 use super::{Answer, stats};
-use crate::four_letter_words;
+use crate::four_letter_words::{self, ByTime};
 use crate::metrics::render::lines;
 use crate::metrics::{self, Provider, json_number, rows, sizes, state, uptime_ms, version};
 use crate::surface::Surface;
@@ -41,7 +43,10 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
             service.reset_connections();
             Vec::new()
         }
-        "connections" => stats::connections(service, false),
+        "connections" => {
+            let all = stats::connections(service, false);
+            return Answer::streaming(command, Vec::new(), all);
+        }
         "dirs" => {
             let sizes = sizes(&surface.service, &surface.disk_usage).await;
             vec![
@@ -49,7 +54,7 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
                 field("logdir_size", sizes.log_bytes),
             ]
         }
-        "dump" => dump(service),
+        "dump" => return Answer::streaming(command, Vec::new(), dump(service)),
         "environment" => {
             let all = four_letter_words::environment(service).into_iter();
             all.map(|(key, value)| field(key, value)).collect()
@@ -78,9 +83,8 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
             Vec::new()
         }
         "stats" => {
-            let mut fields = stats::server(surface).await;
-            fields.extend(stats::connections(service, true));
-            fields
+            let fields = stats::server(surface).await;
+            return Answer::streaming(command, fields, stats::connections(service, true));
         }
         "system_properties" => {
             let all = service.settings.system_properties.iter();
@@ -95,8 +99,18 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
                 field("num_total_watches", total),
             ]
         }
-        "watches" => vec![field("session_id_to_watched_paths", watches(service))],
-        "watches_by_path" => vec![field("path_to_session_ids", watches_by_path(service))],
+        "watches" => {
+            let report = service.fanout.watches_by_session();
+            let is_head = |item: &WatchItem| matches!(item, WatchItem::Session(_));
+            let tokens = watches("session_id_to_watched_paths", report, is_head);
+            return Answer::streaming(command, Vec::new(), tokens);
+        }
+        "watches_by_path" => {
+            let report = service.fanout.watches_by_path();
+            let is_head = |item: &WatchItem| matches!(item, WatchItem::Path(_));
+            let tokens = watches("path_to_session_ids", report, is_head);
+            return Answer::streaming(command, Vec::new(), tokens);
+        }
         "zabstate" => vec![field("voting", false), field("zabstate", "")],
         // `ruok`, and `observer_connection_stat_reset`, of which there are none.
         _ => Vec::new(),
@@ -121,25 +135,39 @@ fn configuration<R: Runtime>(service: &Service<R>) -> Fields {
     ]
 }
 
-fn dump<R: Runtime>(service: &Service<R>) -> Fields {
+fn dump<R: Runtime>(service: &Service<R>) -> impl Iterator<Item = Token> + Send + use<R> {
     let now_ms = uptime_ms(service);
-    let mut by_time: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
-    for (session, from_now_ms) in service.sessions_due() {
-        let at = by_time.entry(now_ms + from_now_ms).or_default();
-        at.push(session.0 as i64);
-    }
-    let by_time = by_time.into_iter();
-    let by_time: Map<_, _> = by_time
-        .map(|(at, sessions)| field(&at.to_string(), sessions))
+    let groups = ByTime::new(four_letter_words::sessions_by_time(service)).groups();
+    let mut groups: Vec<_> = groups
+        .map(|(from_now_ms, _, sessions)| ((now_ms + from_now_ms).to_string(), sessions))
         .collect();
-    let ephemerals = four_letter_words::ephemerals(service).into_iter();
-    let ephemerals: Map<_, _> = ephemerals
-        .map(|(session, paths)| field(&(session.0 as i64).to_string(), paths))
-        .collect();
-    vec![
-        field("expiry_time_to_session_ids", by_time),
-        field("session_id_to_ephemeral_paths", ephemerals),
-    ]
+    groups.sort_by(|one, other| one.0.cmp(&other.0));
+    let by_time = groups.into_iter().flat_map(|(at, sessions)| {
+        let sessions = sessions.map(|session| Value::from(session.0 as i64));
+        list(at, sessions)
+    });
+    let ephemerals = four_letter_words::ephemerals(service);
+    let ephemerals = ephemerals.flat_map(|(session, paths)| {
+        let paths = paths.into_iter().map(Value::from);
+        list((session.0 as i64).to_string(), paths)
+    });
+    map("expiry_time_to_session_ids", by_time)
+        .chain(map("session_id_to_ephemeral_paths", ephemerals))
+}
+
+/// A list within a map.
+fn list(key: String, values: impl Iterator<Item = Value>) -> impl Iterator<Item = Token> {
+    let values = values.map(|value| Token::Value(None, value));
+    once(Token::List(Some(key)))
+        .chain(values)
+        .chain(once(Token::End))
+}
+
+/// A field that is a map.
+fn map(key: &str, inside: impl Iterator<Item = Token>) -> impl Iterator<Item = Token> {
+    once(Token::Map(Some(key.to_owned())))
+        .chain(inside)
+        .chain(once(Token::End))
 }
 
 fn hash<R: Runtime>(service: &Service<R>) -> Value {
@@ -196,22 +224,27 @@ fn set_trace_mask<R: Runtime>(service: &Service<R>, query: &str) -> Answer {
     Answer::failed(COMMAND, StatusCode::OK, error)
 }
 
-fn watches<R: Runtime>(service: &Service<R>) -> Map<String, Value> {
-    let by_session = four_letter_words::by_session(service).into_iter();
-    by_session
-        .map(|(session, paths)| {
-            let paths: Vec<_> = paths.iter().map(|path| Value::from(&**path)).collect();
-            field(&(session.0 as i64).to_string(), paths)
-        })
-        .collect()
-}
-
-fn watches_by_path<R: Runtime>(service: &Service<R>) -> Map<String, Value> {
-    let report = service.fanout.watch_report().into_iter();
-    report
-        .map(|(path, sessions)| {
-            let sessions: Vec<_> = sessions.iter().map(|session| session.0 as i64).collect();
-            field(&path, sessions)
-        })
-        .collect()
+/// A report on watches: a list for each path, or for each session; `is_head` tells which.
+fn watches(
+    key: &str,
+    report: impl Iterator<Item = WatchItem>,
+    is_head: fn(&WatchItem) -> bool,
+) -> impl Iterator<Item = Token> {
+    let mut is_in_list = false;
+    let inside = report.map(Some).chain(once(None)).flat_map(move |item| {
+        let begins = item.as_ref().is_none_or(is_head);
+        let end = (begins && is_in_list).then_some(Token::End);
+        is_in_list |= begins;
+        let token = item.map(|item| match (item, begins) {
+            (WatchItem::Path(path), true) => Token::List(Some(path.to_string())),
+            (WatchItem::Path(path), false) => Token::Value(None, (&*path).into()),
+            (WatchItem::Session(session), true) => {
+                Token::List(Some((session.0 as i64).to_string()))
+            }
+            (WatchItem::Session(session), false) => Token::Value(None, (session.0 as i64).into()),
+            (WatchItem::Pause, _) => Token::Pause,
+        });
+        end.into_iter().chain(token)
+    });
+    map(key, inside)
 }

@@ -12,8 +12,10 @@
 
 mod answers;
 mod credentials;
+mod pretty;
 mod stats;
 
+use std::iter::once;
 use std::net::SocketAddr;
 
 use axum::body::Body;
@@ -21,11 +23,11 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use innkeeper_runtime::Runtime;
 use innkeeper_server::service::Service;
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use innkeeper_server::words::Pieces;
 use serde_json::Value;
 
-use crate::http::for_terminals;
+use self::pretty::{Pretty, Token};
+use crate::pieces;
 use crate::surface::Surface;
 
 /// All commands: the name, and what else they are called.
@@ -71,56 +73,63 @@ fn primary(name: &str) -> Option<&'static str> {
 /// What a command answers.
 ///
 /// Invariant: `command` and `error` are always there, the error null where there is none.
-#[derive(Debug)]
 struct Answer {
     status: StatusCode,
     command: String,
     error: Option<String>,
     fields: Vec<(String, Value)>,
+    /// More fields, which may be long: they are made while they are sent.
+    streamed: Tokens,
 }
+
+/// Fields as tokens.
+type Tokens = Box<dyn Iterator<Item = Token> + Send>;
 
 impl Answer {
     fn new(command: impl Into<String>, fields: Vec<(String, Value)>) -> Self {
+        Self::streaming(command, fields, std::iter::empty())
+    }
+
+    fn streaming(
+        command: impl Into<String>,
+        fields: Vec<(String, Value)>,
+        streamed: impl Iterator<Item = Token> + Send + 'static,
+    ) -> Self {
         Self {
             status: StatusCode::OK,
             command: command.into(),
             error: None,
             fields,
+            streamed: Box::new(streamed),
         }
     }
 
     fn failed(command: impl Into<String>, status: StatusCode, error: impl Into<String>) -> Self {
         Self {
             status,
-            command: command.into(),
             error: Some(error.into()),
-            fields: Vec::new(),
+            ..Self::new(command, Vec::new())
         }
     }
-}
 
-impl Serialize for Answer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.fields.len() + 2))?;
-        for (key, value) in &self.fields {
-            map.serialize_entry(key, value)?;
-        }
-        map.serialize_entry("command", &self.command)?;
-        map.serialize_entry("error", &self.error)?;
-        map.end()
+    /// The answer as JSON.
+    fn pieces(self) -> Pieces {
+        let field = |(key, value)| Token::Value(Some(key), value);
+        let last = [
+            ("command".to_owned(), self.command.into()),
+            ("error".to_owned(), self.error.into()),
+        ];
+        let fields = self.fields.into_iter().map(field);
+        let fields = fields.chain(self.streamed).chain(last.map(field));
+        let tokens = once(Token::Map(None)).chain(fields).chain(once(Token::End));
+        pieces::gathered(Pretty::new(tokens))
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        match serde_json::to_string_pretty(&self) {
-            Ok(text) => {
-                let headers = [(header::CONTENT_TYPE, "application/json")];
-                (self.status, headers, for_terminals(text)).into_response()
-            }
-            // Its keys are strings and its numbers finite.
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-        }
+        let headers = [(header::CONTENT_TYPE, "application/json")];
+        (self.status, headers, pieces::body(self.pieces())).into_response()
     }
 }
 
@@ -266,10 +275,12 @@ mod tests {
     #[test]
     fn an_answer_ends_with_its_command_and_error() {
         let answer = Answer::new("ruok", vec![("b".into(), 1.into()), ("a".into(), 2.into())]);
-        let text = serde_json::to_string(&answer).unwrap();
-        assert_eq!(text, r#"{"b":1,"a":2,"command":"ruok","error":null}"#);
+        let text: String = answer.pieces().collect();
+        let expected =
+            "{\n  \"b\": 1,\n  \"a\": 2,\n  \"command\": \"ruok\",\n  \"error\": null\n}";
+        assert_eq!(text, expected);
         let failed = Answer::failed("x", StatusCode::OK, "no");
-        let text = serde_json::to_string(&failed).unwrap();
-        assert_eq!(text, r#"{"command":"x","error":"no"}"#);
+        let text: String = failed.pieces().collect();
+        assert_eq!(text, "{\n  \"command\": \"x\",\n  \"error\": \"no\"\n}");
     }
 }

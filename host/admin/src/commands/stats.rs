@@ -1,5 +1,7 @@
 //! What ZooKeeper's AdminServer shows of a server and its connections.
 
+use std::iter::once;
+
 use innkeeper_auth::address;
 use innkeeper_runtime::Runtime;
 use innkeeper_server::clients::ConnectionInfo;
@@ -8,6 +10,7 @@ use innkeeper_server::service::Service;
 use innkeeper_server::stats::Totals;
 use serde_json::{Value, json};
 
+use super::pretty::Token;
 use crate::metrics::render::rounded;
 use crate::metrics::{json_number, sizes, state, uptime_ms, version};
 use crate::surface::Surface;
@@ -65,16 +68,19 @@ fn response_sizes(totals: &Totals) -> Value {
 }
 
 /// `connections` and `secure_connections`, each connection briefly or not.
-pub(super) fn connections<R: Runtime>(service: &Service<R>, briefly: bool) -> Vec<(String, Value)> {
-    let shown: Vec<_> = service.connections().collect();
-    let those = |secure: bool| -> Value {
-        let those = shown.iter().filter(|client| client.secure == secure);
-        those.map(|client| connection(client, briefly)).collect()
+pub(super) fn connections<R: Runtime>(
+    service: &Service<R>,
+    briefly: bool,
+) -> impl Iterator<Item = Token> + Send + use<R> {
+    let those = |key: &str, secure: bool| {
+        let those = service.connections();
+        let those = those.filter(move |client| client.secure == secure);
+        let those = those.map(move |client| Token::Value(None, connection(&client, briefly)));
+        once(Token::List(Some(key.to_owned())))
+            .chain(those)
+            .chain(once(Token::End))
     };
-    vec![
-        ("connections".into(), those(false)),
-        ("secure_connections".into(), those(true)),
-    ]
+    those("connections", false).chain(those("secure_connections", true))
 }
 
 fn connection(client: &ConnectionInfo, briefly: bool) -> Value {

@@ -4,8 +4,9 @@
 //! 1. The connection finds a word where its first frame would be, and asks [`answer`].
 //! 2. A word that is not whitelisted is answered with the sentence that says so. `srvr` always
 //!    is; `isro` is as well where read-only mode is enabled.
-//! 3. The figures come from [`crate::metrics`], connections and watches from their tables; the
-//!    connection sends the text and closes.
+//! 3. The figures come from [`crate::metrics`], connections and watches from their tables. `cons`,
+//!    `dump`, `stat`, `wchc` and `wchp`, which may be long, are made while they are sent.
+//! 4. The connection sends the answer and closes.
 //!
 //! Differences from ZooKeeper, on purpose: `envi` has no lines about Java; `dump` groups what
 //! expires by the expiry's tick.
@@ -13,19 +14,22 @@
 mod reports;
 
 use std::fmt::Write;
+use std::iter::once;
 use std::pin::Pin;
 
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_runtime::Runtime;
+use innkeeper_server::delivery::fanout::WatchItem;
 use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
 use innkeeper_server::words::{FourLetterWords, Pieces};
 
 use crate::metrics::render::{lines, rounded};
 use crate::metrics::{self, Provider, sizes, state, version};
+use crate::pieces;
 use crate::surface::Surface;
 
-pub(crate) use reports::{by_session, environment, ephemerals};
+pub(crate) use reports::{ByTime, environment, ephemerals, sessions_by_time};
 
 /// What ZooKeeper says of most things while it has no quorum.
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
@@ -40,10 +44,7 @@ impl<R: Runtime> FourLetterWords for Surface<R> {
         word: FourLetterWord,
         argument: Option<i64>,
     ) -> Pin<Box<dyn Future<Output = Pieces> + Send + '_>> {
-        Box::pin(async move {
-            let text = answer(self, word, argument).await;
-            Box::new(std::iter::once(text)) as Pieces
-        })
+        Box::pin(answer(self, word, argument))
     }
 }
 
@@ -62,28 +63,40 @@ async fn answer<R: Runtime>(
     surface: &Surface<R>,
     word: FourLetterWord,
     argument: Option<i64>,
-) -> String {
+) -> Pieces {
     let service = &*surface.service;
     if !is_allowed(service, word) {
-        return format!(
+        return pieces::one(format!(
             "{} is not executed because it is not in the whitelist.\n",
             word.as_str()
-        );
+        ));
     }
     let serves = service.serves();
     if serves == Serves::Nobody {
         match word {
-            FourLetterWord::Isro => return "null".to_owned(),
+            FourLetterWord::Isro => return pieces::one("null".to_owned()),
             FourLetterWord::Ruok
             | FourLetterWord::Envi
             | FourLetterWord::Gtmk
             | FourLetterWord::Stmk => {}
-            _ => return NOT_SERVING.to_owned(),
+            _ => return pieces::one(NOT_SERVING.to_owned()),
         }
     }
-    match word {
+    let text = match word {
+        FourLetterWord::Cons => return pieces::gathered(reports::connections(service)),
+        FourLetterWord::Dump => return pieces::gathered(reports::dump(service)),
+        FourLetterWord::Stat => return pieces::gathered(stat(service, serves)),
+        FourLetterWord::Wchc => {
+            let report = service.fanout.watches_by_session();
+            let is_head = |item: &WatchItem| matches!(item, WatchItem::Session(_));
+            return pieces::gathered(reports::watches(report, is_head));
+        }
+        FourLetterWord::Wchp => {
+            let report = service.fanout.watches_by_path();
+            let is_head = |item: &WatchItem| matches!(item, WatchItem::Path(_));
+            return pieces::gathered(reports::watches(report, is_head));
+        }
         FourLetterWord::Conf => conf(surface).await,
-        FourLetterWord::Cons => reports::connections(service),
         FourLetterWord::Crst => {
             service.reset_connections();
             "Connection stats reset.\n".to_owned()
@@ -95,7 +108,6 @@ async fn answer<R: Runtime>(
                 sizes.data_bytes, sizes.log_bytes
             )
         }
-        FourLetterWord::Dump => reports::dump(service),
         FourLetterWord::Envi => {
             let mut text = "Environment:\n".to_owned();
             for (key, value) in environment(service) {
@@ -116,37 +128,44 @@ async fn answer<R: Runtime>(
             service.reset_stats();
             "Server stats reset.\n".to_owned()
         }
-        FourLetterWord::Srvr => srvr(service, serves, false),
-        FourLetterWord::Stat => srvr(service, serves, true),
+        FourLetterWord::Srvr => head(service, serves) + &figures(service, serves),
         FourLetterWord::Stmk => {
             let mask = argument.unwrap_or_default();
             service.set_trace_mask(mask);
             mask.to_string()
         }
-        FourLetterWord::Wchc => reports::watches_by_session(service),
-        FourLetterWord::Wchp => reports::watches_by_path(service),
         FourLetterWord::Wchs => reports::watch_summary(service),
-    }
+    };
+    pieces::one(text)
 }
 
-fn srvr<R: Runtime>(service: &Service<R>, serves: Serves, with_clients: bool) -> String {
-    let totals = service.totals();
-    let latency = totals.latency_us();
-    let view = service.reader.view();
+/// `stat`, line by line: `srvr` with the connections in it.
+fn stat<R: Runtime>(
+    service: &Service<R>,
+    serves: Serves,
+) -> impl Iterator<Item = String> + Send + use<R> {
+    let clients = service.connections();
+    let clients = clients.map(|client| reports::connection(&client, true) + "\n");
+    once(head(service, serves) + "Clients:\n")
+        .chain(clients)
+        .chain(once("\n".to_owned() + &figures(service, serves)))
+}
+
+/// The first lines of `srvr` and `stat`.
+fn head<R: Runtime>(service: &Service<R>, serves: Serves) -> String {
     let mut text = format!("Zookeeper version: {}\n", version(service));
     if serves == Serves::Readers {
         text.push_str("READ-ONLY mode; serving only read-only clients\n");
     }
-    if with_clients {
-        text.push_str("Clients:\n");
-        for client in service.connections() {
-            text.push_str(&reports::connection(&client, true));
-            text.push('\n');
-        }
-        text.push('\n');
-    }
-    let _ = write!(
-        text,
+    text
+}
+
+/// The last lines of `srvr` and `stat`.
+fn figures<R: Runtime>(service: &Service<R>, serves: Serves) -> String {
+    let totals = service.totals();
+    let latency = totals.latency_us();
+    let view = service.reader.view();
+    format!(
         "Latency min/avg/max: {}/{}/{}\nReceived: {}\nSent: {}\nConnections: {}\n\
          Outstanding: {}\nZxid: {}\nMode: {}\nNode count: {}\n",
         latency.min / 1000,
@@ -159,8 +178,7 @@ fn srvr<R: Runtime>(service: &Service<R>, serves: Serves, with_clients: bool) ->
         view.zxid(),
         state(serves),
         view.znode_count(),
-    );
-    text
+    )
 }
 
 fn mntr<R: Runtime>(surface: &Surface<R>, serves: Serves) -> String {

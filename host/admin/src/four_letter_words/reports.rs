@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::iter::once;
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use innkeeper_auth::address;
 use innkeeper_runtime::{Runtime, calendar};
 use innkeeper_server::clients::ConnectionInfo;
+use innkeeper_server::delivery::fanout::WatchItem;
 use innkeeper_server::service::Service;
 use innkeeper_tree::SessionId;
 
@@ -48,118 +52,153 @@ pub(super) fn connection(client: &ConnectionInfo, briefly: bool) -> String {
     text
 }
 
-/// `cons`.
-pub(super) fn connections<R: Runtime>(service: &Service<R>) -> String {
-    let mut text = service.connections().fold(String::new(), |text, client| {
-        text + &connection(&client, false) + "\n"
-    });
-    text.push('\n');
-    text
+/// `cons`, line by line.
+pub(super) fn connections<R: Runtime>(
+    service: &Service<R>,
+) -> impl Iterator<Item = String> + use<R> {
+    let lines = service
+        .connections()
+        .map(|client| connection(&client, false) + "\n");
+    lines.chain(once("\n".to_owned()))
 }
 
-/// What expires when, in milliseconds from now.
-type ByTime<T> = BTreeMap<u64, Vec<T>>;
+/// Things in groups of what expires at the same moment.
+pub(crate) struct ByTime<T> {
+    /// In the order of the moments, in milliseconds from now.
+    all: Arc<[(u64, T)]>,
+    groups: Vec<(u64, Range<usize>)>,
+}
 
-fn expiring<T>(text: &mut String, wall_ms: u64, by_time: &ByTime<T>, line: impl Fn(&T) -> String) {
-    let count: usize = by_time.values().map(Vec::len).sum();
-    let _ = writeln!(text, "Sets ({})/({count}):", by_time.len());
-    for (from_now_ms, set) in by_time {
+impl<T: Copy + Send + Sync + 'static> ByTime<T> {
+    /// Groups things by their moments. Those of one moment stay in their order.
+    pub(crate) fn new(mut all: Vec<(u64, T)>) -> Self {
+        all.sort_by_key(|(from_now_ms, _)| *from_now_ms);
+        let mut groups = Vec::new();
+        let mut begin = 0;
+        for group in all.chunk_by(|one, other| one.0 == other.0) {
+            groups.push((group[0].0, begin..begin + group.len()));
+            begin += group.len();
+        }
+        Self {
+            all: all.into(),
+            groups,
+        }
+    }
+
+    /// The groups, each with its moment, its size and its things.
+    pub(crate) fn groups(
+        self,
+    ) -> impl DoubleEndedIterator<Item = (u64, usize, impl Iterator<Item = T> + Send + use<T>)>
+    + ExactSizeIterator
+    + Send
+    + use<T> {
+        let all = self.all;
+        self.groups.into_iter().map(move |(from_now_ms, range)| {
+            let all = all.clone();
+            (from_now_ms, range.len(), range.map(move |at| all[at].1))
+        })
+    }
+}
+
+fn expiring<T: Copy + Send + Sync + 'static>(
+    title: &str,
+    wall_ms: u64,
+    all: Vec<(u64, T)>,
+    line: fn(T) -> String,
+) -> impl Iterator<Item = String> + Send + use<T> {
+    let count = all.len();
+    let groups = ByTime::new(all).groups();
+    let head = format!("{title}Sets ({})/({count}):\n", groups.len());
+    let lines = groups.flat_map(move |(from_now_ms, count, things)| {
         let at = calendar::java_date(wall_ms + from_now_ms);
-        let _ = writeln!(text, "{} expire at {at}:", set.len());
-        for one in set {
-            let _ = writeln!(text, "\t{}", line(one));
-        }
-    }
-}
-
-/// `dump`.
-pub(super) fn dump<R: Runtime>(service: &Service<R>) -> String {
-    let wall_ms = service.runtime.wall_ms();
-    let due = service.sessions_due();
-    let mut sessions: ByTime<SessionId> = BTreeMap::new();
-    for (session, from_now_ms) in &due {
-        sessions.entry(*from_now_ms).or_default().push(*session);
-    }
-    let mut text = "SessionTracker dump:\nSession ".to_owned();
-    expiring(&mut text, wall_ms, &sessions, ToString::to_string);
-
-    let ephemerals = ephemerals(service);
-    let _ = writeln!(
-        text,
-        "ephemeral nodes dump:\nSessions with Ephemerals ({}):",
-        ephemerals.len()
-    );
-    for (session, paths) in &ephemerals {
-        let _ = writeln!(text, "{session}:");
-        for path in paths {
-            let _ = writeln!(text, "\t{path}");
-        }
-    }
-
-    // A connection without a session has as long as a first frame may take.
-    let due: BTreeMap<SessionId, u64> = due.into_iter().collect();
-    let mut connections: ByTime<ConnectionInfo> = BTreeMap::new();
-    for client in service.connections() {
-        let of_session = client.session.and_then(|session| due.get(&session));
-        let from_now_ms = of_session.map_or(service.settings.handshake_timeout_ms, |due| *due);
-        connections.entry(from_now_ms).or_default().push(client);
-    }
-    text.push_str("Connections dump:\nConnections ");
-    expiring(&mut text, wall_ms, &connections, |client| {
-        let peer = client
-            .peer
-            .map_or_else(|| "-".to_owned(), address::with_port);
-        let session = client.session.unwrap_or_default();
-        format!("ip: /{peer} sessionId: {session}")
+        let things = things.map(move |thing| format!("\t{}\n", line(thing)));
+        once(format!("{count} expire at {at}:\n")).chain(things)
     });
-    text
+    once(head).chain(lines)
 }
 
-/// The ephemerals of each session that has some.
-pub(crate) fn ephemerals<R: Runtime>(service: &Service<R>) -> Vec<(SessionId, Vec<String>)> {
-    let view = service.reader.view();
-    let sessions = view.sessions().into_iter();
-    sessions
-        .map(|info| (info.session, view.ephemerals(info.session)))
-        .filter(|(_, paths)| !paths.is_empty())
+/// All sessions, by when they expire.
+pub(crate) fn sessions_by_time<R: Runtime>(service: &Service<R>) -> Vec<(u64, SessionId)> {
+    let due = service.sessions_due().into_iter();
+    due.map(|(session, from_now_ms)| (from_now_ms, session))
         .collect()
 }
 
-/// The watched paths of each session that watches.
-pub(crate) fn by_session<R: Runtime>(service: &Service<R>) -> BTreeMap<SessionId, Vec<Arc<str>>> {
-    let mut by_session: BTreeMap<SessionId, Vec<Arc<str>>> = BTreeMap::new();
-    for (path, sessions) in service.fanout.watch_report() {
-        for session in sessions {
-            by_session.entry(session).or_default().push(path.clone());
-        }
-    }
-    by_session
+/// `dump`, line by line.
+pub(super) fn dump<R: Runtime>(
+    service: &Service<R>,
+) -> impl Iterator<Item = String> + Send + use<R> {
+    let wall_ms = service.runtime.wall_ms();
+    let title = "SessionTracker dump:\nSession ";
+    let due = sessions_by_time(service);
+
+    // A connection without a session has as long as a first frame may take.
+    let by_session: BTreeMap<SessionId, u64> = due.iter().map(|(ms, id)| (*id, *ms)).collect();
+    let connections = service.connections().map(|client| {
+        let of_session = client.session.and_then(|session| by_session.get(&session));
+        let from_now_ms = of_session.map_or(service.settings.handshake_timeout_ms, |due| *due);
+        (from_now_ms, (client.peer, client.session))
+    });
+    let connections = expiring(
+        "Connections dump:\nConnections ",
+        wall_ms,
+        connections.collect(),
+        |(peer, session): (Option<SocketAddr>, Option<SessionId>)| {
+            let peer = peer.map_or_else(|| "-".to_owned(), address::with_port);
+            let session = session.unwrap_or_default();
+            format!("ip: /{peer} sessionId: {session}")
+        },
+    );
+
+    let ephemerals = ephemerals(service);
+    let head = format!(
+        "ephemeral nodes dump:\nSessions with Ephemerals ({}):\n",
+        ephemerals.len()
+    );
+    let ephemerals = ephemerals.flat_map(|(session, paths)| {
+        let paths = paths.into_iter().map(|path| format!("\t{path}\n"));
+        once(format!("{session}:\n")).chain(paths)
+    });
+    expiring(title, wall_ms, due, |session| session.to_string())
+        .chain(once(head))
+        .chain(ephemerals)
+        .chain(connections)
 }
 
-/// `wchc`.
-pub(super) fn watches_by_session<R: Runtime>(service: &Service<R>) -> String {
-    let mut text = String::new();
-    for (session, paths) in by_session(service) {
-        let _ = writeln!(text, "{session}");
-        for path in paths {
-            let _ = writeln!(text, "\t{path}");
-        }
-    }
-    text.push('\n');
-    text
+/// The sessions that have ephemerals, and their paths. A session's paths are looked up when its
+/// turn comes, each time in the newest state: an old state that a slow reader held would keep old
+/// versions of znodes.
+pub(crate) fn ephemerals<R: Runtime>(
+    service: &Service<R>,
+) -> impl ExactSizeIterator<Item = (SessionId, Vec<String>)> + Send + use<R> {
+    let reader = service.reader.clone();
+    let view = reader.view();
+    let sessions = view.sessions().into_iter().map(|info| info.session);
+    let sessions: Vec<_> = sessions
+        .filter(|session| !view.ephemerals(*session).is_empty())
+        .collect();
+    sessions.into_iter().map(move |session| {
+        let paths = reader.view().ephemerals(session);
+        (session, paths)
+    })
 }
 
-/// `wchp`.
-pub(super) fn watches_by_path<R: Runtime>(service: &Service<R>) -> String {
-    let mut text = String::new();
-    for (path, sessions) in service.fanout.watch_report() {
-        let _ = writeln!(text, "{path}");
-        for session in sessions {
-            let _ = writeln!(text, "\t{session}");
+/// `wchc` and `wchp`, line by line. The paths of a session, or the sessions of a path, are
+/// indented; `is_head` tells which of the two are not.
+pub(super) fn watches(
+    report: impl Iterator<Item = WatchItem>,
+    is_head: fn(&WatchItem) -> bool,
+) -> impl Iterator<Item = String> {
+    let lines = report.map(move |item| {
+        let indent = if is_head(&item) { "" } else { "\t" };
+        match item {
+            WatchItem::Path(path) => format!("{indent}{path}\n"),
+            WatchItem::Session(session) => format!("{indent}{session}\n"),
+            // What was gathered goes out.
+            WatchItem::Pause => String::new(),
         }
-    }
-    text.push('\n');
-    text
+    });
+    lines.chain(once("\n".to_owned()))
 }
 
 /// `wchs`.

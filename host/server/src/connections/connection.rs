@@ -26,13 +26,26 @@ use crate::service::Service;
 use crate::sessions::{Attached, Scope, Session};
 use crate::settings::MAX_LASTING_BYTES;
 use crate::socket::{End, Socket, Wants};
-use crate::words::FourLetterWords;
+use crate::words::{FourLetterWords, Pieces};
 
 /// What is wanted of a connection that has no session yet.
 const FIRST_INPUT: Wants = Wants {
     read: true,
     probe: false,
     room: false,
+};
+
+/// Only what there is to write is written.
+const NOTHING: Wants = Wants {
+    read: false,
+    probe: false,
+    room: false,
+};
+
+/// The output is to have room again.
+const ROOM: Wants = Wants {
+    room: true,
+    ..NOTHING
 };
 
 /// Serves one accepted connection until its end.
@@ -151,7 +164,9 @@ async fn greet<R: Runtime, S: Stream>(
         Inbound::Word(word) => {
             let answered = answer_word(socket, words, word, present);
             let limited = service.runtime.timeout(limit, answered).await;
-            limited.map_err(|_| End::Silent(limit_ms))??;
+            let answer = limited.map_err(|_| End::Silent(limit_ms))??;
+            // It may be read as slowly as the client likes: it holds no more than a few pieces.
+            send_pieces(socket, answer, present).await?;
             return Err(End::Done);
         }
         Inbound::Frame(frame) => frame,
@@ -175,13 +190,13 @@ async fn first_frame<S: Stream>(socket: &mut Socket<S>) -> Result<Inbound, End> 
     }
 }
 
-/// Answers a word. One of them is followed by an argument, which may come later.
+/// Asks for the answer to a word. One of them is followed by an argument, which may come later.
 async fn answer_word<S: Stream>(
     socket: &mut Socket<S>,
     words: &dyn FourLetterWords,
     word: FourLetterWord,
     present: &ConnectionGuard,
-) -> Result<(), End> {
+) -> Result<Pieces, End> {
     present.greeted(word.as_str().len());
     let mut argument = None;
     if word == FourLetterWord::Stmk && words.is_allowed(word) {
@@ -193,11 +208,37 @@ async fn answer_word<S: Stream>(
         };
         argument = Some(mask);
     }
-    let before = socket.output.len();
-    for piece in words.answer(word, argument).await {
+    Ok(words.answer(word, argument).await)
+}
+
+/// Writes an answer out, a piece at a time: the next is made when the output has room for it.
+///
+/// Invariant: the output holds at most `MAX_OUTPUT_BYTES` and one piece.
+/// (test: `an_answer_that_nobody_reads_is_not_made`)
+async fn send_pieces<S: Stream>(
+    socket: &mut Socket<S>,
+    pieces: Pieces,
+    present: &ConnectionGuard,
+) -> Result<(), End> {
+    let mut sent = 0;
+    for piece in pieces {
+        sent += piece.len();
         socket.output.extend_from_slice(piece.as_bytes());
+        // The other connections of this thread have their turn between two pieces.
+        let mut is_next = false;
+        let turn = socket.turn(NOTHING, |cx| {
+            if std::mem::replace(&mut is_next, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        turn.await?;
+        if socket.is_full() {
+            socket.turn(ROOM, |_| Poll::Pending).await?;
+        }
     }
-    present.returned_greeting(socket.output.len() - before);
+    present.returned_greeting(sent);
     Ok(())
 }
 
@@ -268,4 +309,113 @@ async fn connect<R: Runtime, S: Stream>(
 fn refuse<S: Stream>(socket: &mut Socket<S>, read_only: Option<bool>) -> End {
     ConnectResponse::refused(read_only).encode(&mut socket.output);
     End::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::{Pin, pin};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Waker};
+
+    use innkeeper_runtime::Instant;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::*;
+    use crate::clients::Clients;
+    use crate::settings::MAX_OUTPUT_BYTES;
+
+    /// A client that reads so many bytes and then no more, until it may.
+    #[derive(Default)]
+    struct Reader {
+        may_read: Arc<AtomicUsize>,
+        has_read: Arc<AtomicUsize>,
+    }
+
+    impl Stream for Reader {
+        type Reader = tokio::io::Empty;
+        type Writer = tokio::io::Sink;
+
+        fn peer_addr(&self) -> Option<std::net::SocketAddr> {
+            None
+        }
+
+        fn local_addr(&self) -> Option<std::net::SocketAddr> {
+            None
+        }
+
+        fn split(self) -> (Self::Reader, Self::Writer) {
+            (tokio::io::empty(), tokio::io::sink())
+        }
+    }
+
+    impl AsyncRead for Reader {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Reader {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            let has_read = self.has_read.load(Ordering::Relaxed);
+            match (self.may_read.load(Ordering::Relaxed) - has_read).min(bytes.len()) {
+                0 => Poll::Pending,
+                taken => {
+                    self.has_read.fetch_add(taken, Ordering::Relaxed);
+                    Poll::Ready(Ok(taken))
+                }
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn an_answer_that_nobody_reads_is_not_made() {
+        const PIECE_BYTES: usize = 10_000;
+        const PIECES: usize = 10_000;
+        let clients = Arc::new(Clients::new(0, 0, Instant::default(), Arc::default()));
+        let present = clients.enter(None, 0).unwrap();
+        let reader = Reader::default();
+        let (may_read, has_read) = (reader.may_read.clone(), reader.has_read.clone());
+        let mut socket = Socket::new(reader, 1024);
+        let made = Arc::new(AtomicUsize::new(0));
+        let counted = made.clone();
+        let pieces = (0..PIECES).map(move |_| {
+            counted.fetch_add(PIECE_BYTES, Ordering::Relaxed);
+            "x".repeat(PIECE_BYTES)
+        });
+        let mut sending = pin!(send_pieces(&mut socket, Box::new(pieces), &present));
+        let mut cx = Context::from_waker(Waker::noop());
+        for readable in [0, PIECE_BYTES, 50 * PIECE_BYTES, PIECES / 2 * PIECE_BYTES] {
+            may_read.store(readable, Ordering::Relaxed);
+            // Far more often than what may be sent needs.
+            for _ in 0..2 * PIECES {
+                assert!(sending.as_mut().poll(&mut cx).is_pending());
+            }
+            let made = made.load(Ordering::Relaxed);
+            assert_eq!(has_read.load(Ordering::Relaxed), readable);
+            assert!(made <= readable + MAX_OUTPUT_BYTES + PIECE_BYTES, "{made}");
+        }
+        assert_eq!(present.client.shown().sent, 0);
+        may_read.store(usize::MAX, Ordering::Relaxed);
+        let polls = (0..2 * PIECES + 1).find(|_| sending.as_mut().poll(&mut cx).is_ready());
+        // Others of the thread had a turn between any two pieces.
+        assert!(polls.unwrap() >= PIECES / 2 - MAX_OUTPUT_BYTES / PIECE_BYTES - 1);
+        assert_eq!(has_read.load(Ordering::Relaxed), PIECES * PIECE_BYTES);
+        assert_eq!(present.client.shown().sent, 1);
+    }
 }

@@ -18,6 +18,8 @@
 
 mod watch_report;
 
+pub use watch_report::WatchItem;
+
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;

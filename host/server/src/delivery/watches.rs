@@ -152,6 +152,8 @@ pub(crate) struct Watches {
     ids: HashMap<Arc<str>, PathId>,
     paths: Vec<Watched>,
     free: Vec<PathId>,
+    /// How many paths have come into the table since the start: the stamp of the newest.
+    last_stamp: u64,
     /// By connection: the kinds that it watches of each path.
     watchers: Vec<FxHashMap<PathId, Kinds>>,
     counts: WatchCounts,
@@ -162,6 +164,8 @@ pub(crate) struct Watches {
 #[derive(Debug)]
 struct Watched {
     path: Arc<str>,
+    /// Larger than that of every path that came into the table before.
+    stamp: u64,
     data: Listeners,
     child: Listeners,
     /// Few paths have such watches: they cost the others a pointer.
@@ -220,18 +224,34 @@ impl Watches {
         }
     }
 
-    /// One run over the paths with watches on data, and whose they are, in no order: what
-    /// ZooKeeper shows when it is asked for its watches. It begins at the place `from`, and says
-    /// where the next run begins; `None` if that was all.
+    /// The stamp of the path that came into the table last; 0 if there was none.
+    pub(crate) fn last_stamp(&self) -> u64 {
+        self.last_stamp
+    }
+
+    /// How many paths a connection watches, in whatever way.
+    pub(crate) fn watched_by(&self, watcher: WatcherId) -> usize {
+        self.watchers
+            .get(watcher as usize)
+            .map_or(0, FxHashMap::len)
+    }
+
+    /// One run over the paths with watches on data, and their watchers, in the order of their
+    /// places in the table. It begins at the place `from`, and returns where the next run begins;
+    /// `None` after the last one. Paths with a stamp above `newest_stamp` are left out.
     pub(crate) fn on_data(
         &self,
         from: usize,
+        newest_stamp: u64,
         mut each: impl FnMut(&Arc<str>, &[WatcherId]),
     ) -> Option<usize> {
         let mut end = self.paths.len().min(from.saturating_add(RUN_PATHS));
         let mut watchers = 0;
         for at in from..end {
             let watched = &self.paths[at];
+            if watched.stamp > newest_stamp {
+                continue;
+            }
             let both: Listeners;
             let listeners: &[WatcherId] = match &watched.persistent {
                 None => &watched.data,
@@ -392,8 +412,10 @@ impl Watches {
 
     fn intern(&mut self, path: &str) -> PathId {
         let path: Arc<str> = path.into();
+        self.last_stamp += 1;
         let watched = Watched {
             path: path.clone(),
+            stamp: self.last_stamp,
             data: Listeners::new(),
             child: Listeners::new(),
             persistent: None,

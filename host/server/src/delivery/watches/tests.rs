@@ -131,7 +131,7 @@ fn only_recursive_watches_hear_of_what_is_below_them() {
 
 fn on_data(table: &Watches) -> Vec<(String, Vec<WatcherId>)> {
     let mut all = Vec::new();
-    let end = table.on_data(0, |path, listeners| {
+    let end = table.on_data(0, u64::MAX, |path, listeners| {
         all.push((path.to_string(), listeners.to_vec()));
     });
     assert_eq!(end, None);
