@@ -1,13 +1,11 @@
-//! ZooKeeper's counters: what was since the last reset.
+//! ZooKeeper's counters since the last reset.
 
-use innkeeper_raft::histogram::RaftStats;
 use innkeeper_runtime::Runtime;
-use innkeeper_server::service::Service;
-use innkeeper_server::stats::Totals;
 
-use super::metric::{Metric, NOT_HERE, Value};
+use super::metric::{Metric, Value};
+use super::row::{NOT_HERE, Read, Row};
 
-/// Counters of parts that ZooKeeper has and Innkeeper has not.
+/// Counters of parts that ZooKeeper has and Innkeeper does not have.
 const ABSENT: &[&str] = &[
     "add_dead_watcher_stall_time",
     "cnxn_closed_without_zk_server_running",
@@ -41,127 +39,119 @@ const ABSENT: &[&str] = &[
     "stale_replies",
 ];
 
-pub(super) fn rows<R: Runtime>(
-    service: &Service<R>,
-    totals: &Totals,
-    raft: Option<&RaftStats>,
-) -> Vec<Metric> {
-    let stats = &service.stats;
-    let failed = service
-        .replica()
-        .map_or(true, |replica| replica.status().failure.is_some());
-    let logged = raft.map_or(0, |raft| raft.batch_entries.read().sum);
-    let mut rows = vec![
-        Metric::counter(
+impl<R: Runtime> Row<R> {
+    /// ZooKeeper's counters, in the order in which they are listed.
+    pub(super) const COUNTERS: &'static [Self] = &[
+        Row::counter(
             "bytes_received_count",
             "Bytes received from clients.",
-            totals.received_bytes,
+            |look| look.totals.received_bytes,
         ),
-        Metric::counter(
-            "response_bytes",
-            "Bytes of replies to clients.",
-            totals.response_bytes,
-        ),
-        Metric::counter(
-            "watch_bytes",
-            "Bytes of watch events to clients.",
-            totals.watch_bytes,
-        ),
-        Metric::counter(
+        Row::counter("response_bytes", "Bytes of replies to clients.", |look| {
+            look.totals.response_bytes
+        }),
+        Row::counter("watch_bytes", "Bytes of watch events to clients.", |look| {
+            look.totals.watch_bytes
+        }),
+        Row::counter(
             "connection_request_count",
             "Connect requests of clients.",
-            stats.connection_requests.get(),
+            |look| look.service.stats.connection_requests.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "connection_rejected",
             "Connections turned away because there were too many.",
-            stats.connections_rejected.get(),
+            |look| look.service.stats.connections_rejected.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "connection_drop_count",
             "Connections that ended because the client's end was gone.",
-            stats.connections_dropped.get(),
+            |look| look.service.stats.connections_dropped.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "connection_revalidate_count",
             "Clients that came back to a session.",
-            stats.connections_revalidated.get(),
+            |look| look.service.stats.connections_revalidated.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "sessionless_connections_expired",
             "Connections closed because no first frame came.",
-            stats.sessionless_expired.get(),
+            |look| look.service.stats.sessionless_expired.get(),
         ),
-        Metric::counter(
-            "stale_sessions_expired",
-            "Sessions that expired.",
-            stats.sessions_expired.get(),
-        ),
-        Metric::counter(
+        Row::counter("stale_sessions_expired", "Sessions that expired.", |look| {
+            look.service.stats.sessions_expired.get()
+        }),
+        Row::counter(
             "large_requests_rejected",
             "Requests refused for their length.",
-            stats.large_requests_rejected.get(),
+            |look| look.service.stats.large_requests_rejected.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "request_throttle_wait_count",
             "Times that a connection had to wait because of the limit on outstanding requests.",
-            stats.throttle_waits.get(),
+            |look| look.service.stats.throttle_waits.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "throttled_ops",
             "Requests answered with ThrottledOp because they had waited for too long.",
-            stats.throttled_ops.get(),
+            |look| look.service.stats.throttled_ops.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "stale_requests",
             "Requests that had waited for longer than their session's timeout.",
-            stats.stale_requests.get(),
+            |look| look.service.stats.stale_requests.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "stale_requests_dropped",
             "Of those, the ones that were not run; their connections were closed.",
-            stats.stale_requests.get(),
+            |look| look.service.stats.stale_requests.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "unsuccessful_handshake",
             "TLS handshakes that failed.",
-            stats.tls_handshakes_failed.get(),
+            |look| look.service.stats.tls_handshakes_failed.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "tls_handshake_exceeded",
             "TLS connections turned away because too many handshakes were under way.",
-            stats.tls_handshakes_exceeded.get(),
+            |look| look.service.stats.tls_handshakes_exceeded.get(),
         ),
-        Metric::counter("proposal_count", "Entries that the log has taken.", logged),
-        Metric::counter(
+        Row::counter(
+            "proposal_count",
+            "Entries that the log has taken.",
+            |look| look.of_raft(|raft| &raft.batch_entries).sum,
+        ),
+        Row::counter(
             "sync_processor_request_queued",
             "Entries that the log has taken.",
-            logged,
+            |look| look.of_raft(|raft| &raft.batch_entries).sum,
         ),
-        Metric::counter("commit_count", "Commands applied.", stats.commits.get()),
-        Metric::counter(
-            "request_commit_queued",
-            "Commands applied.",
-            stats.commits.get(),
-        ),
-        Metric::counter(
+        Row::counter("commit_count", "Commands applied.", |look| {
+            look.service.stats.commits.get()
+        }),
+        Row::counter("request_commit_queued", "Commands applied.", |look| {
+            look.service.stats.commits.get()
+        }),
+        Row::counter(
             "unrecoverable_error_count",
             "1 if the node has failed for good.",
-            u64::from(failed),
+            |look| u64::from(look.status().is_none_or(|status| status.failure.is_some())),
+        ),
+        Row::new(
+            "quota_exceeded_error_per_namespace",
+            "Writes refused by a hard quota, by the first name of the path.",
+            Read::NamespaceCounters(|namespace| {
+                Some(namespace.quota_exceeded).filter(|count| *count != 0)
+            }),
         ),
     ];
-    let exceeded = service.namespaces().into_iter();
-    let exceeded = exceeded.filter(|namespace| namespace.quota_exceeded != 0);
-    rows.push(Metric {
-        name: "quota_exceeded_error_per_namespace",
-        help: "Writes refused by a hard quota, by the first name of the path.",
-        value: Value::Counters(
-            "key",
-            exceeded
-                .map(|namespace| (namespace.name.to_string(), namespace.quota_exceeded))
-                .collect(),
-        ),
-    });
-    rows.extend(ABSENT.iter().map(|name| Metric::counter(name, NOT_HERE, 0)));
-    rows
+}
+
+/// The counters that stay at zero.
+pub(super) fn absent() -> impl Iterator<Item = Metric> {
+    ABSENT.iter().map(|name| Metric {
+        name,
+        help: NOT_HERE,
+        value: Value::Counter(0),
+    })
 }

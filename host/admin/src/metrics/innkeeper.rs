@@ -1,199 +1,188 @@
-//! Innkeeper's own figures: the log, the state, the guests; and what ZooKeeper shows of a leader
+//! Innkeeper's own metrics: the log, the state, the guests; and what ZooKeeper shows of a leader
 //! only, which this node always is.
 
-use innkeeper_dispatch::{BindingStatus, Breaker};
-use innkeeper_raft::RaftRole;
+use innkeeper_dispatch::Breaker;
+use innkeeper_raft::{RaftRole, Status};
 use innkeeper_runtime::Runtime;
-use innkeeper_server::service::Service;
 
-use super::metric::{Metric, Number, Value};
+use super::metric::Number;
+use super::row::{Read, Row};
 use super::uptime_ms;
 
-/// The label of what there is once per binding.
-const BINDING: &str = "binding";
-
-pub(super) fn rows<R: Runtime>(service: &Service<R>, bindings: &[BindingStatus]) -> Vec<Metric> {
-    let view = service.reader.view();
-    let watched_paths = service.fanout.watch_counts().paths;
-    let (min_timeout_ms, max_timeout_ms) = service.settings.timeout_range_ms();
-    let mut rows = vec![
-        Metric::gauge(
-            "last_zxid",
-            "The last zxid that is published.",
-            view.zxid().0,
-        ),
-        Metric::gauge("watched_paths", "Paths that clients watch.", watched_paths),
-        Metric::gauge(
+impl<R: Runtime> Row<R> {
+    /// Innkeeper's own metrics, in the order in which they are listed.
+    pub(super) const INNKEEPER: &'static [Self] = &[
+        Row::gauge("last_zxid", "The last zxid that is published.", |look| {
+            look.view.zxid().0.into()
+        }),
+        Row::gauge("watched_paths", "Paths that clients watch.", |look| {
+            look.service.fanout.watch_counts().paths.into()
+        }),
+        Row::gauge(
             "min_client_session_timeout",
             "The shortest session timeout that is granted, in milliseconds.",
-            u64::from(min_timeout_ms),
+            |look| u64::from(look.service.settings.timeout_range_ms().0).into(),
         ),
-        Metric::gauge(
+        Row::gauge(
             "max_client_session_timeout",
             "The longest session timeout that is granted, in milliseconds.",
-            u64::from(max_timeout_ms),
+            |look| u64::from(look.service.settings.timeout_range_ms().1).into(),
         ),
-    ];
-    if let Ok(replica) = service.replica() {
-        let (status, stats) = (replica.status(), replica.stats());
-        let leads = status.role == RaftRole::Leader;
-        if leads {
-            rows.extend([
-                Metric::gauge("quorum_size", "Voting members of the group.", 1u64),
-                Metric::gauge(
-                    "leader_uptime",
-                    "How long this node has led, in milliseconds.",
-                    uptime_ms(service),
-                ),
-            ]);
-        }
-        let index = |index: Option<u64>| index.unwrap_or(0);
-        rows.extend([
-            Metric::gauge("innkeeper_leads", "1 if this node leads.", u64::from(leads)),
-            Metric::gauge("innkeeper_term", "The term of the leader.", status.term),
-            Metric::gauge(
-                "innkeeper_log_last_index",
-                "The last entry of the log.",
-                index(status.last_log),
-            ),
-            Metric::gauge(
-                "innkeeper_log_committed_index",
-                "The last entry that is committed.",
-                index(status.committed),
-            ),
-            Metric::gauge(
-                "innkeeper_log_applied_index",
-                "The last entry that is applied.",
-                index(status.applied),
-            ),
-            Metric::gauge(
-                "innkeeper_checkpoint_index",
-                "The entry at which the state on disk stands.",
-                index(status.checkpoint),
-            ),
-            Metric::gauge(
-                "innkeeper_log_segments",
-                "Files of the log.",
-                status.log.segments,
-            ),
-            Metric::gauge(
-                "innkeeper_log_bytes",
-                "Bytes written in them.",
-                status.log.bytes,
-            ),
-            Metric::counter(
-                "innkeeper_syncs_total",
-                "Syncs of files and folders since the process started.",
-                status.syncs,
-            ),
-            Metric::counter(
-                "innkeeper_slow_syncs_total",
-                "Batches of the log that took more than a second to sync.",
-                stats.slow_syncs(),
-            ),
-        ]);
-    }
-    rows.extend([
-        Metric::counter(
+        Row::new(
+            "quorum_size",
+            "Voting members of the group.",
+            Read::GaugeIfAny(|look| look.status().filter(leads).map(|_| Number::Int(1))),
+        ),
+        Row::new(
+            "leader_uptime",
+            "How long this node has led, in milliseconds.",
+            Read::GaugeIfAny(|look| {
+                look.status()
+                    .filter(leads)
+                    .map(|_| uptime_ms(look.service).into())
+            }),
+        ),
+        Row::new(
+            "innkeeper_leads",
+            "1 if this node leads.",
+            Read::GaugeIfAny(|look| look.status().map(|status| u64::from(leads(&status)).into())),
+        ),
+        Row::new(
+            "innkeeper_term",
+            "The term of the leader.",
+            Read::GaugeIfAny(|look| look.status().map(|status| status.term.into())),
+        ),
+        Row::new(
+            "innkeeper_log_last_index",
+            "The last entry of the log.",
+            Read::GaugeIfAny(|look| look.status().map(|status| index(status.last_log).into())),
+        ),
+        Row::new(
+            "innkeeper_log_committed_index",
+            "The last entry that is committed.",
+            Read::GaugeIfAny(|look| look.status().map(|status| index(status.committed).into())),
+        ),
+        Row::new(
+            "innkeeper_log_applied_index",
+            "The last entry that is applied.",
+            Read::GaugeIfAny(|look| look.status().map(|status| index(status.applied).into())),
+        ),
+        Row::new(
+            "innkeeper_checkpoint_index",
+            "The entry at which the state on disk stands.",
+            Read::GaugeIfAny(|look| look.status().map(|status| index(status.checkpoint).into())),
+        ),
+        Row::new(
+            "innkeeper_log_segments",
+            "Files of the log.",
+            Read::GaugeIfAny(|look| look.status().map(|status| status.log.segments.into())),
+        ),
+        Row::new(
+            "innkeeper_log_bytes",
+            "Bytes written in them.",
+            Read::GaugeIfAny(|look| look.status().map(|status| status.log.bytes.into())),
+        ),
+        Row::new(
+            "innkeeper_syncs_total",
+            "Syncs of files and folders since the process started.",
+            Read::CounterIfAny(|look| look.status().map(|status| status.syncs)),
+        ),
+        Row::new(
+            "innkeeper_slow_syncs_total",
+            "Batches of the log that took more than a second to sync.",
+            Read::CounterIfAny(|look| look.replica.as_ref().map(|(_, stats)| stats.slow_syncs())),
+        ),
+        Row::counter(
             "innkeeper_http_wrong_passwords_total",
             "Wrong names or passwords over HTTP.",
-            service.stats.http_attempts_wrong.get(),
+            |look| look.service.stats.http_attempts_wrong.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "innkeeper_http_deferred_passwords_total",
             "Requests over HTTP whose password was not looked at, because too many wrong ones had come from their address.",
-            service.stats.http_attempts_deferred.get(),
+            |look| look.service.stats.http_attempts_deferred.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "innkeeper_http_evicted_connections_total",
             "Idle or slow connections of HTTP and of the admin socket that were closed to make room.",
-            service.stats.http_evicted.get(),
+            |look| look.service.stats.http_evicted.get(),
         ),
-        Metric::gauge(
+        Row::gauge(
             "innkeeper_modules",
             "Modules that bindings may name.",
-            view.modules().len(),
+            |look| look.view.modules().len().into(),
         ),
-        Metric::counter(
+        Row::counter(
             "innkeeper_modules_compiled_total",
             "Compiling processes that were started.",
-            service.stats.modules_compiled.get(),
+            |look| look.service.stats.modules_compiled.get(),
         ),
-        Metric::counter(
+        Row::counter(
             "innkeeper_modules_loaded_total",
             "Modules that were loaded from what was compiled before.",
-            service.stats.modules_loaded.get(),
+            |look| look.service.stats.modules_loaded.get(),
         ),
-        Metric::gauge("innkeeper_bindings", "Bindings.", view.bindings().len()),
-    ]);
-    if let Some(ends_s) = service.certificate_ends_s() {
-        rows.push(Metric::gauge(
+        Row::gauge("innkeeper_bindings", "Bindings.", |look| {
+            look.view.bindings().len().into()
+        }),
+        Row::new(
             "innkeeper_tls_certificate_expiry_seconds",
             "When the first of the node's own certificates ends, in seconds since 1970.",
-            Number::Int(ends_s),
-        ));
-    }
-    rows.extend(of_bindings(bindings));
-    rows
-}
-
-fn of_bindings(bindings: &[BindingStatus]) -> [Metric; 9] {
-    let gauges = |value: fn(&BindingStatus) -> usize| {
-        let all = bindings.iter();
-        let all = all.map(|binding| (binding.name.clone(), Number::from(value(binding))));
-        Value::Gauges(BINDING, all.collect())
-    };
-    let counters = |value: fn(&BindingStatus) -> u64| {
-        let all = bindings.iter();
-        let all = all.map(|binding| (binding.name.clone(), value(binding)));
-        Value::Counters(BINDING, all.collect())
-    };
-    let row = |name, help, value| Metric { name, help, value };
-    [
-        row(
+            Read::GaugeIfAny(|look| look.service.certificate_ends_s().map(Number::Int)),
+        ),
+        Row::new(
             "innkeeper_binding_active",
             "1 if a module acts for the binding.",
-            gauges(|binding| usize::from(binding.active.is_some())),
+            Read::BindingGauges(|binding| usize::from(binding.active.is_some())),
         ),
-        row(
+        Row::new(
             "innkeeper_binding_queued",
             "Events that wait for a recipe.",
-            gauges(|binding| binding.queued),
+            Read::BindingGauges(|binding| binding.queued),
         ),
-        row(
+        Row::new(
             "innkeeper_binding_breaker_open",
             "1 if the binding has failed so often that it is rarely tried.",
-            gauges(|binding| usize::from(binding.breaker == Breaker::Open)),
+            Read::BindingGauges(|binding| usize::from(binding.breaker == Breaker::Open)),
         ),
-        row(
+        Row::new(
             "innkeeper_binding_invocations_total",
             "Invocations of the guest that ended well.",
-            counters(|binding| binding.invocations),
+            Read::BindingCounters(|binding| binding.invocations),
         ),
-        row(
+        Row::new(
             "innkeeper_binding_conflicts_total",
             "Transactions that ran again because something they had read had changed.",
-            counters(|binding| binding.conflicts),
+            Read::BindingCounters(|binding| binding.conflicts),
         ),
-        row(
+        Row::new(
             "innkeeper_binding_failures_total",
             "Invocations of the guest that failed.",
-            counters(|binding| binding.failures),
+            Read::BindingCounters(|binding| binding.failures),
         ),
-        row(
+        Row::new(
             "innkeeper_binding_log_dropped_total",
             "Messages of the guest that the node's log does not have, because there were too many.",
-            counters(|binding| binding.log_dropped),
+            Read::BindingCounters(|binding| binding.log_dropped),
         ),
-        row(
+        Row::new(
             "innkeeper_binding_errors_dropped_total",
             "Errors of the binding that the node's log does not have, because there were too many.",
-            counters(|binding| binding.errors_dropped),
+            Read::BindingCounters(|binding| binding.errors_dropped),
         ),
-        row(
+        Row::new(
             "innkeeper_binding_cascades_cut_total",
             "Times that events were kept from the binding because too long a chain of reactions led to them.",
-            counters(|binding| binding.cascades_cut),
+            Read::BindingCounters(|binding| binding.cascades_cut),
         ),
-    ]
+    ];
+}
+
+fn leads(status: &&Status) -> bool {
+    status.role == RaftRole::Leader
+}
+
+/// An entry's index; 0 if there is none.
+fn index(index: Option<u64>) -> u64 {
+    index.unwrap_or(0)
 }

@@ -1,8 +1,8 @@
-//! One figure with its name, ready to be rendered.
+//! One metric with its name and its value, ready to be rendered.
 
 use innkeeper_raft::histogram::Reading;
 
-/// A number of whichever kind.
+/// A whole number or a fraction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Number {
     Int(i64),
@@ -60,7 +60,7 @@ pub(crate) enum Detail {
 /// What a distribution's numbers mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// They are what they are.
+    /// They are shown as they were recorded.
     Plain,
     /// Recorded in microseconds, shown in milliseconds.
     Time,
@@ -89,20 +89,22 @@ impl Distribution {
     }
 }
 
-/// A figure's value, and what kind of figure it is.
+/// A metric's value, and what kind of metric it is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
-    /// What is now.
+    /// A number that goes up and down.
     Gauge(Number),
-    /// What was since the last reset.
+    /// A number that only grows, until it is reset.
     Counter(u64),
-    /// The same in seconds.
+    /// A counter of seconds.
     Seconds(f64),
+    /// A distribution since the last reset.
     Summary(Distribution),
-    /// One gauge for each of something, whose kind is the label.
+    /// Gauges under one name, told apart by a label: its name, and its value for each gauge.
     Gauges(&'static str, Vec<(String, Number)>),
+    /// Counters under one name, told apart by a label.
     Counters(&'static str, Vec<(String, u64)>),
-    /// The detail holds even if there is none.
+    /// Summaries under one name, told apart by a label.
     Summaries(&'static str, Vec<(String, Distribution)>),
 }
 
@@ -117,50 +119,11 @@ impl Value {
     }
 }
 
-/// One figure.
+/// One metric.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Metric {
     pub(crate) name: &'static str,
     /// One sentence.
     pub(crate) help: &'static str,
     pub(crate) value: Value,
-}
-
-/// What is said of a row whose subject is not here.
-pub(super) const NOT_HERE: &str = "Of ZooKeeper; Innkeeper has no such part, and this stays empty.";
-
-impl Metric {
-    pub(super) fn gauge(name: &'static str, help: &'static str, value: impl Into<Number>) -> Self {
-        Self {
-            name,
-            help,
-            value: Value::Gauge(value.into()),
-        }
-    }
-
-    pub(super) fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self {
-            name,
-            help,
-            value: Value::Counter(value),
-        }
-    }
-
-    pub(super) fn summary(
-        name: &'static str,
-        help: &'static str,
-        detail: Detail,
-        unit: Unit,
-        reading: Reading,
-    ) -> Self {
-        Self {
-            name,
-            help,
-            value: Value::Summary(Distribution {
-                reading,
-                unit,
-                detail,
-            }),
-        }
-    }
 }

@@ -1,15 +1,15 @@
-//! The node's figures: one registry, several renderings.
+//! The node's metrics: one set of tables, several renderings.
 //!
-//! 1. The parts of the node record as they work, in [`Stats`]: connections in shards of sums,
-//!    apply and the log in summaries.
-//! 2. Whoever shows figures calls `rows`: the recorded ones and what can be asked of the state,
-//!    each once, under ZooKeeper's name where it has one and as `innkeeper_*` otherwise.
-//! 3. `render::lines` makes the pairs of name and value of `mntr` and of
-//!    `/commands/monitor`; `metrics.rs` makes Prometheus's text.
+//! 1. The parts of the node record as they work, in [`Stats`](innkeeper_server::stats::Stats):
+//!    connections in shards of sums, apply and the log in summaries.
+//! 2. [`rows`] reads the tables (`row`): what was recorded and what can be asked of the state, each
+//!    once, under ZooKeeper's name where it has one and as `innkeeper_*` otherwise.
+//! 3. [`render::lines`] makes the pairs of name and value of `mntr` and of `/commands/monitor`;
+//!    [`prometheus`] makes Prometheus's text.
 //!
-//! A row of ZooKeeper's that says something of a part that is not here (its processors' queues,
-//! Netty, the quorum's learners) is there and empty, as it is in ZooKeeper where the part has
-//! nothing to do, so that dashboards and parsers find every key. Rows about the JVM are left out.
+//! A metric of ZooKeeper's about a part that is not here (its processors' queues, Netty, the
+//! quorum's learners) is there and empty, as it is in ZooKeeper where the part has nothing to do, so
+//! that dashboards and parsers find every key. Metrics about Java's machine are left out.
 
 mod counters;
 pub(crate) mod disk_usage;
@@ -20,6 +20,7 @@ mod process;
 pub(crate) mod prometheus;
 mod quotas;
 pub(crate) mod render;
+mod row;
 mod summaries;
 
 use innkeeper_runtime::{Runtime, calendar};
@@ -32,6 +33,7 @@ use super::surface::Surface;
 pub(crate) use disk_usage::{folders, sizes};
 pub(crate) use metric::{Metric, json_number};
 pub(crate) use process::Process;
+use row::{Look, Row};
 
 /// The version as `srvr`, `mntr` and others print it: ZooKeeper's version first, which is what
 /// parsers look for and which says who this really is, then when it was built.
@@ -78,17 +80,18 @@ impl Provider {
     }
 }
 
-/// All figures as they are now, gauges first.
+/// All metrics as they are now, gauges first.
 pub(crate) fn rows<R: Runtime>(surface: &Surface<R>, provider: Provider) -> Vec<Metric> {
-    let service = &*surface.service;
-    let totals = service.totals();
-    let raft = service.replica().ok().map(|replica| replica.stats());
-    let mut rows = gauges::rows(service, &totals);
-    rows.extend(counters::rows(service, &totals, raft.as_deref()));
-    rows.extend(summaries::rows(service, &totals, raft.as_deref()));
-    rows.extend(innkeeper::rows(service, &surface.guests.statuses()));
+    let look = Look::at(surface);
+    let read = |table: &'static [Row<R>]| table.iter().filter_map(|row| row.read(&look));
+    let mut rows: Vec<_> = read(Row::GAUGES).collect();
+    rows.extend(read(Row::COUNTERS));
+    rows.extend(counters::absent());
+    rows.extend(read(Row::SUMMARIES));
+    rows.extend(summaries::absent());
+    rows.extend(read(Row::INNKEEPER));
     if provider == Provider::Prometheus {
-        rows.extend(process::rows());
+        rows.extend(read(Row::PROCESS));
     }
     rows
 }

@@ -1,11 +1,13 @@
-//! What the kernel knows of this process and machine; and the day of a time, for people.
+//! What the kernel says of this process and of the machine.
 
+use innkeeper_runtime::Runtime;
 use rustix::process::{Resource, getrlimit};
 
-use super::metric::{Metric, Number, Value};
+use super::metric::Number;
+use super::row::{Read, Row};
 
 /// What the kernel says of this process. What it does not say is -1, as in ZooKeeper.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Process {
     pub(crate) open_files: i64,
     pub(crate) max_files: i64,
@@ -16,6 +18,10 @@ pub(crate) struct Process {
     /// Memory of the machine that could be used, and all of it, in bytes.
     pub(crate) available_bytes: i64,
     pub(crate) total_bytes: i64,
+    /// When the process began, in seconds since 1970.
+    pub(crate) began_s: Option<f64>,
+    /// CPU time that the process has used, in seconds.
+    pub(crate) cpu_s: Option<f64>,
 }
 
 impl Process {
@@ -23,7 +29,10 @@ impl Process {
     pub(crate) fn now() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let (status, memory) = (read("/proc/self/status"), read("/proc/meminfo"));
+        let (began_s, cpu_s) = times(&read("/proc/self/stat"), &read("/proc/stat")).unzip();
         Self {
+            began_s,
+            cpu_s,
             open_files: open_files().unwrap_or(-1),
             max_files: max_files(),
             resident_bytes: kilobytes(&status, "VmRSS:").unwrap_or(-1),
@@ -76,50 +85,46 @@ fn times(stat: &str, machine: &str) -> Option<(f64, f64)> {
     Some((boot_s + began / TICKS_PER_S, (user + system) / TICKS_PER_S))
 }
 
-/// The process, under the names that every client library of Prometheus gives it. What the kernel
-/// does not say is left out.
-pub(super) fn rows() -> Vec<Metric> {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let process = Process::now();
-    let times = times(&read("/proc/self/stat"), &read("/proc/stat"));
-    let (began_s, cpu_s) = times.unzip();
-    let said = |number: i64| (number >= 0).then_some(Value::Gauge(Number::Int(number)));
-    let row = |name, help, value: Option<Value>| value.map(|value| Metric { name, help, value });
-    [
-        row(
+impl<R: Runtime> Row<R> {
+    /// The process, under the names that every client library of Prometheus gives it. What the
+    /// kernel does not say is left out.
+    pub(super) const PROCESS: &'static [Self] = &[
+        Row::new(
             "process_cpu_seconds_total",
             "CPU time that the process has used, in seconds.",
-            cpu_s.map(Value::Seconds),
+            Read::SecondsIfAny(|look| look.process.cpu_s),
         ),
-        row(
+        Row::new(
             "process_start_time_seconds",
             "When the process began, in seconds since 1970.",
-            began_s.map(|began_s| Value::Gauge(Number::Float(began_s))),
+            Read::GaugeIfAny(|look| look.process.began_s.map(Number::Float)),
         ),
-        row(
+        Row::new(
             "process_open_fds",
             "Files and sockets that the process has open.",
-            said(process.open_files),
+            Read::GaugeIfAny(|look| said(look.process.open_files)),
         ),
-        row(
+        Row::new(
             "process_max_fds",
             "How many it may have open.",
-            said(process.max_files),
+            Read::GaugeIfAny(|look| said(look.process.max_files)),
         ),
-        row(
+        Row::new(
             "process_virtual_memory_bytes",
             "Addresses that it has laid out, in bytes.",
-            said(process.virtual_bytes),
+            Read::GaugeIfAny(|look| said(look.process.virtual_bytes)),
         ),
-        row(
+        Row::new(
             "process_resident_memory_bytes",
             "Memory that it has in use, in bytes.",
-            said(process.resident_bytes),
+            Read::GaugeIfAny(|look| said(look.process.resident_bytes)),
         ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+}
+
+/// A number that the kernel said.
+fn said(number: i64) -> Option<Number> {
+    (number >= 0).then_some(Number::Int(number))
 }
 
 #[cfg(test)]
@@ -150,7 +155,7 @@ mod tests {
             assert!(process.open_files >= 3 && process.max_files >= process.open_files);
             assert!(process.resident_bytes > 0 && process.total_bytes > process.resident_bytes);
             assert!(process.virtual_bytes >= process.resident_bytes);
-            assert_eq!(rows().len(), 6);
+            assert!(process.began_s.is_some() && process.cpu_s.is_some());
         }
     }
 }

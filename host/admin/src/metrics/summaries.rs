@@ -1,15 +1,14 @@
 //! ZooKeeper's summaries: distributions since the last reset.
 
-use innkeeper_raft::histogram::{RaftStats, Reading, Summary};
+use innkeeper_raft::histogram::Reading;
 use innkeeper_runtime::Runtime;
-use innkeeper_server::service::Service;
-use innkeeper_server::stats::Totals;
 
 use super::metric::Detail::{Advanced, Basic};
 use super::metric::Unit::{Plain, Time};
-use super::metric::{Detail, Distribution, Metric, NOT_HERE, Value};
+use super::metric::{Detail, Distribution, Metric, Value};
+use super::row::{NOT_HERE, Read, Row};
 
-/// Summaries of parts that ZooKeeper has and Innkeeper has not.
+/// Summaries of parts that ZooKeeper has and Innkeeper does not have.
 const ABSENT: &[(&str, Detail)] = &[
     ("close_session_prep_time", Advanced),
     ("commit_commit_proc_req_queued", Basic),
@@ -65,146 +64,114 @@ const ABSENT: &[(&str, Detail)] = &[
     ("write_final_proc_time_ms", Advanced),
 ];
 
-/// Sets of summaries of parts that ZooKeeper has and Innkeeper has not.
+/// Sets of summaries of parts that ZooKeeper has and Innkeeper does not have.
 const ABSENT_SETS: &[&str] = &[
     "ack_latency",
     "learner_handler_qp_size",
     "learner_handler_qp_time_ms",
 ];
 
-pub(super) fn rows<R: Runtime>(
-    service: &Service<R>,
-    totals: &Totals,
-    raft: Option<&RaftStats>,
-) -> Vec<Metric> {
-    let stats = &service.stats;
-    let of_raft = |pick: fn(&RaftStats) -> &Summary| {
-        raft.map_or_else(Reading::default, |raft| pick(raft).read())
-    };
-    let sync = of_raft(|raft| &raft.sync_us);
-    let mut rows = vec![
-        Metric::summary(
+impl<R: Runtime> Row<R> {
+    /// ZooKeeper's summaries, in the order in which they are listed.
+    pub(super) const SUMMARIES: &'static [Self] = &[
+        Row::new(
             "readlatency",
             "Time that requests took which need no log, in milliseconds.",
-            Advanced,
-            Time,
-            totals.reads_us.clone(),
+            Read::Summary(Advanced, Time, |look| look.totals.reads_us.clone()),
         ),
-        Metric::summary(
+        Row::new(
             "updatelatency",
             "Time that requests took which go through the log, in milliseconds.",
-            Advanced,
-            Time,
-            totals.updates_us.clone(),
+            Read::Summary(Advanced, Time, |look| look.totals.updates_us.clone()),
         ),
-        Metric::summary(
+        Row::new(
             "fsynctime",
             "Time to write and sync a batch of the log, in milliseconds.",
-            Basic,
-            Time,
-            sync.clone(),
+            Read::Summary(Basic, Time, |look| look.of_raft(|raft| &raft.sync_us)),
         ),
-        Metric::summary(
+        Row::new(
             "sync_processor_queue_flush_time_ms",
             "Time to write and sync a batch of the log, in milliseconds.",
-            Advanced,
-            Time,
-            sync,
+            Read::Summary(Advanced, Time, |look| look.of_raft(|raft| &raft.sync_us)),
         ),
-        Metric::summary(
+        Row::new(
             "sync_processor_batch_size",
             "Entries per batch of the log.",
-            Basic,
-            Plain,
-            of_raft(|raft| &raft.batch_entries),
+            Read::Summary(Basic, Plain, |look| {
+                look.of_raft(|raft| &raft.batch_entries)
+            }),
         ),
-        Metric::summary(
+        Row::new(
             "snapshottime",
             "Time to write a checkpoint of the state, in milliseconds.",
-            Basic,
-            Time,
-            of_raft(|raft| &raft.checkpoint_us),
+            Read::Summary(Basic, Time, |look| look.of_raft(|raft| &raft.checkpoint_us)),
         ),
-        Metric::summary(
+        Row::new(
             "dbinittime",
             "Time to open the log and the state, in milliseconds.",
-            Basic,
-            Time,
-            stats.opening_us.read(),
+            Read::Summary(Basic, Time, |look| look.service.stats.opening_us.read()),
         ),
-        Metric::summary(
+        Row::new(
             "startup_txns_loaded",
             "Entries applied from the log at the start.",
-            Basic,
-            Plain,
-            stats.replayed.read(),
+            Read::Summary(Basic, Plain, |look| look.service.stats.replayed.read()),
         ),
-        Metric::summary(
+        Row::new(
             "node_created_watch_count",
             "Watchers of each znode that was created while it was watched.",
-            Basic,
-            Plain,
-            stats.watchers_of_created.read(),
+            Read::Summary(Basic, Plain, |look| {
+                look.service.stats.watchers_of_created.read()
+            }),
         ),
-        Metric::summary(
+        Row::new(
             "node_deleted_watch_count",
             "Watchers of each znode that was deleted while it was watched.",
-            Basic,
-            Plain,
-            stats.watchers_of_deleted.read(),
+            Read::Summary(Basic, Plain, |look| {
+                look.service.stats.watchers_of_deleted.read()
+            }),
         ),
-        Metric::summary(
+        Row::new(
             "node_changed_watch_count",
             "Watchers of each znode whose data changed while it was watched.",
-            Basic,
-            Plain,
-            stats.watchers_of_changed.read(),
+            Read::Summary(Basic, Plain, |look| {
+                look.service.stats.watchers_of_changed.read()
+            }),
         ),
-        Metric::summary(
+        Row::new(
             "node_children_watch_count",
             "Watchers of each znode whose children changed while it was watched.",
-            Basic,
-            Plain,
-            stats.watchers_of_children.read(),
+            Read::Summary(Basic, Plain, |look| {
+                look.service.stats.watchers_of_children.read()
+            }),
+        ),
+        Row::new(
+            "read_per_namespace",
+            "Bytes of each read, by the first name of the path.",
+            Read::NamespaceSummaries(|namespace| namespace.reads.as_ref()),
+        ),
+        Row::new(
+            "write_per_namespace",
+            "Bytes of each write, by the first name of the path.",
+            Read::NamespaceSummaries(|namespace| namespace.writes.as_ref()),
         ),
     ];
-    let (mut reads, mut writes) = (Vec::new(), Vec::new());
-    for namespace in service.namespaces() {
-        for (all, reading) in [
-            (&mut reads, namespace.reads),
-            (&mut writes, namespace.writes),
-        ] {
-            all.extend(reading.map(|reading| {
-                let distribution = Distribution {
-                    reading,
-                    unit: Plain,
-                    detail: Basic,
-                };
-                (namespace.name.to_string(), distribution)
-            }));
-        }
-    }
-    rows.extend([
-        Metric {
-            name: "read_per_namespace",
-            help: "Bytes of each read, by the first name of the path.",
-            value: Value::Summaries("key", reads),
-        },
-        Metric {
-            name: "write_per_namespace",
-            help: "Bytes of each write, by the first name of the path.",
-            value: Value::Summaries("key", writes),
-        },
-    ]);
-    rows.extend(
-        ABSENT.iter().map(|(name, detail)| {
-            Metric::summary(name, NOT_HERE, *detail, Plain, Reading::default())
-        }),
-    );
-    rows.extend(ABSENT_SETS.iter().map(|name| Metric {
+}
+
+/// The summaries that stay empty.
+pub(super) fn absent() -> impl Iterator<Item = Metric> {
+    let summaries = ABSENT.iter().map(|(name, detail)| {
+        let nothing = Distribution {
+            reading: Reading::default(),
+            unit: Plain,
+            detail: *detail,
+        };
+        (*name, Value::Summary(nothing))
+    });
+    let sets = ABSENT_SETS.iter();
+    let sets = sets.map(|name| (*name, Value::Summaries("key", Vec::new())));
+    summaries.chain(sets).map(|(name, value)| Metric {
         name,
         help: NOT_HERE,
-        value: Value::Summaries("key", Vec::new()),
-    }));
-    rows
+        value,
+    })
 }
