@@ -1,98 +1,29 @@
-//! What the node knows of each binding beyond the replicated state: for people.
+//! What this node has seen of each binding, beyond the replicated state. It is for people: the
+//! binding's status shows it (`status`), and some of it goes into the node's log (`entry`).
 //!
 //! **Invariant:** a chain of more than 32 reactions is cut, and that is said: a line in the log,
 //! a count in the binding's status and in `/metrics`. (test:
 //! `a_cascade_that_is_cut_is_counted_in_the_bindings_status`)
 
-use std::collections::{BTreeMap, VecDeque};
+mod entry;
+mod status;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use innkeeper_runtime::Instant;
-use innkeeper_runtime::calendar::rfc_3339;
-use innkeeper_sandbox::{GuestText, LogLevel, LogLine, Usage};
+use innkeeper_sandbox::{GuestText, LogLine, Usage};
 use innkeeper_server::delivery::binding_listener::Cut;
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::queue::MAX_CASCADE_DEPTH;
 use innkeeper_tree::{Binding, Zxid};
 use parking_lot::Mutex;
-use serde::Serialize;
 
-use super::flow::{Flow, Most};
+use self::entry::Report;
+use super::flow::Flow;
 use super::health::{BREAKER_FAILURES, Breaker};
 
-/// Lines of a guest's log that are kept for its status.
-const LOG_LINES_KEPT: usize = 32;
-
-/// Lines of one guest that reach the node's log in a second; its status has the newest in any
-/// case.
-const LINES_MOST: Most = Most {
-    lines: 100,
-    bytes: 64 << 10,
-};
-
-/// Errors of one binding that reach the node's log in a second; the last stands in its status.
-const ERRORS_MOST: Most = Most {
-    lines: 10,
-    bytes: 64 << 10,
-};
-
-/// Lines of all guests together, and errors of all bindings together, each: guests that log without
-/// an end fill at most 45 GB of disk in a day, however many they are.
-const NODE_MOST: Most = Most {
-    lines: 500,
-    bytes: 256 << 10,
-};
-
-/// One binding as shown by `innkeeper binding status` and HTTP.
-#[derive(Clone, Debug, Serialize)]
-pub struct BindingStatus {
-    /// The binding's name.
-    pub name: String,
-    /// recipe, assignor or authorizer.
-    pub world: &'static str,
-    /// The module that the document names.
-    pub wished: String,
-    /// The module that acts, if any.
-    pub active: Option<String>,
-    /// zxid of the activation that holds.
-    pub activation: Option<u64>,
-    /// Has the document been activated?
-    pub pending: bool,
-    /// Why the document is not active, if its activation was tried and failed.
-    pub activation_error: Option<String>,
-    /// zxid of the last change of the binding, its module or its policy.
-    pub policy_zxid: u64,
-    /// Events waiting (recipes).
-    pub queued: usize,
-    /// Invocations that ended well since the node started.
-    pub invocations: u64,
-    /// Transactions that had to run again because something they read had changed.
-    pub conflicts: u64,
-    /// Invocations that failed since the node started.
-    pub failures: u64,
-    /// Whether it is being invoked; of an assignor, by the recipe that it fares worst with.
-    pub breaker: Breaker,
-    /// How often events were kept from it because too long a chain of reactions led to them:
-    /// most likely, recipes answer each other without an end.
-    pub cascades_cut: u64,
-    /// The last error, if any since the node started.
-    pub last_error: Option<String>,
-    /// When, in milliseconds since 1970.
-    pub last_error_ms: Option<u64>,
-    /// The same as RFC 3339 has it.
-    pub last_error_at: Option<String>,
-    /// Fuel of the last invocation.
-    pub last_fuel: u64,
-    /// Greatest memory of the last invocation, in bytes.
-    pub last_memory_bytes: usize,
-    /// Messages that the node's log does not have, because the guest wrote too many in one
-    /// invocation or in a second.
-    pub log_dropped: u64,
-    /// Errors that the node's log does not have, because there were too many in a second.
-    pub errors_dropped: u64,
-    /// The guest's last messages.
-    pub log: Vec<String>,
-}
+pub use self::status::BindingStatus;
 
 /// Whom a report is about. The name alone may be that of a successor.
 #[derive(Clone, Debug)]
@@ -110,92 +41,6 @@ impl Who {
             name: Arc::clone(&binding.name),
             as_of: binding.wish,
         }
-    }
-}
-
-#[derive(Default)]
-struct Report {
-    /// The czxid of the binding's znode.
-    created: Zxid,
-    /// The wish and the activation that the node's log was told of last.
-    told_wish: Zxid,
-    told_activation: Zxid,
-    invocations: u64,
-    conflicts: u64,
-    failures: u64,
-    /// By who invokes it (an assignor's callers; otherwise nobody in particular), but for those
-    /// that are closed.
-    breakers: BTreeMap<Option<Arc<str>>, Breaker>,
-    cascades_cut: u64,
-    /// When the log was last told of a cut cascade, in the state's time, and how many it was
-    /// not told of since.
-    cut_told_ms: Option<u64>,
-    cuts_untold: u64,
-    last_error: Option<(u64, GuestText)>,
-    /// The wish that could not be activated, and why.
-    not_activated: Option<(Zxid, GuestText)>,
-    last_usage: Usage,
-    log: VecDeque<GuestText>,
-    log_dropped: u64,
-    errors_dropped: u64,
-    log_flow: Flow,
-    error_flow: Flow,
-}
-
-impl Report {
-    fn breaker(&self) -> Breaker {
-        self.breakers.values().copied().max().unwrap_or_default()
-    }
-
-    /// Keeps an error, and tells the node's log of it, unless that has had enough of them.
-    fn error(&mut self, node: &mut Flow, name: &str, now: Instant, now_ms: u64, error: GuestText) {
-        let flow = &mut self.error_flow;
-        match flow.take_of(node, now, error.len(), ERRORS_MOST, NODE_MOST) {
-            Some(missing) => {
-                if missing > 0 {
-                    tracing::warn!(binding = name, "{missing} more errors were not logged");
-                }
-                tracing::warn!(event = "binding-failed", binding = name, "{error}");
-            }
-            None => self.errors_dropped += 1,
-        }
-        self.last_error = Some((now_ms, error));
-    }
-
-    /// Keeps a message of the guest, and tells the node's log of it, unless that has had enough
-    /// of them.
-    fn line(&mut self, node: &mut Flow, name: &str, now: Instant, line: LogLine) {
-        let LogLine {
-            level,
-            message,
-            dropped_after,
-        } = line;
-        let flow = &mut self.log_flow;
-        match flow.take_of(node, now, message.len(), LINES_MOST, NODE_MOST) {
-            Some(missing) => {
-                if missing > 0 {
-                    let text = format!("{missing} more messages were not logged");
-                    to_the_log(name, LogLevel::Warn, &text);
-                }
-                to_the_log(name, level, &message);
-            }
-            None => self.log_dropped += 1,
-        }
-        self.log_flow.missed(dropped_after);
-        self.log_dropped += dropped_after;
-        if self.log.len() == LOG_LINES_KEPT {
-            self.log.pop_front();
-        }
-        self.log.push_back(message);
-    }
-}
-
-fn to_the_log(name: &str, level: LogLevel, message: &str) {
-    match level {
-        LogLevel::Debug => tracing::debug!(target: "guest", binding = name, "{message}"),
-        LogLevel::Info => tracing::info!(target: "guest", binding = name, "{message}"),
-        LogLevel::Warn => tracing::warn!(target: "guest", binding = name, "{message}"),
-        LogLevel::Error => tracing::error!(target: "guest", binding = name, "{message}"),
     }
 }
 
@@ -392,47 +237,12 @@ impl Reports {
         });
     }
 
+    /// What is shown of a binding.
     pub(super) fn status(&self, binding: &Binding, queued: usize) -> BindingStatus {
         let reports = self.by_name.lock();
         let none = Report::default();
         let report = reports.get(&binding.name).unwrap_or(&none);
-        BindingStatus {
-            name: binding.name.to_string(),
-            world: binding.wished.world.name(),
-            wished: binding.wished.module.to_string(),
-            active: binding
-                .active
-                .as_ref()
-                .map(|active| active.definition.module.to_string()),
-            activation: binding.active.as_ref().map(|active| active.activation.0),
-            pending: binding.is_pending(),
-            activation_error: report
-                .not_activated
-                .as_ref()
-                .filter(|(wish, _)| *wish == binding.wish && binding.is_pending())
-                .map(|(_, error)| error.to_string()),
-            policy_zxid: binding.policy_zxid.0,
-            queued,
-            invocations: report.invocations,
-            conflicts: report.conflicts,
-            failures: report.failures,
-            breaker: report.breaker(),
-            cascades_cut: report.cascades_cut,
-            last_error: report
-                .last_error
-                .as_ref()
-                .map(|(_, error)| error.to_string()),
-            last_error_ms: report.last_error.as_ref().map(|(at_ms, _)| *at_ms),
-            last_error_at: report
-                .last_error
-                .as_ref()
-                .map(|(at_ms, _)| rfc_3339(*at_ms)),
-            last_fuel: report.last_usage.fuel,
-            last_memory_bytes: report.last_usage.memory_bytes,
-            log_dropped: report.log_dropped,
-            errors_dropped: report.errors_dropped,
-            log: report.log.iter().map(GuestText::to_string).collect(),
-        }
+        BindingStatus::of(binding, queued, report)
     }
 }
 
@@ -441,7 +251,9 @@ mod tests {
     use std::time::Duration;
 
     use innkeeper_runtime::{Runtime, Sim};
+    use innkeeper_sandbox::LogLevel;
 
+    use super::entry::LOG_LINES_KEPT;
     use super::*;
 
     fn lines(count: usize) -> Vec<LogLine> {

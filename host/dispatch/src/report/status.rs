@@ -1,0 +1,99 @@
+//! A binding as people are shown it.
+
+use innkeeper_runtime::calendar::rfc_3339;
+use innkeeper_sandbox::GuestText;
+use innkeeper_tree::Binding;
+use serde::Serialize;
+
+use super::entry::Report;
+use crate::health::Breaker;
+
+/// One binding as shown by `innkeeper binding status` and HTTP.
+#[derive(Clone, Debug, Serialize)]
+pub struct BindingStatus {
+    /// The binding's name.
+    pub name: String,
+    /// recipe, assignor or authorizer.
+    pub world: &'static str,
+    /// The module that the document names.
+    pub wished: String,
+    /// The module that acts, if any.
+    pub active: Option<String>,
+    /// zxid of the activation that holds.
+    pub activation: Option<u64>,
+    /// Has the document been activated?
+    pub pending: bool,
+    /// Why the document is not active, if its activation was tried and failed.
+    pub activation_error: Option<String>,
+    /// zxid of the last change of the binding, its module or its policy.
+    pub policy_zxid: u64,
+    /// Events waiting (recipes).
+    pub queued: usize,
+    /// Invocations that ended well since the node started.
+    pub invocations: u64,
+    /// Transactions that had to run again because something they read had changed.
+    pub conflicts: u64,
+    /// Invocations that failed since the node started.
+    pub failures: u64,
+    /// Whether it is being invoked; of an assignor, by the recipe that it fares worst with.
+    pub breaker: Breaker,
+    /// How often events were kept from it because too long a chain of reactions led to them:
+    /// most likely, recipes answer each other without an end.
+    pub cascades_cut: u64,
+    /// The last error, if any since the node started.
+    pub last_error: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub last_error_ms: Option<u64>,
+    /// The same as RFC 3339 has it.
+    pub last_error_at: Option<String>,
+    /// Fuel of the last invocation.
+    pub last_fuel: u64,
+    /// Greatest memory of the last invocation, in bytes.
+    pub last_memory_bytes: usize,
+    /// Messages that the node's log does not have, because the guest wrote too many in one
+    /// invocation or in a second.
+    pub log_dropped: u64,
+    /// Errors that the node's log does not have, because there were too many in a second.
+    pub errors_dropped: u64,
+    /// The guest's last messages.
+    pub log: Vec<String>,
+}
+
+impl BindingStatus {
+    /// What the replicated state and the report of this node say of a binding, in whose queue are
+    /// that many events.
+    pub(super) fn of(binding: &Binding, queued: usize, report: &Report) -> Self {
+        let last_error = report.last_error.as_ref();
+        Self {
+            name: binding.name.to_string(),
+            world: binding.wished.world.name(),
+            wished: binding.wished.module.to_string(),
+            active: binding
+                .active
+                .as_ref()
+                .map(|active| active.definition.module.to_string()),
+            activation: binding.active.as_ref().map(|active| active.activation.0),
+            pending: binding.is_pending(),
+            activation_error: report
+                .not_activated
+                .as_ref()
+                .filter(|(wish, _)| *wish == binding.wish && binding.is_pending())
+                .map(|(_, error)| error.to_string()),
+            policy_zxid: binding.policy_zxid.0,
+            queued,
+            invocations: report.invocations,
+            conflicts: report.conflicts,
+            failures: report.failures,
+            breaker: report.breaker(),
+            cascades_cut: report.cascades_cut,
+            last_error: last_error.map(|(_, error)| error.to_string()),
+            last_error_ms: last_error.map(|(at_ms, _)| *at_ms),
+            last_error_at: last_error.map(|(at_ms, _)| rfc_3339(*at_ms)),
+            last_fuel: report.last_usage.fuel,
+            last_memory_bytes: report.last_usage.memory_bytes,
+            log_dropped: report.log_dropped,
+            errors_dropped: report.errors_dropped,
+            log: report.log.iter().map(GuestText::to_string).collect(),
+        }
+    }
+}
