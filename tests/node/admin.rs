@@ -15,12 +15,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use common::asked::{Answer, SUPER_DIGEST, answer, any_port, exchange};
 use common::{PATIENCE, Running, create, get};
 use innkeeper_auth::Secret;
 use innkeeper_node::NodeSettings;
 
 const SUPER: &str = "super:superpw";
-const SUPER_DIGEST: &str = "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=";
 
 /// A node with HTTP and a super user, and where both of its admins are.
 struct Administered {
@@ -41,7 +41,7 @@ impl Administered {
     fn start_bounded(change: impl Fn(&mut NodeSettings), command_bytes_max: Option<usize>) -> Self {
         let change = |settings: &mut NodeSettings| {
             change(settings);
-            settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+            settings.http = Some(any_port());
             settings.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
         };
         let folder = tempfile::tempdir().unwrap();
@@ -79,62 +79,12 @@ impl Administered {
     }
 }
 
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// The sentence of a failed request.
-    fn error(&self, status: u16) -> String {
-        assert_eq!(self.status, status, "{self:?}");
-        let sentence = self.json()["error"].as_str().unwrap().to_owned();
-        assert!(sentence.len() > 20, "{sentence}");
-        sentence
-    }
-
-    fn good(&self) -> Value {
-        assert!(
-            (200..300).contains(&self.status),
-            "{}",
-            String::from_utf8_lossy(&self.body)
-        );
-        self.json()
-    }
-}
-
 fn basic(credentials: &str) -> String {
     format!("Authorization: Basic {}\r\n", STANDARD.encode(credentials))
 }
 
 fn head(method: &str, path: &str, length: usize, more: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{more}\r\n")
-}
-
-fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8]) -> Answer {
-    stream.write_all(head.as_bytes()).unwrap();
-    // A node that refuses a body by its head may stop listening to it.
-    let _ = stream.write_all(body);
-    answer(stream)
-}
-
-fn answer(mut stream: impl Read) -> Answer {
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).unwrap();
-    let end = all.windows(4).position(|at| at == b"\r\n\r\n");
-    let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&all)));
-    let head = String::from_utf8(all[..end].to_vec()).unwrap();
-    Answer {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head,
-        body: all[end + 4..].to_vec(),
-    }
 }
 
 /// A guest as built, or nothing where none were built.
@@ -171,11 +121,7 @@ fn anyone_reads_the_status_and_the_index() {
     let index = node.http("GET", "/", b"");
     assert_eq!(index.status, 200);
     assert!(index.head.to_lowercase().contains("text/plain"));
-    assert!(
-        String::from_utf8(index.body)
-            .unwrap()
-            .contains("POST   /v1/modules")
-    );
+    assert!(index.body.contains("POST   /v1/modules"));
 }
 
 #[test]
@@ -222,7 +168,7 @@ fn a_stranger_changes_nothing_and_sees_no_znode() {
 #[test]
 fn without_a_super_user_only_the_socket_changes_things() {
     let running = Running::start_with(|settings| {
-        settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        settings.http = Some(any_port());
     });
     let service = running.node.as_ref().unwrap().service().clone();
     let node = Administered {

@@ -6,22 +6,16 @@ mod common;
 
 use std::net::SocketAddr;
 
-use common::asked::{get as http_get, http, word};
+use common::asked::{SUPER_DIGEST, any_port, get as http_get, http, word};
 use common::{Running, create, create_as, exposition, get};
 use innkeeper_auth::Secret;
 use innkeeper_node::NodeSettings;
 use innkeeper_proto::frame::FourLetterWord;
 use serde_json::json;
 
-const SUPER_DIGEST: &str = "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=";
-
-fn any() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
-
 fn start(change: impl Fn(&mut NodeSettings)) -> (Running, SocketAddr) {
     let server = Running::start_with(|settings| {
-        settings.http = Some(any());
+        settings.http = Some(any_port());
         settings.words = FourLetterWord::ALL.to_vec();
         settings.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
         change(settings);
@@ -171,7 +165,7 @@ fn other_methods_and_other_places_are_told_apart() {
 /// and beside what a real 3.9.5 answers there, which has TRACE besides.
 #[test]
 fn options_are_answered_everywhere_and_a_refused_method_names_others() {
-    let (server, at) = start(|settings| settings.metrics = Some(any()));
+    let (server, at) = start(|settings| settings.metrics = Some(any_port()));
     let own = server
         .node
         .as_ref()
@@ -234,7 +228,7 @@ fn options_are_answered_everywhere_and_a_refused_method_names_others() {
 
 #[test]
 fn metrics_are_prometheuss_and_true() {
-    let (server, at) = start(|settings| settings.metrics = Some(any()));
+    let (server, at) = start(|settings| settings.metrics = Some(any_port()));
     let mut client = server.client();
     client.must(create("/a\"b", b"1"));
     for _ in 0..10 {

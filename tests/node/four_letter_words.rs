@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
-use common::asked::{get as get_http, said, word};
+use common::asked::{any_port, get as get_http, said, word};
 use common::{
     Client, Running, children, create, create_as, eventually, exists, get, set, set_watches,
 };
@@ -295,7 +295,7 @@ fn long_answers_are_whole_and_nobody_waits_for_a_client_that_does_not_read_its_o
     const WATCHES: usize = 100_000;
     let server = Running::start_with(|settings| {
         settings.words = FourLetterWord::ALL.to_vec();
-        settings.http = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+        settings.http = Some(any_port());
     });
     let http = server.node.as_ref().unwrap().http().unwrap();
     let mut client = server.client();

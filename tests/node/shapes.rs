@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use common::asked::{get as http_get, said, word};
+use common::asked::{any_port, get as http_get, said, word};
 use common::{Client, Running, children, create, create_as, exists, exposition, get, set};
 use innkeeper_proto::frame::FourLetterWord;
 use serde_json::Value;
@@ -165,7 +165,8 @@ fn shape_of_line(line: &str) -> String {
 fn shape_of_text(text: &str, sorted: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.split_inclusive('\n') {
-        let line = format!("{:?}", shape_of_line(line));
+        // In quotes, and what cannot be seen as JSON has it.
+        let line = Value::from(shape_of_line(line)).to_string();
         if !lines.contains(&line) {
             lines.push(line);
         }
@@ -307,7 +308,7 @@ fn file() -> PathBuf {
 
 fn written(shapes: &Shapes) -> String {
     let head = "# What a real ZooKeeper 3.9.5 answers, without its numbers: made by `make \
-                admin-shapes`, see host/server/tests/shapes.rs.\n";
+                admin-shapes`, see tests/node/shapes.rs.\n";
     shapes
         .iter()
         .fold(head.to_owned(), |mut text, (name, lines)| {
@@ -358,14 +359,13 @@ fn every_answer_has_the_shape_of_zookeepers() {
         std::fs::write(file(), written(&shapes)).unwrap();
         return;
     }
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let plain = Running::start_with(|settings| {
         settings.words = FourLetterWord::ALL.to_vec();
-        settings.http = Some(any);
+        settings.http = Some(any_port());
     });
     let prometheus = Running::start_with(|settings| {
         settings.words = FourLetterWord::ALL.to_vec();
-        settings.metrics = Some(any);
+        settings.metrics = Some(any_port());
     });
     let clients = (act(plain.addr), act(prometheus.addr));
     let bound = |running: &Running| running.node.as_ref().unwrap().service().bound;

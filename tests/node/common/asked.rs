@@ -26,10 +26,20 @@ pub fn word(addr: SocketAddr, word: &str) -> String {
     said(addr, word.as_bytes())
 }
 
+/// The super user's credentials as the settings hold them; the password is `superpw`.
+pub const SUPER_DIGEST: &str = "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=";
+
+/// Any free port of this machine.
+pub fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
 /// An answer over HTTP.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// The status line and the headers.
+    pub head: String,
     pub content_type: String,
     /// The methods of `Allow`, as they stand there; empty if it is missing.
     pub allow: String,
@@ -40,13 +50,34 @@ impl Answer {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
+
+    /// The sentence of a failed request.
+    pub fn error(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        let sentence = self.json()["error"].as_str().unwrap().to_owned();
+        assert!(sentence.len() > 20, "{sentence}");
+        sentence
+    }
+
+    /// What a request brought that did not fail.
+    pub fn good(&self) -> serde_json::Value {
+        assert!((200..300).contains(&self.status), "{}", self.body);
+        self.json()
+    }
 }
 
-/// A request without a body. HTTP/1.0, so that nobody answers in chunks.
-pub fn http(addr: SocketAddr, method: &str, path: &str, header: &str) -> Answer {
-    let request =
-        format!("{method} {path} HTTP/1.0\r\nHost: test\r\nContent-Length: 0\r\n{header}\r\n");
-    let all = said(addr, request.as_bytes());
+/// Sends a request's head and body, and takes the answer.
+pub fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8]) -> Answer {
+    stream.write_all(head.as_bytes()).unwrap();
+    // A node that refuses a body by its head may stop listening to it.
+    let _ = stream.write_all(body);
+    answer(stream)
+}
+
+/// The answer that comes until the stream ends.
+pub fn answer(mut stream: impl Read) -> Answer {
+    let mut all = String::new();
+    stream.read_to_string(&mut all).unwrap();
     let (head, body) = all
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no answer: {all}"));
@@ -61,10 +92,18 @@ pub fn http(addr: SocketAddr, method: &str, path: &str, header: &str) -> Answer 
     };
     Answer {
         status: status.parse().unwrap(),
+        head: head.to_owned(),
         content_type: header("content-type").to_ascii_lowercase(),
         allow: header("allow").to_owned(),
         body: body.to_owned(),
     }
+}
+
+/// A request without a body. HTTP/1.0, so that nobody answers in chunks.
+pub fn http(addr: SocketAddr, method: &str, path: &str, header: &str) -> Answer {
+    let head =
+        format!("{method} {path} HTTP/1.0\r\nHost: test\r\nContent-Length: 0\r\n{header}\r\n");
+    exchange(connect(addr), &head, b"")
 }
 
 pub fn get(addr: SocketAddr, path: &str) -> Answer {
