@@ -1,4 +1,4 @@
-//! What everything that operators look at is rendered from.
+//! What the operators' surface reads: the source of all that is rendered.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use innkeeper_server::service::Service;
 
 use super::metrics::disk_usage::DiskUsage;
 
-/// What the operators' surface asks: the service, what makes guests act, and the files' last known
-/// sizes. All three are shared, so that a clone costs three counts.
+/// The parts of a node that the operators' surface reads: the service, the guests, and the sizes of
+/// the files. All three are shared, so a clone is cheap.
 ///
-/// Invariant: nothing here is asked on the way of a client's request. (test:
+/// Invariant: no request of a client waits for any of these. (test:
 /// `one_look_serves_all_who_ask`)
 pub struct Surface<R: Runtime> {
     /// ZooKeeper's service of this node.
     pub(crate) service: Arc<Service<R>>,
-    /// Modules, bindings and what becomes of them.
+    /// Modules and bindings.
     pub(crate) guests: Guests<R>,
     /// The sizes of the node's files, as they were last looked at.
     pub(crate) disk_usage: Arc<DiskUsage>,

@@ -70,11 +70,11 @@ pub(super) enum Wanted {
 /// How far a compilation is.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
-    /// Others are before it.
+    /// It waits for a place.
     Waiting,
     /// A child works on it, since this wall-clock time in milliseconds.
     Compiling {
-        /// Since when.
+        /// The wall clock at its beginning, in milliseconds since 1970.
         since_ms: u64,
     },
     /// It ended.
@@ -112,7 +112,7 @@ struct Running {
     bound: Signal,
 }
 
-/// One who waits for a compilation; dropping it is going away.
+/// A waiter for a compilation. Dropping it leaves the compilation.
 pub(super) struct Joined<R: Runtime> {
     compilations: Arc<Compilations<R>>,
     bytes: Digest,

@@ -1,4 +1,5 @@
-//! How the first invocation under an activation ended, for whoever has just written a binding.
+//! How the first invocation under an activation ended, for the author who has just written the
+//! binding.
 //!
 //! 1. Before a recipe's events are taken for a reaction, and before an authorizer's first
 //!    `load`, the invocation is noted under its activation ([`FirstRuns::began`]).
@@ -19,7 +20,7 @@ use serde::Serialize;
 
 use super::Guests;
 
-/// What became of the first invocation under an activation.
+/// How the first invocation under an activation ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "ended", rename_all = "kebab-case")]
 pub enum FirstRun {

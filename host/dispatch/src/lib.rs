@@ -138,25 +138,25 @@ struct Shared<R: Runtime> {
     fetches: Mutex<HashMap<Arc<str>, Vec<Fetch>>>,
 }
 
-/// What the node hands over.
+/// The parts of a node that its guests need.
 pub struct GuestsParts<R: Runtime> {
     /// The runtime.
     pub runtime: R,
-    /// Views.
+    /// The replicated state, to read.
     pub reader: Reader,
-    /// The way into the log.
+    /// Takes proposals to the log.
     pub proposals: Proposals,
-    /// Who waits for what.
+    /// The node's own parts that wait for a proposal.
     pub pending_proposals: Arc<PendingProposals>,
     /// The modules' bytes.
     pub store: ModuleStore<R>,
     /// The sandbox.
     pub sandbox: Sandbox,
-    /// What is counted.
+    /// The node's statistics.
     pub stats: Arc<Stats>,
-    /// What compiling may take.
+    /// The limits of compiling.
     pub compile: CompileSettings,
-    /// The data folder, for what was compiled; without it nothing is kept.
+    /// The data folder, in which compiled code is kept; without it none is kept.
     pub disk: io::Result<R::Disk>,
     /// Client worker threads: places of each authorizer.
     pub workers: usize,
@@ -315,7 +315,7 @@ impl<R: Runtime> Guests<R> {
         }
     }
 
-    /// The gate to install in front of requests.
+    /// The authorizers, to be asked before each request.
     pub fn access_decider(&self) -> Arc<dyn AccessDecider> {
         Arc::new(self.clone())
     }
@@ -357,7 +357,7 @@ impl<R: Runtime> Guests<R> {
             .await
     }
 
-    /// Views of the node.
+    /// The replicated state, to read.
     pub fn reader(&self) -> &Reader {
         &self.shared.reader
     }

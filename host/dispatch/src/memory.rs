@@ -1,8 +1,8 @@
-//! How much memory all guests together may take where nobody says it.
+//! The memory that all guests together may take where the settings do not say it.
 
 use innkeeper_server::settings::MIN_GUEST_MEMORY_BYTES;
 
-/// The most that is given, in bytes.
+/// The greatest default, in bytes.
 const MOST_BYTES: u64 = 4 << 30;
 
 /// Half of the memory that this machine has or its control group may have, in bytes, and 4 GiB at

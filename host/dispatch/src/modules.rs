@@ -1,5 +1,5 @@
-//! Modules: pushed, stored, registered, and made once per digest: out of what an earlier
-//! compilation has left (`artifacts`), or by compiling (`compile`).
+//! Modules. Each is pushed, stored and registered; a node makes it runnable once, from the code that
+//! an earlier compilation has left (`artifacts`), or by compiling it (`compile`).
 
 use std::sync::Arc;
 
@@ -38,31 +38,31 @@ pub(super) enum MakeError {
     Compile(#[from] CompileError),
 }
 
-/// A module that was taken.
+/// A module that was pushed and registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pushed {
     /// Its name: the SHA-256 of the component.
     pub digest: Digest,
-    /// What it exports.
+    /// The world that it exports.
     pub world: World,
-    /// Of the component, in bytes.
+    /// The size of the component, in bytes.
     pub size: u64,
     /// Whether a core module was pushed, of which the component was made here.
     pub made_component: bool,
 }
 
-/// Why a push came to nothing.
+/// Why a push failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// The file is no module.
     #[error(transparent)]
     Module(#[from] ModuleError),
-    /// Too many others wait.
+    /// Too many other pushes wait.
     #[error(
         "{count} pushes are under way, which is as many, or as many bytes, as a node takes; push it again when they are over"
     )]
     Busy {
-        /// How many.
+        /// How many pushes wait.
         count: usize,
     },
     /// The host could not compile it; it may be fine.
@@ -79,9 +79,9 @@ pub enum PushError {
     /// The folder of the bindings could not be made.
     #[error("`{path}` could not be made: {error:?}; delete what stands in its place")]
     Folder {
-        /// Which.
+        /// The folder's path.
         path: &'static str,
-        /// Why.
+        /// Why it could not be made.
         error: ErrorCode,
     },
 }
@@ -212,7 +212,7 @@ impl<R: Runtime> Guests<R> {
             .await
     }
 
-    /// Runs what blocks for a moment where it holds up nobody.
+    /// Runs something that blocks for a moment on a thread where nobody waits for it.
     async fn on_compile_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, MakeError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Pushes: answered at once, and asked about until they are over.
+//! Pushes: each is answered at once, and its author asks for its state until it is over.
 //!
 //! 1. [`Guests::push`] takes the bytes, unless too many wait already, and gives a [`Push`]; its
 //!    name is the SHA-256 of the bytes, so whoever pushes the same joins it.
@@ -31,32 +31,32 @@ use super::modules::{PushError, Pushed};
 /// Pushes that may be under way at a time.
 const UNDER_WAY_MAX: usize = 32;
 
-/// Bytes of theirs together.
+/// The bytes of all pushes that are under way.
 const UNDER_WAY_BYTES_MAX: usize = 128 << 20;
 
 /// Ended pushes that are remembered.
 const ENDED_MAX: usize = 64;
 
-/// How far a push is.
+/// The state of a push.
 #[derive(Clone, Debug)]
 pub enum PushState {
     /// Others are compiled before it; again, if it was slow while others waited.
     Waiting,
     /// It is compiled, since this wall-clock time in milliseconds since 1970.
     Compiling {
-        /// Since when.
+        /// The wall clock at its beginning, in milliseconds since 1970.
         since_ms: u64,
     },
     /// Bindings may name it.
     Ready(Pushed),
-    /// It came to nothing.
+    /// It failed.
     Failed(Arc<PushError>),
-    /// Somebody said so, or nobody asked about it.
+    /// Its author cancelled it, or nobody asked about it.
     Cancelled,
 }
 
 impl PushState {
-    /// Whether it stays so.
+    /// Whether the push is over.
     pub fn is_over(&self) -> bool {
         match self {
             PushState::Waiting | PushState::Compiling { .. } => false,

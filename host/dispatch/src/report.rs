@@ -25,7 +25,7 @@ use super::health::{BREAKER_FAILURES, Breaker};
 
 pub use self::status::BindingStatus;
 
-/// Whom a report is about. The name alone may be that of a successor.
+/// The binding that a report is about. The name alone may be that of a later binding.
 #[derive(Clone, Debug)]
 pub(super) struct Who {
     /// The binding's name.
@@ -100,7 +100,7 @@ impl Reports {
         });
     }
 
-    /// Shows what an invocation used that did not end well.
+    /// Shows the use of an invocation that failed.
     pub(super) fn used(&self, who: &Who, usage: Usage) {
         self.with(who, |report| report.last_usage = usage);
     }

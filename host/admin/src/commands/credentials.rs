@@ -1,4 +1,4 @@
-//! Who may run the commands that ZooKeeper guards: whoever has all permissions on `/`.
+//! Who may run the commands that ZooKeeper guards: clients with all permissions on `/`.
 //!
 //! The header is ZooKeeper's: `Authorization: digest user:password`, or `ip` alone for one's
 //! address.
@@ -34,7 +34,7 @@ impl Refusal {
     }
 }
 
-/// Lets through who has every permission on `/`.
+/// Refuses a client that lacks a permission on `/`.
 pub(super) fn check<R: Runtime>(
     service: &Service<R>,
     headers: &HeaderMap,

@@ -3,7 +3,7 @@
 //! 1. The router's fallback asks [`Commands::find`] whether a path is below the command URL
 //!    (`admin.commandURL`); the URL is the operator's choice and may be anything.
 //! 2. Without a name, the answer is the page of links. With one, the command runs, and its answer
-//!    is JSON with ZooKeeper's field names: what it has to say, then `command` and `error`.
+//!    is JSON with ZooKeeper's field names: its own fields, then `command` and `error`.
 //! 3. An unknown command is answered with status 200 and its `error`, as in ZooKeeper; a command
 //!    that ZooKeeper wants credentials for is not run without them ([`credentials`]).
 //!
@@ -30,7 +30,7 @@ use self::pretty::{Pretty, Token};
 use crate::pieces;
 use crate::surface::Surface;
 
-/// All commands: the name, and what else they are called.
+/// All commands: the name, and its other names.
 const NAMES: &[(&str, &[&str])] = &[
     ("configuration", &["conf", "config"]),
     ("connection_stat_reset", &["crst"]),
@@ -142,8 +142,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Whose password a command is asked with that looks at it; `None` for all other commands, and
-    /// where no password is given.
+    /// The user whose password comes with a command that compares it; `None` for all other commands,
+    /// and without a password.
     pub(super) fn guarded_user(&self, name: &str) -> Option<String> {
         if !matches!(primary(name), Some("snapshot" | "restore")) {
             return None;
@@ -199,7 +199,7 @@ pub(super) async fn serve<R: Runtime>(surface: &Surface<R>, name: &str, asked: &
     answer.into_response()
 }
 
-/// A refusal of the method, with those that would do.
+/// A refusal of the method, with the methods that the path takes.
 fn not_allowed(refusal: impl IntoResponse, allowed: &'static str) -> Response {
     ([(header::ALLOW, allowed)], refusal).into_response()
 }

@@ -1,5 +1,5 @@
-//! Answers to four-letter words, in ZooKeeper's words and formats, so that what reads a
-//! ZooKeeper's answers reads these.
+//! Answers to four-letter words, in ZooKeeper's words and formats, so that programs that read the
+//! answers of a ZooKeeper can read these.
 //!
 //! 1. The connection finds a word where its first frame would be, and asks [`answer`].
 //! 2. A word that is not whitelisted is answered with the sentence that says so. `srvr` always
@@ -31,7 +31,7 @@ use crate::surface::Surface;
 
 pub(crate) use reports::{ByTime, environment, ephemerals, sessions_by_time};
 
-/// What ZooKeeper says of most things while it has no quorum.
+/// ZooKeeper's answer to most words while it has no quorum.
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
 
 impl<R: Runtime> FourLetterWords for Surface<R> {
@@ -57,8 +57,8 @@ fn is_allowed<R: Runtime>(service: &Service<R>, word: FourLetterWord) -> bool {
     }
 }
 
-/// The answer to a word: what it asks for, or that it may not be asked. `argument` is what
-/// followed it, of `stmk`.
+/// The answer to a word: what it asks for, or the sentence that it may not be asked. `argument` is
+/// the number that follows `stmk`.
 async fn answer<R: Runtime>(
     surface: &Surface<R>,
     word: FourLetterWord,

@@ -1,9 +1,8 @@
 //! Wrong names and passwords over HTTP: logged, counted and slowed down.
 //!
 //! Each address has a bucket of wrong attempts: [`AT_ONCE`] of them, one more every [`EACH`].
-//! Where it is empty, nothing that comes from there is looked at until there is one again, so
-//! that no answer tells whether it would have been right. Others feel nothing of it, and the
-//! admin socket asks for no password.
+//! While it is empty, no password from that address is compared, so that no answer tells whether
+//! it would have been right. Other addresses notice nothing, and the admin socket needs no password.
 //!
 //! Bounds: [`ORIGINS_MAX`] addresses are remembered; where there are more, the one that would be
 //! forgotten first is. A line of the log is written for at most [`LINES_MOST`] attempts, and
@@ -21,7 +20,7 @@ use super::places::Origin;
 /// Wrong attempts that an address may make without waiting.
 const AT_ONCE: u32 = 10;
 
-/// How long one more takes.
+/// The time after which one more is allowed.
 const EACH: Duration = Duration::from_secs(5);
 
 /// Addresses that are remembered.
@@ -33,7 +32,7 @@ const LINES_MOST: Most = Most {
     bytes: usize::MAX,
 };
 
-/// Who guessed, and how often.
+/// The wrong attempts, by address.
 #[derive(Default)]
 pub(super) struct Attempts {
     seen: Mutex<Seen>,

@@ -1,7 +1,7 @@
-//! `/v1/bindings`: documents and what became of them.
+//! `/v1/bindings`: the bindings, their documents and their status.
 //!
-//! A binding is a znode, and any client that may write it can do what is done here. What these
-//! routes add is the sentence that says what is wrong, and waiting for the activation.
+//! A binding is a znode, so any client that may write it can do the same. These routes add two
+//! things: a sentence that says what is wrong with a document, and waiting for the activation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +24,10 @@ use super::json::Json;
 use super::problem::Problem;
 use super::{Admin, MAX_DOCUMENT_BYTES, short_names};
 
-/// How long an activation is waited for if nothing is said, in milliseconds.
+/// How long a request waits for an activation if it names no time, in milliseconds.
 const WAIT_MS: u64 = 60_000;
 
-/// How long it is waited for at most, in milliseconds.
+/// The longest time that a request may wait for an activation, in milliseconds.
 const MAX_WAIT_MS: u64 = 120_000;
 
 /// The last part of the path of `POST /v1/bindings/check`.
@@ -39,7 +39,7 @@ pub(super) struct Listed {
     bindings: Vec<BindingStatus>,
 }
 
-/// One binding: how it is, and what its document says.
+/// One binding: its status and its document.
 #[derive(Serialize)]
 pub(super) struct Shown {
     #[serde(flatten)]
@@ -78,7 +78,7 @@ pub(super) struct Set {
     name: String,
     world: &'static str,
     module: String,
-    /// There was no such binding before.
+    /// Whether the binding is new.
     created: bool,
     /// The document's zxid.
     wish: u64,
@@ -90,14 +90,14 @@ pub(super) struct Set {
     first: Option<FirstRun>,
 }
 
-/// A document that is good.
+/// A document without a mistake.
 #[derive(Serialize)]
 pub(super) struct Checked {
     world: &'static str,
     module: String,
 }
 
-/// A binding that is gone.
+/// A binding that was deleted.
 #[derive(Serialize)]
 pub(super) struct Deleted {
     name: String,
@@ -221,7 +221,7 @@ pub(super) async fn delete<R: Runtime>(
     Ok(Json(Deleted { name, zxid: zxid.0 }))
 }
 
-/// The request's document, its module named whole.
+/// The request's document, with the whole name of its module.
 async fn read_document<R: Runtime>(admin: &Admin<R>, upload: Upload) -> Result<Bytes, Problem> {
     let document = upload
         .read(&admin.surface.service.runtime, MAX_DOCUMENT_BYTES)
@@ -243,7 +243,7 @@ fn judge(view: &View, name: Option<&str>, document: &[u8]) -> Result<Definition,
     judged.map_err(|error| Problem::bad(error.to_string()))
 }
 
-/// Creates or sets the binding's znode; which of the two is told.
+/// Creates or sets the binding's znode. The flag is true if it was created.
 async fn put<R: Runtime>(
     admin: &Admin<R>,
     name: &str,

@@ -1,4 +1,4 @@
-//! What handlers take out of a request, with every refusal as a sentence.
+//! The parts of a request that handlers read. Each refusal is one sentence.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::serve::Pace;
 /// How long a body may take to begin.
 const BODY_GRACE: Duration = Duration::from_secs(10);
 
-/// The bytes a second that a body has to bring after that, on average: 32 MiB take 17 minutes.
+/// The slowest average speed of a body after that, in bytes per second: 32 MiB take 17 minutes.
 const BODY_BYTES_PER_S_LEAST: u64 = 32 * 1024;
 
 /// The request's query (`?a=b&c=d`).
@@ -129,7 +129,7 @@ impl Upload {
     }
 }
 
-/// Refuses what is no path, with the reason that a person can act on.
+/// Refuses what is no path, and says why.
 pub(super) fn check_path(text: &str) -> Result<(), Problem> {
     if path::is_valid(text) {
         return Ok(());

@@ -3,20 +3,19 @@
 //!
 //! A binding is changed, end to end:
 //! 1. `serve` takes the connection; hyper reads the request's head.
-//! 2. `routes` finds the handler. Whoever came over HTTP and wants to change something has to
-//!    name the super user and the password (`auth`); the admin socket is open to the node's
-//!    own user only.
-//! 3. The handler checks what it can say in a sentence, then proposes
-//!    [`Operation::Admin`](innkeeper_tree::Operation::Admin), which no authorizer judges: this
-//!    is the way back in for one who is locked out by a policy of one's own.
-//! 4. The answer follows when the operation was applied here. It is JSON, also where something
-//!    is wrong: `{"error": "<one sentence>"}`.
+//! 2. `routes` finds the handler. Over HTTP, a request that changes something needs the super
+//!    user's name and password (`auth`); the admin socket is open to the node's own user only.
+//! 3. The handler checks the request, then proposes
+//!    [`Operation::Admin`](innkeeper_tree::Operation::Admin). No authorizer is asked about it, so
+//!    that an operator whose own policy locks everybody out can mend it.
+//! 4. The answer follows when the operation was applied here. It is JSON; of a mistake it is
+//!    `{"error": "<one sentence>"}`.
 //!
-//! Bounds: `HTTP_BOUNDS`, `METRICS_BOUNDS` and `SOCKET_BOUNDS`, apart from each other, so that
-//! nobody on HTTP can shut out the socket; `UPLOAD_PLACES` modules on their way at a time; a
-//! module's bytes by the sandbox's settings, other bodies by `MAX_DOCUMENT_BYTES` and
-//! `MAX_DATA_BYTES`. Times are in `serve` and, of bodies, in `input`; who has to go where there
-//! are too many is decided in `places`.
+//! Bounds: `HTTP_BOUNDS`, `METRICS_BOUNDS` and `SOCKET_BOUNDS`, one for each listener, so that
+//! clients of HTTP cannot shut out those of the socket; `UPLOAD_PLACES` uploads of modules at a
+//! time; a module's bytes by the sandbox's settings, other bodies by `MAX_DOCUMENT_BYTES` and
+//! `MAX_DATA_BYTES`. The limits of time are in `serve` and, for bodies, in `input`; `places` decides
+//! which connection is closed when there are too many.
 
 mod attempts;
 mod auth;
@@ -83,18 +82,18 @@ struct Admin<R: Runtime> {
     attempts: Attempts,
 }
 
-/// What serves the admins.
+/// The running parts of the administration.
 pub struct Serving {
-    /// They end by themselves when `core.stopping` is raised; the socket's file goes with them,
-    /// also when they are dropped.
+    /// They end by themselves when the service's `stopping` is raised. The socket's file goes with
+    /// them, also when they are dropped.
     pub tasks: Vec<Task<()>>,
     /// The admin socket, where there is one.
     pub socket: Option<PathBuf>,
 }
 
-/// Listens on the admin socket and serves all until the node stops. To be called when the node
-/// holds its data folder's lock. A folder in which no socket can be is no reason not to serve: the
-/// log says what operators lack then.
+/// Listens on the admin socket and serves it and the two TCP listeners until the node stops. The
+/// caller holds the data folder's lock. If the folder can hold no socket, the node serves without
+/// one, and the log says what operators lack then.
 pub async fn start<R: Runtime>(
     surface: Surface<R>,
     http: Option<R::Listener>,
@@ -178,9 +177,9 @@ pub async fn start<R: Runtime>(
     }
 }
 
-/// The admin socket's file, which goes when this is dropped: when the node stops, or is given up
-/// before it could serve. The node holds its data folder's lock as long as there is a core, so that
-/// the file is its own.
+/// The admin socket's file, which is removed when this is dropped: when the node stops, or when it
+/// failed before it could serve. The node holds its data folder's lock as long as there is a
+/// service, so the file is its own.
 struct SocketFile<R: Runtime>(Arc<Service<R>>);
 
 impl<R: Runtime> Drop for SocketFile<R> {
@@ -192,7 +191,7 @@ impl<R: Runtime> Drop for SocketFile<R> {
     }
 }
 
-/// Who the operations proposed here are by.
+/// The identity in whose name operations are proposed here.
 fn super_user() -> Vec<Identity> {
     vec![Identity {
         scheme: "super".to_owned(),

@@ -1,4 +1,4 @@
-//! `/v1/modules`: what was pushed, and pushing; `/v1/pushes`: how far a push is.
+//! `/v1/modules`: the registered modules, and pushing one; `/v1/pushes`: how far a push is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,10 +71,10 @@ pub(super) struct Shown {
     /// The same as RFC 3339 has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<String>,
-    /// What bindings may name now.
+    /// The module, once bindings may name it.
     #[serde(flatten)]
     taken: Option<Taken>,
-    /// Why it came to nothing.
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -128,11 +128,11 @@ impl Shown {
     }
 }
 
-/// Why a cancelled push came to nothing.
+/// What is said of a cancelled push.
 const CANCELLED: &str = "the push was cancelled: somebody said so, or nobody asked about it for a while; push the module again";
 
 /// Begins a push, and says how far it is: 202 while it is under way, 200 when it is ready, and
-/// an error's status if it came to nothing, so that `curl --fail` fails.
+/// an error's status if it failed, so that `curl --fail` fails.
 pub(super) async fn push<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Asked(asked): Asked<OfPush>,

@@ -1,18 +1,17 @@
-//! Who may be connected, and whose request is being answered: shared out so that nobody who is
-//! idle or slow holds up anybody else.
+//! The places of a listener: how many clients may be connected, and how many of their requests are
+//! answered at a time. They are shared out so that an idle or slow client holds up no other one.
 //!
-//! 1. Whoever connects is let in at once ([`Places::enter`]). Where as many are in as may be, one
-//!    who has not sent a whole request, or has his answer, has to go: the oldest of the address
-//!    that has the most.
-//! 2. A request that has come with its whole head takes one of the places for answering
-//!    ([`Visit::begin`]), or waits for one. The next place goes to the address that has the
-//!    fewest, and there to the oldest.
-//! 3. Who waits for a [`PATIENCE`] without a place coming free makes one: an answer that has taken
-//!    that long is one that somebody does not read, or a body that trickles in, and the oldest of
-//!    the address that has the most of these has to go. Who has proved to be the super user may
-//!    take his time.
+//! 1. Every client that connects is let in at once ([`Places::enter`]). If that is one too many, a
+//!    connection is closed that has not sent a whole request, or that has its answer: the oldest of
+//!    the address that has the most of them.
+//! 2. A request whose head has come takes one of the places for answering ([`Visit::begin`]), or
+//!    waits for one. The next free place goes to the address that has the fewest, and of its
+//!    requests to the oldest.
+//! 3. A request that has waited for [`PATIENCE`] takes a place from another one that has had it for
+//!    so long: its client does not read the answer, or sends the body in drops. The oldest of the
+//!    address that has the most of these is closed. The super user's requests are left alone.
 //!
-//! An IPv6 address counts with all others of its /64, which one customer has.
+//! An IPv6 address counts together with all others of its /64, since one customer has all of them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -26,12 +25,12 @@ use parking_lot::Mutex;
 /// After how long an answer may have to make room for others.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many may be in at a time.
+/// How many connections a listener may have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Connections, whatever they do.
+    /// Connections at a time.
     pub(super) connections: usize,
-    /// Of those, the ones whose requests are being answered; fewer than connections.
+    /// Requests that are answered at a time; fewer than `connections`.
     pub(super) answering: usize,
 }
 
@@ -41,7 +40,7 @@ pub(super) struct Bounds {
 pub(super) struct Origin(Option<IpAddr>);
 
 impl Origin {
-    /// Of a peer.
+    /// The origin of a peer.
     pub(super) fn of(peer: Option<SocketAddr>) -> Self {
         Self(peer.map(|peer| match peer.ip().to_canonical() {
             IpAddr::V6(address) => {
@@ -60,7 +59,7 @@ enum Stage {
     Idle,
     /// It waits for a place.
     Waiting,
-    /// It has one, since then.
+    /// It has had a place since that moment.
     Answering(Instant),
 }
 
@@ -96,7 +95,7 @@ struct Room {
 }
 
 impl<R: Runtime> Places<R> {
-    /// Nobody is in. `evicted` counts those who had to go.
+    /// A listener without connections. `evicted` counts the connections that were closed to make room.
     pub(super) fn new(runtime: R, bounds: Bounds, evicted: Arc<Counter>) -> Self {
         let room = Room {
             bounds,
@@ -138,7 +137,7 @@ impl<R: Runtime> Places<R> {
 }
 
 impl Room {
-    /// How many of an address fit.
+    /// How many connections of an address are in that state.
     fn count(&self, origin: Origin, fits: impl Fn(Stage) -> bool) -> usize {
         let all = self.visitors.values();
         all.filter(|other| other.origin == origin && fits(other.stage))

@@ -17,12 +17,12 @@ use super::json::Json;
 /// The longest sentence, in bytes.
 const SENTENCE_BYTES_MAX: usize = 8192;
 
-/// What a request that failed is answered.
+/// The answer to a request that failed.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     sentence: String,
-    /// After how long it may be asked again.
+    /// The time after which the request may be sent again.
     retry_after: Option<Duration>,
 }
 
@@ -41,7 +41,7 @@ impl Problem {
         }
     }
 
-    /// Not now.
+    /// The request may be sent again later.
     pub(super) fn later(retry_after: Duration, sentence: impl std::fmt::Display) -> Self {
         Self {
             retry_after: Some(retry_after),
@@ -54,12 +54,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, sentence)
     }
 
-    /// What it names is not there.
+    /// The request names something that is not there.
     pub(super) fn missing(sentence: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, sentence)
     }
 
-    /// Something here is broken.
+    /// Something in this node is broken.
     pub(super) fn internal(sentence: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence)
     }
@@ -139,7 +139,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Of a proposal that came to nothing: only what is too large is the asker's own doing.
+/// The status for a proposal that failed. Only a proposal that is too large is the client's fault.
 fn status_of(error: &ProposeError) -> StatusCode {
     match error {
         ProposeError::Refused(Refusal::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -165,7 +165,7 @@ impl From<PushError> for Problem {
     }
 }
 
-/// The status of a push that came to nothing.
+/// The status for a push that failed.
 pub(super) fn status_of_push(error: &PushError) -> StatusCode {
     match error {
         PushError::Module(ModuleError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,

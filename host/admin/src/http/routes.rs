@@ -1,4 +1,4 @@
-//! Which request goes where.
+//! The routes: which handler answers which request.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::serve::Peer;
 use super::{Admin, bindings, modules, status, znodes};
 
-/// `GET /`, for a person with curl.
+/// The answer to `GET /`: a list of the routes for a person with curl.
 const INDEX: &str = "\
 Innkeeper's administration. Answers are JSON; an error is {\"error\": \"a sentence\"}.
 
@@ -47,7 +47,7 @@ For the super user (curl --user NAME:PASSWORD), and for anyone on the admin sock
   DELETE /v1/znodes?path=PATH            &version=N
 ";
 
-/// ZooKeeper's commands, wherever the operator wants them, and what is nowhere.
+/// Answers what no route has: ZooKeeper's commands below the operator's URL; otherwise 404.
 async fn elsewhere<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     method: Method,

@@ -1,4 +1,4 @@
-//! `GET /v1/status`: the node's figures.
+//! `GET /v1/status`: the state of the node in numbers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

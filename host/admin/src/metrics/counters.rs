@@ -60,12 +60,12 @@ impl<R: Runtime> Row<R> {
         ),
         Row::counter(
             "connection_rejected",
-            "Connections turned away because there were too many.",
+            "Connections refused because there were too many.",
             |look| look.service.stats.connections_rejected.get(),
         ),
         Row::counter(
             "connection_drop_count",
-            "Connections that ended because the client's end was gone.",
+            "Connections that ended because the client had left.",
             |look| look.service.stats.connections_dropped.get(),
         ),
         Row::counter(
@@ -103,7 +103,7 @@ impl<R: Runtime> Row<R> {
         ),
         Row::counter(
             "stale_requests_dropped",
-            "Of those, the ones that were not run; their connections were closed.",
+            "Stale requests that were not run; their connections were closed.",
             |look| look.service.stats.stale_requests.get(),
         ),
         Row::counter(
@@ -113,7 +113,7 @@ impl<R: Runtime> Row<R> {
         ),
         Row::counter(
             "tls_handshake_exceeded",
-            "TLS connections turned away because too many handshakes were under way.",
+            "TLS connections refused because too many handshakes were under way.",
             |look| look.service.stats.tls_handshakes_exceeded.get(),
         ),
         Row::counter(

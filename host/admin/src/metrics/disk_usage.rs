@@ -1,10 +1,10 @@
 //! How large the node's files are.
 //!
 //! 1. Sizes younger than [`FRESH`] are shown again.
-//! 2. Otherwise one look at the files is begun, unless one is under way: it stands on the thread
-//!    of the checkpoints, and however many ask, at most one look stands there.
-//! 3. Who asks waits for it for at most [`PATIENCE`], and gets what the last look has seen: behind
-//!    a long checkpoint that is older, and 0 if there was none yet.
+//! 2. Otherwise the files are looked at anew, on the thread of the checkpoints. However many
+//!    operators ask, at most one such look is under way.
+//! 3. Each of them waits for it for at most [`PATIENCE`], and gets the sizes of the last look that
+//!    has ended: older ones while a long checkpoint is written, and 0 if there was no look yet.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -61,11 +61,11 @@ struct Seen {
     is_looking: bool,
 }
 
-/// Stands for the look under way; however that ends, the next may begin.
+/// The look that is under way. When this is dropped, the next look may begin.
 struct Looking(Arc<DiskUsage>);
 
 impl Looking {
-    /// `None` if somebody else looks.
+    /// `None` if a look is under way.
     fn begin(last: &Arc<DiskUsage>) -> Option<Self> {
         let mut seen = last.seen.lock();
         let is_other = std::mem::replace(&mut seen.is_looking, true);
@@ -80,7 +80,7 @@ impl Drop for Looking {
     }
 }
 
-/// The sizes, at most so old as a look takes to get its turn.
+/// The sizes of the node's files, not older than [`FRESH`] unless a look takes longer than [`PATIENCE`].
 pub(crate) async fn sizes<R: Runtime>(service: &Service<R>, last: &Arc<DiskUsage>) -> Sizes {
     let (data, log) = folders(service);
     let folder = &service.settings.data;
@@ -120,8 +120,8 @@ async fn recent<R: Runtime>(runtime: &R, last: &Arc<DiskUsage>, folder: &Path) -
     last.seen.lock().bytes
 }
 
-/// Of the files that stand in a folder, not in folders of it. A file that goes while it is looked
-/// for has none.
+/// The bytes of all files of a folder, without its own folders. A file that is removed meanwhile
+/// counts as empty.
 fn bytes_in(disk: &impl Disk, folder: &str) -> u64 {
     let names = disk.list(folder).unwrap_or_default();
     let paths = names.iter().map(|name| match folder {

@@ -50,7 +50,7 @@ impl<R: Runtime> Row<R> {
             "How long the node has been up, in milliseconds.",
             |look| uptime_ms(look.service).into(),
         ),
-        Row::gauge("znode_count", "Znodes.", |look| {
+        Row::gauge("znode_count", "Number of znodes.", |look| {
             look.view.znode_count().into()
         }),
         Row::gauge("watch_count", "Watches of this node's clients.", |look| {
@@ -79,7 +79,7 @@ impl<R: Runtime> Row<R> {
         ),
         Row::gauge(
             "max_file_descriptor_count",
-            "How many it may have open.",
+            "Files and sockets that the process may have open.",
             |look| Number::Int(look.process.max_files),
         ),
         Row::gauge(
@@ -109,7 +109,7 @@ impl<R: Runtime> Row<R> {
         ),
         Row::gauge(
             "auth_failed_count",
-            "Credentials of clients that did not hold.",
+            "Credentials of clients that were wrong.",
             |look| look.service.stats.auth_failed.get().into(),
         ),
         Row::gauge(

@@ -79,7 +79,7 @@ impl<R: Runtime> Row<R> {
         ),
         Row::new(
             "innkeeper_log_bytes",
-            "Bytes written in them.",
+            "Bytes written in the files of the log.",
             Read::GaugeIfAny(|look| look.status().map(|status| status.log.bytes.into())),
         ),
         Row::new(
@@ -122,7 +122,7 @@ impl<R: Runtime> Row<R> {
             "Modules that were loaded from what was compiled before.",
             |look| look.service.stats.modules_loaded.get(),
         ),
-        Row::gauge("innkeeper_bindings", "Bindings.", |look| {
+        Row::gauge("innkeeper_bindings", "Number of bindings.", |look| {
             look.view.bindings().len().into()
         }),
         Row::new(

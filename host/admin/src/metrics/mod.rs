@@ -36,7 +36,7 @@ pub(crate) use process::Process;
 use row::{Look, Row};
 
 /// The version as `srvr`, `mntr` and others print it: ZooKeeper's version first, which is what
-/// parsers look for and which says who this really is, then when it was built.
+/// parsers look for, then Innkeeper's own, then when it was built.
 ///
 /// ZooKeeper has printed that date in two ways: since 3.6 as `2026-02-11 20:18 UTC`, before as
 /// `02/11/2026 20:18 GMT`. The parsers that look at it at all, among them the Go client's, take
@@ -61,7 +61,7 @@ pub(crate) fn uptime_ms<R: Runtime>(service: &Service<R>) -> u64 {
     u64::try_from((service.runtime.now() - service.started).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Which provider of metrics is spoken for.
+/// The provider of metrics whose names and numbers are listed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Provider {
     /// ZooKeeper's own: each key is a name and a number.
@@ -71,7 +71,7 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
-    /// The one that `mntr` and `/commands/monitor` speak for.
+    /// The provider whose lines `mntr` and `/commands/monitor` list.
     pub(crate) fn configured<R: Runtime>(service: &Service<R>) -> Self {
         match service.settings.metrics {
             Some(_) => Provider::Prometheus,

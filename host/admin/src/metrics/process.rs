@@ -67,7 +67,7 @@ fn kilobytes(text: &str, name: &str) -> Option<i64> {
     Some(number * 1024)
 }
 
-/// Of what kernels say in ticks, a second has this many: part of what Linux promises programs.
+/// The ticks of a second in which the kernel counts time for programs; Linux promises this number.
 const TICKS_PER_S: f64 = 100.0;
 
 /// When this process began, in seconds since 1970, and the CPU time that it has used, in seconds.
@@ -106,17 +106,17 @@ impl<R: Runtime> Row<R> {
         ),
         Row::new(
             "process_max_fds",
-            "How many it may have open.",
+            "Files and sockets that the process may have open.",
             Read::GaugeIfAny(|look| said(look.process.max_files)),
         ),
         Row::new(
             "process_virtual_memory_bytes",
-            "Addresses that it has laid out, in bytes.",
+            "Virtual memory of the process, in bytes.",
             Read::GaugeIfAny(|look| said(look.process.virtual_bytes)),
         ),
         Row::new(
             "process_resident_memory_bytes",
-            "Memory that it has in use, in bytes.",
+            "Memory that the process uses, in bytes.",
             Read::GaugeIfAny(|look| said(look.process.resident_bytes)),
         ),
     ];

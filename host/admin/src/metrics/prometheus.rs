@@ -1,8 +1,8 @@
-//! `/metrics`: the figures in Prometheus's text format, version 0.0.4.
+//! `/metrics`: the metrics in Prometheus's text format, version 0.0.4.
 //!
 //! The names and kinds are those of ZooKeeper's PrometheusMetricsProvider, so that dashboards
 //! made for it go on working: its counters without `_total`, summaries with quantiles, and the
-//! label `key` where there is one figure per top-level znode. What is not ZooKeeper's follows
+//! label `key` where there is one metric per top-level znode. What is not ZooKeeper's follows
 //! Prometheus's own rules: counters end in `_total`, and the process is described by the names
 //! that client libraries use. (test: `every_answer_has_the_shape_of_zookeepers`)
 
@@ -21,7 +21,7 @@ use crate::metrics::render::{labels, samples};
 use crate::metrics::{Metric, Provider, rows};
 use crate::surface::Surface;
 
-/// What the text is.
+/// The type of the text.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The one route of the port for metrics.
@@ -32,7 +32,7 @@ pub(crate) fn router<R: Runtime>(surface: Surface<R>) -> Router {
         .with_state(surface)
 }
 
-/// `GET /metrics`, or POST, or only some: `?name[]=a&name[]=b`, as in ZooKeeper.
+/// `GET` or `POST /metrics`: all metrics, or those that `?name[]=a&name[]=b` names, as in ZooKeeper.
 pub(crate) async fn serve<R: Runtime>(
     State(surface): State<Surface<R>>,
     RawQuery(query): RawQuery,
@@ -47,7 +47,7 @@ pub(crate) async fn serve<R: Runtime>(
         // Not a row: it has nothing to say but its labels.
         let _ = writeln!(
             text,
-            "# HELP innkeeper_build_info What this is.\n# TYPE innkeeper_build_info gauge\n\
+            "# HELP innkeeper_build_info The version of this node.\n# TYPE innkeeper_build_info gauge\n\
              innkeeper_build_info{{version=\"{VERSION}\"}} 1.0"
         );
     }

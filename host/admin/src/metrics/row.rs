@@ -24,8 +24,9 @@ use super::metric::{Detail, Distribution, Metric, Number, Unit, Value};
 use super::quotas::Quotas;
 use crate::surface::Surface;
 
-/// What ZooKeeper shows and Innkeeper has no part for.
-pub(super) const NOT_HERE: &str = "Of ZooKeeper; Innkeeper has no such part, and this stays empty.";
+/// The help text of a metric of ZooKeeper whose subject Innkeeper does not have.
+pub(super) const NOT_HERE: &str =
+    "A metric of ZooKeeper for a part that Innkeeper does not have: it stays empty.";
 
 /// The label of metrics that there are once per binding.
 const BINDING: &str = "binding";

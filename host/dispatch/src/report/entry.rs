@@ -44,12 +44,12 @@ pub(super) struct Report {
     pub(super) invocations: u64,
     pub(super) conflicts: u64,
     pub(super) failures: u64,
-    /// By who invokes it (an assignor's callers; otherwise nobody in particular), but for those
-    /// that are closed.
+    /// The breakers that are not closed: of an assignor, one for each recipe that calls it;
+    /// otherwise one, under `None`.
     pub(super) breakers: BTreeMap<Option<Arc<str>>, Breaker>,
     pub(super) cascades_cut: u64,
-    /// When the log was last told of a cut cascade, in the state's time, and how many it was
-    /// not told of since.
+    /// When the log was last told of a cut cascade, in the state's time, and how many cascades
+    /// were cut since without a line.
     pub(super) cut_told_ms: Option<u64>,
     pub(super) cuts_untold: u64,
     pub(super) last_error: Option<(u64, GuestText)>,

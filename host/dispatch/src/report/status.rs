@@ -21,7 +21,7 @@ pub struct BindingStatus {
     pub active: Option<String>,
     /// zxid of the activation that holds.
     pub activation: Option<u64>,
-    /// Has the document been activated?
+    /// Whether the document still waits for its activation.
     pub pending: bool,
     /// Why the document is not active, if its activation was tried and failed.
     pub activation_error: Option<String>,
@@ -42,9 +42,9 @@ pub struct BindingStatus {
     pub cascades_cut: u64,
     /// The last error, if any since the node started.
     pub last_error: Option<String>,
-    /// When, in milliseconds since 1970.
+    /// The time of the last error, in milliseconds since 1970.
     pub last_error_ms: Option<u64>,
-    /// The same as RFC 3339 has it.
+    /// The time of the last error by RFC 3339.
     pub last_error_at: Option<String>,
     /// Fuel of the last invocation.
     pub last_fuel: u64,
