@@ -165,8 +165,9 @@ async fn greet<R: Runtime, S: Stream>(
             let answered = answer_word(socket, words, word, present);
             let limited = service.runtime.timeout(limit, answered).await;
             let answer = limited.map_err(|_| End::Silent(limit_ms))??;
-            // It may be read as slowly as the client likes: it holds no more than a few pieces.
-            send_pieces(socket, answer, present).await?;
+            // The client may read it as slowly as it likes, since the answer holds only a few pieces,
+            // and it may have gone: then the rest is for nobody.
+            let _ = send_pieces(socket, answer, present).await;
             return Err(End::Done);
         }
         Inbound::Frame(frame) => frame,
