@@ -77,10 +77,12 @@ impl Fanout {
         self: &Arc<Self>,
         group_watches: usize,
     ) -> impl Iterator<Item = WatchItem> + Send + use<> {
+        // The lock is given back before the sessions are looked at.
+        let newest_stamp = self.inner.lock().watches.last_stamp();
         let by_session = BySession {
             walk: None,
             fanout: self.clone(),
-            newest_stamp: self.inner.lock().watches.last_stamp(),
+            newest_stamp,
             sessions: self.watching_sessions().into_iter().peekable(),
             group_watches,
             group: Vec::new(),
