@@ -378,11 +378,13 @@ mod tests {
         for number in 0..2 * RUN_PATHS {
             change(&|watches| assert!(watches.add(watcher, &path(number), Kind::Data)));
         }
-        for mut report in [
-            Box::new(fanout.watches_by_path()) as Box<dyn Iterator<Item = WatchItem>>,
-            Box::new(fanout.watches_by_session()),
-            Box::new(fanout.in_groups(0)),
-        ] {
+        let reports: [fn(&Arc<Fanout>) -> Box<dyn Iterator<Item = WatchItem>>; 3] = [
+            |fanout| Box::new(fanout.watches_by_path()),
+            |fanout| Box::new(fanout.watches_by_session()),
+            |fanout| Box::new(fanout.in_groups(0)),
+        ];
+        for begin in reports {
+            let mut report = begin(&fanout);
             let mut shown: Vec<WatchItem> = report
                 .by_ref()
                 .take_while(|item| *item != WatchItem::Pause)
