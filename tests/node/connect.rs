@@ -3,9 +3,10 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::Write;
 
 use bytes::{BufMut, BytesMut};
+use common::asked::word;
 use common::*;
 use innkeeper_proto::connect::ConnectRequest;
 use innkeeper_proto::frame::FourLetterWord;
@@ -213,18 +214,10 @@ fn a_client_from_the_future_takes_no_session_over() {
     owner.must(create("/a", b""));
 }
 
-fn word(server: &Running, word: &str) -> String {
-    let mut client = Client::open(server.addr);
-    client.stream.write_all(word.as_bytes()).unwrap();
-    let mut text = String::new();
-    client.stream.read_to_string(&mut text).unwrap();
-    text
-}
-
 #[test]
 fn words_are_answered_if_they_are_on_the_list() {
     let server = Running::start();
-    let srvr = word(&server, "srvr");
+    let srvr = word(server.addr, "srvr");
     assert!(
         srvr.starts_with("Zookeeper version: 3.9.5-innkeeper"),
         "{srvr}"
@@ -234,14 +227,14 @@ fn words_are_answered_if_they_are_on_the_list() {
         "{srvr}"
     );
     assert_eq!(
-        word(&server, "ruok"),
+        word(server.addr, "ruok"),
         "ruok is not executed because it is not in the whitelist.\n"
     );
     let open = Running::start_with(|settings| settings.words = FourLetterWord::ALL.to_vec());
-    assert_eq!(word(&open, "ruok"), "imok");
-    assert!(word(&open, "stat").contains("Clients:\n /127.0.0.1:"));
-    assert!(word(&open, "envi").starts_with("Environment:\nzookeeper.version=3.9.5-"));
-    let mntr = word(&open, "mntr");
+    assert_eq!(word(open.addr, "ruok"), "imok");
+    assert!(word(open.addr, "stat").contains("Clients:\n /127.0.0.1:"));
+    assert!(word(open.addr, "envi").starts_with("Environment:\nzookeeper.version=3.9.5-"));
+    let mntr = word(open.addr, "mntr");
     for key in [
         "zk_version\t3.9.5-",
         "zk_znode_count\t4\n",

@@ -33,9 +33,9 @@ fn a_silent_session_expires_with_its_ephemerals_and_its_connection() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(event.event(), (EventType::NodeDeleted, "/e".to_owned()));
+    // However slow the machine is, it is not earlier than this.
     let took = since.elapsed();
     assert!(took >= Duration::from_millis(450), "too early: {took:?}");
-    assert!(took < Duration::from_millis(3000), "too late: {took:?}");
     assert!(silent.is_closed());
     let back = Client::connect_as(server.addr, &silent.reattach_request()).unwrap();
     assert_eq!(back.connected.session_id, 0);
@@ -111,12 +111,12 @@ fn a_request_that_arrives_slowly_keeps_its_session_alive() {
     let mut client = Client::connect(server.addr, 600);
     let mut request = BytesMut::new();
     create_as("/slow", b"", 1).encode(&mut request, 1);
-    let since = Instant::now();
+    let pause = Duration::from_millis(40);
+    assert!(pause * request.len() as u32 > 3 * Duration::from_millis(600));
     for byte in &request {
-        std::thread::sleep(Duration::from_millis(40));
+        std::thread::sleep(pause);
         client.stream.write_all(&[*byte]).unwrap();
     }
-    assert!(since.elapsed() > 3 * Duration::from_millis(600));
     assert_eq!(client.answer().err, ErrorCode::Ok);
     client.must(exists("/slow", false));
 }

@@ -241,10 +241,7 @@ fn a_node_without_its_quorum_serves_reads_to_those_who_agreed() {
 #[test]
 fn without_read_only_mode_a_node_without_its_quorum_serves_nobody() {
     let server = Running::start();
-    let Some(node) = server.node.as_ref() else {
-        return;
-    };
-    let service = node.service();
+    let service = server.node.as_ref().unwrap().service();
     service.pin_quorum(Some(Held::Lost));
     for read_only in [None, Some(false), Some(true)] {
         assert!(Client::connect_as(server.addr, &read_only_request(read_only)).is_none());

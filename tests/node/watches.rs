@@ -8,23 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::*;
-use innkeeper_proto::request::{Auth, MultiOp, RemoveWatches, Request, SetAcl};
+use innkeeper_proto::request::{Auth, MultiOp, Request, SetAcl};
 use innkeeper_proto::{Acl, ErrorCode, EventType, Perms, WatcherType, xid};
 
 fn remove(path: &str, kind: WatcherType) -> Request {
-    Request::RemoveWatches(RemoveWatches {
-        path: path.into(),
-        kind: kind.as_i32(),
-    })
-}
-
-/// Asserts that nothing but this event and the answer of a ping comes.
-fn only_events(client: &mut Client, expected: &[(EventType, &str)]) {
-    client.send_as(xid::PING, &Request::Ping);
-    for (event, path) in expected {
-        assert_eq!(client.answer().event(), (*event, (*path).to_owned()));
-    }
-    assert_eq!(client.answer().xid, xid::PING);
+    Request::RemoveWatches(watches(path, kind))
 }
 
 #[test]
@@ -40,28 +28,22 @@ fn each_kind_of_watch_fires_once_for_what_it_watches() {
     writer.must(create("/none", b""));
     writer.must(set("/a", b"1"));
     writer.must(set("/a", b"2"));
-    only_events(
-        &mut watcher,
-        &[
-            (EventType::NodeCreated, "/a/b"),
-            (EventType::NodeChildrenChanged, "/a"),
-            (EventType::NodeDataChanged, "/a"),
-        ],
-    );
+    watcher.only_events(&[
+        (EventType::NodeCreated, "/a/b"),
+        (EventType::NodeChildrenChanged, "/a"),
+        (EventType::NodeDataChanged, "/a"),
+    ]);
     watcher.must(get("/a/b", true));
     watcher.must(children("/a/b", true));
     watcher.must(exists("/a/b", true));
     watcher.must(children("/a", true));
     writer.must(delete("/a/b"));
-    only_events(
-        &mut watcher,
-        &[
-            (EventType::NodeDeleted, "/a/b"),
-            (EventType::NodeChildrenChanged, "/a"),
-        ],
-    );
+    watcher.only_events(&[
+        (EventType::NodeDeleted, "/a/b"),
+        (EventType::NodeChildrenChanged, "/a"),
+    ]);
     writer.must(create("/a/b", b""));
-    only_events(&mut watcher, &[]);
+    watcher.only_events(&[]);
 }
 
 #[test]
@@ -87,12 +69,12 @@ fn removed_watches_do_not_fire_and_missing_ones_are_no_watcher() {
     );
     writer.must(set("/a", b"1"));
     writer.must(create("/a/b", b""));
-    only_events(&mut watcher, &[(EventType::NodeChildrenChanged, "/a")]);
+    watcher.only_events(&[(EventType::NodeChildrenChanged, "/a")]);
     watcher.must(get("/a", true));
     watcher.must(children("/a", true));
     watcher.must(remove("/a", WatcherType::Any));
     writer.must(set("/a", b"2"));
-    only_events(&mut watcher, &[]);
+    watcher.only_events(&[]);
 }
 
 #[test]
@@ -133,14 +115,11 @@ fn set_watches_tells_what_was_missed_and_watches_the_rest() {
     writer.must(create("/later", b""));
     writer.must(delete("/less/x"));
     writer.must(set("/set", b"2"));
-    only_events(
-        &mut watcher,
-        &[
-            (EventType::NodeDataChanged, "/same"),
-            (EventType::NodeCreated, "/later"),
-            (EventType::NodeChildrenChanged, "/less"),
-        ],
-    );
+    watcher.only_events(&[
+        (EventType::NodeDataChanged, "/same"),
+        (EventType::NodeCreated, "/later"),
+        (EventType::NodeChildrenChanged, "/less"),
+    ]);
 }
 
 #[test]
@@ -188,11 +167,11 @@ fn an_event_is_withheld_from_whom_the_acl_of_that_moment_hides_it() {
     }));
     writer.must(set("/a", b"1"));
     writer.must(set("/b", b"1"));
-    only_events(&mut watcher, &[(EventType::NodeDataChanged, "/b")]);
+    watcher.only_events(&[(EventType::NodeDataChanged, "/b")]);
     assert_eq!(watcher.ask(get("/a", false)).err, ErrorCode::NoAuth);
     assert_eq!(watcher.ask(exists("/a", true)).err, ErrorCode::NoAuth);
     writer.must(delete("/a"));
-    only_events(&mut watcher, &[]);
+    watcher.only_events(&[]);
 }
 
 /// One event's path from a writer on one connection to a watcher on another, and the data that

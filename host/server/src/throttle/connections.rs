@@ -35,8 +35,10 @@ pub(crate) struct ConnectionThrottle {
 #[derive(Debug)]
 struct State {
     tokens: u64,
+    /// When tokens were last added.
     filled: Instant,
-    judged: Instant,
+    /// When the chance below was last looked at.
+    adjusted: Instant,
     /// The chance, between 0 and 1, that a request is dropped.
     drop_chance: f64,
 }
@@ -47,7 +49,7 @@ impl ConnectionThrottle {
         let state = Mutex::new(State {
             tokens: settings.capacity(),
             filled: now,
-            judged: now,
+            adjusted: now,
             drop_chance: 0.0,
         });
         Self { settings, state }
@@ -80,7 +82,7 @@ impl ConnectionThrottle {
             state.filled = now;
         }
         if self.settings.freeze_time_ms.is_some() {
-            state.judge(&self.settings, now);
+            state.adjust_drop_chance(&self.settings, now);
             if random() < state.drop_chance {
                 return false;
             }
@@ -98,9 +100,9 @@ impl ConnectionThrottle {
 
 impl State {
     /// Changes the chance, at most once per freeze time.
-    fn judge(&mut self, settings: &ConnectionThrottleSettings, now: Instant) {
+    fn adjust_drop_chance(&mut self, settings: &ConnectionThrottleSettings, now: Instant) {
         let freeze_time_ms = u128::from(settings.freeze_time_ms.unwrap_or_default());
-        if (now - self.judged).as_millis() <= freeze_time_ms {
+        if (now - self.adjusted).as_millis() <= freeze_time_ms {
             return;
         }
         let missing = settings.capacity() - self.tokens;
@@ -110,7 +112,7 @@ impl State {
         } else if missing as f64 <= enough.round() {
             self.drop_chance = (self.drop_chance - settings.drop_decrease).max(0.0);
         }
-        self.judged = now;
+        self.adjusted = now;
     }
 }
 
