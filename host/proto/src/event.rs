@@ -51,7 +51,8 @@ impl WatcherEvent {
     }
 }
 
-/// Appends an event. Its header has xid -1, the zxid of the change, and no error.
+/// Appends an event. Its header has xid -1, the zxid of the change, and no error. Returns the length
+/// of the frame in bytes, with the four that say it.
 /// (test: `replies_match_zookeepers_own_bytes`)
 pub fn encode(
     buf: &mut BytesMut,
@@ -59,7 +60,8 @@ pub fn encode(
     event_type: EventType,
     state: KeeperState,
     path: &str,
-) {
+) -> usize {
+    let before = buf.len();
     let start = frame::start(buf);
     ReplyHeader {
         xid: xid::NOTIFICATION,
@@ -71,4 +73,5 @@ pub fn encode(
     buf.put_i32(state.as_i32());
     put_string(buf, path);
     frame::finish(buf, start);
+    buf.len() - before
 }

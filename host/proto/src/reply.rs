@@ -56,10 +56,26 @@ fn error_code(number: i32) -> Result<ErrorCode, DecodeError> {
     })
 }
 
+/// What an encoder knows of the reply that it appended, for statistics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Encoded {
+    /// The length of the frame, with the four bytes that say it.
+    pub bytes: usize,
+    /// The error in the header, which need not be the one that was asked for: see [`encode`].
+    pub err: ErrorCode,
+}
+
 /// Appends a successful reply; `body` writes its body.
 ///
 /// A body of 2 GiB or more does not fit into a frame. Then the client gets MarshallingError.
-pub fn encode(buf: &mut BytesMut, xid: i32, zxid: i64, body: impl FnOnce(&mut Body<'_>)) {
+pub fn encode(
+    buf: &mut BytesMut,
+    xid: i32,
+    zxid: i64,
+    body: impl FnOnce(&mut Body<'_>),
+) -> Encoded {
+    let before = buf.len();
     let start = frame::start(buf);
     ReplyHeader {
         xid,
@@ -69,26 +85,36 @@ pub fn encode(buf: &mut BytesMut, xid: i32, zxid: i64, body: impl FnOnce(&mut Bo
     .encode(buf);
     body(&mut Body { buf });
     if !frame::finish(buf, start) {
-        encode_error(buf, xid, zxid, ErrorCode::MarshallingError);
+        return encode_error(buf, xid, zxid, ErrorCode::MarshallingError);
+    }
+    Encoded {
+        bytes: buf.len() - before,
+        err: ErrorCode::Ok,
     }
 }
 
 /// Appends a reply without a body: an error, or `ErrorCode::Ok` for the success of delete, ping,
 /// auth, setWatches, checkWatches, removeWatches, deleteContainer and closeSession.
 /// (test: `replies_match_zookeepers_own_bytes`)
-pub fn encode_error(buf: &mut BytesMut, xid: i32, zxid: i64, err: ErrorCode) {
+pub fn encode_error(buf: &mut BytesMut, xid: i32, zxid: i64, err: ErrorCode) -> Encoded {
+    let before = buf.len();
     let start = frame::start(buf);
     ReplyHeader { xid, zxid, err }.encode(buf);
     frame::finish(buf, start);
+    let bytes = buf.len() - before;
+    Encoded { bytes, err }
 }
 
 /// Appends the reply to a refused SASL token. It is the only error with a body, a null token, as in
 /// ZooKeeper. (test: `a_failed_exchange_ends_the_connection`)
-pub fn encode_refused_token(buf: &mut BytesMut, xid: i32, zxid: i64, err: ErrorCode) {
+pub fn encode_refused_token(buf: &mut BytesMut, xid: i32, zxid: i64, err: ErrorCode) -> Encoded {
+    let before = buf.len();
     let start = frame::start(buf);
     ReplyHeader { xid, zxid, err }.encode(buf);
     put_buffer(buf, None);
     frame::finish(buf, start);
+    let bytes = buf.len() - before;
+    Encoded { bytes, err }
 }
 
 /// Writes the body of one reply.
@@ -287,8 +313,8 @@ pub enum Reply {
 
 impl Reply {
     /// Appends a whole frame.
-    pub fn encode(&self, buf: &mut BytesMut, xid: i32, zxid: i64) {
-        encode(buf, xid, zxid, |body| self.encode_body(body));
+    pub fn encode(&self, buf: &mut BytesMut, xid: i32, zxid: i64) -> Encoded {
+        encode(buf, xid, zxid, |body| self.encode_body(body))
     }
 
     /// Writes the body without a header.

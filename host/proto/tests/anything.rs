@@ -18,7 +18,7 @@ use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{self, FrameDecoder, Inbound};
 use innkeeper_proto::reply::Reply;
 use innkeeper_proto::request::Request;
-use innkeeper_proto::{OpCode, WatcherEvent, fuzz};
+use innkeeper_proto::{ErrorCode, OpCode, WatcherEvent, fuzz};
 
 struct Counting;
 
@@ -209,9 +209,10 @@ fn a_request_without_lists_and_its_reply_cost_no_allocation() {
         while let Ok(Some(Inbound::Frame(frame))) = decoder.decode(&mut stream) {
             let (header, request) = Request::decode(frame).expect("a header");
             assert!(request.is_ok());
-            innkeeper_proto::reply::encode(&mut out, header.xid, 1, |body| {
+            let encoded = innkeeper_proto::reply::encode(&mut out, header.xid, 1, |body| {
                 body.data(Some(b"data"), &stat)
             });
+            assert_eq!(encoded.err, ErrorCode::Ok);
             requests += 1;
         }
     });

@@ -243,7 +243,8 @@ fn extended_replies_match_zookeepers_own_bytes() {
         );
         assert_eq!(reader.remaining(), 0, "{name}");
         let mut ours = BytesMut::new();
-        reply.encode(&mut ours, xid, zxid);
+        let known = reply.encode(&mut ours, xid, zxid);
+        assert_eq!(known.bytes, expected.len(), "{name}");
         assert_eq!(ours, expected, "{name}");
     }
 }

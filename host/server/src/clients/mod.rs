@@ -3,8 +3,8 @@
 //!
 //! 1. [`Clients::enter`] lets a connection in, or turns it away.
 //! 2. While it has no session, its few frames are counted one by one; after that, a wake-up of
-//!    its task is one [`TurnStats`], added by [`ConnectionGuard::add`]: to its own figures, which nobody else
-//!    writes, and to a shard of the sums.
+//!    its task is one [`TurnStats`], added by [`ConnectionGuard::add`]: to its own figures, which
+//!    nobody else writes, and to a shard of the sums.
 //! 3. [`Clients::all`] shows everybody; the figures are read while they change.
 
 mod turn_stats;
@@ -21,7 +21,8 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use crate::stats::Stats;
-pub(crate) use turn_stats::{TurnStats, letters};
+use turn_stats::{Answered, is_update};
+pub(crate) use turn_stats::{Replied, TurnStats, letters};
 
 /// What a client's last cxid and zxid are while there was no request, as in ZooKeeper.
 const NONE: i64 = -1;
@@ -365,57 +366,48 @@ impl ConnectionGuard {
         }
     }
 
-    /// Adds what a wake-up did, whose answers and events are `output`, and empties the tally.
-    pub(crate) fn add(
-        &self,
-        tally: &mut TurnStats,
-        output: &[u8],
-        pending: usize,
-        last_zxid: i64,
-        now: Instant,
-    ) {
+    /// Adds what a wake-up did, and empties the record of it. `pending` requests are not answered.
+    pub(crate) fn add(&self, turn: &mut TurnStats, pending: usize, last_zxid: i64, now: Instant) {
         let client = &self.client;
         client.pending.store(pending as u64, Ordering::Relaxed);
         let stats = &*self.clients.stats;
         let shard = stats.traffic.shard(client.number);
-        if tally.received != 0 {
-            client.received.fetch_add(tally.received, Ordering::Relaxed);
-            shard.received.fetch_add(tally.received, Ordering::Relaxed);
-            let bytes = tally.received_bytes;
+        if turn.received != 0 {
+            client.received.fetch_add(turn.received, Ordering::Relaxed);
+            shard.received.fetch_add(turn.received, Ordering::Relaxed);
+            let bytes = turn.received_bytes;
             shard.received_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
-        if !output.is_empty() {
-            let sent = turn_stats::walk(output, &mut tally.answers);
-            client.sent.fetch_add(sent.frames, Ordering::Relaxed);
-            shard.sent.fetch_add(sent.frames, Ordering::Relaxed);
-            if sent.watch_bytes != 0 {
-                let bytes = sent.watch_bytes;
-                shard.watch_bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
-            let sizes = tally.answers.iter().map(|replied| replied.bytes);
-            if let (Some(last), Some(min), Some(max)) = (
-                sizes.clone().next_back(),
-                sizes.clone().min(),
-                sizes.clone().max(),
-            ) {
-                let at_ns = (now - self.clients.started).as_nanos() as u64;
-                shard.responded(at_ns, last, min, max);
-                let bytes = sizes.sum();
-                shard.response_bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
-            tally.add_names(&stats.namespaces);
+        let sent = turn.answered.len() as u64 + turn.events;
+        if sent != 0 {
+            client.sent.fetch_add(sent, Ordering::Relaxed);
+            shard.sent.fetch_add(sent, Ordering::Relaxed);
         }
-        self.add_latencies(tally, last_zxid, now);
-        tally.clear();
+        if turn.event_bytes != 0 {
+            let bytes = turn.event_bytes;
+            shard.watch_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        let sizes = turn.answered.iter().map(Answered::reply_bytes);
+        if let (Some(last), Some(min), Some(max)) = (
+            sizes.clone().next_back(),
+            sizes.clone().min(),
+            sizes.clone().max(),
+        ) {
+            let at_ns = (now - self.clients.started).as_nanos() as u64;
+            shard.responded(at_ns, last, min, max);
+            let bytes = sizes.sum();
+            shard.response_bytes.fetch_add(bytes, Ordering::Relaxed);
+            turn.add_names(&stats.namespaces);
+        }
+        self.add_latencies(turn, last_zxid, now);
+        turn.clear();
     }
 
-    fn add_latencies(&self, tally: &TurnStats, last_zxid: i64, now: Instant) {
+    fn add_latencies(&self, turn: &TurnStats, last_zxid: i64, now: Instant) {
         let shard = self.clients.stats.traffic.shard(self.client.number);
-        let key = |answered: &turn_stats::Answered| {
-            (answered.received, turn_stats::is_update(answered.op))
-        };
+        let key = |answered: &Answered| (answered.received, is_update(answered.op));
         // Credentials are no requests, as ZooKeeper counts.
-        let mut runs = tally
+        let mut runs = turn
             .answered
             .iter()
             .filter(|answered| letters(answered.op).is_some())

@@ -1,16 +1,16 @@
 //! What one wake-up of a connection did, collected without a single shared write.
 //!
-//! 1. The session notes each frame that it takes and each request that it answers.
-//! 2. At the end of the wake-up [`ConnectionGuard::add`](super::ConnectionGuard::add) walks over the output that
-//!    the wake-up made, frame by frame: its answers stand there in the order in which they were
-//!    noted, with their sizes and errors, and the events between them.
-//! 3. Everything goes into the sums at once; runs of requests that came with one read and were
-//!    answered together cost one addition.
+//! 1. The session notes each frame that it takes, each request that it answers, with what the
+//!    encoder of the answer knows of it ([`Replied`]), and each event that it sends.
+//! 2. At the end of the wake-up [`ConnectionGuard::add`](super::ConnectionGuard::add) puts all of it
+//!    into the sums; runs of requests that came with one read and were answered together cost one
+//!    addition.
 
 use std::sync::Arc;
 
+use innkeeper_proto::reply::Encoded;
 use innkeeper_proto::request::{MultiOp, Request};
-use innkeeper_proto::{ErrorCode, OpCode, xid};
+use innkeeper_proto::{ErrorCode, OpCode};
 use innkeeper_runtime::Instant;
 
 use crate::stats::{Namespace, Namespaces, top};
@@ -20,9 +20,6 @@ const NAMES_KNOWN: usize = 16;
 
 /// Names of more bytes are not counted apart: a client picks them, and they are kept.
 const MAX_NAME_BYTES: usize = 128;
-
-/// What stands for an operation's kind in the result of a multi that failed.
-const FAILED: i32 = -1;
 
 /// What ZooKeeper adds to a path and its data for a Stat, in bytes.
 const STAT_BYTES: u64 = 68;
@@ -50,6 +47,42 @@ impl Known {
     }
 }
 
+/// An answer, as its encoder knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replied {
+    /// Its length in bytes, with the four that say it.
+    bytes: u64,
+    /// The error in its header.
+    error: ErrorCode,
+    /// It says of each operation of a multi that it was not done, and its header says `Ok`.
+    failed_multi: bool,
+}
+
+impl From<Encoded> for Replied {
+    fn from(encoded: Encoded) -> Self {
+        Self {
+            bytes: encoded.bytes as u64,
+            error: encoded.err,
+            failed_multi: false,
+        }
+    }
+}
+
+impl Replied {
+    /// The answer to a multi of which nothing was done.
+    pub(crate) fn of_failed_multi(encoded: Encoded) -> Self {
+        Self {
+            failed_multi: true,
+            ..encoded.into()
+        }
+    }
+
+    /// Whether the request was granted.
+    fn is_success(self) -> bool {
+        self.error == ErrorCode::Ok && !self.failed_multi
+    }
+}
+
 /// A request that was answered.
 #[derive(Debug)]
 pub(super) struct Answered {
@@ -58,13 +91,23 @@ pub(super) struct Answered {
     pub(super) xid: i32,
     /// The name below which it read, and its path's length.
     read: Option<(u8, u32)>,
+    replied: Replied,
+}
+
+impl Answered {
+    /// The length of the answer in bytes, with the four that say it.
+    pub(super) fn reply_bytes(&self) -> u64 {
+        self.replied.bytes
+    }
 }
 
 /// A write among those answered.
 #[derive(Debug)]
 struct Written {
+    /// Which of those answered it is, or is part of.
     answered: u32,
     name: u8,
+    /// What ZooKeeper counts for it: path, data and a Stat.
     bytes: u64,
 }
 
@@ -82,10 +125,12 @@ pub(crate) struct TurnStats {
     pub(super) received_bytes: u64,
     /// What was answered, in order.
     pub(super) answered: Vec<Answered>,
+    /// Events sent.
+    pub(super) events: u64,
+    /// Their bytes.
+    pub(super) event_bytes: u64,
     written: Vec<Written>,
     known: Vec<Known>,
-    /// The answers in the output, in order; empty between wake-ups.
-    pub(super) answers: Vec<Replied>,
 }
 
 impl TurnStats {
@@ -95,14 +140,20 @@ impl TurnStats {
         self.received_bytes += bytes as u64 + 4;
     }
 
-    /// A request was answered: its answer is in the output. `op` is
-    /// [`OpCode::Notification`] of what was not understood.
+    /// An event was sent, of so many bytes with the four that say its length.
+    pub(crate) fn sent_event(&mut self, bytes: usize) {
+        self.events += 1;
+        self.event_bytes += bytes as u64;
+    }
+
+    /// A request was answered. `op` is [`OpCode::Notification`] of what was not understood.
     pub(crate) fn answered(
         &mut self,
         xid: i32,
         op: OpCode,
         request: Option<&Request>,
         received: Instant,
+        replied: Replied,
     ) {
         let read = request.and_then(|request| match request {
             Request::GetData(read)
@@ -143,6 +194,7 @@ impl TurnStats {
             op,
             xid,
             read,
+            replied,
         });
     }
 
@@ -175,25 +227,23 @@ impl TurnStats {
         Some(at as u8)
     }
 
-    /// Adds what is counted by name, now that the answers are known.
+    /// Adds what is counted by name.
     pub(super) fn add_names(&mut self, namespaces: &Namespaces) {
-        for (answered, replied) in self.answered.iter().zip(&self.answers) {
+        for answered in &self.answered {
             if let Some((name, path_len)) = answered.read
-                && replied.error == 0
+                && answered.replied.error == ErrorCode::Ok
                 && let Some(namespace) = self.known[usize::from(name)].stats(namespaces)
             {
-                let body = replied.bytes.saturating_sub(HEADER_BYTES).max(STAT_BYTES);
-                namespace.read(u64::from(path_len) + body);
+                let body = answered.replied.bytes.saturating_sub(HEADER_BYTES);
+                namespace.read(u64::from(path_len) + body.max(STAT_BYTES));
             }
         }
         for written in &self.written {
-            let at = written.answered as usize;
-            let (Some(answered), Some(replied)) = (self.answered.get(at), self.answers.get(at))
-            else {
+            let Some(answered) = self.answered.get(written.answered as usize) else {
                 continue;
             };
-            let is_exceeded = replied.error == ErrorCode::QuotaExceeded.code();
-            if !is_exceeded && !replied.is_success(answered.op) {
+            let is_exceeded = answered.replied.error == ErrorCode::QuotaExceeded;
+            if !is_exceeded && !answered.replied.is_success() {
                 continue;
             }
             let known = &mut self.known[usize::from(written.name)];
@@ -210,64 +260,13 @@ impl TurnStats {
         self.received = 0;
         self.received_bytes = 0;
         self.answered.clear();
+        self.events = 0;
+        self.event_bytes = 0;
         self.written.clear();
-        self.answers.clear();
         if self.known.len() > NAMES_KNOWN {
             self.known.clear();
         }
     }
-}
-
-/// An answer, as it stands in the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Replied {
-    /// Its length, with the four bytes that say it.
-    pub(super) bytes: u64,
-    error: i32,
-    /// The first number of its body.
-    first: Option<i32>,
-}
-
-impl Replied {
-    /// Whether the request was granted: the error in the header of a multi that failed is 0.
-    fn is_success(self, op: OpCode) -> bool {
-        self.error == 0 && (op != OpCode::Multi || self.first != Some(FAILED))
-    }
-}
-
-/// What stands in a stretch of output, besides its answers.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Sent {
-    pub(super) frames: u64,
-    pub(super) watch_bytes: u64,
-}
-
-/// Walks over whole frames, and adds the answers among them to `answers`.
-pub(super) fn walk(mut output: &[u8], answers: &mut Vec<Replied>) -> Sent {
-    let mut sent = Sent::default();
-    while let Some((head, rest)) = output.split_first_chunk::<4>() {
-        let len = u32::from_be_bytes(*head) as usize;
-        let Some((frame, behind)) = rest.split_at_checked(len) else {
-            break;
-        };
-        let number = |at: usize| {
-            let bytes = frame.get(at..at + 4)?.first_chunk::<4>()?;
-            Some(i32::from_be_bytes(*bytes))
-        };
-        let bytes = len as u64 + 4;
-        sent.frames += 1;
-        if number(0) == Some(xid::NOTIFICATION) {
-            sent.watch_bytes += bytes;
-        } else {
-            answers.push(Replied {
-                bytes,
-                error: number(12).unwrap_or(0),
-                first: number(16),
-            });
-        }
-        output = behind;
-    }
-    sent
 }
 
 /// What ZooKeeper calls an operation in `cons`; `None` for what it does not show there.
@@ -322,44 +321,12 @@ pub(super) const fn is_update(op: OpCode) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
     use innkeeper_proto::request::{Multi, PathWatch, SetData};
-    use innkeeper_proto::{EventType, KeeperState, WatcherEvent, reply};
 
     use super::*;
 
-    #[test]
-    fn answers_and_events_are_told_apart_in_the_output() {
-        let event = WatcherEvent {
-            event_type: EventType::NodeCreated,
-            state: KeeperState::SyncConnected,
-            path: "/a".into(),
-        };
-        let mut output = BytesMut::new();
-        reply::encode_error(&mut output, 1, 7, ErrorCode::Ok);
-        output.extend_from_slice(&event.to_frame(8));
-        reply::encode_error(&mut output, 2, 8, ErrorCode::NoNode);
-        let event_bytes = output.len() as u64 - 40;
-        let expected = Sent {
-            frames: 3,
-            watch_bytes: event_bytes,
-        };
-        let mut answers = Vec::new();
-        assert_eq!(walk(&output, &mut answers), expected);
-        let no_node = ErrorCode::NoNode.code();
-        assert_eq!(answers, [replied(20, 0), replied(20, no_node)]);
-        let cut = &output[..output.len() - 1];
-        assert_eq!(walk(cut, &mut answers).frames, 2, "half a frame");
-        assert_eq!(walk(&[], &mut answers), Sent::default());
-        assert_eq!(answers.len(), 3);
-    }
-
-    fn replied(bytes: u64, error: i32) -> Replied {
-        Replied {
-            bytes,
-            error,
-            first: None,
-        }
+    fn replied(bytes: usize, err: ErrorCode) -> Replied {
+        Encoded { bytes, err }.into()
     }
 
     fn read(path: &str) -> Request {
@@ -379,12 +346,11 @@ mod tests {
 
     /// The names that have a place after one request each, answered like that.
     fn names(namespaces: &Namespaces, requests: &[(OpCode, Request)], reply: Replied) -> usize {
-        let mut tally = TurnStats::default();
+        let mut turn_stats = TurnStats::default();
         for (op, request) in requests {
-            tally.answered(1, *op, Some(request), Instant::default());
-            tally.answers.push(reply);
+            turn_stats.answered(1, *op, Some(request), Instant::default(), reply);
         }
-        tally.add_names(namespaces);
+        turn_stats.add_names(namespaces);
         namespaces.all().len()
     }
 
@@ -394,7 +360,7 @@ mod tests {
         let reads: Vec<_> = (0..200)
             .map(|number| (OpCode::GetData, read(&format!("/absent{number}"))))
             .collect();
-        let no_node = replied(20, ErrorCode::NoNode.code());
+        let no_node = replied(20, ErrorCode::NoNode);
         assert_eq!(names(&namespaces, &reads, no_node), 0);
         let set = [(OpCode::SetData, Request::SetData(write("/absent")))];
         assert_eq!(names(&namespaces, &set, no_node), 0);
@@ -405,28 +371,25 @@ mod tests {
             }),
         )];
         // The error stands in the results, not in the header.
-        let failed = Replied {
-            first: Some(FAILED),
-            ..replied(44, 0)
-        };
+        let failed = Replied::of_failed_multi(Encoded {
+            bytes: 44,
+            err: ErrorCode::Ok,
+        });
         assert_eq!(names(&namespaces, &multi, failed), 0);
-        let done = Replied {
-            first: Some(OpCode::SetData.as_i32()),
-            ..failed
-        };
+        let done = replied(44, ErrorCode::Ok);
         assert_eq!(names(&namespaces, &multi, done), 1);
-        assert_eq!(names(&namespaces, &reads[..2], replied(88, 0)), 3);
+        assert_eq!(names(&namespaces, &reads[..2], done), 3);
     }
 
     #[test]
     fn a_name_that_comes_to_be_is_counted_from_then_on() {
         let namespaces = Namespaces::default();
-        let mut tally = TurnStats::default();
-        for error in [ErrorCode::NoNode.code(), 0, 0] {
-            tally.answered(1, OpCode::GetData, Some(&read("/a")), Instant::default());
-            tally.answers.push(replied(88, error));
-            tally.add_names(&namespaces);
-            tally.clear();
+        let mut turn_stats = TurnStats::default();
+        for error in [ErrorCode::NoNode, ErrorCode::Ok, ErrorCode::Ok] {
+            let (read, now) = (read("/a"), Instant::default());
+            turn_stats.answered(1, OpCode::GetData, Some(&read), now, replied(88, error));
+            turn_stats.add_names(&namespaces);
+            turn_stats.clear();
         }
         assert_eq!(namespaces.find("a").unwrap().reads.read().count, 2);
     }
@@ -437,30 +400,28 @@ mod tests {
         for (len, places) in [(MAX_NAME_BYTES + 1, 0), (MAX_NAME_BYTES, 1)] {
             let path = format!("/{}/b", "x".repeat(len));
             let get = [(OpCode::GetData, read(&path))];
-            assert_eq!(names(&namespaces, &get, replied(88, 0)), places);
+            assert_eq!(names(&namespaces, &get, replied(88, ErrorCode::Ok)), places);
             let set = [(OpCode::SetData, Request::SetData(write(&path)))];
-            assert_eq!(names(&namespaces, &set, replied(88, 0)), places);
+            assert_eq!(names(&namespaces, &set, replied(88, ErrorCode::Ok)), places);
         }
     }
 
     #[test]
     fn reads_and_writes_are_counted_by_their_first_name() {
         let namespaces = Namespaces::default();
-        let mut tally = TurnStats::default();
-        let now = innkeeper_runtime::Instant::default();
-        let read = read("/a/b");
-        let write = Request::SetData(write("/c"));
-        tally.answered(1, OpCode::GetData, Some(&read), now);
-        tally.answered(2, OpCode::GetData, Some(&read), now);
-        tally.answered(3, OpCode::SetData, Some(&write), now);
-        tally.answered(4, OpCode::SetData, Some(&write), now);
-        let failed = ErrorCode::NoNode.code();
-        let full = ErrorCode::QuotaExceeded.code();
-        let all = [(120, 0), (20, failed), (88, 0), (20, full)];
-        tally
-            .answers
-            .extend(all.map(|(bytes, error)| replied(bytes, error)));
-        tally.add_names(&namespaces);
+        let mut turn_stats = TurnStats::default();
+        let now = Instant::default();
+        let read = (OpCode::GetData, read("/a/b"));
+        let write = (OpCode::SetData, Request::SetData(write("/c")));
+        for ((op, request), bytes, error) in [
+            (&read, 120, ErrorCode::Ok),
+            (&read, 20, ErrorCode::NoNode),
+            (&write, 88, ErrorCode::Ok),
+            (&write, 20, ErrorCode::QuotaExceeded),
+        ] {
+            turn_stats.answered(1, *op, Some(request), now, replied(bytes, error));
+        }
+        turn_stats.add_names(&namespaces);
         let (a, c) = (namespaces.find("a").unwrap(), namespaces.find("c").unwrap());
         assert_eq!((a.reads.read().count, a.reads.read().sum), (1, 104));
         assert_eq!((c.writes.read().count, c.writes.read().sum), (1, 75));

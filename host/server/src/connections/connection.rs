@@ -23,7 +23,7 @@ use crate::connections::admission::{self, NotAdmitted};
 use crate::delivery::outbox::{Close, Outbox};
 use crate::local_sessions::ATTACHMENT;
 use crate::service::Service;
-use crate::sessions::{Attached, Scope, Session};
+use crate::sessions::{Attached, Scope, SessionLoop};
 use crate::settings::MAX_LASTING_BYTES;
 use crate::socket::{End, Socket, Wants};
 use crate::words::{FourLetterWords, Pieces};
@@ -95,7 +95,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
         Ok(mut attached) => {
             attached.identities = service.auth.at_connect(peer, certificate.as_deref());
             let id = attached.id;
-            let end = Session::new(service, attached, present)
+            let end = SessionLoop::new(service, attached, present)
                 .run(&mut socket)
                 .await;
             tracing::debug!(session = %id, ?peer, "a connection ended: {end}");

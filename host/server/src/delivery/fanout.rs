@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use crate::delivery::binding_listener::{BindingListener, Cut};
-use crate::delivery::outbox::{Close, Happened, Item, Outbox};
+use crate::delivery::outbox::{self, Close, Happened, Item, Outbox};
 use crate::delivery::pending_proposals::{PendingProposals, ProposeError, Settled, Waiter};
 use crate::delivery::quota_log::QuotaLog;
 pub use crate::delivery::watches::WatchCounts;
@@ -264,13 +264,13 @@ impl Inner {
             });
             for (watcher, persistent) in once.chain(persistent) {
                 if let Some(served) = &self.seats[watcher as usize] {
-                    let item = Item::Event {
+                    let event = outbox::Event {
                         zxid,
                         frame: frame.clone(),
                         acl: event.acl.clone(),
                         persistent,
                     };
-                    push(served, item, after);
+                    push(served, Item::Event(event), after);
                 }
             }
         }

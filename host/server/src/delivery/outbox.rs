@@ -33,17 +33,7 @@ use crate::settings::{EVENT_OVERHEAD_BYTES, MAX_LASTING_BYTES};
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     /// A watch fired.
-    Event {
-        /// Of the command that caused it.
-        zxid: Zxid,
-        /// The whole frame, encoded once for all who watch.
-        frame: Bytes,
-        /// The znode's ACL as of the event: the connection judges by it who may see it.
-        acl: AclRef,
-        /// The event itself, if it is one of a persistent watch. It counts against
-        /// [`MAX_LASTING_BYTES`] until it is sent, and authorizers are asked about it.
-        persistent: Option<Happened>,
-    },
+    Event(Event),
     /// A command of the session was applied. Every send is answered once, in order.
     Result {
         /// Of the command.
@@ -55,6 +45,20 @@ pub(crate) enum Item {
     },
 }
 
+/// An event, on its way to one of those who watch.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// Of the command that caused it.
+    pub(crate) zxid: Zxid,
+    /// The whole frame, encoded once for all who watch.
+    pub(crate) frame: Bytes,
+    /// The znode's ACL as of the event: the connection decides by it who may see it.
+    pub(crate) acl: AclRef,
+    /// The event itself, if it is one of a persistent watch. It counts against
+    /// [`MAX_LASTING_BYTES`] until it is sent, and authorizers are asked about it.
+    pub(crate) persistent: Option<Happened>,
+}
+
 /// What an event of a persistent watch is about.
 #[derive(Clone, Debug)]
 pub(crate) struct Happened {
@@ -64,23 +68,21 @@ pub(crate) struct Happened {
     pub(crate) path: Arc<str>,
 }
 
-impl Item {
+impl Event {
     /// What it counts against [`MAX_LASTING_BYTES`].
-    pub(crate) fn lasting_bytes(&self) -> usize {
-        match self {
-            Item::Event {
-                frame,
-                persistent: Some(_),
-                ..
-            } => frame.len() + EVENT_OVERHEAD_BYTES,
-            _ => 0,
+    fn lasting_bytes(&self) -> usize {
+        match self.persistent {
+            Some(_) => self.frame.len() + EVENT_OVERHEAD_BYTES,
+            None => 0,
         }
     }
+}
 
+impl Item {
     /// The zxid at which the item takes its place among the replies.
     pub(crate) fn zxid(&self) -> Zxid {
         match self {
-            Item::Event { zxid, .. } | Item::Result { zxid, .. } => *zxid,
+            Item::Event(Event { zxid, .. }) | Item::Result { zxid, .. } => *zxid,
         }
     }
 }
@@ -140,7 +142,10 @@ impl Outbox {
         if state.close.is_some() {
             return false;
         }
-        let bytes = item.lasting_bytes();
+        let bytes = match &item {
+            Item::Event(event) => event.lasting_bytes(),
+            Item::Result { .. } => 0,
+        };
         if bytes > 0 {
             let before = self.lasting_bytes.fetch_add(bytes, Ordering::Relaxed);
             if before + bytes > MAX_LASTING_BYTES {
@@ -153,9 +158,9 @@ impl Outbox {
         !std::mem::replace(&mut state.listed, true)
     }
 
-    /// Says that an item was sent, or dropped.
-    pub(crate) fn is_done_with(&self, item: &Item) {
-        let bytes = item.lasting_bytes();
+    /// Says that an event was sent, or dropped.
+    pub(crate) fn is_done_with(&self, event: &Event) {
+        let bytes = event.lasting_bytes();
         if bytes > 0 {
             self.lasting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
@@ -273,7 +278,7 @@ mod tests {
     }
 
     fn event(zxid: u64, bytes: usize, persistent: bool) -> Item {
-        Item::Event {
+        Item::Event(Event {
             zxid: Zxid(zxid),
             frame: Bytes::from(vec![0; bytes]),
             acl: AclRef::from(Vec::new()),
@@ -281,7 +286,7 @@ mod tests {
                 kind: EventType::NodeCreated,
                 path: "/a".into(),
             }),
-        }
+        })
     }
 
     #[test]
@@ -297,7 +302,10 @@ mod tests {
         assert_eq!(outbox.drain(&mut arrived), Ok(()), "exactly at the bound");
         assert_eq!(arrived.len(), 6);
         // What was drained and not sent still counts, and what was sent does not.
-        outbox.is_done_with(&arrived[5]);
+        let Some(Item::Event(sent)) = arrived.pop_back() else {
+            panic!("what was pushed last is an event");
+        };
+        outbox.is_done_with(&sent);
         outbox.push(event(6, half, true));
         assert_eq!(outbox.drain(&mut arrived), Ok(()));
         outbox.wake();

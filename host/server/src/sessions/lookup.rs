@@ -8,7 +8,7 @@
 //! [`NodeSettings::longest_answer_bytes`]: crate::NodeSettings::longest_answer_bytes
 
 use innkeeper_auth::is_shown;
-use innkeeper_proto::reply::{self, MultiResult, ReplyHeader};
+use innkeeper_proto::reply::{self, Encoded, MultiResult, ReplyHeader};
 use innkeeper_proto::request::{ReadOp, Request};
 use innkeeper_proto::{Acl, ByteString, ClientInfo, ErrorCode, Perms, Stat};
 use innkeeper_runtime::Stream;
@@ -312,13 +312,16 @@ fn shown(identity: &Identity) -> ClientInfo {
 }
 
 /// Writes the answer to a read.
-pub(super) fn encode<S: Stream>(socket: &mut Socket<S>, xid: i32, zxid: i64, found: &Found) {
+pub(super) fn encode<S: Stream>(
+    socket: &mut Socket<S>,
+    xid: i32,
+    zxid: i64,
+    found: &Found,
+) -> Encoded {
     let output = &mut socket.output;
     match found {
         Found::Error(error) => reply::encode_error(output, xid, zxid, *error),
-        Found::TooLarge(_) => {
-            reply::encode_error(output, xid, zxid, ErrorCode::MarshallingError);
-        }
+        Found::TooLarge(_) => reply::encode_error(output, xid, zxid, ErrorCode::MarshallingError),
         Found::Data(znode) => reply::encode(output, xid, zxid, |body| {
             body.data(znode.data.as_deref(), &znode.stat);
         }),
@@ -330,7 +333,7 @@ pub(super) fn encode<S: Stream>(socket: &mut Socket<S>, xid: i32, zxid: i64, fou
         } => reply::encode(output, xid, zxid, |body| body.acl(acl.iter(), stat)),
         Found::Acl { stat, acl, .. } => {
             let masked: Vec<Acl> = acl.iter().map(mask).collect();
-            reply::encode(output, xid, zxid, |body| body.acl(&masked, stat));
+            reply::encode(output, xid, zxid, |body| body.acl(&masked, stat))
         }
         Found::Children(children, with_stat) => reply::encode(output, xid, zxid, |body| {
             body.children(&children.names);
@@ -341,7 +344,7 @@ pub(super) fn encode<S: Stream>(socket: &mut Socket<S>, xid: i32, zxid: i64, fou
         Found::Paths(paths) => reply::encode(output, xid, zxid, |body| body.children(paths)),
         Found::Number(number) => reply::encode(output, xid, zxid, |body| body.number(*number)),
         Found::Identities(identities) => {
-            reply::encode(output, xid, zxid, |body| body.identities(identities));
+            reply::encode(output, xid, zxid, |body| body.identities(identities))
         }
         Found::Several(results) => reply::encode(output, xid, zxid, |body| body.multi(results)),
     }

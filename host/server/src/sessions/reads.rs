@@ -4,16 +4,18 @@
 //! sets a watch takes its view and registers under the fan-out's lock, sends the events up to
 //! that view, then its reply; from there on the pass goes on with that view.
 //!
-//! A large answer needs room among those of all connections ([`crate::throttle::answers`]). Where there is
-//! none, what was looked up is let go, with the watch, and looked up again when there is.
+//! A large answer needs room among those of all connections ([`crate::throttle::answers`]). Where
+//! there is none, what was looked up is let go, with the watch, and looked up again when there is.
 
+use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::{PathWatch, ReadOp, Request};
-use innkeeper_proto::{ByteString, ErrorCode};
 use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::{Access, View};
 
+use super::Session;
 use super::lookup::{Asker, Found, encode};
-use super::{Body, Pending, Session};
+use super::outcome::Outcome;
+use super::pipeline::Sends;
 use crate::authorization::{AccessRequest, Verdict};
 use crate::delivery::watches::{Kind, Watches};
 use crate::settings::LARGE_ANSWER_BYTES;
@@ -23,16 +25,13 @@ impl<R: Runtime> Session<R> {
     /// Answers the front request, a read.
     pub(super) async fn read<S: Stream>(
         &mut self,
+        request: &Request,
+        xid: i32,
+        sends: &mut Sends,
         view: &mut View,
         socket: &mut Socket<S>,
-    ) -> Result<bool, End> {
-        let denied = self.denied_reads(view).await;
-        let Some(front) = self.requests.front() else {
-            return Ok(false);
-        };
-        let Body::Plain(request) = &front.body else {
-            return Ok(false);
-        };
+    ) -> Result<Outcome, End> {
+        let denied = self.denied_reads(request, view).await;
         let mut found = None;
         let mut watched_now = None;
         if !denied.is_empty() && !matches!(request, Request::MultiRead(_)) {
@@ -53,50 +52,39 @@ impl<R: Runtime> Session<R> {
                 (newest, Some((found, watched_now)))
             };
             let fanout = &self.service.fanout;
-            let (newest, glanced) = fanout.watching(&self.service.reader, register);
-            let watch = (watched.path.clone(), kind);
+            let (newest, peeked) = fanout.watching(&self.service.reader, register);
             *view = newest;
-            self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
-            let Some((glanced, is_new)) = glanced else {
+            self.drain()?;
+            let Some((peeked, is_new)) = peeked else {
                 // Decided again, as of the newer view.
-                return Ok(true);
+                return Ok(Outcome::Again);
             };
-            found = glanced;
-            watched_now = is_new.then_some(watch);
-            self.send_arrived(view, true, socket).await?;
+            found = peeked;
+            watched_now = is_new.then_some((&watched.path, kind));
+            self.send_arrived_before_answer(sends, view, socket).await?;
         }
-        let Some(Pending {
-            xid,
-            body: Body::Plain(request),
-            ..
-        }) = self.requests.front()
-        else {
-            return Ok(false);
-        };
         // From here on nothing is awaited: a list that was looked up and has no room is let go.
-        let xid = *xid;
         let found = found.unwrap_or_else(|| self.asker().lookup(view, request, &denied));
         let (bytes, leaves_watch) = (found.bytes(), leaves_watch(request, &found));
-        let is_large = bytes > LARGE_ANSWER_BYTES && !matches!(found, Found::TooLarge(_));
-        let tells = (bytes > LARGE_ANSWER_BYTES || matches!(found, Found::TooLarge(_)))
-            .then(|| path_of(request));
+        let is_too_large = matches!(found, Found::TooLarge(_));
+        let is_long = bytes > LARGE_ANSWER_BYTES;
+        let is_large = is_long && !is_too_large;
         let waits = is_large && !self.has_room(bytes);
         if let Some((path, kind)) = watched_now.filter(|_| waits || !leaves_watch) {
             let watcher = self.seat.watcher;
             self.service
                 .fanout
                 .watching(&self.service.reader, |_, watches| {
-                    watches.remove(watcher, &path, kind)
+                    watches.remove(watcher, path, kind)
                 });
         }
         if waits {
-            return Ok(false);
+            return Ok(Outcome::WaitsForRoom);
         }
-        if let Some(path) = tells {
+        if is_long || is_too_large {
             let longest_bytes = self.service.settings.longest_answer_bytes();
-            self.service
-                .answers
-                .tell(self.id, &path, bytes, longest_bytes);
+            let answers = &self.service.answers;
+            answers.tell(self.id, path_of(request), bytes, longest_bytes);
         }
         // A reply as of this view follows every event up to it.
         self.last_zxid = view.zxid().0 as i64;
@@ -104,12 +92,11 @@ impl<R: Runtime> Session<R> {
         if is_large {
             socket.output.reserve(bytes + 4);
         }
-        encode(socket, xid, self.last_zxid, &found);
+        let encoded = encode(socket, xid, self.last_zxid, &found);
         if let Some(room) = room.filter(|_| is_large) {
             socket.has_large_answer(room);
         }
-        self.pop_front();
-        Ok(true)
+        Ok(encoded.into())
     }
 
     fn asker(&self) -> Asker<'_> {
@@ -136,16 +123,13 @@ impl<R: Runtime> Session<R> {
         self.room.as_ref().is_some_and(|room| !room.is_granted())
     }
 
-    /// Which of the front request's reads no authorizer lets through: their places in a
-    /// multiRead, 0 for any other read.
-    async fn denied_reads(&mut self, view: &View) -> Vec<usize> {
+    /// Which reads of a request no authorizer lets through: their places in a multiRead, 0 for any
+    /// other read.
+    async fn denied_reads(&self, request: &Request, view: &View) -> Vec<usize> {
         let mut denied = Vec::new();
         if !view.bindings().has_authorizers() {
             return denied;
         }
-        let Some(Body::Plain(request)) = self.requests.front().map(|front| &front.body) else {
-            return denied;
-        };
         for (place, ask) in asks_of(request).into_iter().enumerate() {
             let authorization = &self.service.authorization;
             let verdict = authorization.check(view, &self.identities, &[ask]).await;
@@ -182,17 +166,14 @@ fn asks_of(request: &Request) -> Vec<AccessRequest<'_>> {
 }
 
 /// Whose data or children make the answer of a read long: of several reads, the first's.
-fn path_of(request: &Request) -> ByteString {
+fn path_of(request: &Request) -> &str {
     match request {
         Request::GetData(read) | Request::GetChildren(read) | Request::GetChildren2(read) => {
-            read.path.clone()
+            &read.path
         }
-        Request::GetEphemerals(prefix) => prefix.clone(),
-        Request::MultiRead(multi) => {
-            let first = multi.ops.first();
-            first.map(|op| op.path().clone()).unwrap_or_default()
-        }
-        _ => ByteString::default(),
+        Request::GetEphemerals(prefix) => prefix,
+        Request::MultiRead(multi) => multi.ops.first().map_or("", |op| op.path()),
+        _ => "",
     }
 }
 

@@ -20,79 +20,135 @@ use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::applied::{OpReply, Reply, SessionResult};
 use innkeeper_tree::{Access, View, Zxid, acl};
 
-use super::{Body, Session, State, commands};
+use super::outcome::{Answer, encode_multi_failed};
+use super::pipeline::{Body, Due, OutOfOrder, Pending, Sends};
+use super::{Session, SessionLoop, commands};
 use crate::authorization::{AccessRequest, Verdict};
-use crate::delivery::outbox::Item;
+use crate::delivery::outbox::{Event, Item};
 use crate::socket::{End, Socket};
 
-impl<R: Runtime> Session<R> {
-    /// Sends what arrived up to `view`; true if anything was. `reply_follows` says that a reply
-    /// as of the view comes next, so that nothing may be left, however much waits for the
-    /// socket.
+impl<R: Runtime> SessionLoop<R> {
+    /// Sends what arrived up to `view`, as far as it is its turn; true if anything was.
     pub(super) async fn send_arrived<S: Stream>(
         &mut self,
         view: &View,
-        reply_follows: bool,
         socket: &mut Socket<S>,
     ) -> Result<bool, End> {
-        if view.bindings().has_authorizers() {
-            self.judge(view).await;
-        }
+        self.session.filter_events(view).await;
         let mut moved = false;
-        while let Some(item) = self.arrived.front() {
-            if item.zxid() > view.zxid() || (socket.is_full() && !reply_follows) {
+        while !self.finished
+            && let Some(item) = self.session.arrived.pop_front()
+        {
+            if let Some(item) = self.send_item(item, view, socket)? {
+                self.session.arrived.push_front(item);
                 break;
-            }
-            match item {
-                // It may be the event of a request behind the front one, whose answer comes first.
-                // (test: `an_answer_goes_before_the_events_of_later_requests`)
-                Item::Event { .. } if !reply_follows && self.front_waits_for_nothing() => break,
-                Item::Event { .. } => self.send_event(socket),
-                Item::Result { .. } => {
-                    if !self.settle(socket)? {
-                        break;
-                    }
-                }
             }
             moved = true;
-            if self.finished {
-                break;
-            }
         }
         Ok(moved)
     }
 
-    /// Whether the front request is answered without a view and without an apply.
-    fn front_waits_for_nothing(&self) -> bool {
-        let Some(front) = self.requests.front().filter(|_| self.examined > 0) else {
-            return false;
-        };
-        match front.state {
-            State::InFlight(_) => false,
-            State::Failed(..) => true,
-            State::Syncing(number) => number <= self.syncs.confirmed,
-            State::Waiting => !front.body.needs_view(),
+    /// Sends one item, or gives it back if it is not its turn.
+    fn send_item<S: Stream>(
+        &mut self,
+        item: Item,
+        view: &View,
+        socket: &mut Socket<S>,
+    ) -> Result<Option<Item>, End> {
+        if item.zxid() > view.zxid() || socket.is_full() {
+            return Ok(Some(item));
         }
+        let is_sent = match &item {
+            Item::Event(event) => {
+                // It may be the event of a request behind the front one, whose answer comes first.
+                // (test: `an_answer_goes_before_the_events_of_later_requests`)
+                let confirmed = self.syncs.confirmed();
+                let is_its_turn = !self.pipeline.front_waits_for_nothing(confirmed);
+                if is_its_turn {
+                    self.session.send_event(event, socket);
+                }
+                is_its_turn
+            }
+            Item::Result { zxid, seq, result } => self.settle(*zxid, *seq, result, socket)?,
+        };
+        Ok((!is_sent).then_some(item))
+    }
+
+    /// Takes a result to its request; false if its turn has not come.
+    fn settle<S: Stream>(
+        &mut self,
+        zxid: Zxid,
+        seq: u64,
+        result: &SessionResult,
+        socket: &mut Socket<S>,
+    ) -> Result<bool, End> {
+        let answer = match (self.pipeline.result(seq)?, result) {
+            (Due::Stale, _) => return Ok(true),
+            (_, SessionResult::Bounced | SessionResult::Gap) => {
+                self.pipeline.bounced(seq);
+                return Ok(true);
+            }
+            // Its reply went to a connection that is gone; this one cannot know it.
+            (_, SessionResult::Duplicate | SessionResult::Moved | SessionResult::Expired) => {
+                return Err(End::SessionOver);
+            }
+            (Due::Later, SessionResult::Done(_)) => return Ok(false),
+            (Due::Front(request), SessionResult::Done(reply)) => {
+                encode_reply(socket, zxid, request, reply)
+            }
+        };
+        self.session.last_zxid = zxid.0 as i64;
+        self.is_answered(answer);
+        Ok(true)
+    }
+}
+
+impl<R: Runtime> Session<R> {
+    /// Moves what apply has for this connection to what has arrived.
+    pub(super) fn drain(&mut self) -> Result<(), End> {
+        self.outbox.drain(&mut self.arrived).map_err(End::Told)
+    }
+
+    /// Sends what arrived up to `view`, of which the front request's answer follows: nothing may
+    /// be left, however much waits for the socket.
+    pub(super) async fn send_arrived_before_answer<S: Stream>(
+        &mut self,
+        sends: &mut Sends,
+        view: &View,
+        socket: &mut Socket<S>,
+    ) -> Result<(), End> {
+        self.filter_events(view).await;
+        let is_due = |item: &mut Item| item.zxid() <= view.zxid();
+        while let Some(item) = self.arrived.pop_front_if(is_due) {
+            match item {
+                Item::Event(event) => self.send_event(&event, socket),
+                Item::Result { seq, .. } => sends.forget_stale(seq)?,
+            }
+        }
+        Ok(())
     }
 
     /// Drops the events of persistent watches that no authorizer lets through. A one-shot watch
     /// was asked about when it was set; a persistent one stays, while policies change, and a
     /// recursive one tells of paths that nobody had named then.
     /// (test: `an_authorizer_is_asked_about_every_event_of_a_persistent_watch`)
-    async fn judge(&mut self, view: &View) {
+    async fn filter_events(&mut self, view: &View) {
+        if !view.bindings().has_authorizers() {
+            return;
+        }
         let from = self
             .arrived
-            .partition_point(|item| item.zxid() <= self.judged);
+            .partition_point(|item| item.zxid() <= self.filtered);
         let to = self
             .arrived
             .partition_point(|item| item.zxid() <= view.zxid());
-        self.judged = self.judged.max(view.zxid());
+        self.filtered = self.filtered.max(view.zxid());
         let mut denied = Vec::new();
         for at in from..to {
-            let Item::Event {
+            let Item::Event(Event {
                 persistent: Some(happened),
                 ..
-            } = &self.arrived[at]
+            }) = &self.arrived[at]
             else {
                 continue;
             };
@@ -114,153 +170,79 @@ impl<R: Runtime> Session<R> {
             self.arrived.retain(|item| {
                 let stays = denied.binary_search(&at).is_err();
                 at += 1;
-                if !stays {
-                    self.outbox.is_done_with(item);
+                if !stays && let Item::Event(event) = item {
+                    self.outbox.is_done_with(event);
                 }
                 stays
             });
         }
     }
 
-    /// Sends the event at the front, if the client may see it: by the ACL as of the event.
-    fn send_event<S: Stream>(&mut self, socket: &mut Socket<S>) {
-        let Some(item) = self.arrived.pop_front() else {
-            return;
-        };
-        self.outbox.is_done_with(&item);
-        if let Item::Event {
-            zxid, frame, acl, ..
-        } = &item
-            && acl::allows(acl, Perms::READ, &self.identities)
-        {
-            socket.output.extend_from_slice(frame);
-            self.last_zxid = self.last_zxid.max(zxid.0 as i64);
+    /// Sends an event, if the client may see it: by the ACL as of the event.
+    fn send_event<S: Stream>(&mut self, event: &Event, socket: &mut Socket<S>) {
+        self.outbox.is_done_with(event);
+        if acl::allows(&event.acl, Perms::READ, &self.identities) {
+            socket.output.extend_from_slice(&event.frame);
+            self.turn_stats.sent_event(event.frame.len());
+            self.last_zxid = self.last_zxid.max(event.zxid.0 as i64);
         }
-    }
-
-    /// Takes the result at the front to its request; false if its turn has not come.
-    fn settle<S: Stream>(&mut self, socket: &mut Socket<S>) -> Result<bool, End> {
-        let (Some(Item::Result { zxid, seq, result }), Some(send)) =
-            (self.arrived.front(), self.sends.front())
-        else {
-            return Err(End::Unavailable(
-                "a result came that nobody asked for".into(),
-            ));
-        };
-        let (zxid, seq) = (*zxid, *seq);
-        if seq != send.seq {
-            return Err(End::Unavailable(format!(
-                "the result of write {seq} came where that of {} was due",
-                send.seq
-            )));
-        }
-        if send.round == self.round {
-            match result {
-                SessionResult::Done(reply) => {
-                    let Some(front) = self.requests.front() else {
-                        return Ok(false);
-                    };
-                    if front.state != State::InFlight(seq) {
-                        return Ok(false);
-                    }
-                    if let Body::Plain(request) = &front.body {
-                        encode_reply(socket, front.xid, zxid, request, reply);
-                    }
-                    self.finished = matches!(reply, Reply::Closed);
-                    self.last_zxid = zxid.0 as i64;
-                    self.pop_front();
-                }
-                SessionResult::Bounced | SessionResult::Gap => self.rewind(seq),
-                // Its reply went to a connection that is gone; this one cannot know it.
-                SessionResult::Duplicate | SessionResult::Moved | SessionResult::Expired => {
-                    return Err(End::SessionOver);
-                }
-            }
-        }
-        self.arrived.pop_front();
-        self.sends.pop_front();
-        Ok(true)
-    }
-
-    /// Makes the write `seq`, and all requests behind it, unexamined.
-    fn rewind(&mut self, seq: u64) {
-        let bounced = |pending: &super::Pending| pending.state == State::InFlight(seq);
-        let Some(from) = self.requests.iter().position(bounced) else {
-            return;
-        };
-        self.round += 1;
-        self.next_seq = seq;
-        for pending in self.requests.range_mut(from..self.examined) {
-            if !matches!(pending.state, State::Syncing(_)) {
-                pending.state = State::Waiting;
-            }
-        }
-        self.examined = from;
-        self.closing = false;
-        let ahead = self.requests.range(..from);
-        self.in_flight = ahead
-            .clone()
-            .filter(|pending| matches!(pending.state, State::InFlight(_)))
-            .count();
-        self.reads_ahead = ahead.filter(|pending| pending.body.needs_view()).count();
     }
 }
 
+impl From<OutOfOrder> for End {
+    fn from(error: OutOfOrder) -> Self {
+        End::Unavailable(error.to_string())
+    }
+}
+
+/// Writes what became of a write.
 fn encode_reply<S: Stream>(
     socket: &mut Socket<S>,
-    xid: i32,
     zxid: Zxid,
-    request: &Request,
+    request: &Pending,
     reply: &Reply,
-) {
-    let (output, zxid) = (&mut socket.output, zxid.0 as i64);
-    match reply {
+) -> Answer {
+    let (output, zxid, xid) = (&mut socket.output, zxid.0 as i64, request.xid);
+    let request = match &request.body {
+        Body::Plain(request) => Some(request),
+        _ => None,
+    };
+    let ops = match request {
+        Some(Request::Multi(multi)) => multi.ops.as_slice(),
+        _ => &[],
+    };
+    let encoded = match reply {
         Reply::Single(Ok(done)) => match done {
             OpReply::Created { path, stat } => reply::encode(output, xid, zxid, |body| {
                 // create alone is answered without the Stat, whatever its flags ask for.
                 // (test: `create_modes_mean_what_they_mean_in_zookeeper`)
-                if !matches!(request, Request::Create(_)) {
-                    body.path_and_stat(path, stat);
-                } else {
+                if let Some(Request::Create(_)) = request {
                     body.path(path);
+                } else {
+                    body.path_and_stat(path, stat);
                 }
             }),
             OpReply::Set(stat) => reply::encode(output, xid, zxid, |body| body.stat(stat)),
             OpReply::Deleted | OpReply::Checked => {
-                reply::encode_error(output, xid, zxid, ErrorCode::Ok);
+                reply::encode_error(output, xid, zxid, ErrorCode::Ok)
             }
         },
         Reply::Single(Err(error)) => reply::encode_error(output, xid, zxid, *error),
         Reply::Multi(done) => {
-            let ops = match request {
-                Request::Multi(multi) => multi.ops.as_slice(),
-                _ => &[],
-            };
             let results: Vec<_> = ops.iter().zip(done).map(multi_result).collect();
-            reply::encode(output, xid, zxid, |body| body.multi(&results));
+            reply::encode(output, xid, zxid, |body| body.multi(&results))
         }
         Reply::MultiFailed { index, error } => {
-            let len = match request {
-                Request::Multi(multi) => multi.ops.len(),
-                _ => 0,
-            };
-            encode_multi_failed(socket, xid, zxid, len, *index, *error);
+            return encode_multi_failed(socket, xid, zxid, ops.len(), *index, *error);
         }
-        Reply::Closed => reply::encode_error(output, xid, zxid, ErrorCode::Ok),
-    }
-}
-
-/// A failed multi: the header says that all is well, the results say what is not.
-pub(super) fn encode_multi_failed<S: Stream>(
-    socket: &mut Socket<S>,
-    xid: i32,
-    zxid: i64,
-    len: usize,
-    failed: usize,
-    error: ErrorCode,
-) {
-    let results = MultiResult::failed(len, failed, error);
-    reply::encode(&mut socket.output, xid, zxid, |body| body.multi(&results));
+        Reply::Closed => {
+            return Answer {
+                is_last: true,
+                ..reply::encode_error(output, xid, zxid, ErrorCode::Ok).into()
+            };
+        }
+    };
+    encoded.into()
 }
 
 fn multi_result((op, done): (&MultiOp, &OpReply)) -> MultiResult {

@@ -16,7 +16,9 @@ use innkeeper_runtime::Runtime;
 use innkeeper_tree::Operation;
 use innkeeper_tree::applied::TicketResult;
 
-use super::{Body, Session, State};
+use super::Session;
+use super::commands::is_write;
+use super::pipeline::{Body, Pending, State};
 use crate::local_sessions::LocalSession;
 use crate::socket::End;
 
@@ -34,33 +36,32 @@ pub(crate) enum Scope {
 }
 
 impl<R: Runtime> Session<R> {
-    /// What becomes of the next request because of the session's standing, or because it has
+    /// What becomes of the next request because of the session's scope, or because it has
     /// waited for too long; `None` if it is examined as any other.
-    pub(super) async fn set_aside(&mut self) -> Result<Option<State>, End> {
+    pub(super) async fn set_aside(&mut self, request: &Pending) -> Result<Option<State>, End> {
         if self.scope != Scope::Global {
             // Authentication that is demanded comes first, as in ZooKeeper.
             if !self.service.auth.admits(&self.identities) {
                 return Ok(None);
             }
-            if let Some(state) = self.by_standing().await? {
+            if let Body::Plain(request) = &request.body
+                && let Some(state) = self.by_scope(request).await?
+            {
                 return Ok(Some(state));
             }
         }
-        self.by_patience()
+        self.by_patience(request)
     }
 
-    async fn by_standing(&mut self) -> Result<Option<State>, End> {
-        let Body::Plain(request) = &self.requests[self.examined].body else {
-            return Ok(None);
-        };
+    async fn by_scope(&mut self, request: &Request) -> Result<Option<State>, End> {
         let recorded = self.scope == Scope::LocalRecorded;
         if let Request::CloseSession = request {
             // Nobody else has to know.
             return Ok((!recorded).then_some(State::Waiting));
         }
         if self.scope == Scope::ReadOnly {
-            let needs_quorum = super::commands::is_write(request)
-                || matches!(request, Request::Sync(_) | Request::Reconfig(_));
+            let needs_quorum =
+                is_write(request) || matches!(request, Request::Sync(_) | Request::Reconfig(_));
             let refused = State::Failed(ErrorCode::NotReadOnly, 0);
             return Ok(needs_quorum.then_some(refused));
         }
@@ -68,7 +69,7 @@ impl<R: Runtime> Session<R> {
             let refused = State::Failed(ErrorCode::EphemeralOnLocalSession, 0);
             return Ok(Some(refused));
         }
-        if !recorded && self.reads_ahead == 0 && super::commands::is_write(request) {
+        if !recorded && is_write(request) {
             self.record().await?;
         }
         Ok(None)
@@ -117,23 +118,20 @@ impl<R: Runtime> Session<R> {
 
     /// Ends a session that has no record, by its client's wish.
     pub(super) fn end_unrecorded(&mut self) {
-        self.service
-            .local_sessions
-            .end(self.id, &self.service.expiry);
-        self.finished = true;
+        let service = &self.service;
+        service.local_sessions.end(self.id, &service.expiry);
     }
 
     /// Requests that wait for the door, or behind others of their session, may wait so long and
     /// no longer. (test: `requests_that_waited_too_long_are_throttled`)
-    fn by_patience(&self) -> Result<Option<State>, End> {
+    fn by_patience(&self, request: &Pending) -> Result<Option<State>, End> {
         let throttle = &self.service.settings.request_throttle;
         let (limit_ms, drops) = (throttle.throttled_op_wait_ms, throttle.drop_stale);
         if limit_ms == 0 && !drops {
             return Ok(None);
         }
-        let pending = &self.requests[self.examined];
         let spared = matches!(
-            pending.body,
+            request.body,
             Body::Plain(
                 Request::Ping | Request::CloseSession | Request::Auth(_) | Request::Sasl(_)
             ) | Body::Sasl(_)
@@ -141,7 +139,7 @@ impl<R: Runtime> Session<R> {
         if spared {
             return Ok(None);
         }
-        let waited = self.now - pending.received;
+        let waited = self.now - request.received;
         if drops && throttle.max_requests != 0 && waited > self.timeout {
             return Err(End::Stale);
         }

@@ -9,90 +9,99 @@
 //! removed: client libraries make DataWatchRemoved and its like of the reply.
 //! (tests: `add_watch_takes_any_path`, `removing_a_watch_sends_no_event`)
 
-use innkeeper_proto::request::{RemoveWatches, Request};
+use innkeeper_proto::request::{AddWatch, RemoveWatches};
 use innkeeper_proto::{AddWatchMode, ErrorCode, WatcherType, reply};
 use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::{Access, View};
 
-use super::{Body, Session};
+use super::Session;
+use super::former_watches::PERSISTENT_WATCH;
+use super::outcome::Outcome;
+use super::pipeline::Sends;
 use crate::authorization::{AccessRequest, Verdict};
 use crate::delivery::watches::{Kind, WatcherId, Watches};
 use crate::socket::{End, Socket};
 
-/// What authorizers are asked about a persistent watch: it tells of a znode's existence, of its
-/// data, and of its children by what happens to them. Each event is asked about again.
-pub(super) const PERSISTENT_WATCH: [Access; 3] =
-    [Access::Exists, Access::GetData, Access::GetChildren];
+/// What is asked of the watch table.
+#[derive(Clone, Copy)]
+pub(super) enum Change<'a> {
+    /// addWatch.
+    Add(&'a AddWatch),
+    /// checkWatches, which changes nothing.
+    Check(&'a RemoveWatches),
+    /// removeWatches.
+    Remove(&'a RemoveWatches),
+}
+
+impl Change<'_> {
+    /// Does it, or says why not.
+    fn apply(self, watches: &mut Watches, watcher: WatcherId) -> Result<(), ErrorCode> {
+        match self {
+            Change::Add(add) => {
+                // ZooKeeper cannot read a number that is no mode. (test: `add_watch_takes_any_path`)
+                let mode = add.mode().ok_or(ErrorCode::MarshallingError)?;
+                watches.add(watcher, &add.path, kind_of(mode));
+                Ok(())
+            }
+            Change::Check(check) => has(watches, watcher, check),
+            Change::Remove(remove) => take(watches, watcher, remove),
+        }
+    }
+}
 
 impl<R: Runtime> Session<R> {
-    /// Answers the front request, if it is one of the three; true if anything moved.
+    /// Answers the front request, which is one of the three.
     pub(super) async fn watch<S: Stream>(
         &mut self,
+        change: Change<'_>,
+        xid: i32,
+        sends: &mut Sends,
         view: &mut View,
         socket: &mut Socket<S>,
-    ) -> Result<bool, End> {
-        let denied = self.may_not_watch(view).await;
-        let Some(front) = self.requests.front() else {
-            return Ok(false);
+    ) -> Result<Outcome, End> {
+        let denied = match change {
+            Change::Add(add) => self.may_not_watch(add, view).await,
+            Change::Check(_) | Change::Remove(_) => false,
         };
-        let Body::Plain(request) = &front.body else {
-            return Ok(false);
+        let watcher = self.seat.watcher;
+        let policy_of = |view: &View| match change {
+            Change::Add(add) => Some(view.bindings().policy_zxid_of(&add.path)),
+            Change::Check(_) | Change::Remove(_) => None,
         };
-        let (xid, watcher) = (front.xid, self.seat.watcher);
-        let decided_at = |view: &View| match request {
-            Request::AddWatch(add) => Some(view.bindings().policy_zxid_of(&add.path)),
-            _ => None,
-        };
-        let before = decided_at(view);
-        let change = |newest: View, watches: &mut Watches| {
+        let before = policy_of(view);
+        let register = |newest: View, watches: &mut Watches| {
             // The verdict was given as of an older view: it must still be the policy's.
-            let outcome = (decided_at(&newest) == before).then(|| match request {
-                _ if denied => Err(ErrorCode::NoAuth),
-                Request::AddWatch(add) => match add.mode() {
-                    Some(mode) => {
-                        watches.add(watcher, &add.path, kind_of(mode));
-                        Ok(())
-                    }
-                    // It cannot read such a number. (test: `add_watch_takes_any_path`)
-                    None => Err(ErrorCode::MarshallingError),
-                },
-                Request::CheckWatches(check) => has(watches, watcher, check),
-                Request::RemoveWatches(remove) => take(watches, watcher, remove),
-                _ => Err(ErrorCode::Unimplemented),
+            let outcome = (policy_of(&newest) == before).then(|| match denied {
+                true => Err(ErrorCode::NoAuth),
+                false => change.apply(watches, watcher),
             });
             (newest, outcome)
         };
-        let (newest, outcome) = self.service.fanout.watching(&self.service.reader, change);
-        let adds = matches!(request, Request::AddWatch(_));
+        let fanout = &self.service.fanout;
+        let (newest, outcome) = fanout.watching(&self.service.reader, register);
         *view = newest;
-        self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
+        self.drain()?;
         let Some(outcome) = outcome else {
             // Decided again, as of the newer view.
-            return Ok(true);
+            return Ok(Outcome::Again);
         };
-        self.send_arrived(view, true, socket).await?;
+        self.send_arrived_before_answer(sends, view, socket).await?;
         self.last_zxid = view.zxid().0 as i64;
-        let output = &mut socket.output;
-        match outcome {
+        let (output, zxid) = (&mut socket.output, self.last_zxid);
+        let encoded = match (outcome, change) {
             // ZooKeeper's answer has a body, of a type that was meant for errors.
-            Ok(()) if adds => reply::encode(output, xid, self.last_zxid, |body| body.number(0)),
-            Ok(()) => reply::encode_error(output, xid, self.last_zxid, ErrorCode::Ok),
-            Err(error) => reply::encode_error(output, xid, self.last_zxid, error),
-        }
-        self.pop_front();
-        Ok(true)
+            (Ok(()), Change::Add(_)) => reply::encode(output, xid, zxid, |body| body.number(0)),
+            (Ok(()), _) => reply::encode_error(output, xid, zxid, ErrorCode::Ok),
+            (Err(error), _) => reply::encode_error(output, xid, zxid, error),
+        };
+        Ok(encoded.into())
     }
 
-    /// Whether the front request adds a watch that no authorizer lets through.
-    async fn may_not_watch(&mut self, view: &View) -> bool {
+    /// Whether no authorizer lets a persistent watch through.
+    async fn may_not_watch(&self, add: &AddWatch, view: &View) -> bool {
         if !view.bindings().has_authorizers() {
             return false;
         }
-        let Some(Body::Plain(Request::AddWatch(add))) =
-            self.requests.front().map(|front| &front.body)
-        else {
-            return false;
-        };
         let asks = PERSISTENT_WATCH.map(|access| AccessRequest {
             access,
             path: &add.path,

@@ -15,18 +15,20 @@
 use innkeeper_auth::NONCE_BYTES;
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::Request;
-use innkeeper_raft::Refusal;
+use innkeeper_raft::{Fitting, Refusal};
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::command::SessionRequest;
 use innkeeper_tree::{Access, Operation, View, Zxid};
 
-use super::{Body, Sent, Session, State, commands};
+use super::pipeline::{Body, Next, Pending, State};
+use super::syncs::Syncs;
+use super::{Session, SessionLoop, commands};
 use crate::authorization::{AccessRequest, Verdict};
 use crate::settings::MAX_SUBMIT;
 use crate::socket::End;
 
 /// What comes of examining one request.
-enum Examined {
+pub(super) enum Examined {
     /// It may be answered when its turn comes, or it was begun.
     As(State),
     /// It goes to the door.
@@ -35,88 +37,70 @@ enum Examined {
     NotYet,
 }
 
-impl<R: Runtime> Session<R> {
+impl<R: Runtime> SessionLoop<R> {
     /// Examines requests in order; true if any was.
     pub(super) async fn examine(&mut self, view: &View) -> Result<bool, End> {
         let mut batch = Vec::new();
-        let from = self.examined;
-        while !self.closing && self.examined < self.requests.len() && batch.len() < MAX_SUBMIT {
-            let examined = match self.set_aside().await? {
+        let from = self.pipeline.examined();
+        while batch.len() < MAX_SUBMIT
+            && let Some(mut next) = self.pipeline.next()
+        {
+            let session = &mut self.session;
+            let examined = match session.set_aside(next.request).await? {
                 Some(state) => Examined::As(state),
-                None => self.examine_next(view).await,
+                None => session.examine(&mut next, &mut self.syncs, view).await,
             };
-            let state = match examined {
+            match examined {
                 Examined::NotYet => break,
-                Examined::As(state) => state,
-                Examined::Write(request) => {
-                    let seq = self.next_seq;
-                    let fitting = self.service.proposals.fit(Operation::Session {
-                        session: self.id,
-                        attachment: self.attachment,
-                        seq,
-                        request,
-                    });
-                    match fitting {
-                        Ok(fitting) => {
-                            self.next_seq += 1;
-                            self.in_flight += 1;
-                            self.sends.push_back(Sent {
-                                seq,
-                                round: self.round,
-                            });
-                            batch.push(fitting);
-                            State::InFlight(seq)
-                        }
-                        // It has no number yet, so the writes behind it find no gap.
-                        Err(refusal) => {
-                            self.tell_too_long(&refusal);
-                            State::Failed(ErrorCode::MarshallingError, 0)
-                        }
+                Examined::As(state) => next.decided(state),
+                Examined::Write(request) => match session.fit(next.seq(), request) {
+                    Ok(fitting) => {
+                        next.sent();
+                        batch.push(fitting);
                     }
-                }
-            };
-            let pending = &mut self.requests[self.examined];
-            pending.state = state;
-            if pending.body.needs_view() {
-                self.reads_ahead += 1;
+                    // It has no number yet, so the writes behind it find no gap.
+                    Err(refusal) => {
+                        session.tell_too_long(&refusal);
+                        next.decided(State::Failed(ErrorCode::MarshallingError, 0));
+                    }
+                },
             }
-            self.closing = pending.ends_connection();
-            self.examined += 1;
         }
+        let service = &self.session.service;
         if self.syncs.wants_call() {
-            let service = self.service.clone();
+            let service = service.clone();
             self.syncs
                 .begin(Box::pin(async move { service.read_index().await }));
         }
         if !batch.is_empty() {
-            self.service.proposals.submit_fitting(batch).await;
+            service.proposals.submit_fitting(batch).await;
         }
-        Ok(self.examined > from)
+        Ok(self.pipeline.examined() > from)
     }
+}
 
-    async fn examine_next(&mut self, view: &View) -> Examined {
-        let pending = &mut self.requests[self.examined];
-        let known = *pending.identities.get_or_insert(self.identities.len());
-        // A read ahead is judged by what the client was when it asked.
-        // (test: `a_read_is_judged_by_the_credentials_before_it`)
-        if let Body::Plain(Request::Auth(_) | Request::Sasl(_)) = &pending.body
-            && self.reads_ahead > 0
-        {
-            return Examined::NotYet;
-        }
-        if let Body::Plain(Request::Sasl(token)) = &pending.body {
+impl<R: Runtime> Session<R> {
+    /// Examines the next request.
+    async fn examine(&mut self, next: &mut Next<'_>, syncs: &mut Syncs, view: &View) -> Examined {
+        let in_flight = next.follows_writes_in_flight();
+        let state = next.state();
+        let Pending {
+            body, identities, ..
+        } = &mut *next.request;
+        let known = *identities.get_or_insert(self.identities.len());
+        if let Body::Plain(Request::Sasl(token)) = body {
             let runtime = &self.service.runtime;
             let (identities, negotiation) = (&mut self.identities, &mut self.negotiation);
             let random = |bytes: &mut [u8; NONCE_BYTES]| runtime.fill_random(bytes);
             let auth = &self.service.auth;
-            pending.body = Body::Sasl(auth.sasl(identities, negotiation, token, random));
+            *body = Body::Sasl(auth.sasl(identities, negotiation, token, random));
         }
         // Of the demanded authentication nothing else is let by, not even a ping.
-        let proves = matches!(pending.body, Body::Plain(Request::Auth(_)) | Body::Sasl(_));
+        let proves = matches!(body, Body::Plain(Request::Auth(_)) | Body::Sasl(_));
         if !proves && !self.service.auth.admits(&self.identities) {
             return Examined::As(State::Failed(ErrorCode::SessionClosedRequireSaslAuth, 0));
         }
-        let Body::Plain(request) = &pending.body else {
+        let Body::Plain(request) = body else {
             return Examined::As(State::Waiting);
         };
         match request {
@@ -127,14 +111,14 @@ impl<R: Runtime> Session<R> {
                     Err(error) => State::Failed(error, 0),
                 })
             }
-            Request::Sync(_) => {
-                if let State::Syncing(_) = pending.state {
-                    return Examined::As(pending.state);
+            Request::Sync(path) => {
+                if let State::Syncing(_) = state {
+                    return Examined::As(state);
                 }
-                if view.bindings().has_authorizers() && !self.may_sync(view).await {
-                    return self.denied(0);
+                if view.bindings().has_authorizers() && !self.may_sync(path, view).await {
+                    return denied(0, in_flight);
                 }
-                Examined::As(State::Syncing(self.syncs.ask()))
+                Examined::As(State::Syncing(syncs.ask()))
             }
             // There is no ensemble to change.
             // (test: `reconfig_is_disabled_or_not_there`)
@@ -142,23 +126,26 @@ impl<R: Runtime> Session<R> {
                 Examined::As(State::Failed(ErrorCode::Unimplemented, 0))
             }
             Request::Reconfig(_) => Examined::As(State::Failed(ErrorCode::ReconfigDisabled, 0)),
-            // A read ahead must not see it.
-            _ if commands::is_write(request) && self.reads_ahead > 0 => Examined::NotYet,
             Request::CloseSession => Examined::Write(SessionRequest::Close),
-            _ if commands::is_write(request) => self.decide(view, known).await,
+            request if commands::is_write(request) => {
+                self.decide(request, known, in_flight, view).await
+            }
             _ => Examined::As(State::Waiting),
         }
     }
 
-    /// Makes the next request, a write, into what the log carries, if it may be; it is judged by
-    /// the first `known` identities.
-    async fn decide(&mut self, view: &View, known: usize) -> Examined {
+    /// Makes a write into what the log carries, if it may be; it is judged by the first `known`
+    /// identities.
+    async fn decide(
+        &self,
+        request: &Request,
+        known: usize,
+        in_flight: bool,
+        view: &View,
+    ) -> Examined {
         let identities = &self.identities[..known];
-        let Body::Plain(request) = &self.requests[self.examined].body else {
-            return Examined::As(State::Waiting);
-        };
-        let extended = self.service.settings.extended_types_enabled;
-        let mut write = match commands::write_of(request, extended) {
+        let settings = &self.service.settings;
+        let mut write = match commands::write_of(request, settings.extended_types_enabled) {
             Ok(write) => write,
             Err((error, index)) => return Examined::As(State::Failed(error, index)),
         };
@@ -175,17 +162,24 @@ impl<R: Runtime> Session<R> {
                 identities: identities.to_vec(),
                 policy_zxid,
                 write,
-                enforce_quota: self.service.settings.enforce_quota,
-                upgrade_local: self.service.settings.local_sessions_upgrading,
+                enforce_quota: settings.enforce_quota,
+                upgrade_local: settings.local_sessions_upgrading,
             }),
-            Verdict::Deny(index) => self.denied(index),
+            Verdict::Deny(index) => denied(index, in_flight),
         }
     }
 
-    async fn may_sync(&mut self, view: &View) -> bool {
-        let Body::Plain(Request::Sync(path)) = &self.requests[self.examined].body else {
-            return true;
-        };
+    /// Makes a write into a command, unless it is too long.
+    fn fit(&self, seq: u64, request: SessionRequest) -> Result<Fitting, Refusal> {
+        self.service.proposals.fit(Operation::Session {
+            session: self.id,
+            attachment: self.attachment,
+            seq,
+            request,
+        })
+    }
+
+    async fn may_sync(&self, path: &str, view: &View) -> bool {
         let asks = [AccessRequest {
             access: Access::Sync,
             path,
@@ -207,13 +201,13 @@ impl<R: Runtime> Session<R> {
              not told of"
         );
     }
+}
 
-    /// A denial counts only from a view that contains all earlier writes of the session.
-    fn denied(&self, index: usize) -> Examined {
-        if self.in_flight > 0 {
-            Examined::NotYet
-        } else {
-            Examined::As(State::Failed(ErrorCode::NoAuth, index))
-        }
+/// A denial counts only from a view that contains all earlier writes of the session.
+fn denied(index: usize, in_flight: bool) -> Examined {
+    if in_flight {
+        Examined::NotYet
+    } else {
+        Examined::As(State::Failed(ErrorCode::NoAuth, index))
     }
 }

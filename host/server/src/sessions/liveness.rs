@@ -1,0 +1,82 @@
+//! What a connection tells the expiry of its client: that it was heard, or that nothing of it is
+//! buffered.
+//!
+//! 1. A request that is no credentials is a sign of life when its frame is taken; the part of one
+//!    when it was read.
+//! 2. A session that is due is suspected first: the expiry asks its connection, through the outbox,
+//!    to read what its socket has ([`Liveness::asked`]).
+//! 3. The connection reads even where it takes no further requests. Nothing was there, or only
+//!    credentials for a whole tick: that is the answer, and the session expires. Anything else
+//!    keeps it.
+
+use std::sync::Arc;
+
+use innkeeper_runtime::Stream;
+
+use crate::expiry::{Expiry, Heartbeat};
+use crate::socket::{Socket, Turn};
+
+/// A session's signs of life on its connection.
+pub(super) struct Liveness {
+    heartbeat: Arc<Heartbeat>,
+    expiry: Arc<Expiry>,
+    /// Input came with the last turn.
+    has_input: bool,
+    /// The tick at which the expiry asked whether anything is buffered, until that is answered.
+    asked_tick: Option<u64>,
+}
+
+impl Liveness {
+    /// Nothing came yet.
+    pub(super) fn new(heartbeat: Arc<Heartbeat>, expiry: Arc<Expiry>) -> Self {
+        Self {
+            heartbeat,
+            expiry,
+            has_input: false,
+            asked_tick: None,
+        }
+    }
+
+    /// The client has given a sign of life.
+    pub(super) fn heard(&mut self) {
+        self.heartbeat.touch(self.expiry.now_tick());
+        self.asked_tick = None;
+    }
+
+    /// Hears what was read and is no whole request yet: one that arrives slowly keeps its session
+    /// alive, too. (test: `a_request_that_arrives_slowly_keeps_its_session_alive`)
+    pub(super) fn look_at_the_rest<S: Stream>(&mut self, socket: &Socket<S>) {
+        if std::mem::take(&mut self.has_input) && socket.holds_a_request() {
+            self.heard();
+        }
+        // A client that sends credentials for a whole tick without end is silent, whatever is
+        // behind them.
+        let now_tick = self.expiry.now_tick();
+        if self.asked_tick.is_some_and(|tick| tick < now_tick) {
+            self.nothing_buffered();
+        }
+    }
+
+    /// The expiry asks whether anything is buffered.
+    pub(super) fn asked(&mut self) {
+        self.asked_tick = Some(self.expiry.now_tick());
+    }
+
+    /// Whether that is to be answered.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked_tick.is_some()
+    }
+
+    /// The socket had its turn, in which it was read if `asked`.
+    pub(super) fn turned(&mut self, turn: Turn, asked: bool) {
+        self.has_input |= turn.input;
+        if asked && turn.nothing_buffered && !turn.input {
+            self.nothing_buffered();
+        }
+    }
+
+    fn nothing_buffered(&mut self) {
+        self.heartbeat.nothing_buffered();
+        self.asked_tick = None;
+    }
+}

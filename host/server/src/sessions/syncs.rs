@@ -1,0 +1,68 @@
+//! The read indexes of one connection's syncs: one call answers all that wait.
+//!
+//! 1. A sync that is examined gets a number ([`Syncs::ask`]).
+//! 2. Unless a call is under way, one is made that covers all numbers so far ([`Syncs::begin`]).
+//! 3. When it is answered ([`Syncs::poll`]) what was committed before it is applied here, and the
+//!    syncs that it covers are confirmed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use innkeeper_raft::Unavailable;
+
+/// A call for a read index.
+type Call = Pin<Box<dyn Future<Output = Result<(), Unavailable>> + Send>>;
+
+/// The syncs of a connection.
+#[derive(Default)]
+pub(super) struct Syncs {
+    /// Syncs that were examined.
+    asked: u64,
+    /// Those that the call under way covers.
+    called: u64,
+    /// Those that are confirmed.
+    confirmed: u64,
+    call: Option<Call>,
+}
+
+impl Syncs {
+    /// The number of a new sync: what was committed before now must be applied before it is
+    /// answered.
+    pub(super) fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// How many are confirmed, from the first one on.
+    pub(super) fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// Whether a call is to be made for those that no call covers.
+    pub(super) fn wants_call(&self) -> bool {
+        self.call.is_none() && self.asked > self.confirmed
+    }
+
+    /// Makes the call that covers all asked so far.
+    pub(super) fn begin(&mut self, call: Call) {
+        self.called = self.asked;
+        self.call = Some(call);
+    }
+
+    /// Polls the call; true if it was answered.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<bool, Unavailable> {
+        let Some(call) = &mut self.call else {
+            return Ok(false);
+        };
+        match call.as_mut().poll(cx) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(())) => {
+                self.call = None;
+                self.confirmed = self.called;
+                Ok(true)
+            }
+            Poll::Ready(Err(unavailable)) => Err(unavailable),
+        }
+    }
+}
