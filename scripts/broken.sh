@@ -14,7 +14,6 @@ cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 export INNKEEPER_GUEST_MODULES=${INNKEEPER_GUEST_MODULES:-$target/guest-modules}
-export INNKEEPER_REQUIRE_GUESTS=1
 
 run() {
     local name=$1

@@ -1,11 +1,13 @@
 //! Lays the guests into the binary: every `.wasm` file of the folder that
-//! `INNKEEPER_GUEST_MODULES` names, but for those of the tests (`test-*`). Without the variable there are none, and nothing fails:
-//! `cargo check` and `cargo test` work on a machine that cannot compile to WebAssembly.
+//! `INNKEEPER_GUEST_MODULES` names, except those of the tests (`test-*`). Without the variable the
+//! binary carries no guests, and the build succeeds: `cargo check` and `cargo build` work on a
+//! machine that cannot compile to WebAssembly. Tests that need a guest fail there.
 //!
-//! It also says when this was built, in seconds since 1970: `SOURCE_DATE_EPOCH`, or the clock.
+//! The script also sets `INNKEEPER_BUILT_AT_S`, the time of the build in seconds since 1970: from
+//! `SOURCE_DATE_EPOCH`, or from the clock.
 //!
-//! The modules are copied into `OUT_DIR` first, so that the binary does not depend on where
-//! they were.
+//! The modules are copied into `OUT_DIR`, so that the source file that includes them names no
+//! other folder.
 
 // A build script has no runtime and no data folder.
 #![allow(clippy::disallowed_methods)]

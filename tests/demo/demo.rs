@@ -14,15 +14,14 @@ use checks::{
     PARTITIONS, check_dealt, check_expiry, check_flips, check_loop, check_mending, check_refusal,
     check_start, check_swap, figure,
 };
-use innkeeper_cli::embedded::embedded_guests;
 use rustix::process::Signal;
-use support::{Demo, Owners, Witness, is_running, may_run, vanish};
+use support::{Demo, Owners, Witness, is_running, turn, vanish};
 
 const MEMBERS: usize = 7;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_figure_of_every_scene_is_what_others_see() {
-    let Some(_turn) = may_run().await else { return };
+    let _turn = turn().await;
     let (members, partitions) = (MEMBERS.to_string(), PARTITIONS.to_string());
     let mut demo = Demo::start(&[
         "--members",
@@ -148,7 +147,7 @@ async fn every_figure_of_every_scene_is_what_others_see() {
 /// People read it in files and pipes as well: no terminal's codes, and a table per change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn for_people_it_is_plain_text_where_there_is_no_terminal() {
-    let Some(_turn) = may_run().await else { return };
+    let _turn = turn().await;
     let mut demo = Demo::start(&["--members", "2", "--partitions", "5"]);
     let text = demo.rest();
     assert_eq!(demo.end(), (Some(0), String::new()), "{text}");
@@ -169,7 +168,7 @@ async fn for_people_it_is_plain_text_where_there_is_no_terminal() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_demo_leaves_nothing() {
-    let Some(_turn) = may_run().await else { return };
+    let _turn = turn().await;
     let mut demo = Demo::start(&["--members", "2", "--json", "--step"]);
     let mut pids = vec![figure(&demo.scene("start", 1)["node_pid"])];
     demo.step();
@@ -201,7 +200,7 @@ fn sentence(stderr: &str) -> String {
 /// Nobody can tidy up after SIGKILL but the processes that were started.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_demo_leaves_no_process() {
-    let Some(_turn) = may_run().await else { return };
+    let _turn = turn().await;
     let mut demo = Demo::start(&["--members", "2", "--json", "--step"]);
     let mut pids = vec![figure(&demo.scene("start", 1)["node_pid"])];
     demo.step();
@@ -218,22 +217,6 @@ async fn a_killed_demo_leaves_no_process() {
     for pid in pids {
         vanish(pid).await;
     }
-}
-
-#[test]
-fn without_guests_it_says_so() {
-    if !embedded_guests().is_empty() {
-        return;
-    }
-    let mut demo = Demo::start(&["--json"]);
-    assert_eq!(demo.rest(), "");
-    let (code, error) = demo.end();
-    assert_eq!(code, Some(1));
-    let error = sentence(&error);
-    assert!(
-        error.contains("without the guest") && error.contains("make demo"),
-        "{error}"
-    );
 }
 
 #[test]

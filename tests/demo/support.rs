@@ -24,15 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Demos measure time: they take turns.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Waits for a turn; `None` in a binary without guests, where there is nothing to show.
-pub async fn may_run() -> Option<MutexGuard<'static, ()>> {
-    if embedded_guests().is_empty() {
-        let required = std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_some_and(|it| it == "1");
-        assert!(!required, "the binary carries no guests");
-        eprintln!("skipped: the binary carries no guests; build it with `make`");
-        return None;
-    }
-    Some(TURN.lock().await)
+/// Waits until no other demo runs. Panics in a binary without guests, which has nothing to show.
+pub async fn turn() -> MutexGuard<'static, ()> {
+    assert!(
+        !embedded_guests().is_empty(),
+        "the binary carries no guests: run `make guests`, and build with INNKEEPER_GUEST_MODULES \
+         set to their folder, as `make` does"
+    );
+    TURN.lock().await
 }
 
 /// Partitions that had an owner before and have another one, or none, now.

@@ -5,12 +5,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
 
+#[path = "../guests.rs"]
+mod guests;
 mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::{NodeProcess, create_surely, eventually, guest, number, persistent};
+use guests::guest;
+use support::{NodeProcess, create_surely, eventually, number, persistent};
 
 const EVENTS: usize = 10_000;
 const KILLS: usize = 20;
@@ -18,9 +21,7 @@ const WRITERS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_events_are_counted_exactly_once_over_twenty_kills() {
-    let Some(tally) = guest("test-tally") else {
-        return;
-    };
+    let tally = guest("test-tally");
     let folder = tempfile::tempdir().unwrap();
     let mut node = NodeProcess::start(folder.path());
     let module = node.push(&tally);

@@ -6,13 +6,16 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
 
+#[path = "../guests.rs"]
+mod guests;
 mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
-use support::{NodeProcess, guest, persistent};
+use guests::guest;
+use support::{NodeProcess, persistent};
 use zookeeper_client as zk;
 
 const FLIPS: usize = 1_000;
@@ -24,9 +27,7 @@ const ALLOWS: &[u8] = br#"{"rules":[]}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_write_slips_past_a_thousand_policy_flips() {
-    let Some(rules) = guest("path-rules") else {
-        return;
-    };
+    let rules = guest("path-rules");
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let module = node.push(&rules);

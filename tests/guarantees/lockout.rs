@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
 
+#[path = "../guests.rs"]
+mod guests;
 mod support;
 
 use std::io::{BufRead, BufReader};
@@ -9,14 +11,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::mpsc;
 
-use support::{NodeProcess, PATIENCE, eventually, guest, persistent};
+use guests::guest;
+use support::{NodeProcess, PATIENCE, eventually, persistent};
 use zookeeper_client as zk;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_forbids_everything_is_mended_through_the_admin_socket() {
-    let Some(rules) = guest("path-rules") else {
-        return;
-    };
+    let rules = guest("path-rules");
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let module = node.push(&rules);
@@ -92,9 +93,7 @@ fn operate(data: &Path, arguments: &[&str]) -> Output {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_lost_an_authorizers_module_serves_its_operator_and_no_client() {
-    let Some(rules) = guest("path-rules") else {
-        return;
-    };
+    let rules = guest("path-rules");
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let module = node.push(&rules);

@@ -3,10 +3,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
 
+#[path = "../guests.rs"]
+mod guests;
 mod support;
 
+use guests::guest;
 use serde_json::{Value, json};
-use support::{NodeProcess, eventually, guest, number, persistent};
+use support::{NodeProcess, eventually, number, persistent};
 use zookeeper_client as zk;
 
 const LOOPS: usize = 100;
@@ -16,9 +19,7 @@ const REACTIONS: u64 = 200;
 /// take the whole patience of the test several times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_recipe_goes_on_beside_a_hundred_endless_loops() {
-    let (Some(hostile), Some(tally)) = (guest("test-hostile"), guest("test-tally")) else {
-        return;
-    };
+    let (hostile, tally) = (guest("test-hostile"), guest("test-tally"));
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let (hostile, tally) = (node.push(&hostile), node.push(&tally));
@@ -70,9 +71,7 @@ fn bind_tally(node: &NodeProcess, name: &str, module: &str, watch: &str, counter
 /// has not written it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_swap_does_not_wait_for_what_the_old_module_wrote() {
-    let (Some(script), Some(tally)) = (guest("test-script"), guest("test-tally")) else {
-        return;
-    };
+    let (script, tally) = (guest("test-script"), guest("test-tally"));
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let (script, tally) = (node.push(&script), node.push(&tally));
@@ -99,9 +98,7 @@ async fn a_swap_does_not_wait_for_what_the_old_module_wrote() {
 /// The authorizer traps in `load`, and its policy moves with every write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_moves_with_every_write_closes_no_breaker() {
-    let Some(hostile) = guest("test-hostile-authorizer") else {
-        return;
-    };
+    let hostile = guest("test-hostile-authorizer");
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let module = node.push(&hostile);
@@ -139,9 +136,7 @@ async fn a_policy_that_moves_with_every_write_closes_no_breaker() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_assignor_that_keeps_failing_is_kept_back() {
-    let (Some(group), Some(hostile)) = (guest("group"), guest("test-hostile-assignor")) else {
-        return;
-    };
+    let (group, hostile) = (guest("group"), guest("test-hostile-assignor"));
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let (group, hostile) = (node.push(&group), node.push(&hostile));
@@ -199,9 +194,7 @@ async fn an_assignor_that_keeps_failing_is_kept_back() {
 /// Two recipes that answer each other come to rest, and it can be seen that they were cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cascade_that_is_cut_is_counted_in_the_bindings_status() {
-    let Some(tally) = guest("test-tally") else {
-        return;
-    };
+    let tally = guest("test-tally");
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let tally = node.push(&tally);

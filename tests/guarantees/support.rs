@@ -275,30 +275,6 @@ async fn connect(addr: SocketAddr, password: Option<&str>) -> zk::Client {
     }
 }
 
-/// A guest's core module, or `None` where guests are not built and need not be.
-pub fn guest(name: &str) -> Option<Vec<u8>> {
-    let folder = std::env::var_os("INNKEEPER_GUEST_MODULES").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../target/guest-modules"
-            ))
-        },
-        PathBuf::from,
-    );
-    let file = folder.join(format!("{name}.wasm"));
-    match std::fs::read(&file) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_some() => {
-            panic!("{}: {error}; run `make guests`", file.display())
-        }
-        Err(_) => {
-            eprintln!("skipped: no {}; run `make guests`", file.display());
-            None
-        }
-    }
-}
-
 /// Options of a plain persistent znode open to all.
 pub fn persistent() -> zk::CreateOptions<'static> {
     zk::CreateMode::Persistent.with_acls(zk::Acls::anyone_all())

@@ -1,7 +1,8 @@
 //! Authorizers that misbehave: what they guard is closed, and nothing else is.
 
 use crate::arena::{Arena, HOSTILE};
-use crate::case::{Case, built};
+use crate::case::Case;
+use crate::guests::guest;
 use crate::support::{persistent, until};
 use crate::wat::{Parts, authorizer};
 
@@ -9,11 +10,9 @@ const FAILED: &[&str] = &["the guest"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authorizer_that_misbehaves_closes_what_it_guards_and_nothing_else() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
+    let mut arena = Arena::open().await;
     let parts = Parts::default();
-    let hostile = || built("test-hostile-authorizer");
+    let hostile = || guest("test-hostile-authorizer");
     let reads = |function: &str| {
         format!("(call ${function} (i32.const 1024) (i32.const 7) (i32.const 64))")
     };
@@ -113,10 +112,8 @@ async fn an_authorizer_that_misbehaves_closes_what_it_guards_and_nothing_else() 
 /// One that fails may be told to let pass, and is then in nobody's way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authorizer_that_fails_and_may_fail_open_lets_pass() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
-    let module = arena.node.push(&built("test-hostile-authorizer"));
+    let mut arena = Arena::open().await;
+    let module = arena.node.push(&guest("test-hostile-authorizer"));
     for mode in ["loop", "trap", "bomb"] {
         arena.node.bind(
             HOSTILE,
@@ -143,10 +140,8 @@ async fn an_authorizer_that_fails_and_may_fail_open_lets_pass() {
 /// opens and closes, each time by the policy that holds, and what it does not guard stays open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_never_rests_moves_its_own_paths_alone() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
-    let module = arena.node.push(&built("test-hostile-authorizer"));
+    let mut arena = Arena::open().await;
+    let module = arena.node.push(&guest("test-hostile-authorizer"));
     let client = arena.client.clone();
     client
         .create("/policy/mode", b"none", &persistent())

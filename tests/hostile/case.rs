@@ -1,7 +1,7 @@
 //! One hostile guest, and how it is to end.
 
 use crate::arena::TOLD;
-use crate::support;
+use crate::guests::guest;
 use crate::wat::{self, Parts};
 
 /// What a node may have at a time beside most guests: its own, the guest's greatest default
@@ -93,19 +93,19 @@ impl Case {
     pub fn script(name: &str, steps: &[(&str, &'static str)]) -> Case {
         let list: Vec<&str> = steps.iter().map(|(step, _)| *step).collect();
         let config = format!(r#"{{"out":"{TOLD}","steps":[{}]}}"#, list.join(","));
-        let mut case = Self::recipe(name, built("test-script")).with_config(&config);
+        let mut case = Self::recipe(name, guest("test-script")).with_config(&config);
         case.end = End::Tells(steps.iter().map(|(_, told)| *told).collect());
         case
     }
 
     /// A test guest that misbehaves in this mode.
-    pub fn misbehaving(guest: &str, mode: &str) -> Case {
-        let name = format!("{guest}, mode {mode}");
-        let built = built(guest);
-        let case = match guest {
-            "test-hostile-assignor" => Self::assignor(&name, built),
-            "test-hostile-authorizer" => Self::authorizer(&name, built),
-            _ => Self::recipe(&name, built),
+    pub fn misbehaving(guest_name: &str, mode: &str) -> Case {
+        let name = format!("{guest_name}, mode {mode}");
+        let module = guest(guest_name);
+        let case = match guest_name {
+            "test-hostile-assignor" => Self::assignor(&name, module),
+            "test-hostile-authorizer" => Self::authorizer(&name, module),
+            _ => Self::recipe(&name, module),
         };
         case.with_config(&format!(r#"{{"mode":"{mode}","out":"{TOLD}"}}"#))
     }
@@ -150,11 +150,6 @@ impl Case {
     ) -> Case {
         self.ends(End::Unassigned { told, needles })
     }
-}
-
-/// A guest as `make guests` built it.
-pub fn built(guest: &str) -> Vec<u8> {
-    support::guest(guest).expect("the suite runs with the guests built")
 }
 
 /// One function that is hostile in each of the three worlds.

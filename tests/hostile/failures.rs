@@ -2,16 +2,14 @@
 //! on nobody else.
 
 use crate::arena::{Arena, HOSTILE};
-use crate::case::built;
+use crate::guests::guest;
 use crate::support::{persistent, until};
 
 /// An authorizer that fails under every policy opens its breaker, however often its policy moves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_moves_closes_no_breaker() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
-    let module = arena.node.push(&built("test-hostile-authorizer"));
+    let mut arena = Arena::open().await;
+    let module = arena.node.push(&guest("test-hostile-authorizer"));
     let client = arena.client.clone();
     arena.node.bind(
         HOSTILE,
@@ -52,10 +50,8 @@ async fn a_policy_that_moves_closes_no_breaker() {
 /// An assignor that loops costs its callers a budget of fuel only now and then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_assignor_that_fails_again_and_again_has_a_breaker() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
-    let module = arena.node.push(&built("test-hostile-assignor"));
+    let mut arena = Arena::open().await;
+    let module = arena.node.push(&guest("test-hostile-assignor"));
     arena.node.bind(
         HOSTILE,
         &format!(r#"{{"world":"assignor","module":"{module}","config":{{"mode":"trap"}}}}"#),
@@ -91,18 +87,16 @@ async fn an_assignor_that_fails_again_and_again_has_a_breaker() {
 /// Two recipes that answer each other: the chain is cut, and it is said so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cascade_that_is_cut_says_so() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
+    let mut arena = Arena::open().await;
     let client = arena.client.clone();
     for path in ["/hostile/ping", "/hostile/pong"] {
         client.create(path, b"", &persistent()).await.unwrap();
     }
-    for (name, guest, from, to) in [
+    for (name, stamp, from, to) in [
         ("ping", "test-stamp-1", "/hostile/ping", "/hostile/pong"),
         ("pong", "test-stamp-2", "/hostile/pong", "/hostile/ping"),
     ] {
-        let module = arena.node.push(&built(guest));
+        let module = arena.node.push(&guest(stamp));
         arena.node.bind(
             name,
             &format!(
@@ -144,10 +138,8 @@ async fn a_cascade_that_is_cut_says_so() {
 /// same name begins without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_failure_is_not_booked_on_a_successor() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
-    let hostile = arena.node.push(&built("test-hostile"));
+    let mut arena = Arena::open().await;
+    let hostile = arena.node.push(&guest("test-hostile"));
     let document = |mode: &str| {
         format!(
             r#"{{"world":"recipe","module":"{hostile}","watch":["/hostile/in/*"],

@@ -3,7 +3,8 @@
 //! log and status after each case.
 
 use crate::arena::Arena;
-use crate::case::{Case, built};
+use crate::case::Case;
+use crate::guests::guest;
 use crate::wat::{Parts, authorizer, error, recipe};
 
 /// A line that looks like the node's, an escape that clears the screen, a bell, text that turns
@@ -12,9 +13,7 @@ const FORGED: &str = r#"x\n1999-01-01T00:00:00.000000Z ERROR innkeeper_raft: the
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_guest_says_is_cut_and_escaped() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
+    let mut arena = Arena::open().await;
     let forged_bytes = r"x\n1999-01-01T00:00:00.000000Z ERROR forged\1b[2J\07";
     let mut cases = vec![
         Case::script(
@@ -119,7 +118,7 @@ async fn what_a_guest_says_is_cut_and_escaped() {
         .unassigned(&["assignor hostile failed"], &["returned an error"]),
     );
     cases.push(
-        Case::recipe("a panic whose message forges a line", built("test-hostile"))
+        Case::recipe("a panic whose message forges a line", guest("test-hostile"))
             .with_config(&format!(r#"{{"mode":"{FORGED}","out":"/hostile/out/x"}}"#))
             .fails(&["returned an error"]),
     );

@@ -9,6 +9,8 @@
     reason = "a test is a client and an operator, not a node"
 )]
 
+#[path = "../guests.rs"]
+mod guests;
 #[path = "../guarantees/support.rs"]
 mod support;
 

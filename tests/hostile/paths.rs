@@ -34,9 +34,7 @@ fn case(name: &str, steps: &[(String, &'static str)]) -> Case {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_path_that_is_none_or_not_granted_is_told_so() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
+    let mut arena = Arena::open().await;
     let mut cases = Vec::new();
     for (name, path) in [
         ("no path at all", r#""""#),

@@ -1,7 +1,7 @@
 //! Many hostile guests at a time: a harmless one still reacts, and clients are answered.
 
 use crate::arena::{Arena, HOSTILE, TOLD};
-use crate::case::built;
+use crate::guests::guest;
 use crate::support::until;
 use crate::wat::reacts;
 
@@ -10,9 +10,7 @@ const LOOPS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_loops_do_not_stop_a_harmless_binding() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
+    let mut arena = Arena::open().await;
     let module = arena.node.push(&reacts("(loop $again (br $again))"));
     for number in 0..LOOPS {
         arena.node.bind(
@@ -58,10 +56,8 @@ async fn a_hundred_loops_do_not_stop_a_harmless_binding() {
 /// Twenty guests that each want all the memory that a document may grant.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bombs_side_by_side_have_no_more_than_their_places() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
-    let module = arena.node.push(&built("test-hostile"));
+    let mut arena = Arena::open().await;
+    let module = arena.node.push(&guest("test-hostile"));
     for number in 0..20 {
         arena.node.bind(
             &format!("bomb-{number}"),
@@ -93,9 +89,7 @@ async fn bombs_side_by_side_have_no_more_than_their_places() {
 /// A recipe that writes as much as a transaction holds by default, for every event that there is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn megabytes_for_every_event_stop_nobody() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
+    let mut arena = Arena::open().await;
     let each =
         |step: &str| format!(r#"{{"repeat":{{"times":15,"regardless":true,"step":{step}}}}}"#);
     arena.node.bind(
@@ -125,10 +119,8 @@ async fn megabytes_for_every_event_stop_nobody() {
 /// and assignors have their places beside them, and one authorizer more is told that it has none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_authorizers_that_a_node_takes_leave_the_others_their_places() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
-    let module = arena.node.push(&built("test-hostile-authorizer"));
+    let mut arena = Arena::open().await;
+    let module = arena.node.push(&guest("test-hostile-authorizer"));
     let document = format!(
         r#"{{"world":"authorizer","module":"{module}","watch":["/guarded/**"],"policy":["/policy"],
             "config":{{"mode":"none"}}}}"#

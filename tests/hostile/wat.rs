@@ -3,7 +3,7 @@
 //! A core module says in custom sections which world it was built for. Those are taken from a
 //! guest of the same world as built by `make guests`, so that the text holds code alone.
 
-use crate::support;
+use crate::guests::guest;
 
 /// What a recipe may import; what a text does not use costs nothing.
 const RECIPE_IMPORTS: &str = r#"
@@ -154,11 +154,11 @@ pub fn of_recipe(text: &str) -> Vec<u8> {
 }
 
 /// The core module of the text, with the sections that say of a built guest what its world is.
-fn built_as(guest: &str, text: &str) -> Vec<u8> {
+fn built_as(name: &str, text: &str) -> Vec<u8> {
     let mut core = parse(text);
-    let built = support::guest(guest).expect("the suite runs with the guests built");
+    let built = guest(name);
     let sections = world_sections(&built);
-    assert!(!sections.is_empty(), "{guest} does not name its world");
+    assert!(!sections.is_empty(), "{name} does not name its world");
     core.extend_from_slice(&sections);
     core
 }

@@ -7,9 +7,7 @@ const OUTPUT: &[&str] = &["passed its output limit"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_makes_no_sense_is_told_so_and_the_rest_commits() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
+    let mut arena = Arena::open().await;
     let cases = vec![
         Case::script(
             "sessions that nobody gave it",
@@ -121,9 +119,7 @@ async fn a_write_that_makes_no_sense_is_told_so_and_the_rest_commits() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_holds_no_more_than_its_limits() {
-    let Some(mut arena) = Arena::open().await else {
-        return;
-    };
+    let mut arena = Arena::open().await;
     let cases = vec![
         Case::script(
             "eight megabytes by default, in pieces",

@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods)] // Sockets and clocks of tests.
 
 mod common;
+#[path = "../guests.rs"]
+mod guests;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -85,11 +87,6 @@ fn basic(credentials: &str) -> String {
 
 fn head(method: &str, path: &str, length: usize, more: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{more}\r\n")
-}
-
-/// A guest as built, or nothing where none were built.
-fn guest(name: &str) -> Option<Vec<u8>> {
-    common::guest(name).map(|file| std::fs::read(file).unwrap())
 }
 
 const UNKNOWN: &str = "sha256:00070e151c232a31383f464d545b626970777e858c939aa1a8afb6bdc4cbd2d9";
@@ -398,9 +395,7 @@ fn what_is_no_module_is_refused_with_a_sentence() {
 
 #[test]
 fn a_reaction_may_not_hold_its_view_for_ever() {
-    let Some(hostile) = guest("test-hostile") else {
-        return;
-    };
+    let hostile = guest("test-hostile");
     let node = Administered::start_with(|settings| settings.view_max_age_ms = 200);
     let pushed = node
         .as_super("POST", "/v1/modules?wait_ms=60000", &hostile)
@@ -433,9 +428,7 @@ fn a_reaction_may_not_hold_its_view_for_ever() {
 
 #[test]
 fn a_module_is_pushed_bound_swapped_and_unbound() {
-    let (Some(range), Some(sticky)) = (guest("range"), guest("sticky")) else {
-        return;
-    };
+    let (range, sticky) = (guest("range"), guest("sticky"));
     let node = Administered::start();
     let pushed = node
         .as_super("POST", "/v1/modules?wait_ms=60000", &range)
@@ -733,9 +726,7 @@ fn a_write_that_the_door_does_not_take_is_refused_with_its_size_and_the_limit() 
 /// It would be refused again and again, so it is the binding's failure, and backs off as others.
 #[test]
 fn a_reaction_that_the_door_does_not_take_fails_by_name() {
-    let Some(script) = guest("test-script") else {
-        return;
-    };
+    let script = guest("test-script");
     let node = Administered::start_bounded(|_| {}, Some(3000));
     let pushed = node
         .as_super("POST", "/v1/modules?wait_ms=60000", &script)

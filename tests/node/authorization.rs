@@ -2,15 +2,18 @@
 //! writes, all of them in flight at once, and writes that are held back for a recipe.
 
 mod common;
+#[path = "../guests.rs"]
+mod guests;
 #[path = "../guarantees/support.rs"]
 mod support;
 
 use bytes::Bytes;
 use common::{Answer, Client, add_watch, create, exists, get, multi, set, set_acl};
+use guests::guest;
 use innkeeper_proto::reply::{MultiResult, Reply};
 use innkeeper_proto::request::{Auth, MultiOp, MultiRead, ReadOp, Request};
 use innkeeper_proto::{Acl, AddWatchMode, ErrorCode, EventType, OpCode, Perms};
-use support::{NodeProcess, guest};
+use support::NodeProcess;
 
 const FORBIDS: &[u8] =
     br#"{"rules":[{"effect":"deny","operations":["write","create"],"path":"/data/**"}]}"#;
@@ -18,8 +21,8 @@ const HIDES: &[u8] = br#"{"rules":[{"effect":"deny","operations":["read"],"path"
 const ALLOWS: &[u8] = br#"{"rules":[]}"#;
 
 /// A node whose authorizer decides by the znode `/policy`, which at first forbids nothing.
-fn guarded() -> Option<(NodeProcess, Client, tempfile::TempDir)> {
-    let rules = guest("path-rules")?;
+fn guarded() -> (NodeProcess, Client, tempfile::TempDir) {
+    let rules = guest("path-rules");
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let module = node.push(&rules);
@@ -31,7 +34,7 @@ fn guarded() -> Option<(NodeProcess, Client, tempfile::TempDir)> {
             "config":{{"rules":"/policy"}}}}"#
     );
     node.bind("rules", &document);
-    Some((node, client, folder))
+    (node, client, folder)
 }
 
 /// Sends everything at once; the answers come in order.
@@ -49,9 +52,7 @@ fn errors(answers: &[Answer]) -> Vec<ErrorCode> {
 
 #[test]
 fn a_denial_waits_for_the_earlier_writes_of_its_session() {
-    let Some((_node, mut client, _folder)) = guarded() else {
-        return;
-    };
+    let (_node, mut client, _folder) = guarded();
     for round in 0..50 {
         let (forbidden, allowed) = (format!("f{round}"), format!("a{round}"));
         // Decided on as of a moment when each of these policies is still in flight.
@@ -84,9 +85,7 @@ fn a_denial_waits_for_the_earlier_writes_of_its_session() {
 
 #[test]
 fn a_bounced_write_keeps_its_place_before_those_behind_it() {
-    let Some((_node, mut client, _folder)) = guarded() else {
-        return;
-    };
+    let (_node, mut client, _folder) = guarded();
     for round in 0..50 {
         // Each change of the policy bounces what is in flight behind it, though it allows.
         let mut requests = Vec::new();
@@ -115,9 +114,7 @@ fn a_bounced_write_keeps_its_place_before_those_behind_it() {
 
 #[test]
 fn a_bounced_write_is_judged_by_the_credentials_before_it() {
-    let Some((node, mut owner, _folder)) = guarded() else {
-        return;
-    };
+    let (node, mut owner, _folder) = guarded();
     owner.log_in(b"ann:secret");
     let own = Acl {
         perms: Perms::ALL,
@@ -158,9 +155,7 @@ fn a_bounced_write_is_judged_by_the_credentials_before_it() {
 
 #[test]
 fn reads_syncs_and_every_operation_of_a_multi_are_asked_about() {
-    let Some((_node, mut client, _folder)) = guarded() else {
-        return;
-    };
+    let (_node, mut client, _folder) = guarded();
     client.must(set("/policy", HIDES));
     assert_eq!(client.ask(get("/data", true)).err, ErrorCode::NoAuth);
     assert_eq!(client.ask(exists("/data", true)).err, ErrorCode::NoAuth);
@@ -192,9 +187,7 @@ fn reads_syncs_and_every_operation_of_a_multi_are_asked_about() {
 
 #[test]
 fn an_authorizer_is_asked_about_every_event_of_a_persistent_watch() {
-    let Some((node, mut client, _folder)) = guarded() else {
-        return;
-    };
+    let (node, mut client, _folder) = guarded();
     let mut watcher = Client::connect(node.zookeeper, 30_000);
     // The root is no authorizer's; what is below it is.
     watcher.must(add_watch("/", AddWatchMode::PersistentRecursive));
@@ -221,9 +214,7 @@ fn an_authorizer_is_asked_about_every_event_of_a_persistent_watch() {
 
 #[test]
 fn an_authorizer_is_asked_about_each_read_of_a_multi_read() {
-    let Some((_node, mut client, _folder)) = guarded() else {
-        return;
-    };
+    let (_node, mut client, _folder) = guarded();
     client.must(set("/policy", HIDES));
     let answer = client.must(Request::MultiRead(MultiRead {
         ops: vec![
@@ -252,9 +243,7 @@ fn pipelined_writes_beside_a_recipe_that_loses_races_keep_their_order() {
     const CLIENTS: usize = 3;
     const MEMBERS: usize = 60;
     const ROUNDS: usize = 40;
-    let (Some(group), Some(range)) = (guest("group"), guest("range")) else {
-        return;
-    };
+    let (group, range) = (guest("group"), guest("range"));
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let (group, range) = (node.push(&group), node.push(&range));

@@ -31,3 +31,23 @@ pub(crate) fn shown(carried: &'static [Guest]) -> anyhow::Result<Vec<&'static Gu
     };
     SHOWN.into_iter().map(find).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_without_its_guests_says_what_to_build() {
+        let error = shown(&[]).expect_err("no guests").to_string();
+        assert!(
+            error.contains("without the guest `group`") && error.contains("make demo"),
+            "{error}"
+        );
+        static FIRST: [Guest; 1] = [Guest {
+            name: "group",
+            bytes: b"",
+        }];
+        let error = shown(&FIRST).expect_err("four are missing").to_string();
+        assert!(error.contains("without the guest `range`"), "{error}");
+    }
+}

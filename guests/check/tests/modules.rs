@@ -1,14 +1,14 @@
 //! The guests as built: each encodes to a component of its world that imports nothing but
 //! what the world offers.
 //!
-//! The modules are looked for in the folder that INNKEEPER_GUEST_MODULES names, or in
-//! `target/guest-modules`; `make guests` puts them there. Without that folder the tests say
-//! so and pass, unless INNKEEPER_REQUIRE_GUESTS is set; a single module that is missing is
-//! always a failure.
+//! `make guests` builds the modules; one that is missing is a failure.
+
+#[path = "../../../tests/guests.rs"]
+mod guests;
 
 use std::path::PathBuf;
-use std::{env, fs};
 
+use guests::guest;
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{PackageId, Resolve, Type, TypeDefKind, TypeOwner, WorldId, WorldItem};
 
@@ -33,34 +33,6 @@ const TEST_GUESTS: [(&str, &str); 8] = [
     ("test-hostile-assignor", "assignor"),
     ("test-hostile-authorizer", "authorizer"),
 ];
-
-fn folder() -> PathBuf {
-    env::var_os("INNKEEPER_GUEST_MODULES").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/guest-modules"),
-        PathBuf::from,
-    )
-}
-
-fn built() -> bool {
-    let built = folder().is_dir() || env::var_os("INNKEEPER_REQUIRE_GUESTS").is_some();
-    if !built {
-        eprintln!(
-            "skipped: there is no {}; run `make guests`",
-            folder().display()
-        );
-    }
-    built
-}
-
-fn module(name: &str) -> Vec<u8> {
-    let path = folder().join(format!("{name}.wasm"));
-    fs::read(&path).unwrap_or_else(|error| {
-        panic!(
-            "cannot read {}: {error}; run `make guests` first",
-            path.display()
-        )
-    })
-}
 
 /// The names of a component's imports, types included, and exports.
 fn surface(component: &[u8]) -> (Vec<String>, Vec<String>) {
@@ -118,12 +90,9 @@ fn worlds() -> Vec<(String, Vec<String>, Vec<String>)> {
 
 #[test]
 fn every_guest_is_a_component_of_its_world_and_no_more() {
-    if !built() {
-        return;
-    }
     let worlds = worlds();
     for (name, world) in GUESTS.into_iter().chain(TEST_GUESTS) {
-        let module = module(name);
+        let module = guest(name);
         let component = encode(&module);
         eprintln!(
             "{name}: module {} bytes, component {} bytes",
@@ -180,19 +149,13 @@ fn no_two_worlds_have_a_type_of_one_name() {
 
 #[test]
 fn the_two_stamps_differ() {
-    if !built() {
-        return;
-    }
-    assert_ne!(module("test-stamp-1"), module("test-stamp-2"));
+    assert_ne!(guest("test-stamp-1"), guest("test-stamp-2"));
 }
 
 /// Else a test of the host that pushes it would prove nothing.
 #[test]
 fn the_bad_import_is_there() {
-    if !built() {
-        return;
-    }
-    let (imports, _) = surface(&encode(&module("test-bad-import")));
+    let (imports, _) = surface(&encode(&guest("test-bad-import")));
     assert!(
         imports.contains(&"test:bad/outside".to_owned()),
         "{imports:?}"

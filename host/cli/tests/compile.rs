@@ -7,6 +7,8 @@
 mod bombs;
 #[path = "../../../tests/node/common/mod.rs"]
 mod common;
+#[path = "../../../tests/guests.rs"]
+mod guests;
 #[path = "../../../tests/guarantees/support.rs"]
 mod support;
 
@@ -15,10 +17,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::{Client, Running, create, eventually, set};
+use guests::guest;
 use innkeeper_sandbox::{self as sandbox, Sandbox};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use support::{NodeProcess, guest};
+use support::NodeProcess;
 
 /// So many functions take some 20 s to compile: no test waits for that.
 const SLOW: usize = 90_000;
@@ -85,7 +88,7 @@ fn artifact(data: &Path) -> PathBuf {
 
 #[test]
 fn a_restart_compiles_nothing() {
-    let Some(range) = guest("range") else { return };
+    let range = guest("range");
     let folder = tempfile::tempdir().unwrap();
     let mut node = NodeProcess::start(folder.path());
     let module = node.push(&range);
@@ -137,9 +140,7 @@ fn a_child_that_is_stopped_ends_by_the_clock() {
 /// What a binding waits for is tried again.
 #[test]
 fn a_binding_outlives_a_child_that_is_stopped() {
-    let (Some(range), Some(sticky)) = (guest("range"), guest("sticky")) else {
-        return;
-    };
+    let (range, sticky) = (guest("range"), guest("sticky"));
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start_with(folder.path(), &["--compile-time-s", "5"]);
     // With the second one loaded, the first is not any more; and then it is not kept, either.
@@ -181,7 +182,7 @@ fn stop(id: u32) {
 
 #[test]
 fn compiled_code_that_is_damaged_or_not_ours_alone_is_compiled_anew() {
-    let Some(range) = guest("range") else { return };
+    let range = guest("range");
     let folder = tempfile::tempdir().unwrap();
     let mut node = NodeProcess::start(folder.path());
     let module = node.push(&range);
@@ -282,10 +283,7 @@ fn a_child_dies_with_its_node() {
 
 #[test]
 fn bindings_have_a_place_that_no_push_takes() {
-    let modules = (guest("range"), guest("sticky"), guest("round-robin"));
-    let (Some(range), Some(sticky), Some(third)) = modules else {
-        return;
-    };
+    let (range, sticky, third) = (guest("range"), guest("sticky"), guest("round-robin"));
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     // With the second one loaded, the first is not any more; and then it is not kept, either.
@@ -305,7 +303,7 @@ fn bindings_have_a_place_that_no_push_takes() {
 
 #[test]
 fn a_push_is_answered_at_once_and_can_be_asked() {
-    let Some(range) = guest("range") else { return };
+    let range = guest("range");
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let (status, begun) = node.http("POST", "/v1/modules", &range);
@@ -341,7 +339,7 @@ fn a_push_is_answered_at_once_and_can_be_asked() {
 
 #[test]
 fn a_slow_module_holds_up_nobody() {
-    let Some(range) = guest("range") else { return };
+    let range = guest("range");
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     let slow = begin(&node, &bombs::functions(SLOW));
@@ -408,7 +406,7 @@ fn who_interrupts_the_command_cancels_the_push() {
 
 #[test]
 fn only_authorizers_hold_back_clients_at_a_start() {
-    let Some(range) = guest("range") else { return };
+    let range = guest("range");
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     bind(&node, "range", &node.push(&range));

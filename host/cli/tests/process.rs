@@ -9,6 +9,8 @@ mod addresses;
 mod common;
 #[path = "process/folder.rs"]
 mod folder;
+#[path = "../../../tests/guests.rs"]
+mod guests;
 #[path = "process/signals.rs"]
 mod signals;
 #[path = "process/streams.rs"]
@@ -21,6 +23,7 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::Duration;
 
 use common::*;
+use guests::guest_path;
 use innkeeper_proto::reply::Reply;
 use innkeeper_proto::request::Request;
 use innkeeper_proto::{ErrorCode, OpCode, xid};
@@ -360,26 +363,24 @@ fn the_log_tells_an_operator_what_happened() {
     let expired = log.until("session-expired")["fields"]["session"].clone();
     assert_eq!(expired, format!("{:#x}", client.connected.session_id));
 
-    if let Some(module) = guest("test-tally") {
-        let document = folder.path().join("document.json");
-        let text = r#"{"world": "recipe", "watch": ["/in"], "write": ["/out"], "config": {}}"#;
-        std::fs::write(&document, text).unwrap();
-        let set = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
-            .args(["binding", "set", "told", "--no-wait"])
-            .arg(document)
-            .arg("--module")
-            .arg(module)
-            .arg("--data")
-            .arg(folder.path())
-            .output()
-            .unwrap();
-        assert!(set.status.success(), "{set:?}");
-        log.until("module-pushed");
-        assert_eq!(log.until("binding-set")["fields"]["binding"], "told");
-        assert_eq!(log.until("binding-active")["fields"]["binding"], "told");
-        // Its configuration lacks what it needs.
-        assert_eq!(log.until("binding-failed")["fields"]["binding"], "told");
-    }
+    let document = folder.path().join("document.json");
+    let text = r#"{"world": "recipe", "watch": ["/in"], "write": ["/out"], "config": {}}"#;
+    std::fs::write(&document, text).unwrap();
+    let set = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
+        .args(["binding", "set", "told", "--no-wait"])
+        .arg(document)
+        .arg("--module")
+        .arg(guest_path("test-tally"))
+        .arg("--data")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(set.status.success(), "{set:?}");
+    log.until("module-pushed");
+    assert_eq!(log.until("binding-set")["fields"]["binding"], "told");
+    assert_eq!(log.until("binding-active")["fields"]["binding"], "told");
+    // Its configuration lacks what it needs.
+    assert_eq!(log.until("binding-failed")["fields"]["binding"], "told");
     log.end(process);
     for (event, times) in [
         ("started", 1),

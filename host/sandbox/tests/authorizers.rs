@@ -1,10 +1,13 @@
 //! Authorizers against a tree: load, decide, policy changes, failures.
 
 mod common;
+#[path = "../../../tests/guests.rs"]
+mod guests;
 
 use std::sync::Arc;
 
-use common::{World, block_on, guest};
+use common::{World, block_on};
+use guests::guest;
 use innkeeper_sandbox::{AuthorizerModule, AuthorizerSet, Decision, FailureKind, Undecided};
 use innkeeper_tree::{Access, Identity};
 

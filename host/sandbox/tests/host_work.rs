@@ -1,6 +1,8 @@
 //! What the host does for a guest: charged in fuel, bounded by the clock, done in turns.
 
 mod common;
+#[path = "../../../tests/guests.rs"]
+mod guests;
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,9 +11,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use common::{
-    Known, World, assignor, block_on, block_on_between, block_on_counting, definition, guest,
+    Known, World, assignor, block_on, block_on_between, block_on_counting, definition,
     sandbox_with,
 };
+use guests::guest;
 use innkeeper_sandbox::{
     ActiveAssignor, Assignors, AuthorizerSet, Clock, FailedAssignment, FailedReaction, FailureKind,
     Pace, Reaction, Request, Topic, Unavailable, Undecided, Usage,

@@ -1,6 +1,8 @@
 //! What is taken for a module and what is not, and calls of assignors.
 
 mod common;
+#[path = "../../../tests/guests.rs"]
+mod guests;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,7 +13,8 @@ use innkeeper_sandbox::{
 };
 use innkeeper_tree::World;
 
-use common::{assignor, block_on, block_on_counting, definition, guest, sandbox, sandbox_with};
+use common::{assignor, block_on, block_on_counting, definition, sandbox, sandbox_with};
+use guests::guest;
 
 fn request(topics: &[u32], members: &[(&str, &[u32])]) -> Request {
     let mut first = 0;

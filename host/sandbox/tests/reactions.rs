@@ -1,8 +1,11 @@
 //! Reactions against a tree: what commits, what conflicts, what a hostile guest costs.
 
 mod common;
+#[path = "../../../tests/guests.rs"]
+mod guests;
 
-use common::{World, block_on, guest};
+use common::{World, block_on};
+use guests::guest;
 use innkeeper_sandbox::{
     FailedReaction, FailureKind, GUEST_TEXT_BYTES_MAX, GuestFailure, LogLevel, Reaction,
 };

@@ -1,13 +1,16 @@
 //! What guests share on a node: places, memory, turns, and one load for all who wait for it.
 
 mod common;
+#[path = "../../../tests/guests.rs"]
+mod guests;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use common::{World, block_on, guest};
+use common::{World, block_on};
+use guests::guest;
 use innkeeper_sandbox::{AuthorizerSet, Decision, FailureKind, Load, Sandbox, Settings, Undecided};
 use innkeeper_tree::binding::Limits;
 use innkeeper_tree::{Access, Identity};

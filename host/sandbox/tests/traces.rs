@@ -2,8 +2,11 @@
 //! this one was written by hand.
 
 mod common;
+#[path = "../../../tests/guests.rs"]
+mod guests;
 
-use common::{World, block_on, guest};
+use common::{World, block_on};
+use guests::guest;
 use innkeeper_sandbox::FailureKind;
 
 /// A section of a module, or a part of one: its number, its length, its content.

@@ -2,8 +2,11 @@
 //! else.
 
 mod common;
+#[path = "../../../tests/guests.rs"]
+mod guests;
 
-use common::{World, block_on, guest};
+use common::{World, block_on};
+use guests::guest;
 use innkeeper_sandbox::{FailedReaction, FailureKind, LogLevel, LogLine, Reaction};
 use innkeeper_tree::applied::TicketResult;
 

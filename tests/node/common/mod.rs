@@ -419,21 +419,3 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
-
-/// A guest as built, or nothing where none were built; `make test` requires them.
-pub fn guest(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("INNKEEPER_GUEST_MODULES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guest-modules"),
-        PathBuf::from,
-    );
-    let file = folder.join(format!("{name}.wasm"));
-    if file.exists() {
-        return Some(file);
-    }
-    assert!(
-        std::env::var_os("INNKEEPER_REQUIRE_GUESTS").is_none(),
-        "{} is missing; run `make guests`",
-        file.display()
-    );
-    None
-}

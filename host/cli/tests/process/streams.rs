@@ -1,4 +1,4 @@
-//! Nothing panics where nobody reads stdout or stderr any more, from the first moment on.
+//! The binary never panics when the reader of its stdout or stderr has ended, from its start on.
 
 use std::fs::{File, OpenOptions};
 use std::io::pipe;
@@ -174,7 +174,7 @@ fn a_node_whose_readers_have_gone_serves_and_ends_in_order() {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
             assert!(!log.contains("panicked"), "{log}");
             assert!(
-                stderr || log.contains("nobody reads stdout any more"),
+                stderr || log.contains("the reader of stdout has ended"),
                 "{log}"
             );
         }
@@ -189,7 +189,7 @@ fn a_node_that_cannot_say_where_it_listens_says_so_and_ends() {
     assert_eq!(code, 1, "{stderr}");
     assert!(
         stderr.ends_with(
-            "innkeeper: stdout cannot be written, so nobody can learn where the node listens: No \
+            "innkeeper: stdout cannot be written, so the node cannot say where it listens: No \
              space left on device (os error 28)\n"
         ),
         "{stderr}"

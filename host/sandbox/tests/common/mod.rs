@@ -1,6 +1,4 @@
-//! What the sandbox's tests share: guests as built, a small executor, a tree to react to.
-//!
-//! The guests are built by `make guests`; without them the tests that need one fail and say so.
+//! What the sandbox's tests share: a small executor, a tree to react to.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::future::Future;
@@ -60,21 +58,6 @@ pub fn sandbox_with(clock: Clock) -> Sandbox {
         ..Settings::default()
     })
     .expect("the pool fits")
-}
-
-/// A guest as `make guests` built it.
-pub fn guest(name: &str) -> Vec<u8> {
-    let folder = std::env::var_os("INNKEEPER_GUEST_MODULES")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../target/guest-modules"
-            ))
-        });
-    let file = folder.join(format!("{name}.wasm"));
-    std::fs::read(&file)
-        .unwrap_or_else(|error| panic!("{}: {error}; run `make guests`", file.display()))
 }
 
 /// Compiles and loads a guest of the world `recipe`.
