@@ -1,10 +1,10 @@
-//! `innkeeper compile-module`: the process in which a node has a module compiled. Nobody else
-//! calls it, so it is not in the help.
+//! `innkeeper compile-module`: the process in which a node has one module compiled. Only nodes
+//! start it, so the help does not show it.
 //!
-//! 1. It limits itself, before it reads anything that an author made.
+//! 1. It limits its own memory and CPU time, before it reads a byte of the module.
 //! 2. It reads one job from stdin, compiles, and writes one answer to stdout.
-//! 3. It ends: exit code 0 whatever became of the module, another one where there was no job, or
-//!    where it was to run only on an idle processor and there was none.
+//! 3. It ends with exit code 0, whether the module compiled or not; with another one if stdin held
+//!    no job, or if it was to run only on an idle processor and there was none.
 
 use std::io;
 
@@ -14,13 +14,13 @@ use innkeeper_runtime::{Confinement, confine};
 
 #[derive(Debug, Args)]
 pub(super) struct CompileArgs {
-    /// Memory that it may take, in MiB
+    /// Most memory, in MiB
     #[arg(long)]
     memory_mib: u64,
-    /// CPU time that it may take, in seconds
+    /// Most CPU time, in seconds
     #[arg(long)]
     cpu_s: u64,
-    /// The process that wants it, with which it ends
+    /// The node's process; the compiling ends when it does
     #[arg(long)]
     parent: u32,
     /// Run only while a processor has nothing else to do; end with a code of its own if that is

@@ -1,6 +1,7 @@
-//! The command line of the binary `innkeeper`.
+//! The binary `innkeeper`: its command line and its commands. `serve` runs a node, `demo` plays the
+//! demo in `examples/demo`, and the other commands ask a running node.
 
-// They panic where nobody reads any more.
+// These macros panic when the reader of a pipe has ended.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod compile;
@@ -35,34 +36,34 @@ struct Cli {
     command: Command,
 }
 
-/// What it is to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a node
     Serve(serve::ServeArgs),
-    /// Run a demonstration: a node, consumers, and guests swapped under them
+    /// Play a demo: a node, consumers of a group, and guests that are swapped while they run
     Demo(demo::DemoArgs),
-    /// One of the demo's consumers
+    /// Run one consumer of the demo
     #[command(hide = true)]
     DemoConsumer(innkeeper_consumer::Args),
-    /// Another command, as a part of the demo that ends with it
+    /// Run another command as a part of the demo; it ends with the demo
     #[command(hide = true)]
     DemoPart {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// A node's child: compiles the module on stdin
+    /// Compile the module on stdin; a node starts this as its child
     #[command(hide = true)]
     CompileModule(compile::CompileArgs),
     #[command(flatten)]
-    Operator(operator::Order),
-    /// Print a script that completes this command line in a shell: source <(innkeeper completion bash)
+    Operator(operator::OperatorCommand),
+    /// Print a shell's completion script: source <(innkeeper completion bash)
     Completion(manual::CompletionArgs),
-    /// Print a manual page, for `man -l -`, or write all of them
+    /// Print a manual page, for `man -l -`, or write all pages to a folder
     Man(manual::ManArgs),
 }
 
-/// Runs what the command line asks for. An error is one sentence on stderr.
+/// Runs the command that the process's arguments name. An error is one sentence on stderr.
 pub fn run() -> ExitCode {
     let Cli {
         everywhere,
@@ -82,7 +83,7 @@ pub fn run() -> ExitCode {
         Command::DemoConsumer(args) => demo::run_consumer(args),
         Command::DemoPart { arguments } => demo::run_as_part(arguments),
         Command::CompileModule(args) => compile::run(args),
-        Command::Operator(order) => operator::run(order, &everywhere),
+        Command::Operator(command) => operator::run(command, &everywhere),
         Command::Completion(args) => {
             print(&manual::completion(&Cli::command(), &args).chosen(json))
         }
@@ -94,7 +95,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_readers_end(&error) => ExitCode::from(streams::READER_GONE),
         Err(error) => {
-            // It may quote a file, a node or a stranger's name.
+            // The sentence may quote a file, a node's answer or a name: it is cut and escaped.
             let sentence = shown(format_args!("{error:#}"), log::SENTENCE_BYTES_MAX);
             match log_format {
                 Some(format) => {
@@ -114,14 +115,14 @@ fn print(text: &[u8]) -> anyhow::Result<()> {
     Ok(streams::print(text)?)
 }
 
-/// Whether a command ends because nobody reads what it prints: `| head` is no mistake.
+/// Whether the command ended because the reader of its output did, as in `| head`.
 fn is_readers_end(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<NoStdout>()
         .is_some_and(NoStdout::is_readers_end)
 }
 
-/// Says what went wrong, on stderr.
+/// Writes an error to stderr.
 fn complain(json: bool, sentence: &str) {
     match json {
         true => streams::tell(format_args!("{}\n", json!({"error": sentence}))),
@@ -129,14 +130,14 @@ fn complain(json: bool, sentence: &str) {
     }
 }
 
-/// What clap says of arguments that are none, or the help that was asked for.
+/// Prints clap's error about wrong arguments, or the help or version that was asked for.
 fn misread(error: &clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && wants_json {
         let text = error.to_string();
-        // What follows the first paragraph is the usage.
-        let what = text.split("\n\n").next().unwrap_or_default();
-        let words: Vec<&str> = what
+        // The first paragraph is the error; the usage follows.
+        let error = text.split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = error
             .trim_start_matches("error: ")
             .split_whitespace()
             .collect();
@@ -186,9 +187,9 @@ mod tests {
 
     #[test]
     fn every_command_says_what_its_arguments_are() {
-        fn look(command: &mut clap::Command) {
+        fn check(command: &mut clap::Command) {
             let usage = command.render_usage().to_string();
-            // As people write it: what may be left out stands in brackets.
+            // Optional arguments stand in brackets, and brackets are closed.
             for (open, close) in [('<', '>'), ('[', ']')] {
                 let count = |wanted| usage.chars().filter(|at| *at == wanted).count();
                 assert_eq!(count(open), count(close), "{usage}");
@@ -201,22 +202,22 @@ mod tests {
                 let help = argument.get_help();
                 assert!(help.is_some(), "{}: {argument}", command.get_name());
             }
-            command.get_subcommands_mut().for_each(look);
+            command.get_subcommands_mut().for_each(check);
         }
         let mut all = Cli::command();
         all.build();
-        let check = all
+        let binding_check = all
             .find_subcommand_mut("binding")
             .and_then(|binding| binding.find_subcommand_mut("check"))
             .expect("binding check");
-        let usage = check.render_usage().to_string();
+        let usage = binding_check.render_usage().to_string();
         assert!(
             usage.ends_with("binding check [OPTIONS] [NAME] <FILE>"),
             "{usage}"
         );
         all.get_subcommands_mut()
             .filter(|command| !command.is_hide_set())
-            .for_each(look);
+            .for_each(check);
     }
 
     #[test]

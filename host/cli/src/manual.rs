@@ -1,7 +1,7 @@
-//! `innkeeper completion` and `innkeeper man`: what shells and `man` know of this command line.
+//! `innkeeper completion` and `innkeeper man`: completion scripts for shells, and manual pages.
 //!
-//! Both are made from the same description that parses the arguments, without the commands that
-//! are nobody's but the node's and the demo's own.
+//! Both are generated from the description that parses the arguments. Hidden commands, which only
+//! the node and the demo start, are left out.
 
 use std::path::PathBuf;
 
@@ -22,19 +22,19 @@ pub(super) struct CompletionArgs {
 /// Flags of `innkeeper man`.
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// The command whose page is printed, as in `innkeeper man binding set`; without it,
-    /// innkeeper's own
+    /// The command whose page is printed, as in `innkeeper man binding set`; without it, the
+    /// page of innkeeper itself
     #[arg(value_name = "COMMAND", conflicts_with = "dir")]
     command: Vec<String>,
-    /// Write the pages of all commands into this folder, which must be there
+    /// Write the pages of all commands into this folder, which must exist
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-/// The name under which the binary is called.
+/// The name of the binary in scripts and pages.
 const NAME: &str = "innkeeper";
 
-/// A shell's script.
+/// The completion script of a shell.
 pub(super) fn completion(all: &Command, args: &CompletionArgs) -> Output {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut visible(all), NAME, &mut script);
@@ -44,7 +44,7 @@ pub(super) fn completion(all: &Command, args: &CompletionArgs) -> Output {
     Output::new(script, json)
 }
 
-/// One page, or a folder of them.
+/// Prints one page, or writes all pages to a folder.
 pub(super) fn man(all: &Command, args: &ManArgs) -> anyhow::Result<Output> {
     let mut command = visible(all).disable_help_subcommand(true);
     if let Some(dir) = &args.dir {
@@ -71,7 +71,7 @@ pub(super) fn man(all: &Command, args: &ManArgs) -> anyhow::Result<Output> {
     Ok(Output::new(text, json))
 }
 
-/// The same without what is hidden from the help.
+/// The command line without its hidden commands.
 fn visible(all: &Command) -> Command {
     let shown = all
         .get_subcommands()

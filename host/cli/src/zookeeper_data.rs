@@ -1,29 +1,28 @@
-//! ZooKeeper's own data where a node of ours is about to begin with an empty tree.
+//! Refuses to start a new node beside ZooKeeper's own data.
 //!
-//! Who starts Innkeeper with ZooKeeper's configuration has its data in `dataDir` and `dataLogDir`,
-//! each with a folder `version-2`. This release reads none of it. A node that began with an empty
-//! tree beside it, in silence, would be taken for the old one by clients, which create anew what
-//! they miss. So the start is refused, until the node has a state of its own, or somebody says
-//! that the data is not wanted.
+//! ZooKeeper's configuration names the folders of its data, `dataDir` and `dataLogDir`, each with a
+//! folder `version-2`. This release cannot read that data. If a node started beside it with an
+//! empty tree, clients would take the node for the old ensemble and create the znodes that they
+//! miss. So the start is refused, unless the node has data of its own already or the operator
+//! gives `--ignore-zookeeper-data`.
 //!
-//! **Invariant:** no node begins with an empty tree beside ZooKeeper's own data unless it is told
-//! to: clients create anew what they miss. (test:
-//! `a_node_does_not_begin_empty_beside_zookeepers_data`)
+//! **Invariant:** no node starts with an empty tree beside ZooKeeper's own data without that flag.
+//! (test: `a_node_does_not_begin_empty_beside_zookeepers_data`)
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Where ZooKeeper keeps its data, in either folder.
+/// The folder of the data within `dataDir` and within `dataLogDir`.
 const FOLDER: &str = "version-2";
 
-/// How its files are called there, as its own code tells them from others.
+/// The beginnings of the names of ZooKeeper's snapshots and logs.
 const PREFIXES: [&str; 2] = ["snapshot.", "log."];
 
-/// What was found.
+/// What keeps a new node from starting in a folder.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InTheWay {
-    /// ZooKeeper's data.
+    /// The folder holds ZooKeeper's data.
     #[error(
         "{} holds ZooKeeper's own data ({files}), which this release cannot read, and {} holds \
          none of Innkeeper's yet",
@@ -31,51 +30,53 @@ pub(super) enum InTheWay {
         data.display()
     )]
     Data {
-        /// Where it is.
+        /// The folder `version-2`.
         folder: PathBuf,
-        /// What it consists of.
+        /// The name of its first file, and how many more there are.
         files: String,
         /// The node's own data folder.
         data: PathBuf,
     },
-    /// What may be ZooKeeper's data.
+    /// The folder cannot be read, so it may hold ZooKeeper's data.
     #[error(
-        "{} cannot be looked at ({error}), so that nobody knows whether it holds ZooKeeper's data",
+        "{} cannot be read ({error}), so it may hold ZooKeeper's data",
         path.display()
     )]
     Unknown {
-        /// Where it may be.
+        /// The folder or link.
         path: PathBuf,
-        /// Why it is not known.
+        /// Why it cannot be read.
         error: io::Error,
     },
 }
 
-/// Why a node does not begin with an empty tree, and how to go on.
+/// The sentence that refuses the start and says how to go on.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0}: clients would find an empty tree and create anew what they miss; keep ZooKeeper running \
-     until Innkeeper can import its data, correct dataDir and dataLogDir if it is another \
-     service's, or add --ignore-zookeeper-data to begin with an empty tree"
+    "{0}: clients would find an empty tree and create the znodes that they miss; keep ZooKeeper \
+     running until Innkeeper can import its data, correct dataDir and dataLogDir if the data is \
+     another service's, or add --ignore-zookeeper-data to start with an empty tree"
 )]
 pub(super) struct Refused(pub(super) InTheWay);
 
-/// Looks for ZooKeeper's data in `places`, unless a node has begun in `data` already. A place that
-/// is named twice, or not there, does no harm.
-pub(super) fn look(data: &Path, places: &[PathBuf]) -> Result<(), InTheWay> {
-    if has_begun(data) {
+/// Checks that none of `folders` holds ZooKeeper's data, unless a node has its state in `data`
+/// already. A folder may be named twice, or may not exist.
+pub(super) fn check(data: &Path, folders: &[PathBuf]) -> Result<(), InTheWay> {
+    if has_state(data) {
         return Ok(());
     }
-    let named = places.iter().filter(|place| !place.as_os_str().is_empty());
-    for place in named {
-        let folder = place.join(FOLDER);
+    let named = folders
+        .iter()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    for parent in named {
+        let folder = parent.join(FOLDER);
         let unknown = |path: &Path, error| InTheWay::Unknown {
             path: path.to_owned(),
             error,
         };
-        // What a link leads to may be on a disk that is not there yet.
-        for path in [place, &folder] {
-            leads_somewhere(path).map_err(|error| unknown(path, error))?;
+        // The target of a link may be on a disk that is not mounted yet.
+        for path in [parent, &folder] {
+            check_link(path).map_err(|error| unknown(path, error))?;
         }
         let files = files_in(&folder).map_err(|error| unknown(&folder, error))?;
         if let Some(first) = files.first() {
@@ -92,8 +93,8 @@ pub(super) fn look(data: &Path, places: &[PathBuf]) -> Result<(), InTheWay> {
     Ok(())
 }
 
-/// Whether a node has its state, or the beginning of it, in this folder.
-fn has_begun(data: &Path) -> bool {
+/// Whether a node has its state, or a first segment of its log, in this folder.
+fn has_state(data: &Path) -> bool {
     let is_segment = |entry: io::Result<fs::DirEntry>| {
         entry.is_ok_and(|entry| entry.path().extension().is_some_and(|end| end == "wal"))
     };
@@ -101,19 +102,20 @@ fn has_begun(data: &Path) -> bool {
     data.join("state.redb").exists() || log.is_ok_and(|mut log| log.any(is_segment))
 }
 
-fn leads_somewhere(path: &Path) -> io::Result<()> {
+/// An error if the path is a link without a target.
+fn check_link(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => fs::metadata(path).map(|_| ()),
-        // Whether it is there at all, and may be read, is seen where it is read.
+        // A path that does not exist or may not be read shows when it is read.
         _ => Ok(()),
     }
 }
 
-/// The names of ZooKeeper's files in a folder, sorted; none if there is no such folder.
+/// The names of ZooKeeper's files in a folder, sorted; none if the folder does not exist.
 fn files_in(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        // A file of that name is none of ZooKeeper's.
+        // ZooKeeper has no plain file of this name.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(Vec::new());
         }
@@ -153,8 +155,8 @@ mod tests {
         folder
     }
 
-    fn look_in(data: &Path) -> Result<(), String> {
-        look(data, &[data.to_owned()]).map_err(|found| Refused(found).to_string())
+    fn check_alone(data: &Path) -> Result<(), String> {
+        check(data, &[data.to_owned()]).map_err(|found| Refused(found).to_string())
     }
 
     #[test]
@@ -176,14 +178,14 @@ mod tests {
                 &["version-2/snapshot.5.gz", "version-2/log.1"],
                 Some("(log.1 and 1 more)"),
             ),
-            // Ours beside it: it was decided once.
+            // With a state of our own the question was decided once.
             (&["version-2/log.1", "state.redb"], None),
             (&["version-2/log.1", "log/00000000000000000001.wal"], None),
             (&["version-2/log.1", "log/"], Some("(log.1)")),
             (&["version-2/log.1", "LOCK", "admin.sock"], Some("(log.1)")),
         ] {
             let folder = folder(files);
-            match (look_in(folder.path()), found) {
+            match (check_alone(folder.path()), found) {
                 (Ok(()), None) => {}
                 (Err(sentence), Some(found)) => {
                     assert!(sentence.contains(found), "{files:?}: {sentence}");
@@ -199,7 +201,7 @@ mod tests {
         let zookeeper = folder(&["version-2/log.1"]);
         let data = folder(&["myid"]);
         let places = [data.path().to_owned(), zookeeper.path().to_owned()];
-        let found = look(data.path(), &places).unwrap_err().to_string();
+        let found = check(data.path(), &places).unwrap_err().to_string();
         let there = zookeeper.path().join(FOLDER);
         assert!(found.starts_with(&there.display().to_string()), "{found}");
         let nowhere = [
@@ -207,15 +209,15 @@ mod tests {
             data.path().join("none"),
             data.path().join("myid"),
         ];
-        look(data.path(), &nowhere).unwrap();
+        check(data.path(), &nowhere).unwrap();
 
         symlink(&there, data.path().join(FOLDER)).unwrap();
-        let found = look_in(data.path()).unwrap_err();
+        let found = check_alone(data.path()).unwrap_err();
         assert!(found.contains("(log.1)"), "{found}");
     }
 
     #[test]
-    fn what_cannot_be_looked_at_may_be_zookeepers() {
+    fn a_folder_that_cannot_be_read_may_hold_zookeepers_data() {
         let gone = folder(&["myid"]);
         symlink("/no/such/disk", gone.path().join(FOLDER)).unwrap();
         let circle = folder(&["myid"]);
@@ -224,17 +226,17 @@ mod tests {
         let link = data.path().join("link");
         symlink("/no/such/disk", &link).unwrap();
         for place in [gone.path(), circle.path(), &link] {
-            let found = look(data.path(), &[place.to_owned()]).unwrap_err();
+            let found = check(data.path(), &[place.to_owned()]).unwrap_err();
             let found = found.to_string();
-            assert!(found.contains("cannot be looked at"), "{found}");
+            assert!(found.contains("cannot be read"), "{found}");
         }
-        // Only root reads what it may not.
+        // Root may read it anyway.
         let closed = folder(&["version-2/log.1"]);
         let inner = closed.path().join(FOLDER);
         fs::set_permissions(&inner, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
-        let found = look_in(closed.path()).unwrap_err();
+        let found = check_alone(closed.path()).unwrap_err();
         assert!(
-            found.contains("cannot be looked at (Permission denied") || found.contains("(log.1)"),
+            found.contains("cannot be read (Permission denied") || found.contains("(log.1)"),
             "{found}"
         );
         fs::set_permissions(&inner, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();

@@ -1,4 +1,4 @@
-//! `innkeeper binding`.
+//! `innkeeper binding`: sets, checks, shows and deletes bindings.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -16,32 +16,32 @@ use innkeeper_tree::binding::{Definition, check_name};
 use serde_json::{Value, json};
 
 use super::output::Output;
-use super::remote::{AskError, Remote, quote};
+use super::remote::{NodeError, Remote, quote};
 use super::text::{count, facts, list_of, number_of, short, size, span, table, text_of};
 use super::{module, read_file};
 
-/// What a document may say, for `innkeeper help binding`.
-const FIELDS: &str = r#"A binding is a JSON document in /innkeeper/bindings/NAME, and any ZooKeeper client that may
-write there can write it. Only `world` and `module` must be there:
+/// The fields of a document, for `innkeeper help binding`.
+const FIELDS: &str = r#"A binding is a JSON document in /innkeeper/bindings/NAME. Any ZooKeeper client with the rights
+for that znode can write it. Its fields, of which only `world` and `module` are required:
   world       recipe, assignor or authorizer
-  module      sha256:..., as `module push` printed it; here the first 6 digits or more will do,
-              if no other module's begin so, and `set --module` needs none
-  watch       recipe: changes of which paths it reacts to; authorizer: requests to which paths
+  module      sha256:..., as `module push` prints it; these commands also take its first 6 or
+              more digits if no other module begins so, and `set --module` fills it in
+  watch       recipe: the paths whose changes it reacts to; authorizer: the paths whose requests
               it decides
-  read        recipe: what it may read besides
-  write       recipe: what it may write
-  policy      authorizer: what it may read to decide by
+  read        recipe: further paths that it may read
+  write       recipe: the paths that it may write
+  policy      authorizer: the paths that it may read for its decisions
   config      any JSON, for the guest
   limits      {"fuel": ..., "memory_bytes": ..., "queue": ..., "transaction_ops": ...,
               "transaction_bytes": ..., "output_bytes": ..., "host_calls": ...,
               "calls_per_second": ..., "time_ms": ..., "bytes_per_second": ...}
   on_failure  authorizer: deny (the default) or allow
-A path is literal segments, * for one segment, a final ** for all below. Example:
+A path has names, * for any one name, and a last ** for everything below. Example:
   {"world": "recipe", "module": "sha256:...", "watch": ["/groups/**"],
    "write": ["/groups/*/assignments/**", "/groups/*/generation"],
    "config": {"groups": "/groups"}}"#;
 
-/// How long somebody waits before it is said for what.
+/// How long a person waits before stderr says what the command waits for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
@@ -53,37 +53,37 @@ pub(crate) struct BindingArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum What {
-    /// Write a binding's document, wait until it acts, and tell how its first run ended
+    /// Set a binding, wait until its module acts, and say how its first run ended
     Set {
-        /// The binding
+        /// The binding's name
         name: String,
-        /// The document; - is stdin
+        /// The document; - reads stdin
         file: PathBuf,
-        /// Push this module first, and put its name into the document
+        /// Push this module first, and write its name into the document
         #[arg(long, value_name = "FILE.WASM")]
         module: Option<PathBuf>,
-        /// Do not wait
+        /// Do not wait until the module acts
         #[arg(long)]
         no_wait: bool,
     },
-    /// Check a document, and say what is wrong with it; without a node, check its form alone
+    /// Say whether a node would accept a document; without a node, check only its form
     #[command(allow_missing_positional = true)]
     Check {
-        /// The binding that it is for; without it, the document alone is checked
+        /// The binding's name; without it, only the document is checked
         name: Option<String>,
-        /// The document; - is stdin
+        /// The document; - reads stdin
         file: PathBuf,
     },
-    /// Show a binding's state: what is wished and active, the last error, the guest's log
+    /// Show a binding: wished and active module, state, last error, the guest's log
     Status {
-        /// The binding; without it, all
+        /// The binding's name; without it, all bindings
         name: Option<String>,
     },
     /// List all bindings
     List,
     /// Delete a binding
     Delete {
-        /// The binding
+        /// The binding's name
         name: String,
     },
 }
@@ -109,7 +109,7 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
         What::Delete { name } => {
             check_name(&name)?;
             let path = path_of(&name);
-            let deleted = remote.ask(Method::DELETE, &path, Vec::new()).await?;
+            let deleted = remote.send(Method::DELETE, &path, Vec::new()).await?;
             Ok(Output::of(deleted, |deleted| {
                 format!(
                     "{name}: deleted at zxid {:#x}\n",
@@ -124,13 +124,13 @@ fn path_of(name: &str) -> String {
     format!("/v1/bindings/{}", quote(name))
 }
 
-/// The document that names the module in another file, which is pushed for it.
+/// Pushes the module and returns the document with its name.
 async fn pushed_into(remote: &Remote, file: &Path, module: &Path) -> anyhow::Result<Vec<u8>> {
     if [file, module].iter().all(|path| path.as_os_str() == "-") {
         bail!("the document and the module cannot both come from stdin; name a file for one");
     }
     let document = read_file(file)?;
-    // What is wrong with the rest of it is said before anything is pushed.
+    // An error in the document is reported before the module is pushed.
     let probe = with_module(&document, &Digest([0; 32]).to_string());
     Definition::parse(probe.as_deref().unwrap_or(&document))?;
     let pushed = module::push(remote, module::read(module)?).await?;
@@ -146,16 +146,18 @@ async fn set(
 ) -> anyhow::Result<Output> {
     let query = if no_wait { "" } else { "?wait=first" };
     let path = format!("{}{query}", path_of(name));
-    let asked = pin!(remote.ask(Method::PUT, &path, document));
-    let set = told_what_it_waits_for(remote, name, asked).await?;
+    let answer = pin!(remote.send(Method::PUT, &path, document));
+    let set = with_progress(remote, name, answer).await?;
     if text_of(&set["first"], "ended") == "badly" {
-        bail!("{}", told(name, &set));
+        bail!("{}", set_sentence(name, &set));
     }
-    Ok(Output::of(set, |set| format!("{}\n", told(name, set))))
+    Ok(Output::of(set, |set| {
+        format!("{}\n", set_sentence(name, set))
+    }))
 }
 
 /// What setting a binding did, in a sentence.
-fn told(name: &str, set: &Value) -> String {
+fn set_sentence(name: &str, set: &Value) -> String {
     let done = if set["created"] == true {
         "created"
     } else {
@@ -193,23 +195,23 @@ fn told(name: &str, set: &Value) -> String {
     }
 }
 
-/// The answer to what was asked; if that takes longer than a person likes to wait in the dark,
-/// stderr says once what is being waited for.
-async fn told_what_it_waits_for(
+/// Awaits the answer. If it takes longer than [`PATIENCE`] and stderr is a terminal, a line on
+/// stderr says what the command waits for.
+async fn with_progress(
     remote: &Remote,
     name: &str,
-    mut asked: Pin<&mut impl Future<Output = Result<Value, AskError>>>,
-) -> Result<Value, AskError> {
-    // A script knows what it asked for.
+    mut answer: Pin<&mut impl Future<Output = Result<Value, NodeError>>>,
+) -> Result<Value, NodeError> {
+    // Scripts get no progress.
     if !io::stderr().is_terminal() {
-        return asked.await;
+        return answer.await;
     }
-    let look = async {
+    let lookup = async {
         remote.sleep(PATIENCE).await;
         remote.get(&path_of(name)).await
     };
-    match select2(asked.as_mut(), look).await {
-        Select2::First(answer) => return answer,
+    match select2(answer.as_mut(), lookup).await {
+        Select2::First(answered) => return answered,
         Select2::Second(Ok(binding)) if binding["pending"] == true => {
             let module = short(text_of(&binding, "wished"));
             streams::tell(format_args!(
@@ -221,18 +223,18 @@ async fn told_what_it_waits_for(
                 "innkeeper: `{name}` acts; waiting until its first run ends\n"
             ));
         }
-        // What is wrong, the answer that is waited for says.
+        // The awaited answer will hold the error.
         Select2::Second(Err(_)) => {}
     }
-    asked.await
+    answer.await
 }
 
-/// The form is judged here, so that it is judged without a node, too; the rest is the node's.
+/// Checks the form here, so that it is checked without a node as well; the node checks the rest.
 async fn check(remote: &Remote, name: Option<&str>, document: Vec<u8>) -> anyhow::Result<Output> {
     if let Some(name) = name {
         check_name(name)?;
     }
-    // Which module a short name means, only a node can tell.
+    // Only a node can complete a short name of a module.
     let short = short_name(&document).map(|(name, _)| name);
     let form = match &short {
         Some(_) => with_module(&document, &Digest([0; 32]).to_string()),
@@ -243,14 +245,14 @@ async fn check(remote: &Remote, name: Option<&str>, document: Vec<u8>) -> anyhow
         .map(|name| format!("?name={}", quote(name)))
         .unwrap_or_default();
     let path = format!("/v1/bindings/check{query}");
-    match remote.ask(Method::POST, &path, document).await {
+    match remote.send(Method::POST, &path, document).await {
         Ok(mut checked) => {
             checked["checked"] = "whole".into();
             Ok(Output::of(checked, |checked| {
                 format!("the document is good: {}\n", module::named(checked))
             }))
         }
-        Err(AskError::NoNode(why)) => {
+        Err(NodeError::NoNode(why)) => {
             let module = short.unwrap_or_else(|| definition.module.to_string());
             let text = format!(
                 "the document's form is good; whether {module} is known was not checked, since {why}\n"
@@ -269,17 +271,19 @@ async fn status(remote: &Remote, name: Option<&str>) -> anyhow::Result<Output> {
         let all = |answer: &Value| match list_of(answer, "bindings") {
             [] => list(answer),
             bindings => {
-                let shown = bindings
+                let described = bindings
                     .iter()
-                    .map(|binding| shown(binding, remote.wall_ms()));
-                shown.collect::<Vec<_>>().join("\n")
+                    .map(|binding| describe(binding, remote.wall_ms()));
+                described.collect::<Vec<_>>().join("\n")
             }
         };
         return Ok(Output::of(remote.get("/v1/bindings").await?, all));
     };
     check_name(name)?;
     let answer = remote.get(&path_of(name)).await?;
-    Ok(Output::of(answer, |answer| shown(answer, remote.wall_ms())))
+    Ok(Output::of(answer, |answer| {
+        describe(answer, remote.wall_ms())
+    }))
 }
 
 fn list(answer: &Value) -> String {
@@ -303,7 +307,7 @@ fn list(answer: &Value) -> String {
     table(&rows)
 }
 
-/// In a few words, whether somebody has to look.
+/// The state in a few words, which say whether an operator has to act.
 fn state(binding: &Value) -> String {
     if binding["activation_error"].is_string() {
         return "not activated: see its status".to_owned();
@@ -318,7 +322,7 @@ fn state(binding: &Value) -> String {
     }
 }
 
-fn shown(binding: &Value, now_ms: u64) -> String {
+fn describe(binding: &Value, now_ms: u64) -> String {
     let number = |field: &str| number_of(binding, field);
     let mut rows = vec![
         ("world", text_of(binding, "world").to_owned()),
@@ -360,7 +364,7 @@ fn shown(binding: &Value, now_ms: u64) -> String {
         rows.push((
             "cascades cut",
             format!(
-                "{}: recipes answer each other without an end",
+                "{}: recipes trigger each other without end",
                 count(number("cascades_cut"), "time")
             ),
         ));
@@ -373,7 +377,7 @@ fn shown(binding: &Value, now_ms: u64) -> String {
     let (lines, errors) = (number("log_dropped"), number("errors_dropped"));
     if lines + errors > 0 {
         let missing = format!(
-            "{} and {} that the node's log does not have: there were too many",
+            "{} and {} were too many for the node's log and are not in it",
             count(lines, "message"),
             count(errors, "error"),
         );

@@ -1,9 +1,9 @@
-//! A binding document to start from, for each guest that this binary carries.
+//! An example of a binding for each guest that this binary carries.
 //!
-//! What a document says about paths and configuration stands beside the guest, in
-//! `guests/NAME/binding.json`; its module and its limits, the defaults of its world, are filled in
-//! here, so that all there is to be changed is in sight. JSON has no comments: what to make before
-//! it is bound is said by [`Example::before`].
+//! `guests/NAME/binding.json` holds the paths and the configuration. This module adds the guest's
+//! module and the default limits of its world, so that the example shows every field that an author
+//! may want to change. JSON has no comments, so [`Example::before`] says what must exist before the
+//! binding is set.
 
 use anyhow::Context;
 use innkeeper_tree::World;
@@ -12,23 +12,23 @@ use serde_json::{Map, Value};
 
 use crate::embedded::Guest;
 
-/// The document of one guest, as far as it is the guest's own.
+/// The example of one guest.
 #[derive(Debug)]
 pub(super) struct Example {
     guest: &'static str,
     document: &'static str,
-    /// What must be there before the binding is set, as sentences for people.
+    /// What must exist before the binding is set, in sentences.
     pub(super) before: &'static [&'static str],
 }
 
-/// All of them, by the guests' names.
+/// The examples, sorted by the guests' names.
 const EXAMPLES: [Example; 5] = [
     Example {
         guest: "group",
         document: include_str!("../../../../guests/group/binding.json"),
         before: &[
-            "bind the assignor that it calls under the name that `strategy` has: innkeeper guest example sticky | innkeeper binding set sticky -",
-            "create /groups, and below it a znode for each group, with `resources` and `members` (see guests/README.md)",
+            "bind the assignor that it calls under the name in `strategy`: innkeeper guest example sticky | innkeeper binding set sticky -",
+            "create /groups, and in it a znode for each group, with `resources` and `members` (see guests/README.md)",
         ],
     },
     Example {
@@ -50,7 +50,7 @@ const EXAMPLES: [Example; 5] = [
         guest: "path-rules",
         document: include_str!("../../../../guests/path-rules/binding.json"),
         before: &[
-            "create the rules first, else everything that `watch` covers is denied: innkeeper znode create /policies, then innkeeper znode create /policies/main '{\"default\": \"allow\", \"rules\": []}'",
+            "create the rules first, because without them every request that `watch` covers is denied: innkeeper znode create /policies, then innkeeper znode create /policies/main '{\"default\": \"allow\", \"rules\": []}'",
         ],
     },
 ];
@@ -61,7 +61,7 @@ impl Example {
         EXAMPLES.iter().find(|example| example.guest == guest)
     }
 
-    /// The whole document, for the guest's module as this binary carries it, one member a line.
+    /// The whole document with the module that this binary carries, one member on each line.
     pub(super) fn document(&self, guest: &Guest) -> anyhow::Result<String> {
         let module = innkeeper_sandbox::component_name(guest.bytes)
             .with_context(|| format!("the guest `{}` is no module", guest.name))?;
@@ -73,7 +73,7 @@ impl Example {
             Some((field.name.to_owned(), Value::from(default)))
         });
         let limits = Value::Object(limits.collect());
-        // The order in which people read it; a map of JSON has its own.
+        // The order for readers; a JSON map sorts its keys.
         let mut lines = Vec::new();
         for name in [
             "world",
@@ -122,13 +122,12 @@ mod tests {
             );
             let whole: Map<String, Value> = serde_json::from_str(&document).expect("JSON");
             let own: Map<String, Value> = serde_json::from_str(example.document).expect("JSON");
-            // Nothing of the guest's own is forgotten.
+            // Every member of the guest's own file is there.
             assert_eq!(whole.len(), own.len() + 2, "{document}");
         }
     }
 
-    /// Whether or not this binary carries guests: a crate of a guest that has no document would be
-    /// found by nobody.
+    /// Every crate of a guest has an example, whether or not this binary carries guests.
     #[test]
     fn every_guest_of_the_sources_has_one() {
         let guests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests");

@@ -1,4 +1,4 @@
-//! `innkeeper guest`: the guests inside this binary.
+//! `innkeeper guest`: the guests that this binary carries.
 
 use std::io::{self, IsTerminal};
 
@@ -22,27 +22,27 @@ pub(crate) struct GuestArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum What {
-    /// List the guests
+    /// List the guests that this binary carries
     List,
     /// Push guests to a node, as `module push` does
     Push(PushArgs),
-    /// Print a binding document to start from; on a terminal, also what it needs
+    /// Print a binding for a guest; on a terminal, also what must exist before it is set
     Example {
-        /// The guest, by its name in `guest list`
+        /// The guest's name in `guest list`
         name: String,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PushArgs {
-    /// The guests, by their names in `guest list`
+    /// The guests' names in `guest list`
     #[arg(
         value_name = "NAME",
         required_unless_present = "all",
         conflicts_with = "all"
     )]
     names: Vec<String>,
-    /// All guests
+    /// Push all guests
     #[arg(long)]
     all: bool,
 }
@@ -55,7 +55,7 @@ pub(super) fn list() -> Output {
         guests.push(json!({"name": guest.name, "size": guest.bytes.len()}));
     }
     let text = match guests.is_empty() {
-        true => "this binary carries no guests: it was built without them (`make` builds it with them)\n".to_owned(),
+        true => "this binary carries no guests, since it was built without them; `make` builds it with them\n".to_owned(),
         false => table(&rows),
     };
     Output::new(text, json!({"guests": guests}))
@@ -82,7 +82,7 @@ fn pushed_table(answer: &Value) -> String {
     table(&rows)
 }
 
-/// A document for one of them. It is JSON in any case.
+/// The example of a binding for one guest. It is JSON with and without `--json`.
 pub(super) fn example(name: &str) -> anyhow::Result<Output> {
     let guest = find(name)?;
     let Some(example) = Example::of(guest.name) else {
@@ -91,10 +91,12 @@ pub(super) fn example(name: &str) -> anyhow::Result<Output> {
     let document = example.document(guest)?;
     if io::stderr().is_terminal() {
         for sentence in example.before {
-            streams::tell(format_args!("innkeeper: before you bind it: {sentence}\n"));
+            streams::tell(format_args!(
+                "innkeeper: before you set the binding: {sentence}\n"
+            ));
         }
         streams::tell(format_args!(
-            "innkeeper: the node must have the module: innkeeper guest push {name}\n"
+            "innkeeper: push the module to the node: innkeeper guest push {name}\n"
         ));
     }
     let json = serde_json::from_str(&document)?;
@@ -111,10 +113,10 @@ fn chosen(what: &PushArgs) -> anyhow::Result<Vec<&'static Guest>> {
     }
 }
 
-/// What is said by a binary that was built without guests.
+/// The error of a binary that was built without guests.
 const NO_GUESTS: &str = "this binary carries no guests; build it with `make`, or push a file with `innkeeper module push`";
 
-/// Those that people are shown.
+/// The carried guests except those that only the demo uses.
 fn shown() -> impl Iterator<Item = &'static Guest> {
     embedded_guests().iter().filter(|guest| guest.is_shown())
 }

@@ -1,10 +1,11 @@
-//! The commands for operators and authors of guests: each is a request or two to a running node.
+//! The commands for operators and for authors of guests. Each sends a request or two to a running
+//! node.
 //!
-//! 1. clap reads the arguments; [`Everywhere`] says which node is meant: the one whose admin
-//!    socket lies in the data folder, or one that is reached by HTTP.
-//! 2. The command asks the node ([`Remote`]) and makes text for people of the JSON that it
-//!    answers ([`Output`]).
-//! 3. The text, or with `--json` the answer itself, goes to stdout at once. An error is one
+//! 1. [`Everywhere`] names the node: by its data folder, which holds the admin socket, or by the
+//!    address of its HTTP.
+//! 2. The command sends its request ([`Remote`]) and turns the JSON of the answer into text for
+//!    people ([`Output`]).
+//! 3. The text, or with `--json` the answer itself, goes to stdout in one piece. An error is one
 //!    sentence on stderr, and exit code 1.
 
 mod binding;
@@ -31,53 +32,53 @@ use super::everywhere::Everywhere;
 use output::Output;
 use remote::Remote;
 
-/// What an operator or an author wants.
+/// The commands.
 #[derive(Debug, Subcommand)]
-pub(super) enum Order {
-    /// Show a node's status
+pub(super) enum OperatorCommand {
+    /// Show a node's role, addresses, counts and log
     Status,
     /// Push modules to a node, or list them
     Module(module::ModuleArgs),
-    /// Write, check and watch bindings
+    /// Set, check, show and delete bindings
     Binding(binding::BindingArgs),
-    /// List the guests in this binary, push them to a node, or print a document to start from
+    /// List or push the guests that this binary carries, or print a binding for one
     Guest(guest::GuestArgs),
-    /// Read and write znodes, whatever ACLs and authorizers say
+    /// Read and write znodes; no ACL and no authorizer is asked
     Znode(znode::ZnodeArgs),
-    /// Print the super user's digest for `serve --super-digest`
+    /// Print the digest of a user and password, for `serve --super-digest`
     Digest {
-        /// The name and the password; - reads them from stdin
+        /// User and password; - reads them from stdin
         #[arg(value_name = "USER:PASSWORD")]
         credentials: String,
     },
 }
 
-/// Does it.
-pub(super) fn run(order: Order, everywhere: &Everywhere) -> anyhow::Result<()> {
-    let output = match order {
-        Order::Status => ask(everywhere, status::run)?,
-        Order::Module(module::ModuleArgs { what }) => {
+/// Runs the command and prints its output.
+pub(super) fn run(command: OperatorCommand, everywhere: &Everywhere) -> anyhow::Result<()> {
+    let output = match command {
+        OperatorCommand::Status => ask(everywhere, status::run)?,
+        OperatorCommand::Module(module::ModuleArgs { what }) => {
             ask(everywhere, async |remote| module::run(remote, what).await)?
         }
-        Order::Binding(binding::BindingArgs { what }) => {
+        OperatorCommand::Binding(binding::BindingArgs { what }) => {
             ask(everywhere, async |remote| binding::run(remote, what).await)?
         }
-        Order::Guest(guest::GuestArgs { what }) => match what {
+        OperatorCommand::Guest(guest::GuestArgs { what }) => match what {
             guest::What::List => guest::list(),
             guest::What::Example { name } => guest::example(&name)?,
             guest::What::Push(what) => {
                 ask(everywhere, async |remote| guest::push(remote, what).await)?
             }
         },
-        Order::Znode(znode::ZnodeArgs { what }) => {
+        OperatorCommand::Znode(znode::ZnodeArgs { what }) => {
             ask(everywhere, async |remote| znode::run(remote, what).await)?
         }
-        Order::Digest { credentials } => digest(credentials)?,
+        OperatorCommand::Digest { credentials } => digest(credentials)?,
     };
     Ok(streams::print(&output.chosen(everywhere.json))?)
 }
 
-/// Runs a command that asks a node. A client needs few threads.
+/// Runs a command that asks a node, on one thread of each kind.
 fn ask(
     everywhere: &Everywhere,
     command: impl AsyncFnOnce(Remote) -> anyhow::Result<Output>,
@@ -108,7 +109,7 @@ fn digest(credentials: String) -> anyhow::Result<Output> {
     ))
 }
 
-/// A file's content; `-` is stdin.
+/// The content of a file, or of stdin if the path is `-`.
 fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     if path.as_os_str() == "-" {
         let mut content = Vec::new();

@@ -1,4 +1,4 @@
-//! `innkeeper module`.
+//! `innkeeper module`: pushes modules to a node and lists them.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::output::Output;
 use super::read_file;
-use super::remote::{AskError, Remote};
+use super::remote::{NodeError, Remote};
 use super::text::{list_of, number_of, short, size, table, text_of};
 
 #[derive(Debug, Args)]
@@ -24,15 +24,15 @@ pub(crate) struct ModuleArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum What {
-    /// Push a module; prints the name that bindings know it by
+    /// Push a module and print its name, which bindings use
     Push {
         /// The .wasm file, a component or a core module of one of the worlds; - is stdin
         file: PathBuf,
-        /// Print its name and nothing else
+        /// Print nothing but the name
         #[arg(long, short)]
         quiet: bool,
     },
-    /// List the modules that were pushed
+    /// List the node's modules
     List,
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
     })
 }
 
-/// A module's file, which should not be empty.
+/// The content of a module's file. An error if it is empty.
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let module = read_file(file)?;
     if module.is_empty() {
@@ -61,31 +61,31 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(module)
 }
 
-/// How long each question about a push waits for an answer, in milliseconds. What takes longer
-/// is told on stderr.
+/// How long one request about a push waits for its end, in milliseconds. A longer push is reported
+/// on stderr.
 const WAIT_MS: u64 = 1_000;
 
-/// Pushes a module and waits until bindings may name it; gives the node's answer. How far it is
-/// stands on stderr, if it takes longer than a moment. Who interrupts it cancels the push.
-pub(super) async fn push(remote: &Remote, module: Vec<u8>) -> Result<Value, AskError> {
+/// Pushes a module, waits until bindings may name it, and returns the node's answer. A push that
+/// takes longer than [`WAIT_MS`] is reported on stderr. Ctrl-C cancels it.
+pub(super) async fn push(remote: &Remote, module: Vec<u8>) -> Result<Value, NodeError> {
     let id = innkeeper_sandbox::digest_of(&module);
     let pushing = follow(remote, module, &id);
     match select2(pushing, remote.interrupted()).await {
         Select2::First(done) => done,
         Select2::Second(()) => {
-            // A node that has not got it yet knows of no push, and forgets what it got of it.
+            // A node that has not received the whole module knows no push, and drops what it has.
             let target = format!("/v1/pushes/{id}");
-            let _ = remote.ask(Method::DELETE, &target, Vec::new()).await;
-            Err(AskError::Broken(
+            let _ = remote.send(Method::DELETE, &target, Vec::new()).await;
+            Err(NodeError::Broken(
                 "the push was interrupted, and is cancelled".to_owned(),
             ))
         }
     }
 }
 
-async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, AskError> {
+async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, NodeError> {
     let target = format!("/v1/modules?wait_ms={WAIT_MS}");
-    let mut push = remote.ask(Method::POST, &target, module).await?;
+    let mut push = remote.send(Method::POST, &target, module).await?;
     let mut told = String::new();
     loop {
         let state = text_of(&push, "state");
@@ -93,13 +93,13 @@ async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, 
             "ready" => return Ok(push),
             "waiting" | "compiling" => {}
             _ => {
-                return Err(AskError::Refused {
+                return Err(NodeError::Refused {
                     status: 400,
                     sentence: text_of(&push, "error").to_owned(),
                 });
             }
         }
-        // A script asks the node itself.
+        // Scripts get no progress: they can ask the node.
         if told != state && io::stderr().is_terminal() {
             streams::tell(format_args!("innkeeper: {}\n", shown(state)));
             state.clone_into(&mut told);
@@ -109,7 +109,7 @@ async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, 
     }
 }
 
-/// How far a push is, for a person who waits.
+/// The progress of a push, in a sentence.
 fn shown(state: &str) -> &'static str {
     match state {
         "waiting" => "the module waits until others are compiled; Ctrl-C cancels the push",
@@ -156,7 +156,7 @@ fn list(answer: &Value) -> String {
     table(&rows)
 }
 
-/// What a guest's push is shown as: its name first.
+/// The row of a pushed guest: name, world, module, size.
 pub(super) fn pushed_row(answer: &Value) -> Vec<String> {
     vec![
         text_of(answer, "name").to_owned(),
@@ -166,7 +166,7 @@ pub(super) fn pushed_row(answer: &Value) -> Vec<String> {
     ]
 }
 
-/// A module in a line for people.
+/// A module by its world and short name.
 pub(super) fn named(answer: &Value) -> String {
     format!(
         "{} {}",

@@ -7,27 +7,27 @@ use serde_json::Value;
 
 use super::text::json_text;
 
-/// Both.
+/// The output of one command, in both forms.
 pub(crate) struct Output {
     text: Vec<u8>,
     json: Value,
 }
 
 impl Output {
-    /// What a node answered, and the text that is made of it once nothing in its strings can harm
-    /// a terminal: clients and guests chose them.
+    /// The answer of a node. `text` gets it with escaped strings: clients and guests chose them, and
+    /// they must not steer a terminal.
     pub(crate) fn of(answer: Value, text: impl FnOnce(&Value) -> String) -> Output {
         let text = text(&escaped(answer.clone())).into_bytes();
         Output { text, json: answer }
     }
 
-    /// What this program says by itself, or has made safe already.
+    /// Text that this program wrote itself or has escaped already.
     pub(crate) fn new(text: impl Into<Vec<u8>>, json: Value) -> Output {
         let text = text.into();
         Output { text, json }
     }
 
-    /// The one that is wanted.
+    /// The JSON or the text, for stdout.
     pub(crate) fn chosen(self, json: bool) -> Vec<u8> {
         match json {
             true => json_text(&self.json).into_bytes(),
@@ -36,7 +36,7 @@ impl Output {
     }
 }
 
-/// The same with every string escaped, keys included.
+/// The value with all strings escaped, keys included.
 fn escaped(value: Value) -> Value {
     match value {
         Value::String(text) => match text::escaped(&text) {

@@ -1,4 +1,4 @@
-//! A running node, as a command asks it.
+//! Requests to a running node: HTTP over its admin socket or over TCP.
 
 use std::io;
 use std::net::ToSocketAddrs;
@@ -21,44 +21,49 @@ use serde_json::Value;
 
 use super::super::everywhere::Everywhere;
 
-/// How long connecting may take.
+/// Longest time for connecting.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long an answer may take: a little longer than a node allows itself.
+/// Longest time for an answer: somewhat more than the longest wait at a node.
 const ANSWER_LIMIT: Duration = Duration::from_secs(200);
 
-/// The longest answer, in bytes: a znode's data in base64 fits many times.
+/// Longest answer, in bytes: many times the data of one znode in base64.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
-/// Why a node gave no answer to make text of.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
-    /// Nobody is there.
+pub(super) enum NodeError {
+    /// No node was reached.
     #[error("{0}")]
     NoNode(String),
-    /// The node said what is wrong.
+    /// The node refused the request.
     #[error("{sentence}")]
     Refused {
-        /// HTTP's status.
+        /// The HTTP status.
         status: u16,
         /// The node's sentence.
         sentence: String,
     },
-    /// The conversation broke off, or is none.
+    /// The connection broke, or the answer is not a node's.
     #[error("{0}")]
     Broken(String),
 }
 
-/// The way to a node.
+/// A node that takes requests.
 pub(super) struct Remote {
     runtime: Real,
     way: Way,
 }
 
+/// How the node is reached.
 enum Way {
+    /// The admin socket, which needs no password.
     Socket(PathBuf),
+    /// HTTP over TCP.
     Http {
+        /// HOST:PORT.
         address: String,
+        /// USER:PASSWORD.
         super_user: Option<String>,
     },
 }
@@ -67,7 +72,7 @@ impl Remote {
     pub(super) fn new(runtime: Real, everywhere: &Everywhere) -> anyhow::Result<Self> {
         let way = match &everywhere.http {
             Some(_) if everywhere.names_data() => {
-                bail!("--data and --http name two ways to a node; give one of them")
+                bail!("--data and --http both name a node; give one of them")
             }
             Some(address) => {
                 let address = address.strip_prefix("http://").unwrap_or(address);
@@ -81,47 +86,47 @@ impl Remote {
         Ok(Self { runtime, way })
     }
 
-    /// Now, in milliseconds since 1970.
+    /// The wall clock, in milliseconds since 1970.
     pub(super) fn wall_ms(&self) -> u64 {
         self.runtime.wall_ms()
     }
 
-    /// Waits until the user has had enough (Ctrl-C, or SIGTERM).
+    /// Completes at Ctrl-C or SIGTERM.
     pub(super) fn interrupted(&self) -> impl Future<Output = ()> {
         self.runtime.terminated()
     }
 
-    /// Waits.
+    /// Waits for that long.
     pub(super) async fn sleep(&self, time: Duration) {
         self.runtime.sleep(time).await;
     }
 
-    /// Asks for something to be read.
-    pub(super) async fn get(&self, path: &str) -> Result<Value, AskError> {
-        self.ask(Method::GET, path, Vec::new()).await
+    /// Sends a GET.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, NodeError> {
+        self.send(Method::GET, path, Vec::new()).await
     }
 
-    /// Asks for anything. The strings of the answer are as clients and guests chose them:
-    /// [`Output::of`](super::output::Output::of) makes text of them that harms no terminal.
-    pub(super) async fn ask(
+    /// Sends a request and returns the JSON of the answer. Clients and guests chose its strings:
+    /// [`Output::of`](super::output::Output::of) escapes them for terminals.
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Value, AskError> {
+    ) -> Result<Value, NodeError> {
         let stream = self.connect().await?;
         let exchange = self.exchange(stream, method, path, body);
         match self.runtime.timeout(ANSWER_LIMIT, exchange).await {
             Ok(answer) => answer,
-            Err(_) => Err(AskError::Broken(format!(
-                "{} gave no answer within {} s; see `innkeeper status`, and ask again",
+            Err(_) => Err(NodeError::Broken(format!(
+                "{} gave no answer within {} s; see `innkeeper status`, and try again",
                 self.name(),
                 ANSWER_LIMIT.as_secs()
             ))),
         }
     }
 
-    async fn connect(&self) -> Result<<Real as Runtime>::Stream, AskError> {
+    async fn connect(&self) -> Result<<Real as Runtime>::Stream, NodeError> {
         let connected = match &self.way {
             Way::Socket(path) => {
                 let connecting = self.runtime.connect_unix(path);
@@ -133,7 +138,7 @@ impl Remote {
                     .ok()
                     .and_then(|mut found| found.next());
                 let Some(found) = found else {
-                    return Err(AskError::NoNode(format!(
+                    return Err(NodeError::NoNode(format!(
                         "`{address}` is not an address; write --http HOST:PORT"
                     )));
                 };
@@ -147,15 +152,15 @@ impl Remote {
             .map_err(|error| self.not_connected(&error))
     }
 
-    fn not_connected(&self, error: &io::Error) -> AskError {
+    fn not_connected(&self, error: &io::Error) -> NodeError {
         use io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound, PermissionDenied};
-        AskError::NoNode(match (&self.way, error.kind()) {
+        NodeError::NoNode(match (&self.way, error.kind()) {
             (Way::Socket(path), NotFound | ConnectionRefused | NotADirectory) => format!(
-                "no node runs at {}, or it has no admin socket there, as its log says then; start one with `innkeeper serve`, or name another with --data or --http",
+                "no node runs at {}, or the node could not open its admin socket there (see its log); start a node with `innkeeper serve`, or name another with --data or --http",
                 path.display()
             ),
             (Way::Socket(path), PermissionDenied) => format!(
-                "permission denied at {}; be the user who runs the node, or ask over --http with --super",
+                "permission denied at {}; run the command as the user who runs the node, or give --http and --super",
                 path.display()
             ),
             (Way::Socket(path), _) => {
@@ -174,17 +179,17 @@ impl Remote {
         method: Method,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Value, AskError> {
+    ) -> Result<Value, NodeError> {
         let broken = |error: &dyn std::error::Error| {
             let name = self.name();
-            AskError::Broken(format!(
-                "{name} broke off the conversation ({error}); see `innkeeper status` whether it still runs"
+            NodeError::Broken(format!(
+                "{name} broke the connection ({error}); see with `innkeeper status` whether it still runs"
             ))
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| broken(&error))?;
-        // It ends with the sender; what goes wrong in it the sender hears as well.
+        // This task ends with the sender, which gets its errors.
         let connection = self.runtime.spawn(ThreadRole::Client, async move {
             let _ = connection.await;
         });
@@ -202,12 +207,15 @@ impl Remote {
         let value: Option<Value> = serde_json::from_slice(&body).ok();
         match value {
             Some(value) if status.is_success() => Ok(value),
-            Some(Value::Object(fields)) if fields.contains_key("error") => Err(AskError::Refused {
-                status: status.as_u16(),
-                sentence: text::escaped(fields["error"].as_str().unwrap_or_default()).into_owned(),
-            }),
-            _ => Err(AskError::Broken(format!(
-                "what answers at {} is no Innkeeper node (HTTP status {status}); name another address",
+            Some(Value::Object(fields)) if fields.contains_key("error") => {
+                Err(NodeError::Refused {
+                    status: status.as_u16(),
+                    sentence: text::escaped(fields["error"].as_str().unwrap_or_default())
+                        .into_owned(),
+                })
+            }
+            _ => Err(NodeError::Broken(format!(
+                "{} is not an Innkeeper node, by its answer with HTTP status {status}; name another address",
                 self.name()
             ))),
         }
@@ -218,7 +226,7 @@ impl Remote {
         method: Method,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Request<Full<Bytes>>, AskError> {
+    ) -> Result<Request<Full<Bytes>>, NodeError> {
         let mut request = Request::builder().method(method).uri(path);
         request = match &self.way {
             Way::Socket(_) => request.header(header::HOST, "admin"),
@@ -238,10 +246,10 @@ impl Remote {
         };
         request
             .body(Full::new(body.into()))
-            .map_err(|error| AskError::Broken(format!("the request cannot be written: {error}")))
+            .map_err(|error| NodeError::Broken(format!("the request cannot be written: {error}")))
     }
 
-    /// The node, in a sentence.
+    /// The name of the node for sentences.
     pub(super) fn name(&self) -> String {
         match &self.way {
             Way::Socket(path) => format!("the node at {}", path.display()),
@@ -250,7 +258,7 @@ impl Remote {
     }
 }
 
-/// What stays as it is in a query: what RFC 3986 leaves unreserved, and the slash.
+/// The bytes that may stand in a query: the unreserved ones of RFC 3986, and the slash.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -258,7 +266,7 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// A text as part of a query.
+/// A text with all bytes percent-encoded that may not stand in a query.
 pub(super) fn quote(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
 }

@@ -1,4 +1,4 @@
-//! `innkeeper status`.
+//! `innkeeper status`: shows a node's role, addresses, counts and log.
 
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use innkeeper_tree::text::escaped;
 use serde_json::Value;
 
-/// Rows of equal length in aligned columns, two spaces apart; the last column as it is.
+/// Aligned columns, two spaces apart. All rows have the same number of cells.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
@@ -23,7 +23,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Names and what they stand for, indented.
+/// Lines of names and values, indented, with aligned values.
 pub(super) fn facts(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     facts
@@ -32,7 +32,7 @@ pub(super) fn facts(facts: &[(&str, String)]) -> String {
         .collect()
 }
 
-/// A size in the greatest unit of which it has at least one.
+/// A size in B, KiB or MiB.
 pub(super) fn size(bytes: u64) -> String {
     const KIB: f64 = 1024.0;
     let size = bytes as f64;
@@ -45,7 +45,7 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// A span of time, roughly.
+/// A span of time in one unit, from milliseconds to days, rounded down.
 pub(super) fn span(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
@@ -57,19 +57,19 @@ pub(super) fn span(ms: u64) -> String {
     }
 }
 
-/// How many of what: `1 event`, `2 events`.
+/// A number with its noun: `1 event`, `2 events`.
 pub(super) fn count(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {what}{s}")
 }
 
-/// A module's name, short enough for a table.
+/// The first 12 hex digits of a module's name, for tables.
 pub(super) fn short(module: &str) -> String {
     const SHOWN: usize = "sha256:".len() + 12;
     module.chars().take(SHOWN).collect()
 }
 
-/// A node's answer as it is, for a program or a person.
+/// A node's answer as indented JSON, in which no character steers a terminal.
 pub(super) fn json_text(answer: &Value) -> String {
     format!(
         "{}\n",
@@ -77,8 +77,8 @@ pub(super) fn json_text(answer: &Value) -> String {
     )
 }
 
-/// Bytes that a client or a guest wrote, for whoever reads stdout: a program gets them as they
-/// are, a terminal text in which nothing steers it. Lines and tabs stay.
+/// Bytes that a client or a guest wrote, for stdout: unchanged for a program, escaped for a
+/// terminal, except newlines and tabs.
 pub(super) fn for_reader(bytes: Vec<u8>, is_terminal: bool) -> Vec<u8> {
     if !is_terminal {
         return bytes;
@@ -94,17 +94,17 @@ pub(super) fn for_reader(bytes: Vec<u8>, is_terminal: bool) -> Vec<u8> {
         .into_bytes()
 }
 
-/// A field that is text; a dash where there is none.
+/// The text of a field; a dash if it is missing or no text.
 pub(super) fn text_of<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or("-")
 }
 
-/// A field that is a number; 0 where there is none.
+/// The number of a field; 0 if it is missing or no such number.
 pub(super) fn number_of(value: &Value, field: &str) -> u64 {
     value[field].as_u64().unwrap_or(0)
 }
 
-/// The elements of a field that is a list.
+/// The elements of a field; none if it is missing or no list.
 pub(super) fn list_of<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value[field].as_array().map_or(&[], Vec::as_slice)
 }

@@ -1,4 +1,4 @@
-//! `innkeeper znode`: the way in for one who is locked out.
+//! `innkeeper znode`: reads and writes znodes as the operator, whom no ACL and no authorizer stops.
 
 use std::io::{self, IsTerminal};
 
@@ -25,24 +25,24 @@ pub(crate) struct ZnodeArgs {
 pub(super) enum What {
     /// Print a znode's data, byte for byte; on a terminal, control characters are escaped
     Get {
-        /// The znode
+        /// The znode's path
         path: String,
     },
     /// Print a znode's Stat and ACL
     Stat {
-        /// The znode
+        /// The znode's path
         path: String,
     },
     /// List a znode's children
     Ls {
-        /// The znode
+        /// The znode's path
         path: String,
     },
-    /// Create a znode, open to everyone; prints its path
+    /// Create a znode with an ACL open to everyone, and print its path
     Create {
-        /// The znode
+        /// The znode's path
         path: String,
-        /// Its data; - is stdin; without it, empty
+        /// Its data; - reads stdin [default: empty]
         data: Option<String>,
         /// Append a sequence number to its name
         #[arg(long)]
@@ -50,27 +50,27 @@ pub(super) enum What {
     },
     /// Set a znode's data
     Set {
-        /// The znode
+        /// The znode's path
         path: String,
-        /// Its data; - is stdin
+        /// Its data; - reads stdin
         data: String,
-        /// Only if it has this version
+        /// Fail unless the znode has this version
         #[arg(long)]
         version: Option<i32>,
     },
     /// Set a znode's ACL
     SetAcl {
-        /// The znode
+        /// The znode's path
         path: String,
-        /// SCHEME:ID:PERMS, as in world:anyone:r or ip:10.0.0.0/8:cdrwa
+        /// Entries SCHEME:ID:PERMS, as in world:anyone:r or ip:10.0.0.0/8:cdrwa
         #[arg(required = true)]
         entries: Vec<String>,
     },
     /// Delete a znode that has no children
     Delete {
-        /// The znode
+        /// The znode's path
         path: String,
-        /// Only if it has this version
+        /// Fail unless the znode has this version
         #[arg(long)]
         version: Option<i32>,
     },
@@ -109,7 +109,7 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
                 ""
             };
             let url = format!("{}{mode}", url("", &path, None)?);
-            let created = remote.ask(Method::POST, &url, bytes_of(data)?).await?;
+            let created = remote.send(Method::POST, &url, bytes_of(data)?).await?;
             Output::of(created, |created| format!("{}\n", text_of(created, "path")))
         }
         What::Set {
@@ -118,7 +118,9 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
             version,
         } => {
             let url = url("", &path, version)?;
-            let set = remote.ask(Method::PUT, &url, bytes_of(Some(data))?).await?;
+            let set = remote
+                .send(Method::PUT, &url, bytes_of(Some(data))?)
+                .await?;
             Output::of(set, |set| {
                 let version = number_of(&set["stat"], "version");
                 format!("{}: set, version {version}\n", text_of(set, "path"))
@@ -131,12 +133,12 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
                 .collect::<Result<Vec<_>, _>>()?;
             let body = Value::from(grants).to_string().into_bytes();
             let url = url("/acl", &path, None)?;
-            let set = remote.ask(Method::PUT, &url, body).await?;
+            let set = remote.send(Method::PUT, &url, body).await?;
             Output::of(set, |set| format!("{}: ACL set\n", text_of(set, "path")))
         }
         What::Delete { path, version } => {
             let url = url("", &path, version)?;
-            let deleted = remote.ask(Method::DELETE, &url, Vec::new()).await?;
+            let deleted = remote.send(Method::DELETE, &url, Vec::new()).await?;
             Output::of(deleted, |deleted| {
                 format!("{}: deleted\n", text_of(deleted, "path"))
             })
@@ -144,7 +146,7 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
     })
 }
 
-/// The address of a znode at the node. What is no path is said here: without a node, too.
+/// The URL of a znode at the node. An invalid path is an error here, before a node is asked.
 fn url(what: &str, path: &str, version: Option<i32>) -> anyhow::Result<String> {
     if !path::is_valid(path) {
         bail!(
