@@ -279,7 +279,7 @@ fn read_settings(
 ) -> anyhow::Result<(NodeSettings, Vec<PathBuf>)> {
     let Read {
         mut settings,
-        zookeeper_places,
+        zookeeper_folders,
         warnings,
         notes,
     } = match &args.config {
@@ -387,7 +387,7 @@ fn read_settings(
     if let Some(idle_ms) = args.push_idle_ms {
         compile.push_idle_ms = idle_ms;
     }
-    Ok((settings, zookeeper_places))
+    Ok((settings, zookeeper_folders))
 }
 
 /// The address that a flag names as HOST:PORT, where the host is an IP address or a name.

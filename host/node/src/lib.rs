@@ -1,19 +1,19 @@
-//! One node, put together.
+//! One node: puts ZooKeeper's service, the replica, the guests and the operators' surface together.
 //!
-//! Start:
-//! 1. Bind the sockets, so that a port in use is told before anything is opened.
-//! 2. Open the replica. It locks the data folder, recovers, and leads its group of one. Every
-//!    session gets its full timeout.
-//! 3. Build the guests on it.
+//! [`Node::start`] takes five steps:
+//! 1. Bind the sockets. A port in use ends the start before the data folder is touched.
+//! 2. Open the replica. It locks the data folder, recovers, and becomes the leader of its group of
+//!    one. Every session begins anew with its full timeout.
+//! 3. Build the guests on the replica.
 //! 4. Build the service for ZooKeeper's clients.
-//! 5. Start the tasks: load the modules of all active bindings, serve the operators, and accept
-//!    clients as soon as the module of every active authorizer is there, so that no client is
-//!    served past one. Other modules are loaded or compiled meanwhile.
+//! 5. Start the tasks. They load the modules of all active bindings and serve operators. Clients
+//!    are accepted when the modules of all active authorizers are loaded, so that every request
+//!    passes its authorizer; other modules may still be loading.
 //!
-//! Stop: raise the signal, so that nobody is accepted any more; close the connections, whose
-//! sessions live on; shut the replica down, which leaves a checkpoint.
+//! [`Node::stop`] raises a signal, after which no connection is accepted; closes the connections,
+//! whose sessions live on; and shuts the replica down, which writes a checkpoint.
 
-// They panic where nobody reads any more.
+// These macros panic when the reader of a pipe has ended.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io;
@@ -38,10 +38,10 @@ use serde_json::{Value, json};
 
 pub use innkeeper_server::settings::{CompileSettings, NodeSettings};
 
-/// For whom the admin's port is opened, as errors name it.
+/// The name of the HTTP port in [`StartError::Listen`].
 pub const HTTP: &str = "HTTP";
 
-/// Why a node does not start. Each says what is wrong and what to do.
+/// Why a node does not start. The text of each error says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data folder cannot be opened.
@@ -55,31 +55,31 @@ pub enum StartError {
         /// What the system refused, with advice.
         error: io::Error,
     },
-    /// A port.
+    /// A socket cannot be bound.
     #[error("cannot listen for {what}: {error}")]
     Listen {
-        /// Where.
+        /// The address that was asked for.
         addr: SocketAddr,
-        /// For whom.
+        /// The purpose of the port, such as [`HTTP`].
         what: &'static str,
-        /// Why; it says what to do as well.
+        /// The error of the socket, with what to do about it.
         error: io::Error,
     },
-    /// Authentication.
+    /// The settings of authentication are invalid.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// TLS.
+    /// The settings or the stores of TLS are invalid.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The replica.
+    /// The replica cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The sandbox.
-    #[error("the instance pool of the guests cannot be laid out: {}; raise the limit on virtual memory (ulimit -v)", .0.message)]
+    /// The memory for guests cannot be reserved.
+    #[error("the address space for guests cannot be reserved: {}; raise the limit on virtual memory (ulimit -v)", .0.message)]
     Sandbox(GuestFailure),
 }
 
-/// A running node.
+/// A running node. Call [`Node::stop`] to end it in order.
 #[derive(Debug)]
 pub struct Node<R: Runtime> {
     service: Arc<Service<R>>,
@@ -87,7 +87,7 @@ pub struct Node<R: Runtime> {
     tasks: Vec<Task<()>>,
 }
 
-/// The sockets of a node, bound and not yet served.
+/// The bound sockets of a node, which accept no connection yet.
 struct Listeners<R: Runtime> {
     plain: Option<R::Listener>,
     secure: Option<R::Listener>,
@@ -97,14 +97,14 @@ struct Listeners<R: Runtime> {
 }
 
 impl<R: Runtime> Node<R> {
-    /// Starts a node with [`NodeSettings::replication`] and waits until it serves.
+    /// Starts a node with [`NodeSettings::replication`] and returns when it serves clients.
     pub async fn start(runtime: R, settings: NodeSettings) -> Result<Self, StartError> {
         let raft = settings.replication();
         Self::start_with(runtime, settings, raft).await
     }
 
-    /// Starts a node and waits until it serves. With a `command_bytes_max` of `raft` below that of
-    /// [`NodeSettings::replication`], requests that `jute.maxbuffer` lets in may be refused.
+    /// Starts a node and returns when it serves clients. If `raft.command_bytes_max` is below that of
+    /// [`NodeSettings::replication`], the node may refuse requests that `jute.maxbuffer` permits.
     pub async fn start_with(
         runtime: R,
         settings: NodeSettings,
@@ -132,8 +132,8 @@ impl<R: Runtime> Node<R> {
         Ok(Self::serve(service, guests, listeners).await)
     }
 
-    /// Starts all tasks: guests and operators first, clients as soon as no active authorizer is
-    /// missing.
+    /// Starts all tasks: those of guests and operators first, and those of clients when all active
+    /// authorizers are loaded.
     async fn serve(service: Arc<Service<R>>, guests: Guests<R>, listeners: Listeners<R>) -> Self {
         guests.start();
         let surface = Surface::new(service.clone(), guests.clone());
@@ -157,41 +157,41 @@ impl<R: Runtime> Node<R> {
         }
     }
 
-    /// Where ZooKeeper's clients connect.
+    /// The address for ZooKeeper's clients without TLS.
     pub fn addr(&self) -> SocketAddr {
         self.service.bound.zookeeper
     }
 
-    /// Where HTTP is served.
+    /// The address of HTTP, if it is served.
     pub fn http(&self) -> Option<SocketAddr> {
         self.service.bound.http
     }
 
-    /// Where TLS clients connect, if they have a port of their own.
+    /// The address for clients with TLS, if they have a port of their own.
     pub fn secure(&self) -> Option<SocketAddr> {
         self.service.bound.secure
     }
 
-    /// What the node's parts share.
+    /// The service for ZooKeeper's clients, which the other parts of the node share.
     pub fn service(&self) -> &Arc<Service<R>> {
         &self.service
     }
 
-    /// The line that says that the node is ready, and where.
+    /// The ready line, with the addresses: `innkeeper ready: zookeeper=… http=… admin=…`.
     pub fn ready_line(&self) -> String {
-        fn shown(what: Option<impl ToString>) -> String {
-            what.map_or_else(|| "none".to_owned(), |what| what.to_string())
+        fn or_none(address: Option<impl ToString>) -> String {
+            address.map_or_else(|| "none".to_owned(), |address| address.to_string())
         }
         let plain = self.service.settings.plain_clients.then_some(self.addr());
         format!(
             "innkeeper ready: zookeeper={} http={} admin={}",
-            shown(plain),
-            shown(self.http()),
-            shown(self.admin.as_ref().map(|path| path.display()))
+            or_none(plain),
+            or_none(self.http()),
+            or_none(self.admin.as_ref().map(|path| path.display()))
         )
     }
 
-    /// The same for programs.
+    /// The ready line as JSON.
     pub fn ready_json(&self) -> Value {
         let plain = self.service.settings.plain_clients.then_some(self.addr());
         json!({"ready": {
@@ -200,13 +200,14 @@ impl<R: Runtime> Node<R> {
         }})
     }
 
-    /// Reads the key store and the trust store again: handshakes from now on are served by them.
-    /// `false` if no port takes TLS. With an error the old ones stay in use.
+    /// Reads the key store and the trust store again, for all later handshakes. `false` if no port
+    /// takes TLS. After an error the old stores stay in use.
     pub async fn read_stores_again(&self) -> Result<bool, TlsError> {
         self.service.read_stores_again().await
     }
 
-    /// Waits until the node has failed for good, and says why. What was acknowledged is safe.
+    /// Completes when the node has failed and cannot go on, with the reason. Acknowledged writes are
+    /// safe.
     pub fn failed(&self) -> impl Future<Output = String> + Send + 'static + use<R> {
         let failed = self.service.replica().map(|replica| replica.failed());
         async move {
@@ -217,19 +218,19 @@ impl<R: Runtime> Node<R> {
         }
     }
 
-    /// Stops the node: closes its connections, leaves a checkpoint.
+    /// Stops the node: closes its connections and writes a checkpoint.
     pub async fn stop(self) {
         self.service.stop().await;
         for task in self.tasks {
             if let Err(error) = task.await {
-                tracing::error!("a part of the node ended badly: {error}");
+                tracing::error!("a task of the node failed: {error}");
             }
         }
         self.service.close_replica().await;
     }
 }
 
-/// Binds all sockets, so that a port in use is said before anything is opened.
+/// Binds all sockets.
 async fn bind<R: Runtime>(
     runtime: &R,
     settings: &NodeSettings,
@@ -240,15 +241,15 @@ async fn bind<R: Runtime>(
     let secure = listen(runtime, secure, "ZooKeeper's clients over TLS").await?;
     let http = listen(runtime, settings.http, HTTP).await?;
     let metrics = listen(runtime, settings.metrics, "metrics").await?;
-    let picked = |listener: &Option<R::Listener>, asked: Option<SocketAddr>| {
+    let bound_address = |listener: &Option<R::Listener>, asked: Option<SocketAddr>| {
         let listener = listener.as_ref();
         listener.and_then(|listener| listener.local_addr().or(asked))
     };
     let addresses = Addresses {
-        zookeeper: picked(&plain, None).unwrap_or(settings.listen),
-        http: picked(&http, settings.http),
-        secure: picked(&secure, settings.secure_listen),
-        metrics: picked(&metrics, settings.metrics),
+        zookeeper: bound_address(&plain, None).unwrap_or(settings.listen),
+        http: bound_address(&http, settings.http),
+        secure: bound_address(&secure, settings.secure_listen),
+        metrics: bound_address(&metrics, settings.metrics),
     };
     Ok(Listeners {
         plain,
@@ -274,8 +275,8 @@ async fn open_replica<R: Runtime>(
     Ok(Replicated::open(runtime, disk, settings, raft).await?)
 }
 
-/// Builds what makes guests act, and has apply tell it of bindings. Nothing runs before
-/// [`Guests::start`].
+/// Builds the part that runs guests, and has apply report changes of bindings to it. No guest runs
+/// before [`Guests::start`].
 fn build_guests<R: Runtime>(
     runtime: &R,
     settings: &NodeSettings,

@@ -1,11 +1,11 @@
-//! How many lines a second the log takes from one place in the code.
+//! Limits the lines per second that each place in the code may log.
 //!
-//! A cut network expires thousands of sessions within a moment, and a stranger can make thousands
-//! of connections fail. The first [`LINES_PER_SECOND`] lines of a place in each second are logged,
-//! the rest is counted, and one line tells how many they were.
+//! A cut network expires thousands of sessions at once, and a client can make thousands of
+//! connections fail. Of the lines of one place, the first [`LINES_PER_SECOND`] in each second are
+//! logged. The rest is counted, and one line tells the count.
 //!
-//! What somebody asked for in detail (debug, trace) is not held back, nor what guests say, which
-//! has a bound of its own for each binding, nor other crates, which are heard by name only.
+//! Not limited are the levels debug and trace, which an operator has asked for; the lines of
+//! guests, which have a limit for each binding; and other crates, which `INNKEEPER_LOG` must name.
 
 use std::fmt::Debug;
 use std::mem;
@@ -19,19 +19,19 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// Lines of one place in the code that are logged within a second.
+/// Most lines of one place in the code that are logged within one second.
 pub(super) const LINES_PER_SECOND: u32 = 20;
 
-/// Whose lines are bounded: every crate of the host.
+/// The beginning of the targets that are limited: the crates of the host.
 const OUR_TARGETS: &str = "innkeeper";
 
-/// The target of the lines that tell what was left out; not among those that are bounded.
+/// The target of the lines that tell the counts. It is not limited.
 const TARGET: &str = "log";
 
-/// The longest part of a line that is quoted to say what others were like, in characters.
+/// The longest quotation of a logged line in the line that tells the count, in characters.
 const LIKE_CHARS: usize = 160;
 
-/// What was logged of late; an entry for each place in the code that ever logged.
+/// The counts of each place in the code that has logged. Their number is bounded by the code.
 #[derive(Debug, Default)]
 pub(super) struct Bounds {
     places: Mutex<HashMap<Identifier, Place>>,
@@ -44,11 +44,11 @@ struct Place {
     since: Instant,
     logged: u32,
     left_out: u64,
-    /// The last line that was logged, which stands for those that were not.
+    /// The last logged line of the second, quoted as an example of those left out.
     like: String,
 }
 
-/// The same as a layer of the subscriber.
+/// The layer of the subscriber that applies the [`Bounds`].
 pub(super) struct Bounded(pub(super) std::sync::Arc<Bounds>);
 
 impl<S: Subscriber> Layer<S> for Bounded {
@@ -66,14 +66,14 @@ impl<S: Subscriber> Layer<S> for Bounded {
     }
 }
 
-/// The log is the process's and not the node's: it is bounded in real time.
+/// Real time, also in a simulation: the log belongs to the process, not to the node.
 #[allow(clippy::disallowed_methods)]
 fn now() -> Instant {
     Instant::now()
 }
 
 impl Bounds {
-    /// Whether a line of that place may be logged now.
+    /// Whether a line of this place is logged; counts it if not.
     fn admit(
         &self,
         id: Identifier,
@@ -103,7 +103,7 @@ impl Bounds {
         true
     }
 
-    /// Tells what was left out in the seconds that are over, or in all.
+    /// Logs one line for each place with lines left out: in the seconds that are over, or in all.
     pub(super) fn tell(&self, all: bool) {
         for (level, lines, like) in self.take(now(), all) {
             let like = format_args!("{lines} more lines like \"{like}\" were left out");
@@ -136,7 +136,7 @@ impl Place {
     }
 }
 
-/// The message of a line.
+/// Takes the message of a line from its fields.
 #[derive(Default)]
 struct Message(String);
 

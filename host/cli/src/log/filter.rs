@@ -1,24 +1,24 @@
-//! What is logged: `INNKEEPER_LOG`.
+//! The filter of the log, from the environment variable `INNKEEPER_LOG`.
 //!
-//! It holds a level, or `TARGET=LEVEL`, or several of these with commas between them, or `@FILE`
-//! for a file that holds them. What they do not name is logged as by [`BASE`]; so openraft, whose
-//! lines mean little to an operator, is heard only where it is named.
+//! The variable holds a level, or `TARGET=LEVEL`, or several of these with commas between them; or
+//! `@FILE` for a file that holds them. [`BASE`] applies to all other targets. It switches openraft
+//! off, whose lines mean little to an operator.
 
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use tracing_subscriber::EnvFilter;
 
-/// The variable.
+/// The name of the variable.
 const VARIABLE: &str = "INNKEEPER_LOG";
 
-/// What holds where nothing else is said. A later directive for the same target outweighs it.
+/// The directives before those of the variable, which outweigh them for the same target.
 const BASE: &str = "warn,openraft=off";
 
-/// The levels, the quietest first.
+/// The levels, from the fewest lines to the most.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The filter that the variable, or the file that it names, holds now.
+/// Reads the filter from the variable or from the file that it names.
 pub(super) fn from_environment() -> anyhow::Result<EnvFilter> {
     let Some(value) = std::env::var_os(VARIABLE) else {
         return parse("");
@@ -36,14 +36,13 @@ pub(super) fn from_environment() -> anyhow::Result<EnvFilter> {
     }
 }
 
-/// Whether the variable names a file, which may say something else the next time it is read; the
-/// environment of a process stays what it was.
+/// Whether the variable names a file. Only a file can change while the process runs.
 pub(super) fn is_in_a_file() -> bool {
     let value = std::env::var(VARIABLE).unwrap_or_default();
     value.trim().starts_with('@')
 }
 
-/// A filter of its text. A file may have lines instead of commas.
+/// Parses a filter. Newlines separate directives as commas do.
 pub(super) fn parse(text: &str) -> anyhow::Result<EnvFilter> {
     let mut directives = vec![BASE];
     directives.extend(text.split([',', '\n']).map(str::trim));
@@ -56,10 +55,11 @@ pub(super) fn parse(text: &str) -> anyhow::Result<EnvFilter> {
         .with_context(|| format!("`{}` is no filter", text.trim()))
 }
 
-/// The library takes any word for a target whose every line is wanted, and logs nothing then.
+/// Refuses a word that is no level. The library would take it as the name of a target with every
+/// level, and log nothing.
 fn check(directive: &str) -> anyhow::Result<()> {
     let level = match directive.rsplit_once('=') {
-        // A field's value may hold anything.
+        // A directive with a filter on fields may hold any text.
         Some((_, rest)) if rest.contains([']', '}']) => return Ok(()),
         Some(("", _)) => bail!("`{directive}` names no target; write TARGET=LEVEL"),
         Some((_, level)) => level,

@@ -1,4 +1,4 @@
-//! Lines for programs: one object each, whose members are in README.
+//! The log as JSON: one object on each line. README lists its members.
 
 use std::fmt::{self, Debug};
 
@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::Weight;
 use super::text::EVENT;
 
-/// One line.
+/// One line of the log.
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
@@ -29,7 +29,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// The text, with its newline.
+    /// The JSON with a newline at its end.
     fn written(&self) -> Result<String, fmt::Error> {
         let line = serde_json::to_string(self).map_err(|_| fmt::Error)?;
         let mut line = for_terminals(line);
@@ -38,7 +38,7 @@ impl Line<'_> {
     }
 }
 
-/// A sentence of the start or the end, which no part of the node says.
+/// A sentence of the start or the end as a line with the target `innkeeper`.
 pub(super) fn sentence(weight: Weight, sentence: &str) -> String {
     let (level, event) = match weight {
         Weight::Note => ("info", "note"),
@@ -56,14 +56,14 @@ pub(super) fn sentence(weight: Weight, sentence: &str) -> String {
     line.written().unwrap_or_default()
 }
 
-/// RFC 3339 in UTC, with microseconds.
+/// The time in UTC, as in RFC 3339, with microseconds.
 fn now() -> Result<String, fmt::Error> {
     let mut time = String::new();
     SystemTime.format_time(&mut Writer::new(&mut time))?;
     Ok(time)
 }
 
-/// Writes them.
+/// The format of `tracing_subscriber` for JSON lines.
 pub(super) struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -131,7 +131,7 @@ impl Visit for Visitor<'_, '_> {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // What JSON has no number for becomes null.
+        // NaN and the infinities, which JSON does not have, become null.
         self.set(field, value.into());
     }
 }

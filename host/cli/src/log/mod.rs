@@ -1,11 +1,11 @@
 //! The node's log: few lines, on stderr.
 //!
-//! 1. Code says what happened by `tracing`'s macros. What an operator may want to find again has
-//!    the field `event`, a name that stays the same between releases (README lists them).
-//! 2. [`filter`] decides what is logged at all: `INNKEEPER_LOG`, read again by [`Log::reread`].
-//! 3. [`bounds`] lets a number of lines per second pass from each place of the code, and counts
-//!    the rest: [`Log::tell_left_out`] says how many.
-//! 4. A line is text for people, or JSON for programs ([`json`]), by `--log-format`.
+//! 1. Code logs with `tracing`'s macros. Lines that an operator may search for have the field
+//!    `event`, a name that stays the same between releases (README lists them).
+//! 2. [`filter`] decides by `INNKEEPER_LOG` which lines are logged. [`Log::reread`] reads it again.
+//! 3. [`bounds`] limits the lines per second of each place in the code, and counts those that it
+//!    leaves out. [`Log::tell_left_out`] logs the count.
+//! 4. A line is text for people or JSON for programs ([`json`]), by `--log-format`.
 
 mod bounds;
 mod filter;
@@ -25,23 +25,23 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use bounds::{Bounded, Bounds};
 
-/// What the lines of the log are.
+/// The form of the log's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    /// Text for people
     Text,
-    /// An object a line, for programs: time, level, target, event, message and fields
+    /// One JSON object on each line: time, level, target, event, message and fields
     Json,
 }
 
-/// How much weight a sentence of the start has.
+/// How serious a sentence of the start or the end is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
-    /// Somebody may want to know.
+    /// The operator may want to know it.
     Note,
-    /// Something is not as it was meant.
+    /// Something acts otherwise than the operator may expect.
     Warning,
-    /// The process ends by it.
+    /// The process ends because of it.
     Error,
 }
 
@@ -54,18 +54,19 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Sends the log to stderr from now on. The error is one sentence about `INNKEEPER_LOG`.
+    /// Sends the log to stderr from now on. An error if `INNKEEPER_LOG` is invalid.
     pub(super) fn start(format: Format) -> anyhow::Result<Log> {
         let filter = filter::from_environment()?;
         let colours = innkeeper_runtime::terminal::colours(stderr().is_terminal());
         let (subscriber, log) = subscriber(filter, format, colours, stderr);
-        // A subscriber that is already there (in tests) stays.
+        // In tests a subscriber may be set already; it stays.
         let _ = tracing::subscriber::set_global_default(subscriber);
         Ok(log)
     }
 
-    /// Reads again what is to be logged, where `INNKEEPER_LOG` names a file (`@FILE`); says what
-    /// holds now. Without a file nothing can have changed. With an error the old filter stays.
+    /// Reads the filter again from the file that `INNKEEPER_LOG` names (`@FILE`), and returns it.
+    /// `None` without a file: a process cannot get a new environment. After an error the old filter
+    /// stays in use.
     pub(super) fn reread(&self) -> anyhow::Result<Option<String>> {
         if !filter::is_in_a_file() {
             return Ok(None);
@@ -78,30 +79,29 @@ impl Log {
         Ok(Some(shown))
     }
 
-    /// Says how many lines were left out because there were too many of their like; call it once a
-    /// second.
+    /// Logs how many lines were left out in the seconds that are over. Call it once a second.
     pub(super) fn tell_left_out(&self) {
         self.bounds.tell(false);
     }
 
-    /// The same at the end of the process, for what was left out in the last moment.
+    /// Logs the lines left out in the current second as well. Call it at the end of the process.
     pub(super) fn tell_all_left_out(&self) {
         self.bounds.tell(true);
     }
 
-    /// Says a sentence of the start or the end, whatever the filter: in text as the commands say
-    /// theirs, in JSON as a line of the log.
+    /// Writes a sentence of the start or the end, past the filter. As text it has the form of the
+    /// commands' errors, as JSON that of a line of the log.
     pub(super) fn say(&self, weight: Weight, sentence: &str) {
         say(self.format, weight, sentence);
     }
 }
 
-/// How long a sentence of a command may be, in bytes; what is longer is cut.
+/// The longest sentence, in bytes. A longer one is cut.
 pub(super) const SENTENCE_BYTES_MAX: usize = 8192;
 
-/// The same where there is no log yet.
+/// Writes a sentence as [`Log::say`] does, before the log is started.
 pub(super) fn say(format: Format, weight: Weight, sentence: &str) {
-    // It may quote a file that somebody else wrote.
+    // The sentence may quote a file: it is cut and escaped.
     let sentence = &shown(sentence, SENTENCE_BYTES_MAX);
     let line = match (format, weight) {
         (Format::Json, weight) => json::sentence(weight, sentence),
@@ -109,11 +109,11 @@ pub(super) fn say(format: Format, weight: Weight, sentence: &str) {
         (Format::Text, Weight::Warning) => format!("innkeeper: warning: {sentence}\n"),
         (Format::Text, Weight::Error) => format!("innkeeper: {sentence}\n"),
     };
-    // Where nobody reads stderr, nobody can be told.
+    // Without a reader of stderr there is no place for the sentence.
     let _ = stderr().write_all(line.as_bytes());
 }
 
-/// What sends every line to a writer, in one piece.
+/// The subscriber that writes each line to a writer in one piece, and the log that controls it.
 fn subscriber(
     filter: EnvFilter,
     format: Format,
@@ -130,7 +130,7 @@ fn subscriber(
     let filtered = tracing_subscriber::registry()
         .with(filter)
         .with(Bounded(bounds));
-    // It would say by eprintln that stderr cannot be written, which panics.
+    // The layer would report a broken stderr with eprintln, which panics.
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .log_internal_errors(false);

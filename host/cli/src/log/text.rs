@@ -1,4 +1,4 @@
-//! Lines for people.
+//! The log as text for people.
 
 use std::fmt::{self, Debug, Write};
 
@@ -8,16 +8,17 @@ use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
-/// The field that names what happened, for programs; people read the message.
+/// The field with the stable name of what happened. The text form leaves it out.
 pub(super) const EVENT: &str = "event";
 
-/// One line per event, whatever stands in it: clients, guests and peers choose paths, names
-/// and texts, and tracing's own formatter leaves newlines in messages as they are.
+/// The format of messages and fields. It escapes newlines and control characters, which clients and
+/// guests can put into paths and names, so that each event is one line. The formatter of
+/// `tracing_subscriber` writes newlines of messages as they are.
 pub(super) fn fields() -> Fields {
     Fields
 }
 
-/// Writes a line's message and fields.
+/// Writes the message and the fields of a line.
 pub(super) struct Fields;
 
 impl<'writer> FormatFields<'writer> for Fields {

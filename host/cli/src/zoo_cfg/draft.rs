@@ -1,4 +1,4 @@
-//! A node's settings in the making: what keys have said so far, and what is said about them.
+//! The settings of a node while its configuration is read, with the warnings and notes about it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,23 +11,23 @@ use innkeeper_server::settings::{ConnectionWeights, NodeSettings};
 use super::ensemble::{self, Ensemble};
 use super::values::{Given, resolve};
 
-/// Why what concerns other servers concerns nobody here.
+/// The note on keys that concern the other servers of an ensemble.
 pub(super) const ALONE: &str = "this release serves alone, with no other server to wait for";
 
-/// ZooKeeper's port of administration.
+/// ZooKeeper's default port of its admin server.
 const ADMIN_PORT: u16 = 8080;
-/// ZooKeeper's port of metrics.
+/// ZooKeeper's default port of its Prometheus metrics.
 const METRICS_PORT: u16 = 7000;
-/// ZooKeeper's tick where its file names none, in milliseconds.
+/// ZooKeeper's default tick with a configuration file, in milliseconds.
 const TICK_TIME_MS: u32 = 3000;
 
-/// What keys have said so far.
+/// The values of the keys that were read so far.
 ///
-/// Invariant: the order in which keys come does not matter; what depends on several of them is
-/// decided in [`Draft::finish`].
+/// Invariant: the order of the keys does not matter. [`Draft::finish`] decides what depends on
+/// several keys.
 #[derive(Debug)]
 pub(super) struct Draft {
-    /// What needs no second look.
+    /// The settings that depend on one key each.
     pub(super) settings: NodeSettings,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) tick_time: Option<(i32, Given)>,
@@ -36,7 +36,7 @@ pub(super) struct Draft {
     pub(super) data_log_dir: Option<PathBuf>,
     pub(super) client_port: Option<u16>,
     pub(super) client_address: Option<Given>,
-    /// Where this server's own `server.N` line has its clients.
+    /// The address for clients in this server's own `server.N` line.
     client_of_line: Option<SocketAddr>,
     pub(super) secure_port: Option<u16>,
     pub(super) secure_address: Option<Given>,
@@ -76,7 +76,7 @@ pub(super) struct Metrics {
     pub(super) port: Option<Given>,
 }
 
-/// The data folder is not there, and ZooKeeper would not make it.
+/// The data folder is missing and `datadir.autocreate` is off: ZooKeeper would not start.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the data folder {} is missing, and datadir.autocreate is not true, so that nobody creates it: \
@@ -84,28 +84,28 @@ pub(super) struct Metrics {
 )]
 pub(crate) struct MissingDataDir(PathBuf);
 
-/// What came of it all.
+/// The settings of a node, and what its operator has to know about them.
 #[derive(Debug)]
 pub(crate) struct Read {
     /// The node's settings.
     pub(crate) settings: NodeSettings,
-    /// Where ZooKeeper has its data with these settings: `dataDir`, and `dataLogDir` if it is set.
-    pub(crate) zookeeper_places: Vec<PathBuf>,
-    /// Each says what is not as ZooKeeper would have it, and what happens instead.
+    /// The folders of ZooKeeper's data with these settings: `dataDir`, and `dataLogDir` if set.
+    pub(crate) zookeeper_folders: Vec<PathBuf>,
+    /// One sentence for each setting that acts otherwise than in ZooKeeper.
     pub(crate) warnings: Vec<String>,
-    /// Each names keys that mean nothing here, and why.
+    /// One sentence for each reason why keys have no effect here, with the keys.
     pub(crate) notes: Vec<String>,
 }
 
 impl Draft {
-    /// Nothing was said. ZooKeeper listens on all addresses unless it is told.
+    /// No key was read yet. As in ZooKeeper, ports without an address listen on all addresses.
     pub(super) fn new() -> Self {
         let mut draft = Self::listening_on(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         draft.settings.tick_time_ms = TICK_TIME_MS;
         draft
     }
 
-    /// Nothing was said, and there is no file: only this machine is to reach the node.
+    /// No key was read yet, and there is no file: ports listen on 127.0.0.1.
     pub(super) fn local() -> Self {
         Self::listening_on(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
@@ -150,17 +150,17 @@ impl Draft {
         }
     }
 
-    /// Something is not as ZooKeeper would have it.
+    /// Adds a warning: something acts otherwise than in ZooKeeper.
     pub(super) fn warn(&mut self, warning: String) {
         self.warnings.push(warning);
     }
 
-    /// A key means nothing here, for that reason.
+    /// Adds a note: the key has no effect here, for that reason.
     pub(super) fn note(&mut self, key: &str, reason: &'static str) {
         self.notes.entry(reason).or_default().push(key.to_owned());
     }
 
-    /// A server of the ensemble, or its part of the votes.
+    /// Takes a line `server.N`, `group.N` or `weight.N`.
     pub(super) fn member(&mut self, given: &Given) -> anyhow::Result<()> {
         if !self.ensemble.take(&given.key, &given.value)? {
             bail!("{given}: write server.1, server.2, …");
@@ -173,14 +173,15 @@ impl Draft {
         !self.ensemble.is_empty()
     }
 
-    /// A property's number, as `Integer.getInteger` reads it; without one, the default counts.
+    /// A property's number, as `Integer.getInteger` reads it. `None`, with a warning, means the
+    /// default.
     pub(super) fn number(&mut self, given: &Given) -> Option<i32> {
         let number = java::decode_int(&given.value);
         self.warn_of_default(given, number.is_some());
         number
     }
 
-    /// A property's number, as `Long.getLong` reads it; without one, the default counts.
+    /// A property's number, as `Long.getLong` reads it. `None`, with a warning, means the default.
     pub(super) fn long_number(&mut self, given: &Given) -> Option<i64> {
         let number = java::decode_long(&given.value);
         self.warn_of_default(given, number.is_some());
@@ -195,7 +196,7 @@ impl Draft {
         }
     }
 
-    /// A property's number above zero; without one, the default counts.
+    /// A property's number above zero. `None`, with a warning, means the default.
     pub(super) fn positive<T: TryFrom<i32>>(&mut self, given: &Given) -> Option<T> {
         let number = self.number(given)?;
         let fits = T::try_from(number).ok().filter(|_| number > 0);
@@ -221,7 +222,7 @@ impl Draft {
         self.addresses()?;
         self.throttles();
         self.unification();
-        // ZooKeeper starts with whatever stands there.
+        // ZooKeeper starts with any text as the digest.
         if let Some(given) = &self.super_digest
             && let Some(mistake) = no_digest(&given.value, self.settings.auth.digest_algorithm)
         {
@@ -234,8 +235,8 @@ impl Draft {
                     .to_owned(),
             );
         }
-        let mut zookeeper_places = vec![data_dir.clone()];
-        zookeeper_places.extend(self.data_log_dir.take());
+        let mut zookeeper_folders = vec![data_dir.clone()];
+        zookeeper_folders.extend(self.data_log_dir.take());
         self.settings.data = data_dir;
         let notes = self.notes.into_iter().map(|(reason, keys)| {
             let verb = if keys.len() == 1 { "means" } else { "mean" };
@@ -243,18 +244,18 @@ impl Draft {
         });
         Ok(Read {
             settings: self.settings,
-            zookeeper_places,
+            zookeeper_folders,
             warnings: self.warnings,
             notes: notes.collect(),
         })
     }
 
-    /// The tick and the bounds of session timeouts, judged as ZooKeeper does: a negative tick is
-    /// no mistake as long as the bounds have their order.
+    /// Checks the tick and the bounds of session timeouts as ZooKeeper does: a negative tick is no
+    /// error as long as the lower bound is not above the upper one.
     fn timeouts(&mut self) -> anyhow::Result<()> {
         if let Some((tick_time_ms, given)) = &self.tick_time {
             match u32::try_from(*tick_time_ms) {
-                Ok(0) => bail!("{given}: a tick of 0 ms is no tick; write 2000, or leave it out"),
+                Ok(0) => bail!("{given}: a tick cannot be 0 ms; write 2000, or leave it out"),
                 Ok(tick_time_ms) => self.settings.tick_time_ms = tick_time_ms,
                 Err(_) => {
                     let default_ms = self.settings.tick_time_ms;
@@ -283,13 +284,13 @@ impl Draft {
         Ok(())
     }
 
-    /// Which server this is, and what the others are to it.
+    /// Finds the number of this server, and warns of the servers that it does not replicate to.
     fn identity(&mut self, data_dir: &std::path::Path) -> anyhow::Result<()> {
         if !self.standalone_enabled {
             self.ensemble.disable_standalone();
         }
         self.ensemble.check()?;
-        // ZooKeeper takes -1 for none.
+        // In ZooKeeper -1 stands for no number.
         let number = ensemble::my_id(data_dir)?.filter(|number| *number != -1);
         if self.ensemble.is_distributed() {
             let Some(number) = number else {
@@ -320,7 +321,7 @@ impl Draft {
         Ok(())
     }
 
-    /// A `server.N` line may say where clients connect; the rest of the file must agree.
+    /// Takes the address for clients in this server's `server.N` line; `clientPort` must agree.
     fn client_of_server_line(&mut self, host: &str, port: u16) -> anyhow::Result<()> {
         if let Some(other) = self.client_port
             && other != port
@@ -362,7 +363,7 @@ impl Draft {
         } else {
             self.settings.http = None;
         }
-        // Without its provider nobody looks at a port of metrics, or at its host.
+        // Without the provider the port and the host of metrics have no effect, as in ZooKeeper.
         if self.metrics.provider {
             let given = self.metrics.port.as_ref();
             let port = given.map_or(Ok(METRICS_PORT), Given::port)?;
@@ -396,8 +397,8 @@ impl Draft {
         Ok(())
     }
 
-    /// The switch alone makes no TLS: ZooKeeper goes on without it, since its usual sockets know
-    /// none.
+    /// `client.portUnification` without a key store: ZooKeeper serves without TLS, and so does this
+    /// node, with a warning.
     fn unification(&mut self) {
         let settings = &mut self.settings;
         let wants_tls = settings.port_unification && settings.secure_listen.is_none();
@@ -411,7 +412,7 @@ impl Draft {
         }
     }
 
-    /// Where is listened on a port: at the address that was given, else everywhere.
+    /// The address of a port: the given host, or else the default of this draft.
     fn listens(&self, host: Option<&Given>, port: u16) -> anyhow::Result<SocketAddr> {
         match host {
             Some(host) => host.address(port),
@@ -419,8 +420,8 @@ impl Draft {
         }
     }
 
-    /// ZooKeeper's admin server takes its default for what is no number, and ends the start for
-    /// what is no port.
+    /// The admin server's port. As in ZooKeeper, a text that is no number means the default, and a
+    /// number that is no port ends the start.
     fn admin_port(&mut self) -> anyhow::Result<u16> {
         let Some(given) = self.admin.port.clone() else {
             return Ok(ADMIN_PORT);
@@ -433,7 +434,7 @@ impl Draft {
 
     fn throttles(&mut self) {
         let throttle = &mut self.settings.connection_throttle;
-        // No kind of session may be cheaper than a local one, as there.
+        // As in ZooKeeper, no kind of session weighs less than a local one.
         let local = self.weights.local_session;
         throttle.weights = self.weighed.then_some(ConnectionWeights {
             session: self.weights.session.max(local),

@@ -1,9 +1,10 @@
-//! The servers that a file names, and which of them this one is.
+//! The servers of a configuration file, and the number of this server.
 //!
-//! 1. `server.N=host:port:port[:role][;[host:]clientPort]` lines stand in the file, or in the one
-//!    that `dynamicConfigFile` names, but not in both.
-//! 2. `myid` in the data folder says which N this server is; it is needed where several take part.
-//! 3. A node serves alone, however many are named, and [`consequences`] says what that means.
+//! 1. Lines `server.N=host:port:port[:role][;[host:]clientPort]` are in the file or in the one that
+//!    `dynamicConfigFile` names, not in both.
+//! 2. `myid` in the data folder holds the N of this server. It is required if several servers vote.
+//! 3. This release serves alone, however many servers the file names;
+//!    [`Ensemble::consequences`] warns of it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,11 +17,11 @@ use innkeeper_auth::java;
 pub(super) struct Member {
     /// Whether it votes; an observer does not.
     pub(super) votes: bool,
-    /// Where its clients connect, if the line says so: host and port.
+    /// The host and port for its clients, if the line names them.
     pub(super) client: Option<(String, u16)>,
 }
 
-/// All of them, by number.
+/// All servers, by number.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(super) struct Ensemble {
     members: BTreeMap<i64, Member>,
@@ -45,12 +46,12 @@ impl Ensemble {
         Ok(true)
     }
 
-    /// `standaloneEnabled=false`: one server is an ensemble, too.
+    /// `standaloneEnabled=false`: a single server counts as an ensemble.
     pub(super) fn disable_standalone(&mut self) {
         self.standalone_disabled = true;
     }
 
-    /// Whether ZooKeeper would run as one of several, and so ask for its number.
+    /// Whether ZooKeeper would run as one server of an ensemble, and so require `myid`.
     pub(super) fn is_distributed(&self) -> bool {
         let voters = self.members.values().filter(|member| member.votes).count();
         voters > 1 || (voters == 1 && self.standalone_disabled)
@@ -61,12 +62,12 @@ impl Ensemble {
         self.members.is_empty() && self.groups.is_empty()
     }
 
-    /// What the line of the server with that number says.
+    /// The server with that number.
     pub(super) fn member(&self, number: i64) -> Option<&Member> {
         self.members.get(&number)
     }
 
-    /// As ZooKeeper checks it.
+    /// Refuses the lists of servers that ZooKeeper refuses.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let voters = self.members.values().filter(|member| member.votes).count();
         let observers = self.members.len() - voters;
@@ -81,7 +82,7 @@ impl Ensemble {
         Ok(())
     }
 
-    /// What it means that this node serves alone; `None` if it is meant to.
+    /// A warning that this node serves alone although several servers are named.
     pub(super) fn consequences(&self) -> Option<String> {
         let others = self.members.len().saturating_sub(1);
         (others > 0).then(|| {
@@ -94,7 +95,7 @@ impl Ensemble {
         })
     }
 
-    /// The keys that share votes out, which nobody counts here.
+    /// The keys `group.N` and `weight.N`, which have no effect here.
     pub(super) fn groups(&self) -> &[String] {
         &self.groups
     }
@@ -159,7 +160,7 @@ pub(super) fn votes_of(role: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// Splits at colons, but for those of an IPv6 address in brackets.
+/// Splits at colons, except within an IPv6 address in brackets.
 fn host_and_ports(text: &str) -> Option<Vec<String>> {
     let owned = |parts: Vec<&str>| parts.into_iter().map(str::to_owned).collect();
     let Some(bracketed) = text.strip_prefix('[') else {
@@ -174,8 +175,8 @@ fn host_and_ports(text: &str) -> Option<Vec<String>> {
     Some(parts)
 }
 
-/// The number in the data folder's `myid`, if that file is there: any of Java's longs, alone on
-/// the first line.
+/// The number in the data folder's `myid`, if the file exists: its first line, which must be one of
+/// Java's longs and nothing else.
 pub(super) fn my_id(data_dir: &Path) -> anyhow::Result<Option<i64>> {
     let path = data_dir.join("myid");
     if !path.is_file() {

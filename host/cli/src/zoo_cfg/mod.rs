@@ -1,16 +1,16 @@
-//! ZooKeeper's own configuration file, and the Java properties that its scripts pass.
+//! Reads ZooKeeper's own configuration file and the `-D` properties of its start scripts.
 //!
-//! 1. The file is read as Java reads it ([`properties`]), with the one that `dynamicConfigFile`
-//!    names; then come the `-D` properties. What the file says outweighs a property, as in
-//!    ZooKeeper, where the file is made into properties after the command line's.
-//! 2. Every key is looked up where ZooKeeper reads it ([`keys`]) and taken ([`draft`]), or named to
-//!    the user: a warning says what happens instead, a note why it means nothing here.
-//! 3. What depends on several keys is decided: ports and addresses, the node's number
-//!    ([`ensemble`]), throttles. A mistake is one sentence with the line where it stands.
+//! 1. [`properties`] reads the file, and the one that `dynamicConfigFile` names, as Java does. The
+//!    file outweighs `-D`, as in ZooKeeper, which turns the lines of the file into properties after
+//!    those of the command line.
+//! 2. [`keys`] finds each key where ZooKeeper reads it, and [`draft`] takes its value. A key that
+//!    does something else here gets a warning; one that does nothing here gets a note.
+//! 3. [`Draft::finish`] decides what depends on several keys: ports and addresses, the number of
+//!    the server ([`ensemble`]), throttles. An error is one sentence with the number of the line.
 //!
-//! **Invariant:** a key of the configuration counts where ZooKeeper's code reads it and nowhere
-//! else, and a value stops the start only where it stops ZooKeeper's. A line that does nothing in
-//! ZooKeeper must open nothing here, and a file with which ZooKeeper starts must start. (tests:
+//! **Invariant:** a key counts where ZooKeeper's code reads it and nowhere else, and a value stops
+//! the start only if it stops ZooKeeper's: a line that does nothing in ZooKeeper must not open a
+//! port here, and a file with which ZooKeeper starts must start this node. (tests:
 //! `the_start_stops_only_where_zookeepers_does`,
 //! `a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere`)
 
@@ -33,13 +33,13 @@ use keys::{Key, PREFIX, Rule};
 pub(super) use values::resolve;
 use values::{Given, Origin};
 
-/// Where clients connect unless something is said.
+/// The port for clients of a node without a configuration file.
 const CLIENT_PORT: u16 = 2181;
 
-/// The property that says where the JAAS file is.
+/// The property that names the JAAS file.
 const JAAS_FILE: &str = "java.security.auth.login.config";
 
-/// Titles that ZooKeeper's guide has for properties, and what its code reads.
+/// Names of properties in ZooKeeper's guide, and the names that its code reads.
 const TITLES: &[(&str, &str)] = &[
     ("requestThrottleLimit", "request_throttle_max_requests"),
     ("requestThrottleStallTime", "request_throttle_stall_time"),
@@ -68,7 +68,7 @@ const TITLES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Reads a file, and what its command line said besides.
+/// Reads the configuration file and the `-D` properties (`KEY=VALUE`).
 pub(super) fn read(path: &Path, properties: &[String]) -> anyhow::Result<Read> {
     let mut draft = Draft::new();
     draft.secrets = secrets_of(properties);
@@ -80,7 +80,7 @@ pub(super) fn read(path: &Path, properties: &[String]) -> anyhow::Result<Read> {
         .with_context(unusable)
 }
 
-/// Takes only properties, for a node that is started without a file.
+/// Reads the `-D` properties of a node without a configuration file.
 pub(super) fn read_properties(properties: &[String], data: PathBuf) -> anyhow::Result<Read> {
     let mut draft = Draft::local();
     draft.data_dir = Some(data);
@@ -89,7 +89,8 @@ pub(super) fn read_properties(properties: &[String], data: PathBuf) -> anyhow::R
     draft.finish()
 }
 
-/// Reads a list of four-letter words as ZooKeeper does, and names those that it does not know.
+/// Reads a list of four-letter words as ZooKeeper does: unknown words are no error and are returned
+/// second.
 fn lenient_words(list: &str) -> (Vec<FourLetterWord>, Vec<&str>) {
     let mut words = Vec::new();
     let mut unknown = Vec::new();
@@ -104,7 +105,7 @@ fn lenient_words(list: &str) -> (Vec<FourLetterWord>, Vec<&str>) {
     (words, unknown)
 }
 
-/// Reads a list of four-letter words. One that ZooKeeper does not know is a mistake.
+/// Reads a list of four-letter words. An unknown word is an error.
 pub(super) fn words(list: &str) -> anyhow::Result<Vec<FourLetterWord>> {
     let mut words = Vec::new();
     for word in list
@@ -175,12 +176,12 @@ fn read_file(path: &Path, draft: &mut Draft) -> anyhow::Result<Vec<Given>> {
     Ok(lines)
 }
 
-/// Takes what the file and the command line say: the keys that ZooKeeper takes from its file, and
-/// then Java's system properties, to which the file's other lines belong.
+/// Takes the keys that ZooKeeper reads from its file alone, and then the system properties: those
+/// of the command line, and the other lines of the file.
 fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow::Result<()> {
     let mut set = SystemProperties::default();
     for property in properties {
-        // As Java takes it, to the letter: it trims nothing.
+        // As in Java, neither the key nor the value is trimmed.
         let (key, value) = property.split_once('=').unwrap_or((property, ""));
         let given = Given {
             key: key.to_owned(),
@@ -206,7 +207,7 @@ fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow:
             None if draft.secrets.fills(name) => {}
             None => match no_effect(given) {
                 Some(why) => draft.warn(format!("{given} has no effect, as in ZooKeeper, {why}")),
-                // Its value is shown to nobody: who knows what it is.
+                // The value of an unknown key may be a secret: it is not shown.
                 None => draft.warn(format!(
                     "{}: {} is not known here and has no effect; look for a mistake in its name",
                     given.place(),
@@ -218,7 +219,7 @@ fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow:
     Ok(())
 }
 
-/// Java's system properties by their full names, and in the order in which they came.
+/// Java's system properties by their full names, with the order in which they were set.
 #[derive(Default)]
 struct SystemProperties {
     named: BTreeMap<String, Given>,
@@ -226,7 +227,7 @@ struct SystemProperties {
 }
 
 impl SystemProperties {
-    /// Sets one. The last one counts, and what the file says comes after the command line.
+    /// Sets a property. The last value counts; the file comes after the command line.
     fn insert(&mut self, name: String, given: Given, draft: &mut Draft) {
         let value = given.shown().to_owned();
         let all = &mut draft.settings.system_properties;
@@ -245,7 +246,7 @@ impl SystemProperties {
     }
 }
 
-/// Does what the rule of a key says.
+/// Applies the rule of a key to its value.
 fn take(key: Key, given: &Given, draft: &mut Draft) -> anyhow::Result<()> {
     match key.rule {
         Rule::Honoured(take) => take(draft, given)?,
@@ -257,8 +258,8 @@ fn take(key: Key, given: &Given, draft: &mut Draft) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Why a key of ZooKeeper's does nothing where it stands, and what was meant, perhaps; `None` if
-/// it is no key of ZooKeeper's. (test:
+/// Why a key of ZooKeeper's has no effect in the file or as `-D`, and what to write instead; `None`
+/// for a key that ZooKeeper does not have. (test:
 /// `a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere`)
 fn no_effect(given: &Given) -> Option<String> {
     let key = &*given.key;
@@ -289,7 +290,7 @@ fn no_effect(given: &Given) -> Option<String> {
     })
 }
 
-/// Takes the servers from the file that `dynamicConfigFile` names.
+/// Reads the servers from the file that `dynamicConfigFile` names.
 fn take_dynamic_file(config: &Path, draft: &mut Draft) -> anyhow::Result<()> {
     let Some(path) = draft.dynamic_file.clone() else {
         return Ok(());

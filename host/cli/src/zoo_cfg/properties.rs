@@ -1,36 +1,35 @@
-//! A text of keys and values, read as Java's `Properties.load` reads it, since that is how
-//! ZooKeeper reads its file.
+//! Reads a text of keys and values as Java's `Properties.load` does, which reads ZooKeeper's file.
 //!
-//! 1. Bytes are Latin-1; another character is written `\uXXXX`.
-//! 2. A line whose first visible character is `#` or `!` is a comment; a blank one is nothing.
-//! 3. A line that ends with a backslash goes on in the next one, whose leading blanks are
-//!    dropped. A comment does not go on.
-//! 4. The key ends at the first `=`, `:` or blank that no backslash precedes; blanks around the
-//!    separator belong to nobody, those at the end of the value to the value.
-//! 5. ZooKeeper then trims both; so does [`read`].
+//! 1. The bytes are Latin-1; other characters are written `\uXXXX`.
+//! 2. A line whose first visible character is `#` or `!` is a comment. Blank lines are ignored.
+//! 3. A line that ends with a backslash continues in the next one, whose leading blanks are
+//!    dropped. A comment does not continue.
+//! 4. The key ends at the first `=`, `:` or blank without a backslash before it. Blanks around the
+//!    separator are dropped; blanks at the end of the value belong to the value.
+//! 5. As ZooKeeper does afterwards, [`read`] trims the key and the value.
 
-/// One key, its value, and the line where it began.
+/// One key with its value and its first line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Entry {
     /// The key, trimmed.
     pub(super) key: String,
     /// The value, trimmed.
     pub(super) value: String,
-    /// Counted from 1.
+    /// The number of its first line, counted from 1.
     pub(super) line: usize,
 }
 
-/// An escape `\u` without four hexadecimal digits: the one thing that such a text can have wrong.
+/// An escape `\u` without four hexadecimal digits, the only error that such a text can have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "line {line}: \\u is not followed by four hexadecimal digits; write \\\\u if a backslash is meant"
 )]
 pub(super) struct BadEscape {
-    /// Where its logical line began.
+    /// The first line of its entry, counted from 1.
     pub(super) line: usize,
 }
 
-/// All entries, in the order of the text; a key may come twice.
+/// All entries in the order of the text. A key may occur more than once.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, BadEscape> {
     let text: Vec<char> = bytes.iter().map(|byte| char::from(*byte)).collect();
     let mut lines = NaturalLines {
@@ -45,7 +44,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, BadEscape> {
         }
         let line = lines.number;
         let mut logical = first.to_vec();
-        while goes_on(&logical) {
+        while continues(&logical) {
             logical.pop();
             match lines.next() {
                 Some(more) => logical.extend_from_slice(skip_blanks(more)),
@@ -63,10 +62,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, BadEscape> {
     Ok(entries)
 }
 
-/// What stands between two ends of lines.
+/// The lines of the text, without their ends (`\n`, `\r` or `\r\n`).
 struct NaturalLines<'a> {
     text: &'a [char],
-    /// Of the line that was taken last, counted from 1.
+    /// The number of the last line that was taken, counted from 1.
     number: usize,
 }
 
@@ -97,13 +96,13 @@ fn skip_blanks(line: &[char]) -> &[char] {
     &line[from.unwrap_or(line.len())..]
 }
 
-/// Whether the last backslash escapes the line's end.
-fn goes_on(line: &[char]) -> bool {
+/// Whether a backslash escapes the end of the line.
+fn continues(line: &[char]) -> bool {
     let backslashes = line.iter().rev().take_while(|c| **c == '\\').count();
     backslashes % 2 == 1
 }
 
-/// The key and the value, both with their escapes.
+/// The key and the value, with their escapes.
 fn split(line: &[char]) -> (&[char], &[char]) {
     let mut escaped = false;
     let end = line.iter().position(|c| {
@@ -120,9 +119,9 @@ fn split(line: &[char]) -> (&[char], &[char]) {
     (key, value)
 }
 
-/// `None` if a `\u` lacks its digits.
+/// The text without its escapes; `None` if a `\u` lacks its digits.
 fn unescape(part: &[char]) -> Option<String> {
-    // Java's characters are UTF-16 units: one beyond the first plane takes two escapes.
+    // Java's characters are UTF-16 units: a character above U+FFFF takes two escapes.
     let mut units: Vec<u16> = Vec::with_capacity(part.len());
     let mut rest = part.iter();
     while let Some(&c) = rest.next() {
@@ -152,7 +151,7 @@ fn unescape(part: &[char]) -> Option<String> {
     Some(String::from_utf16_lossy(&units))
 }
 
-/// As Java trims: everything up to the blank goes.
+/// As Java's `trim`: drops all characters up to the blank, U+0020, at both ends.
 fn trim(text: &str) -> String {
     text.trim_matches(|c| c <= ' ').to_owned()
 }

@@ -1,23 +1,24 @@
-//! Values as ZooKeeper takes them, each in its own way.
+//! Values of keys, read as ZooKeeper reads them.
 //!
-//! Keys that `QuorumPeerConfig` knows are strict: a wrong value is an error, as there. The others
-//! are Java's system properties: a wrong number means the default, there in silence, here with a
-//! warning ([`Draft::number`](super::draft::Draft::number)); a switch is on if its value is `true`
-//! in any case, else off. How Java reads each is in [`innkeeper_auth::java`].
+//! A wrong value of a key that `QuorumPeerConfig` reads is an error, as in ZooKeeper. The other keys
+//! are Java's system properties. For a wrong number ZooKeeper takes the default without a word; so
+//! does this node, with a warning ([`Draft::number`](super::draft::Draft::number)). A switch is on
+//! if its value is `true` in upper or lower case, and off otherwise. [`innkeeper_auth::java`] parses
+//! as Java does.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, anyhow, bail};
 use innkeeper_auth::{HIDDEN, java};
 
-/// One key and its value, and where they stood.
+/// One key with its value and its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Given {
-    /// As it was written.
+    /// The key as it was written.
     pub(super) key: String,
-    /// Its value.
+    /// The value as it was written; it may be a secret.
     pub(super) value: String,
-    /// Where it was written.
+    /// The place of the key, for messages and for precedence.
     pub(super) origin: Origin,
     /// Whether the value is shown to nobody.
     pub(super) is_secret: bool,
@@ -26,9 +27,9 @@ pub(super) struct Given {
 /// Where a key was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Origin {
-    /// In that line of the file.
+    /// In the line of the file with this number, counted from 1.
     Line(usize),
-    /// As `-D`.
+    /// As `-D` on the command line.
     Property,
 }
 
@@ -39,7 +40,7 @@ impl std::fmt::Display for Given {
 }
 
 impl Given {
-    /// Where it was written.
+    /// The place in a message: `line 7` or `-D`.
     pub(super) fn place(&self) -> String {
         match self.origin {
             Origin::Line(line) => format!("line {line}"),
@@ -62,12 +63,12 @@ impl Given {
         })
     }
 
-    /// A port.
+    /// A port, 0 to 65535.
     pub(super) fn port(&self) -> anyhow::Result<u16> {
         u16::try_from(self.integer()?).map_err(|_| self.no_port())
     }
 
-    /// The mistake of a number that is no port.
+    /// The error for a number that is no port.
     pub(super) fn no_port(&self) -> anyhow::Error {
         anyhow!("{self} is no port: write 0 to 65535")
     }
@@ -83,8 +84,8 @@ impl Given {
         }
     }
 
-    /// As `Double.parseDouble` reads it; ZooKeeper refuses to start with anything else. What is
-    /// not a number in the end compares with nothing, so it counts as none.
+    /// As `Double.parseDouble` reads it; ZooKeeper refuses to start with anything else. `NaN` counts
+    /// as 0: in ZooKeeper no comparison with it holds.
     pub(super) fn real(&self) -> anyhow::Result<f64> {
         let number = java::parse_double(&self.value);
         let number = number
@@ -116,7 +117,7 @@ pub(crate) fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
     let found: Vec<_> = found
         .with_context(|| format!("{host} is not known"))?
         .collect();
-    // Java prefers IPv4, too, whatever the system names first.
+    // As Java does, IPv4 comes before IPv6, in whatever order the system answers.
     let first = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
     first
         .copied()

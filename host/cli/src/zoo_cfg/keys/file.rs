@@ -1,6 +1,6 @@
-//! The keys that ZooKeeper's `QuorumPeerConfig` reads itself, from the file alone. It judges all
-//! of them, so that a value which it does not take is a mistake here, too; where the node would
-//! not use the value, it is not looked at.
+//! The keys that ZooKeeper's `QuorumPeerConfig` reads, from the file alone. It checks their values,
+//! so a value that it refuses is an error here as well, except where this node does not use the
+//! value.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::super::draft::ALONE;
 use super::super::ensemble::votes_of;
 use super::{Key, honoured, unsupported};
 
-/// See [`super`].
+/// The keys that have an effect, and those whose missing effect users would notice.
 pub(super) const KEYS: &[Key] = &[
     honoured("tickTime", |draft, given| {
         draft.tick_time = Some((given.integer()?, given.clone()));
@@ -21,7 +21,7 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     honoured("dataLogDir", |draft, given| {
-        // Nothing of ours is there, but ZooKeeper's log may be.
+        // This node does not use the folder, but ZooKeeper's own log may be in it.
         draft.data_log_dir = Some(PathBuf::from(&given.value));
         draft.warn(format!(
             "{given} is not supported: the log stands in the data folder, beside the state; put \
@@ -46,7 +46,7 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     honoured("maxClientCnxns", |draft, given| {
-        // Below zero is no limit there, too.
+        // As in ZooKeeper, a number below zero is no limit.
         draft.settings.max_client_connections = usize::try_from(given.integer()?).unwrap_or(0);
         Ok(())
     }),

@@ -1,16 +1,16 @@
-//! Keys that tune what does not exist here, or whose effect nobody can notice, by the reason.
+//! Keys without an effect that users could notice here, grouped by the reason.
 
 use super::super::draft::ALONE;
 
-/// A reason, and the keys that it holds for.
+/// Reasons, each with the keys that it holds for.
 type Groups = &'static [(&'static str, &'static [&'static str])];
 
 const SOCKETS: &str =
-    "sockets are served in one way here, and a client that is gone is noticed by its session";
-const NO_JAVA: &str = "no Java runs here; what is logged is set by INNKEEPER_LOG";
-const OWN_MEASURE: &str = "the log and the checkpoints keep their own measure; nothing is acknowledged before it is synced";
+    "this node has one way to serve sockets, and notices a lost client by its session";
+const NO_JAVA: &str = "this node runs without Java; INNKEEPER_LOG sets what it logs";
+const OWN_MEASURE: &str = "the node decides itself when it writes checkpoints, and acknowledges nothing before it is synced";
 
-/// Those of ZooKeeper's file.
+/// Keys of ZooKeeper's file.
 pub(super) const OF_THE_FILE: Groups = &[
     (
         ALONE,
@@ -37,7 +37,7 @@ pub(super) const OF_THE_FILE: Groups = &[
         ],
     ),
     (
-        "logs and checkpoints that are no longer needed are removed as the node runs",
+        "a running node removes the logs and checkpoints that it no longer needs",
         &["autopurge.snapRetainCount", "autopurge.purgeInterval"],
     ),
     (SOCKETS, &["clientPortListenBacklog"]),
@@ -56,7 +56,7 @@ pub(super) const OF_THE_FILE: Groups = &[
     ),
 ];
 
-/// The system properties.
+/// System properties, by their full names.
 pub(super) const PROPERTIES: Groups = &[
     (
         ALONE,
@@ -107,7 +107,7 @@ pub(super) const PROPERTIES: Groups = &[
         ],
     ),
     (
-        "reads and writes go other ways here, which need no such setting",
+        "this node serves reads and writes in another way, which needs no such setting",
         &[
             "zookeeper.commitProcessor.*",
             "zookeeper.request_throttle_stall_time",
@@ -150,7 +150,7 @@ pub(super) const PROPERTIES: Groups = &[
         ],
     ),
     (
-        "it is a setting of clients",
+        "it is a setting of ZooKeeper's clients",
         &[
             "zookeeper.client.secure",
             "zookeeper.clientCnxnSocket",

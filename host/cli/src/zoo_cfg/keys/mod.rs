@@ -1,14 +1,15 @@
-//! Every key of ZooKeeper 3.9.5, where it counts, and what becomes of it here.
+//! Every key of ZooKeeper 3.9.5: where it counts, and its effect here.
 //!
-//! 1. ZooKeeper reads two kinds of keys. Some its `QuorumPeerConfig` knows, and takes them from
-//!    the file alone ([`file_key`]). All others are Java's system properties ([`property`]),
-//!    which its code reads by their full names; a line of the file that `QuorumPeerConfig` does
-//!    not know becomes the property `zookeeper.<key>`. So `skipACL=yes` in the file and
-//!    `-Dzookeeper.skipACL=yes` mean one thing, while `zookeeper.skipACL=yes` in the file,
-//!    `-DskipACL=yes`, `-Dzookeeper.server.1=…` and a line `jute.maxbuffer=…` mean nothing.
-//! 2. The longest match counts: a name of the tables is a whole key, or ends with `*`.
-//! 3. The [`Rule`] says what is done. Nothing is dropped in silence: what is not honoured ends in
-//!    a warning or a note, and so does a key that no table has.
+//! 1. ZooKeeper has two kinds of keys. Its `QuorumPeerConfig` reads some from the file alone
+//!    ([`file_key`]). All others are Java's system properties ([`property`]), which its code reads
+//!    by their full names; a line of the file that `QuorumPeerConfig` does not know becomes the
+//!    property `zookeeper.<key>`. So `skipACL=yes` in the file and `-Dzookeeper.skipACL=yes` have
+//!    the same effect, while `zookeeper.skipACL=yes` in the file, `-DskipACL=yes`,
+//!    `-Dzookeeper.server.1=…` and a line `jute.maxbuffer=…` have none.
+//! 2. A name in the tables is a whole key, or the beginning of keys if it ends with `*`. The longest
+//!    name that matches counts.
+//! 3. The [`Rule`] of a name says what its keys do. Every key without an effect gets a warning or a
+//!    note, also one that no table has.
 //!    (tests: `every_key_is_honoured_or_named`, `all_names_of_zookeepers_sources_are_in_a_table`,
 //!    `the_start_stops_only_where_zookeepers_does`)
 
@@ -20,31 +21,31 @@ mod security;
 use super::draft::Draft;
 use super::values::Given;
 
-/// What the names of nearly all of ZooKeeper's own system properties begin with.
+/// The beginning of the names of nearly all of ZooKeeper's own system properties.
 pub(super) const PREFIX: &str = "zookeeper.";
 
-/// What is done about a key.
+/// The effect of a key here.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
-    /// It does here what it does there.
+    /// The same effect as in ZooKeeper: the function takes the value.
     Honoured(fn(&mut Draft, &Given) -> anyhow::Result<()>),
-    /// It would change something there that users notice: what happens instead.
+    /// No effect, although users of ZooKeeper would notice one. The text says what happens instead.
     Unsupported(&'static str),
-    /// It tunes what does not exist here, or cannot be noticed: why.
+    /// No effect, and none that users could notice. The text says why.
     Harmless(&'static str),
 }
 
-/// One key, or all that begin alike.
+/// One key, or all keys with the same beginning.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
-    /// Its name as ZooKeeper's code has it, a property's in full; a `*` at the end stands for
-    /// anything.
+    /// The name in ZooKeeper's code, with the prefix of a property. A `*` at the end matches any
+    /// text.
     pub(super) name: &'static str,
-    /// What is done about it.
+    /// The effect of the key.
     pub(super) rule: Rule,
 }
 
-/// A key that does here what it does there.
+/// A key with the same effect as in ZooKeeper.
 const fn honoured(name: &'static str, take: fn(&mut Draft, &Given) -> anyhow::Result<()>) -> Key {
     Key {
         name,
@@ -52,7 +53,7 @@ const fn honoured(name: &'static str, take: fn(&mut Draft, &Given) -> anyhow::Re
     }
 }
 
-/// A key that does nothing here, and what happens instead.
+/// A key without an effect here, and what happens instead.
 const fn unsupported(name: &'static str, instead: &'static str) -> Key {
     Key {
         name,
@@ -60,7 +61,7 @@ const fn unsupported(name: &'static str, instead: &'static str) -> Key {
     }
 }
 
-/// A key that means nothing here, and why.
+/// A key without an effect that users could notice, and why.
 const fn harmless(name: &'static str, why: &'static str) -> Key {
     Key {
         name,
@@ -68,7 +69,7 @@ const fn harmless(name: &'static str, why: &'static str) -> Key {
     }
 }
 
-/// The keys that ZooKeeper takes from its file alone.
+/// The keys that ZooKeeper reads from its file alone.
 pub(super) fn of_the_file() -> impl Iterator<Item = Key> {
     let harmless = harmless::OF_THE_FILE.iter().flat_map(|(why, names)| {
         let names = names.iter();
@@ -87,12 +88,12 @@ pub(super) fn properties() -> impl Iterator<Item = Key> {
     plain.copied().chain(harmless)
 }
 
-/// The key of the file that a name means.
+/// The entry of the tables for a key of the file.
 pub(super) fn file_key(name: &str) -> Option<Key> {
     find(of_the_file(), name)
 }
 
-/// The system property that a full name means.
+/// The entry of the tables for a system property with this full name.
 pub(super) fn property(name: &str) -> Option<Key> {
     find(properties(), name)
 }

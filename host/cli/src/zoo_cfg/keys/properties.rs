@@ -1,4 +1,5 @@
-//! The system properties of ZooKeeper that its users tune, and that do the same here.
+//! The system properties of ZooKeeper, except those of authentication and TLS, that have an effect
+//! here or whose missing effect users would notice.
 
 use innkeeper_auth::java::{decode_long, is_true};
 use innkeeper_server::settings::MAX_JUTE_BUFFER_BYTES;
@@ -8,7 +9,7 @@ use super::super::lenient_words;
 use super::super::values::Given;
 use super::{Key, honoured, unsupported};
 
-/// See [`super`].
+/// The keys with their functions.
 pub(super) const KEYS: &[Key] = &[
     honoured("zookeeper.4lw.commands.whitelist", |draft, given| {
         let (words, unknown) = lenient_words(&given.value);
@@ -67,7 +68,7 @@ pub(super) const KEYS: &[Key] = &[
     }),
     honoured("zookeeper.largeRequestThreshold", |draft, given| {
         if let Some(threshold) = draft.number(given) {
-            // Zero and below switch it off there, too.
+            // As in ZooKeeper, zero and below switch it off.
             let threshold = usize::try_from(threshold).ok().filter(|bytes| *bytes > 0);
             draft.settings.large_request_threshold_bytes = threshold;
         }
@@ -205,7 +206,7 @@ pub(super) const KEYS: &[Key] = &[
     }),
     honoured(SLOW_SYNC, slow_sync),
     honoured("fsync.warningthresholdms", |draft, given| {
-        // Without the prefix it counts where the other is not set, or is no number.
+        // As in ZooKeeper, it counts only if the property with the prefix is unset or no number.
         let other = draft.settings.system_properties.get(SLOW_SYNC);
         match other.and_then(|value| decode_long(value)) {
             Some(_) => Ok(()),
@@ -217,7 +218,7 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     honoured("zookeeper.skipACL", |draft, given| {
-        // ZooKeeper knows one word here.
+        // As in ZooKeeper, only this word switches it on.
         draft.settings.auth.skip_acl = given.value == "yes";
         Ok(())
     }),
@@ -226,7 +227,7 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     honoured("zookeeper.admin.enableServer", |draft, given| {
-        // One word switches it off there, and nothing else does.
+        // As in ZooKeeper, only this word switches it off.
         draft.admin.enabled = given.value != "false";
         Ok(())
     }),
@@ -240,7 +241,7 @@ pub(super) const KEYS: &[Key] = &[
     }),
     honoured("zookeeper.admin.idleTimeout", |draft, given| {
         if let Some(limit_ms) = draft.number(given) {
-            // In Java's sense, 0 and less is no limit; here a limit there is.
+            // In ZooKeeper 0 and less is no limit; here it means the default limit.
             let limit_ms = u64::try_from(limit_ms).ok();
             draft.settings.admin_idle_timeout_ms = limit_ms.filter(|limit_ms| *limit_ms > 0);
         }
@@ -281,10 +282,10 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
-/// Above how many milliseconds a sync is slow.
+/// The property with the time, in milliseconds, above which a sync of the log counts as slow.
 const SLOW_SYNC: &str = "zookeeper.fsync.warningthresholdms";
 
-/// With less than nothing, every sync is a slow one.
+/// Takes the time. A negative one makes every sync slow, as in ZooKeeper.
 fn slow_sync(draft: &mut Draft, given: &Given) -> anyhow::Result<()> {
     if let Some(time_ms) = draft.long_number(given) {
         draft.settings.slow_sync_ms = u64::try_from(time_ms).unwrap_or(0);

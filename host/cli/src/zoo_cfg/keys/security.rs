@@ -1,5 +1,5 @@
-//! Authentication and TLS, handed on to [`TlsSettings`](innkeeper_auth::TlsSettings) and
-//! [`AuthSettings`](innkeeper_auth::AuthSettings), which know their keys.
+//! The system properties of authentication and TLS. [`TlsSettings`](innkeeper_auth::TlsSettings)
+//! and [`AuthSettings`](innkeeper_auth::AuthSettings) take their values.
 
 use anyhow::Context;
 use innkeeper_auth::Secret;
@@ -9,7 +9,7 @@ use super::super::draft::Draft;
 use super::super::values::Given;
 use super::{Key, honoured, unsupported};
 
-/// See [`super`].
+/// The keys that have an effect, and those whose missing effect users would notice.
 pub(super) const KEYS: &[Key] = &[
     honoured(
         "zookeeper.DigestAuthenticationProvider.superDigest",
@@ -23,25 +23,37 @@ pub(super) const KEYS: &[Key] = &[
         draft.settings.port_unification = is_true(&given.value);
         Ok(())
     }),
-    honoured("zookeeper.sessionRequireClientSASLAuth", hand_on),
-    honoured("zookeeper.enforce.auth.enabled", hand_on),
-    honoured("zookeeper.enforce.auth.schemes", hand_on),
-    honoured("zookeeper.authProvider.*", hand_on),
-    honoured("zookeeper.DigestAuthenticationProvider.enabled", hand_on),
-    honoured("zookeeper.DigestAuthenticationProvider.digestAlg", hand_on),
+    honoured("zookeeper.sessionRequireClientSASLAuth", set_in_auth),
+    honoured("zookeeper.enforce.auth.enabled", set_in_auth),
+    honoured("zookeeper.enforce.auth.schemes", set_in_auth),
+    honoured("zookeeper.authProvider.*", set_in_auth),
+    honoured(
+        "zookeeper.DigestAuthenticationProvider.enabled",
+        set_in_auth,
+    ),
+    honoured(
+        "zookeeper.DigestAuthenticationProvider.digestAlg",
+        set_in_auth,
+    ),
     honoured(
         "zookeeper.SASLAuthenticationProvider.superPassword",
-        hand_on,
+        set_in_auth,
     ),
-    honoured("zookeeper.X509AuthenticationProvider.superUser", hand_on),
-    honoured("zookeeper.superUser*", hand_on),
-    honoured("zookeeper.letAnySaslUserDoX", hand_on),
-    honoured("zookeeper.allowSaslFailedClients", hand_on),
-    honoured("zookeeper.sasl.serverconfig", hand_on),
-    honoured("java.security.auth.login.config", hand_on),
-    honoured("zookeeper.ssl.*", hand_on),
-    honoured("zookeeper.client.certReload", hand_on),
-    honoured("zookeeper.netty.server.outstandingHandshake.limit", hand_on),
+    honoured(
+        "zookeeper.X509AuthenticationProvider.superUser",
+        set_in_auth,
+    ),
+    honoured("zookeeper.superUser*", set_in_auth),
+    honoured("zookeeper.letAnySaslUserDoX", set_in_auth),
+    honoured("zookeeper.allowSaslFailedClients", set_in_auth),
+    honoured("zookeeper.sasl.serverconfig", set_in_auth),
+    honoured("java.security.auth.login.config", set_in_auth),
+    honoured("zookeeper.ssl.*", set_in_auth),
+    honoured("zookeeper.client.certReload", set_in_auth),
+    honoured(
+        "zookeeper.netty.server.outstandingHandshake.limit",
+        set_in_auth,
+    ),
     unsupported(
         "zookeeper.fips-mode",
         "TLS is done by rustls, not by a FIPS provider",
@@ -56,8 +68,8 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
-/// Hands a key to whoever reads it: TLS, else authentication. What these cannot honour they name.
-fn hand_on(draft: &mut Draft, given: &Given) -> anyhow::Result<()> {
+/// Gives a key to the settings of TLS or else to those of authentication, with their warnings.
+fn set_in_auth(draft: &mut Draft, given: &Given) -> anyhow::Result<()> {
     let mut warnings = Vec::new();
     let mut warn = |warning: String| warnings.push(format!("{}: {warning}", given.place()));
     let (key, value) = (&given.key, &given.value);
