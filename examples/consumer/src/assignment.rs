@@ -1,4 +1,4 @@
-//! What a member owns, as the group's guest writes it.
+//! The assignment of a member, as the guest `group` writes it.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use zookeeper_client as zk;
 /// The data of `<group>/assignments/<member>`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Assignment {
-    /// Counts the group's assignments; all members of one assignment see one number.
+    /// The number of the assignment; the same for all members of the group.
     pub generation: u64,
-    /// The partitions owned, by topic.
+    /// The member's partitions, by topic.
     pub topics: BTreeMap<String, Vec<u32>>,
 }
 
@@ -28,7 +28,7 @@ impl Assignment {
     }
 }
 
-/// What was read, and the watch that the read left behind.
+/// The result of a read, with the watch that it left.
 pub(crate) enum Watched {
     Present {
         assignment: Assignment,
@@ -40,8 +40,8 @@ pub(crate) enum Watched {
     },
 }
 
-/// Reads the assignment and leaves a watch: on the data where there is some, on
-/// its coming into being where there is none.
+/// Reads the assignment and leaves a watch: on its data, or on its creation if it does
+/// not exist.
 pub(crate) async fn watch_assignment(client: &zk::Client, path: &str) -> anyhow::Result<Watched> {
     loop {
         match client.get_and_watch_data(path).await {
@@ -60,7 +60,7 @@ pub(crate) async fn watch_assignment(client: &zk::Client, path: &str) -> anyhow:
                 if stat.is_none() {
                     return Ok(Watched::Absent { watcher });
                 }
-                // It came between the two reads.
+                // It was created between the two reads.
             }
             Err(error) => return Err(error.into()),
         }

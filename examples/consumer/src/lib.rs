@@ -1,22 +1,22 @@
-//! A group consumer as a user would write it: an ordinary ZooKeeper client that
-//! knows nothing of Innkeeper. It holds no lock, elects nobody and computes no
-//! assignment; it says that it is there and reads what it owns.
+//! A consumer of a group, as a user would write it: an ordinary ZooKeeper client that
+//! knows nothing of Innkeeper. It takes no lock, takes part in no election and computes no
+//! assignment; it registers itself and reads its assignment.
 //!
 //! 1. It opens a session and creates the ephemeral `<group>/members/<member>`,
-//!    whose data names the topics it wants. The `group` guest sees that event.
+//!    whose data names the topics it wants. The `group` guest reacts to that event.
 //! 2. It reads `<group>/assignments/<member>` with a watch and prints what it
 //!    reads, one line of JSON for each new assignment, on stdout.
-//! 3. The watch fires, it reads again. A lost connection is the library's
-//!    business: it reattaches to the session, and the watches with it.
-//! 4. On the end of its input or on SIGTERM it closes the session. Its ephemeral
-//!    goes with it and the guest gives its partitions away at once. A consumer
-//!    that is killed goes the same way, a session timeout later.
+//! 3. When the watch fires, it reads again. After a lost connection the client library
+//!    reattaches to the session and sets the watches again.
+//! 4. At the end of its input or at SIGTERM it closes the session. That deletes its
+//!    ephemeral znode, and the guest gives its partitions to others at once. After a
+//!    SIGKILL the same happens one session timeout later.
 
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "a user's program runs on tokio directly; the host's Runtime seam is none of its business"
+    reason = "a user's program runs on tokio directly, without the host's Runtime"
 )]
 
 mod assignment;
@@ -32,37 +32,36 @@ use zookeeper_client as zk;
 pub use assignment::Assignment;
 use assignment::{Watched, watch_assignment};
 
-/// What a consumer is told on its command line.
+/// The command line of a consumer.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The servers, as in any ZooKeeper client: host:port, separated by commas.
+    /// The servers, HOST:PORT with commas between them, as for any ZooKeeper client
     #[arg(long, default_value = "127.0.0.1:2181")]
     pub connect: String,
 
-    /// The group's znode, for example /groups/orders.
+    /// The group's znode, for example /groups/orders
     #[arg(long)]
     pub group: String,
 
-    /// This consumer's name in the group; one session at a time may hold it.
+    /// This consumer's name in the group; only one session at a time can have it
     #[arg(long)]
     pub member: String,
 
-    /// The topics wanted, separated by commas; none means all of the group's.
+    /// The topics that it wants, with commas between them [default: all of the group]
     #[arg(long, value_delimiter = ',')]
     pub topics: Vec<String>,
 
-    /// How long the server waits for a consumer that has fallen silent; it may
-    /// negotiate another figure.
+    /// The session timeout that it asks for; the server may change it
     #[arg(long, default_value_t = 6_000)]
     pub session_timeout_ms: u64,
 }
 
-/// Takes part in the group until the input ends or SIGTERM arrives.
+/// Takes part in the group until the end of stdin or SIGTERM.
 ///
 /// # Errors
-/// When the servers cannot be reached within the session timeout, when the
-/// group's znodes refuse this client, and when the session has expired: what it
-/// owned is then already somebody else's, so going on would be wrong.
+/// When no server can be reached within the session timeout, when an ACL refuses the
+/// group's znodes to this client, and when the session has expired: other members own its
+/// partitions then, so it must not go on.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let stop = stop::requested()?;
     tokio::pin!(stop);
@@ -81,8 +80,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = &mut stop => Ok(()),
     };
 
-    // The session closes when the last handle on the client is gone; only then
-    // does the server know, so that is what leaving cleanly waits for.
+    // The client closes the session when its last handle is dropped. Wait for that: only
+    // then does the server know that this member has left.
     let negotiated = client.session_timeout();
     drop(client);
     let closed = async { while !state.changed().await.is_terminated() {} };
@@ -160,5 +159,5 @@ fn print_line(member: &str, assignment: &Assignment) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")
         .and_then(|()| out.flush())
-        .context("nobody reads this consumer's output any more")
+        .context("the reader of this consumer's output has ended")
 }

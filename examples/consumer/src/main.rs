@@ -1,10 +1,10 @@
-//! A member of a group as a program of its own; all that it does is in the library.
+//! The program `innkeeper-consumer`. The library does the work.
 
 use clap::Parser;
 use innkeeper_consumer::Args;
 
-/// Join a group and print each assignment as one line of JSON; leave on end of
-/// input or SIGTERM.
+/// Join a group and print each assignment as one line of JSON; leave at the end of stdin or
+/// at SIGTERM
 #[derive(Parser)]
 #[command(name = "innkeeper-consumer", version)]
 struct Cli {

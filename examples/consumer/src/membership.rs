@@ -1,4 +1,4 @@
-//! Being a member: one ephemeral znode.
+//! Registers a member: creates its ephemeral znode.
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -6,21 +6,20 @@ use zookeeper_client as zk;
 
 use crate::Args;
 
-/// What a member's znode holds.
+/// The data of a member's znode.
 #[derive(Serialize)]
 struct Member<'a> {
-    /// Left out, it means every topic of the group.
+    /// Without this field the member wants every topic of the group.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     topics: &'a [String],
 }
 
 /// Creates `<group>/members/<member>`, held by this session.
 ///
-/// 1. The folder `members` is made on the way if nobody has made it yet.
-/// 2. A znode of the same name that another session holds (this consumer's last
-///    life, most likely) is waited for: it goes when that session does.
-/// 3. After a lost connection the create may or may not have happened, so the
-///    znode's owner decides.
+/// 1. Creates the znode `members` if it is missing.
+/// 2. If another session owns the member's znode, most likely that of an earlier run of this
+///    consumer, it waits until the znode is deleted with that session.
+/// 3. After a lost connection it is not known whether the znode was created; its owner tells.
 pub(crate) async fn register(client: &zk::Client, args: &Args) -> anyhow::Result<()> {
     let folder = format!("{}/members", args.group);
     let path = format!("{folder}/{}", args.member);

@@ -1,4 +1,4 @@
-//! How a consumer learns that it should leave.
+//! The requests to end: the end of stdin, and signals.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -6,19 +6,19 @@ use tokio::sync::oneshot;
 
 /// Completes at the end of stdin, at SIGTERM or at SIGINT, whichever comes first.
 ///
-/// The handlers are in place when this returns, so a signal sent right after the
-/// start is not lost.
+/// The handlers are installed when this returns, so a signal right after the start is
+/// not lost.
 pub(crate) fn requested() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate =
         signal(SignalKind::terminate()).context("SIGTERM cannot be handled here")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled here")?;
     let (ended, input_ended) = oneshot::channel();
-    // A thread of its own: a blocking read of stdin cannot be cancelled, and a
-    // runtime that waits for it would keep the process after SIGTERM.
+    // On a thread of its own: a blocking read of stdin cannot be cancelled, and a
+    // runtime that waits for it would delay the end of the process after SIGTERM.
     std::thread::Builder::new()
         .name("stdin".to_owned())
         .spawn(move || {
-            // An unreadable stdin counts as ended.
+            // An error of stdin counts as its end.
             let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
             let _ = ended.send(());
         })

@@ -1,4 +1,4 @@
-//! The node's administration, over its admin socket: who may open that needs no password.
+//! Requests to the node's admin socket, which needs no password.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,45 +17,45 @@ use tokio::net::UnixStream;
 
 use crate::guest::Guest;
 
-/// How long an answer may take: compiling a guest on a busy machine is the longest.
+/// Longest time for an answer. Compiling a guest on a busy machine takes longest.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long the node may say that it is still at it.
+/// Longest time until a pushed module is ready.
 const PUSH_PATIENCE: Duration = Duration::from_secs(50);
 
-/// The way to the node.
+/// The admin socket of the node.
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
     socket: PathBuf,
 }
 
-/// A binding's document after it was activated.
+/// The answer to a binding that was set and acts.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Bound {
     /// The module that acts now.
     pub(super) module: String,
     /// recipe, assignor or authorizer.
     pub(super) world: String,
-    /// From this zxid on.
+    /// The zxid since which it acts.
     pub(super) activation: u64,
 }
 
-/// How a binding is.
+/// The status of a binding.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct BindingStatus {
     /// The module that acts.
     pub(super) active: Option<String>,
-    /// Events that wait.
+    /// The number of queued events.
     pub(super) queued: usize,
     /// Invocations that ended well.
     pub(super) invocations: u64,
-    /// Invocations that did not.
+    /// Invocations that failed.
     pub(super) failures: u64,
     /// closed, backing-off or open.
     pub(super) breaker: String,
-    /// Why the last one did not.
+    /// The error of the last failed invocation.
     pub(super) last_error: Option<String>,
-    /// When, in milliseconds since 1970.
+    /// The time of that error, in milliseconds since 1970.
     pub(super) last_error_ms: Option<u64>,
 }
 
@@ -66,7 +66,7 @@ impl Admin {
         }
     }
 
-    /// Pushes a guest; the module's name.
+    /// Pushes a guest, and returns the name of its module.
     pub(super) async fn push(&self, guest: &Guest) -> anyhow::Result<String> {
         #[derive(Deserialize)]
         struct Pushed {
@@ -83,7 +83,7 @@ impl Admin {
         Ok(pushed.module)
     }
 
-    /// Writes a binding's document and waits until it acts.
+    /// Sets a binding and waits until it acts.
     pub(super) async fn bind(&self, name: &str, document: &Value) -> anyhow::Result<Bound> {
         let target = format!("/v1/bindings/{name}?wait=activated");
         self.ask(Method::PUT, &target, document.to_string().into())
@@ -91,11 +91,11 @@ impl Admin {
             .with_context(|| format!("the binding `{name}` cannot be written"))
     }
 
-    /// How a binding is.
+    /// The status of a binding.
     pub(super) async fn status(&self, name: &str) -> anyhow::Result<BindingStatus> {
         self.ask(Method::GET, &format!("/v1/bindings/{name}"), Bytes::new())
             .await
-            .with_context(|| format!("the binding `{name}` cannot be looked at"))
+            .with_context(|| format!("the status of the binding `{name}` cannot be read"))
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -126,7 +126,7 @@ impl Admin {
             )
         })?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // It ends with the sender, and what goes wrong in it the sender hears as well.
+        // This task ends with the sender, which gets its errors.
         tokio::spawn(async move {
             let _ = connection.await;
         });

@@ -1,4 +1,4 @@
-//! The group as any ZooKeeper client sees it: `assignments/` and `generation`.
+//! Reads the group as any ZooKeeper client can: `assignments/` and `generation`.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -16,26 +16,26 @@ pub(super) const GROUPS: &str = "/groups";
 /// The group of the demo.
 pub(super) const GROUP: &str = "/groups/orders";
 
-/// Its one topic.
+/// The only topic of the group.
 pub(super) const TOPIC: &str = "orders";
 
-/// How long a change of the assignment may take, expiry included.
+/// Longest time for a new assignment, with the expiry of a session before it.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// How often somebody who looks on is shown that time passes.
+/// How often the live table is redrawn while nothing changes.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Who owns what, at one generation.
+/// The assignment of one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    /// Counts the assignments; 0 before the first.
+    /// The number of the assignment; 0 before the first.
     pub(super) generation: u64,
     /// Partitions by member.
     pub(super) owners: BTreeMap<String, Vec<u32>>,
 }
 
 impl Snapshot {
-    /// How many partitions had an owner `before` that is not their owner now.
+    /// The number of partitions that had another owner in `before`.
     pub(super) fn moved_since(&self, before: &Snapshot) -> usize {
         let pairs = before.owners.iter();
         pairs
@@ -58,7 +58,7 @@ impl Snapshot {
         self.owners.keys().cloned().collect()
     }
 
-    /// Is every partition owned once?
+    /// Whether every partition has exactly one owner.
     fn is_whole(&self, partitions: u32) -> bool {
         let mut all: Vec<u32> = self.owners.values().flatten().copied().collect();
         all.sort_unstable();
@@ -66,7 +66,7 @@ impl Snapshot {
     }
 }
 
-/// A new assignment, and when its commit was heard of.
+/// A new assignment, and when its event arrived.
 pub(super) struct Change {
     pub(super) snapshot: Snapshot,
     pub(super) at: Instant,
@@ -79,7 +79,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Creates the group's znodes: its resources, and the binding that deals them out.
+    /// Creates the group's znodes: its resources, and the name of the assignor's binding.
     pub(super) async fn create(
         client: zk::Client,
         partitions: u32,
@@ -102,8 +102,8 @@ impl Group {
         Ok(Self { client, partitions })
     }
 
-    /// Waits until exactly `members` share all partitions in a generation later than `after`.
-    /// Every generation on the way is shown, and that time passes.
+    /// Waits until exactly `members` share all partitions in a generation after `after`. Shows every
+    /// generation on the way, and redraws the table every [`TICK`].
     pub(super) async fn shared_by(
         &self,
         members: &[String],
@@ -113,7 +113,7 @@ impl Group {
         let deadline = Instant::now() + PATIENCE;
         let mut at = Instant::now();
         loop {
-            let (snapshot, watcher) = self.look().await?;
+            let (snapshot, watcher) = self.read().await?;
             show(&snapshot);
             let complete = snapshot.owners.keys().eq(members) && snapshot.is_whole(self.partitions);
             if complete && snapshot.generation > after {
@@ -138,14 +138,14 @@ impl Group {
         }
     }
 
-    /// Who owns what now.
+    /// The current assignment.
     pub(super) async fn now(&self) -> anyhow::Result<Snapshot> {
-        Ok(self.look().await?.0)
+        Ok(self.read().await?.0)
     }
 
-    /// One whole generation, and a watch on its number. The reads are not one: so they are
-    /// repeated until all that was read has the same number.
-    async fn look(&self) -> anyhow::Result<(Snapshot, zk::OneshotWatcher)> {
+    /// The current assignment, and a watch on its generation. It takes several reads, which are
+    /// repeated until all of them belong to the same generation.
+    async fn read(&self) -> anyhow::Result<(Snapshot, zk::OneshotWatcher)> {
         let path = format!("{GROUP}/generation");
         loop {
             let (data, _, watcher) = match self.client.get_and_watch_data(&path).await {
@@ -169,7 +169,7 @@ impl Group {
         }
     }
 
-    /// All children of `assignments`, if they are of that generation.
+    /// The assignments of all members; `None` if one is not of this generation.
     async fn assignments(
         &self,
         generation: u64,
@@ -194,7 +194,7 @@ impl Group {
         Ok(Some(owners))
     }
 
-    /// Completes when the member's ephemeral comes or goes, with the moment.
+    /// Completes when the member's ephemeral znode is created or deleted, with the time.
     pub(super) async fn membership(
         &self,
         member: &str,
@@ -206,14 +206,14 @@ impl Group {
             (Instant::now(), event)
         });
         Ok(async move {
-            let (at, event) = heard.await.context("a watch got lost")?;
+            let (at, event) = heard.await.context("a watch was lost")?;
             alive(&event)?;
             Ok(at)
         })
     }
 }
 
-/// An event of the session instead of a znode's: it is over.
+/// An error if the event says that the session has ended.
 fn alive(event: &zk::WatchedEvent) -> anyhow::Result<()> {
     if event.event_type == zk::EventType::Session {
         bail!("the demo's own session ended: {}", event.session_state);
@@ -221,7 +221,7 @@ fn alive(event: &zk::WatchedEvent) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Options of a plain persistent znode that anyone may write.
+/// Options of a persistent znode that every client may write.
 pub(super) fn open_to_all() -> zk::CreateOptions<'static> {
     zk::CreateMode::Persistent.with_acls(zk::Acls::anyone_all())
 }

@@ -1,18 +1,18 @@
-//! The guests that the demo shows, as the binary that plays it carries them.
+//! The guests of the demo, which the binary carries.
 
 use anyhow::bail;
 
 /// A guest that a binary carries.
 #[derive(Debug)]
 pub struct Guest {
-    /// The name of its crate.
+    /// The name of the guest's crate.
     pub name: &'static str,
-    /// The module, as the compiler wrote it.
+    /// The core module of the compiler.
     pub bytes: &'static [u8],
 }
 
 impl Guest {
-    /// Whether people are shown it: not if it is there for the demo alone.
+    /// Whether `innkeeper guest` lists it. Guests of the demo alone are not listed.
     pub fn is_shown(&self) -> bool {
         !self.name.starts_with("demo-")
     }
@@ -21,7 +21,7 @@ impl Guest {
 /// The guests that the demo shows, by the names of their crates.
 const SHOWN: [&str; 5] = ["group", "range", "sticky", "path-rules", "demo-runaway"];
 
-/// Those of `carried` that the demo shows. An error if one is missing.
+/// The guests of the demo, out of `carried`. An error if one is missing.
 pub(crate) fn shown(carried: &'static [Guest]) -> anyhow::Result<Vec<&'static Guest>> {
     let find = |name| match carried.iter().find(|guest| guest.name == name) {
         Some(guest) => Ok(guest),

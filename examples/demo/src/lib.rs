@@ -1,25 +1,25 @@
-//! `innkeeper demo`: a play in scenes, on real sockets, in one terminal.
+//! `innkeeper demo`: shows a node, consumers and guests in a sequence of scenes, in one terminal.
 //!
-//! The demo is a client and an operator like any other. Everything it shows comes out of a node
-//! that runs as a process of its own, through ZooKeeper's protocol and the admin socket:
-//! 1. [`run`] makes a temporary folder and plays the `scenes` one after the other. A scene acts,
-//!    waits for what must follow (a watch's event, a binding's status; never a fixed time), and
+//! The demo is an ordinary client and operator. The node runs as a process of its own, and the demo
+//! reaches it through ZooKeeper's protocol and the admin socket:
+//! 1. [`run`] creates a temporary folder and plays the `scenes` one after the other. A scene acts,
+//!    waits for the effect (the event of a watch, the status of a binding; never a fixed time), and
 //!    returns a typed record of what it saw.
-//! 2. The first scene starts the node (`processes`) and pushes and binds the embedded guests
-//!    through its admin socket (`admin`). The next ones start consumers as processes, and look
-//!    at the group as any client may (`group`).
-//! 3. Each record is printed by one of two printers: for people, with a table of who
-//!    owns what that is redrawn while things change, or as one JSON object per line. With
+//! 2. The first scene starts the node (`processes`), and pushes and binds the embedded guests through
+//!    the admin socket (`admin`). The next scenes start consumers as processes, and read the group
+//!    as any client can (`group`).
+//! 3. A printer prints each record: one printer for people, with a table of the partitions that it
+//!    redraws at every change, and one for programs, with one JSON object on each line. With
 //!    `--step` the demo then waits for a newline on stdin (`steps`).
-//! 4. At the end everything is stopped in order, the folder is removed, and a summary says so.
-//!    After an error or Ctrl-C everything is killed instead, and one sentence says why.
+//! 4. At the end the demo stops all processes in order, removes the folder and prints a summary.
+//!    After an error or Ctrl-C it kills all processes, and one sentence says why.
 //!
 //! Invariants:
-//! - A figure that is shown was read from the node or measured here; none is known beforehand.
-//! - No process outlives the demo, even when it is killed: consumers end with their stdin, and
+//! - Every figure was read from the node or measured by the demo in this run.
+//! - No process outlives the demo, even if the demo is killed: consumers end with their stdin, and
 //!   the node gets a signal when its parent dies (`processes::run_as_part`).
 
-// They panic where nobody reads any more.
+// These macros panic when the reader of a pipe has ended.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![allow(
     clippy::disallowed_methods,
@@ -54,13 +54,13 @@ pub use processes::run_as_part;
 /// Flags of `innkeeper demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// Consumers to begin with; one more joins later
+    /// Consumers at the beginning, 1 to 32; one more joins later
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
     members: u32,
-    /// Partitions that are dealt out to them
+    /// Partitions that the consumers share, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1000))]
     partitions: u32,
-    /// Print each scene as one JSON object on a line of its own
+    /// Print one JSON object on a line for each scene
     #[arg(long)]
     json: bool,
     /// Wait for a newline on stdin after each scene
@@ -68,11 +68,12 @@ pub struct DemoArgs {
     step: bool,
 }
 
-/// Plays it with the guests of this binary. An error is one sentence; nothing is left running then, either.
+/// Plays the demo with the guests of this binary. An error is one sentence, and leaves no process
+/// running.
 pub fn run(args: DemoArgs, guests: &'static [Guest]) -> anyhow::Result<()> {
     let guests = guest::shown(guests)?;
-    // One thread, and the process's first: a child's parent, in the kernel's eyes, is the thread
-    // that started it.
+    // On the first thread of the process: children get a signal when the thread that started them
+    // ends.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -80,7 +81,8 @@ pub fn run(args: DemoArgs, guests: &'static [Guest]) -> anyhow::Result<()> {
     runtime.block_on(play(args, guests))
 }
 
-/// Is one of the demo's consumers: the example's library, which knows nothing of Innkeeper.
+/// Runs one of the demo's consumers, with the library of `examples/consumer`, which is for any
+/// ZooKeeper.
 pub fn run_consumer(args: innkeeper_consumer::Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -90,7 +92,7 @@ pub fn run_consumer(args: innkeeper_consumer::Args) -> anyhow::Result<()> {
 }
 
 async fn play(args: DemoArgs, guests: Vec<&'static Guest>) -> anyhow::Result<()> {
-    // Before anything is started, so that a signal never finds nobody listening.
+    // Before any process is started: without a handler a signal would leave it running.
     let interrupted = interruption()?;
     let mut processes = Processes::new()?;
     let mut printer = Printer::new(args.json, std::io::stdout().is_terminal());
@@ -118,7 +120,7 @@ async fn play(args: DemoArgs, guests: Vec<&'static Guest>) -> anyhow::Result<()>
     }
 }
 
-/// Completes, with its name, at the first signal that asks the demo to end.
+/// Completes at the first signal that asks the demo to end, with the reason in words.
 fn interruption() -> anyhow::Result<impl Future<Output = &'static str>> {
     let mut signals = Vec::new();
     for (kind, name) in [

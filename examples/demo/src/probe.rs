@@ -1,4 +1,4 @@
-//! How long the node lets a client wait.
+//! Measures the latencies of one client.
 
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,10 +8,10 @@ use innkeeper_runtime::{Select2, select2};
 use serde::Serialize;
 use zookeeper_client as zk;
 
-/// The znode that is written and read.
+/// The znode that the client writes and reads.
 pub(super) const PATH: &str = "/probe";
 
-/// What one request cost.
+/// One measured request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
     /// When it was answered, in milliseconds since 1970.
@@ -23,13 +23,13 @@ pub(super) struct Sample {
 /// The latencies of one kind of request.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Latency {
-    /// How many were answered.
+    /// The number of answered requests.
     pub(super) requests: usize,
-    /// Half of them took at most that.
+    /// The median, in milliseconds.
     pub(super) p50_ms: f64,
-    /// 99 of 100 took at most that.
+    /// The 99th percentile, in milliseconds.
     pub(super) p99_ms: f64,
-    /// The slowest.
+    /// The maximum, in milliseconds.
     pub(super) max_ms: f64,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Latencies {
 }
 
 impl Latencies {
-    /// Of the samples, if there is one of each kind.
+    /// The latencies of the samples; `None` without a write or without a read.
     pub(super) fn of(samples: &[Sample]) -> Option<Self> {
         let of = |is_write| {
             let kind = samples.iter().filter(|sample| sample.is_write == is_write);
@@ -69,8 +69,8 @@ fn latency(mut took: Vec<Duration>) -> Option<Latency> {
     })
 }
 
-/// Writes and reads [`PATH`] in turn, each request after the last one's answer, until `until` is
-/// done. Every one of them has to succeed.
+/// Writes and reads [`PATH`] in turn, one request at a time, until `until` completes. A failed request
+/// is an error.
 pub(super) async fn run<T>(
     client: &zk::Client,
     until: impl Future<Output = T>,
@@ -93,7 +93,7 @@ pub(super) async fn run<T>(
         match select2(&mut until, request).await {
             Select2::First(done) => return Ok((samples, done)),
             Select2::Second(answer) => {
-                answer.context("a client was not served: its request failed")?;
+                answer.context("the request of a client failed")?;
                 samples.push(Sample {
                     done_ms: wall_ms(),
                     took: started.elapsed(),
@@ -105,7 +105,7 @@ pub(super) async fn run<T>(
     unreachable!("a demo ends before 2^64 requests")
 }
 
-/// Milliseconds since 1970: the node stamps a guest's failures with the same clock.
+/// Milliseconds since 1970, from the clock that the node stamps failures of guests with.
 pub(super) fn wall_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -113,7 +113,7 @@ pub(super) fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A duration as figures show it.
+/// A duration in milliseconds, for figures.
 pub(super) fn ms(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }

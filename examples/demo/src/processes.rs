@@ -1,7 +1,7 @@
-//! The processes that the demo starts, and their end.
+//! Starts and ends the processes of the demo: the node and the consumers.
 //!
-//! Each is this very binary. They are put into process groups of their own, so that Ctrl-C in the
-//! terminal reaches the demo alone, which then ends them in its own order.
+//! Each runs this same binary, in a process group of its own. So Ctrl-C in the terminal reaches only
+//! the demo, which then ends the processes in order.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,27 +23,27 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 
-/// How long a process may take to start or to end when it is asked to.
+/// Longest time for the start of a process, or for its end after the request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The node's tick: ZooKeeper bounds session timeouts between 2 and 20 of it.
+/// The node's tick. Session timeouts are 2 to 20 ticks.
 const TICK_TIME_MS: u32 = 500;
 
-/// How long the server waits for a consumer that fell silent.
+/// The session timeout of the consumers.
 pub(super) const SESSION_TIMEOUT_MS: u64 = 2_500;
 
-/// Where the node is reached.
+/// The addresses of the node.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Addresses {
-    /// ZooKeeper's clients.
+    /// For ZooKeeper's clients.
     pub(super) zookeeper: SocketAddr,
-    /// HTTP.
+    /// For HTTP.
     pub(super) http: SocketAddr,
-    /// The admin socket.
+    /// The path of the admin socket.
     pub(super) admin: PathBuf,
 }
 
-/// What the consumers have printed: what each believes to own.
+/// The last assignment that each consumer has printed.
 #[derive(Default)]
 pub(super) struct Told {
     by_member: Mutex<BTreeMap<String, Assignment>>,
@@ -51,7 +51,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Waits until everyone in `members` has heard of the generation.
+    /// Waits until all of `members` have printed an assignment of this generation.
     pub(super) async fn wait_for(
         &self,
         generation: u64,
@@ -74,20 +74,20 @@ impl Told {
     }
 }
 
-/// How everything ended.
+/// How the processes of the demo ended.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Ended {
     /// The node's exit code.
     pub(super) node_exit_code: Option<i32>,
-    /// Consumers that left when they were asked to.
+    /// Consumers that ended by themselves after the request.
     pub(super) consumers_left: usize,
-    /// Processes of the demo that still run.
+    /// Processes of the demo that still run; 0 if all went well.
     pub(super) left_running: usize,
-    /// The temporary folder is gone.
+    /// Whether the temporary folder was removed.
     pub(super) folder_removed: bool,
 }
 
-/// The processes of a demo, and the folder that they write to.
+/// The processes of a demo, and the temporary folder that they write to.
 pub(super) struct Processes {
     folder: TempDir,
     node: Option<Child>,
@@ -96,13 +96,13 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    /// A temporary folder and nobody in it.
+    /// Creates the temporary folder. No process runs yet.
     pub(super) fn new() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("innkeeper-demo-")
             .tempdir()
             .context(
-                "no temporary folder can be made; set TMPDIR to a folder that this user may write",
+                "no temporary folder can be created; set TMPDIR to a folder that this user may write",
             )?;
         Ok(Self {
             folder,
@@ -116,7 +116,7 @@ impl Processes {
         self.folder.path()
     }
 
-    /// Starts the node on free ports; its process id, and where it is reached.
+    /// Starts the node on free ports, and returns its process id and its addresses.
     pub(super) async fn start_node(&mut self) -> anyhow::Result<(u32, Addresses)> {
         let mut command = self.command("node")?;
         let tick = TICK_TIME_MS.to_string();
@@ -139,7 +139,7 @@ impl Processes {
         let stdout = child
             .stdout
             .take()
-            .context("the node's output is not to be had")?;
+            .context("the node's output cannot be read")?;
         self.node = Some(child);
         let mut line = String::new();
         tokio::time::timeout(PATIENCE, BufReader::new(stdout).read_line(&mut line))
@@ -155,7 +155,7 @@ impl Processes {
         }
     }
 
-    /// Starts a consumer; its process id.
+    /// Starts a consumer, and returns its process id.
     pub(super) fn start_consumer(
         &mut self,
         member: &str,
@@ -184,7 +184,7 @@ impl Processes {
         let stdout = child
             .stdout
             .take()
-            .context("a consumer's output is not to be had")?;
+            .context("a consumer's output cannot be read")?;
         let (told, name) = (Arc::clone(&self.told), member.to_owned());
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
@@ -200,7 +200,7 @@ impl Processes {
         Ok(id)
     }
 
-    /// SIGKILL: the consumer says goodbye to nobody.
+    /// Kills a consumer (SIGKILL), which leaves its session open.
     pub(super) async fn kill_consumer(&mut self, member: &str) -> anyhow::Result<()> {
         let mut child = self
             .consumers
@@ -212,7 +212,7 @@ impl Processes {
             .with_context(|| format!("{member} cannot be killed"))
     }
 
-    /// Whoever has ended though nobody asked for it, in a sentence.
+    /// A sentence about a process that ended without a request, if there is one.
     pub(super) fn who_ended(&mut self) -> Option<String> {
         let node = self.node.iter_mut().map(|child| ("node", child));
         let consumers = self
@@ -235,12 +235,12 @@ impl Processes {
         ))
     }
 
-    /// Ends everything in order: the consumers leave, the node stops, the folder goes.
+    /// Ends the consumers, then the node, and removes the folder.
     pub(super) async fn stop(mut self) -> anyhow::Result<Ended> {
         let mut consumers_left = 0;
         let mut left_running = 0;
         for child in self.consumers.values_mut() {
-            // The end of its input is what asks it to leave.
+            // The end of its stdin asks a consumer to end.
             drop(child.stdin.take());
         }
         for child in self.consumers.values_mut() {
@@ -256,7 +256,7 @@ impl Processes {
                 .id()
                 .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
             {
-                kill_process(pid, Signal::TERM).context("the node cannot be asked to stop")?;
+                kill_process(pid, Signal::TERM).context("SIGTERM cannot be sent to the node")?;
             }
             match ended(node).await {
                 Some(status) => node_exit_code = status.code(),
@@ -279,16 +279,16 @@ impl Processes {
         })
     }
 
-    /// Ends everything at once. The folder goes when this is dropped.
+    /// Kills all processes. The folder is removed when `self` is dropped.
     pub(super) async fn kill(mut self) {
         let children = self.node.iter_mut().chain(self.consumers.values_mut());
         for child in children {
-            // One that has ended already cannot be killed, and need not be.
+            // An error means that the process has ended already.
             let _ = child.kill().await;
         }
     }
 
-    /// This binary, with its complaints going to a file: the terminal belongs to the demo.
+    /// A command of this binary with its stderr in a file, since the terminal shows the demo.
     fn command(&self, name: &str) -> anyhow::Result<Command> {
         let mut command =
             Command::new(std::env::current_exe().context("this binary cannot be found")?);
@@ -302,7 +302,7 @@ impl Processes {
     }
 }
 
-/// Waits for a process that was asked to end; kills it if it does not. `None`: it still runs.
+/// Waits for the end of a process, and kills it after [`PATIENCE`]. `None` if it still runs.
 async fn ended(child: &mut Child) -> Option<ExitStatus> {
     match tokio::time::timeout(PATIENCE, child.wait()).await {
         Ok(Ok(status)) => Some(status),
@@ -313,7 +313,7 @@ async fn ended(child: &mut Child) -> Option<ExitStatus> {
     }
 }
 
-/// What the node's ready line names.
+/// The addresses in the node's ready line.
 fn addresses(line: &str) -> Option<Addresses> {
     let line = line.strip_prefix("innkeeper ready: ")?;
     let (sockets, admin) = line.trim_end().split_once(" admin=")?;
@@ -325,25 +325,25 @@ fn addresses(line: &str) -> Option<Addresses> {
     })
 }
 
-/// The last thing that a process complained about, to be put behind a sentence.
+/// The last line of a process's stderr, to be appended to a sentence.
 fn last_line(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let line = text.lines().rev().find(|line| !line.trim().is_empty());
     line.map_or_else(String::new, |line| format!(": {}", line.trim()))
 }
 
-/// The hidden command by which [`run_as_part`] is called.
+/// The hidden command that calls [`run_as_part`].
 const PART: &str = "demo-part";
 
-/// The hidden command that is a consumer.
+/// The hidden command that runs a consumer.
 const CONSUMER: &str = "demo-consumer";
 
-/// Becomes another command of this binary that gets SIGTERM when the demo, its parent, is gone,
-/// however that came about.
+/// Replaces this process by another command of the binary. It gets SIGTERM when its parent, the demo,
+/// ends for whatever reason.
 pub fn run_as_part(arguments: Vec<OsString>) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
-        .context("the kernel cannot be asked to tell of the demo's end")?;
+        .context("the signal for the end of the demo cannot be set")?;
     let binary = std::env::current_exe().context("this binary cannot be found")?;
     let error = std::process::Command::new(binary).args(arguments).exec();
     Err(error).context("the part of the demo cannot be started")

@@ -1,5 +1,5 @@
-//! What scenes return: figures that were read or measured, typed. The JSON printer writes them as
-//! they are, the one for people makes sentences of them.
+//! The records that scenes return: figures that were read or measured. The JSON printer writes them
+//! as they are; the printer for people makes sentences of them.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use serde::Serialize;
 use super::probe::Latencies;
 use super::processes::{Addresses, Ended};
 
-/// One scene's figures, and where they can be checked.
+/// The figures of one scene, with the addresses at which they can be checked.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Record {
-    /// What happened, in a word.
+    /// The name of the scene.
     pub(super) scene: &'static str,
-    /// Counted from 1.
+    /// The number of the scene, counted from 1.
     pub(super) number: usize,
     /// How long the scene took.
     pub(super) took_ms: f64,
-    /// Where the node is reached.
+    /// The addresses of the node.
     pub(super) addresses: Addresses,
     /// The group's generation when the scene ended; 0 before the first assignment.
     pub(super) generation: u64,
-    /// The rest.
+    /// The figures of this kind of scene.
     #[serde(flatten)]
     pub(super) figures: Figures,
 }
@@ -34,7 +34,7 @@ pub(super) enum Figures {
     Started(Started),
     /// The group has another assignment.
     Dealt(Dealt),
-    /// A binding got another module.
+    /// A binding has another module.
     Swapped(Swapped),
     /// An authorizer refused a write.
     Refused(Refused),
@@ -42,80 +42,81 @@ pub(super) enum Figures {
     Flipped(Flipped),
     /// A guest looped.
     Looped(Looped),
-    /// It was mended.
+    /// The looping guest was mended.
     Mended(Mended),
 }
 
-/// A node, and its guests.
+/// A started node, and its guests.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Started {
-    /// The node's process.
+    /// The node's process id.
     pub(super) node_pid: u32,
     /// The temporary folder.
     pub(super) folder: String,
     /// From the start of the process to its ready line.
     pub(super) ready_after_ms: f64,
-    /// The pushed guests: their modules.
+    /// The modules of the pushed guests, by the guests' names.
     pub(super) pushed: BTreeMap<&'static str, String>,
-    /// The bindings that were written.
+    /// The bindings that were set.
     pub(super) bindings: Vec<Binding>,
 }
 
 /// A binding that acts.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Binding {
-    /// Its name.
+    /// The name of the binding.
     pub(super) name: &'static str,
     /// The guest whose module it names.
     pub(super) guest: &'static str,
     /// recipe, assignor or authorizer.
     pub(super) world: String,
-    /// The module.
+    /// The name of the module: `sha256:` and 64 hex digits.
     pub(super) module: String,
-    /// It acts from this zxid on.
+    /// The zxid since which the module acts.
     pub(super) activation: u64,
 }
 
-/// An assignment after members came or went.
+/// A new assignment after members joined or were killed.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Dealt {
-    /// Who came or went.
+    /// The members that joined or were killed.
     pub(super) who: Vec<String>,
-    /// The consumers' processes, by member.
+    /// The process ids of the consumers, by member.
     pub(super) consumer_pids: BTreeMap<String, u32>,
-    /// The assignor that dealt.
+    /// The assignor that computed the assignment.
     pub(super) strategy: &'static str,
     /// The generation when the scene began.
     pub(super) generation_before: u64,
     /// Partitions by member.
     pub(super) assignment: BTreeMap<String, Vec<u32>>,
-    /// Partitions that had an owner when the scene began and have another now.
+    /// Partitions with another owner than at the beginning of the scene; those without an owner
+    /// then do not count.
     pub(super) moved: usize,
-    /// From SIGKILL to the disappearance of the member's ephemeral.
+    /// From SIGKILL to the deletion of the member's ephemeral znode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expired_after_ms: Option<f64>,
-    /// From the ephemeral's appearance or disappearance to the new assignment, both as events of
-    /// one client.
+    /// From the creation or deletion of the ephemeral znode to the new assignment, measured by the
+    /// events of one client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reassigned_after_ms: Option<f64>,
-    /// From the new assignment to the last consumer's having printed it.
+    /// From the new assignment to its line of the last consumer.
     pub(super) told_after_ms: f64,
 }
 
-/// Another module behind a binding.
+/// The swap of a binding's module.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Swapped {
-    /// The binding.
+    /// The name of the binding.
     pub(super) binding: &'static str,
-    /// The guest before.
+    /// The guest before the swap.
     pub(super) from: &'static str,
-    /// Its module.
+    /// The module of that guest.
     pub(super) from_module: String,
-    /// The guest now.
+    /// The guest after the swap.
     pub(super) to: &'static str,
-    /// Its module.
+    /// The module of that guest.
     pub(super) to_module: String,
-    /// It acts from this zxid on.
+    /// The zxid since which the module acts.
     pub(super) activation: u64,
     /// From the request to the activation.
     pub(super) active_after_ms: f64,
@@ -136,13 +137,13 @@ pub(super) struct Refused {
     pub(super) binding: Binding,
     /// The znode that holds the policy.
     pub(super) policy: &'static str,
-    /// The znode that was to be written.
+    /// The znode that the refused write was for.
     pub(super) path: &'static str,
-    /// The znode's version after the write that was allowed, before the binding.
+    /// The znode's version after the allowed write, before the authorizer was bound.
     pub(super) version: i32,
-    /// ZooKeeper's error for the same write afterwards.
+    /// The error of the same write after the authorizer was bound.
     pub(super) error: String,
-    /// The same client may still read it.
+    /// Whether the same client may still read the znode.
     pub(super) may_read: bool,
 }
 
@@ -151,67 +152,67 @@ pub(super) struct Refused {
 pub(super) struct Flipped {
     /// The znode that holds the policy.
     pub(super) policy: &'static str,
-    /// Its version now.
+    /// The version of that znode at the end of the scene.
     pub(super) policy_version: i32,
     /// The znode that was written to.
     pub(super) path: &'static str,
-    /// Its version now.
+    /// The version of that znode at the end of the scene.
     pub(super) version: i32,
-    /// Policy changes.
+    /// The number of policy changes.
     pub(super) changes: usize,
-    /// Next requests that were allowed, as the policy then said.
+    /// The requests after a change that were allowed, as the policy demanded.
     pub(super) allowed: usize,
-    /// Next requests that were refused, as the policy then said.
+    /// The requests after a change that were refused, as the policy demanded.
     pub(super) refused: usize,
-    /// zxid of the last policy change.
+    /// The zxid of the last policy change.
     pub(super) last_change_zxid: i64,
-    /// zxid of the write that followed it.
+    /// The zxid of the write after it.
     pub(super) last_write_zxid: i64,
-    /// From a change's reply to the next request's answer, the slowest.
+    /// The longest time from the reply to a change to the answer of the next request.
     pub(super) slowest_ms: f64,
 }
 
-/// A guest without end.
+/// A guest that loops without end.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Looped {
-    /// Its binding.
+    /// The guest's binding.
     pub(super) binding: Binding,
-    /// The fuel that one run may burn.
+    /// The fuel limit of one run.
     pub(super) fuel: u64,
-    /// From its activation to the moment at which the host stopped it.
+    /// From the activation to the first stop by the host.
     pub(super) stopped_after_ms: u64,
-    /// A client's requests before.
+    /// The latencies of a client before the loop.
     pub(super) before: Latencies,
-    /// The same client's requests answered between activation and stop.
+    /// The latencies of the same client between the activation and the first stop.
     pub(super) during: Latencies,
-    /// Requests of that client answered until the breaker was open.
+    /// Requests of that client that were answered until the breaker was open.
     pub(super) served: usize,
-    /// How often it was stopped until then.
+    /// How often the host stopped the guest until then.
     pub(super) failures: u64,
-    /// What the node says of the binding.
+    /// The state of the binding's breaker.
     pub(super) breaker: String,
-    /// What the node says of the last run.
+    /// The binding's last error.
     pub(super) error: String,
-    /// The znode that it had written in its transaction before it looped.
+    /// The znode that the guest wrote in its transaction before it looped.
     pub(super) out: &'static str,
-    /// Whether any of that is to be seen.
+    /// Whether that znode exists, which it must not.
     pub(super) out_exists: bool,
 }
 
 /// The guest after it was mended.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Mended {
-    /// Its binding.
+    /// The guest's binding.
     pub(super) binding: Binding,
     /// Runs that ended well.
     pub(super) invocations: u64,
-    /// Runs that did not, all told.
+    /// Runs that failed, in all.
     pub(super) failures: u64,
-    /// What the node says of the binding.
+    /// The state of the binding's breaker.
     pub(super) breaker: String,
-    /// The znode that it writes.
+    /// The znode that the guest writes.
     pub(super) out: &'static str,
-    /// What it wrote.
+    /// The data that it wrote.
     pub(super) written: String,
 }
 
@@ -227,13 +228,13 @@ pub(super) struct Compared {
 /// The whole demo.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Summary {
-    /// Always `summary`.
+    /// Always `summary`, to tell it from a scene.
     pub(super) scene: &'static str,
     /// Scenes that were played.
     pub(super) scenes: usize,
-    /// How long they took, without the waits for a newline.
+    /// The time of all scenes, without the waits for a newline.
     pub(super) took_ms: f64,
-    /// Where the node was reached.
+    /// The addresses of the node.
     pub(super) addresses: Addresses,
     /// The group's last generation.
     pub(super) generation: u64,
@@ -243,9 +244,9 @@ pub(super) struct Summary {
     pub(super) moved_by_kill: Compared,
     /// Partitions moved by the swap itself.
     pub(super) moved_by_swap: usize,
-    /// The median write, before and during the loop.
+    /// The median latency of a write, before and during the loop.
     pub(super) write_p50_ms: [f64; 2],
-    /// How everything ended.
+    /// How the processes ended.
     #[serde(flatten)]
     pub(super) ended: Ended,
 }

@@ -1,4 +1,4 @@
-//! What the scenes share: the node's addresses, the ways to it, the group, and the printer.
+//! What the scenes share: the node's addresses and clients, the group, and the printer.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use super::{DemoArgs, Guest};
 /// The session timeout of the demo's own clients; the node may shorten it.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the consumers may take to print what they own.
+/// Longest time for the consumers to print their assignments.
 const TOLD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Everything behind the curtain once the node runs.
+/// The state of the demo once the node runs.
 pub(super) struct Stage<'a> {
     pub(super) args: &'a DemoArgs,
     pub(super) processes: &'a mut Processes,
@@ -29,36 +29,36 @@ pub(super) struct Stage<'a> {
     pub(super) admin: Admin,
     /// Modules of the pushed guests, by the guests' names.
     pub(super) modules: BTreeMap<&'static str, String>,
-    /// A client with a name and a password, whose the policy is.
+    /// A client with a name and a password. Only it may change the policy.
     pub(super) operator: zk::Client,
-    /// A client that is nobody.
+    /// A client without credentials.
     pub(super) visitor: zk::Client,
     pub(super) group: Group,
-    /// The assignor behind the group's binding.
+    /// The guest whose module the binding `balance` names.
     pub(super) strategy: &'static str,
-    /// The assignment when the last scene ended.
+    /// The assignment at the end of the last scene.
     pub(super) snapshot: Snapshot,
     pub(super) pids: BTreeMap<String, u32>,
 }
 
-/// What makes an assignment change.
+/// A reason for a new assignment.
 pub(super) enum Cause<'a> {
     /// Consumers are started.
     Join(&'a [String]),
-    /// One is killed.
+    /// A consumer is killed.
     Kill(&'a str),
 }
 
 impl Stage<'_> {
-    /// The name of the nth consumer, counted from 1; all names have one length, so that their
-    /// byte order is that of their numbers.
+    /// The name of the nth consumer, counted from 1. All names have the same length, so that they
+    /// sort as their numbers do.
     pub(super) fn member(&self, number: u32) -> String {
         let digits = (self.args.members + 1).to_string().len();
         format!("c{number:0digits$}")
     }
 
-    /// Lets members come or go, waits for the assignment that follows and until every consumer
-    /// has printed it.
+    /// Starts or kills members, waits for the new assignment, and waits until every consumer has
+    /// printed it.
     pub(super) async fn deal(&mut self, cause: Cause<'_>) -> anyhow::Result<Dealt> {
         let before = self.snapshot.clone();
         let mut members = before.members();
@@ -66,8 +66,7 @@ impl Stage<'_> {
         let mut killed = None;
         match cause {
             Cause::Join(joining) => {
-                // With several at once the generations follow each other too closely to tell
-                // which of them is whose.
+                // With several new members it is not known which generation belongs to which.
                 if let [one] = joining {
                     expected = Some(self.group.membership(one).await?);
                 }
@@ -106,7 +105,7 @@ impl Stage<'_> {
             .wait_for(change.snapshot.generation, &members);
         let told = tokio::time::timeout(TOLD_PATIENCE, told)
             .await
-            .context("not every consumer printed what it owns now")?;
+            .context("not every consumer has printed its new assignment")?;
         let told_after_ms = ms(change.at.elapsed());
         for (member, owned) in &change.snapshot.owners {
             let believed = told
@@ -114,7 +113,7 @@ impl Stage<'_> {
                 .and_then(|told| told.topics.get(super::group::TOPIC));
             anyhow::ensure!(
                 believed.map_or(owned.is_empty(), |believed| believed == owned),
-                "the consumer {member} believes to own {believed:?}, and the tree says {owned:?}"
+                "the consumer {member} has printed the partitions {believed:?}, and the tree has {owned:?}"
             );
         }
         let heard = match expected {
@@ -141,7 +140,7 @@ impl Stage<'_> {
     }
 }
 
-/// Binds a guest whose module was pushed.
+/// Binds a guest that was pushed before, and returns when the binding acts.
 pub(super) async fn bind(
     admin: &Admin,
     modules: &BTreeMap<&'static str, String>,
@@ -163,7 +162,7 @@ pub(super) async fn bind(
     })
 }
 
-/// Pushes guests; their modules.
+/// Pushes guests, and returns the names of their modules.
 pub(super) async fn push(
     admin: &Admin,
     guests: &[&'static Guest],
@@ -175,7 +174,7 @@ pub(super) async fn push(
     Ok(modules)
 }
 
-/// A client of the node; with a name and a password, if they are given.
+/// Connects a client, with `USER:PASSWORD` if it is given.
 pub(super) async fn connect(
     addresses: &Addresses,
     auth: Option<&str>,
@@ -186,5 +185,5 @@ pub(super) async fn connect(
     }
     let address = addresses.zookeeper.to_string();
     let connected = connector.connect(&address).await;
-    connected.with_context(|| format!("the node at {address} takes no ZooKeeper client"))
+    connected.with_context(|| format!("no ZooKeeper client can connect to the node at {address}"))
 }

@@ -1,4 +1,4 @@
-//! `--step`: somebody decides when the next scene begins.
+//! `--step`: waits for a newline on stdin before the next scene.
 
 use std::io::BufRead as _;
 
@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use innkeeper_runtime::streams;
 use tokio::sync::mpsc;
 
-/// Newlines that were typed ahead; further ones wait in the pipe.
+/// Most newlines that are read ahead; further ones wait in the pipe.
 const TYPED_AHEAD: usize = 1;
 
-/// Where the newlines come from, if they are waited for.
+/// The source of the newlines.
 pub(super) struct Steps {
     wanted: bool,
     prompt: bool,
@@ -17,7 +17,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// `prompt`: tell a person at a terminal what is waited for.
+    /// `wanted`: wait at all. `prompt`: print on a terminal what the demo waits for.
     pub(super) fn new(wanted: bool, prompt: bool) -> Self {
         Self {
             wanted,
@@ -26,8 +26,7 @@ impl Steps {
         }
     }
 
-    /// Waits for one newline. When stdin has ended nobody can give any more, and the demo goes on
-    /// by itself.
+    /// Waits for one newline. After the end of stdin the demo goes on without waiting.
     pub(super) async fn next(&mut self) -> anyhow::Result<()> {
         if !self.wanted {
             return Ok(());
@@ -46,14 +45,14 @@ impl Steps {
     }
 }
 
-/// A thread of its own: a blocking read of stdin cannot be cancelled, and must not keep the
-/// process when it ends.
+/// Reads stdin on a thread of its own, since a blocking read cannot be cancelled and must not delay
+/// the end of the process.
 fn listen() -> anyhow::Result<mpsc::Receiver<()>> {
     let (typed, lines) = mpsc::channel(TYPED_AHEAD);
     std::thread::Builder::new()
         .name("stdin".to_owned())
         .spawn(move || {
-            // The lock is of this thread alone; an unreadable stdin counts as ended.
+            // Only this thread uses stdin. An error counts as its end.
             for line in std::io::stdin().lock().lines() {
                 if line.is_err() || typed.blocking_send(()).is_err() {
                     return;

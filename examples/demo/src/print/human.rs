@@ -1,8 +1,8 @@
-//! For people: a heading per scene, a table that lives while the scene lasts, and what it came to.
+//! The printer for people: a heading for each scene, a live table during it, and its record.
 //!
-//! On a terminal the table is drawn over itself. Lines are not wrapped meanwhile, so that a
-//! narrow window cuts them instead of spoiling the next drawing. Elsewhere each new generation is
-//! a table of its own.
+//! On a terminal the table is redrawn in place, with line wrapping off, so that a narrow window cuts
+//! long lines and the rows stay where they are. Elsewhere each new generation gets a table of its
+//! own.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::record::{Figures, Record, Summary};
 use crate::scenes::SCENES;
 use innkeeper_runtime::terminal;
 
-/// A table with more rows might not fit on the screen, and what has scrolled away cannot be drawn
-/// over: then each new generation is drawn by itself there, too.
+/// Most rows of a table that is redrawn in place. Rows that have scrolled off the screen cannot be
+/// redrawn, so with more rows each new generation gets a table of its own.
 const MOST_LIVE_ROWS: usize = 16;
 
-/// What every line but a heading begins with.
+/// The beginning of every line except headings.
 pub(super) const INDENT: &str = "    ";
 
 /// The printer's state between two drawings.
 pub(crate) struct Human {
     is_terminal: bool,
     paint: Paint,
-    /// Lines on the screen that the next drawing replaces.
+    /// The number of lines on the screen that the next drawing replaces.
     drawn: usize,
     /// The generation that was drawn last in this scene.
     generation: Option<u64>,
@@ -61,14 +61,14 @@ impl Human {
         let generation = board.now.generation;
         let redraws = self.is_terminal && board.now.owners.len() <= MOST_LIVE_ROWS;
         let unchanged = self.generation == Some(generation) || generation == 0;
-        // What the scene began with was shown by the scene before.
+        // The scene before has shown this generation already.
         let is_old = generation == board.before.generation;
         if !redraws && (unchanged || is_old) {
             return;
         }
         self.generation = Some(generation);
         let lines = self.lines(board);
-        // Whoever cannot write finds out at the scene's end.
+        // An error is reported at the end of the scene.
         let _ = if redraws {
             self.draw(&lines)
         } else {
@@ -78,7 +78,7 @@ impl Human {
 
     pub(super) fn close(&mut self, record: &Record, partitions: u32) -> io::Result<()> {
         self.drawn = 0;
-        // A swap shows its table here, since nothing changes while it lasts.
+        // No assignment changes during a swap, so its table is printed at the end.
         let table = match &record.figures {
             Figures::Swapped(swapped) => {
                 sentences::table(swapped, record.generation, partitions, self.paint)
@@ -107,7 +107,7 @@ impl Human {
         let status = match board.killed {
             Some((member, at)) if board.now.owners.contains_key(member) => {
                 format!(
-                    "{member} fell silent {} ago; its session still lives",
+                    "{member} was killed {} ago; its session has not expired yet",
                     seconds(at.elapsed())
                 )
             }
@@ -118,9 +118,9 @@ impl Human {
         lines
     }
 
-    /// Draws over what was drawn last.
+    /// Replaces the last drawing.
     fn draw(&mut self, lines: &[String]) -> io::Result<()> {
-        // No wrapping while lines are written that may be too long.
+        // Line wrapping is off while the lines are written.
         let mut text = String::from("\x1b[?7l");
         if self.drawn > 0 {
             text += &format!("\x1b[{}A\x1b[J", self.drawn);
@@ -132,7 +132,7 @@ impl Human {
     }
 }
 
-/// With a tenth of a second.
+/// Seconds with one decimal.
 fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }

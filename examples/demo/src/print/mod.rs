@@ -1,4 +1,4 @@
-//! Two printers of the same records: one for people, one for programs.
+//! The two printers of records: for people, and for programs.
 
 mod human;
 mod sentences;
@@ -14,33 +14,33 @@ use super::group::Snapshot;
 use super::record::{Record, Summary};
 use human::Human;
 
-/// Why nothing can be printed.
+/// The error of a stdout that cannot be written.
 pub(super) fn no_stdout(error: io::Error) -> NoStdout {
     NoStdout::new(
-        "stdout cannot be written, so nobody can see the demo",
+        "stdout cannot be written, so the demo cannot be shown",
         error,
     )
 }
 
-/// What the live table shows.
+/// The content of the live table.
 pub(super) struct Board<'a> {
-    /// Who owns what now.
+    /// The current assignment.
     pub(super) now: &'a Snapshot,
-    /// Who owned what when the scene began: the difference is marked.
+    /// The assignment at the beginning of the scene; the table marks what has changed.
     pub(super) before: &'a Snapshot,
-    /// The assignor that deals.
+    /// The name of the assignor.
     pub(super) strategy: &'static str,
-    /// How many partitions there are.
+    /// The number of partitions.
     pub(super) partitions: u32,
-    /// Who was killed in this scene, and when.
+    /// The member that was killed in this scene, and the time.
     pub(super) killed: Option<(&'a str, Instant)>,
 }
 
-/// One of the two.
+/// A printer.
 pub(super) enum Printer {
-    /// For people.
+    /// Text for people.
     Human(Box<Human>),
-    /// One object per line and scene.
+    /// JSON: one object on a line for each scene.
     Json,
 }
 
@@ -53,7 +53,7 @@ impl Printer {
         }
     }
 
-    /// The very first line.
+    /// Prints the first line of the demo.
     pub(super) fn title(&mut self, members: u32, partitions: u32) -> io::Result<()> {
         match self {
             Self::Human(human) => human.title(members, partitions),
@@ -61,7 +61,7 @@ impl Printer {
         }
     }
 
-    /// A scene begins.
+    /// Prints the heading of a scene.
     pub(super) fn open(&mut self, number: usize, sentence: &str) -> io::Result<()> {
         match self {
             Self::Human(human) => human.open(number, sentence),
@@ -69,15 +69,14 @@ impl Printer {
         }
     }
 
-    /// Something has changed, or time has passed. A terminal that cannot be written is noticed
-    /// when the scene ends.
+    /// Redraws the live table. An error of the terminal is reported at the end of the scene.
     pub(super) fn live(&mut self, board: &Board<'_>) {
         if let Self::Human(human) = self {
             human.live(board);
         }
     }
 
-    /// A scene has ended.
+    /// Prints the record of a scene.
     pub(super) fn close(&mut self, record: &Record, partitions: u32) -> io::Result<()> {
         match self {
             Self::Human(human) => human.close(record, partitions),
@@ -85,14 +84,14 @@ impl Printer {
         }
     }
 
-    /// The demo ends early: what stands on the screen stays.
+    /// Ends the live table when the demo ends early; the screen keeps its last drawing.
     pub(super) fn interrupt(&mut self) {
         if let Self::Human(human) = self {
             human.interrupt();
         }
     }
 
-    /// Everything has ended.
+    /// Prints the summary.
     pub(super) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
         match self {
             Self::Human(human) => human.summary(summary),

@@ -1,4 +1,4 @@
-//! Records in words.
+//! Makes sentences of records, for people.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::record::{
     Swapped,
 };
 
-/// What came of a scene.
+/// The lines of a scene's record.
 pub(super) fn of(record: &Record, paint: Paint) -> Vec<String> {
     match &record.figures {
         Figures::Started(started) => of_start(started, &record.addresses),
@@ -66,21 +66,20 @@ fn of_deal(dealt: &Dealt, paint: Paint) -> Vec<String> {
     match (dealt.expired_after_ms, dealt.reassigned_after_ms) {
         (Some(expired), Some(reassigned)) => {
             lines.push(format!("its session expired {} after SIGKILL", ms(expired)));
-            lines.push(format!(
-                "the new assignment was there {} later",
-                ms(reassigned)
-            ));
+            lines.push(format!("the new assignment came {} later", ms(reassigned)));
         }
         (None, Some(reassigned)) => {
             let reassigned = ms(reassigned);
             lines.push(format!(
-                "the new assignment was there {reassigned} after its ephemeral"
+                "the new assignment came {reassigned} after the member's ephemeral znode"
             ));
         }
         _ => {}
     }
     let (consumers, told) = (dealt.assignment.len(), ms(dealt.told_after_ms));
-    lines.push(format!("all {consumers} consumers knew it {told} later"));
+    lines.push(format!(
+        "all {consumers} consumers had read it {told} later"
+    ));
     lines
 }
 
@@ -96,10 +95,10 @@ fn of_swap(swapped: &Swapped, paint: Paint) -> Vec<String> {
             swapped.activation,
         ),
         format!(
-            "the swap made `group` look again ({}): it {}",
+            "the swap made `group` react ({}): it {}",
             counted(swapped.reactions, "reaction"),
             if swapped.moved == 0 {
-                "left everything where it is"
+                "moved no partition"
             } else {
                 "dealt again"
             }
@@ -107,7 +106,7 @@ fn of_swap(swapped: &Swapped, paint: Paint) -> Vec<String> {
     ]
 }
 
-/// The table after a swap.
+/// The table of the assignment after a swap.
 pub(super) fn table(
     swapped: &Swapped,
     generation: u64,
@@ -194,7 +193,7 @@ fn of_loop(looped: &Looped, paint: Paint) -> Vec<String> {
             looped.breaker,
             looped.out,
             if looped.out_exists {
-                "exists, which must not be"
+                "exists, which is a mistake"
             } else {
                 "was never written"
             }
@@ -217,7 +216,7 @@ fn of_mending(mended: &Mended) -> Vec<String> {
     )]
 }
 
-/// The whole demo.
+/// The lines of the summary.
 pub(super) fn summary(summary: &Summary) -> Vec<String> {
     let row = |what: &str, range: &str, sticky: &str| format!("{what:34} {range:>7} {sticky:>7}");
     let of =
@@ -238,7 +237,7 @@ pub(super) fn summary(summary: &Summary) -> Vec<String> {
             ms(during)
         ),
         format!(
-            "{} scenes in {:.1} s; {} consumers said goodbye, the node stopped with exit code {}",
+            "{} scenes in {:.1} s; {} consumers closed their sessions, the node stopped with exit code {}",
             summary.scenes,
             summary.took_ms / 1000.0,
             summary.ended.consumers_left,
@@ -275,12 +274,12 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// An error up to its first colon: what follows are details, for whoever has to mend it.
+/// An error up to its first colon. The details after it are for the guest's author.
 fn clause(error: &str) -> &str {
     error.split_once(": ").map_or(error, |(clause, _)| clause)
 }
 
-/// `sha256:01234567…`
+/// The beginning of a module's name: `sha256:01234567…`.
 fn short(module: &str) -> String {
     format!(
         "{}…",
@@ -288,7 +287,7 @@ fn short(module: &str) -> String {
     )
 }
 
-/// Milliseconds as people read them.
+/// Milliseconds for people.
 fn ms(ms: f64) -> String {
     match ms {
         ms if ms < 10.0 => format!("{ms:.2} ms"),

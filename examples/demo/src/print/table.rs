@@ -1,4 +1,4 @@
-//! The table of who owns what: a row per member, a column per partition.
+//! The table of an assignment: a row for each member, a column for each partition.
 //!
 //! ```text
 //! c1  ######..................   6
@@ -7,10 +7,11 @@
 
 use crate::print::Board;
 
-/// More partitions than that are written as numbers: a row has to fit into a terminal.
+/// Most partitions that are shown as columns, so that a row fits into a terminal. More are written
+/// as numbers.
 const MOST_COLUMNS: u32 = 64;
 
-/// How long a row of numbers may become.
+/// The longest row of numbers, in characters.
 const MOST_CHARACTERS: usize = 64;
 
 /// The colours of a terminal, or none.
@@ -49,7 +50,7 @@ impl Paint {
     }
 }
 
-/// The rows. What a member has gained since the scene began is marked with `+`.
+/// The rows of the table. `+` marks partitions that a member has got since the scene began.
 pub(super) fn rows(board: &Board<'_>, paint: Paint) -> Vec<String> {
     let first = board.before.owners.is_empty();
     let mut rows = Vec::with_capacity(board.now.owners.len());
@@ -100,7 +101,7 @@ fn grid(owned: &[u32], partitions: u32, is_gained: impl Fn(u32) -> bool, paint: 
     cells
 }
 
-/// `0-5, 9, 11-13`, cut where it becomes too long.
+/// Numbers as ranges, `0-5, 9, 11-13`, cut after [`MOST_CHARACTERS`].
 fn numbers(owned: &[u32]) -> String {
     let mut sorted = owned.to_vec();
     sorted.sort_unstable();

@@ -1,4 +1,4 @@
-//! Members come and go, and the strategy is swapped under them.
+//! Scenes in which members join and are killed, and the assignor is swapped.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::probe::ms;
 use crate::record::{Dealt, Swapped};
 use crate::stage::{Cause, bind};
 
-/// How long the reaction to a swap may take.
+/// Longest time for the reaction to a swap.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often a binding's status is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The time between two reads of a binding's status.
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 pub(super) async fn assign(stage: &mut Stage<'_>) -> anyhow::Result<Dealt> {
     let members: Vec<String> = (1..=stage.args.members)
@@ -32,8 +32,8 @@ pub(super) async fn kill(stage: &mut Stage<'_>, member: &str) -> anyhow::Result<
     stage.deal(Cause::Kill(member)).await
 }
 
-/// Writes another module into the binding `balance`. Its activation queues one resync for the
-/// recipe, since that has called it: the reaction that follows is waited for.
+/// Sets another module in the binding `balance`. Its activation queues one resync for the recipe,
+/// which has called it before. The scene waits for the reaction to it.
 pub(super) async fn swap(stage: &mut Stage<'_>) -> anyhow::Result<Swapped> {
     let before = stage.snapshot.clone();
     let reactions_before = stage.admin.status(RECIPE).await?.invocations;
@@ -67,7 +67,7 @@ pub(super) async fn swap(stage: &mut Stage<'_>) -> anyhow::Result<Swapped> {
                 .last_error
                 .map_or_else(String::new, |error| format!(": {error}"))
         );
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     };
     let now = stage.group.now().await?;
     stage.strategy = to;

@@ -1,14 +1,14 @@
-//! The scenes, in their order.
+//! The scenes in their order.
 //!
 //! | Scene | What happens |
 //! |---|---|
 //! | `start` | a node starts; the guests are pushed and bound |
-//! | `assign` | the consumers join; partitions are dealt out under `range` |
-//! | `join`, `kill` | one more joins; one is killed |
-//! | `swap` | the binding behind the strategy gets the module of `sticky` |
+//! | `assign` | the consumers join; `range` assigns the partitions |
+//! | `join`, `kill` | one more consumer joins; one is killed |
+//! | `swap` | the assignor's binding gets the module of `sticky` |
 //! | `rejoin`, `rekill` | the same two events under `sticky`: fewer partitions move |
-//! | `refuse`, `flip` | an authorizer refuses a write; each policy change acts on the next request |
-//! | `loop`, `mend` | a guest loops and is stopped while a client is served; it is mended |
+//! | `refuse`, `flip` | an authorizer refuses a write; each policy change holds for the next request |
+//! | `loop`, `mend` | a guest loops and is stopped while a client is served; then it is mended |
 
 mod group;
 mod policy;
@@ -27,10 +27,10 @@ use super::stage::Stage;
 use super::steps::Steps;
 use super::{DemoArgs, Guest};
 
-/// How many scenes there are.
+/// The number of scenes.
 pub(super) const SCENES: usize = 11;
 
-/// What was played, for the summary.
+/// The figures of the played scenes that the summary needs.
 pub(super) struct Played {
     addresses: Addresses,
     generation: u64,
@@ -70,7 +70,7 @@ impl Played {
     }
 }
 
-/// Counts scenes, takes their time, shows what they return.
+/// Numbers and times the scenes, and prints their records.
 struct Theatre<'a> {
     steps: &'a mut Steps,
     played: usize,
@@ -86,7 +86,7 @@ impl Theatre<'_> {
         Ok(printer.open(self.played, sentence).map_err(no_stdout)?)
     }
 
-    /// Shows what came of it, and waits if that is wanted.
+    /// Prints the record of the scene, and waits for a newline with `--step`.
     async fn close(
         &mut self,
         stage: &mut Stage<'_>,
@@ -95,11 +95,11 @@ impl Theatre<'_> {
     ) -> anyhow::Result<()> {
         let took = self.curtain.elapsed();
         self.took += took;
-        // Nothing but the scenes may change the assignment, or their figures are not theirs.
+        // A change of the assignment between scenes would falsify the figures of the next one.
         let now = stage.group.now().await?;
         ensure!(
             now == stage.snapshot,
-            "the assignment changed though nobody was meant to come or go: is this machine too busy for sessions of {SESSION_TIMEOUT_MS} ms?"
+            "the assignment changed although no consumer joined or was killed: is this machine too busy for sessions of {SESSION_TIMEOUT_MS} ms?"
         );
         let record = Record {
             scene,
@@ -118,7 +118,7 @@ impl Theatre<'_> {
     }
 }
 
-/// Plays them all.
+/// Plays all scenes.
 pub(super) async fn play(
     args: &DemoArgs,
     guests: &[&'static Guest],
@@ -143,7 +143,7 @@ pub(super) async fn play(
         .await?;
 
     let sentence = format!(
-        "{members} consumers join; the guest `group` deals {partitions} partitions out, by `range`."
+        "{members} consumers join; the guest `group` assigns {partitions} partitions to them, by `range`."
     );
     theatre.open(stage.printer, &sentence)?;
     let assign = group::assign(stage).await?;
@@ -154,7 +154,7 @@ pub(super) async fn play(
     let newcomer = stage.member(members + 1);
     theatre.open(
         stage.printer,
-        &format!("{newcomer} joins; `range` deals everything out afresh."),
+        &format!("{newcomer} joins; `range` assigns all partitions anew."),
     )?;
     let join = group::join(stage, &newcomer).await?;
     theatre
@@ -162,8 +162,9 @@ pub(super) async fn play(
         .await?;
 
     let victim = stage.member(2);
-    let sentence =
-        format!("{victim} is killed (SIGKILL); its session expires, and what it had is dealt out.");
+    let sentence = format!(
+        "{victim} is killed (SIGKILL); its session expires, and others get its partitions."
+    );
     theatre.open(stage.printer, &sentence)?;
     let kill = group::kill(stage, &victim).await?;
     theatre
@@ -172,7 +173,7 @@ pub(super) async fn play(
 
     theatre.open(
         stage.printer,
-        "Hot swap: `sticky` takes the place of `range` behind the binding `balance`.",
+        "Hot swap: the module of `sticky` replaces that of `range` in the binding `balance`.",
     )?;
     let swap = group::swap(stage).await?;
     theatre
@@ -208,7 +209,7 @@ pub(super) async fn play(
 
     theatre.open(
         stage.printer,
-        "The policy changes to and fro; another client's next request obeys each time.",
+        "The policy changes again and again; each time it holds for another client's next request.",
     )?;
     let flipped = policy::flip(stage).await?;
     theatre
@@ -217,7 +218,7 @@ pub(super) async fn play(
 
     theatre.open(
         stage.printer,
-        "A guest loops for ever and is stopped; a client is served all the while.",
+        "A guest loops without end and is stopped; a client is served all the time.",
     )?;
     let looped = runaway::run_away(stage).await?;
     theatre
@@ -226,7 +227,7 @@ pub(super) async fn play(
 
     theatre.open(
         stage.printer,
-        "The guest is mended by writing its binding again.",
+        "The guest is mended by setting its binding again.",
     )?;
     let mended = runaway::mend(stage).await?;
     theatre

@@ -1,4 +1,4 @@
-//! An authorizer in front of everybody, and its policy changing.
+//! Scenes with an authorizer for all paths, and changes of its policy.
 
 use std::time::{Duration, Instant};
 
@@ -12,16 +12,16 @@ use crate::probe::ms;
 use crate::record::{Flipped, Refused};
 use crate::stage::bind;
 
-/// The authorizer's binding.
+/// The name of the authorizer's binding.
 const BINDING: &str = "rules";
 
-/// The policy, which anyone may read and only the operator may change.
+/// The policy. Every client may read it; only the operator may change it.
 const POLICY: &str = "/policies/main";
 
-/// What the policy protects; its ACL lets anybody write it.
+/// The znode that the policy protects. Its ACL lets every client write it.
 const PROTECTED: &str = "/settings/retention";
 
-/// How often the policy changes: an even number, so that at the end the write is allowed.
+/// The number of policy changes; an even one, so that the last change allows the write.
 const CHANGES: usize = 20;
 
 const FORBIDS: &[u8] =
@@ -66,7 +66,7 @@ pub(super) async fn refuse(stage: &mut Stage<'_>) -> anyhow::Result<Refused> {
         Err(error @ zk::Error::NoAuth) => format!("{error:?}"),
         Err(error) => {
             return Err(error).with_context(|| {
-                format!("the write to {PROTECTED} failed otherwise than refused")
+                format!("the write to {PROTECTED} failed for another reason than the authorizer")
             });
         }
         Ok(_) => bail!("the authorizer did not refuse the write to {PROTECTED}"),
@@ -77,7 +77,7 @@ pub(super) async fn refuse(stage: &mut Stage<'_>) -> anyhow::Result<Refused> {
         .with_context(|| format!("{PROTECTED} cannot be read"))?;
     ensure!(
         data == b"8d",
-        "the refused write to {PROTECTED} was done nevertheless"
+        "the refused write to {PROTECTED} took effect"
     );
     Ok(Refused {
         binding,
@@ -95,7 +95,7 @@ pub(super) async fn flip(stage: &mut Stage<'_>) -> anyhow::Result<Flipped> {
     let mut slowest = Duration::ZERO;
     let mut last = None;
     for change in 0..CHANGES {
-        // At first the write is forbidden.
+        // The first change forbids the write.
         let allows = change % 2 == 1;
         let policy = if allows { ALLOWS } else { FORBIDS };
         let flipped = operator.set_data(POLICY, policy, None).await;

@@ -1,4 +1,4 @@
-//! A guest that loops for ever, measured from a client's chair.
+//! Scenes with a guest that loops without end, and the latencies of a client meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -12,30 +12,30 @@ use crate::probe::{self, Latencies, wall_ms};
 use crate::record::{Binding, Looped, Mended};
 use crate::stage::bind;
 
-/// The binding.
+/// The name of the guest's binding.
 const BINDING: &str = "runaway";
 
 /// The guest that loops if its configuration says so.
 const GUEST: &str = "demo-runaway";
 
-/// What the guest writes; its parent is made by the demo.
+/// The znode that the guest writes. The demo creates its parent.
 const OUT: &str = "/runaway/out";
 
-/// Fuel of one run: about a second of looping, so that there are requests to be measured; far more
-/// than a recipe needs, and than it gets by default.
+/// The fuel of one run: enough for about one second of looping, so that requests can be measured
+/// meanwhile. It is far more than the default.
 const FUEL: u64 = 12_000_000_000;
 
-/// How long the client's requests are measured with nothing else going on.
+/// How long the client is measured before the loop.
 const CALM: Duration = Duration::from_millis(1_500);
 
-/// How long the host may take to give the guest up.
+/// Longest time until the host opens the guest's breaker.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often the binding's status is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The time between two reads of the binding's status.
+const POLL_EVERY: Duration = Duration::from_millis(20);
 
-async fn bind_that(stage: &Stage<'_>, loops: bool) -> anyhow::Result<Binding> {
-    // The binding's creation queues a resync: the guest runs as soon as it is active.
+async fn bind_guest(stage: &Stage<'_>, loops: bool) -> anyhow::Result<Binding> {
+    // A new binding queues a resync, so the guest runs as soon as it is active.
     let document = json!({
         "world": "recipe",
         "watch": ["/runaway/trigger"],
@@ -55,7 +55,7 @@ pub(super) async fn run_away(stage: &mut Stage<'_>) -> anyhow::Result<Looped> {
     let (calm, ()) = probe::run(client, tokio::time::sleep(CALM)).await?;
     let before = Latencies::of(&calm).context("no request was answered before the loop")?;
 
-    let binding = bind_that(stage, true).await?;
+    let binding = bind_guest(stage, true).await?;
     let active_ms = wall_ms();
     let (samples, given_up) = probe::run(client, given_up(&stage.admin)).await?;
     let GivenUp {
@@ -72,7 +72,7 @@ pub(super) async fn run_away(stage: &mut Stage<'_>) -> anyhow::Result<Looped> {
     let out = client
         .check_stat(OUT)
         .await
-        .with_context(|| format!("{OUT} cannot be looked at"))?;
+        .with_context(|| format!("{OUT} cannot be read"))?;
     Ok(Looped {
         binding,
         fuel: FUEL,
@@ -88,7 +88,7 @@ pub(super) async fn run_away(stage: &mut Stage<'_>) -> anyhow::Result<Looped> {
     })
 }
 
-/// The host's verdict.
+/// The failures of a guest whose breaker is open.
 struct GivenUp {
     /// When the guest was stopped for the first time, in milliseconds since 1970.
     first_stop_ms: u64,
@@ -115,16 +115,16 @@ async fn given_up(admin: &Admin) -> anyhow::Result<GivenUp> {
         }
         ensure!(
             begun.elapsed() < PATIENCE,
-            "the looping guest was not given up within {} s; it was stopped {} times",
+            "the breaker of the looping guest did not open within {} s; the guest was stopped {} times",
             PATIENCE.as_secs(),
             status.failures
         );
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }
 
 pub(super) async fn mend(stage: &mut Stage<'_>) -> anyhow::Result<Mended> {
-    let binding = bind_that(stage, false).await?;
+    let binding = bind_guest(stage, false).await?;
     let begun = Instant::now();
     let status = loop {
         let status = stage.admin.status(BINDING).await?;
@@ -136,7 +136,7 @@ pub(super) async fn mend(stage: &mut Stage<'_>) -> anyhow::Result<Mended> {
             "the mended guest did not run within {} s",
             PATIENCE.as_secs()
         );
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     };
     let (written, _) = stage
         .visitor

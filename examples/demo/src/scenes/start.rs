@@ -1,4 +1,4 @@
-//! A node, its guests, and the group's znodes.
+//! The first scene: starts the node, pushes and binds guests, and creates the group's znodes.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,13 +15,13 @@ use crate::record::Started;
 use crate::stage::{bind, connect, push};
 use crate::{DemoArgs, Guest};
 
-/// The binding that groups name as their strategy.
+/// The assignor's binding, which the group names as its strategy.
 pub(super) const BALANCE: &str = "balance";
 
 /// The recipe's binding.
 pub(super) const RECIPE: &str = "group";
 
-/// The operator's name and password.
+/// The operator, USER:PASSWORD.
 const OPERATOR: &str = "operator:demo";
 
 pub(super) async fn start<'a>(
