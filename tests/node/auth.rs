@@ -8,6 +8,7 @@ use base64::Engine;
 use bytes::{Buf, Bytes};
 use common::*;
 use innkeeper_node::NodeSettings;
+use innkeeper_proto::reply::{MultiResult, Reply};
 use innkeeper_proto::request::{Auth, Create, MultiOp, Request, SetAcl};
 use innkeeper_proto::{Acl, ErrorCode, OpCode, Perms};
 use md5::{Digest, Md5};
@@ -252,9 +253,17 @@ fn an_acl_of_a_scheme_that_is_not_served_is_invalid_in_its_place() {
             MultiOp::Create(creation("/a", b"", 0)),
             MultiOp::Create(create_for("/b", scheme, id)),
         ]));
-        let results = format!("{:?}", answer.reply(OpCode::Multi));
-        assert!(results.contains("NodeExists"), "{results}");
-        assert!(!results.contains("InvalidAcl"), "{results}");
+        let Reply::Multi(results) = answer.reply(OpCode::Multi) else {
+            panic!("{answer:?}");
+        };
+        assert!(
+            results.contains(&MultiResult::Error(ErrorCode::NodeExists)),
+            "{results:?}"
+        );
+        assert!(
+            !results.contains(&MultiResult::Error(ErrorCode::InvalidAcl)),
+            "{results:?}"
+        );
     }
 }
 

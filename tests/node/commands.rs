@@ -24,6 +24,12 @@ fn start(change: impl Fn(&mut NodeSettings)) -> (Running, SocketAddr) {
     (server, http)
 }
 
+/// The address of the node's own port of metrics.
+fn metrics_address(server: &Running) -> SocketAddr {
+    let node = server.node.as_ref().unwrap();
+    node.service().bound.metrics.unwrap()
+}
+
 #[test]
 fn commands_tell_what_the_words_tell() {
     let (server, http) = start(|settings| {
@@ -234,14 +240,7 @@ fn metrics_are_prometheuss_and_true() {
     for _ in 0..10 {
         client.must(get("/a\"b", false));
     }
-    let own = server
-        .node
-        .as_ref()
-        .unwrap()
-        .service()
-        .bound
-        .metrics
-        .unwrap();
+    let own = metrics_address(&server);
     assert_eq!(http_get(own, "/").status, 404);
     for at in [at, own] {
         let answer = http_get(at, "/metrics");

@@ -248,13 +248,7 @@ fn words_are_answered_if_they_are_on_the_list() {
 #[test]
 fn an_address_has_so_many_connections_and_no_more() {
     let server = Running::start_with(|settings| settings.max_client_connections = 2);
-    let first = server.client();
-    let _second = server.client();
-    assert!(Client::connect_as(server.addr, &connect_request(10_000)).is_none());
-    first.close();
-    eventually("room for one more", || {
-        Client::connect_as(server.addr, &connect_request(10_000)).is_some()
-    });
+    takes_two_clients_and_no_more(&server);
 }
 
 #[test]

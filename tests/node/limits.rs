@@ -122,13 +122,7 @@ fn large_requests_have_a_limit_of_their_own() {
 #[test]
 fn all_addresses_together_have_so_many_connections() {
     let server = Running::start_with(|settings| settings.max_connections = 2);
-    let first = server.client();
-    let _second = server.client();
-    assert!(Client::connect_as(server.addr, &connect_request(10_000)).is_none());
-    first.close();
-    eventually("room for one more", || {
-        Client::connect_as(server.addr, &connect_request(10_000)).is_some()
-    });
+    takes_two_clients_and_no_more(&server);
 }
 
 #[test]

@@ -306,7 +306,7 @@ fn a_multi_is_held_against_the_limits_before_it() {
         index: 2,
         error: ErrorCode::QuotaExceeded,
     };
-    assert_eq!(format!("{reply:?}"), format!("{refused:?}"));
+    assert_eq!(reply, refused);
     assert_eq!(house.stats("/a"), "count=3,bytes=0");
 }
 
@@ -486,5 +486,11 @@ fn the_super_user_has_quotas_too() {
         write: Write::Single(create("/a/b", 0, CreateMode::Persistent)),
         enforce_quota: true,
     });
-    assert!(format!("{:?}", applied.outcome).contains("QuotaExceeded"));
+    match applied.outcome {
+        Outcome::Ticket {
+            result: TicketResult::Admin(reply),
+            ..
+        } => assert_eq!(reply, Reply::Single(Err(ErrorCode::QuotaExceeded))),
+        other => panic!("{other:?}"),
+    }
 }

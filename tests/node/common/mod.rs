@@ -411,7 +411,19 @@ pub fn set_acl(path: &str, acl: Vec<Acl>) -> Request {
     })
 }
 
-/// Waits until something holds, asking again and again.
+/// Asserts that the server accepts two clients, refuses a third, and accepts another one after the
+/// first has left.
+pub fn takes_two_clients_and_no_more(server: &Running) {
+    let first = server.client();
+    let _second = server.client();
+    assert!(Client::connect_as(server.addr, &connect_request(10_000)).is_none());
+    first.close();
+    eventually("room for one more", || {
+        Client::connect_as(server.addr, &connect_request(10_000)).is_some()
+    });
+}
+
+/// Waits until a condition holds; checks it every 10 ms and panics after [`PATIENCE`].
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = std::time::Instant::now() + PATIENCE;
     while !holds() {
