@@ -1,4 +1,4 @@
-//! What was acknowledged is there after a SIGKILL, and the zxid never goes back.
+//! After a SIGKILL all acknowledged writes are there, and the zxid has not gone back.
 
 #![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
 

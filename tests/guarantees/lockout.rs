@@ -1,4 +1,4 @@
-//! Locked out by one's own policy, and back in through the admin socket.
+//! An operator whose own policy denies everything gets back in through the admin socket.
 
 #![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
 
@@ -81,7 +81,7 @@ async fn a_policy_that_forbids_everything_is_mended_through_the_admin_socket() {
         .expect("without the binding nothing forbids");
 }
 
-/// One command of the operator's, over the admin socket.
+/// Runs one command of the operator, over the admin socket.
 fn operate(data: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_innkeeper"))
         .args(arguments)

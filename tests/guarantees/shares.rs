@@ -1,5 +1,5 @@
-//! One binding's share: what others do, or fail to do, costs it little, and their failures are
-//! remembered.
+//! The share of one binding: other bindings cost it little, and a failure is counted against the
+//! binding that caused it.
 
 #![allow(clippy::disallowed_methods, reason = "a test is a client, not a node")]
 

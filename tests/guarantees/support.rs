@@ -1,5 +1,4 @@
-//! What the tests of whole nodes share: a node as a process of its own, killed and started at
-//! will; its administration over HTTP; guests as `make guests` built them.
+//! A node as a process of its own, which tests can kill and start again, and requests to its HTTP.
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(
     clippy::disallowed_methods,
@@ -17,13 +16,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use sha1::{Digest as _, Sha1};
 use zookeeper_client as zk;
 
-/// How long a test waits for what must come.
+/// Longest wait of a test for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The super user's password.
 pub const PASSWORD: &str = "secret";
 
-/// A node in a process of its own; gone when dropped.
+/// A node in a process of its own, killed when dropped.
 pub struct NodeProcess {
     child: Child,
     data: PathBuf,
@@ -38,17 +37,17 @@ impl NodeProcess {
         Self::start_with(data, &[])
     }
 
-    /// Starts one on free ports, with these arguments besides.
+    /// Starts a node on free ports with further arguments.
     pub fn start_with(data: &Path, arguments: &[&str]) -> NodeProcess {
         Self::start_at(data, "127.0.0.1:0", "127.0.0.1:0", arguments)
     }
 
-    /// The same, what it logs going to a file.
+    /// Starts a node on free ports, with its log in a file.
     pub fn start_with_log(data: &Path, log: &Path) -> NodeProcess {
         Self::start_logging(data, log, &[])
     }
 
-    /// The same, with these arguments besides.
+    /// Starts a node on free ports with further arguments, with its log in a file.
     pub fn start_logging(data: &Path, log: &Path, arguments: &[&str]) -> NodeProcess {
         let log = std::fs::File::create(log).expect("a log file");
         let mut command = Self::command(data, "127.0.0.1:0", "127.0.0.1:0", arguments);
@@ -105,7 +104,7 @@ impl NodeProcess {
         self.child.id()
     }
 
-    /// The process alone; its stdout is piped.
+    /// Starts the process without waiting for it. Its stdout is a pipe.
     pub fn spawn(data: &Path, listen: &str, http: &str, arguments: &[&str]) -> Child {
         Self::command(data, listen, http, arguments)
             .spawn()
@@ -136,13 +135,12 @@ impl NodeProcess {
         command
     }
 
-    /// Does the process that was started first still run?
+    /// Whether the process still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The most memory that it had at a time since it started, or since
-    /// [`NodeProcess::forget_peak`], in bytes.
+    /// The peak of its memory since its start or since [`NodeProcess::forget_peak`], in bytes.
     pub fn peak_memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .expect("a process has a status");
@@ -156,13 +154,13 @@ impl NodeProcess {
             .expect("a status names the peak")
     }
 
-    /// Measures the most memory anew, from what it has now.
+    /// Resets the peak to the current memory.
     pub fn forget_peak(&self) {
         std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")
             .expect("the peak can be reset");
     }
 
-    /// SIGKILL, and a new process on the same folder and the same ports.
+    /// Kills the process (SIGKILL) and starts another one on the same folder and ports.
     pub fn kill_and_restart(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
@@ -173,29 +171,29 @@ impl NodeProcess {
         *self = next;
     }
 
-    /// A client of the node.
+    /// Connects a client.
     pub async fn client(&self) -> zk::Client {
         connect(self.zookeeper, None).await
     }
 
-    /// A client that is the super user.
+    /// Connects a client as the super user.
     pub async fn super_client(&self) -> zk::Client {
         connect(self.zookeeper, Some(PASSWORD)).await
     }
 
-    /// A request to the admin HTTP, with the super user's password.
+    /// Sends a request over HTTP as the super user, and returns the status and the answer.
     pub fn http(&self, method: &str, path: &str, body: &[u8]) -> (u16, serde_json::Value) {
         http_at(self.http, method, path, body)
     }
 
-    /// Pushes a guest; its module's name.
+    /// Pushes a guest, and returns the name of its module.
     pub fn push(&self, guest: &[u8]) -> String {
         let (status, answer) = self.http("POST", "/v1/modules?wait_ms=60000", guest);
         assert!(status == 200 || status == 201, "{status}: {answer}");
         answer["module"].as_str().expect("a name").to_string()
     }
 
-    /// Writes a binding and waits for its activation; the activation's zxid.
+    /// Sets a binding, waits until it acts, and returns the zxid of its activation.
     pub fn bind(&self, name: &str, document: &str) -> i64 {
         let path = format!("/v1/bindings/{name}?wait=activated");
         let (status, answer) = self.http("PUT", &path, document.as_bytes());
@@ -221,7 +219,7 @@ impl Drop for NodeProcess {
     }
 }
 
-/// A request to a node's admin HTTP, with the super user's password.
+/// Sends a request to a node's HTTP as the super user, and returns the status and the answer.
 pub fn http_at(
     http: SocketAddr,
     method: &str,
@@ -275,12 +273,12 @@ async fn connect(addr: SocketAddr, password: Option<&str>) -> zk::Client {
     }
 }
 
-/// Options of a plain persistent znode open to all.
+/// Options of a persistent znode that every client may read and write.
 pub fn persistent() -> zk::CreateOptions<'static> {
     zk::CreateMode::Persistent.with_acls(zk::Acls::anyone_all())
 }
 
-/// Creates a znode, again and again where a crash took the reply; that it exists counts as done.
+/// Creates a znode, and tries again after a crash has taken the reply. An existing znode is a success.
 pub async fn create_surely(client: &zk::Client, path: &str, data: &[u8]) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -293,7 +291,7 @@ pub async fn create_surely(client: &zk::Client, path: &str, data: &[u8]) {
     }
 }
 
-/// Did a crash take the connection, so that the fate of the request is unknown?
+/// Whether the connection was lost, so that it is unknown whether the request was done.
 pub fn is_passing(error: &zk::Error) -> bool {
     matches!(
         error,
@@ -301,14 +299,14 @@ pub fn is_passing(error: &zk::Error) -> bool {
     )
 }
 
-/// Looks until `look` says something, each time a pause later.
+/// Calls `look` with pauses until it returns a value. Panics after [`PATIENCE`].
 pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     until(what, look)
         .await
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The same, a sentence where it came to nothing.
+/// Calls `look` with pauses until it returns a value. The error after [`PATIENCE`] is a sentence.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> Result<T, String> {
     let deadline = Instant::now() + PATIENCE;
     loop {

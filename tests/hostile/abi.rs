@@ -1,4 +1,4 @@
-//! Guests that lie at the border: pointers, lengths, numbers and text that are none.
+//! Guests that pass invalid pointers, lengths, numbers and text to the host.
 
 use crate::arena::Arena;
 use crate::case::Case;

@@ -1,14 +1,15 @@
-//! A node, a harmless binding and a plain client, beside whom hostile guests are let loose.
+//! A node with a harmless binding and a plain client, beside which hostile guests run.
 //!
 //! 1. [`Arena::open`] starts a node and binds `tally`, which counts the znodes that the client
 //!    creates below `/in`.
-//! 2. [`Arena::hold`] takes case after case: the guest is pushed and bound, and is to end as the
-//!    case says.
-//! 3. While it is bound, the client's next znode is counted and its write is read back.
-//! 4. Then the binding is deleted. The node still runs, never had more memory than the case
-//!    states, and no line of its log is another's than its own.
+//! 2. [`Arena::hold`] runs the cases one after the other. It pushes and binds the guest, which must
+//!    end as the case says.
+//! 3. While the guest is bound, `tally` must count the client's next znode, and the client must read
+//!    back its write.
+//! 4. Then the binding is deleted. The node must still run, must never have had more memory than the
+//!    case states, and every line of its log must be its own.
 //!
-//! Waiting is for conditions, up to [`PATIENCE`]; nothing is asserted of speed.
+//! The tests wait for conditions, up to [`PATIENCE`], and assert nothing about speed.
 
 use std::path::PathBuf;
 
@@ -20,35 +21,35 @@ use crate::case::{Case, End};
 use crate::guests::guest;
 use crate::support::{NodeProcess, PATIENCE, number, persistent, until};
 
-/// The binding of the case.
+/// The name of the binding of a case.
 pub const HOSTILE: &str = "hostile";
 
-/// A push that is answered when it is over.
+/// The URL of a push that is answered when it has ended.
 pub const PUSH: &str = "/v1/modules?wait_ms=60000";
 
 /// The recipe that calls an assignor of the case.
 const CALLER: &str = "caller";
 
-/// Where recipes of the cases tell what came of them.
+/// The znode in which recipes of the cases report their results.
 pub const TOLD: &str = "/hostile/out/told";
 
-/// What one case may add to the log, in bytes.
+/// Most bytes that one case may add to the log.
 const LOG_BYTES_MAX: usize = 1 << 20;
 
-/// The longest text that is shown of a guest, in bytes: 4 KiB, and a sentence round it.
+/// The longest text with a quotation of a guest, in bytes: 4 KiB, and the sentence around it.
 const TEXT_BYTES_MAX: usize = 5_000;
 
-/// The year in which a guest puts the lines that it forges.
+/// The year in the lines that guests forge.
 pub const FORGED: &str = "1999-";
 
-/// A node with its harmless company.
+/// A node with the harmless binding and the client.
 pub struct Arena {
     pub node: NodeProcess,
     pub client: zk::Client,
     log: PathBuf,
-    /// How much of the log was looked at.
+    /// The length of the log that was checked, in bytes.
     looked: usize,
-    /// Znodes that the client created below `/in`.
+    /// The number of znodes that the client created below `/in`.
     counted: u64,
     script: String,
     _folder: TempDir,
@@ -101,7 +102,7 @@ impl Arena {
         arena
     }
 
-    /// Holds all cases; at the end tells of every one that did not end as it should.
+    /// Runs all cases. Panics at the end with all cases that did not end as they should.
     pub async fn hold(&mut self, cases: Vec<Case>) {
         let mut wrong = Vec::new();
         for case in cases {
@@ -136,7 +137,7 @@ impl Arena {
         self.judge_node(case.memory_bytes)
     }
 
-    /// Pushes and binds the guest, and sees it end as it should.
+    /// Pushes and binds the guest, and checks its end.
     async fn let_loose(&mut self, case: &Case) -> Result<(), String> {
         let (status, answer) = self.node.http("POST", PUSH, &case.guest);
         let sentence = answer["error"].as_str().unwrap_or_default();
@@ -254,7 +255,7 @@ impl Arena {
         serde_json::from_slice(&told).map_err(|error| error.to_string())
     }
 
-    /// The harmless binding counts, and the client is answered.
+    /// Checks that the harmless binding counts and the client is served.
     pub async fn look_beside(&mut self) -> Result<(), String> {
         self.counted += 1;
         let (client, count) = (&self.client, self.counted);
@@ -278,7 +279,7 @@ impl Arena {
         .await
     }
 
-    /// Alive, within its memory, and honest in its log.
+    /// Checks that the node runs, within its memory, with only lines of its own in its log.
     pub fn judge_node(&mut self, memory_bytes: u64) -> Result<(), String> {
         if !self.node.is_alive() {
             return Err(format!("the node is dead; {}", self.log.display()));
@@ -297,7 +298,7 @@ impl Arena {
         judge_log(new)
     }
 
-    /// No failure was booked on the harmless binding.
+    /// Checks that the harmless binding has no failure.
     fn judge_company(&self) -> Result<(), String> {
         let status = self.node.status("tally");
         if status["failures"] != 0 || status["breaker"] != "closed" {
@@ -347,7 +348,7 @@ impl Arena {
     }
 }
 
-/// Each of these stands in the text.
+/// An error unless the text contains all needles.
 pub fn contains_all(text: &str, needles: &[&str]) -> Result<(), String> {
     match needles.iter().find(|needle| !text.contains(**needle)) {
         Some(needle) => Err(format!("nothing of {needle:?} in {text:?}")),

@@ -1,4 +1,4 @@
-//! Assignors that misbehave: the recipe that called is told, and goes on.
+//! Misbehaving assignors: the recipe that calls one gets an error and goes on.
 
 use crate::arena::Arena;
 use crate::case::Case;

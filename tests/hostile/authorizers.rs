@@ -1,4 +1,4 @@
-//! Authorizers that misbehave: what they guard is closed, and nothing else is.
+//! Misbehaving authorizers: the paths that they watch are denied, and no others.
 
 use crate::arena::{Arena, HOSTILE};
 use crate::case::Case;
@@ -109,7 +109,7 @@ async fn an_authorizer_that_misbehaves_closes_what_it_guards_and_nothing_else() 
     arena.hold(cases).await;
 }
 
-/// One that fails may be told to let pass, and is then in nobody's way.
+/// With `on_failure: allow`, a failing authorizer denies nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authorizer_that_fails_and_may_fail_open_lets_pass() {
     let mut arena = Arena::open().await;

@@ -1,35 +1,35 @@
-//! One hostile guest, and how it is to end.
+//! A hostile guest, and the end that it must have.
 
 use crate::arena::TOLD;
 use crate::guests::guest;
 use crate::wat::{self, Parts};
 
-/// What a node may have at a time beside most guests: its own, the guest's greatest default
-/// memory (64 MiB) twice, and the compiling of a module. An idle one has about 60 MiB.
+/// Most memory of a node beside most guests: its own (about 60 MiB if idle), twice the default limit
+/// of a guest (64 MiB), and compiling a module.
 const MEMORY_BYTES: u64 = 384 << 20;
 
-/// A guest that means harm.
+/// A hostile guest with its binding.
 pub struct Case {
     pub name: String,
-    /// What is pushed.
+    /// The module that is pushed.
     pub guest: Vec<u8>,
     pub world: &'static str,
-    /// The binding's document behind `module`.
+    /// The members of the binding's document after `module`.
     pub more: String,
     pub end: End,
-    /// What the node may have at a time.
+    /// Most memory of the node, in bytes.
     pub memory_bytes: u64,
 }
 
-/// How it ends.
+/// The end that a case must have.
 pub enum End {
-    /// It is no module: the push's sentence has all of these.
+    /// The push is refused with a sentence that contains all of these.
     Refused(&'static [&'static str]),
-    /// Its invocation fails: the status' last error has all of these.
+    /// The invocation fails, and the last error in the status contains all of these.
     Fails(&'static [&'static str]),
-    /// It reacts, and nothing fails.
+    /// The recipe reacts without a failure.
     Reacts,
-    /// It tells this of its steps.
+    /// The recipe reports these results of its steps.
     Tells(Vec<&'static str>),
     /// An authorizer denies, and where it failed its status' last error has all of these.
     Denies(&'static [&'static str]),
@@ -79,17 +79,17 @@ impl Case {
         )
     }
 
-    /// An assignor.
+    /// An assignor that a recipe of the arena calls.
     pub fn assignor(name: &str, guest: Vec<u8>) -> Case {
         Self::new(name, guest, "assignor", String::new())
     }
 
-    /// What is no module.
+    /// A module that the push must refuse.
     pub fn module(name: &str, guest: impl Into<Vec<u8>>) -> Case {
         Self::new(name, guest.into(), "recipe", String::new())
     }
 
-    /// The test guest `script`, with these steps and what it is to tell of each.
+    /// The test guest `script` with these steps, and the result that it must report of each.
     pub fn script(name: &str, steps: &[(&str, &'static str)]) -> Case {
         let list: Vec<&str> = steps.iter().map(|(step, _)| *step).collect();
         let config = format!(r#"{{"out":"{TOLD}","steps":[{}]}}"#, list.join(","));
@@ -120,7 +120,7 @@ impl Case {
         self
     }
 
-    /// The node may have more, or less, than beside most.
+    /// Sets another limit for the memory of the node, in bytes.
     pub fn within(mut self, memory_bytes: u64) -> Case {
         self.memory_bytes = memory_bytes;
         self

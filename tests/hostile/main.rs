@@ -1,4 +1,4 @@
-//! Hostile guests, documents and modules: what each does costs its own binding alone.
+//! Hostile guests, documents and modules: each harms only its own binding.
 //!
 //! One file per kind of harm. Each holds a table of cases, and one node serves all cases of a
 //! table, a harmless binding and a plain client beside it (`arena.rs`). Guests are text

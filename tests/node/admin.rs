@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use common::asked::{Answer, SUPER_DIGEST, answer, any_port, exchange};
 use common::{PATIENCE, Running, create, get};
+use guests::guest;
 use innkeeper_auth::Secret;
 use innkeeper_node::NodeSettings;
 

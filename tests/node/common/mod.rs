@@ -1,4 +1,4 @@
-//! A node in this process, and a client that speaks bytes.
+//! A node in this process, and a client that encodes and decodes ZooKeeper's messages itself.
 //!
 //! With `ZOOKEEPER_ADDRESS` set, the tests that start a node with default settings run against the
 //! server there instead (`scripts/zookeeper.sh run <test binary> --exact <test>`), which must be
@@ -11,7 +11,6 @@ pub mod exposition;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -29,10 +28,10 @@ use innkeeper_proto::{
 };
 use innkeeper_runtime::{Real, RealConfig, Threads};
 
-/// How long a test waits for what must come.
+/// Longest wait of a test for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A node on real sockets, in a folder that goes with it.
+/// A node on real sockets, in a folder that is removed with it.
 pub struct Running {
     pub addr: SocketAddr,
     pub node: Option<Node<Real>>,
@@ -45,7 +44,7 @@ impl Running {
         Self::start_like(|_| {})
     }
 
-    /// With settings that the real server of `scripts/zookeeper.sh` has, too.
+    /// Starts it with settings that the real server of `scripts/zookeeper.sh` has as well.
     pub fn start_like(change: impl Fn(&mut NodeSettings)) -> Self {
         if let Ok(address) = std::env::var("ZOOKEEPER_ADDRESS") {
             let addr = address.parse().unwrap();
@@ -71,7 +70,7 @@ impl Running {
         Self::start_bounded(folder, change, None)
     }
 
-    /// With another bound for a command than the settings come to, if one is given.
+    /// Starts it with another `command_bytes_max` than that of the settings, if one is given.
     pub fn start_bounded(
         folder: tempfile::TempDir,
         change: impl Fn(&mut NodeSettings),
@@ -100,7 +99,7 @@ impl Running {
         Client::connect(self.addr, 30_000)
     }
 
-    /// Stops the node, and gives the folder for the next start.
+    /// Stops the node, and returns its folder for the next start.
     pub fn stop(mut self) -> tempfile::TempDir {
         let node = self.node.take().unwrap();
         self.threads.block_on(node.stop());
@@ -112,7 +111,7 @@ impl Running {
     }
 }
 
-/// What a server sent.
+/// A reply of a server.
 #[derive(Debug)]
 pub struct Answer {
     pub xid: i32,
@@ -140,7 +139,7 @@ impl Answer {
     }
 }
 
-/// One raw connection.
+/// One connection with its session.
 pub struct Client {
     pub stream: TcpStream,
     input: BytesMut,
@@ -165,7 +164,7 @@ impl Client {
         Self::connect_as(addr, &connect_request(timeout_ms)).expect("the server answers")
     }
 
-    /// Sends a connect request; `None` if the server closes instead of answering.
+    /// Sends a connect request. `None` if the server closes the connection without an answer.
     pub fn connect_as(addr: SocketAddr, request: &ConnectRequest) -> Option<Self> {
         let mut client = Self::open(addr);
         let mut out = BytesMut::new();
@@ -176,7 +175,7 @@ impl Client {
         Some(client)
     }
 
-    /// A connection on which nothing was said.
+    /// Opens a connection without a session.
     pub fn open(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -191,7 +190,7 @@ impl Client {
         }
     }
 
-    /// The request that comes back to this client's session.
+    /// The connect request that reattaches to this client's session.
     pub fn reattach_request(&self) -> ConnectRequest {
         ConnectRequest {
             session_id: self.connected.session_id,
@@ -200,7 +199,7 @@ impl Client {
         }
     }
 
-    /// The next frame; `None` if the server closed.
+    /// The next frame. `None` if the server has closed the connection.
     pub fn frame(&mut self) -> Option<Bytes> {
         loop {
             if let Some(Inbound::Frame(frame)) = self.decoder.decode(&mut self.input).unwrap() {
@@ -228,7 +227,7 @@ impl Client {
         }
     }
 
-    /// Sends requests in one write; their xids.
+    /// Sends requests in one write, and returns their xids.
     pub fn send(&mut self, requests: &[Request]) -> Vec<i32> {
         let mut out = BytesMut::new();
         let xids = requests
@@ -244,14 +243,14 @@ impl Client {
         xids
     }
 
-    /// Sends a request with an xid of its own.
+    /// Sends one request with this xid.
     pub fn send_as(&mut self, xid: i32, request: &Request) {
         let mut out = BytesMut::new();
         request.encode(&mut out, xid);
         self.stream.write_all(&out).unwrap();
     }
 
-    /// Sends a request that need not be one: its number, and what follows.
+    /// Sends a request that may be invalid: its operation number and the bytes after it.
     pub fn send_raw(&mut self, op: i32, body: &[u8]) -> i32 {
         let xid = self.next_xid;
         self.next_xid += 1;
@@ -264,7 +263,7 @@ impl Client {
         xid
     }
 
-    /// What a request answers that need not be one.
+    /// Sends a request that may be invalid, and returns the answer.
     pub fn ask_raw(&mut self, op: i32, body: &[u8]) -> Answer {
         let xid = self.send_raw(op, body);
         let answer = self.answer();
@@ -272,7 +271,7 @@ impl Client {
         answer
     }
 
-    /// Asserts that nothing but these events and the answer of a ping comes.
+    /// Asserts that exactly these events come, in this order, before the answer to a ping.
     pub fn only_events(&mut self, expected: &[(EventType, &str)]) {
         self.send_as(xid::PING, &Request::Ping);
         for (event, path) in expected {
@@ -281,7 +280,7 @@ impl Client {
         assert_eq!(self.answer().xid, xid::PING);
     }
 
-    /// Proves to be someone.
+    /// Authenticates by the scheme `digest` with `user:password`.
     pub fn log_in(&mut self, credentials: &'static [u8]) {
         let auth = Auth {
             auth_type: 0,
@@ -292,7 +291,7 @@ impl Client {
         assert_eq!(self.answer().err, ErrorCode::Ok);
     }
 
-    /// One request, and its answer, which must be the next thing that comes.
+    /// Sends one request, and returns its answer, which must be the next frame.
     pub fn ask(&mut self, request: Request) -> Answer {
         let xid = self.send(&[request])[0];
         let answer = self.answer();
@@ -300,7 +299,7 @@ impl Client {
         answer
     }
 
-    /// One request that must succeed.
+    /// Sends one request that must succeed, and returns its answer.
     pub fn must(&mut self, request: Request) -> Answer {
         let shown = format!("{request:?}");
         let answer = self.ask(request);
@@ -308,7 +307,7 @@ impl Client {
         answer
     }
 
-    /// Asserts that the server closes without another word.
+    /// Whether the server closes the connection without another frame.
     pub fn is_closed(&mut self) -> bool {
         self.frame().is_none()
     }
