@@ -6,7 +6,8 @@
 //! miss. So the start is refused, unless the node has data of its own already or the operator
 //! gives `--ignore-zookeeper-data`.
 //!
-//! **Invariant:** no node starts with an empty tree beside ZooKeeper's own data without that flag.
+//! **Invariant:** no node starts with an empty tree beside ZooKeeper's own data without
+//! `--ignore-zookeeper-data`.
 //! (test: `a_node_does_not_begin_empty_beside_zookeepers_data`)
 
 use std::fs;
