@@ -682,7 +682,11 @@ fn events_match_zookeepers_own_bytes() {
         });
         assert_eq!(bytes, expected.len(), "{name}");
         assert_eq!(hex::encode(&ours), hex::encode(&expected), "{name}");
-        assert_eq!(hex::encode(&event.to_frame(zxid)), hex::encode(&expected), "{name}");
+        assert_eq!(
+            hex::encode(&event.to_frame(zxid)),
+            hex::encode(&expected),
+            "{name}"
+        );
     }
 }
 

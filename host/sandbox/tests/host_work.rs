@@ -11,8 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use common::{
-    Known, World, assignor, block_on, block_on_between, block_on_counting, definition,
-    sandbox_with,
+    Known, World, assignor, block_on, block_on_between, block_on_counting, definition, sandbox_with,
 };
 use guests::guest;
 use innkeeper_sandbox::{

@@ -4,7 +4,7 @@ use innkeeper_proto::request::SetWatches;
 use innkeeper_proto::{ByteString, EventType, Perms};
 use innkeeper_tree::{Identity, View, acl};
 
-use crate::authorization::{AccessRequest};
+use crate::authorization::AccessRequest;
 use crate::delivery::watches::Kind;
 
 /// What authorizers are asked about a persistent watch: it tells of a znode's existence, of its
