@@ -1,14 +1,12 @@
 //! Which threads a guest's task runs on.
 //!
-//! 1. It begins as [`ThreadRole::Guest`], and stays there while it does not run its guest, and as
-//!    long as its binding is light ([`Account::wants_spare_thread`]).
-//! 2. While the guest of a heavy binding runs, it moves to [`ThreadRole::Spare`], between two
-//!    turns: threads that run only where a processor has nothing else to do. So a guest that
-//!    computes for long costs clients nothing, and is as fast as ever on a node with time to spare.
-//! 3. Before each turn there it gives way to whatever else waits for the processor.
-//! 4. On a node without time to spare, it must not stand still. A turn that took longer by the
-//!    clock than in CPU time was kept from its processor by others; half of the time that it
-//!    waited it may then run as [`ThreadRole::Guest`]: a third of a thread, if it always waits.
+//! 1. It begins as [`ThreadRole::Guest`], and stays there whenever it does not run its guest, and as long
+//!    as its binding is light ([`Account::wants_spare_thread`]).
+//! 2. While the guest of a heavy binding runs, it moves to [`ThreadRole::Spare`], between two turns:
+//!    threads that run only where a processor has nothing else to do. So who computes for long
+//!    costs clients nothing, and is as fast as ever on a node with time to spare.
+//! 3. On a node without, it must not stand still. A turn that took long there was kept from its
+//!    processor by others; half of that time it may then run as [`ThreadRole::Guest`].
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -20,11 +18,9 @@ use innkeeper_runtime::{Runtime, ThreadRole};
 use innkeeper_sandbox::Account;
 use parking_lot::Mutex;
 
-/// A turn that waited longer for its processor, on a spare thread, is made up for.
+/// A poll on a spare thread that took longer was kept from its processor: a turn is about 100
+/// microseconds of fuel.
 const KEPT: Duration = Duration::from_millis(5);
-
-/// Time that a task was kept, for one unit of time that it may run as a light one.
-const KEPT_PER_CREDIT: u32 = 2;
 
 /// The most that a task may run as a light one after it was kept.
 const CREDIT_MOST: Duration = Duration::from_millis(250);
@@ -86,17 +82,10 @@ async fn drive<R: Runtime>(
     let mut began = Some(runtime.now());
     let moves_to = poll_fn(|cx| {
         let began = began.take().unwrap_or_else(|| runtime.now());
-        let cpu_began = runtime.thread_cpu_time();
-        if role == ThreadRole::Spare {
-            runtime.give_way();
-        }
         let polled = work.as_mut().poll(cx);
         let took = runtime.now() - began;
-        // What a guest makes the kernel do counts as its own time: clearing the pages of its memory
-        // takes longer than many turns.
-        let kept = took.saturating_sub(runtime.thread_cpu_time().saturating_sub(cpu_began));
         credit = match role {
-            ThreadRole::Spare if kept > KEPT => (credit + kept / KEPT_PER_CREDIT).min(CREDIT_MOST),
+            ThreadRole::Spare if took > KEPT => (credit + took / 2).min(CREDIT_MOST),
             ThreadRole::Spare => credit,
             _ => credit.saturating_sub(took),
         };

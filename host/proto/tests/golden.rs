@@ -634,7 +634,7 @@ fn replies_match_zookeepers_own_bytes() {
         );
         assert_eq!(reader.remaining(), 0, "{name}");
         assert_eq!(
-            hex::encode(&replied(ErrorCode::Ok, |buf| reply.encode(buf, xid, zxid))),
+            hex::encode(replied(ErrorCode::Ok, |buf| reply.encode(buf, xid, zxid))),
             hex::encode(&expected),
             "{name}"
         );
@@ -683,7 +683,7 @@ fn events_match_zookeepers_own_bytes() {
         assert_eq!(bytes, expected.len(), "{name}");
         assert_eq!(hex::encode(&ours), hex::encode(&expected), "{name}");
         assert_eq!(
-            hex::encode(&event.to_frame(zxid)),
+            hex::encode(event.to_frame(zxid)),
             hex::encode(&expected),
             "{name}"
         );

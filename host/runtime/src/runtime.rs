@@ -91,16 +91,6 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
         F: Future + Send + 'static,
         F::Output: Send + 'static;
 
-    /// The CPU time that the calling thread has used since it began. A task that took longer by the
-    /// clock was kept from its processor. In simulation no time passes while a task runs, and this
-    /// is always zero.
-    fn thread_cpu_time(&self) -> Duration;
-
-    /// Lets other threads have the calling thread's processor, if any wait for it. A task of
-    /// [`ThreadRole::Spare`] must do so after each piece of its work; its documentation says why.
-    /// In simulation there are no other threads.
-    fn give_way(&self);
-
     /// The number of threads of a role, for the sizes of pools.
     fn threads(&self, role: ThreadRole) -> usize;
 

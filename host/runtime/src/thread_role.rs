@@ -36,11 +36,7 @@ pub enum ThreadRole {
     /// Recipes, assignors and procedures: threads of lower priority.
     Guest,
     /// Guests that compute for long: threads that run only while a processor has nothing else to
-    /// do. The kernel does not keep to that strictly: of two threads that wait for a processor it
-    /// may take this one, which then has it for a tick of some milliseconds. So a task here gives
-    /// way after each piece of its work ([`Runtime::give_way`]).
-    ///
-    /// [`Runtime::give_way`]: crate::Runtime::give_way
+    /// do.
     Spare,
     /// Loading of modules, and the start of the processes that compile them: one thread of the
     /// lowest priority.

@@ -27,7 +27,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use openraft_rt_tokio::TokioRuntime;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 
 pub use child::confine;
@@ -277,15 +276,6 @@ impl Runtime for Real {
             ThreadRole::Compile => inner.compile.spawn(run),
         }
         task
-    }
-
-    fn thread_cpu_time(&self) -> Duration {
-        let used = clock_gettime(ClockId::ThreadCPUTime);
-        Duration::try_from(used).unwrap_or_default()
-    }
-
-    fn give_way(&self) {
-        std::thread::yield_now();
     }
 
     fn threads(&self, role: ThreadRole) -> usize {

@@ -246,12 +246,6 @@ impl Runtime for Simulated {
         task
     }
 
-    fn thread_cpu_time(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn give_way(&self) {}
-
     fn threads(&self, _role: ThreadRole) -> usize {
         1
     }

@@ -2,6 +2,7 @@
 
 use innkeeper_proto::request::SetWatches;
 use innkeeper_proto::{ByteString, EventType, Perms};
+use innkeeper_tree::Access;
 use innkeeper_tree::{Identity, View, acl};
 
 use crate::authorization::AccessRequest;

@@ -12,7 +12,7 @@
 use innkeeper_proto::request::{AddWatch, RemoveWatches};
 use innkeeper_proto::{AddWatchMode, ErrorCode, WatcherType, reply};
 use innkeeper_runtime::{Runtime, Stream};
-use innkeeper_tree::{Access, View};
+use innkeeper_tree::View;
 
 use super::Session;
 use super::former_watches::PERSISTENT_WATCH;

@@ -369,6 +369,9 @@ mod tests {
         assert_eq!(fanout.watch_numbers(), (0, 0, 0));
     }
 
+    /// Begins a report of one kind.
+    type Begin = fn(&Arc<Fanout>) -> Box<dyn Iterator<Item = WatchItem>>;
+
     #[test]
     fn a_path_that_moved_is_shown_once() {
         let (fanout, seats) = fanout(1);
@@ -378,7 +381,7 @@ mod tests {
         for number in 0..2 * RUN_PATHS {
             change(&|watches| assert!(watches.add(watcher, &path(number), Kind::Data)));
         }
-        let reports: [fn(&Arc<Fanout>) -> Box<dyn Iterator<Item = WatchItem>>; 3] = [
+        let reports: [Begin; 3] = [
             |fanout| Box::new(fanout.watches_by_path()),
             |fanout| Box::new(fanout.watches_by_session()),
             |fanout| Box::new(fanout.in_groups(0)),
