@@ -204,7 +204,7 @@ impl Auth {
     /// refuses with InvalidACL: so the error comes where ZooKeeper's comes among a request's other
     /// errors, and among a multi's operations.
     /// (test: `an_acl_of_a_scheme_that_is_not_served_is_invalid_in_its_place`)
-    pub fn judge(&self, write: &mut Write) {
+    pub fn empty_unserved_acls(&self, write: &mut Write) {
         let ops = match write {
             Write::Single(op) => std::slice::from_mut(op),
             Write::Multi(ops) => ops.as_mut_slice(),

@@ -1,4 +1,4 @@
-//! The gate: what a request must pass besides the ACLs before it is served or proposed.
+//! Authorization: what a request must pass besides the ACLs before it is served or proposed.
 //!
 //! 1. The session asks [`Authorization::check`] with a view, the client's identities and what it wants.
 //! 2. A view without active authorizers answers at once: one branch, and writes carry
@@ -29,7 +29,7 @@ pub struct AccessRequest<'a> {
     pub path: &'a str,
 }
 
-/// What the gate answers: all are allowed, or the index of the first that is not.
+/// The answer: all are allowed, or the index of the first that is not.
 pub type Deciding<'a> = Pin<Box<dyn Future<Output = Result<(), usize>> + Send + 'a>>;
 
 /// Decides in the active authorizers' name. The guests' side of the node is one.

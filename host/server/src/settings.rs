@@ -59,7 +59,7 @@ pub const MAX_SUBMIT: usize = 256;
 
 /// Events of persistent watches that one connection has not taken yet, in bytes and counted with
 /// [`EVENT_OVERHEAD_BYTES`] each; beyond it the connection is closed.
-pub const MAX_LASTING_BYTES: usize = 8 * 1024 * 1024;
+pub const MAX_PERSISTENT_EVENTS_BYTES: usize = 8 * 1024 * 1024;
 
 /// What an event that waits costs besides its frame, in bytes.
 pub const EVENT_OVERHEAD_BYTES: usize = 128;

@@ -138,7 +138,7 @@ pub(super) async fn set<R: Runtime>(
     upload: Upload,
 ) -> Result<(StatusCode, Json<Set>), Problem> {
     let document = read_document(&admin, upload).await?;
-    let definition = judge(&admin.surface.service.reader.view(), Some(&name), &document)?;
+    let definition = parse_and_check(&admin.surface.service.reader.view(), Some(&name), &document)?;
     let (wish, created) = put(&admin, &name, &document).await?;
     let limit_ms = asked.timeout_ms.unwrap_or(WAIT_MS).min(MAX_WAIT_MS);
     let deadline = admin.surface.service.runtime.now() + Duration::from_millis(limit_ms);
@@ -186,7 +186,7 @@ pub(super) async fn check<R: Runtime>(
         ));
     }
     let document = read_document(&admin, upload).await?;
-    let definition = judge(
+    let definition = parse_and_check(
         &admin.surface.service.reader.view(),
         asked.name.as_deref(),
         &document,
@@ -232,15 +232,19 @@ async fn read_document<R: Runtime>(admin: &Admin<R>, upload: Upload) -> Result<B
 
 /// What a document says, if the state would take it under that name (or, without one, under
 /// any).
-fn judge(view: &View, name: Option<&str>, document: &[u8]) -> Result<Definition, Problem> {
-    let judged = match name {
+fn parse_and_check(
+    view: &View,
+    name: Option<&str>,
+    document: &[u8],
+) -> Result<Definition, Problem> {
+    let checked = match name {
         Some(name) => binding::parse_and_check(name, document, view.modules()),
         None => Definition::parse(document).and_then(|definition| {
             definition.check_module(view.modules())?;
             Ok(definition)
         }),
     };
-    judged.map_err(|error| Problem::bad(error.to_string()))
+    checked.map_err(|error| Problem::bad(error.to_string()))
 }
 
 /// Creates or sets the binding's znode. The flag is true if it was created.

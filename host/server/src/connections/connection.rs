@@ -24,7 +24,7 @@ use crate::delivery::outbox::{Close, Outbox};
 use crate::local_sessions::ATTACHMENT;
 use crate::service::Service;
 use crate::sessions::{Attached, Scope, SessionLoop};
-use crate::settings::MAX_LASTING_BYTES;
+use crate::settings::MAX_PERSISTENT_EVENTS_BYTES;
 use crate::socket::{End, Socket, Wants};
 use crate::words::{FourLetterWords, Pieces};
 
@@ -127,7 +127,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
         End::Told(Close::Overrun) => tracing::warn!(
             session = session.map(tracing::field::display),
             ?peer,
-            bytes = MAX_LASTING_BYTES,
+            bytes = MAX_PERSISTENT_EVENTS_BYTES,
             "a connection was closed: its client has left 8 MiB of events of its persistent watches \
              unread; it comes back and reads everything anew"
         ),

@@ -8,8 +8,8 @@ use innkeeper_tree::Zxid;
 /// after the new view is published and the fan-out's lock is released.
 ///
 /// An implementation only marks what it heard and wakes a task of its own: it must not block,
-/// and it must not propose from here. While the node recovers its log there are no hooks yet;
-/// whoever installs them first looks at all bindings of a fresh view.
+/// and it must not propose from here. While the node recovers its log there is no listener yet;
+/// the part that installs one looks at all bindings of a fresh view first.
 pub trait BindingListener: Send + Sync + 'static {
     /// The event queues of these bindings grew (a name may come more than once).
     fn queued(&self, bindings: &[Arc<str>]);

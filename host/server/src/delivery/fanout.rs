@@ -5,7 +5,7 @@
 //! 2. Each command's events are matched against the watch table, encoded once, and pushed into
 //!    the outboxes of who watches; then its result goes to the session that asked.
 //! 3. The new view is published, still under the lock; then the lock is released.
-//! 4. Those who got something are woken, waiting tickets are answered, hooks are told.
+//! 4. Those who got something are woken, waiting tickets are answered, the listener of bindings is told.
 //!
 //! The lock is what makes watches exact: a read that sets a watch takes its view and registers
 //! while it holds the same lock, so apply is either wholly before both or wholly after both.
@@ -124,7 +124,9 @@ impl Fanout {
     /// Installs who hears about bindings. Only the first call has an effect.
     pub fn install_listener(&self, listener: Arc<dyn BindingListener>) {
         if self.listener.set(listener).is_err() {
-            tracing::error!("hooks were installed twice; the second ones are ignored");
+            tracing::error!(
+                "a listener of bindings was installed twice; the second one is ignored"
+            );
         }
     }
 

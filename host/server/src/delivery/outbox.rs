@@ -9,7 +9,7 @@
 //! ([`MAX_PENDING_REQUESTS`](crate::settings::MAX_PENDING_REQUESTS)), one-shot events by the
 //! watches that its session asked for: a connection whose client does not read stops reading
 //! requests, so neither grows, and nobody is closed for them. Events of persistent watches have
-//! no such bound, since others cause them. Beyond [`MAX_LASTING_BYTES`] of them the connection
+//! no such bound, since others cause them. Beyond [`MAX_PERSISTENT_EVENTS_BYTES`] of them the connection
 //! is closed, and the client comes back and resynchronises, as its protocol has it.
 //! (test: `a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else`)
 //!
@@ -27,7 +27,7 @@ use innkeeper_tree::applied::SessionResult;
 use innkeeper_tree::{AclRef, Zxid};
 use parking_lot::Mutex;
 
-use crate::settings::{EVENT_OVERHEAD_BYTES, MAX_LASTING_BYTES};
+use crate::settings::{EVENT_OVERHEAD_BYTES, MAX_PERSISTENT_EVENTS_BYTES};
 
 /// One thing that apply has for a connection.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub(crate) struct Event {
     /// The znode's ACL as of the event: the connection decides by it who may see it.
     pub(crate) acl: AclRef,
     /// The event itself, if it is one of a persistent watch. It counts against
-    /// [`MAX_LASTING_BYTES`] until it is sent, and authorizers are asked about it.
+    /// [`MAX_PERSISTENT_EVENTS_BYTES`] until it is sent, and authorizers are asked about it.
     pub(crate) persistent: Option<Happened>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Happened {
 }
 
 impl Event {
-    /// What it counts against [`MAX_LASTING_BYTES`].
+    /// What it counts against [`MAX_PERSISTENT_EVENTS_BYTES`].
     fn lasting_bytes(&self) -> usize {
         match self.persistent {
             Some(_) => self.frame.len() + EVENT_OVERHEAD_BYTES,
@@ -111,7 +111,7 @@ pub(crate) enum Close {
 /// Invariants:
 /// - Items stand in zxid order.
 /// - `lasting_bytes` counts the events of persistent watches that were pushed and neither sent
-///   nor dropped by the task; while the connection is open it is at most [`MAX_LASTING_BYTES`].
+///   nor dropped by the task; while the connection is open it is at most [`MAX_PERSISTENT_EVENTS_BYTES`].
 /// - Nothing is kept for a connection that is to close.
 /// - Whoever pushes wakes afterwards, when the items' zxids are published; a wake-up is kept
 ///   until the task asks, even if the items were drained in between, since what was drained
@@ -148,7 +148,7 @@ impl Outbox {
         };
         if bytes > 0 {
             let before = self.lasting_bytes.fetch_add(bytes, Ordering::Relaxed);
-            if before + bytes > MAX_LASTING_BYTES {
+            if before + bytes > MAX_PERSISTENT_EVENTS_BYTES {
                 state.close = Some(Close::Overrun);
                 state.items = VecDeque::new();
                 return !std::mem::replace(&mut state.listed, true);
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn persistent_events_beyond_the_bound_close_and_others_do_not() {
         let outbox = Outbox::default();
-        let half = MAX_LASTING_BYTES / 2 - EVENT_OVERHEAD_BYTES;
+        let half = MAX_PERSISTENT_EVENTS_BYTES / 2 - EVENT_OVERHEAD_BYTES;
         for zxid in 0..4 {
             outbox.push(event(zxid, half, false));
         }

@@ -23,7 +23,7 @@ use innkeeper_proto::EventType;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// The dense number of a connection that serves a session.
+/// The number of a connection, dense from 0 on, that serves a session.
 pub(crate) type WatcherId = u32;
 
 /// Connections, in the order of their numbers, each once.

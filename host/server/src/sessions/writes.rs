@@ -1,6 +1,6 @@
 //! From requests to commands: credentials, syncs, and writes on their way to the door.
 //!
-//! A write is decided on by the gate as of the pass's view, which may lack earlier writes of the
+//! A write is decided on by the authorizers as of the pass's view, which may lack earlier writes of the
 //! session that are still in flight. An allowance travels with the policy_zxid that it was made
 //! under, and apply has the last word; a denial has no such proof, so it counts only when
 //! nothing of the session is in flight, else the write waits and is decided on again.
@@ -149,7 +149,7 @@ impl<R: Runtime> Session<R> {
             Ok(write) => write,
             Err((error, index)) => return Examined::As(State::Failed(error, index)),
         };
-        self.service.auth.judge(&mut write);
+        self.service.auth.empty_unserved_acls(&mut write);
         let verdict = if !view.bindings().has_authorizers() {
             Verdict::Allow(Some(Zxid(0)))
         } else {
