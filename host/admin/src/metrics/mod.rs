@@ -2,10 +2,10 @@
 //!
 //! 1. The parts of the node record as they work, in [`Stats`](innkeeper_server::stats::Stats):
 //!    connections in shards of sums, apply and the log in summaries.
-//! 2. [`rows`] reads the tables (`row`): what was recorded and what can be asked of the state, each
+//! 2. `rows` reads the tables (`row`): what was recorded and what can be asked of the state, each
 //!    once, under ZooKeeper's name where it has one and as `innkeeper_*` otherwise.
-//! 3. [`render::lines`] makes the pairs of name and value of `mntr` and of `/commands/monitor`;
-//!    [`prometheus`] makes Prometheus's text.
+//! 3. `render::lines` makes the pairs of name and value of `mntr` and of `/commands/monitor`;
+//!    `prometheus` makes Prometheus's text.
 //!
 //! A metric of ZooKeeper's about a part that is not here (its processors' queues, Netty, the
 //! quorum's learners) is there and empty, as it is in ZooKeeper where the part has nothing to do, so
