@@ -366,7 +366,7 @@ fn answers_of_no_mib_or_of_too_many_cannot_be_asked_for() {
         let sentence = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{sentence}");
         assert!(
-            sentence.contains("give --max-answer-mib 1 to 1024"),
+            sentence.contains("--max-answer-mib") && sentence.contains("give 1 to 1024"),
             "{sentence}"
         );
     }

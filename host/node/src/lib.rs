@@ -19,6 +19,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use innkeeper_admin::surface::Surface;
 use innkeeper_auth::{Auth, AuthError, Port, Tls, TlsError};
 use innkeeper_dispatch::{AUTHORIZERS_MAX, Guests, GuestsParts, default_guest_memory_bytes};
 use innkeeper_raft::{OpenError, Settings};
-use innkeeper_runtime::{Listener, Runtime, Signal, Task, ThreadRole};
+use innkeeper_runtime::{Listener, Real, Runtime, Signal, Task, ThreadRole};
 use innkeeper_sandbox::{self as sandbox, GuestFailure, Sandbox};
 use innkeeper_server::addresses::Addresses;
 use innkeeper_server::connections::accept;
@@ -328,4 +329,20 @@ async fn listen<R: Runtime>(
     let listener = runtime.listen_tcp(addr).await;
     let listener = listener.map_err(|error| StartError::Listen { addr, what, error })?;
     Ok(Some(listener))
+}
+
+/// Starts and stops a node on the machine's own clock, sockets and files.
+///
+/// Nothing calls it: it has the compiler make the node for [`Real`] here, once, instead of in each
+/// program and each test that has a node inside it.
+pub fn run_once(
+    runtime: Real,
+    settings: NodeSettings,
+    raft: Settings,
+) -> Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>> {
+    Box::pin(async move {
+        let node = Node::start_with(runtime, settings, raft).await?;
+        node.stop().await;
+        Ok(())
+    })
 }

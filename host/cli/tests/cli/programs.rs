@@ -78,7 +78,11 @@ fn flags_stand_before_or_behind_and_the_environment_names_the_data() {
     let missing = with_variables(&["status"], &other);
     assert!(missing.sentence().contains(nowhere), "{}", missing.stderr);
     let both = with_variables(&["status", "--http", &http, "--data", data], &[]);
-    assert!(both.sentence().contains("two ways"), "{}", both.stderr);
+    assert!(
+        both.sentence().contains("give one of them"),
+        "{}",
+        both.stderr
+    );
 }
 
 #[test]

@@ -151,7 +151,10 @@ fn a_node_serves_where_its_admin_socket_cannot_be() {
             .output()
             .unwrap();
         let said = String::from_utf8(status.stderr).unwrap();
-        assert!(said.contains("or it has no admin socket there"), "{said}");
+        assert!(
+            said.contains("or the node could not open its admin socket there"),
+            "{said}"
+        );
         let http = process.ready.split_whitespace().nth(3).unwrap();
         let http = http.strip_prefix("http=").unwrap();
         let status = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
