@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn other_texts_are_refused_with_a_sentence() {
         let error = "Recipe".parse::<World>().unwrap_err();
-        assert!(error.to_string().starts_with("`Recipe` is no world"));
+        assert!(error.to_string().starts_with("`Recipe` is not a world"));
         for text in [
             "",
             "sha256:",

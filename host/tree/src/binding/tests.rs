@@ -52,7 +52,7 @@ fn a_whole_document_is_read() {
 #[test]
 fn each_mistake_has_its_sentence() {
     for (rest, says) in [
-        (r#""world":"wizard""#, "no world"),
+        (r#""world":"wizard""#, "not a world"),
         (r#""watch":[]"#, "missing field `world`"),
         (
             r#""world":"recipe","watch":["/a"],"module":"x""#,
