@@ -12,7 +12,7 @@ use innkeeper_raft::histogram::Reading;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::SessionId;
 
-use crate::clients::ConnectionInfo;
+pub use crate::clients::ConnectionInfo;
 use crate::quorum::Held;
 use crate::service::Service;
 use crate::stats::Totals;

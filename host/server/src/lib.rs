@@ -19,7 +19,7 @@
 
 pub mod addresses;
 pub mod authorization;
-pub mod clients;
+mod clients;
 pub mod connections;
 pub mod delivery;
 mod expiry;

@@ -4,7 +4,7 @@ use std::iter::once;
 
 use innkeeper_auth::address;
 use innkeeper_runtime::Runtime;
-use innkeeper_server::clients::ConnectionInfo;
+use innkeeper_server::inspect::ConnectionInfo;
 use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
 use innkeeper_server::stats::Totals;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use innkeeper_auth::address;
 use innkeeper_runtime::{Runtime, calendar};
-use innkeeper_server::clients::ConnectionInfo;
 use innkeeper_server::delivery::fanout::WatchItem;
+use innkeeper_server::inspect::ConnectionInfo;
 use innkeeper_server::service::Service;
 use innkeeper_tree::SessionId;
 
