@@ -48,6 +48,7 @@ pub mod streams;
 mod task;
 pub mod terminal;
 mod thread_role;
+mod yield_now;
 
 pub use child::{COMPLAINT_BYTES_MAX, Confinement, Ended, Ending, Program, STARVED};
 pub use clock::{Elapsed, Instant, Interval};
@@ -61,3 +62,4 @@ pub use signal::Signal;
 pub use sim::{Sim, SimDisk, Simulated};
 pub use task::{AbortOnDrop, Task, TaskError, TaskPanic};
 pub use thread_role::ThreadRole;
+pub use yield_now::yield_now;

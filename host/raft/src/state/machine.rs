@@ -7,14 +7,12 @@
 //! 3. Then openraft's responders are answered, so that further batches can be proposed.
 //! 4. From time to time a capture of the changes goes to the [checkpointer](super::checkpoint).
 
-use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 
 use futures_util::{Stream, StreamExt};
-use innkeeper_runtime::{Runtime, ThreadRole};
+use innkeeper_runtime::{Runtime, ThreadRole, yield_now};
 use innkeeper_tree::applied::{Applied, Outcome, SessionResult, TicketResult};
 use innkeeper_tree::{Reader, Tree};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
@@ -260,20 +258,6 @@ fn lost_a_race(applied: &Applied) -> bool {
     )
 }
 
-/// Lets other tasks of the raft thread run once.
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
     type SnapshotData = SnapshotData;
     type SnapshotBuilder = CheckpointBuilder<R>;
@@ -307,7 +291,7 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
             responders.extend(responder);
             if batch.len() >= limit {
                 self.deliver(&mut batch, &mut responders)?;
-                yield_once().await;
+                yield_now().await;
             }
         }
         self.deliver(&mut batch, &mut responders)

@@ -16,7 +16,7 @@ use std::time::Duration;
 use innkeeper_auth::{self as auth, Port, Refused};
 use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{FourLetterWord, FrameError, Inbound};
-use innkeeper_runtime::{Runtime, Select2, Stream, select2};
+use innkeeper_runtime::{Runtime, Select2, Stream, select2, yield_now};
 
 use crate::clients::ConnectionGuard;
 use crate::connections::admission::{self, NotAdmitted};
@@ -226,15 +226,8 @@ async fn send_pieces<S: Stream>(
         sent += piece.len();
         socket.output.extend_from_slice(piece.as_bytes());
         // The other connections of this thread have their turn between two pieces.
-        let mut is_next = false;
-        let turn = socket.turn(NOTHING, |cx| {
-            if std::mem::replace(&mut is_next, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        });
-        turn.await?;
+        socket.turn(NOTHING, |_| Poll::Ready(())).await?;
+        yield_now().await;
         if socket.is_full() {
             socket.turn(ROOM, |_| Poll::Pending).await?;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use innkeeper_proto::frame::Inbound;
 use innkeeper_proto::request::Request;
-use innkeeper_runtime::{Runtime, Stream};
+use innkeeper_runtime::{Runtime, Stream, yield_now};
 use innkeeper_tree::View;
 
 use super::former_watches::FormerWatches;
@@ -40,20 +40,6 @@ pub(crate) struct SessionLoop<R: Runtime> {
     guard: ConnectionGuard,
     /// The last answer is given: close when it is sent.
     pub(super) finished: bool,
-}
-
-/// Goes to the end of the worker's queue once.
-async fn let_others_run() {
-    let mut went = false;
-    std::future::poll_fn(|cx| {
-        if went {
-            return Poll::Ready(());
-        }
-        went = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 impl<R: Runtime> SessionLoop<R> {
@@ -232,7 +218,7 @@ impl<R: Runtime> SessionLoop<R> {
                 if answers.is_multiple_of(ANSWERS_PER_LOOK_AT_THE_CLOCK) {
                     let runtime = &self.session.service.runtime;
                     if runtime.now() - since > LONGEST_TURN {
-                        let_others_run().await;
+                        yield_now().await;
                         since = runtime.now();
                     }
                 }
