@@ -3,7 +3,8 @@
 //! 1. A report is an iterator of lines, or of other small texts. [`gathered`] makes pieces of some
 //!    16 KiB of them. An empty text asks for a pause: what was gathered goes out.
 //! 2. A client's connection asks for the next piece when it has room for it; hyper does the same
-//!    through [`body`].
+//!    through [`body`]. After each piece the other tasks of the thread have their turn, since
+//!    clients' connections are among them.
 //!
 //! **Invariant:** an answer of any length takes the memory of a few pieces. (tests:
 //! `a_body_is_made_as_it_is_asked_for`, `an_answer_that_nobody_reads_is_not_made`)
@@ -23,8 +24,9 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// An answer over HTTP that has fewer bytes is made before it is sent, so that its length is said.
 const WHOLE_BYTES: usize = 64 * 1024;
 
-/// How many pieces are made before an answer is sent at most; the pauses among them count.
-const WHOLE_PIECES: usize = 64;
+/// How many pieces are made before an answer is sent at most; the pauses among them count. Making
+/// one may take a walk over a part of a table, and nobody else runs on the thread meanwhile.
+const WHOLE_PIECES: usize = 8;
 
 /// The answer that consists of one text.
 pub(crate) fn one(text: String) -> Pieces {
@@ -58,11 +60,19 @@ pub(crate) fn body(mut pieces: Pieces) -> Body {
             break;
         }
     }
-    Body::new(Made(Box::new(std::iter::once(first).chain(pieces))))
+    Body::new(Made {
+        pieces: Box::new(std::iter::once(first).chain(pieces)),
+        rests: false,
+    })
 }
 
-/// A body whose next piece is made when it is asked for.
-struct Made(Pieces);
+/// A body whose next piece is made when it is asked for: one poll makes one piece, and between two
+/// of them the task gives way.
+struct Made {
+    pieces: Pieces,
+    /// A piece was given out, and nobody else has run since.
+    rests: bool,
+}
 
 impl hyper::body::Body for Made {
     type Data = Bytes;
@@ -72,13 +82,18 @@ impl hyper::body::Body for Made {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.0.next() {
-            Some(piece) if piece.is_empty() => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
+        if !std::mem::take(&mut self.rests) {
+            match self.pieces.next() {
+                // A pause.
+                Some(piece) if piece.is_empty() => {}
+                piece => {
+                    self.rests = true;
+                    return Poll::Ready(piece.map(|piece| Ok(Frame::data(piece.into()))));
+                }
             }
-            piece => Poll::Ready(piece.map(|piece| Ok(Frame::data(piece.into())))),
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -119,16 +134,20 @@ mod tests {
             "x".repeat(bytes)
         });
         let mut body = body(gathered(texts));
-        let mut read = 0;
+        let (mut read, mut gave_way) = (0, true);
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             let ahead = made.load(Ordering::Relaxed) - read;
             assert!(ahead <= WHOLE_BYTES + 2 * PIECE_BYTES, "{ahead}");
             match Pin::new(&mut body).poll_frame(&mut cx) {
-                Poll::Ready(Some(Ok(frame))) => read += frame.into_data().unwrap().len(),
+                Poll::Ready(Some(Ok(frame))) => {
+                    assert!(gave_way, "two pieces without a turn for the others");
+                    gave_way = false;
+                    read += frame.into_data().unwrap().len();
+                }
                 Poll::Ready(Some(Err(error))) => panic!("{error}"),
                 Poll::Ready(None) => break,
-                Poll::Pending => {}
+                Poll::Pending => gave_way = true,
             }
         }
         assert_eq!(read, (1_000_000 - 1_000) * 100);
