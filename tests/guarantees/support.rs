@@ -22,6 +22,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The super user's password.
 pub const PASSWORD: &str = "secret";
 
+/// What a node is told of that password.
+pub fn super_digest() -> String {
+    let hash = Sha1::digest(format!("super:{PASSWORD}"));
+    format!("super:{}", BASE64.encode(hash))
+}
+
 /// A node in a process of its own, killed when dropped.
 pub struct NodeProcess {
     child: Child,
@@ -112,10 +118,7 @@ impl NodeProcess {
     }
 
     fn command(data: &Path, listen: &str, http: &str, arguments: &[&str]) -> Command {
-        let digest = format!(
-            "super:{}",
-            BASE64.encode(Sha1::digest(format!("super:{PASSWORD}")))
-        );
+        let digest = super_digest();
         let mut command = Command::new(env!("CARGO_BIN_EXE_innkeeper"));
         command
             .arg("serve")

@@ -16,12 +16,14 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use common::asked::any_port;
 use common::{Client, Running, create, eventually, set};
 use guests::guest;
+use innkeeper_auth::Secret;
 use innkeeper_sandbox::{self as sandbox, Sandbox};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use support::NodeProcess;
+use support::{NodeProcess, http_at, super_digest};
 
 /// So many functions take some 20 s to compile: no test waits for that.
 const SLOW: usize = 90_000;
@@ -53,6 +55,23 @@ fn children(node: &NodeProcess) -> Vec<u32> {
         }
     }
     found
+}
+
+/// Waits until the node has one child and no more, which runs the compiler, and returns its number.
+/// A child starts a moment after its compilation is said to run; one that got too little time makes
+/// room for another.
+fn has_one_child(node: &NodeProcess) -> u32 {
+    let mut found = Vec::new();
+    eventually("the node has one child", || {
+        found = children(node);
+        found.len() == 1 && command_line(found[0]).contains("compile-module")
+    });
+    found[0]
+}
+
+/// The command line of a process; a dead one has none, even while nobody has waited for it.
+fn command_line(id: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default()
 }
 
 /// The most memory that the node ever had, in MiB.
@@ -124,7 +143,7 @@ fn a_child_that_is_stopped_ends_by_the_clock() {
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start_with(folder.path(), &["--compile-time-s", "1"]);
     let push = begin(&node, &bombs::functions(SLOW));
-    stop(children(&node)[0]);
+    stop(has_one_child(&node));
     let failed = ask(&node, &push, "?wait_ms=60000");
     assert_eq!(failed["state"], "failed", "{failed}");
     let sentence = failed["error"].as_str().unwrap();
@@ -140,38 +159,43 @@ fn a_child_that_is_stopped_ends_by_the_clock() {
 /// What a binding waits for is tried again.
 #[test]
 fn a_binding_outlives_a_child_that_is_stopped() {
-    let (range, sticky) = (guest("range"), guest("sticky"));
+    let range = guest("range");
     let folder = tempfile::tempdir().unwrap();
-    let node = NodeProcess::start_with(folder.path(), &["--compile-time-s", "5"]);
-    // With the second one loaded, the first is not any more; and then it is not kept, either.
+    let node = NodeProcess::start(folder.path());
     let module = node.push(&range);
-    node.push(&sticky);
+    drop(node);
     std::fs::remove_dir_all(folder.path().join("compiled")).unwrap();
-    // Both places of pushes are taken, so that its child is the third.
-    let pushed: Vec<_> = (0..2)
-        .map(|less| begin(&node, &bombs::functions(SLOW - less)))
-        .collect();
-    let others = children(&node);
-    let document = json!({"world": "assignor", "module": module}).to_string();
-    let (status, set) = node.http("PUT", "/v1/bindings/range", document.as_bytes());
-    assert_eq!(status, 201, "{set}");
-    let mut child = None;
-    eventually("a child of the binding's is there", || {
-        let new = |id: &u32| !others.contains(id);
-        child = children(&node).into_iter().find(new);
-        child.is_some()
+    let program = stopped_once(folder.path());
+    let running = Running::start_in(folder, |settings| {
+        settings.compile.program = Some(program.clone());
+        settings.compile.time_s = 5;
+        settings.http = Some(any_port());
+        settings.auth.super_digest = Some(Secret::new(&super_digest()));
     });
-    stop(child.unwrap());
+    let http = running.node.as_ref().unwrap().http().unwrap();
+    let document = json!({"world": "assignor", "module": module}).to_string();
+    let (code, set) = http_at(http, "PUT", "/v1/bindings/range", document.as_bytes());
+    assert_eq!(code, 201, "{set}");
+    let status = || http_at(http, "GET", "/v1/bindings/range", b"").1;
     eventually("the binding says why it waits", || {
-        let error = node.status("range")["activation_error"].to_string();
+        let error = status()["activation_error"].to_string();
         error.contains("--compile-time-s")
     });
-    for push in pushed {
-        node.http("DELETE", &format!("/v1/pushes/{push}"), b"");
-    }
-    eventually("the binding is active", || {
-        node.status("range")["pending"] == false
-    });
+    eventually("the binding is active", || status()["pending"] == false);
+    running.stop();
+}
+
+/// A compiler whose first process stops itself before it reads anything.
+fn stopped_once(folder: &Path) -> PathBuf {
+    let program = folder.join("stopped-once");
+    let (marker, compiler) = (folder.join("was-stopped"), env!("CARGO_BIN_EXE_innkeeper"));
+    let script = format!(
+        "#!/bin/sh\n[ -e '{0}' ] || {{ : > '{0}'; kill -STOP $$; }}\nexec '{compiler}' \"$@\"\n",
+        marker.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    program
 }
 
 /// Stops a process as SIGSTOP does: it is there, and does nothing.
@@ -267,18 +291,9 @@ fn a_child_dies_with_its_node() {
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
     begin(&node, &bombs::functions(SLOW));
-    let child = children(&node)[0];
-    // Whoever inherits it may be slow to bury it; a dead process has no command line.
-    let line = format!("/proc/{child}/cmdline");
-    assert!(
-        std::fs::read_to_string(&line)
-            .unwrap()
-            .contains("compile-module")
-    );
+    let child = has_one_child(&node);
     drop(node); // SIGKILL
-    eventually("the child is dead", || {
-        std::fs::read_to_string(&line).map_or(true, |line| line.is_empty())
-    });
+    eventually("the child is dead", || command_line(child).is_empty());
 }
 
 #[test]
@@ -348,7 +363,7 @@ fn a_slow_module_holds_up_nobody() {
     let mut client = Client::connect(node.zookeeper, 30_000);
     client.must(create("/a", b""));
     assert_eq!(ask(&node, &slow, "")["state"], "compiling");
-    assert_eq!(children(&node).len(), 1);
+    has_one_child(&node);
 }
 
 #[test]
@@ -358,7 +373,7 @@ fn a_cancelled_push_leaves_no_child() {
     let bytes = bombs::functions(SLOW);
     // Somebody says so.
     let push = begin(&node, &bytes);
-    assert_eq!(children(&node).len(), 1);
+    has_one_child(&node);
     let (_, cancelled) = node.http("DELETE", &format!("/v1/pushes/{push}"), b"");
     assert_eq!(cancelled["state"], "cancelled");
     eventually("the child is gone", || children(&node).is_empty());
@@ -377,7 +392,7 @@ fn the_same_bytes_pushed_twice_are_compiled_once() {
     let push = begin(&node, &bytes);
     assert_eq!(begin(&node, &bytes), push);
     assert_eq!(figure(&node, "modules_compiled"), 1);
-    assert_eq!(children(&node).len(), 1);
+    has_one_child(&node);
 }
 
 #[test]
@@ -394,7 +409,7 @@ fn who_interrupts_the_command_cancels_the_push() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    eventually("it is compiled", || children(&node).len() == 1);
+    has_one_child(&node);
     let pid = Pid::from_child(&command);
     kill_process(pid, Signal::INT).unwrap();
     let done = command.wait_with_output().unwrap();
