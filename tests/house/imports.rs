@@ -9,12 +9,18 @@
 //! 4. Operators' answers are made on threads that no client needs ([`CLIENTS_THREADS`]), and
 //!    nothing of the server but `inspect` and what it answers is open to them.
 //!
+//! 5. What the server is told at its start ([`TOLD_AT_START`]) names nothing of guests, of their
+//!    compiler, of HTTP or of metrics ([`FOREIGN_TO_THE_SERVER`]): other crates have these settings.
+//!
 //! **Invariant:** no client waits for what an operator looks at. (test:
 //! `operators_take_no_thread_that_clients_need`)
 //!
 //! **Invariant:** files import one way, too: in the server from the connections down to the
 //! settings. (tests: `the_server_has_no_circle_and_the_house_few`,
 //! `the_servers_rooms_import_downwards`)
+//!
+//! **Invariant:** the server's settings name no guest and no HTTP. (test:
+//! `the_server_is_told_nothing_of_guests_and_http`)
 
 mod support;
 
@@ -64,6 +70,14 @@ const CLIENTS_THREADS: [&str; 3] = [
     "ThreadRole::Client",
     "ThreadRole::Raft",
     "ThreadRole::Fsync",
+];
+
+/// The server's rooms that hold what it is told at its start.
+const TOLD_AT_START: [&str; 2] = ["addresses", "settings"];
+
+/// Parts of names, in small letters, that none of these rooms may use.
+const FOREIGN_TO_THE_SERVER: [&str; 7] = [
+    "admin", "compil", "guest", "http", "metric", "module", "wasm",
 ];
 
 /// What each file imports, by names such as `delivery/fanout`.
@@ -244,6 +258,26 @@ fn on_clients_threads(files: &BTreeMap<String, String>) -> Vec<String> {
     all.collect()
 }
 
+/// Where the server would be told of what it does not know.
+fn told_of_others(files: &BTreeMap<String, String>) -> Vec<String> {
+    let told = files.iter().filter(|(name, _)| {
+        let room = name.split('/').next().unwrap_or(name);
+        TOLD_AT_START.contains(&room)
+    });
+    let all = told.flat_map(|(name, code)| {
+        let code = code.to_lowercase();
+        let named = FOREIGN_TO_THE_SERVER
+            .iter()
+            .filter(move |part| code.contains(*part));
+        named.map(move |part| {
+            format!(
+                "host/server/src/{name}.rs must not name `{part}`: another crate has that setting"
+            )
+        })
+    });
+    all.collect()
+}
+
 #[test]
 fn the_server_has_no_circle_and_the_house_few() {
     let mut all = Vec::new();
@@ -270,6 +304,14 @@ fn the_servers_rooms_import_downwards() {
 #[test]
 fn operators_take_no_thread_that_clients_need() {
     let wrong = on_clients_threads(&files("host/admin"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_server_is_told_nothing_of_guests_and_http() {
+    let files = files("host/server");
+    assert!(TOLD_AT_START.iter().all(|room| files.contains_key(*room)));
+    let wrong = told_of_others(&files);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -313,4 +355,13 @@ fn each_rule_can_be_broken() {
     assert_eq!(upward(&imports_of(&new)).len(), 1);
     let taken = texts(&[("http", "runtime.spawn(ThreadRole::Client, look)")]);
     assert_eq!(on_clients_threads(&taken).len(), 1);
+    for (room, code) in [
+        ("settings", "pub http: Option<SocketAddr>"),
+        ("settings/limits", "pub struct CompileSettings;"),
+        ("addresses", "pub metrics: Option<SocketAddr>"),
+    ] {
+        assert_eq!(told_of_others(&texts(&[(room, code)])).len(), 1, "{code}");
+    }
+    let elsewhere = texts(&[("stats", "http_evicted"), ("settings", "// no guest\ntick")]);
+    assert!(told_of_others(&elsewhere).is_empty());
 }

@@ -44,15 +44,15 @@ impl Administered {
     fn start_bounded(change: impl Fn(&mut NodeSettings), command_bytes_max: Option<usize>) -> Self {
         let change = |settings: &mut NodeSettings| {
             change(settings);
-            settings.http = Some(any_port());
-            settings.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
+            settings.admin.http = Some(any_port());
+            settings.server.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
         };
         let folder = tempfile::tempdir().unwrap();
         let running = Running::start_bounded(folder, change, command_bytes_max);
         let node = running.node.as_ref().unwrap();
         Self {
             http: node.http().unwrap(),
-            socket: node.service().admin_path(),
+            socket: node.admin_socket().unwrap().to_owned(),
             running,
         }
     }
@@ -166,12 +166,12 @@ fn a_stranger_changes_nothing_and_sees_no_znode() {
 #[test]
 fn without_a_super_user_only_the_socket_changes_things() {
     let running = Running::start_with(|settings| {
-        settings.http = Some(any_port());
+        settings.admin.http = Some(any_port());
     });
-    let service = running.node.as_ref().unwrap().service().clone();
+    let started = running.node.as_ref().unwrap();
     let node = Administered {
-        http: running.node.as_ref().unwrap().http().unwrap(),
-        socket: service.admin_path(),
+        http: started.http().unwrap(),
+        socket: started.admin_socket().unwrap().to_owned(),
         running,
     };
     let refused = node.as_super("POST", "/v1/znodes?path=/a", b"x").error(401);
@@ -397,7 +397,7 @@ fn what_is_no_module_is_refused_with_a_sentence() {
 #[test]
 fn a_reaction_may_not_hold_its_view_for_ever() {
     let hostile = guest("test-hostile");
-    let node = Administered::start_with(|settings| settings.view_max_age_ms = 200);
+    let node = Administered::start_with(|settings| settings.guests.view_max_age_ms = 200);
     let pushed = node
         .as_super("POST", "/v1/modules?wait_ms=60000", &hostile)
         .good();
@@ -668,7 +668,7 @@ fn slow_clients_are_cut_off_and_shut_out_neither_clients_nor_the_socket() {
 #[test]
 fn what_is_closed_is_shown_to_the_super_user_and_over_the_socket_alone() {
     for closed in [false, true] {
-        let node = Administered::start_with(|settings| settings.http_closed = closed);
+        let node = Administered::start_with(|settings| settings.admin.http_closed = closed);
         for (method, path, done) in [
             ("GET", "/v1/bindings", 200),
             ("GET", "/v1/bindings/a", 404),

@@ -25,8 +25,8 @@ fn with_users(change: impl Fn(&mut NodeSettings)) -> (Running, tempfile::TempDir
     let path = folder.path().join("jaas.conf");
     std::fs::write(&path, USERS).unwrap();
     let node = Running::start_with(|settings| {
-        settings.auth.jaas_file = Some(path.clone());
-        settings.auth.schemes.insert("sasl".to_owned());
+        settings.server.auth.jaas_file = Some(path.clone());
+        settings.server.auth.schemes.insert("sasl".to_owned());
         change(settings);
     });
     (node, folder)
@@ -111,7 +111,7 @@ fn sasl_proves_an_identity() {
 #[test]
 fn sasl_users_may_be_super_users() {
     let (node, _folder) = with_users(|settings| {
-        let supers = &mut settings.auth.sasl_super_users;
+        let supers = &mut settings.server.auth.sasl_super_users;
         supers.insert("superUser".to_owned(), "alice".to_owned());
         supers.insert("superUser.2".to_owned(), "bob".to_owned());
     });
@@ -140,7 +140,8 @@ fn a_failed_exchange_ends_the_connection() {
 
 #[test]
 fn a_failed_exchange_may_be_let_pass() {
-    let (node, _folder) = with_users(|settings| settings.auth.allow_sasl_failed_clients = true);
+    let (node, _folder) =
+        with_users(|settings| settings.server.auth.allow_sasl_failed_clients = true);
     let mut client = node.client();
     let answer = log_in(&mut client, "bob", "wrong");
     assert_eq!((answer.err, token(&answer)), (ErrorCode::Ok, None));
@@ -160,7 +161,7 @@ fn without_users_a_token_is_answered_with_none() {
 
 #[test]
 fn without_the_demanded_authentication_nothing_is_served() {
-    let (node, _folder) = with_users(|settings| settings.auth.sasl_required = true);
+    let (node, _folder) = with_users(|settings| settings.server.auth.sasl_required = true);
     let requests = [
         Request::Ping,
         get("/", false),
@@ -209,8 +210,8 @@ fn without_the_demanded_authentication_nothing_is_served() {
 #[test]
 fn any_of_the_demanded_schemes_will_do() {
     let (node, _folder) = with_users(|settings| {
-        settings.auth.enforce = true;
-        settings.auth.enforce_schemes = vec!["sasl".to_owned(), "digest".to_owned()];
+        settings.server.auth.enforce = true;
+        settings.server.auth.enforce_schemes = vec!["sasl".to_owned(), "digest".to_owned()];
     });
     let mut client = node.client();
     client.must(Request::Auth(Auth {
@@ -274,7 +275,7 @@ fn hashes_other_than_sha_1_make_other_identities() {
         .encode(<sha2::Sha256 as Digest>::digest(b"bob:x"));
     let id = format!("bob:{digest}");
     let node = Running::start_with(|settings| {
-        settings.auth.digest_algorithm = DigestAlgorithm::Sha256;
+        settings.server.auth.digest_algorithm = DigestAlgorithm::Sha256;
     });
     let mut client = node.client();
     client.must(Request::Create(create_for("/a", "digest", &id)));
@@ -289,7 +290,7 @@ fn hashes_other_than_sha_1_make_other_identities() {
 
 #[test]
 fn skipped_acls_let_everyone_do_everything() {
-    let node = Running::start_with(|settings| settings.auth.skip_acl = true);
+    let node = Running::start_with(|settings| settings.server.auth.skip_acl = true);
     let mut client = node.client();
     client.must(Request::Create(create_for("/a", "digest", "x:y")));
     client.must(get("/a", false));

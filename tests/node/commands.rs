@@ -15,9 +15,9 @@ use serde_json::json;
 
 fn start(change: impl Fn(&mut NodeSettings)) -> (Running, SocketAddr) {
     let server = Running::start_with(|settings| {
-        settings.http = Some(any_port());
-        settings.words = FourLetterWord::ALL.to_vec();
-        settings.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
+        settings.admin.http = Some(any_port());
+        settings.admin.words = FourLetterWord::ALL.to_vec();
+        settings.server.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
         change(settings);
     });
     let http = server.node.as_ref().unwrap().http().unwrap();
@@ -27,14 +27,15 @@ fn start(change: impl Fn(&mut NodeSettings)) -> (Running, SocketAddr) {
 /// The address of the node's own port of metrics.
 fn metrics_address(server: &Running) -> SocketAddr {
     let node = server.node.as_ref().unwrap();
-    node.service().bound.metrics.unwrap()
+    node.metrics().unwrap()
 }
 
 #[test]
 fn commands_tell_what_the_words_tell() {
     let (server, http) = start(|settings| {
-        settings.initial_configuration = "tickTime=2000\n".to_owned();
+        settings.admin.initial_configuration = "tickTime=2000\n".to_owned();
         settings
+            .admin
             .system_properties
             .insert("zookeeper.x".to_owned(), "y".to_owned());
     });
@@ -145,7 +146,7 @@ fn guarded_commands_want_all_permissions_on_the_root() {
 
 #[test]
 fn other_methods_and_other_places_are_told_apart() {
-    let (_server, at) = start(|settings| settings.admin_command_url = "/zk/admin".to_owned());
+    let (_server, at) = start(|settings| settings.admin.command_url = "/zk/admin".to_owned());
     assert_eq!(http_get(at, "/zk/admin/ruok").json()["command"], "ruok");
     let page = http_get(at, "/zk/admin");
     assert!(page.body.contains("<a href=\"/zk/admin/ruok\">ruok</a>"));
@@ -171,15 +172,8 @@ fn other_methods_and_other_places_are_told_apart() {
 /// and beside what a real 3.9.5 answers there, which has TRACE besides.
 #[test]
 fn options_are_answered_everywhere_and_a_refused_method_names_others() {
-    let (server, at) = start(|settings| settings.metrics = Some(any_port()));
-    let own = server
-        .node
-        .as_ref()
-        .unwrap()
-        .service()
-        .bound
-        .metrics
-        .unwrap();
+    let (server, at) = start(|settings| settings.admin.metrics = Some(any_port()));
+    let own = metrics_address(&server);
     for (at, path, allow) in [
         (at, "/", "GET, HEAD, OPTIONS"),
         (at, "*", "GET, HEAD, OPTIONS"),
@@ -234,7 +228,7 @@ fn options_are_answered_everywhere_and_a_refused_method_names_others() {
 
 #[test]
 fn metrics_are_prometheuss_and_true() {
-    let (server, at) = start(|settings| settings.metrics = Some(any_port()));
+    let (server, at) = start(|settings| settings.admin.metrics = Some(any_port()));
     let mut client = server.client();
     client.must(create("/a\"b", b"1"));
     for _ in 0..10 {

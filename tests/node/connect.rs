@@ -15,7 +15,7 @@ use innkeeper_proto::{ErrorCode, OpCode, xid};
 
 #[test]
 fn timeouts_are_clamped_to_2_and_20_ticks() {
-    let server = Running::start_with(|settings| settings.tick_time_ms = 500);
+    let server = Running::start_with(|settings| settings.server.tick_time_ms = 500);
     for (asked, given) in [(1, 1000), (3000, 3000), (1_000_000, 10_000), (-5, 1000)] {
         let client = Client::connect(server.addr, asked);
         assert_eq!(client.connected.timeout_ms, given);
@@ -230,7 +230,7 @@ fn words_are_answered_if_they_are_on_the_list() {
         word(server.addr, "ruok"),
         "ruok is not executed because it is not in the whitelist.\n"
     );
-    let open = Running::start_with(|settings| settings.words = FourLetterWord::ALL.to_vec());
+    let open = Running::start_with(|settings| settings.admin.words = FourLetterWord::ALL.to_vec());
     assert_eq!(word(open.addr, "ruok"), "imok");
     assert!(word(open.addr, "stat").contains("Clients:\n /127.0.0.1:"));
     assert!(word(open.addr, "envi").starts_with("Environment:\nzookeeper.version=3.9.5-"));
@@ -247,7 +247,7 @@ fn words_are_answered_if_they_are_on_the_list() {
 
 #[test]
 fn an_address_has_so_many_connections_and_no_more() {
-    let server = Running::start_with(|settings| settings.max_client_connections = 2);
+    let server = Running::start_with(|settings| settings.server.max_client_connections = 2);
     takes_two_clients_and_no_more(&server);
 }
 

@@ -12,7 +12,7 @@ use innkeeper_proto::request::{Auth, Request};
 use innkeeper_proto::{ErrorCode, EventType, xid};
 
 fn quick() -> Running {
-    Running::start_with(|settings| settings.tick_time_ms = 100)
+    Running::start_with(|settings| settings.server.tick_time_ms = 100)
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_restart_gives_every_session_its_full_timeout() {
     let back = client.reattach_request();
     std::thread::sleep(Duration::from_millis(1000));
     let folder = server.stop();
-    let server = Running::start_in(folder, |settings| settings.tick_time_ms = 100);
+    let server = Running::start_in(folder, |settings| settings.server.tick_time_ms = 100);
     std::thread::sleep(Duration::from_millis(1000));
     let mut client = Client::connect_as(server.addr, &back).unwrap();
     assert_eq!(client.connected.session_id, back.session_id);

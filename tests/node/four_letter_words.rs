@@ -19,8 +19,8 @@ const BUILT_AT_S: u64 = 1_795_241_491;
 
 fn open() -> Running {
     Running::start_with(|settings| {
-        settings.words = FourLetterWord::ALL.to_vec();
-        settings.built_at_s = BUILT_AT_S;
+        settings.admin.words = FourLetterWord::ALL.to_vec();
+        settings.admin.built_at_s = BUILT_AT_S;
     })
 }
 
@@ -59,7 +59,7 @@ fn only_client(server: &Running) -> BTreeMap<String, String> {
 
 #[test]
 fn the_whitelist_is_zookeepers() {
-    let closed = Running::start_with(|settings| settings.words = Vec::new());
+    let closed = Running::start_with(|settings| settings.admin.words = Vec::new());
     assert!(word(closed.addr, "srvr").starts_with("Zookeeper version: 3.9.5-innkeeper-"));
     for refused in FourLetterWord::ALL {
         if *refused != FourLetterWord::Srvr {
@@ -71,8 +71,8 @@ fn the_whitelist_is_zookeepers() {
         }
     }
     let read_only = Running::start_with(|settings| {
-        settings.words = vec![FourLetterWord::Ruok];
-        settings.read_only_mode = true;
+        settings.admin.words = vec![FourLetterWord::Ruok];
+        settings.server.read_only_mode = true;
     });
     assert_eq!(word(read_only.addr, "isro"), "rw");
     assert_eq!(word(read_only.addr, "ruok"), "imok");
@@ -122,8 +122,8 @@ fn conf_tells_a_number_only_of_an_ensembles_member() {
     ];
     for (number, said) in any {
         let server = Running::start_with(|settings| {
-            settings.words = FourLetterWord::ALL.to_vec();
-            settings.server_number = number;
+            settings.admin.words = FourLetterWord::ALL.to_vec();
+            settings.server.server_number = number;
         });
         let conf = word(server.addr, "conf");
         assert!(conf.lines().any(|line| line == said), "{conf}");
@@ -239,8 +239,8 @@ fn the_figures_are_true() {
 #[test]
 fn an_end_is_counted_by_its_kind() {
     let server = Running::start_with(|settings| {
-        settings.words = FourLetterWord::ALL.to_vec();
-        settings.handshake_timeout_ms = 50;
+        settings.admin.words = FourLetterWord::ALL.to_vec();
+        settings.server.handshake_timeout_ms = 50;
     });
     drop(server.client());
     let mut too_long = Client::open(server.addr);
@@ -294,8 +294,8 @@ fn watches_are_listed_by_path_and_by_session() {
 fn long_answers_are_whole_and_nobody_waits_for_a_client_that_does_not_read_its_own() {
     const WATCHES: usize = 100_000;
     let server = Running::start_with(|settings| {
-        settings.words = FourLetterWord::ALL.to_vec();
-        settings.http = Some(any_port());
+        settings.admin.words = FourLetterWord::ALL.to_vec();
+        settings.admin.http = Some(any_port());
     });
     let http = server.node.as_ref().unwrap().http().unwrap();
     let mut client = server.client();

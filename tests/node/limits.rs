@@ -27,7 +27,7 @@ const MODEST: usize = 50;
 /// two of its answers is bounded by the limit, not by what the others have sent.
 #[test]
 fn a_greedy_client_does_not_hold_up_a_modest_one() {
-    let server = Running::start_with(|settings| settings.global_outstanding_limit = LIMIT);
+    let server = Running::start_with(|settings| settings.server.global_outstanding_limit = LIMIT);
     let service = server.node.as_ref().unwrap().service().clone();
     let mut modest = server.client();
     modest.must(create("/greedy", b""));
@@ -79,7 +79,7 @@ fn a_greedy_client_does_not_hold_up_a_modest_one() {
 
 #[test]
 fn a_frame_longer_than_jute_maxbuffer_ends_its_connection() {
-    let server = Running::start_with(|settings| settings.jute_max_buffer_bytes = 2000);
+    let server = Running::start_with(|settings| settings.server.jute_max_buffer_bytes = 2000);
     let mut client = server.client();
     client.must(create("/a", b""));
     let frame_of = |len: usize| {
@@ -105,8 +105,8 @@ fn a_frame_longer_than_jute_maxbuffer_ends_its_connection() {
 #[test]
 fn large_requests_have_a_limit_of_their_own() {
     let server = Running::start_with(|settings| {
-        settings.large_request_threshold_bytes = Some(1000);
-        settings.large_request_max_bytes = 3000;
+        settings.server.large_request_threshold_bytes = Some(1000);
+        settings.server.large_request_max_bytes = 3000;
     });
     let mut client = server.client();
     client.must(create("/a", b""));
@@ -121,14 +121,14 @@ fn large_requests_have_a_limit_of_their_own() {
 
 #[test]
 fn all_addresses_together_have_so_many_connections() {
-    let server = Running::start_with(|settings| settings.max_connections = 2);
+    let server = Running::start_with(|settings| settings.server.max_connections = 2);
     takes_two_clients_and_no_more(&server);
 }
 
 #[test]
 fn connect_requests_beyond_the_bucket_are_closed_unanswered() {
     let server = Running::start_with(|settings| {
-        settings.connection_throttle = ConnectionThrottleSettings {
+        settings.server.connection_throttle = ConnectionThrottleSettings {
             tokens: 2,
             fill_time_ms: 1_000_000,
             ..ConnectionThrottleSettings::default()
@@ -145,7 +145,7 @@ fn connect_requests_beyond_the_bucket_are_closed_unanswered() {
 #[test]
 fn requests_that_waited_too_long_are_throttled() {
     let server = Running::start_with(|settings| {
-        settings.request_throttle = RequestThrottleSettings {
+        settings.server.request_throttle = RequestThrottleSettings {
             throttled_op_wait_ms: 1,
             ..RequestThrottleSettings::default()
         };
@@ -181,8 +181,8 @@ fn requests_that_waited_too_long_are_throttled() {
 #[test]
 fn session_timeouts_have_the_bounds_that_are_set() {
     let server = Running::start_with(|settings| {
-        settings.min_session_timeout_ms = Some(1500);
-        settings.max_session_timeout_ms = Some(5000);
+        settings.server.min_session_timeout_ms = Some(1500);
+        settings.server.max_session_timeout_ms = Some(5000);
     });
     for (asked, given) in [(1, 1500), (3000, 3000), (1_000_000, 5000), (-1, 1500)] {
         assert_eq!(
@@ -278,7 +278,7 @@ fn a_multi_may_not_grow_beyond_what_a_command_may_have() {
 #[test]
 fn the_longest_request_that_jute_maxbuffer_lets_in_fits_through_the_door() {
     const LONGEST: usize = 17 << 20;
-    let server = Running::start_with(|settings| settings.jute_max_buffer_bytes = LONGEST);
+    let server = Running::start_with(|settings| settings.server.jute_max_buffer_bytes = LONGEST);
     let mut client = server.client();
     let frame_bytes = |request: &Request| {
         let mut frame = BytesMut::new();
@@ -290,7 +290,7 @@ fn the_longest_request_that_jute_maxbuffer_lets_in_fits_through_the_door() {
     assert_eq!(frame_bytes(&longest), LONGEST);
     client.must(longest);
     let server = Running::start_in(server.stop(), |settings| {
-        settings.jute_max_buffer_bytes = 2 * LONGEST;
+        settings.server.jute_max_buffer_bytes = 2 * LONGEST;
     });
     let data = server.client().must(get("/a", false)).data();
     assert_eq!(data.len(), LONGEST - around);

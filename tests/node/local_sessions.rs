@@ -12,7 +12,7 @@ use innkeeper_server::quorum::Held;
 use innkeeper_tree::SessionId;
 
 fn local(settings: &mut NodeSettings) {
-    settings.local_sessions = true;
+    settings.server.local_sessions = true;
 }
 
 /// The zxid of the last command, and how many sessions the service and the node know.
@@ -108,7 +108,7 @@ fn a_local_session_has_no_ephemerals() {
 fn a_local_session_is_upgraded_for_its_ephemerals_where_that_is_allowed() {
     let server = Running::start_with(|settings| {
         local(settings);
-        settings.local_sessions_upgrading = true;
+        settings.server.local_sessions_upgrading = true;
     });
     let (mut first, mut later, mut other) = (server.client(), server.client(), server.client());
     first.must(create_as("/first", b"", 1));
@@ -158,7 +158,7 @@ fn a_client_comes_back_to_its_local_session_while_the_node_knows_it() {
 fn a_silent_local_session_expires() {
     let server = Running::start_with(|settings| {
         local(settings);
-        settings.tick_time_ms = 100;
+        settings.server.tick_time_ms = 100;
     });
     let (zxid, ..) = state(&server);
     let mut silent = Client::connect(server.addr, 200);
@@ -178,7 +178,7 @@ fn read_only_request(read_only: Option<bool>) -> ConnectRequest {
 
 #[test]
 fn a_node_without_its_quorum_serves_reads_to_those_who_agreed() {
-    let server = Running::start_with(|settings| settings.read_only_mode = true);
+    let server = Running::start_with(|settings| settings.server.read_only_mode = true);
     let service = server.node.as_ref().unwrap().service().clone();
     let mut before = server.client();
     before.must(create("/a", b"1"));

@@ -373,7 +373,7 @@ fn reconfig_is_disabled_or_not_there() {
         client.ask(set("/zookeeper/config", b"mine")).err,
         ErrorCode::NoAuth
     );
-    let enabled = Running::start_with(|settings| settings.reconfig_enabled = true);
+    let enabled = Running::start_with(|settings| settings.server.reconfig_enabled = true);
     let mut client = enabled.client();
     assert_eq!(client.ask(reconfig()).err, ErrorCode::Unimplemented);
     client.must(exists("/", false));
@@ -515,7 +515,7 @@ fn times_to_live_are_refused_where_they_are_not_enabled() {
 
 #[test]
 fn times_to_live_are_served_where_they_are_enabled() {
-    let server = Running::start_like(|settings| settings.extended_types_enabled = true);
+    let server = Running::start_like(|settings| settings.server.extended_types_enabled = true);
     let mut client = server.client();
     let made = client.must(Request::CreateTtl(ttl("/a", 5, 60_000)));
     assert!(created(&made, OpCode::CreateTtl).1.is_some());
@@ -572,7 +572,7 @@ fn a_container_is_deleted_on_request() {
 /// All that a default Java client would not read, and other clients do.
 #[test]
 fn answers_may_be_longer_than_jute_maxbuffer() {
-    let server = Running::start_with(|settings| settings.jute_max_buffer_bytes = 4096);
+    let server = Running::start_with(|settings| settings.server.jute_max_buffer_bytes = 4096);
     let mut client = server.client();
     client.must(create("/parent", &[7; 3000]));
     let names: Vec<_> = (0..200).map(|n| format!("{n:040}")).collect();
@@ -620,8 +620,8 @@ fn answers_may_be_longer_than_jute_maxbuffer() {
 fn an_answer_longer_than_the_longest_is_an_error() {
     const LIMIT: usize = 2000;
     let server = Running::start_with(|settings| {
-        settings.jute_max_buffer_bytes = 1000;
-        settings.max_answer_bytes = LIMIT;
+        settings.server.jute_max_buffer_bytes = 1000;
+        settings.server.max_answer_bytes = LIMIT;
     });
     let mut client = server.client();
     let list = |client: &mut Client, watch: bool| {

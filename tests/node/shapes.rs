@@ -360,19 +360,21 @@ fn every_answer_has_the_shape_of_zookeepers() {
         return;
     }
     let plain = Running::start_with(|settings| {
-        settings.words = FourLetterWord::ALL.to_vec();
-        settings.http = Some(any_port());
+        settings.admin.words = FourLetterWord::ALL.to_vec();
+        settings.admin.http = Some(any_port());
     });
     let prometheus = Running::start_with(|settings| {
-        settings.words = FourLetterWord::ALL.to_vec();
-        settings.metrics = Some(any_port());
+        settings.admin.words = FourLetterWord::ALL.to_vec();
+        settings.admin.metrics = Some(any_port());
     });
     let clients = (act(plain.addr), act(prometheus.addr));
-    let bound = |running: &Running| running.node.as_ref().unwrap().service().bound;
-    let admin = bound(&plain).http.unwrap();
+    let admin = plain.node.as_ref().unwrap().http().unwrap();
     words(plain.addr, &mut shapes);
     commands(admin, &mut shapes);
-    metrics(bound(&prometheus).metrics.unwrap(), &mut shapes);
+    metrics(
+        prometheus.node.as_ref().unwrap().metrics().unwrap(),
+        &mut shapes,
+    );
     let sampled = shape_of_pairs(&word(prometheus.addr, "mntr"), "\t");
     shapes.insert("word mntr with Prometheus".to_owned(), sampled);
     drop(clients);

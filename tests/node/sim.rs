@@ -92,14 +92,18 @@ impl SimClient {
     }
 }
 
+/// The settings of a node that serves ZooKeeper's clients alone.
+fn without_http() -> NodeSettings {
+    let mut settings = NodeSettings::on_free_ports(FOLDER);
+    settings.admin.http = None;
+    settings
+}
+
 /// Three clients on one node: writers with pipelines, a watcher, one that falls silent.
 async fn story(runtime: Simulated) -> Vec<String> {
-    let settings = |seed_free: &str| NodeSettings {
-        http: None,
-        tick_time_ms: 100,
-        ..NodeSettings::on_free_ports(seed_free)
-    };
-    let node = Node::start(runtime.clone(), settings(FOLDER))
+    let mut settings = without_http();
+    settings.server.tick_time_ms = 100;
+    let node = Node::start(runtime.clone(), settings.clone())
         .await
         .unwrap();
     let addr = node.addr();
@@ -150,9 +154,7 @@ async fn story(runtime: Simulated) -> Vec<String> {
     assert!(gone, "a silent session expires in virtual time, too");
     node.stop().await;
     // The same folder again: what was acknowledged is there.
-    let node = Node::start(runtime.clone(), settings(FOLDER))
-        .await
-        .unwrap();
+    let node = Node::start(runtime.clone(), settings).await.unwrap();
     let mut reader = SimClient::connect(&runtime, node.addr(), 60_000).await;
     for number in 0..3 {
         for round in 0..20 {
@@ -205,11 +207,7 @@ fn what_was_answered_survives_a_power_cut() {
         let mut sim = Sim::new(seed);
         sim.mount(Path::new(FOLDER), disk.clone());
         let answered = sim.block_on(|runtime| async move {
-            let settings = NodeSettings {
-                http: None,
-                ..NodeSettings::on_free_ports(FOLDER)
-            };
-            let node = Node::start(runtime.clone(), settings).await.unwrap();
+            let node = Node::start(runtime.clone(), without_http()).await.unwrap();
             let mut client = SimClient::connect(&runtime, node.addr(), 60_000).await;
             let count = 20 + seed as usize * 7;
             let creates: Vec<_> = (0..count)
@@ -224,11 +222,7 @@ fn what_was_answered_survives_a_power_cut() {
         let mut sim = Sim::new(seed + 100);
         sim.mount(Path::new(FOLDER), disk.reopen());
         sim.block_on(|runtime| async move {
-            let settings = NodeSettings {
-                http: None,
-                ..NodeSettings::on_free_ports(FOLDER)
-            };
-            let node = Node::start(runtime.clone(), settings).await.unwrap();
+            let node = Node::start(runtime.clone(), without_http()).await.unwrap();
             let mut client = SimClient::connect(&runtime, node.addr(), 60_000).await;
             for n in 0..answered {
                 client.send(&[get(&format!("/n{n}"), false)]).await;
@@ -251,7 +245,7 @@ const SUPER: &str = "Authorization: Basic c3VwZXI6c3VwZXJwdw==\r\n";
 fn administered<F: Future<Output = ()>>(test: impl FnOnce(Simulated, SocketAddr) -> F) {
     Sim::run(11, async |runtime| {
         let mut settings = NodeSettings::on_free_ports(FOLDER);
-        settings.auth.super_digest = Some(Secret::new("super:g9oN2HttPfn8MMWJZ2r45Np/LIA="));
+        settings.server.auth.super_digest = Some(Secret::new("super:g9oN2HttPfn8MMWJZ2r45Np/LIA="));
         let node = Node::start(runtime.clone(), settings).await.unwrap();
         test(runtime, node.http().unwrap()).await;
         node.stop().await;

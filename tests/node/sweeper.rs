@@ -18,11 +18,9 @@ struct World {
 
 impl World {
     async fn start(runtime: Simulated, change: impl FnOnce(&mut NodeSettings)) -> World {
-        let mut settings = NodeSettings {
-            http: None,
-            container_check_interval_ms: CHECK_MS,
-            ..NodeSettings::on_free_ports("/data")
-        };
+        let mut settings = NodeSettings::on_free_ports("/data");
+        settings.admin.http = None;
+        settings.server.container_check_interval_ms = CHECK_MS;
         change(&mut settings);
         let node = Node::start(runtime.clone(), settings).await.unwrap();
         World { runtime, node }
@@ -134,7 +132,8 @@ fn a_container_goes_with_its_last_child_and_not_before_its_first() {
 #[test]
 fn a_container_that_was_never_used_goes_where_that_is_asked_for() {
     Sim::new(3).block_on(|runtime| async move {
-        let change = |settings: &mut NodeSettings| settings.container_max_never_used_ms = 20_000;
+        let change =
+            |settings: &mut NodeSettings| settings.server.container_max_never_used_ms = 20_000;
         let world = World::start(runtime, change).await;
         world.create("/never", CreateMode::Container, 0).await;
         let waited = world.until_gone("/never").await;
@@ -149,7 +148,7 @@ fn a_container_that_was_never_used_goes_where_that_is_asked_for() {
 #[test]
 fn many_are_swept_at_the_pace_that_is_set() {
     Sim::new(4).block_on(|runtime| async move {
-        let change = |settings: &mut NodeSettings| settings.container_max_per_minute = 60;
+        let change = |settings: &mut NodeSettings| settings.server.container_max_per_minute = 60;
         let world = World::start(runtime, change).await;
         let count = 30;
         for number in 0..count {

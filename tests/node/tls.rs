@@ -94,9 +94,9 @@ impl Pki {
     }
 
     fn settings(&self, settings: &mut NodeSettings) {
-        settings.secure_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-        settings.tls.key_store.location = Some(self.path("own.pem"));
-        settings.tls.trust_store.location = Some(self.path("trust.pem"));
+        settings.server.secure_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        settings.server.tls.key_store.location = Some(self.path("own.pem"));
+        settings.server.tls.trust_store.location = Some(self.path("trust.pem"));
     }
 
     fn node(&self, change: impl Fn(&mut NodeSettings)) -> Running {
@@ -270,7 +270,8 @@ fn a_session_over_tls_is_its_certificates_subject() {
 #[test]
 fn the_super_user_may_be_a_certificates_subject() {
     let pki = Pki::new();
-    let node = pki.node(|settings| settings.auth.x509_super_user = Some(CLIENT_DN.to_owned()));
+    let node =
+        pki.node(|settings| settings.server.auth.x509_super_user = Some(CLIENT_DN.to_owned()));
     let mut plain = node.client();
     plain.must(create_for("/a", "x509", "CN=somebody else"));
     let own = pki.client();
@@ -287,7 +288,7 @@ fn who_is_let_in_goes_by_client_auth() {
         (ClientAuth::Want, true, true, false),
         (ClientAuth::None, true, true, true),
     ] {
-        let node = pki.node(|settings| settings.tls.client_auth = client_auth);
+        let node = pki.node(|settings| settings.server.tls.client_auth = client_auth);
         let enters = |own: Option<&Issued>| pki.connect(secure(&node), own).is_some();
         assert_eq!(enters(None), without, "{client_auth:?}");
         assert_eq!(enters(Some(&own)), believed, "{client_auth:?}");
@@ -299,11 +300,11 @@ fn who_is_let_in_goes_by_client_auth() {
 fn one_port_takes_both_and_words_as_well() {
     let pki = Pki::new();
     let node = pki.node(|settings| {
-        settings.secure_listen = None;
-        settings.port_unification = true;
-        settings.words = vec![FourLetterWord::Ruok];
-        settings.handshake_timeout_ms = 300;
-        settings.tls.handshake_timeout_ms = 300;
+        settings.server.secure_listen = None;
+        settings.server.port_unification = true;
+        settings.admin.words = vec![FourLetterWord::Ruok];
+        settings.server.handshake_timeout_ms = 300;
+        settings.server.tls.handshake_timeout_ms = 300;
     });
     let own = pki.client();
     let mut plain = node.client();
@@ -340,7 +341,7 @@ fn one_port_takes_both_and_words_as_well() {
 #[test]
 fn silent_handshakes_end_and_harm_nobody() {
     let pki = Pki::new();
-    let node = pki.node(|settings| settings.tls.handshake_timeout_ms = 1500);
+    let node = pki.node(|settings| settings.server.tls.handshake_timeout_ms = 1500);
     let began = Instant::now();
     let mut silent: Vec<Client> = (0..50).map(|_| Client::open(secure(&node))).collect();
     for client in &mut silent {
@@ -360,7 +361,7 @@ fn silent_handshakes_end_and_harm_nobody() {
 #[test]
 fn handshakes_under_way_may_be_limited() {
     let pki = Pki::new();
-    let node = pki.node(|settings| settings.tls.handshakes_max = Some(2));
+    let node = pki.node(|settings| settings.server.tls.handshakes_max = Some(2));
     let held: Vec<Client> = (0..2).map(|_| Client::open(secure(&node))).collect();
     eventually("a third is turned away", || {
         Client::open(secure(&node)).is_closed()
@@ -396,7 +397,7 @@ fn garbage_in_place_of_a_handshake_ends_that_connection_alone() {
 #[test]
 fn a_clients_address_may_be_demanded_of_its_certificate() {
     let pki = Pki::new();
-    let node = pki.node(|settings| settings.tls.client_hostname_verification = true);
+    let node = pki.node(|settings| settings.server.tls.client_hostname_verification = true);
     let nameless = pki.client();
     let named = pki.authority.issue("named", &["127.0.0.1"]);
     assert!(pki.connect(secure(&node), Some(&nameless)).is_none());
@@ -432,7 +433,7 @@ fn large_answers_and_many_requests_come_through_whole() {
 #[test]
 fn a_probe_finds_what_waits_inside_tls() {
     let pki = Pki::new();
-    let node = pki.node(|settings| settings.tick_time_ms = 100);
+    let node = pki.node(|settings| settings.server.tick_time_ms = 100);
     let own = pki.client();
     let mut client = pki.connect(secure(&node), Some(&own)).unwrap();
     assert_eq!(
@@ -462,7 +463,7 @@ fn a_probe_finds_what_waits_inside_tls() {
 #[test]
 fn changed_stores_are_read_again_and_broken_ones_change_nothing() {
     let pki = Pki::new();
-    let node = pki.node(|settings| settings.tls.reload = true);
+    let node = pki.node(|settings| settings.server.tls.reload = true);
     let own = pki.client();
     assert!(pki.connect(secure(&node), Some(&own)).is_some());
     std::fs::write(pki.path("trust.pem"), "no certificate").unwrap();
@@ -491,15 +492,15 @@ fn what_is_wrong_with_the_stores_stops_the_start() {
         let started = threads.block_on(innkeeper_node::Node::start(threads.runtime(), settings));
         started.expect_err("it must not start").to_string()
     };
-    let error = start(&|settings| settings.tls.key_store.location = None);
+    let error = start(&|settings| settings.server.tls.key_store.location = None);
     assert!(error.contains("ssl.keyStore.location"), "{error}");
-    let error = start(&|settings| settings.tls.trust_store.location = None);
+    let error = start(&|settings| settings.server.tls.trust_store.location = None);
     assert!(error.contains("ssl.clientAuth=none"), "{error}");
     let missing = |settings: &mut NodeSettings| {
-        settings.tls.key_store.location = Some(Path::new("/nowhere/key.jks").to_owned());
+        settings.server.tls.key_store.location = Some(Path::new("/nowhere/key.jks").to_owned());
     };
     let error = start(&missing);
     assert!(error.contains("/nowhere/key.jks"), "{error}");
-    let error = start(&|settings| settings.tls.auth_provider = "custom".to_owned());
+    let error = start(&|settings| settings.server.tls.auth_provider = "custom".to_owned());
     assert!(error.contains("ssl.authProvider=custom"), "{error}");
 }

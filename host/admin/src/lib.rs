@@ -21,4 +21,5 @@ mod four_letter_words;
 pub mod http;
 pub mod metrics;
 mod pieces;
+pub mod settings;
 pub mod surface;

@@ -18,15 +18,15 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use innkeeper_auth::{Secret, no_digest};
-use innkeeper_node::{HTTP, Node, StartError};
+use innkeeper_dispatch::settings::{
+    COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MIN_GUEST_MEMORY_BYTES,
+};
+use innkeeper_node::{HTTP, Node, NodeSettings, StartError};
 use innkeeper_runtime::streams::NoStdout;
 use innkeeper_runtime::{
     LatestReader, Real, RealConfig, Runtime, Select2, Select3, ThreadRole, select2, select3,
 };
-use innkeeper_server::settings::{
-    COMPILE_MEMORY_MIN_MIB, COMPILE_PARALLEL_MIN, MAX_ANSWER_MIB_RANGE, MIN_GUEST_MEMORY_BYTES,
-    NodeSettings,
-};
+use innkeeper_server::settings::MAX_ANSWER_MIB_RANGE;
 
 use super::everywhere::Everywhere;
 use super::log::{Format, Log, Weight};
@@ -138,11 +138,11 @@ async fn serve<R: Runtime>(
     tracing::info!(
         event = "started",
         version = innkeeper_server::settings::VERSION,
-        data = %settings.data.display(),
+        data = %settings.server.data.display(),
         pid = std::process::id(),
         "Innkeeper {} starts with the data folder {}",
         innkeeper_server::settings::VERSION,
-        settings.data.display()
+        settings.server.data.display()
     );
     let start = Box::pin(Node::start(runtime, settings));
     let node = match select2(&mut signals.end, start).await {
@@ -259,8 +259,8 @@ fn checked_settings(
 ) -> anyhow::Result<NodeSettings> {
     let ignore = args.ignore_zookeeper_data;
     let (settings, mut data_folders) = read_settings(args, everywhere, log).map_err(Invalid)?;
-    data_folders.push(settings.data.clone());
-    match zookeeper_data::check(&settings.data, &data_folders) {
+    data_folders.push(settings.server.data.clone());
+    match zookeeper_data::check(&settings.server.data, &data_folders) {
         Ok(()) => {}
         Err(found) if ignore => {
             let what = "the node begins with an empty tree, as --ignore-zookeeper-data asks";
@@ -287,7 +287,7 @@ fn read_settings(
         None => zoo_cfg::read_properties(&args.properties, everywhere.data_or_default()?)?,
     };
     if let Some(words) = &args.words {
-        settings.words = zoo_cfg::words(words)?;
+        settings.admin.words = zoo_cfg::words(words)?;
     }
     for note in notes {
         log.say(Weight::Note, &note);
@@ -305,23 +305,23 @@ fn read_settings(
         if data.as_os_str().is_empty() {
             return Err(anyhow!("the data folder's path is empty: name a folder"));
         }
-        settings.data = data;
+        settings.server.data = data;
     }
     if let Some(listen) = args.listen {
-        settings.listen = address("--listen", &listen)?;
-        settings.plain_clients = true;
+        settings.server.listen = address("--listen", &listen)?;
+        settings.server.plain_clients = true;
     }
     if let Some(http) = &everywhere.http {
-        settings.http = Some(address("--http", http)?);
+        settings.admin.http = Some(address("--http", http)?);
     }
-    settings.http_closed = args.http_closed;
+    settings.admin.http_closed = args.http_closed;
     match args.tick_time_ms {
         Some(0) => return Err(anyhow!("--tick-time-ms is 0: give 1 or more")),
-        Some(tick_time_ms) => settings.tick_time_ms = tick_time_ms,
+        Some(tick_time_ms) => settings.server.tick_time_ms = tick_time_ms,
         None => {}
     }
     if let Some(max) = args.max_client_cnxns {
-        settings.max_client_connections = max;
+        settings.server.max_client_connections = max;
     }
     if let Some(mib) = args.guest_memory_mib {
         let bytes = mib.saturating_mul(1 << 20);
@@ -331,7 +331,7 @@ fn read_settings(
                 MIN_GUEST_MEMORY_BYTES >> 20
             ));
         }
-        settings.guest_memory_bytes = Some(bytes);
+        settings.guests.memory_bytes = Some(bytes);
     }
     if let Some(mib) = args.max_answer_mib {
         if !MAX_ANSWER_MIB_RANGE.contains(&mib) {
@@ -340,20 +340,20 @@ fn read_settings(
                 "--max-answer-mib {mib} is out of range: give {least} to {most}"
             ));
         }
-        settings.max_answer_bytes = mib << 20;
+        settings.server.max_answer_bytes = mib << 20;
     }
     if let Some(digest) = args.super_digest {
-        if let Some(mistake) = no_digest(&digest, settings.auth.digest_algorithm) {
+        if let Some(mistake) = no_digest(&digest, settings.server.auth.digest_algorithm) {
             return Err(anyhow!("--super-digest {mistake}"));
         }
-        settings.auth.super_digest = Some(Secret::new(digest));
+        settings.server.auth.super_digest = Some(Secret::new(digest));
     }
     // The build script writes a number and nothing else.
-    settings.built_at_s = BUILT_AT_S.parse().unwrap_or(0);
+    settings.admin.built_at_s = BUILT_AT_S.parse().unwrap_or(0);
     if let Some(mib) = args.disk_low_mib {
-        settings.disk_low_bytes = mib.saturating_mul(1 << 20);
+        settings.server.disk_low_bytes = mib.saturating_mul(1 << 20);
     }
-    let compile = &mut settings.compile;
+    let compile = &mut settings.guests.compile;
     if let Some(memory_mib) = args.compile_memory_mib {
         if memory_mib < COMPILE_MEMORY_MIN_MIB {
             return Err(anyhow!(

@@ -32,8 +32,8 @@ struct Bench {
 impl Bench {
     fn start() -> Self {
         let running = Running::start_with(|settings| {
-            settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-            settings.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
+            settings.admin.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+            settings.server.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
         });
         let data = running
             .node

@@ -167,10 +167,10 @@ fn a_binding_outlives_a_child_that_is_stopped() {
     std::fs::remove_dir_all(folder.path().join("compiled")).unwrap();
     let program = stopped_once(folder.path());
     let running = Running::start_in(folder, |settings| {
-        settings.compile.program = Some(program.clone());
-        settings.compile.time_s = 5;
-        settings.http = Some(any_port());
-        settings.auth.super_digest = Some(Secret::new(&super_digest()));
+        settings.guests.compile.program = Some(program.clone());
+        settings.guests.compile.time_s = 5;
+        settings.admin.http = Some(any_port());
+        settings.server.auth.super_digest = Some(Secret::new(super_digest()));
     });
     let http = running.node.as_ref().unwrap().http().unwrap();
     let document = json!({"world": "assignor", "module": module}).to_string();
@@ -432,7 +432,7 @@ fn only_authorizers_hold_back_clients_at_a_start() {
     std::fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
     let running = Running::start_in(folder, |settings| {
-        settings.compile.program = Some(program.clone());
+        settings.guests.compile.program = Some(program.clone());
     });
     running.client().must(create("/a", b""));
     let service = running.node.as_ref().unwrap().service().clone();

@@ -34,13 +34,13 @@ use innkeeper_runtime::{
     select2,
 };
 use innkeeper_sandbox::{ARTIFACT_BYTES_MAX, Done, Job, ModuleError};
-use innkeeper_server::settings::CompileSettings;
 use innkeeper_server::stats::Stats;
 use innkeeper_tree::Digest;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::places::Places;
+use super::settings::CompileSettings;
 
 /// The command of the binary in which a module is compiled; it is not in the help.
 pub const COMPILE_COMMAND: &str = "compile-module";

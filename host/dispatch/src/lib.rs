@@ -44,6 +44,7 @@ mod places;
 mod pushes;
 mod rate;
 mod report;
+pub mod settings;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -57,13 +58,13 @@ use innkeeper_sandbox::{RunLoad, Sandbox};
 use innkeeper_server::authorization::AccessDecider;
 use innkeeper_server::delivery::binding_listener::{BindingListener, Cut};
 use innkeeper_server::delivery::pending_proposals::{PendingProposals, ProposeError, Settled};
-use innkeeper_server::settings::CompileSettings;
 use innkeeper_server::stats::Stats;
 use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::lane::Lane;
+use self::settings::GuestSettings;
 
 pub use compile::COMPILE_COMMAND;
 pub use first::FirstRun;
@@ -154,16 +155,14 @@ pub struct GuestsParts<R: Runtime> {
     pub sandbox: Sandbox,
     /// The node's statistics.
     pub stats: Arc<Stats>,
-    /// The limits of compiling.
-    pub compile: CompileSettings,
+    /// What the node was told about its guests at its start.
+    pub settings: GuestSettings,
     /// The data folder, in which compiled code is kept; without it none is kept.
     pub disk: io::Result<R::Disk>,
     /// Client worker threads: places of each authorizer.
     pub workers: usize,
     /// Raised when the node stops: every task of the guests ends.
     pub stopping: Signal,
-    /// How long a reaction may hold its view.
-    pub view_max_age: Duration,
 }
 
 impl<R: Runtime> Guests<R> {
@@ -177,11 +176,10 @@ impl<R: Runtime> Guests<R> {
             store,
             sandbox,
             stats,
-            compile,
+            settings,
             disk,
             workers,
             stopping,
-            view_max_age,
         } = parts;
         let clock = runtime.clone();
         let reports = Reports::new(move || clock.now());
@@ -189,13 +187,13 @@ impl<R: Runtime> Guests<R> {
         let run_load: RunLoad = Arc::new(move |account, load| {
             lane::spawn(&loads, &Lane::of(account), load);
         });
-        let push_idle_ms = compile.push_idle_ms;
+        let push_idle_ms = settings.compile.push_idle_ms;
         Guests {
             shared: Arc::new(Shared {
                 artifacts: Artifacts::new(disk, &sandbox.fingerprint()),
                 compilations: Compilations::new(
                     runtime.clone(),
-                    compile,
+                    settings.compile,
                     sandbox.settings().component_bytes_max,
                     stats.clone(),
                 ),
@@ -216,7 +214,7 @@ impl<R: Runtime> Guests<R> {
                 changed: Mutex::default(),
                 changed_bell: Notify::new(),
                 stopping,
-                view_max_age,
+                view_max_age: Duration::from_millis(settings.view_max_age_ms),
                 rates: Mutex::default(),
                 dispatchers: Mutex::default(),
                 fetches: Mutex::default(),

@@ -1,6 +1,6 @@
 //! The memory that all guests together may take where the settings do not say it.
 
-use innkeeper_server::settings::MIN_GUEST_MEMORY_BYTES;
+use crate::settings::MIN_GUEST_MEMORY_BYTES;
 
 /// The greatest default, in bytes.
 const MOST_BYTES: u64 = 4 << 30;

@@ -5,7 +5,7 @@
 //! 2. Its task joins the module's compilation, stores the component durably, loads it, and
 //!    registers its name by a command.
 //! 3. Whoever asks sees the state ([`PushState`]) and may wait for the next. A push that nobody
-//!    has asked about for [`push_idle_ms`](innkeeper_server::settings::CompileSettings::push_idle_ms) is cancelled, and so is one on request: its compilation goes
+//!    has asked about for [`push_idle_ms`](crate::settings::CompileSettings::push_idle_ms) is cancelled, and so is one on request: its compilation goes
 //!    on only if somebody else waits for it.
 //! 4. What became of the last [`ENDED_MAX`] pushes is remembered, for those who ask late.
 //!

@@ -16,14 +16,16 @@
 // These macros panic when the reader of a pipe has ended.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod settings;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use innkeeper_admin::surface::Surface;
+use innkeeper_admin::settings::{AdminAddresses, AdminSettings};
+use innkeeper_admin::surface::{Surface, SurfaceParts};
 use innkeeper_auth::{Auth, AuthError, Port, Tls, TlsError};
 use innkeeper_dispatch::{AUTHORIZERS_MAX, Guests, GuestsParts, default_guest_memory_bytes};
 use innkeeper_raft::{OpenError, Settings};
@@ -37,7 +39,7 @@ use innkeeper_server::tasks;
 use innkeeper_server::words::FourLetterWords;
 use serde_json::{Value, json};
 
-pub use innkeeper_server::settings::{CompileSettings, NodeSettings};
+pub use settings::NodeSettings;
 
 /// The name of the HTTP port in [`StartError::Listen`].
 pub const HTTP: &str = "HTTP";
@@ -85,6 +87,7 @@ pub enum StartError {
 pub struct Node<R: Runtime> {
     service: Arc<Service<R>>,
     admin: Option<PathBuf>,
+    admin_addresses: AdminAddresses,
     tasks: Vec<Task<()>>,
 }
 
@@ -95,25 +98,30 @@ struct Listeners<R: Runtime> {
     http: Option<R::Listener>,
     metrics: Option<R::Listener>,
     addresses: Addresses,
+    admin_addresses: AdminAddresses,
 }
 
 impl<R: Runtime> Node<R> {
-    /// Starts a node with [`NodeSettings::replication`] and returns when it serves clients.
+    /// Starts a node with the [`replication`] of its settings and returns when it serves clients.
+    ///
+    /// [`replication`]: innkeeper_server::settings::ServerSettings::replication
     pub async fn start(runtime: R, settings: NodeSettings) -> Result<Self, StartError> {
-        let raft = settings.replication();
+        let raft = settings.server.replication();
         Self::start_with(runtime, settings, raft).await
     }
 
     /// Starts a node and returns when it serves clients. If `raft.command_bytes_max` is below that of
-    /// [`NodeSettings::replication`], the node may refuse requests that `jute.maxbuffer` permits.
+    /// its settings' [`replication`], the node may refuse requests that `jute.maxbuffer` permits.
+    ///
+    /// [`replication`]: innkeeper_server::settings::ServerSettings::replication
     pub async fn start_with(
         runtime: R,
         settings: NodeSettings,
         raft: Settings,
     ) -> Result<Self, StartError> {
-        let auth = Auth::new(&settings.auth, settings.serves_tls())?;
-        let tls = match settings.serves_tls() {
-            true => Some(Arc::new(Tls::load(&runtime, &settings.tls)?)),
+        let auth = Auth::new(&settings.server.auth, settings.server.serves_tls())?;
+        let tls = match settings.server.serves_tls() {
+            true => Some(Arc::new(Tls::load(&runtime, &settings.server.tls)?)),
             false => None,
         };
         let listeners = bind(&runtime, &settings).await?;
@@ -122,7 +130,7 @@ impl<R: Runtime> Node<R> {
         let guests = build_guests(&runtime, &settings, &auth, &replicated, stopping.clone())?;
         let service = Arc::new(Service::new(ServiceParts {
             runtime,
-            settings,
+            settings: settings.server,
             auth,
             tls,
             addresses: listeners.addresses,
@@ -130,14 +138,25 @@ impl<R: Runtime> Node<R> {
             decider: guests.access_decider(),
             stopping,
         }));
-        Ok(Self::serve(service, guests, listeners).await)
+        Ok(Self::serve(service, guests, settings.admin, listeners).await)
     }
 
     /// Starts all tasks: those of guests and operators first, and those of clients when all active
     /// authorizers are loaded.
-    async fn serve(service: Arc<Service<R>>, guests: Guests<R>, listeners: Listeners<R>) -> Self {
+    async fn serve(
+        service: Arc<Service<R>>,
+        guests: Guests<R>,
+        settings: AdminSettings,
+        listeners: Listeners<R>,
+    ) -> Self {
+        let admin_addresses = listeners.admin_addresses;
         guests.start();
-        let surface = Surface::new(service.clone(), guests.clone());
+        let surface = Surface::new(SurfaceParts {
+            service: service.clone(),
+            guests: guests.clone(),
+            settings,
+            addresses: admin_addresses,
+        });
         let operators =
             innkeeper_admin::http::start(surface.clone(), listeners.http, listeners.metrics);
         let innkeeper_admin::http::Serving { mut tasks, socket } = operators.await;
@@ -154,6 +173,7 @@ impl<R: Runtime> Node<R> {
         Self {
             service,
             admin: socket,
+            admin_addresses,
             tasks,
         }
     }
@@ -165,7 +185,17 @@ impl<R: Runtime> Node<R> {
 
     /// The address of HTTP, if it is served.
     pub fn http(&self) -> Option<SocketAddr> {
-        self.service.bound.http
+        self.admin_addresses.http
+    }
+
+    /// The port for metrics, if they have one of their own.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.admin_addresses.metrics
+    }
+
+    /// The admin socket, if the data folder can hold one.
+    pub fn admin_socket(&self) -> Option<&Path> {
+        self.admin.as_deref()
     }
 
     /// The address for clients with TLS, if they have a port of their own.
@@ -236,21 +266,26 @@ async fn bind<R: Runtime>(
     runtime: &R,
     settings: &NodeSettings,
 ) -> Result<Listeners<R>, StartError> {
-    let plain = settings.plain_clients.then_some(settings.listen);
+    let plain = settings
+        .server
+        .plain_clients
+        .then_some(settings.server.listen);
     let plain = listen(runtime, plain, "ZooKeeper's clients").await?;
-    let secure = settings.secure_listen;
+    let secure = settings.server.secure_listen;
     let secure = listen(runtime, secure, "ZooKeeper's clients over TLS").await?;
-    let http = listen(runtime, settings.http, HTTP).await?;
-    let metrics = listen(runtime, settings.metrics, "metrics").await?;
+    let http = listen(runtime, settings.admin.http, HTTP).await?;
+    let metrics = listen(runtime, settings.admin.metrics, "metrics").await?;
     let bound_address = |listener: &Option<R::Listener>, asked: Option<SocketAddr>| {
         let listener = listener.as_ref();
         listener.and_then(|listener| listener.local_addr().or(asked))
     };
     let addresses = Addresses {
-        zookeeper: bound_address(&plain, None).unwrap_or(settings.listen),
-        http: bound_address(&http, settings.http),
-        secure: bound_address(&secure, settings.secure_listen),
-        metrics: bound_address(&metrics, settings.metrics),
+        zookeeper: bound_address(&plain, None).unwrap_or(settings.server.listen),
+        secure: bound_address(&secure, settings.server.secure_listen),
+    };
+    let admin_addresses = AdminAddresses {
+        http: bound_address(&http, settings.admin.http),
+        metrics: bound_address(&metrics, settings.admin.metrics),
     };
     Ok(Listeners {
         plain,
@@ -258,6 +293,7 @@ async fn bind<R: Runtime>(
         http,
         metrics,
         addresses,
+        admin_addresses,
     })
 }
 
@@ -268,12 +304,12 @@ async fn open_replica<R: Runtime>(
     raft: Settings,
 ) -> Result<Replicated<R>, StartError> {
     let disk = runtime
-        .disk(&settings.data)
+        .disk(&settings.server.data)
         .map_err(|error| StartError::Data {
-            path: settings.data.clone(),
+            path: settings.server.data.clone(),
             error,
         })?;
-    Ok(Replicated::open(runtime, disk, settings, raft).await?)
+    Ok(Replicated::open(runtime, disk, &settings.server, raft).await?)
 }
 
 /// Builds the part that runs guests, and has apply report changes of bindings to it. No guest runs
@@ -290,11 +326,11 @@ fn build_guests<R: Runtime>(
         authorizers: AUTHORIZERS_MAX as u32,
         client_threads: workers as u32,
         guest_threads: runtime.threads(ThreadRole::Guest).max(1) as u32,
-        memory_bytes_total: match settings.guest_memory_bytes {
+        memory_bytes_total: match settings.guests.memory_bytes {
             Some(bytes) => bytes,
             None => default_guest_memory_bytes(),
         },
-        data_bytes_max: settings.jute_max_buffer_bytes,
+        data_bytes_max: settings.server.jute_max_buffer_bytes,
         acl_schemes: auth.schemes().to_vec(),
         clock: {
             let runtime = runtime.clone();
@@ -310,11 +346,10 @@ fn build_guests<R: Runtime>(
         store: replicated.modules(),
         sandbox: Sandbox::new(places).map_err(StartError::Sandbox)?,
         stats: replicated.stats.clone(),
-        compile: settings.compile.clone(),
-        disk: runtime.disk(&settings.data),
+        settings: settings.guests.clone(),
+        disk: runtime.disk(&settings.server.data),
         workers,
         stopping,
-        view_max_age: Duration::from_millis(settings.view_max_age_ms),
     });
     replicated.fanout.install_listener(Arc::new(guests.clone()));
     Ok(guests)

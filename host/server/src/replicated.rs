@@ -9,7 +9,7 @@ use innkeeper_tree::Reader;
 use crate::delivery::fanout::Fanout;
 use crate::delivery::pending_proposals::PendingProposals;
 use crate::expiry::Expiry;
-use crate::settings::NodeSettings;
+use crate::settings::ServerSettings;
 use crate::stats::Stats;
 
 /// An opened replica with its delivery, before anybody is served: guests are built on it, then the
@@ -44,7 +44,7 @@ impl<R: Runtime> Replicated<R> {
     pub async fn open(
         runtime: &R,
         disk: R::Disk,
-        settings: &NodeSettings,
+        settings: &ServerSettings,
         raft: Settings,
     ) -> Result<Self, OpenError> {
         let pending_proposals = Arc::new(PendingProposals::default());

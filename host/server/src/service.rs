@@ -1,6 +1,5 @@
 //! What every part of a running node shares.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::expiry::Expiry;
 use crate::local_sessions::LocalSessions;
 use crate::quorum::{Held, Quorum};
 use crate::replicated::Replicated;
-use crate::settings::{LARGE_ANSWERS, NodeSettings, STOP_TIMEOUT_MS};
+use crate::settings::{LARGE_ANSWERS, STOP_TIMEOUT_MS, ServerSettings};
 use crate::stats::Stats;
 use crate::throttle::answers::LargeAnswers;
 use crate::throttle::connections::ConnectionThrottle;
@@ -37,7 +36,7 @@ pub struct Service<R: Runtime> {
     /// Clock, sockets, threads.
     pub runtime: R,
     /// What the node was told at its start.
-    pub settings: NodeSettings,
+    pub settings: ServerSettings,
     /// Views of the state.
     pub reader: Reader,
     /// The way into the log.
@@ -77,7 +76,7 @@ pub struct ServiceParts<R: Runtime> {
     /// Clock, sockets, threads.
     pub runtime: R,
     /// What the node was told at its start.
-    pub settings: NodeSettings,
+    pub settings: ServerSettings,
     /// Who may be whom.
     pub auth: Auth,
     /// TLS, where a port takes it.
@@ -249,11 +248,6 @@ impl<R: Runtime> Service<R> {
     pub fn local_sessions(&self) -> usize {
         self.local_sessions.len()
     }
-
-    /// Where the admin socket is.
-    pub fn admin_path(&self) -> PathBuf {
-        self.settings.data.join(ADMIN_SOCKET)
-    }
 }
 
 impl<R: Runtime> std::fmt::Debug for Service<R> {
@@ -261,6 +255,3 @@ impl<R: Runtime> std::fmt::Debug for Service<R> {
         f.debug_struct("Service").finish_non_exhaustive()
     }
 }
-
-/// The admin socket's name in the data folder.
-pub const ADMIN_SOCKET: &str = "admin.sock";

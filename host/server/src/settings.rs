@@ -1,12 +1,10 @@
-//! What a node is told at its start, and the bounds of every queue that the server owns.
+//! What the server is told at its start, and the bounds of every queue that it owns.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use innkeeper_auth::{AuthSettings, Port, TlsSettings};
-use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
 /// The version that is announced to clients.
@@ -74,10 +72,6 @@ pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// How long a stopping node waits for its connections to end, in milliseconds.
 pub const STOP_TIMEOUT_MS: u64 = 3_000;
 
-/// How long a reaction may hold its view, in milliseconds, unless a node is told otherwise: what
-/// the view alone can see stays in memory as long.
-pub const VIEW_MAX_AGE_MS: u64 = 10_000;
-
 /// Requests that all connections together may have outstanding, unless a node is told otherwise.
 pub const GLOBAL_OUTSTANDING_LIMIT: usize = 1000;
 
@@ -118,24 +112,9 @@ pub const MAX_JUTE_BUFFER_BYTES: usize = 256 * 1024 * 1024;
 /// number, the time. So a request that `jute.maxbuffer` lets in always fits through the door.
 pub const COMMAND_ENVELOPE_BYTES: usize = 1024 * 1024;
 
-/// Pushed modules that are compiled at a time, at least: one that takes long must not hold up the
-/// others.
-pub const COMPILE_PARALLEL_MIN: usize = 2;
-
-/// How long nobody may ask about a push until it is cancelled, in milliseconds, unless a node is
-/// told otherwise: whoever waits for it asks all the time.
-pub const PUSH_IDLE_MS: u64 = 10_000;
-
-/// The least memory of a child that compiles, in MiB: what the compiler takes for a small guest.
-pub const COMPILE_MEMORY_MIN_MIB: u64 = 64;
-
-/// The least memory of all guests together that a node may be given, in bytes: a quarter of it
-/// is for each kind of instance, and less runs nothing.
-pub const MIN_GUEST_MEMORY_BYTES: u64 = 64 << 20;
-
-/// A node's settings.
+/// The settings of ZooKeeper's service.
 #[derive(Clone, PartialEq, Debug)]
-pub struct NodeSettings {
+pub struct ServerSettings {
     /// The node's number among the servers that its configuration names (`myid`): any that a
     /// Java long takes. `None`: it names none but this one, perhaps.
     pub server_number: Option<i64>,
@@ -146,22 +125,10 @@ pub struct NodeSettings {
     /// Whether clients may connect without TLS (`clientPort` is set); `secure_listen` is where
     /// they connect otherwise.
     pub plain_clients: bool,
-    /// Where HTTP is served; port 0 picks one, `None` serves none.
-    pub http: Option<SocketAddr>,
-    /// Whether HTTP shows bindings, their documents and their guests' logs, and the modules, to the
-    /// super user alone.
-    pub http_closed: bool,
     /// ZooKeeper's tick; session timeouts lie between 2 and 20 of it.
     pub tick_time_ms: u32,
     /// Connections that one IP address may have at a time; 0 is any number.
     pub max_client_connections: usize,
-    /// The four-letter words that are answered.
-    pub words: Vec<FourLetterWord>,
-    /// How long a reaction may hold its view, in milliseconds; then it is ended, and counts as
-    /// failed.
-    pub view_max_age_ms: u64,
-    /// Memory of all guests together, in bytes; half of what the machine has, and 4 GiB at most, if not set.
-    pub guest_memory_bytes: Option<u64>,
     /// The shortest session timeout that is granted (`minSessionTimeout`); two ticks if not set.
     pub min_session_timeout_ms: Option<u32>,
     /// The longest session timeout that is granted (`maxSessionTimeout`); twenty ticks if not set.
@@ -169,7 +136,7 @@ pub struct NodeSettings {
     /// The longest frame that is taken from a client, in bytes (`jute.maxbuffer`).
     pub jute_max_buffer_bytes: usize,
     /// The longest answer that a client gets, in bytes (`--max-answer-mib`); see
-    /// [`NodeSettings::longest_answer_bytes`].
+    /// [`ServerSettings::longest_answer_bytes`].
     pub max_answer_bytes: usize,
     /// Connections of all addresses together (`maxCnxns`); 0 is any number.
     pub max_connections: usize,
@@ -206,18 +173,6 @@ pub struct NodeSettings {
     pub tls: TlsSettings,
     /// Who may be whom (`authProvider.*` and what belongs to it).
     pub auth: AuthSettings,
-    /// Where `/metrics` is served besides the HTTP listener (`metricsProvider.httpHost`,
-    /// `metricsProvider.httpPort`).
-    pub metrics: Option<SocketAddr>,
-    /// How long a request of the admin's may take to arrive and be answered, in milliseconds
-    /// (`admin.idleTimeout`); 5 s and 15 s if not set.
-    pub admin_idle_timeout_ms: Option<u64>,
-    /// The configuration file as it was read, for those who ask for it.
-    pub initial_configuration: String,
-    /// Java's system properties as they were given, for those who ask for them.
-    pub system_properties: BTreeMap<String, String>,
-    /// The path below which ZooKeeper's admin commands are served (`admin.commandURL`).
-    pub admin_command_url: String,
     /// How long a connection may take to send its first frame, in milliseconds
     /// (`nio.sessionlessCnxnTimeout`).
     pub handshake_timeout_ms: u64,
@@ -230,58 +185,12 @@ pub struct NodeSettings {
     pub connection_throttle: ConnectionThrottleSettings,
     /// What happens to requests that have waited for long (`request_throttle_*`).
     pub request_throttle: RequestThrottleSettings,
-    /// What compiling a module may take.
-    pub compile: CompileSettings,
     /// A write to the log that took longer than this to become durable is a slow one, in
     /// milliseconds (`fsync.warningthresholdms`).
     pub slow_sync_ms: u64,
-    /// When the binary was built, in seconds since 1970, as the four-letter words tell it.
-    pub built_at_s: u64,
     /// Below how much room on the data folder's file system the log is told, in bytes
     /// (`--disk-low-mib`); 0 is never.
     pub disk_low_bytes: u64,
-}
-
-/// What compiling a module may take. It is done in a child process, which limits itself.
-///
-/// The defaults leave room: the component of a whole JavaScript engine (12 MB) takes 370 MiB and
-/// 17 s of CPU time, that of CPython (18 MB) 350 MiB and 14 s, both in a debug build.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CompileSettings {
-    /// The binary whose `compile-module` is run; `None` is the one that runs already. A program
-    /// that has a node inside it, as a test has, names `innkeeper`.
-    pub program: Option<PathBuf>,
-    /// Memory of one child, in MiB (`--compile-memory-mib`).
-    pub memory_mib: u64,
-    /// CPU time of one child, in seconds (`--compile-cpu-s`).
-    pub cpu_s: u64,
-    /// How long one child may take by the clock, in seconds (`--compile-time-s`). A child runs at
-    /// the lowest priority, so on a busy machine this is many times its CPU time.
-    pub time_s: u64,
-    /// After how long by the clock, in milliseconds, a compilation counts as slow: then it may have
-    /// to give up its place to those that wait, and begin anew later.
-    pub slow_after_ms: u64,
-    /// Pushed modules that are compiled at a time (`--compile-parallel`), at least
-    /// [`COMPILE_PARALLEL_MIN`]. Modules that bindings wait for have one more place, which no push
-    /// takes.
-    pub parallel: usize,
-    /// How long nobody may ask about a push until it is cancelled, in milliseconds
-    /// (`--push-idle-ms`).
-    pub push_idle_ms: u64,
-}
-
-impl Default for CompileSettings {
-    fn default() -> Self {
-        Self {
-            program: None,
-            memory_mib: 1024,
-            cpu_s: 60,
-            time_s: 600,
-            slow_after_ms: 10_000,
-            parallel: COMPILE_PARALLEL_MIN,
-            push_idle_ms: PUSH_IDLE_MS,
-        }
-    }
 }
 
 /// ZooKeeper's connection throttle: a bucket of tokens that connect requests are paid from.
@@ -361,7 +270,7 @@ pub struct RequestThrottleSettings {
     pub throttled_op_wait_ms: u64,
 }
 
-impl NodeSettings {
+impl ServerSettings {
     /// How this node replicates: by the defaults, but for its number, and for how long a command
     /// may be: 16 MiB, or `jute.maxbuffer` and what a command adds to a request, whichever is more.
     pub fn replication(&self) -> innkeeper_raft::Settings {
@@ -379,19 +288,13 @@ impl NodeSettings {
 
     /// The defaults of `innkeeper serve` for a data folder, on ports that the system picks.
     pub fn on_free_ports(data: impl Into<PathBuf>) -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             server_number: None,
             data: data.into(),
-            listen: any,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             plain_clients: true,
-            http: Some(any),
-            http_closed: false,
             tick_time_ms: 2000,
             max_client_connections: 60,
-            words: vec![FourLetterWord::Srvr],
-            view_max_age_ms: VIEW_MAX_AGE_MS,
-            guest_memory_bytes: None,
             min_session_timeout_ms: None,
             max_session_timeout_ms: None,
             jute_max_buffer_bytes: MAX_FRAME_BYTES,
@@ -411,19 +314,12 @@ impl NodeSettings {
             secure_listen: None,
             tls: TlsSettings::default(),
             auth: AuthSettings::default(),
-            metrics: None,
-            admin_idle_timeout_ms: None,
-            initial_configuration: String::new(),
-            system_properties: BTreeMap::new(),
-            admin_command_url: "/commands".to_owned(),
             handshake_timeout_ms: HANDSHAKE_TIMEOUT_MS,
             large_request_threshold_bytes: None,
             large_request_max_bytes: LARGE_REQUEST_MAX_BYTES,
             connection_throttle: ConnectionThrottleSettings::default(),
             request_throttle: RequestThrottleSettings::default(),
-            compile: CompileSettings::default(),
             slow_sync_ms: SLOW_SYNC_MS,
-            built_at_s: 0,
             disk_low_bytes: DISK_LOW_BYTES,
         }
     }

@@ -78,11 +78,11 @@ impl Running {
     ) -> Self {
         let threads = Threads::start(RealConfig::default()).unwrap();
         let mut settings = NodeSettings::on_free_ports(folder.path());
-        settings.http = None;
-        settings.max_client_connections = 0;
-        settings.compile.program = Some(env!("CARGO_BIN_EXE_innkeeper").into());
+        settings.admin.http = None;
+        settings.server.max_client_connections = 0;
+        settings.guests.compile.program = Some(env!("CARGO_BIN_EXE_innkeeper").into());
         change(&mut settings);
-        let mut raft = settings.replication();
+        let mut raft = settings.server.replication();
         raft.command_bytes_max = command_bytes_max.unwrap_or(raft.command_bytes_max);
         let node = threads
             .block_on(Node::start_with(threads.runtime(), settings, raft))

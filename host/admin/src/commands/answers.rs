@@ -56,14 +56,14 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
         }
         "dump" => return Answer::streaming(command, Vec::new(), dump(service)),
         "environment" => {
-            let all = four_letter_words::environment(service).into_iter();
+            let all = four_letter_words::environment(&surface.settings).into_iter();
             all.map(|(key, value)| field(key, value)).collect()
         }
         "get_trace_mask" => vec![field("tracemask", service.trace_mask())],
         "hash" => vec![field("digests", hash(service))],
         "initial_configuration" => vec![field(
             "initial_configuration",
-            service.settings.initial_configuration.as_str(),
+            surface.settings.initial_configuration.as_str(),
         )],
         "is_read_only" => vec![field("read_only", service.serves() == Serves::Readers)],
         "last_snapshot" => last_snapshot(service),
@@ -87,7 +87,7 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
             return Answer::streaming(command, fields, stats::connections(service, true));
         }
         "system_properties" => {
-            let all = service.settings.system_properties.iter();
+            let all = surface.settings.system_properties.iter();
             all.map(|(key, value)| field(key, value.as_str())).collect()
         }
         "voting_view" => vec![field("current_config", Map::new())],
@@ -198,10 +198,10 @@ fn last_snapshot<R: Runtime>(service: &Service<R>) -> Fields {
 fn monitor<R: Runtime>(surface: &Surface<R>) -> Fields {
     let service = &*surface.service;
     let mut fields = vec![
-        field("version", version(service)),
+        field("version", version(&surface.settings)),
         field("server_state", state(service.serves())),
     ];
-    let provider = Provider::configured(service);
+    let provider = Provider::configured(&surface.settings);
     let all = lines(&rows(surface, provider), provider).into_iter();
     fields.extend(all.map(|(name, number)| (name, json_number(number))));
     fields

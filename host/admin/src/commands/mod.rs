@@ -170,7 +170,7 @@ pub(super) async fn serve<R: Runtime>(surface: &Surface<R>, name: &str, asked: &
         return not_allowed(StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD,POST");
     }
     if name.is_empty() {
-        return links(&service.settings.admin_command_url).into_response();
+        return links(&surface.settings.command_url).into_response();
     }
     let Some(primary) = primary(name) else {
         let error = format!("Unknown command: {name}");

@@ -51,7 +51,7 @@ pub(super) async fn server<R: Runtime>(surface: &Surface<R>) -> Vec<(String, Val
         "non_mtlslocal_conn_count": local,
     });
     vec![
-        ("version".into(), version(service).into()),
+        ("version".into(), version(&surface.settings).into()),
         ("read_only".into(), (serves == Serves::Readers).into()),
         ("server_stats".into(), stats),
         ("client_response".into(), response),

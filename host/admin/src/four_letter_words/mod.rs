@@ -27,6 +27,7 @@ use innkeeper_server::words::{FourLetterWords, Pieces};
 use crate::metrics::render::{lines, rounded};
 use crate::metrics::{self, Provider, sizes, state, version};
 use crate::pieces;
+use crate::settings::AdminSettings;
 use crate::surface::Surface;
 
 pub(crate) use reports::{ByTime, environment, ephemerals, sessions_by_time};
@@ -36,7 +37,7 @@ const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requ
 
 impl<R: Runtime> FourLetterWords for Surface<R> {
     fn is_allowed(&self, word: FourLetterWord) -> bool {
-        is_allowed(&self.service, word)
+        is_allowed(self, word)
     }
 
     fn answer(
@@ -49,11 +50,11 @@ impl<R: Runtime> FourLetterWords for Surface<R> {
 }
 
 /// Whether a word is on the whitelist.
-fn is_allowed<R: Runtime>(service: &Service<R>, word: FourLetterWord) -> bool {
+fn is_allowed<R: Runtime>(surface: &Surface<R>, word: FourLetterWord) -> bool {
     match word {
         FourLetterWord::Srvr => true,
-        FourLetterWord::Isro if service.settings.read_only_mode => true,
-        word => service.settings.words.contains(&word),
+        FourLetterWord::Isro if surface.service.settings.read_only_mode => true,
+        word => surface.settings.words.contains(&word),
     }
 }
 
@@ -65,7 +66,7 @@ async fn answer<R: Runtime>(
     argument: Option<i64>,
 ) -> Pieces {
     let service = &*surface.service;
-    if !is_allowed(service, word) {
+    if !is_allowed(surface, word) {
         return pieces::one(format!(
             "{} is not executed because it is not in the whitelist.\n",
             word.as_str()
@@ -85,7 +86,7 @@ async fn answer<R: Runtime>(
     let text = match word {
         FourLetterWord::Cons => return pieces::gathered(reports::connections(service)),
         FourLetterWord::Dump => return pieces::gathered(reports::dump(service)),
-        FourLetterWord::Stat => return pieces::gathered(stat(service, serves)),
+        FourLetterWord::Stat => return pieces::gathered(stat(surface, serves)),
         FourLetterWord::Wchc => {
             let report = service.fanout.watches_by_session();
             let is_head = |item: &WatchItem| matches!(item, WatchItem::Session(_));
@@ -110,7 +111,7 @@ async fn answer<R: Runtime>(
         }
         FourLetterWord::Envi => {
             let mut text = "Environment:\n".to_owned();
-            for (key, value) in environment(service) {
+            for (key, value) in environment(&surface.settings) {
                 // Writing to a String cannot fail.
                 let _ = writeln!(text, "{key}={value}");
             }
@@ -128,7 +129,7 @@ async fn answer<R: Runtime>(
             service.reset_stats();
             "Server stats reset.\n".to_owned()
         }
-        FourLetterWord::Srvr => head(service, serves) + &figures(service, serves),
+        FourLetterWord::Srvr => head(&surface.settings, serves) + &figures(service, serves),
         FourLetterWord::Stmk => {
             let mask = argument.unwrap_or_default();
             service.set_trace_mask(mask);
@@ -141,19 +142,20 @@ async fn answer<R: Runtime>(
 
 /// `stat`, line by line: `srvr` with the connections in it.
 fn stat<R: Runtime>(
-    service: &Service<R>,
+    surface: &Surface<R>,
     serves: Serves,
 ) -> impl Iterator<Item = String> + Send + use<R> {
+    let service = &*surface.service;
     let clients = service.connections();
     let clients = clients.map(|client| reports::connection(&client, true) + "\n");
-    once(head(service, serves) + "Clients:\n")
+    once(head(&surface.settings, serves) + "Clients:\n")
         .chain(clients)
         .chain(once("\n".to_owned() + &figures(service, serves)))
 }
 
 /// The first lines of `srvr` and `stat`.
-fn head<R: Runtime>(service: &Service<R>, serves: Serves) -> String {
-    let mut text = format!("Zookeeper version: {}\n", version(service));
+fn head(settings: &AdminSettings, serves: Serves) -> String {
+    let mut text = format!("Zookeeper version: {}\n", version(settings));
     if serves == Serves::Readers {
         text.push_str("READ-ONLY mode; serving only read-only clients\n");
     }
@@ -185,9 +187,9 @@ fn mntr<R: Runtime>(surface: &Surface<R>, serves: Serves) -> String {
     let state = state(serves);
     let mut text = format!(
         "zk_version\t{}\nzk_server_state\t{state}\n",
-        version(&surface.service)
+        version(&surface.settings)
     );
-    let provider = Provider::configured(&surface.service);
+    let provider = Provider::configured(&surface.settings);
     for (name, value) in lines(&metrics::rows(surface, provider), provider) {
         let _ = writeln!(text, "zk_{name}\t{value}");
     }

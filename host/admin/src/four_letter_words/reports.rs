@@ -15,6 +15,7 @@ use innkeeper_server::service::Service;
 use innkeeper_tree::SessionId;
 
 use crate::metrics::{Process, version};
+use crate::settings::AdminSettings;
 
 /// One connection, as `cons` shows it, or, briefly, as `stat` does.
 pub(super) fn connection(client: &ConnectionInfo, briefly: bool) -> String {
@@ -209,7 +210,7 @@ pub(super) fn watch_summary<R: Runtime>(service: &Service<R>) -> String {
 
 /// The environment, as `envi` shows it, but for Java's part. Memory is the machine's and this
 /// process's, where ZooKeeper shows that of its virtual machine.
-pub(crate) fn environment<R: Runtime>(service: &Service<R>) -> Vec<(&'static str, String)> {
+pub(crate) fn environment(settings: &AdminSettings) -> Vec<(&'static str, String)> {
     let known = |key: &str| std::env::var(key).unwrap_or_else(|_| "<NA>".to_owned());
     let read = |path: &str| {
         let text = std::fs::read_to_string(path).ok();
@@ -219,7 +220,7 @@ pub(crate) fn environment<R: Runtime>(service: &Service<R>) -> Vec<(&'static str
     let megabytes = |bytes: i64| format!("{}MB", bytes.max(0) >> 20);
     let folder = std::env::current_dir();
     vec![
-        ("zookeeper.version", version(service)),
+        ("zookeeper.version", version(settings)),
         ("host.name", read("/proc/sys/kernel/hostname")),
         ("os.name", read("/proc/sys/kernel/ostype")),
         ("os.arch", java_architecture().to_owned()),

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{Disk, Runtime, Task, ThreadRole};
-use innkeeper_server::service::{ADMIN_SOCKET, Service};
+use innkeeper_server::service::Service;
 use innkeeper_tree::Identity;
 pub(crate) use innkeeper_tree::binding::MAX_DOCUMENT_BYTES;
 use tokio::sync::Semaphore;
@@ -68,6 +68,9 @@ const SOCKET_BOUNDS: Bounds = Bounds {
     connections: 128,
     answering: 16,
 };
+
+/// The admin socket's name in the data folder.
+pub const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Modules that are being uploaded at a time.
 const UPLOAD_PLACES: usize = 4;
@@ -100,7 +103,7 @@ pub async fn start<R: Runtime>(
     metrics: Option<R::Listener>,
 ) -> Serving {
     let service = surface.service.clone();
-    let path = service.admin_path();
+    let path = service.settings.data.join(ADMIN_SOCKET);
     let socket = match service.runtime.listen_unix(&path).await {
         Ok(socket) => Some(socket),
         Err(error) => {
@@ -117,10 +120,7 @@ pub async fn start<R: Runtime>(
         attempts: Attempts::default(),
     });
     let runtime = service.runtime.clone();
-    let limit = service
-        .settings
-        .admin_idle_timeout_ms
-        .map(Duration::from_millis);
+    let limit = surface.settings.idle_timeout_ms.map(Duration::from_millis);
     let mut tasks = Vec::with_capacity(3);
     if let Some(listener) = http {
         tasks.push(runtime.spawn(

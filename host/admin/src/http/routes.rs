@@ -55,8 +55,8 @@ async fn elsewhere<R: Runtime>(
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Response {
-    let service = &admin.surface.service;
-    if let Some(name) = commands::find(&service.settings.admin_command_url, uri.path()) {
+    let command_url = &admin.surface.settings.command_url;
+    if let Some(name) = commands::find(command_url, uri.path()) {
         let asked = commands::Asked {
             method,
             uri: uri.clone(),
@@ -126,7 +126,7 @@ pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
         .route("/v1/znodes/children", get(znodes::children::<R>))
         .route("/v1/znodes/acl", put(znodes::set_acl::<R>))
         .route_layer(from_fn_with_state((admin.clone(), way), trusted_only::<R>));
-    let shown = if admin.surface.service.settings.http_closed {
+    let shown = if admin.surface.settings.http_closed {
         shown.route_layer(from_fn_with_state((admin.clone(), way), trusted_only::<R>))
     } else {
         shown

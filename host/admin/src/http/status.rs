@@ -96,7 +96,7 @@ pub(super) async fn status<R: Runtime>(
         failure: replica.failure,
         addresses: Addresses {
             zookeeper: service.bound.zookeeper,
-            http: service.bound.http,
+            http: admin.surface.addresses.http,
         },
         uptime_ms,
         started: rfc_3339(service.runtime.wall_ms().saturating_sub(uptime_ms)),

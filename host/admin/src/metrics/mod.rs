@@ -28,6 +28,7 @@ use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
 use innkeeper_server::settings::VERSION;
 
+use super::settings::AdminSettings;
 use super::surface::Surface;
 
 pub(crate) use disk_usage::{folders, sizes};
@@ -41,10 +42,10 @@ use row::{Look, Row};
 /// ZooKeeper has printed that date in two ways: since 3.6 as `2026-02-11 20:18 UTC`, before as
 /// `02/11/2026 20:18 GMT`. The parsers that look at it at all, among them the Go client's, take
 /// the earlier one alone. (test: `the_go_clients_parser_takes_srvr`)
-pub(crate) fn version<R: Runtime>(service: &Service<R>) -> String {
+pub(crate) fn version(settings: &AdminSettings) -> String {
     format!(
         "{VERSION}, built on {}",
-        calendar::build_date(service.settings.built_at_s.saturating_mul(1000))
+        calendar::build_date(settings.built_at_s.saturating_mul(1000))
     )
 }
 
@@ -72,8 +73,8 @@ pub(crate) enum Provider {
 
 impl Provider {
     /// The provider whose lines `mntr` and `/commands/monitor` list.
-    pub(crate) fn configured<R: Runtime>(service: &Service<R>) -> Self {
-        match service.settings.metrics {
+    pub(crate) fn configured(settings: &AdminSettings) -> Self {
+        match settings.metrics {
             Some(_) => Provider::Prometheus,
             None => Provider::Default,
         }

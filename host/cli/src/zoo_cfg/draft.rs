@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
 use innkeeper_auth::{Secrets, java, no_digest};
-use innkeeper_server::settings::{ConnectionWeights, NodeSettings};
+use innkeeper_node::NodeSettings;
+use innkeeper_server::settings::ConnectionWeights;
 
 use super::ensemble::{self, Ensemble};
 use super::values::{Given, resolve};
@@ -101,7 +102,7 @@ impl Draft {
     /// No key was read yet. As in ZooKeeper, ports without an address listen on all addresses.
     pub(super) fn new() -> Self {
         let mut draft = Self::listening_on(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        draft.settings.tick_time_ms = TICK_TIME_MS;
+        draft.settings.server.tick_time_ms = TICK_TIME_MS;
         draft
     }
 
@@ -224,7 +225,8 @@ impl Draft {
         self.unification();
         // ZooKeeper starts with any text as the digest.
         if let Some(given) = &self.super_digest
-            && let Some(mistake) = no_digest(&given.value, self.settings.auth.digest_algorithm)
+            && let Some(mistake) =
+                no_digest(&given.value, self.settings.server.auth.digest_algorithm)
         {
             self.warnings.push(format!("{given} {mistake}"));
         }
@@ -237,7 +239,7 @@ impl Draft {
         }
         let mut zookeeper_folders = vec![data_dir.clone()];
         zookeeper_folders.extend(self.data_log_dir.take());
-        self.settings.data = data_dir;
+        self.settings.server.data = data_dir;
         let notes = self.notes.into_iter().map(|(reason, keys)| {
             let verb = if keys.len() == 1 { "means" } else { "mean" };
             format!("{} {verb} nothing here: {reason}", keys.join(", "))
@@ -256,9 +258,9 @@ impl Draft {
         if let Some((tick_time_ms, given)) = &self.tick_time {
             match u32::try_from(*tick_time_ms) {
                 Ok(0) => bail!("{given}: a tick cannot be 0 ms; write 2000, or leave it out"),
-                Ok(tick_time_ms) => self.settings.tick_time_ms = tick_time_ms,
+                Ok(tick_time_ms) => self.settings.server.tick_time_ms = tick_time_ms,
                 Err(_) => {
-                    let default_ms = self.settings.tick_time_ms;
+                    let default_ms = self.settings.server.tick_time_ms;
                     self.warnings.push(format!(
                         "{given}: a tick cannot be negative; {default_ms} ms counts"
                     ));
@@ -267,7 +269,7 @@ impl Draft {
         }
         let tick_time_ms = match &self.tick_time {
             Some((tick_time_ms, _)) => i64::from(*tick_time_ms),
-            None => i64::from(self.settings.tick_time_ms),
+            None => i64::from(self.settings.server.tick_time_ms),
         };
         let min = self.min_timeout_ms.map_or(tick_time_ms * 2, i64::from);
         let max = self.max_timeout_ms.map_or(tick_time_ms * 20, i64::from);
@@ -279,8 +281,8 @@ impl Draft {
         }
         let bound =
             |time_ms: Option<i32>| time_ms.map(|time_ms| u32::try_from(time_ms).unwrap_or(0));
-        self.settings.min_session_timeout_ms = bound(self.min_timeout_ms);
-        self.settings.max_session_timeout_ms = bound(self.max_timeout_ms);
+        self.settings.server.min_session_timeout_ms = bound(self.min_timeout_ms);
+        self.settings.server.max_session_timeout_ms = bound(self.max_timeout_ms);
         Ok(())
     }
 
@@ -306,7 +308,7 @@ impl Draft {
                     data_dir.display()
                 );
             }
-            self.settings.server_number = Some(number);
+            self.settings.server.server_number = Some(number);
         }
         if let Some(consequences) = self.ensemble.consequences() {
             self.warn(consequences);
@@ -337,19 +339,19 @@ impl Draft {
 
     fn addresses(&mut self) -> anyhow::Result<()> {
         match (self.client_port, &self.client_address) {
-            (Some(port), Some(address)) => self.settings.listen = address.address(port)?,
+            (Some(port), Some(address)) => self.settings.server.listen = address.address(port)?,
             (None, Some(address)) => bail!("{address}, but clientPort is not set: set it as well"),
             (Some(port), None) => {
                 let everywhere = SocketAddr::new(self.everywhere, port);
-                self.settings.listen = self.client_of_line.unwrap_or(everywhere);
+                self.settings.server.listen = self.client_of_line.unwrap_or(everywhere);
             }
             (None, None) if self.secure_port.is_some() => {}
             (None, None) => self.warnings.push(
                 "clientPort is not set, so no client can connect: write clientPort=2181".to_owned(),
             ),
         }
-        self.settings.plain_clients = self.client_port.is_some();
-        self.settings.secure_listen = match (self.secure_port, &self.secure_address) {
+        self.settings.server.plain_clients = self.client_port.is_some();
+        self.settings.server.secure_listen = match (self.secure_port, &self.secure_address) {
             (Some(port), Some(address)) => Some(address.address(port)?),
             (Some(port), None) => Some(SocketAddr::new(self.everywhere, port)),
             (None, Some(address)) => {
@@ -359,24 +361,27 @@ impl Draft {
         };
         if self.admin.enabled {
             let port = self.admin_port()?;
-            self.settings.http = Some(self.listens(self.admin.host.as_ref(), port)?);
+            self.settings.admin.http = Some(self.listens(self.admin.host.as_ref(), port)?);
         } else {
-            self.settings.http = None;
+            self.settings.admin.http = None;
         }
         // Without the provider the port and the host of metrics have no effect, as in ZooKeeper.
         if self.metrics.provider {
             let given = self.metrics.port.as_ref();
             let port = given.map_or(Ok(METRICS_PORT), Given::port)?;
-            self.settings.metrics = Some(self.listens(self.metrics.host.as_ref(), port)?);
+            self.settings.admin.metrics = Some(self.listens(self.metrics.host.as_ref(), port)?);
         }
         let all = [
             (
                 "clientPort",
-                self.settings.plain_clients.then_some(self.settings.listen),
+                self.settings
+                    .server
+                    .plain_clients
+                    .then_some(self.settings.server.listen),
             ),
-            ("secureClientPort", self.settings.secure_listen),
-            ("admin.serverPort", self.settings.http),
-            ("metricsProvider.httpPort", self.settings.metrics),
+            ("secureClientPort", self.settings.server.secure_listen),
+            ("admin.serverPort", self.settings.admin.http),
+            ("metricsProvider.httpPort", self.settings.admin.metrics),
         ];
         for (at, (key, addr)) in all.iter().enumerate() {
             for (other, taken) in &all[..at] {
@@ -400,10 +405,10 @@ impl Draft {
     /// `client.portUnification` without a key store: ZooKeeper serves without TLS, and so does this
     /// node, with a warning.
     fn unification(&mut self) {
-        let settings = &mut self.settings;
-        let wants_tls = settings.port_unification && settings.secure_listen.is_none();
-        if wants_tls && settings.tls.key_store.location.is_none() {
-            settings.port_unification = false;
+        let server = &mut self.settings.server;
+        let wants_tls = server.port_unification && server.secure_listen.is_none();
+        if wants_tls && server.tls.key_store.location.is_none() {
+            server.port_unification = false;
             self.warnings.push(
                 "client.portUnification is true, but ssl.keyStore.location is not set: no TLS is \
                  served; set it, or leave both out"
@@ -433,7 +438,7 @@ impl Draft {
     }
 
     fn throttles(&mut self) {
-        let throttle = &mut self.settings.connection_throttle;
+        let throttle = &mut self.settings.server.connection_throttle;
         // As in ZooKeeper, no kind of session weighs less than a local one.
         let local = self.weights.local_session;
         throttle.weights = self.weighed.then_some(ConnectionWeights {
@@ -441,6 +446,6 @@ impl Draft {
             local_session: local,
             old_session: self.weights.old_session.max(local),
         });
-        self.settings.request_throttle.drop_stale = self.drop_stale && self.stale_latency;
+        self.settings.server.request_throttle.drop_stale = self.drop_stale && self.stale_latency;
     }
 }

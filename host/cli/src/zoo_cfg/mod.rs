@@ -151,12 +151,12 @@ fn read_file(path: &Path, draft: &mut Draft) -> anyhow::Result<Vec<Given>> {
     })?;
     let entries =
         properties::read(&bytes).with_context(|| format!("{} is not usable", path.display()))?;
-    if draft.settings.initial_configuration.is_empty() {
+    if draft.settings.admin.initial_configuration.is_empty() {
         // The entries as they were understood, since a line of the file need not be one.
         for entry in &entries {
             let given = given_of(entry, &draft.secrets);
             let line = format!("{}={}\n", given.key, given.shown());
-            draft.settings.initial_configuration.push_str(&line);
+            draft.settings.admin.initial_configuration.push_str(&line);
         }
     }
     let mut lines: Vec<Given> = Vec::with_capacity(entries.len());
@@ -200,7 +200,12 @@ fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow:
     for name in &set.order {
         let given = &set.named[name];
         let secret = Secret::new(given.value.clone());
-        draft.settings.auth.properties.insert(name.clone(), secret);
+        draft
+            .settings
+            .server
+            .auth
+            .properties
+            .insert(name.clone(), secret);
         match keys::property(name) {
             Some(key) => take(key, given, draft)?,
             // It is there for a placeholder.
@@ -230,7 +235,7 @@ impl SystemProperties {
     /// Sets a property. The last value counts; the file comes after the command line.
     fn insert(&mut self, name: String, given: Given, draft: &mut Draft) {
         let value = given.shown().to_owned();
-        let all = &mut draft.settings.system_properties;
+        let all = &mut draft.settings.admin.system_properties;
         all.insert(name.clone(), value);
         match self.named.insert(name.clone(), given) {
             None => self.order.push(name),

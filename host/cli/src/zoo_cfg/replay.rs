@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use innkeeper_auth::Auth;
-use innkeeper_server::settings::NodeSettings;
+use innkeeper_node::NodeSettings;
 use serde::Deserialize;
 
 use super::*;
@@ -91,15 +91,17 @@ impl Case {
         std::fs::write(&path, text).unwrap();
         let properties: Vec<String> = self.properties.iter().map(|text| fill(text)).collect();
         let settings = read(&path, &properties)?.settings;
-        Auth::new(&settings.auth, settings.serves_tls())?;
+        let server = &settings.server;
+        Auth::new(&server.auth, server.serves_tls())?;
         // TLS that cannot be set up stops the start as well; none of the cases has a key store.
-        anyhow::ensure!(!settings.serves_tls(), "TLS is served without a key store");
+        anyhow::ensure!(!server.serves_tls(), "TLS is served without a key store");
         Ok(settings)
     }
 }
 
 /// What is known of a value here, in the words of the table; `None` where nothing corresponds.
-fn value_of(name: &str, settings: &NodeSettings) -> Option<String> {
+fn value_of(name: &str, node: &NodeSettings) -> Option<String> {
+    let (settings, admin) = (&node.server, &node.admin);
     let throttle = &settings.connection_throttle;
     let weights = throttle.weights;
     let (min_timeout_ms, max_timeout_ms) = settings.timeout_range_ms();
@@ -152,11 +154,11 @@ fn value_of(name: &str, settings: &NodeSettings) -> Option<String> {
         "container.checkIntervalMs" => settings.container_check_interval_ms.to_string(),
         "container.maxPerMinute" => settings.container_max_per_minute.to_string(),
         "container.maxNeverUsedIntervalMs" => settings.container_max_never_used_ms.to_string(),
-        "admin" => match settings.http {
+        "admin" => match admin.http {
             Some(_) => "JettyAdminServer".to_owned(),
             None => "DummyAdminServer".to_owned(),
         },
-        "admin.port" => settings.http?.port().to_string(),
+        "admin.port" => admin.http?.port().to_string(),
         "sessionless" => settings.handshake_timeout_ms.to_string(),
         "certReload" => settings.tls.reload.to_string(),
         "portUnification" => settings.port_unification.to_string(),
@@ -193,8 +195,7 @@ fn value_of(name: &str, settings: &NodeSettings) -> Option<String> {
             format!("[{}]", schemes.join(", "))
         }
         "words" => {
-            let mut words: BTreeSet<&str> =
-                settings.words.iter().map(|word| word.as_str()).collect();
+            let mut words: BTreeSet<&str> = admin.words.iter().map(|word| word.as_str()).collect();
             words.insert("srvr");
             if settings.read_only_mode {
                 words.insert("isro");

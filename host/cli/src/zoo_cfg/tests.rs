@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::keys::{self, Rule};
 use super::*;
-use innkeeper_server::settings::NodeSettings;
+use innkeeper_admin::settings::AdminSettings;
+use innkeeper_node::NodeSettings;
+use innkeeper_server::settings::ServerSettings;
 
 /// A folder with a data folder, and the text of a file that names it.
 struct Bench {
@@ -191,13 +193,19 @@ fn a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere() {
         assert!(read.warnings[0].contains("has no effect, as in ZooKeeper"));
         assert!(read.warnings[0].contains(says), "{:?}", read.warnings);
         let seen = |read: Read| NodeSettings {
-            initial_configuration: String::new(),
-            system_properties: BTreeMap::new(),
-            auth: innkeeper_auth::AuthSettings {
-                properties: BTreeMap::new(),
-                ..read.settings.auth
+            server: ServerSettings {
+                auth: innkeeper_auth::AuthSettings {
+                    properties: BTreeMap::new(),
+                    ..read.settings.server.auth
+                },
+                ..read.settings.server
             },
-            ..read.settings
+            admin: AdminSettings {
+                initial_configuration: String::new(),
+                system_properties: BTreeMap::new(),
+                ..read.settings.admin
+            },
+            guests: read.settings.guests,
         };
         assert_eq!(seen(read), seen(plain), "{line} {property}");
     }
@@ -221,17 +229,17 @@ fn properties_of_the_jaas_file_are_secret() {
     let said = read.warnings.join("\n");
     assert!(!said.contains("hunter2"), "{said}");
     let settings = read.settings;
-    let file = settings.initial_configuration;
+    let file = settings.admin.initial_configuration;
     assert!(
         file.contains("a.word=<not shown>\n") && !file.contains("hunter2"),
         "{file}"
     );
     assert_eq!(
-        settings.system_properties["zookeeper.a.word"],
+        settings.admin.system_properties["zookeeper.a.word"],
         "<not shown>"
     );
     assert_eq!(
-        settings.auth.properties["zookeeper.a.word"].reveal(),
+        settings.server.auth.properties["zookeeper.a.word"].reveal(),
         "hunter22"
     );
 }
@@ -249,8 +257,8 @@ fn properties_of_the_jaas_file_are_known() {
     assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
     assert!(read.warnings[0].contains("b.color is not known"));
     let settings = read.settings;
-    assert_eq!(settings.auth.properties["a.word"].reveal(), "x");
-    assert_eq!(settings.system_properties["a.word"], "<not shown>");
+    assert_eq!(settings.server.auth.properties["a.word"].reveal(), "x");
+    assert_eq!(settings.admin.system_properties["a.word"], "<not shown>");
 }
 
 #[test]
@@ -281,36 +289,53 @@ fn what_is_honoured_is_in_the_settings() {
     assert_eq!((read.warnings, read.notes), (vec![], vec![]));
     let settings = read.settings;
     let addr = |text: &str| text.parse().ok();
-    assert_eq!(Some(settings.listen), addr("127.0.0.1:2181"));
-    assert_eq!(settings.secure_listen, addr("0.0.0.0:2281"));
-    assert_eq!(settings.http, addr("[::1]:9090"));
-    assert_eq!(settings.metrics, addr("127.0.0.1:7070"));
-    assert_eq!(settings.admin_command_url, "/zk");
-    assert_eq!(settings.timeout_range_ms(), (700, 9000));
+    assert_eq!(Some(settings.server.listen), addr("127.0.0.1:2181"));
+    assert_eq!(settings.server.secure_listen, addr("0.0.0.0:2281"));
+    assert_eq!(settings.admin.http, addr("[::1]:9090"));
+    assert_eq!(settings.admin.metrics, addr("127.0.0.1:7070"));
+    assert_eq!(settings.admin.command_url, "/zk");
+    assert_eq!(settings.server.timeout_range_ms(), (700, 9000));
     assert_eq!(
-        (settings.max_client_connections, settings.max_connections),
+        (
+            settings.server.max_client_connections,
+            settings.server.max_connections
+        ),
         (7, 12)
     );
-    assert_eq!(settings.words, [FourLetterWord::Ruok, FourLetterWord::Mntr]);
-    assert!(settings.extended_types_enabled && settings.enforce_quota && settings.auth.skip_acl);
-    assert!(settings.local_sessions && settings.local_sessions_upgrading);
-    assert!(settings.reconfig_enabled && settings.read_only_mode && settings.port_unification);
-    assert_eq!(settings.jute_max_buffer_bytes, 1024);
-    assert_eq!(settings.outstanding_limit(), 20);
-    assert_eq!(settings.large_request_threshold_bytes, Some(1000));
-    assert_eq!(settings.large_request_max_bytes, 5000);
-    assert_eq!(settings.connection_throttle.tokens, 10);
-    assert!(settings.connection_throttle.weights.is_some());
-    assert!(settings.request_throttle.drop_stale);
-    assert_eq!(settings.request_throttle.throttled_op_wait_ms, 300);
-    assert_eq!(settings.handshake_timeout_ms, 2000);
-    assert_eq!(settings.container_check_interval_ms, 1000);
     assert_eq!(
-        settings.auth.super_digest,
+        settings.admin.words,
+        [FourLetterWord::Ruok, FourLetterWord::Mntr]
+    );
+    assert!(
+        settings.server.extended_types_enabled
+            && settings.server.enforce_quota
+            && settings.server.auth.skip_acl
+    );
+    assert!(settings.server.local_sessions && settings.server.local_sessions_upgrading);
+    assert!(
+        settings.server.reconfig_enabled
+            && settings.server.read_only_mode
+            && settings.server.port_unification
+    );
+    assert_eq!(settings.server.jute_max_buffer_bytes, 1024);
+    assert_eq!(settings.server.outstanding_limit(), 20);
+    assert_eq!(settings.server.large_request_threshold_bytes, Some(1000));
+    assert_eq!(settings.server.large_request_max_bytes, 5000);
+    assert_eq!(settings.server.connection_throttle.tokens, 10);
+    assert!(settings.server.connection_throttle.weights.is_some());
+    assert!(settings.server.request_throttle.drop_stale);
+    assert_eq!(settings.server.request_throttle.throttled_op_wait_ms, 300);
+    assert_eq!(settings.server.handshake_timeout_ms, 2000);
+    assert_eq!(settings.server.container_check_interval_ms, 1000);
+    assert_eq!(
+        settings.server.auth.super_digest,
         Some(Secret::new("super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss="))
     );
-    assert_eq!(settings.tls.key_store.location, Some("/k.jks".into()));
-    assert!(settings.auth.schemes.contains("x509"));
+    assert_eq!(
+        settings.server.tls.key_store.location,
+        Some("/k.jks".into())
+    );
+    assert!(settings.server.auth.schemes.contains("x509"));
 }
 
 /// Whoever asks the admin commands for the configuration gets no password with it.
@@ -325,7 +350,10 @@ fn secrets_are_not_shown() {
         "readonlymode.enabled=true",
     ];
     let settings = Bench::new().read(more, &properties).unwrap().settings;
-    let (file, all) = (&settings.initial_configuration, &settings.system_properties);
+    let (file, all) = (
+        &settings.admin.initial_configuration,
+        &settings.admin.system_properties,
+    );
     assert!(
         file.contains("ssl.keyStore.password=<not shown>\nadmin.idleTimeout=700\n"),
         "{file}"
@@ -333,24 +361,30 @@ fn secrets_are_not_shown() {
     assert!(!file.contains("hunter2") && all.values().all(|value| !value.contains("hunter2")));
     assert_eq!(all["readonlymode.enabled"], "true");
     assert_eq!(all["zookeeper.ssl.keyStore.passwordPath"], "/etc/password");
-    assert_eq!(settings.admin_idle_timeout_ms, Some(700));
+    assert_eq!(settings.admin.idle_timeout_ms, Some(700));
 }
 
 #[test]
 fn zookeepers_defaults_hold_where_nothing_is_said() {
     let settings = Bench::new().read("", &[]).unwrap().settings;
     let addr = |text: &str| text.parse().ok();
-    assert_eq!(Some(settings.listen), addr("0.0.0.0:2181"));
-    assert_eq!(settings.http, addr("0.0.0.0:8080"));
-    assert_eq!((settings.secure_listen, settings.metrics), (None, None));
-    assert_eq!(settings.timeout_range_ms(), (6000, 60_000));
-    assert_eq!(settings.max_client_connections, 60);
+    assert_eq!(Some(settings.server.listen), addr("0.0.0.0:2181"));
+    assert_eq!(settings.admin.http, addr("0.0.0.0:8080"));
     assert_eq!(
-        (settings.server_number, settings.session_prefix()),
+        (settings.server.secure_listen, settings.admin.metrics),
+        (None, None)
+    );
+    assert_eq!(settings.server.timeout_range_ms(), (6000, 60_000));
+    assert_eq!(settings.server.max_client_connections, 60);
+    assert_eq!(
+        (
+            settings.server.server_number,
+            settings.server.session_prefix()
+        ),
         (None, 1)
     );
-    assert_eq!(settings.outstanding_limit(), 1000);
-    assert_eq!(settings.jute_max_buffer_bytes, 0xf_ffff);
+    assert_eq!(settings.server.outstanding_limit(), 1000);
+    assert_eq!(settings.server.jute_max_buffer_bytes, 0xf_ffff);
 }
 
 #[test]
@@ -362,7 +396,7 @@ fn the_file_outweighs_a_property_and_says_so() {
             &["zookeeper.globalOutstandingLimit=9"],
         )
         .unwrap();
-    assert_eq!(read.settings.global_outstanding_limit, 5);
+    assert_eq!(read.settings.server.global_outstanding_limit, 5);
     assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
     let same = bench
         .read(
@@ -374,7 +408,7 @@ fn the_file_outweighs_a_property_and_says_so() {
     let twice = bench
         .read("maxClientCnxns=5\nmaxClientCnxns=6\n", &[])
         .unwrap();
-    assert_eq!(twice.settings.max_client_connections, 6);
+    assert_eq!(twice.settings.server.max_client_connections, 6);
     assert!(
         twice.warnings[0].starts_with("line 4: "),
         "{:?}",
@@ -438,7 +472,7 @@ fn a_mistake_is_one_sentence_with_its_line() {
         mute.warnings[0].contains("clientPort is not set"),
         "{mute:?}"
     );
-    assert!(!mute.settings.plain_clients && mute.settings.secure_listen.is_none());
+    assert!(!mute.settings.server.plain_clients && mute.settings.server.secure_listen.is_none());
 }
 
 /// What ZooKeeper does not look at, or takes for its default, is no mistake.
@@ -451,9 +485,9 @@ fn values_that_zookeeper_does_not_judge_stop_nothing() {
         DigestAuthenticationProvider.superDigest=admin:secret\nnetty.server.outstandingHandshake.limit=x\n";
     let read = bench.read(more, &[]).unwrap();
     let settings = &read.settings;
-    assert_eq!(settings.words, [FourLetterWord::Ruok]);
-    assert_eq!((settings.http, settings.metrics), (None, None));
-    assert_eq!(settings.admin_idle_timeout_ms, None);
+    assert_eq!(settings.admin.words, [FourLetterWord::Ruok]);
+    assert_eq!((settings.admin.http, settings.admin.metrics), (None, None));
+    assert_eq!(settings.admin.idle_timeout_ms, None);
     let warned = [
         "knows no word nope",
         "admin.idleTimeout=",
@@ -478,8 +512,8 @@ fn a_property_that_is_no_number_leaves_the_default_and_is_named() {
             &["jute.maxbuffer=2147483647"],
         )
         .unwrap();
-    assert_eq!(read.settings.global_outstanding_limit, 1000);
-    assert_eq!(read.settings.jute_max_buffer_bytes, 256 << 20);
+    assert_eq!(read.settings.server.global_outstanding_limit, 1000);
+    assert_eq!(read.settings.server.jute_max_buffer_bytes, 256 << 20);
     assert_eq!(read.warnings.len(), 3, "{:?}", read.warnings);
 }
 
@@ -502,7 +536,7 @@ fn a_file_of_several_servers_is_taken_and_its_consequence_said() {
     assert!(bench.refused(servers).contains("no number"));
     bench.write("data/myid", "3");
     let read = bench.read(servers, &[]).unwrap();
-    assert_eq!(read.settings.server_number, Some(3));
+    assert_eq!(read.settings.server.server_number, Some(3));
     assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
     assert!(read.warnings[0].contains("nothing is replicated to the other 2"));
     assert_eq!(read.notes.len(), 1, "one line for all with one reason");
@@ -513,7 +547,10 @@ fn a_file_of_several_servers_is_taken_and_its_consequence_said() {
         .read(&format!("dynamicConfigFile={}\n", dynamic.display()), &[])
         .unwrap();
     // One server that is named is alone, as in ZooKeeper.
-    assert_eq!((one.settings.server_number, one.warnings), (None, vec![]));
+    assert_eq!(
+        (one.settings.server.server_number, one.warnings),
+        (None, vec![])
+    );
 }
 
 #[test]
@@ -528,8 +565,8 @@ fn a_servers_own_line_may_say_where_its_clients_connect() {
         ),
     );
     let settings = read(&path, &[]).unwrap().settings;
-    assert_eq!(settings.listen.to_string(), "127.0.0.1:0");
-    assert!(settings.plain_clients);
+    assert_eq!(settings.server.listen.to_string(), "127.0.0.1:0");
+    assert!(settings.server.plain_clients);
     let other = bench.refused("server.1=a:2888:3888;2182\n");
     assert!(other.contains("own server.N line says 2182"), "{other}");
 }
@@ -555,18 +592,18 @@ fn servers_have_any_number() {
                 .read(&format!("{servers}{more}"), &[])
                 .unwrap()
                 .settings;
-            assert_eq!(settings.server_number, Some(number));
-            assert_eq!(settings.server_id(), number);
-            assert_eq!(settings.session_prefix(), prefix, "{number}");
-            let member = settings.replication().node_id;
+            assert_eq!(settings.server.server_number, Some(number));
+            assert_eq!(settings.server.server_id(), number);
+            assert_eq!(settings.server.session_prefix(), prefix, "{number}");
+            let member = settings.server.replication().node_id;
             assert_eq!(member.cast_signed(), number);
         }
         // Alone it has none.
         let alone = bench
             .read(&format!("server.{number}=a:2888:3888\n"), &[])
             .unwrap();
-        assert_eq!(alone.settings.server_id(), 0);
-        assert_eq!(alone.settings.session_prefix(), 1);
+        assert_eq!(alone.settings.server.server_id(), 0);
+        assert_eq!(alone.settings.server.session_prefix(), 1);
     }
 }
 
@@ -592,10 +629,10 @@ fn the_file_of_kazoos_harness_is_taken() {
     let read = bench.read(alone, &properties).unwrap();
     assert_eq!(read.warnings, Vec::<String>::new());
     assert_eq!(read.notes.len(), 2, "{:?}", read.notes);
-    let auth = &read.settings.auth;
+    let auth = &read.settings.server.auth;
     assert_eq!(auth.jaas_file, Some("/tmp/jaas.conf".into()));
     assert!(auth.schemes.contains("sasl"));
-    assert!(read.settings.read_only_mode);
+    assert!(read.settings.server.read_only_mode);
     let three = format!(
         "{alone}initLimit=4\nsyncLimit=2\nserver.1=localhost:20003:20004:participant\n\
          server.2=localhost:20013:20014:participant\nserver.3=localhost:20023:20024:participant\n\

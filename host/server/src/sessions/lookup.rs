@@ -2,10 +2,10 @@
 //!
 //! As ZooKeeper's, an answer may be longer than `jute.maxbuffer`, which bounds requests: most
 //! client libraries read it, and who wants to delete so many children must list them. Only what
-//! is longer than the node sends at all ([`NodeSettings::longest_answer_bytes`]) is answered with
+//! is longer than the node sends at all ([`ServerSettings::longest_answer_bytes`]) is answered with
 //! MarshallingError. Where the number of children alone decides that, nothing is listed.
 //!
-//! [`NodeSettings::longest_answer_bytes`]: crate::NodeSettings::longest_answer_bytes
+//! [`ServerSettings::longest_answer_bytes`]: crate::settings::ServerSettings::longest_answer_bytes
 
 use innkeeper_auth::is_shown;
 use innkeeper_proto::reply::{self, Encoded, MultiResult, ReplyHeader};

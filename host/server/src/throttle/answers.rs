@@ -1,7 +1,7 @@
 //! Answers that are longer than most: what they may take together, and of whose the log tells.
 //!
 //! ZooKeeper sends an answer however long it is, since `jute.maxbuffer` bounds what it reads. So
-//! does a node up to [`NodeSettings::longest_answer_bytes`]; but a long answer stands in memory
+//! does a node up to [`ServerSettings::longest_answer_bytes`]; but a long answer stands in memory
 //! until its client has read it, and many clients may ask for one.
 //!
 //! 1. Who is about to write an answer of more than [`LARGE_ANSWER_BYTES`] asks for room
@@ -12,7 +12,7 @@
 //!    ([`LargeAnswers::cut_off_stalled`]): it must not hold up those that read.
 //!
 //! [`LARGE_ANSWER_BYTES`]: crate::settings::LARGE_ANSWER_BYTES
-//! [`NodeSettings::longest_answer_bytes`]: crate::NodeSettings::longest_answer_bytes
+//! [`ServerSettings::longest_answer_bytes`]: crate::settings::ServerSettings::longest_answer_bytes
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;

@@ -47,7 +47,8 @@ pub(super) const KEYS: &[Key] = &[
     }),
     honoured("maxClientCnxns", |draft, given| {
         // As in ZooKeeper, a number below zero is no limit.
-        draft.settings.max_client_connections = usize::try_from(given.integer()?).unwrap_or(0);
+        draft.settings.server.max_client_connections =
+            usize::try_from(given.integer()?).unwrap_or(0);
         Ok(())
     }),
     honoured("minSessionTimeout", |draft, given| {
@@ -60,15 +61,15 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     honoured("localSessionsEnabled", |draft, given| {
-        draft.settings.local_sessions = given.boolean()?;
+        draft.settings.server.local_sessions = given.boolean()?;
         Ok(())
     }),
     honoured("localSessionsUpgradingEnabled", |draft, given| {
-        draft.settings.local_sessions_upgrading = given.boolean()?;
+        draft.settings.server.local_sessions_upgrading = given.boolean()?;
         Ok(())
     }),
     honoured("reconfigEnabled", |draft, given| {
-        draft.settings.reconfig_enabled = given.boolean()?;
+        draft.settings.server.reconfig_enabled = given.boolean()?;
         Ok(())
     }),
     honoured("standaloneEnabled", |draft, given| {

@@ -13,7 +13,7 @@ use super::{Key, honoured, unsupported};
 pub(super) const KEYS: &[Key] = &[
     honoured("zookeeper.4lw.commands.whitelist", |draft, given| {
         let (words, unknown) = lenient_words(&given.value);
-        draft.settings.words = words;
+        draft.settings.admin.words = words;
         if !unknown.is_empty() {
             draft.warn(format!(
                 "{given}: ZooKeeper knows no word {}, so nobody can ask for it",
@@ -29,25 +29,25 @@ pub(super) const KEYS: &[Key] = &[
                     "{given} is more than this server takes: {MAX_JUTE_BUFFER_BYTES} counts"
                 ));
             }
-            draft.settings.jute_max_buffer_bytes = bytes.min(MAX_JUTE_BUFFER_BYTES);
+            draft.settings.server.jute_max_buffer_bytes = bytes.min(MAX_JUTE_BUFFER_BYTES);
         }
         Ok(())
     }),
     honoured("zookeeper.maxCnxns", |draft, given| {
         if let Some(max) = draft.number(given) {
-            draft.settings.max_connections = usize::try_from(max).unwrap_or(0);
+            draft.settings.server.max_connections = usize::try_from(max).unwrap_or(0);
         }
         Ok(())
     }),
     honoured("zookeeper.globalOutstandingLimit", |draft, given| {
         if let Some(limit) = draft.positive(given) {
-            draft.settings.global_outstanding_limit = limit;
+            draft.settings.server.global_outstanding_limit = limit;
         }
         Ok(())
     }),
     honoured("zookeeper.request_throttle_max_requests", |draft, given| {
         if let Some(max) = draft.number(given) {
-            draft.settings.request_throttle.max_requests = usize::try_from(max).unwrap_or(0);
+            draft.settings.server.request_throttle.max_requests = usize::try_from(max).unwrap_or(0);
         }
         Ok(())
     }),
@@ -62,7 +62,7 @@ pub(super) const KEYS: &[Key] = &[
     honoured("zookeeper.throttled_op_wait_time", |draft, given| {
         if let Some(wait_ms) = draft.number(given) {
             let wait_ms = u64::try_from(wait_ms).unwrap_or(0);
-            draft.settings.request_throttle.throttled_op_wait_ms = wait_ms;
+            draft.settings.server.request_throttle.throttled_op_wait_ms = wait_ms;
         }
         Ok(())
     }),
@@ -70,25 +70,25 @@ pub(super) const KEYS: &[Key] = &[
         if let Some(threshold) = draft.number(given) {
             // As in ZooKeeper, zero and below switch it off.
             let threshold = usize::try_from(threshold).ok().filter(|bytes| *bytes > 0);
-            draft.settings.large_request_threshold_bytes = threshold;
+            draft.settings.server.large_request_threshold_bytes = threshold;
         }
         Ok(())
     }),
     honoured("zookeeper.largeRequestMaxBytes", |draft, given| {
         if let Some(bytes) = draft.positive(given) {
-            draft.settings.large_request_max_bytes = bytes;
+            draft.settings.server.large_request_max_bytes = bytes;
         }
         Ok(())
     }),
     honoured("zookeeper.connection_throttle_tokens", |draft, given| {
         if let Some(tokens) = draft.number(given) {
-            draft.settings.connection_throttle.tokens = u32::try_from(tokens).unwrap_or(0);
+            draft.settings.server.connection_throttle.tokens = u32::try_from(tokens).unwrap_or(0);
         }
         Ok(())
     }),
     honoured("zookeeper.connection_throttle_fill_time", |draft, given| {
         if let Some(time_ms) = draft.positive(given) {
-            draft.settings.connection_throttle.fill_time_ms = time_ms;
+            draft.settings.server.connection_throttle.fill_time_ms = time_ms;
         }
         Ok(())
     }),
@@ -96,7 +96,7 @@ pub(super) const KEYS: &[Key] = &[
         "zookeeper.connection_throttle_fill_count",
         |draft, given| {
             if let Some(count) = draft.positive(given) {
-                draft.settings.connection_throttle.fill_count = count;
+                draft.settings.server.connection_throttle.fill_count = count;
             }
             Ok(())
         },
@@ -107,7 +107,7 @@ pub(super) const KEYS: &[Key] = &[
             if let Some(time_ms) = draft.number(given) {
                 // -1 is off; what is below counts as 0 there, too.
                 let freeze_time_ms = (time_ms != -1).then(|| u32::try_from(time_ms).unwrap_or(0));
-                draft.settings.connection_throttle.freeze_time_ms = freeze_time_ms;
+                draft.settings.server.connection_throttle.freeze_time_ms = freeze_time_ms;
             }
             Ok(())
         },
@@ -115,21 +115,21 @@ pub(super) const KEYS: &[Key] = &[
     honoured(
         "zookeeper.connection_throttle_drop_increase",
         |draft, given| {
-            draft.settings.connection_throttle.drop_increase = given.real()?;
+            draft.settings.server.connection_throttle.drop_increase = given.real()?;
             Ok(())
         },
     ),
     honoured(
         "zookeeper.connection_throttle_drop_decrease",
         |draft, given| {
-            draft.settings.connection_throttle.drop_decrease = given.real()?;
+            draft.settings.server.connection_throttle.drop_decrease = given.real()?;
             Ok(())
         },
     ),
     honoured(
         "zookeeper.connection_throttle_decrease_ratio",
         |draft, given| {
-            draft.settings.connection_throttle.decrease_ratio = given.real()?;
+            draft.settings.server.connection_throttle.decrease_ratio = given.real()?;
             Ok(())
         },
     ),
@@ -169,12 +169,12 @@ pub(super) const KEYS: &[Key] = &[
     ),
     honoured("zookeeper.nio.sessionlessCnxnTimeout", |draft, given| {
         if let Some(time_ms) = draft.positive(given) {
-            draft.settings.handshake_timeout_ms = time_ms;
+            draft.settings.server.handshake_timeout_ms = time_ms;
         }
         Ok(())
     }),
     honoured("zookeeper.extendedTypesEnabled", |draft, given| {
-        draft.settings.extended_types_enabled = is_true(&given.value);
+        draft.settings.server.extended_types_enabled = is_true(&given.value);
         Ok(())
     }),
     unsupported(
@@ -182,44 +182,44 @@ pub(super) const KEYS: &[Key] = &[
         "TTL znodes are marked as 3.5.4 and later mark them",
     ),
     honoured("zookeeper.enforceQuota", |draft, given| {
-        draft.settings.enforce_quota = is_true(&given.value);
+        draft.settings.server.enforce_quota = is_true(&given.value);
         Ok(())
     }),
     honoured("znode.container.checkIntervalMs", |draft, given| {
         if let Some(time_ms) = draft.positive(given) {
-            draft.settings.container_check_interval_ms = time_ms;
+            draft.settings.server.container_check_interval_ms = time_ms;
         }
         Ok(())
     }),
     honoured("znode.container.maxPerMinute", |draft, given| {
         if let Some(count) = draft.positive(given) {
-            draft.settings.container_max_per_minute = count;
+            draft.settings.server.container_max_per_minute = count;
         }
         Ok(())
     }),
     honoured("znode.container.maxNeverUsedIntervalMs", |draft, given| {
         if let Some(time_ms) = draft.long_number(given) {
             let time_ms = u64::try_from(time_ms).unwrap_or(0);
-            draft.settings.container_max_never_used_ms = time_ms;
+            draft.settings.server.container_max_never_used_ms = time_ms;
         }
         Ok(())
     }),
     honoured(SLOW_SYNC, slow_sync),
     honoured("fsync.warningthresholdms", |draft, given| {
         // As in ZooKeeper, it counts only if the property with the prefix is unset or no number.
-        let other = draft.settings.system_properties.get(SLOW_SYNC);
+        let other = draft.settings.admin.system_properties.get(SLOW_SYNC);
         match other.and_then(|value| decode_long(value)) {
             Some(_) => Ok(()),
             None => slow_sync(draft, given),
         }
     }),
     honoured("readonlymode.enabled", |draft, given| {
-        draft.settings.read_only_mode = is_true(&given.value);
+        draft.settings.server.read_only_mode = is_true(&given.value);
         Ok(())
     }),
     honoured("zookeeper.skipACL", |draft, given| {
         // As in ZooKeeper, only this word switches it on.
-        draft.settings.auth.skip_acl = given.value == "yes";
+        draft.settings.server.auth.skip_acl = given.value == "yes";
         Ok(())
     }),
     honoured("zookeeper.datadir.autocreate", |draft, given| {
@@ -243,13 +243,13 @@ pub(super) const KEYS: &[Key] = &[
         if let Some(limit_ms) = draft.number(given) {
             // In ZooKeeper 0 and less is no limit; here it means the default limit.
             let limit_ms = u64::try_from(limit_ms).ok();
-            draft.settings.admin_idle_timeout_ms = limit_ms.filter(|limit_ms| *limit_ms > 0);
+            draft.settings.admin.idle_timeout_ms = limit_ms.filter(|limit_ms| *limit_ms > 0);
         }
         Ok(())
     }),
     honoured("zookeeper.admin.commandURL", |draft, given| {
         let path = given.value.trim_matches('/');
-        draft.settings.admin_command_url = format!("/{path}");
+        draft.settings.admin.command_url = format!("/{path}");
         Ok(())
     }),
     unsupported(
@@ -288,7 +288,7 @@ const SLOW_SYNC: &str = "zookeeper.fsync.warningthresholdms";
 /// Takes the time. A negative one makes every sync slow, as in ZooKeeper.
 fn slow_sync(draft: &mut Draft, given: &Given) -> anyhow::Result<()> {
     if let Some(time_ms) = draft.long_number(given) {
-        draft.settings.slow_sync_ms = u64::try_from(time_ms).unwrap_or(0);
+        draft.settings.server.slow_sync_ms = u64::try_from(time_ms).unwrap_or(0);
     }
     Ok(())
 }

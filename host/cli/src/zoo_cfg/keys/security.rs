@@ -14,13 +14,13 @@ pub(super) const KEYS: &[Key] = &[
     honoured(
         "zookeeper.DigestAuthenticationProvider.superDigest",
         |draft, given| {
-            draft.settings.auth.super_digest = Some(Secret::new(&given.value));
+            draft.settings.server.auth.super_digest = Some(Secret::new(&given.value));
             draft.super_digest = Some(given.clone());
             Ok(())
         },
     ),
     honoured("zookeeper.client.portUnification", |draft, given| {
-        draft.settings.port_unification = is_true(&given.value);
+        draft.settings.server.port_unification = is_true(&given.value);
         Ok(())
     }),
     honoured("zookeeper.sessionRequireClientSASLAuth", set_in_auth),
@@ -73,9 +73,9 @@ fn set_in_auth(draft: &mut Draft, given: &Given) -> anyhow::Result<()> {
     let mut warnings = Vec::new();
     let mut warn = |warning: String| warnings.push(format!("{}: {warning}", given.place()));
     let (key, value) = (&given.key, &given.value);
-    let settings = &mut draft.settings;
-    let taken = match settings.tls.set(key, value, &mut warn) {
-        Ok(false) => settings.auth.set(key, value, &mut warn),
+    let server = &mut draft.settings.server;
+    let taken = match server.tls.set(key, value, &mut warn) {
+        Ok(false) => server.auth.set(key, value, &mut warn),
         taken => taken,
     };
     if !taken.with_context(|| given.place())? {
