@@ -1,21 +1,22 @@
-//! Which sessions have gone silent.
+//! Finds the sessions whose clients are silent.
 //!
-//! 1. Every request of a connection that is no credentials, and every part of one, touches its
-//!    session's [`Heartbeat`]: one atomic store, nothing in the log.
-//! 2. Session time advances in ticks; a late tick counts as one, so a stopped process or a
-//!    suspended machine takes at most one tick from anybody.
-//! 3. A timing wheel holds every session of the service once. When a session's slot comes and it
-//!    was heard since, it moves on to where it is due now.
+//! 1. Every request, and every part of a request, touches its session's [`Heartbeat`]: one atomic
+//!    store, nothing in the log. Requests that carry credentials do not count.
+//! 2. Session time advances in ticks. A late tick counts as one, so a stopped process or a
+//!    suspended machine costs a session at most one tick.
+//! 3. A timing wheel holds every session of the service once. When its slot comes, a session that
+//!    was heard since moves on to the slot where it is due now.
 //! 4. A session that is due is suspected first: its connection, if it has one here, is asked to
 //!    read what its socket has buffered, and another tick passes.
-//! 5. Still silent, and its connection has answered: `ExpireSession` is proposed, with the
-//!    attachment that was silent; it is void if a reattach has raised it. Should the proposal be
-//!    lost, it is made again some ticks later.
+//! 5. If it is still silent and its connection has answered, `ExpireSession` is proposed, with the
+//!    attachment that was silent. The command is void if the client has reattached since. If the
+//!    proposal is lost, it is made again some ticks later.
 //!
-//! **Invariant:** every request but credentials keeps its session alive, as in ZooKeeper, and so
-//! do the parts of a request that arrives slowly, which ZooKeeper does not count. A process that
-//! was stopped takes no session away, and neither does input that lay in the socket. (tests:
-//! `credentials_keep_no_session_alive`, `a_request_that_arrives_slowly_keeps_its_session_alive`,
+//! **Invariant:** every request without credentials keeps its session alive, as in ZooKeeper, and
+//! so do the parts of a request that arrives slowly, which ZooKeeper does not count. No session
+//! expires because the process was stopped, or while its client's input waits unread in the socket.
+//! (tests: `credentials_keep_no_session_alive`,
+//! `a_request_that_arrives_slowly_keeps_its_session_alive`,
 //! `stopping_and_continuing_the_process_keeps_sessions`,
 //! `input_found_by_the_probe_keeps_the_session`)
 
@@ -26,20 +27,21 @@ use innkeeper_tree::SessionId;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-/// Slots of the wheel; a session that is due later than that many ticks from now passes by again.
+/// Slots of the wheel. A session that is due more ticks from now than there are slots goes around
+/// again.
 const SLOTS: usize = 1024;
 
-/// After how many ticks a proposal that has had no effect is made again.
+/// The number of ticks after which a proposal that has had no effect is made again.
 const PROPOSE_AGAIN_TICKS: u64 = 20;
 
-/// Nobody asks whether the session's input was read.
+/// The session is not suspected.
 const PROBE_NONE: u8 = 0;
-/// The session is suspected, and its connection was asked.
+/// The session is suspected, and its connection was asked to read its socket.
 const PROBE_ASKED: u8 = 1;
-/// The connection found nothing to read, or there is no connection.
+/// The session is suspected; its connection found nothing to read, or it has no connection.
 const PROBE_ANSWERED: u8 = 2;
 
-/// A session's sign of life on this node.
+/// The last sign of life of a session on this node.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     /// The session.
@@ -54,15 +56,15 @@ impl Heartbeat {
     /// A request came, or a part of one.
     pub(crate) fn touch(&self, now_tick: u64) {
         self.heard_tick.store(now_tick, Ordering::Relaxed);
-        // A plain load in the common case keeps the cache line shared.
+        // The common case is a load: storing each time would take the cache line from other cores.
         if self.probe.load(Ordering::Relaxed) != PROBE_NONE {
             self.probe.store(PROBE_NONE, Ordering::Relaxed);
         }
     }
 
-    /// The connection has looked: nothing is buffered.
+    /// The connection read its socket, and nothing was buffered.
     pub(crate) fn nothing_buffered(&self) {
-        // Only an open question is answered: a touch in between has closed it.
+        // The answer counts only while the question is open: a touch in between has closed it.
         let _ = self.probe.compare_exchange(
             PROBE_ASKED,
             PROBE_ANSWERED,
@@ -83,8 +85,8 @@ impl Heartbeat {
 /// What is to be done about a session after a tick.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
-    /// Ask its connection to read what is buffered; without a connection the answer is given at
-    /// once by [`Heartbeat::nothing_buffered`].
+    /// Ask its connection to read what is buffered. For a session without a connection the caller
+    /// answers at once, by [`Heartbeat::nothing_buffered`].
     Probe(SessionId),
     /// Propose its expiry.
     Expire(SessionId, u32),
@@ -94,8 +96,8 @@ pub(crate) enum Step {
 ///
 /// Invariants:
 /// - A session is in the wheel once, from its creation to its end.
-/// - No session is expired earlier than its timeout after the last sign of life that was read, nor
-///   while its connection here has not looked at its socket since it became due.
+/// - No session expires earlier than its timeout after the last sign of life that was read, nor
+///   while its connection here has not read its socket since the session became due.
 #[derive(Debug)]
 pub(crate) struct Expiry {
     tick_ms: u32,
@@ -127,13 +129,13 @@ impl Expiry {
         self.tick_ms
     }
 
-    /// The number of the tick that passes.
+    /// The number of the current tick.
     pub(crate) fn now_tick(&self) -> u64 {
         self.now_tick.load(Ordering::Relaxed)
     }
 
-    /// Starts anew with these sessions (id, attachment, timeout in milliseconds), each with its
-    /// full timeout: what a new leader does.
+    /// Replaces all sessions by these (id, attachment, timeout in milliseconds), each with its full
+    /// timeout. A node that becomes leader does this.
     pub(crate) fn restart(&self, sessions: impl IntoIterator<Item = (SessionId, u32, u32)>) {
         {
             let mut wheel = self.wheel.lock();
@@ -145,15 +147,15 @@ impl Expiry {
         }
     }
 
-    /// A session was created, or a client came back to it.
+    /// A session was created, or a client reattached to it.
     pub(crate) fn opened(&self, session: SessionId, attachment: u32, timeout_ms: u32) {
-        // Input may come just before a tick, so the first tick after it counts for nothing.
+        // Input may come just before a tick, so the first tick after it does not count.
         let timeout_ticks = u64::from(timeout_ms.div_ceil(self.tick_ms)) + 1;
         let now_tick = self.now_tick();
         let mut wheel = self.wheel.lock();
         let known = wheel.sessions.get(&session);
-        // With a shorter timeout its slot may come too late: it gets a heartbeat of its own, and
-        // what stands in the old slot is nobody's.
+        // With a shorter timeout the old slot may come too late. The session gets a new heartbeat,
+        // and the entry in the old slot belongs to nobody.
         if let Some(heartbeat) = known.filter(|known| !known.is_longer_than(timeout_ticks)) {
             heartbeat.attachment.store(attachment, Ordering::Relaxed);
             heartbeat
@@ -188,7 +190,7 @@ impl Expiry {
         self.wheel.lock().sessions.len()
     }
 
-    /// All sessions, and in how many milliseconds each is due if nothing comes of it until then.
+    /// All sessions, and the milliseconds after which each is due if it stays silent.
     pub(crate) fn due(&self) -> Vec<(SessionId, u64)> {
         let now_tick = self.now_tick();
         let wheel = self.wheel.lock();
@@ -204,7 +206,7 @@ impl Expiry {
         due
     }
 
-    /// One tick passed.
+    /// Advances by one tick.
     pub(crate) fn tick(&self) -> Vec<Step> {
         let now_tick = self.now_tick.fetch_add(1, Ordering::Relaxed) + 1;
         let mut steps = Vec::new();
@@ -230,7 +232,7 @@ impl Expiry {
                         steps.push(Step::Expire(heartbeat.session, attachment));
                         now_tick + PROPOSE_AGAIN_TICKS
                     }
-                    // Its connection's task has not come around to look.
+                    // Its connection's task has not run yet.
                     _ => now_tick + 1,
                 }
             };
@@ -257,7 +259,7 @@ mod tests {
 
     const SESSION: SessionId = SessionId(7);
 
-    /// Ticks until something happens; the number of ticks it took, and what it was.
+    /// Advances until something happens. Returns the number of ticks and what happened.
     fn next(expiry: &Expiry, limit: usize) -> Option<(usize, Step)> {
         (1..=limit).find_map(|n| expiry.tick().pop().map(|step| (n, step)))
     }

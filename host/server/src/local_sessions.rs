@@ -1,17 +1,18 @@
-//! Sessions that only this node knows: local ones (`localSessionsEnabled`), and those of clients
-//! that are served without a quorum ([`crate::quorum`]).
+//! Sessions that only this node knows: local sessions (`localSessionsEnabled`), and sessions of
+//! clients that are served without a quorum ([`crate::quorum`]).
 //!
-//! 1. A connect makes one here, without a command: its id and password are random as any other's.
-//!    Reads, watches and pings need no more, nor does its end by closeSession or by silence.
-//! 2. Its first write makes a record of it in the log, with the same id and password, since it is
-//!    the record that orders a session's writes ([`LocalSessions::record`]). From then on it is a session
-//!    like any other, but for ephemerals: the record is marked as local, and the tree refuses
+//! 1. A connect request makes one here, without a command: its id and password are as random as any
+//!    other's. Reads, watches and pings need no command, and neither does its end, by closeSession
+//!    or by expiry.
+//! 2. Its first write makes a record of it in the log, with the same id and password, since the
+//!    record orders a session's writes ([`LocalSessions::record`]). From then on it is a session
+//!    like any other, except for ephemerals: the record is marked as local, and the tree refuses
 //!    them with EphemeralOnLocalSession, or upgrades the session first
 //!    (`localSessionsUpgradingEnabled`).
-//! 3. A client that comes back finds it as long as this node runs and it has not been silent for
-//!    its timeout; on any other node, and after a restart, it is refused.
+//! 3. A client that reconnects finds its session for as long as this node runs and the session has
+//!    not expired. Any other node refuses it, and so does this one after a restart.
 //!
-//! In ZooKeeper a server that runs alone ignores `localSessionsEnabled`; here it does not.
+//! A ZooKeeper server that runs alone ignores `localSessionsEnabled`; this one does not.
 //!
 //! **Invariant:** a local session is in the log only from its first write on, because its record
 //! orders its writes; it has ephemerals only after an upgrade. (tests:
@@ -30,8 +31,8 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::expiry::Expiry;
 use crate::settings::MAX_LOCAL_SESSIONS;
 
-/// What the record of a local session says, and its seat in the fan-out: it is the first
-/// attachment of it all.
+/// The attachment in a local session's record and in its seat in the fan-out, which is the
+/// session's first one.
 pub(crate) const ATTACHMENT: u32 = 1;
 
 /// A session's password.
@@ -42,24 +43,24 @@ pub(crate) type Password = [u8; PASSWORD_LEN];
 pub(crate) struct LocalSession {
     pub(crate) password: Password,
     pub(crate) timeout_ms: u32,
-    /// It was made without a quorum, and writes nothing.
+    /// It was made without a quorum, and may not write.
     pub(crate) read_only: bool,
-    /// Held while its record is made, and by whoever comes back to it meanwhile; true when the
-    /// record is there.
+    /// Locked while its record is made, and by a connection that reattaches meanwhile. True when
+    /// the record is in the log.
     pub(crate) recorded: Arc<AsyncMutex<bool>>,
 }
 
 impl LocalSession {
-    /// Whether this is its password, in a time that tells nothing of it.
+    /// Whether this is its password. The time of the comparison tells nothing of the password.
     pub(crate) fn has_password(&self, password: &Password) -> bool {
         self.password.ct_eq(password).into()
     }
 }
 
-/// All of them.
+/// All sessions that only this node knows.
 ///
 /// Invariants:
-/// - A session stands here or in the tree, never in both but while its record is made.
+/// - A session is here or in the tree; it is in both only while its record is made.
 /// - There are at most [`MAX_LOCAL_SESSIONS`].
 #[derive(Debug, Default)]
 pub(crate) struct LocalSessions {
@@ -67,7 +68,7 @@ pub(crate) struct LocalSessions {
 }
 
 impl LocalSessions {
-    /// Begins one; false if that id is taken, or there are too many.
+    /// Adds a session. Returns false if the id is taken or there are too many.
     pub(crate) fn begin(
         &self,
         session: SessionId,
@@ -91,22 +92,22 @@ impl LocalSessions {
         true
     }
 
-    /// One of them.
+    /// The session with this id.
     pub(crate) fn get(&self, session: SessionId) -> Option<LocalSession> {
         self.sessions.lock().get(&session).cloned()
     }
 
-    /// Whether it is one of them.
+    /// Whether there is a session with this id.
     pub(crate) fn contains(&self, session: SessionId) -> bool {
         self.sessions.lock().contains_key(&session)
     }
 
-    /// How many there are.
+    /// How many sessions there are.
     pub(crate) fn len(&self) -> usize {
         self.sessions.lock().len()
     }
 
-    /// A client came back to one, with this timeout; false if it has ended since.
+    /// A client reattached to a session, with this timeout. Returns false if the session has ended.
     pub(crate) fn renew(&self, session: SessionId, timeout_ms: u32, expiry: &Expiry) -> bool {
         let mut sessions = self.sessions.lock();
         let Some(local) = sessions.get_mut(&session) else {
@@ -117,12 +118,12 @@ impl LocalSessions {
         true
     }
 
-    /// Its record is in the log: it is no longer one of them, and lives on.
+    /// The session's record is in the log: it is removed here, and lives on in the tree.
     pub(crate) fn record(&self, session: SessionId) {
         self.sessions.lock().remove(&session);
     }
 
-    /// Ends one, by its own wish or because it was silent; false if it was none.
+    /// Ends a session that was closed or has expired. Returns false if there is none with this id.
     pub(crate) fn end(&self, session: SessionId, expiry: &Expiry) -> bool {
         let ended = self.sessions.lock().remove(&session).is_some();
         if ended {
@@ -131,7 +132,7 @@ impl LocalSessions {
         ended
     }
 
-    /// Ends all that were made without a quorum.
+    /// Ends all sessions that were made without a quorum.
     pub(crate) fn end_read_only(&self, expiry: &Expiry) {
         self.sessions.lock().retain(|session, local| {
             if local.read_only {

@@ -1,14 +1,14 @@
-//! What becomes of a connect request: a session, or none.
+//! Decides on a connect request: the client gets a session, or none.
 //!
-//! 1. The connection throttle lets it pass, or closes it unanswered.
-//! 2. A client that has seen more than this node is sent away before any session is touched, so
-//!    that whoever owns the one that it names keeps its connection; but not before the node,
-//!    which may merely lag, has caught up.
-//! 3. Without a quorum only a client that agreed to be read-only gets a session, of this node
-//!    alone ([`crate::quorum`]).
-//! 4. A client without a session gets a new one: a local one where they are enabled, else one
-//!    that a command creates. A client that names a session gets that one: if it is local, from
-//!    this node; else by a command.
+//! 1. The connection throttle lets the request pass, or the connection is closed without an answer.
+//! 2. A client may have seen a newer state than this node has. The node waits until it has caught
+//!    up; if it does not, the client is refused before any session is touched, so that the
+//!    connection that serves the named session stays.
+//! 3. Without a quorum, only a client that agreed to be read-only gets a session, and only this
+//!    node knows that session ([`crate::quorum`]).
+//! 4. A client that names no session gets a new one: a local session where they are enabled, else a
+//!    session that a command creates. A client that names a session gets that one: from this node
+//!    if it is local, else by a command.
 
 use std::sync::Arc;
 
@@ -32,20 +32,20 @@ pub(crate) struct Admitted {
     pub(crate) attachment: u32,
     pub(crate) password: Password,
     pub(crate) timeout_ms: u32,
-    /// Only this node knows it.
+    /// Only this node knows the session.
     pub(crate) local: bool,
-    /// It may not write.
+    /// The client may not write.
     pub(crate) read_only: bool,
     /// How often the quorum had changed when the client was admitted.
     quorum_changes: u64,
 }
 
-/// Why it gets none.
+/// Why a client gets no session.
 #[derive(Debug)]
 pub(crate) enum NotAdmitted {
-    /// It is told that its session is no more.
+    /// The client is told that its session has expired.
     Refused,
-    /// It is told nothing.
+    /// The connection is closed without an answer.
     Closed(End),
 }
 
@@ -71,8 +71,8 @@ pub(crate) async fn admit<R: Runtime>(
         let fresh = service.read_index().await;
         fresh.map_err(|error| End::Unavailable(error.to_string()))?;
     }
-    // A client that has seen more than this node is sent away before anything is proposed, so that
-    // its session's other connection stays. (tests:
+    // A client that has seen a newer state is refused before anything is proposed, so that the
+    // other connection of its session stays. (tests:
     // `a_client_that_has_seen_the_future_is_sent_away`,
     // `a_client_from_the_future_takes_no_session_over`)
     if is_ahead(service, request) {
@@ -88,8 +88,8 @@ pub(crate) async fn admit<R: Runtime>(
 }
 
 impl Admitted {
-    /// Whether the quorum is still what it was when the client was admitted; asked once the
-    /// connection has its seat, where a change finds it.
+    /// Whether the quorum is the same as when the client was admitted. The connection asks this
+    /// after it has taken its seat: from then on a change of the quorum closes it.
     pub(crate) fn still_holds<R: Runtime>(&self, service: &Service<R>) -> Result<(), End> {
         if service.quorum.moment().1 == self.quorum_changes {
             Ok(())
@@ -139,7 +139,8 @@ fn is_ahead<R: Runtime>(service: &Service<R>, request: &ConnectRequest) -> bool 
     request.last_zxid_seen > service.reader.last_zxid().0 as i64
 }
 
-/// Without a quorum. (test: `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
+/// Admits a client while there is no quorum. (test:
+/// `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
 fn read_only<R: Runtime>(
     service: &Service<R>,
     request: &ConnectRequest,
@@ -152,7 +153,7 @@ fn read_only<R: Runtime>(
         return begin_local(service, asks, true).ok_or(NotAdmitted::Closed(End::NoQuorum));
     }
     let session = SessionId(request.session_id as u64);
-    // One of the whole service goes on where there is a quorum.
+    // A session that the whole service knows goes on where there is a quorum.
     if service.reader.view().session(session).is_some() {
         return Err(End::NoQuorum.into());
     }
@@ -167,7 +168,7 @@ fn read_only<R: Runtime>(
             }
             Ok(asks.local(session, password, true))
         }
-        // It stands, and goes on when there is a quorum again.
+        // The session still exists, and goes on when there is a quorum again.
         Some(known) if known.has_password(&password) => Err(End::NoQuorum.into()),
         _ => Err(NotAdmitted::Refused),
     }
@@ -219,7 +220,8 @@ async fn old_session<R: Runtime>(
         if !known.has_password(&password) || known.read_only {
             return Err(NotAdmitted::Refused);
         }
-        // Whoever makes its record has made it when this is mine.
+        // If another connection is writing the session's record, it has finished when this lock is
+        // taken.
         let recorded = known.recorded.lock().await;
         if !*recorded
             && service
@@ -275,9 +277,9 @@ fn draw_id<R: Runtime>(service: &Service<R>) -> SessionId {
     })
 }
 
-/// What of the node's number fits into the top byte, and randomness behind it. A few numbers below
-/// some prefixes stand for containers or times to live: they are no ids.
-/// (test: `an_id_is_never_one_that_stands_for_something_else`)
+/// Makes an id from the low byte of the node's number, which becomes the top byte, and random bits
+/// below it. Some prefixes with a small number below them mark containers or times to live; those
+/// are no ids. (test: `an_id_is_never_one_that_stands_for_something_else`)
 fn id_of(prefix: u8, mut random: impl FnMut() -> u64) -> SessionId {
     loop {
         let session = SessionId(u64::from(prefix) << 56 | random() >> 8);
@@ -299,8 +301,8 @@ mod tests {
 
     #[test]
     fn an_id_is_never_one_that_stands_for_something_else() {
-        // The ids of a server 0, 128 or 255 begin like those of nobody, a container, a time to
-        // live.
+        // Server numbers 0, 128 and 255 give ids that begin like the owner of a znode that is no
+        // ephemeral, like a container or like a time to live.
         for (prefix, taken) in [(0x00, 0), (0x80, 0), (0xff, 0), (0xff, 0xff_ffff_ffff)] {
             let mut drawn = [taken << 8, 5 << 56].into_iter();
             let id = id_of(prefix, || drawn.next().unwrap_or_default());

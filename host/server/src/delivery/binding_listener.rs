@@ -1,15 +1,15 @@
-//! What the guests' side of the node hears from apply.
+//! How the guests' side of the node hears of changes that apply made.
 
 use std::sync::Arc;
 
 use innkeeper_tree::Zxid;
 
-/// Told by the fan-out after each batch of applied commands, on the raft thread, in zxid order,
+/// Called by the fan-out after each batch of applied commands, on the raft thread, in zxid order,
 /// after the new view is published and the fan-out's lock is released.
 ///
-/// An implementation only marks what it heard and wakes a task of its own: it must not block,
-/// and it must not propose from here. While the node recovers its log there is no listener yet;
-/// the part that installs one looks at all bindings of a fresh view first.
+/// An implementation only notes what it is told and wakes a task of its own: it must not block, and
+/// it must not propose from here. While the node recovers its log there is no listener yet; the
+/// part that installs one reads all bindings from a fresh view first.
 pub trait BindingListener: Send + Sync + 'static {
     /// The event queues of these bindings grew (a name may come more than once).
     fn queued(&self, bindings: &[Arc<str>]);

@@ -2,18 +2,20 @@
 //!
 //! One batch of applied commands:
 //! 1. raft calls [`Delivery::deliver`] on its thread, in zxid order; the one lock is taken.
-//! 2. Each command's events are matched against the watch table, encoded once, and pushed into
-//!    the outboxes of who watches; then its result goes to the session that asked.
+//! 2. Each command's events are matched against the watch table, encoded once, and pushed into the
+//!    outboxes of the connections that watch; then the command's result goes to the session that
+//!    sent it.
 //! 3. The new view is published, still under the lock; then the lock is released.
-//! 4. Those who got something are woken, waiting tickets are answered, the listener of bindings is told.
+//! 4. The connections that got something are woken, tasks that wait for a proposal of this node are
+//!    answered, and the listener of bindings is told.
 //!
 //! The lock is what makes watches exact: a read that sets a watch takes its view and registers
 //! while it holds the same lock, so apply is either wholly before both or wholly after both.
 //!
 //! **Invariant:** events are matched and put into outboxes, and the view is published, under one
-//! lock per batch; reads that set a watch use the same lock. Three races (an event that is
-//! missed, sent before the reply, or lost with the connection) are excluded by no order of two
-//! locks. (tests: `every_watch_gets_its_event_or_the_data_never_changed`,
+//! lock per batch; reads that set a watch use the same lock. Two locks, in whatever order they are
+//! taken, would allow one of three races: an event is missed, is sent before the reply, or is lost
+//! with the connection. (tests: `every_watch_gets_its_event_or_the_data_never_changed`,
 //! `the_event_is_seen_before_the_new_data_on_every_interleaving`)
 
 mod watch_report;
@@ -39,13 +41,14 @@ use crate::delivery::watches::{WatcherId, Watches};
 use crate::expiry::Expiry;
 use crate::stats::Stats;
 
-/// The way from apply to whoever waits on this node.
+/// Carries what apply did to the connections and tasks of this node that wait for it.
 ///
 /// Invariants:
-/// - `publish` is called exactly once per batch, under the lock, after every outbox has what the
-///   batch means for it: whoever takes a view finds in its outbox all events up to that view.
+/// - `publish` is called exactly once per batch, under the lock, after every outbox has all that
+///   the batch brings for it: a task that takes a view finds in its outbox all events up to that
+///   view.
 /// - At most one connection of this node serves a session, the one of the highest attachment.
-/// - Nobody is woken, and no foreign code runs, while the lock is held.
+/// - No task is woken, and no code of another part runs, while the lock is held.
 pub struct Fanout {
     inner: Mutex<Inner>,
     pending_proposals: Arc<PendingProposals>,
@@ -90,7 +93,7 @@ struct After {
     cuts: Vec<Cut>,
 }
 
-/// A connection's place in the fan-out; leaving it gives up the session's watches here.
+/// A connection's place in the fan-out. Dropping it removes the connection's watches.
 #[derive(Debug)]
 pub(crate) struct SeatGuard {
     fanout: Arc<Fanout>,
@@ -121,7 +124,7 @@ impl Fanout {
         }
     }
 
-    /// Installs who hears about bindings. Only the first call has an effect.
+    /// Installs the listener of bindings. Only the first call has an effect.
     pub fn install_listener(&self, listener: Arc<dyn BindingListener>) {
         if self.listener.set(listener).is_err() {
             tracing::error!(
@@ -131,8 +134,8 @@ impl Fanout {
     }
 
     /// Makes a connection the one that serves a session here; an older one is closed. `current`
-    /// says which attachment the session has now, if it is there; `None` if it has ended or moved
-    /// on since, or the node stops.
+    /// returns the session's attachment in the state, if the session exists. Returns `None` if the
+    /// session has ended or moved on since, or if the node stops.
     pub(crate) fn attach(
         self: &Arc<Self>,
         session: SessionId,
@@ -141,7 +144,8 @@ impl Fanout {
         current: impl FnOnce() -> Option<u32>,
     ) -> Option<SeatGuard> {
         let mut inner = self.inner.lock();
-        // Under the lock, so that an end of the session that comes later finds the seat.
+        // This happens under the lock, so that an end of the session that is applied later finds
+        // the seat.
         if current()? != attachment || inner.stopping {
             return None;
         }
@@ -163,7 +167,7 @@ impl Fanout {
             }
             None => {
                 inner.seats.push(served);
-                // Descriptors run out long before numbers do.
+                // A node runs out of file descriptors long before it runs out of these numbers.
                 (inner.seats.len() - 1) as WatcherId
             }
         };
@@ -186,7 +190,8 @@ impl Fanout {
         register(reader.view(), &mut inner.watches)
     }
 
-    /// The bug that the lock prevents: the view is taken before the watch is registered.
+    /// The bug that the lock prevents, for a test: the view is taken before the watch is
+    /// registered.
     #[cfg(innkeeper_break = "watch-lock")]
     pub(crate) fn watching<T>(
         &self,
@@ -229,14 +234,14 @@ impl Fanout {
 }
 
 impl Inner {
-    /// Ends a connection's service; its number may be used again.
+    /// Ends a connection's service; its number is free for another connection.
     fn vacate(&mut self, watcher: WatcherId) {
         self.vacate_session(watcher);
         self.seats[watcher as usize] = None;
         self.free.push(watcher);
     }
 
-    /// Takes the session away from a connection whose task still has to notice.
+    /// Removes the session from a connection whose task has not noticed yet.
     fn vacate_session(&mut self, watcher: WatcherId) {
         if let Some(served) = &self.seats[watcher as usize]
             && self.sessions.get(&served.session) == Some(&watcher)
@@ -322,7 +327,8 @@ impl Inner {
                 fanout.stats.sessions_expired.add(1);
                 after.expired.push(session);
             }
-            // One that ended by its own wish gets its reply first, and closes by itself.
+            // A connection whose client closed the session sends the reply first, and closes by
+            // itself.
             if own != Some(session)
                 && let Some(served) = self.served(session)
             {
@@ -361,7 +367,7 @@ fn encode_event(event: &Event, zxid: Zxid) -> Bytes {
     .to_frame(zxid.0 as i64)
 }
 
-/// Says that a session is over because nothing was heard of its client.
+/// Logs that a session expired because nothing was heard of its client.
 pub(crate) fn told_expired(session: SessionId) {
     tracing::info!(event = "session-expired", %session, "session {session} has expired");
 }
@@ -378,7 +384,7 @@ impl After {
             told_expired(session);
         }
         for (waiter, settled) in self.settled {
-            // Whoever went away needs no answer.
+            // The client may have gone; then nobody needs the answer.
             let _ = waiter.send(Ok(settled));
         }
         if let Some(listener) = listener {
@@ -414,13 +420,14 @@ impl Delivery for Fanout {
 
     fn refused(&self, operation: Operation, refusal: Refusal) {
         match operation {
-            // Its place in the session's order is lost: the client comes back and asks again.
+            // The write has lost its place in the session's order: the connection closes, and the
+            // client reconnects and asks again.
             Operation::Session { session, .. } => {
                 if let Some(outbox) = self.outbox_of(session) {
                     outbox.close(Close::Refused);
                 }
             }
-            // The expiry proposes again.
+            // The expiry makes the proposal again.
             Operation::ExpireSession { .. }
             | Operation::Sweep(_)
             | Operation::RaiseLevel { .. } => {}
@@ -431,7 +438,7 @@ impl Delivery for Fanout {
             | Operation::RegisterModule { ticket, .. }
             | Operation::Activate { ticket, .. } => {
                 if let Some(waiter) = self.pending_proposals.take(ticket) {
-                    // Whoever went away needs no answer.
+                    // The task that waited may have ended; then nobody needs the answer.
                     let _ = waiter.send(Err(ProposeError::Refused(refusal)));
                 }
             }

@@ -1,17 +1,18 @@
-//! What apply has for one connection.
+//! What apply delivers to one connection.
 //!
 //! 1. The fan-out, holding its lock, pushes events and results in zxid order.
 //! 2. It publishes the new view, releases its lock, and wakes the outbox.
-//! 3. The connection's task drains the outbox and sends, of what it found, that which the view
-//!    it took before contains; the rest waits for the next wake-up.
+//! 3. The connection's task takes a view, drains the outbox, and sends the items that the view
+//!    contains; the others wait for the next wake-up.
 //!
 //! Results are bounded by the connection's writes in flight
 //! ([`MAX_PENDING_REQUESTS`](crate::settings::MAX_PENDING_REQUESTS)), one-shot events by the
 //! watches that its session asked for: a connection whose client does not read stops reading
-//! requests, so neither grows, and nobody is closed for them. Events of persistent watches have
-//! no such bound, since others cause them. Beyond [`MAX_PERSISTENT_EVENTS_BYTES`] of them the connection
-//! is closed, and the client comes back and resynchronises, as its protocol has it.
-//! (test: `a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else`)
+//! requests, so neither grows, and no connection is closed for them. Events of persistent watches
+//! have no such bound, since other clients cause them. Beyond [`MAX_PERSISTENT_EVENTS_BYTES`] of
+//! them the connection is closed; the client reconnects and reads again what it watches, as the
+//! protocol demands. (test:
+//! `a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else`)
 //!
 //! **Invariant:** a full outbox or a slow client stops its own socket, never apply. (tests:
 //! `a_slow_reader_stops_itself_alone`, `a_long_set_watches_comes_as_the_socket_drains`)
@@ -29,33 +30,34 @@ use parking_lot::Mutex;
 
 use crate::settings::{EVENT_OVERHEAD_BYTES, MAX_PERSISTENT_EVENTS_BYTES};
 
-/// One thing that apply has for a connection.
+/// One thing that apply delivers to a connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     /// A watch fired.
     Event(Event),
     /// A command of the session was applied. Every send is answered once, in order.
     Result {
-        /// Of the command.
+        /// The zxid of the command.
         zxid: Zxid,
-        /// Of the session's write.
+        /// The number of the write within its session.
         seq: u64,
-        /// What became of it.
+        /// The result of the command.
         result: SessionResult,
     },
 }
 
-/// An event, on its way to one of those who watch.
+/// An event on its way to one connection that watches.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
-    /// Of the command that caused it.
+    /// The zxid of the command that caused it.
     pub(crate) zxid: Zxid,
-    /// The whole frame, encoded once for all who watch.
+    /// The whole frame, encoded once for all connections that watch.
     pub(crate) frame: Bytes,
-    /// The znode's ACL as of the event: the connection decides by it who may see it.
+    /// The znode's ACL at the time of the event: it decides whether the client may see the event.
     pub(crate) acl: AclRef,
-    /// The event itself, if it is one of a persistent watch. It counts against
-    /// [`MAX_PERSISTENT_EVENTS_BYTES`] until it is sent, and authorizers are asked about it.
+    /// The event itself, if a persistent watch caused it. It counts against
+    /// [`MAX_PERSISTENT_EVENTS_BYTES`] until it is sent, and the authorizers are asked whether the
+    /// client may see it.
     pub(crate) persistent: Option<Happened>,
 }
 
@@ -64,13 +66,13 @@ pub(crate) struct Event {
 pub(crate) struct Happened {
     /// What happened.
     pub(crate) kind: EventType,
-    /// To which znode.
+    /// The path of the znode.
     pub(crate) path: Arc<str>,
 }
 
 impl Event {
-    /// What it counts against [`MAX_PERSISTENT_EVENTS_BYTES`].
-    fn lasting_bytes(&self) -> usize {
+    /// The bytes that it counts against [`MAX_PERSISTENT_EVENTS_BYTES`].
+    fn persistent_bytes(&self) -> usize {
         match self.persistent {
             Some(_) => self.frame.len() + EVENT_OVERHEAD_BYTES,
             None => 0,
@@ -87,18 +89,18 @@ impl Item {
     }
 }
 
-/// Why a connection must end, told from outside of its task.
+/// Why a connection must end, where another part of the node decides it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Close {
     /// A newer connection took the session over.
     Superseded,
-    /// The session ended, and not by its own wish.
+    /// The session ended, and its client did not ask for that.
     Ended,
-    /// The door refused one of its writes.
+    /// A write of the session was not proposed.
     Refused,
-    /// It does not read what its persistent watches bring.
+    /// The client does not read the events of its persistent watches.
     Overrun,
-    /// It does not read a large answer, while others wait for room for theirs.
+    /// The client does not read a large answer, while others wait for room for theirs.
     Stalled,
     /// The node stops.
     Stopping,
@@ -109,45 +111,46 @@ pub(crate) enum Close {
 /// The outbox of one connection.
 ///
 /// Invariants:
-/// - Items stand in zxid order.
-/// - `lasting_bytes` counts the events of persistent watches that were pushed and neither sent
-///   nor dropped by the task; while the connection is open it is at most [`MAX_PERSISTENT_EVENTS_BYTES`].
+/// - Items are in zxid order.
+/// - `persistent_bytes` counts the events of persistent watches that were pushed and neither sent nor
+///   dropped by the task; while the connection is open it is at most
+///   [`MAX_PERSISTENT_EVENTS_BYTES`].
 /// - Nothing is kept for a connection that is to close.
-/// - Whoever pushes wakes afterwards, when the items' zxids are published; a wake-up is kept
-///   until the task asks, even if the items were drained in between, since what was drained
-///   before it was published could not be sent yet.
+/// - A thread that pushes items wakes the task afterwards, when the items' zxids are published. A
+///   wake-up is kept until the task asks for it, even if the items were drained in between, since
+///   items that were drained before they were published could not be sent yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
-    lasting_bytes: AtomicUsize,
+    persistent_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
     close: Option<Close>,
-    /// The expiry asks whether input already buffered was read; see [`crate::expiry`].
+    /// The expiry asks whether the socket holds unread input; see [`crate::expiry`].
     probe: bool,
-    /// The fan-out will wake it when its batch is published.
+    /// The fan-out will wake the task when its batch is published.
     listed: bool,
     woken: bool,
     waker: Option<Waker>,
 }
 
 impl Outbox {
-    /// Adds an item; true if it is the first since the last wake-up, so that the outbox is to be
-    /// put on the list of those to wake.
+    /// Adds an item. Returns true if it is the first since the last wake-up; then the caller puts
+    /// the outbox on the list of those to wake.
     pub(crate) fn push(&self, item: Item) -> bool {
         let mut state = self.state.lock();
         if state.close.is_some() {
             return false;
         }
         let bytes = match &item {
-            Item::Event(event) => event.lasting_bytes(),
+            Item::Event(event) => event.persistent_bytes(),
             Item::Result { .. } => 0,
         };
         if bytes > 0 {
-            let before = self.lasting_bytes.fetch_add(bytes, Ordering::Relaxed);
+            let before = self.persistent_bytes.fetch_add(bytes, Ordering::Relaxed);
             if before + bytes > MAX_PERSISTENT_EVENTS_BYTES {
                 state.close = Some(Close::Overrun);
                 state.items = VecDeque::new();
@@ -158,11 +161,11 @@ impl Outbox {
         !std::mem::replace(&mut state.listed, true)
     }
 
-    /// Says that an event was sent, or dropped.
+    /// Notes that an event was sent or dropped.
     pub(crate) fn is_done_with(&self, event: &Event) {
-        let bytes = event.lasting_bytes();
+        let bytes = event.persistent_bytes();
         if bytes > 0 {
-            self.lasting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.persistent_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
@@ -210,7 +213,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether a probe waits for its answer; asking takes it.
+    /// Whether the expiry waits for an answer. The question counts as taken afterwards.
     pub(crate) fn take_probe(&self) -> bool {
         std::mem::take(&mut self.state.lock().probe)
     }
@@ -301,7 +304,7 @@ mod tests {
         let mut arrived = VecDeque::new();
         assert_eq!(outbox.drain(&mut arrived), Ok(()), "exactly at the bound");
         assert_eq!(arrived.len(), 6);
-        // What was drained and not sent still counts, and what was sent does not.
+        // Events that were drained and not sent still count; events that were sent do not.
         let Some(Item::Event(sent)) = arrived.pop_back() else {
             panic!("what was pushed last is an event");
         };

@@ -1,10 +1,12 @@
-//! Who waits for what this node proposed in its own name.
+//! The proposals that this node made in its own name, and the tasks that wait for them.
 //!
-//! 1. [`PendingProposals::propose`] draws a ticket, notes who waits, and hands the operation to the door.
-//! 2. The operation is applied; the fan-out finds [`Outcome::Ticket`](innkeeper_tree::applied::Outcome)
-//!    and takes the waiter out while it holds its lock.
-//! 3. After the new view is published and the lock is released, the waiter gets its
-//!    [`Settled`]: a view taken then holds what the operation did.
+//! 1. [`PendingProposals::propose`] draws a ticket, notes the waiting task, and proposes the
+//!    operation.
+//! 2. The operation is applied. The fan-out finds
+//!    [`Outcome::Ticket`](innkeeper_tree::applied::Outcome) and takes the waiter out while it holds
+//!    its lock.
+//! 3. After the new view is published and the lock is released, the waiter gets its [`Settled`]: a
+//!    view taken then holds what the operation did.
 //!
 //! A session's writes do not come this way: they are numbered, and their results go to the
 //! session's outbox.
@@ -17,22 +19,22 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
-/// What became of a node's own proposal.
+/// The result of a node's own proposal.
 #[derive(Clone, Debug)]
 pub struct Settled {
     /// The zxid that the operation took.
     pub zxid: Zxid,
     /// The state's time at the operation, in milliseconds since 1970.
     pub time_ms: u64,
-    /// What became of it.
+    /// What the operation did, or its error.
     pub result: TicketResult,
 }
 
-/// Why a proposal came to nothing. Its fate is known: it was not appended, or the node stops and
-/// a later start tells.
+/// Why a proposal has no result here. Either the operation was not appended to the log, or the node
+/// stops, and its next start shows whether the operation was applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ProposeError {
-    /// The door did not take it.
+    /// The operation was not proposed.
     #[error("the proposal was refused: {0}")]
     Refused(Refusal),
     /// The node stops.
@@ -40,15 +42,15 @@ pub enum ProposeError {
     Stopping,
 }
 
-/// The one who is told, once the lock is released.
+/// The channel by which a waiting task is told, once the lock is released.
 pub(crate) type Waiter = oneshot::Sender<Result<Settled, ProposeError>>;
 
 /// The waiting proposals of this node.
 ///
 /// Invariants:
-/// - Every ticket in the map was handed to the door, or is about to be, and its waiter lives;
-///   a waiter that goes away takes its ticket with it. So the map is bounded by the number of
-///   connections in their handshake, guests in a reaction, and admin requests.
+/// - Every ticket in the map was proposed, or is about to be, and its waiter exists: a waiter that
+///   is dropped removes its ticket. So the map is bounded by the number of connections in their
+///   handshake, guests in a reaction, and admin requests.
 /// - A waiter hears at most once, and only after the view that holds the outcome is published.
 #[derive(Debug, Default)]
 pub struct PendingProposals {
@@ -56,7 +58,8 @@ pub struct PendingProposals {
 }
 
 impl PendingProposals {
-    /// Proposes what `operation` makes of a fresh ticket and waits until it was applied here.
+    /// Proposes the operation that `operation` makes of a fresh ticket, and waits until it was
+    /// applied here.
     pub async fn propose<R: Runtime>(
         &self,
         runtime: &R,
@@ -74,22 +77,23 @@ impl PendingProposals {
         receiver.await.unwrap_or(Err(ProposeError::Stopping))
     }
 
-    /// Takes out who waits for a ticket; most tickets are another node's, and nobody waits.
+    /// Takes out the waiter of a ticket. Most tickets belong to other nodes and have no waiter
+    /// here.
     pub(crate) fn take(&self, ticket: Ticket) -> Option<Waiter> {
         self.waiting.lock().remove(&ticket)
     }
 
-    /// Tells everyone who still waits that the node stops.
+    /// Tells all waiters that the node stops.
     pub(crate) fn stop(&self) {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         for (_, waiter) in waiting {
-            // A waiter that went away needs no answer.
+            // The waiting task may have ended; then nobody needs the answer.
             let _ = waiter.send(Err(ProposeError::Stopping));
         }
     }
 }
 
-/// Removes a ticket whose waiter stopped waiting.
+/// Removes the ticket of a task that stopped waiting.
 struct Forget<'a> {
     pending_proposals: &'a PendingProposals,
     ticket: Ticket,

@@ -1,9 +1,9 @@
-//! Saying that quotas were exceeded, without a line for every write.
+//! Logs that quotas were exceeded, without a line for every write.
 //!
-//! 1. Apply finds that a write goes beyond a limit: a hard one refuses it, a soft one lets it
-//!    pass.
-//! 2. Before the results are delivered, [`QuotaLog::note`] logs what was found: at most one line
-//!    in [`PAUSE_MS`] of the state's time, which says how much was not said since the last one.
+//! 1. Apply finds that a write goes beyond a limit: a hard limit refuses the write, a soft one lets
+//!    it pass.
+//! 2. Before the results are delivered, [`QuotaLog::note`] logs the limits: at most one line in
+//!    [`PAUSE_MS`] of the state's time. The line says how many were left out since the last one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ use innkeeper_tree::applied::Quantity;
 /// The shortest time between two lines, in milliseconds.
 const PAUSE_MS: u64 = 1_000;
 
-/// What was said last, and what was not.
+/// What was logged last, and how much was left out since.
 #[derive(Debug, Default)]
 pub(crate) struct QuotaLog {
     said_ms: AtomicU64,
@@ -21,7 +21,7 @@ pub(crate) struct QuotaLog {
 }
 
 impl QuotaLog {
-    /// Logs the limits that a command met; true if a line was written.
+    /// Logs the limits that a command exceeded. Returns true if a line was written.
     pub(crate) fn note(&self, applied: &Applied) -> bool {
         let mut said = false;
         for over in &applied.over_quota {
@@ -32,7 +32,7 @@ impl QuotaLog {
             }
             self.said_ms.store(applied.time_ms, Ordering::Relaxed);
             said = true;
-            // Not inside the macro, which looks at nothing while nobody listens.
+            // This stands outside of the macro, which evaluates nothing while logging is off.
             let unsaid = self.unsaid.swap(0, Ordering::Relaxed);
             tracing::warn!(
                 path = %over.path,

@@ -1,18 +1,18 @@
-//! Who watches what, on this node: one-shot, persistent and persistent recursive watches.
+//! The watches of this node's connections: one-shot, persistent and persistent recursive ones.
 //!
 //! 1. A read that sets a watch registers it under the fan-out's lock, in which the table lives;
 //!    so do addWatch and setWatches.
-//! 2. Apply's event asks for the watchers of its path. One-shot watches are taken out of the
-//!    table: they fire once. The others stay.
-//! 3. Only if there are recursive watches at all, the paths above the event's are asked for
-//!    them, too.
+//! 2. When apply makes an event, the watchers of its path are looked up. One-shot watches are
+//!    removed from the table, since they fire once. The others stay.
+//! 3. Only if there are recursive watches at all, the paths above the event's path are looked up,
+//!    too.
 //! 4. A connection that ends takes its watches with it.
 //!
 //! As in ZooKeeper, existence and data are one kind: a watch of exists and one of getData on one
-//! znode are the same watch. And as there, the kinds stand side by side: whoever adds a
-//! persistent watch where it has a recursive or a one-shot one has both, each is removed by
-//! itself, and however many kinds match, a connection hears of an event once.
-//! (tests: `modes_stand_side_by_side_and_one_event_comes`,
+//! znode are the same watch. As in ZooKeeper, too, a connection may have several kinds on one path:
+//! adding a persistent watch keeps a recursive or a one-shot one, and each is removed by itself.
+//! However many of its kinds match, the connection gets an event once. (tests:
+//! `modes_stand_side_by_side_and_one_event_comes`,
 //! `a_recursive_watch_hears_of_all_below_and_of_no_list_of_children`)
 
 use std::collections::BTreeMap;
@@ -23,19 +23,20 @@ use innkeeper_proto::EventType;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// The number of a connection, dense from 0 on, that serves a session.
+/// The number of a connection that serves a session. Numbers are given from 0 on and used again, so
+/// a `Vec` can be indexed by them.
 pub(crate) type WatcherId = u32;
 
 /// Connections, in the order of their numbers, each once.
 pub(crate) type Listeners = SmallVec<[WatcherId; 2]>;
 
-/// The number of a watched path in the table.
+/// The index of a watched path in the table.
 type PathId = u32;
 
-/// At most how many places of the table are looked at in one run of a report.
+/// The most places of the table that one run of a report reads.
 pub(crate) const RUN_PATHS: usize = 1024;
 
-/// A run of a report ends early behind the path with which it has that many watchers.
+/// A run of a report ends early, behind the path that brings its watchers to this number.
 const RUN_WATCHERS: usize = 16 * 1024;
 
 /// What a watch waits for.
@@ -87,23 +88,23 @@ impl Kinds {
         self.0 == 0
     }
 
-    /// Whether ZooKeeper would count it among its data watches.
+    /// Whether ZooKeeper counts it as a data watch.
     const fn on_data(self) -> bool {
         self.has(Kind::Data) || self.has(Kind::Persistent) || self.has(Kind::Recursive)
     }
 
-    /// Whether ZooKeeper would count it among its child watches.
+    /// Whether ZooKeeper counts it as a child watch.
     const fn on_children(self) -> bool {
         self.has(Kind::Child) || self.has(Kind::Persistent)
     }
 }
 
-/// Who is to hear of an event. Nobody stands in both lists.
+/// The connections that get an event. No connection is in both lists.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Fired {
-    /// Whose one-shot watch it was: the watch is gone.
+    /// Connections whose one-shot watch fired: the watch is gone.
     pub(crate) once: Listeners,
-    /// Whose watch stays.
+    /// Connections whose watch stays.
     pub(crate) persistent: Listeners,
 }
 
@@ -117,7 +118,7 @@ pub struct WatchCounts {
     pub child: usize,
     /// Persistent recursive watches.
     pub recursive: usize,
-    /// Paths that are watched, in whatever way.
+    /// Paths that have a watch of any kind.
     pub paths: usize,
 }
 
@@ -141,7 +142,7 @@ impl WatchCounts {
 /// The watched paths and their watchers.
 ///
 /// Invariants:
-/// - A watcher stands in a path's list if and only if its own set has that path with that kind.
+/// - A watcher is in a path's list if and only if its own set has that path with that kind.
 /// - Lists are sorted and free of duplicates; a path without watchers is not in the table.
 /// - The paths above an event's are looked up only while `counts.recursive` is not 0, and only
 ///   those whose length is in `recursive_lengths`, which counts the recursive watches by it.
@@ -157,7 +158,7 @@ pub(crate) struct Watches {
     /// By connection: the kinds that it watches of each path.
     watchers: Vec<FxHashMap<PathId, Kinds>>,
     counts: WatchCounts,
-    /// How many recursive watches there are on paths of each length.
+    /// The number of recursive watches on paths of each length.
     recursive_lengths: BTreeMap<usize, u32>,
 }
 
@@ -168,11 +169,11 @@ struct Watched {
     stamp: u64,
     data: Listeners,
     child: Listeners,
-    /// Few paths have such watches: they cost the others a pointer.
+    /// Boxed: few paths have such watches, and the others pay one pointer.
     persistent: Option<Box<PersistentListeners>>,
 }
 
-/// Watches that do not end with an event.
+/// Watches that stay after an event.
 #[derive(Debug, Default)]
 struct PersistentListeners {
     persistent: Listeners,
@@ -229,7 +230,7 @@ impl Watches {
         self.last_stamp
     }
 
-    /// How many paths a connection watches, in whatever way.
+    /// How many paths a connection watches, with any kind of watch.
     pub(crate) fn watched_by(&self, watcher: WatcherId) -> usize {
         self.watchers
             .get(watcher as usize)
@@ -263,7 +264,7 @@ impl Watches {
                     &both
                 }
             };
-            // A place that is free has none.
+            // A free place has no watchers.
             if !listeners.is_empty() {
                 each(&watched.path, listeners);
             }
@@ -276,7 +277,7 @@ impl Watches {
         (end < self.paths.len()).then_some(end)
     }
 
-    /// Leaves a watch; true if it was not there yet.
+    /// Adds a watch. Returns true if it is new.
     pub(crate) fn add(&mut self, watcher: WatcherId, path: &str, kind: Kind) -> bool {
         let id = match self.ids.get(path) {
             Some(id) => *id,
@@ -300,7 +301,7 @@ impl Watches {
         true
     }
 
-    /// Whether a connection has such a watch.
+    /// Whether a connection has this watch.
     pub(crate) fn contains(&self, watcher: WatcherId, path: &str, kind: Kind) -> bool {
         let kinds = self.ids.get(path).and_then(|id| {
             let own = self.watchers.get(watcher as usize)?;
@@ -322,7 +323,7 @@ impl Watches {
         true
     }
 
-    /// Who is to hear of an event, each once; one-shot watches are taken out.
+    /// The connections that get an event, each once. One-shot watches that fire are removed.
     pub(crate) fn fire(&mut self, path: &str, event: EventType) -> Fired {
         let of_children = event == EventType::NodeChildrenChanged;
         let mut fired = Fired::default();
@@ -331,7 +332,7 @@ impl Watches {
                 EventType::NodeCreated | EventType::NodeDataChanged => self.take(id, Kind::Data),
                 EventType::NodeChildrenChanged => self.take(id, Kind::Child),
                 EventType::NodeDeleted => {
-                    // One event for whoever has both kinds of watch, as in ZooKeeper.
+                    // A connection that has both kinds of watch gets one event, as in ZooKeeper.
                     let mut both = self.take(id, Kind::Data);
                     both.extend(self.take(id, Kind::Child));
                     in_order(&mut both);
@@ -367,7 +368,7 @@ impl Watches {
             if length >= path.len() {
                 break;
             }
-            // The root is its own slash; nothing lies below the empty path.
+            // The root ends with its own slash, and nothing lies below the empty path.
             if length != 1 && (length == 0 || path.as_bytes()[length] != b'/') {
                 continue;
             }
@@ -379,7 +380,7 @@ impl Watches {
         }
     }
 
-    /// Takes a watcher off a path's list.
+    /// Removes a watcher from a path's list.
     fn unlist(&mut self, id: PathId, kind: Kind, watcher: WatcherId) {
         let watched = &mut self.paths[id as usize];
         watched.remove(kind, watcher);
@@ -394,7 +395,7 @@ impl Watches {
         }
     }
 
-    /// Removes everything of a connection that ended.
+    /// Removes all watches of a connection that ended.
     pub(crate) fn drop_watcher(&mut self, watcher: WatcherId) {
         let Some(own) = self.watchers.get_mut(watcher as usize) else {
             return;
@@ -427,7 +428,7 @@ impl Watches {
             }
             None => {
                 self.paths.push(watched);
-                // Four thousand million watched paths do not fit into memory.
+                // Memory is full long before there are 2^32 watched paths.
                 (self.paths.len() - 1) as PathId
             }
         };
@@ -435,7 +436,7 @@ impl Watches {
         id
     }
 
-    /// Takes the one-shot watches of a kind.
+    /// Takes out the one-shot watches of a kind.
     fn take(&mut self, id: PathId, kind: Kind) -> Listeners {
         let watched = &mut self.paths[id as usize];
         let fired = std::mem::take(match kind {
@@ -448,7 +449,7 @@ impl Watches {
         fired
     }
 
-    /// Takes a kind out of a watcher's own set; false if it was not there.
+    /// Takes a kind out of a watcher's own set. Returns false if it was not there.
     fn forget(&mut self, watcher: WatcherId, id: PathId, kind: Kind) -> bool {
         let Some(own) = self.watchers.get_mut(watcher as usize) else {
             return false;
@@ -479,7 +480,7 @@ impl Watches {
     }
 }
 
-/// Sorts, and drops what stands twice.
+/// Sorts the list and removes duplicates.
 fn in_order(listeners: &mut Listeners) {
     listeners.sort_unstable();
     listeners.dedup();

@@ -1,9 +1,9 @@
 //! The socket of one connection, its input and its output.
 //!
-//! One wake-up of a connection's task is one [`Socket::turn`]: write what there is to write with as
-//! few calls as the socket takes, read once if reading is wanted, and return when there is
-//! something to do. Parsing and answering happen between turns, so everything that one read
-//! brought is answered by one write.
+//! Each wake-up of a connection's task is one [`Socket::turn`]: it writes the output with as few
+//! calls as the socket allows, reads once if reading is wanted, and returns when there is something
+//! to do. Requests are parsed and answered between turns, so all requests that came with one read
+//! are answered with one write.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -20,81 +20,81 @@ use crate::delivery::outbox::Close;
 use crate::settings::MAX_OUTPUT_BYTES;
 use crate::throttle::answers::AnswerRoom;
 
-/// Room that is made for one read, in bytes.
+/// The room that is made for one read, in bytes.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Input that a suspected session's probe may add to what waits already, in bytes.
+/// The bytes of input that may be added while a suspected session's socket is read.
 const PROBE_INPUT_BYTES: usize = 1024 * 1024;
 
-/// Why a connection ends. None of these concerns any other connection.
+/// Why a connection ends. No reason concerns another connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum End {
-    /// All that was to be said was said: closeSession, a word, a refusal.
+    /// The last answer was sent: to closeSession, to a four-letter word, or a refusal.
     #[error("done")]
     Done,
-    /// The client closed its end.
-    #[error("the client left")]
+    /// The client closed the connection.
+    #[error("the client closed the connection")]
     Left,
     /// The socket failed.
     #[error("the socket failed: {0}")]
     Socket(#[from] io::Error),
-    /// What came is not a frame.
+    /// The input is not a frame.
     #[error("{0}")]
     Frame(#[from] FrameError),
-    /// A frame that is not a message.
+    /// A frame holds no message.
     #[error("{0}")]
     Message(#[from] DecodeError),
-    /// The node wants it closed.
+    /// Another part of the node decided that the connection must end.
     #[error("closed by this node: {0:?}")]
     Told(Close),
-    /// The session is gone, or served elsewhere.
+    /// The session has ended, or another connection serves it.
     #[error("the session ended or moved")]
     SessionOver,
-    /// The client has seen a state that this node does not have.
+    /// The client has seen a newer state than this node has.
     #[error(
-        "the client has seen zxid {seen:#x}, this node is at {here:#x}: it must ask another node"
+        "the client has seen zxid {seen:#x}, and this node is at {here:#x}: it must ask another node"
     )]
     Ahead {
-        /// What the client has seen.
+        /// The zxid that the client has seen.
         seen: i64,
-        /// What this node has applied.
+        /// The zxid that this node has applied.
         here: u64,
     },
     /// The first frame did not come in time.
-    #[error("no first frame within {0} ms")]
+    #[error("the client sent no first frame within {0} ms")]
     Silent(u64),
-    /// Too many bytes of large requests are outstanding.
+    /// Large requests that are not answered have too many bytes together.
     #[error(
-        "a request of {0} bytes would exceed what all large ones may take together: raise largeRequestMaxBytes, or send less"
+        "a request of {0} bytes goes beyond what all large requests may take together: raise largeRequestMaxBytes, or send less"
     )]
     LargeRequests(usize),
-    /// The node has no quorum, and the client may not be served without one.
-    #[error("this node has no quorum: the client must ask another")]
+    /// The node has no quorum, and the client did not agree to be read-only.
+    #[error("this node has no quorum: the client must ask another node")]
     NoQuorum,
     /// A request has waited for longer than its session's timeout.
     #[error(
         "a request has waited for longer than its session's timeout (request_stale_latency_check)"
     )]
     Stale,
-    /// The connect request came when too many did.
+    /// Too many connect requests came at the time of this one.
     #[error("too many connect requests at once (connection_throttle_tokens)")]
     Throttled,
-    /// The node cannot serve now.
+    /// The node cannot serve now: it starts, stops or has failed.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// Whether a request with that number brings credentials.
+/// Whether a request with this xid brings credentials.
 pub(crate) const fn is_credentials(op: i32) -> bool {
     op == OpCode::Auth.as_i32() || op == OpCode::Sasl.as_i32()
 }
 
-/// What a turn has brought.
+/// What a turn has found.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Turn {
     /// Bytes came.
     pub(crate) input: bool,
-    /// Reading was tried, and nothing was there.
+    /// The socket was read, and nothing was there.
     pub(crate) nothing_buffered: bool,
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct Turn {
 pub(crate) struct Wants {
     /// Read, if something is there.
     pub(crate) read: bool,
-    /// Read even though reading is stopped: the session is suspected of silence.
+    /// Read even though reading is paused: the session is suspected of silence.
     pub(crate) probe: bool,
     /// Return when the output has room again.
     pub(crate) room: bool,
@@ -111,7 +111,7 @@ pub(crate) struct Wants {
 
 /// The socket and its buffers.
 ///
-/// Invariant: only whole frames leave `input`; only what the socket took leaves `output`.
+/// Invariant: only whole frames leave `input`; only bytes that the socket took leave `output`.
 #[derive(Debug)]
 pub(crate) struct Socket<S> {
     stream: S,
@@ -119,15 +119,15 @@ pub(crate) struct Socket<S> {
     decoder: FrameDecoder,
     /// What is to be sent, frame after frame.
     pub(crate) output: BytesMut,
-    /// The room of a large answer in `output`, as long as more of it is left than
+    /// The room that a large answer takes in `output`, for as long as more of it is left than
     /// [`MAX_OUTPUT_BYTES`].
     large: Option<AnswerRoom>,
-    /// Something was written that the stream may not have handed on.
+    /// Something was written that a TLS stream may still hold.
     unflushed: bool,
 }
 
 impl<S: Stream> Socket<S> {
-    /// A fresh connection that takes frames up to that length.
+    /// A new connection that takes frames of at most that length.
     pub(crate) fn new(stream: S, max_frame_bytes: usize) -> Self {
         Self {
             stream,
@@ -139,19 +139,19 @@ impl<S: Stream> Socket<S> {
         }
     }
 
-    /// The next whole frame of what was read.
+    /// The next whole frame of the input.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Inbound>, FrameError> {
         self.decoder.decode(&mut self.input)
     }
 
-    /// The next bytes of what was read, if so many are there, outside of any frame.
+    /// The next bytes of the input, if so many have come, outside of any frame.
     pub(crate) fn take_raw<const N: usize>(&mut self) -> Option<[u8; N]> {
         let bytes = *self.input.first_chunk::<N>()?;
         self.input.advance(N);
         Some(bytes)
     }
 
-    /// Whether what was read and not taken is, or begins, a request that is no credentials.
+    /// Whether the rest of the input is, or begins, a request without credentials.
     pub(crate) fn holds_a_request(&self) -> bool {
         let mut rest = &self.input[..];
         while !rest.is_empty() {
@@ -159,8 +159,8 @@ impl<S: Stream> Socket<S> {
                 let bytes = rest.get(at..)?.first_chunk::<4>()?;
                 Some(i32::from_be_bytes(*bytes))
             };
-            // A length, an xid, and the number of what is asked: until it has come, it may be
-            // anything.
+            // The length, the xid and the operation's number must have come; before that it may be
+            // any request.
             match (number(0), number(8)) {
                 (Some(length), Some(op)) if is_credentials(op) => {
                     let bytes = 4 + usize::try_from(length).unwrap_or(0);
@@ -172,19 +172,19 @@ impl<S: Stream> Socket<S> {
         false
     }
 
-    /// Whether so much waits for the socket that nothing more is answered.
+    /// Whether so much output waits for the socket that no further request is answered.
     pub(crate) fn is_full(&self) -> bool {
         self.output.len() >= MAX_OUTPUT_BYTES
     }
 
-    /// A large answer was put into the output, which keeps its room until most of it is sent.
+    /// A large answer was put into the output, and keeps its room until most of it is sent.
     pub(crate) fn has_large_answer(&mut self, room: AnswerRoom) {
         room.left(self.output.len());
         self.large = Some(room);
     }
 
-    /// Writes, reads, and returns when there is something to do; `others` is polled last and
-    /// says whether something else is.
+    /// Writes, reads, and returns when there is something to do. `others` is polled last, and tells
+    /// whether something else than the socket needs the task.
     pub(crate) async fn turn(
         &mut self,
         wants: Wants,
@@ -207,7 +207,7 @@ impl<S: Stream> Socket<S> {
                 }
             }
             if wants.probe && !read {
-                // A client that sends and sends and never reads counts as silent.
+                // A client that sends without end and never reads counts as silent.
                 turn.nothing_buffered = true;
                 ready = true;
             }
@@ -236,7 +236,7 @@ impl<S: Stream> Socket<S> {
         Ok(())
     }
 
-    /// Writes what the socket takes; true if it took something.
+    /// Writes as much as the socket takes. Returns true if it took something.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut took = false;
         while !self.output.is_empty() {
@@ -254,12 +254,12 @@ impl<S: Stream> Socket<S> {
         if took && let Some(room) = &self.large {
             room.left(self.output.len());
             if !self.is_full() {
-                // The rest moves to where it takes no more than its own length.
+                // The rest moves to a buffer of its own length.
                 self.output = BytesMut::from(&self.output[..]);
                 self.large = None;
             }
         }
-        // What TLS has taken it may still hold; a socket holds nothing.
+        // A TLS stream may hold what it took until it is flushed; a socket holds nothing.
         if self.unflushed
             && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(cx)
         {
@@ -268,7 +268,7 @@ impl<S: Stream> Socket<S> {
         }
         if self.output.is_empty() {
             if self.output.capacity() > 2 * MAX_OUTPUT_BYTES {
-                // One large reply must not keep its memory for the life of the connection.
+                // One large reply must not keep its memory for the rest of the connection.
                 self.output = BytesMut::new();
             } else {
                 self.output.clear();

@@ -1,15 +1,15 @@
-//! Answers that are longer than most: what they may take together, and of whose the log tells.
+//! Bounds what long answers take together, and logs each path that has an answer too long.
 //!
-//! ZooKeeper sends an answer however long it is, since `jute.maxbuffer` bounds what it reads. So
-//! does a node up to [`ServerSettings::longest_answer_bytes`]; but a long answer stands in memory
-//! until its client has read it, and many clients may ask for one.
+//! ZooKeeper sends answers of any length, since `jute.maxbuffer` bounds only what it reads. A node
+//! does so, too, up to [`ServerSettings::longest_answer_bytes`]; but a long answer is in memory until
+//! its client has read it, and many clients may ask for one.
 //!
-//! 1. Who is about to write an answer of more than [`LARGE_ANSWER_BYTES`] asks for room
-//!    ([`LargeAnswers::ask`]). Whoever finds none waits in line, without its answer, and is woken
+//! 1. A session that is about to write an answer of more than [`LARGE_ANSWER_BYTES`] asks for room
+//!    ([`LargeAnswers::ask`]). If there is none, it waits in line, without its answer, and is woken
 //!    when there is room.
 //! 2. The room is given back when so little of the answer is left as any connection may have.
 //! 3. While others wait, a client that takes too little of its answer is cut off
-//!    ([`LargeAnswers::cut_off_stalled`]): it must not hold up those that read.
+//!    ([`LargeAnswers::cut_off_stalled`]), so that it does not hold up those that read.
 //!
 //! [`LARGE_ANSWER_BYTES`]: crate::settings::LARGE_ANSWER_BYTES
 //! [`ServerSettings::longest_answer_bytes`]: crate::settings::ServerSettings::longest_answer_bytes
@@ -31,13 +31,14 @@ use crate::settings::{PATHS_TOLD, STALLED_ANSWER_BYTES, STALLED_ANSWER_LOOK_MS};
 /// The room of all large answers of a node.
 ///
 /// Invariants:
-/// - The rooms that are granted take `most_bytes` together, or there is only one.
+/// - The rooms that are granted take at most `most_bytes` together, or there is only one.
 /// - Rooms are granted in the order in which they were asked for.
 #[derive(Debug)]
 pub(crate) struct LargeAnswers {
     most_bytes: usize,
     state: Mutex<State>,
-    /// Hashes of what was said, under the random seed of the set: clients choose the paths.
+    /// Hashes of the paths that were logged, made with the random seed of the set, since clients
+    /// choose the paths.
     told: Mutex<HashSet<u64>>,
 }
 
@@ -51,14 +52,14 @@ struct State {
 #[derive(Debug)]
 struct Granted {
     place: Arc<Place>,
-    /// When it was last looked at while others waited, and what was left then.
+    /// The time of the last check while others waited, and the bytes that were left then.
     seen: Option<(Instant, usize)>,
 }
 
 #[derive(Debug)]
 struct Place {
     bytes: usize,
-    /// What the client has not taken.
+    /// The bytes that the client has not taken.
     left_bytes: AtomicUsize,
     is_granted: AtomicBool,
     outbox: Arc<Outbox>,
@@ -72,7 +73,7 @@ pub(crate) struct AnswerRoom {
 }
 
 impl LargeAnswers {
-    /// So many bytes for all of them together.
+    /// All large answers together may take `most_bytes`.
     pub(crate) fn new(most_bytes: usize) -> Self {
         Self {
             most_bytes,
@@ -81,7 +82,7 @@ impl LargeAnswers {
         }
     }
 
-    /// Asks for room; where there is none yet, `outbox` is woken when there is.
+    /// Asks for room. If there is none, `outbox` is woken when there is.
     pub(crate) fn ask(self: &Arc<Self>, bytes: usize, outbox: &Arc<Outbox>) -> AnswerRoom {
         let place = Arc::new(Place {
             bytes,
@@ -93,7 +94,7 @@ impl LargeAnswers {
         state.waiting.push_back(place.clone());
         let granted = state.grant(self.most_bytes);
         drop(state);
-        // Whoever asks looks at once; the others, if there are any, are to be woken.
+        // The caller asks for the result at once; only the other connections must be woken.
         for other in granted.iter().filter(|other| !Arc::ptr_eq(other, &place)) {
             other.outbox.wake();
         }
@@ -101,8 +102,8 @@ impl LargeAnswers {
         AnswerRoom { all, place }
     }
 
-    /// While others wait: closes the connections that took less than [`STALLED_ANSWER_BYTES`]
-    /// since they were looked at [`STALLED_ANSWER_LOOK_MS`] or more ago.
+    /// While others wait, closes the connections that took less than [`STALLED_ANSWER_BYTES`] since
+    /// they were checked [`STALLED_ANSWER_LOOK_MS`] or more ago.
     pub(crate) fn cut_off_stalled(&self, now: Instant) {
         let mut stalled = Vec::new();
         let mut state = self.state.lock();
@@ -127,8 +128,8 @@ impl LargeAnswers {
         }
     }
 
-    /// Says once for each path that an answer is longer than what a Java client takes unless it
-    /// is told otherwise, or than what this node sends at all.
+    /// Logs, once for each path, that an answer is longer than a Java client takes by default, or
+    /// longer than this node sends at all.
     pub(crate) fn tell(&self, session: SessionId, path: &str, bytes: usize, longest_bytes: usize) {
         let is_sent = bytes <= longest_bytes;
         let mut told = self.told.lock();
@@ -163,7 +164,7 @@ impl LargeAnswers {
         }
     }
 
-    /// What is granted, in bytes, and how many wait.
+    /// The bytes that are granted, and the number of connections that wait.
     #[cfg(test)]
     fn taken(&self) -> (usize, usize) {
         let state = self.state.lock();
@@ -172,7 +173,7 @@ impl LargeAnswers {
 }
 
 impl State {
-    /// Grants what can be granted; they are to be woken.
+    /// Grants room to those in line, as far as there is any. Returns the connections to wake.
     fn grant(&mut self, most_bytes: usize) -> Vec<Arc<Place>> {
         let mut granted = Vec::new();
         while let Some(first) = self.waiting.front() {
@@ -197,12 +198,12 @@ impl AnswerRoom {
         self.place.is_granted.load(Ordering::Acquire)
     }
 
-    /// Whether it is, or will be, enough for an answer of that length.
+    /// Whether the room is, or will be, enough for an answer of that length.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
         bytes <= self.place.bytes
     }
 
-    /// Says how much the client has not taken yet.
+    /// Notes the bytes that the client has not taken yet.
     pub(crate) fn left(&self, bytes: usize) {
         self.place.left_bytes.store(bytes, Ordering::Relaxed);
     }
@@ -254,7 +255,7 @@ mod tests {
         let answers = answers(10 * MIB);
         let (first, _) = ask(&answers, 6 * MIB);
         let (second, _) = ask(&answers, 6 * MIB);
-        // Small enough, but behind the other.
+        // It is small enough, but it waits behind the other.
         let (third, _) = ask(&answers, MIB);
         let (fourth, _) = ask(&answers, 20 * MIB);
         let granted = [&first, &second, &third, &fourth].map(AnswerRoom::is_granted);

@@ -1,29 +1,29 @@
-//! How many connections a moment may bring: ZooKeeper's connection throttle.
+//! Limits the connect requests that come at a time: ZooKeeper's connection throttle.
 //!
 //! 1. Every connect request takes tokens out of a bucket, which fills with time. Without enough
-//!    tokens the connection is closed unanswered; the client tries again, perhaps elsewhere.
-//! 2. If `freezeTime` is set, requests are also dropped at random, with a chance that grows while
-//!    the bucket is empty and shrinks while it is full enough, once per freeze time.
+//!    tokens the connection is closed unanswered; the client tries again, perhaps at another node.
+//! 2. If `freezeTime` is set, requests are also dropped at random. Once per freeze time the chance
+//!    of that grows if the bucket is empty, and shrinks if it is full enough.
 //!
-//! Everything is off unless `zookeeper.connection_throttle_tokens` says how large the bucket is.
+//! Everything is off unless `zookeeper.connection_throttle_tokens` sets the size of the bucket.
 
 use innkeeper_runtime::Instant;
 use parking_lot::Mutex;
 
 use crate::settings::ConnectionThrottleSettings;
 
-/// What a connect request asks for, for its price.
+/// The kind of session that a connect request asks for; each kind has its price in tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wanted {
-    /// A session that is known everywhere.
+    /// A new session that the whole service knows.
     Session,
-    /// A session of this node.
+    /// A new session that only this node knows.
     LocalSession,
-    /// A session that it had.
+    /// A session that the client had before.
     OldSession,
 }
 
-/// The bucket.
+/// A bucket of tokens.
 ///
 /// Invariant: it never holds more tokens than its settings say.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ struct State {
     tokens: u64,
     /// When tokens were last added.
     filled: Instant,
-    /// When the chance below was last looked at.
+    /// When the chance below was last changed.
     adjusted: Instant,
     /// The chance, between 0 and 1, that a request is dropped.
     drop_chance: f64,
@@ -55,13 +55,13 @@ impl ConnectionThrottle {
         Self { settings, state }
     }
 
-    /// The chance that a connect request is dropped at random now.
+    /// The current chance, between 0 and 1, that a connect request is dropped at random.
     pub(crate) fn drop_chance(&self) -> f64 {
         self.state.lock().drop_chance
     }
 
-    /// Whether a connect request may go on. `random` is between 0 and 1.
-    /// (test: `connect_requests_beyond_the_bucket_are_closed_unanswered`)
+    /// Whether a connect request may go on. `random` is between 0 and 1. (test:
+    /// `connect_requests_beyond_the_bucket_are_closed_unanswered`)
     pub(crate) fn admits(
         &self,
         wanted: Wanted,
@@ -99,7 +99,7 @@ impl ConnectionThrottle {
 }
 
 impl State {
-    /// Changes the chance, at most once per freeze time.
+    /// Adapts the chance, at most once per freeze time.
     fn adjust_drop_chance(&mut self, settings: &ConnectionThrottleSettings, now: Instant) {
         let freeze_time_ms = u128::from(settings.freeze_time_ms.unwrap_or_default());
         if (now - self.adjusted).as_millis() <= freeze_time_ms {
@@ -117,7 +117,8 @@ impl State {
 }
 
 impl ConnectionThrottleSettings {
-    /// The bucket's size. The setting counts sessions; a weighed one holds their price.
+    /// The size of the bucket in tokens. The setting counts sessions; where sessions are weighed,
+    /// it is multiplied by their price.
     fn capacity(&self) -> u64 {
         u64::from(self.tokens) * self.session_price()
     }

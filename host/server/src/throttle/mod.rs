@@ -1,4 +1,4 @@
-//! Bounds that clients share: connections, outstanding requests, and large answers.
+//! Limits that all clients share: connect requests, unanswered requests, and large answers.
 
 pub(crate) mod answers;
 pub(crate) mod connections;

@@ -1,17 +1,18 @@
-//! How much work the node takes on at a time, shared fairly between its connections.
+//! Limits the requests that the node works on at a time, and shares that limit fairly between
+//! connections.
 //!
 //! 1. A connection that woke up asks its [`Share`] for a budget: how many requests it may have
 //!    unanswered now. It parses frames until the budget is used up; the rest stays in its socket.
 //! 2. While the node as a whole is below `globalOutstandingLimit`, the budget is what is left of
-//!    that. Above it, ZooKeeper stops reading every socket that has a request unanswered; here a
-//!    connection is still read while it has fewer than its fair share: the limit divided by the
-//!    connections that have any. So one that pipelines thousands cannot keep out, nor hold up for
-//!    long, one that sends a few.
-//! 3. What the connection then has unanswered is noted, in one step per wake-up. Whoever is not
-//!    read has a request unanswered; its answer wakes the connection, and it asks again. Nobody
-//!    has to be told that there is room.
+//!    that limit. Above it, ZooKeeper stops reading every socket that has an unanswered request;
+//!    here a connection is still read while it has fewer than its fair share, which is the limit
+//!    divided by the connections that have any. So a client that pipelines thousands of requests
+//!    neither keeps out, nor holds up for long, a client that sends a few.
+//! 3. The connection notes how many requests it then has unanswered, in one step per wake-up. A
+//!    connection that is not read has an unanswered request; the answer wakes it, and it asks
+//!    again. So nobody has to be told that there is room.
 //! 4. A request longer than `largeRequestThreshold` also takes its length out of
-//!    `largeRequestMaxBytes`; when that is used up, the connection is closed, as in ZooKeeper.
+//!    `largeRequestMaxBytes`. When that is used up, the connection is closed, as in ZooKeeper.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The requests of all connections that are parsed and not answered.
 ///
 /// Invariants:
-/// - `total` is the sum of what the shares noted, `active` the number of those above zero.
+/// - `total` is the sum of the numbers that the shares noted, `active` counts the shares above
+///   zero.
 /// - A connection with nothing unanswered is always read.
 ///   (test: `a_greedy_client_does_not_hold_up_a_modest_one`)
 /// - `total` exceeds the limit by at most one request per connection, and by what the client
@@ -33,7 +35,7 @@ pub(crate) struct Outstanding {
     large: LargeRequests,
 }
 
-/// The limit on requests that are long.
+/// The limit on the bytes of long requests.
 #[derive(Debug)]
 struct LargeRequests {
     threshold_bytes: Option<usize>,
@@ -41,7 +43,7 @@ struct LargeRequests {
     bytes: AtomicUsize,
 }
 
-/// One connection's part of [`Outstanding`]; it is given back when dropped.
+/// One connection's part of [`Outstanding`]; dropping it gives everything back.
 #[derive(Debug)]
 pub(crate) struct Share {
     node: Arc<Outstanding>,
@@ -50,15 +52,15 @@ pub(crate) struct Share {
 }
 
 impl Outstanding {
-    /// Nothing is outstanding. `large_threshold_bytes` is `None` where long requests are like
-    /// any others.
+    /// No request is outstanding. `large_threshold_bytes` is `None` where long requests have no
+    /// limit of their own.
     pub(crate) fn new(
         limit: usize,
         large_threshold_bytes: Option<usize>,
         large_max_bytes: usize,
     ) -> Self {
         Self {
-            // No limit below one: nothing would ever be answered.
+            // A limit below one would mean that no request is ever answered.
             limit: limit.max(1),
             total: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
@@ -70,7 +72,7 @@ impl Outstanding {
         }
     }
 
-    /// A new connection's part.
+    /// The part of a new connection, with nothing outstanding.
     pub(crate) fn share(self: &Arc<Self>) -> Share {
         Share {
             node: self.clone(),
@@ -79,14 +81,14 @@ impl Outstanding {
         }
     }
 
-    /// All that is outstanding.
+    /// The number of all outstanding requests.
     pub(crate) fn total(&self) -> usize {
         self.total.load(Ordering::Relaxed)
     }
 }
 
 impl Share {
-    /// How many requests the connection may have unanswered now. Never zero.
+    /// How many requests the connection may have unanswered now; never zero.
     pub(crate) fn budget(&self) -> usize {
         let node = &self.node;
         let others = node.total().saturating_sub(self.noted);
@@ -96,7 +98,7 @@ impl Share {
         fair.max(node.limit.saturating_sub(others))
     }
 
-    /// Notes how many the connection has unanswered.
+    /// Notes how many requests the connection has unanswered.
     pub(crate) fn note(&mut self, unanswered: usize) {
         let node = &self.node;
         if unanswered > self.noted {
@@ -118,8 +120,8 @@ impl Share {
         self.noted = unanswered;
     }
 
-    /// Takes a request of that length on; false if it is a large one and there are too many of
-    /// those. (test: `large_requests_have_a_limit_of_their_own`)
+    /// Accounts for a request of that length. Returns false if it is a large one and too many bytes
+    /// of large requests are unanswered. (test: `large_requests_have_a_limit_of_their_own`)
     pub(crate) fn admit(&mut self, bytes: usize) -> bool {
         if !self.is_large(bytes) {
             return true;
@@ -133,7 +135,7 @@ impl Share {
         true
     }
 
-    /// Gives back what [`Share::admit`] took: the request was answered.
+    /// Gives back what [`Share::admit`] took, since the request was answered.
     pub(crate) fn release(&mut self, bytes: usize) {
         if self.is_large(bytes) {
             self.node.large.bytes.fetch_sub(bytes, Ordering::Relaxed);

@@ -5,8 +5,9 @@
 //!    one run at a time, and between two runs apply gets it.
 //! 2. A report gives out one run after the other, without the lock. It keeps the run, and of the
 //!    sessions their numbers, but no other part of the table.
-//! 3. The table may change between runs: a report has each watch that stood all the while, and of
-//!    those that came or went meanwhile some. It shows no path and no session twice.
+//! 3. The table may change between runs: a report has each watch that was there during the whole
+//!    walk, and some of those that were added or removed meanwhile. It shows no path and no session
+//!    twice.
 //!
 //! By path, the report is in the order of the table: roughly, the path that was watched first
 //! comes first. By session, it is in the order of the sessions' numbers; a table that is ordered by
@@ -28,7 +29,7 @@ const GROUP_WATCHES: usize = 64 * 1024;
 /// Seats that are looked at while the lock is held once.
 const RUN_SEATS: usize = 16 * 1024;
 
-/// A watched path and the sessions that watch it, in order, each once.
+/// A watched path and the sessions that watch it; each session is there once, in order.
 type Found = (Arc<str>, SmallVec<[SessionId; 2]>);
 
 /// What a report on watches is made of. By path, each path is followed by its sessions; by
@@ -178,7 +179,8 @@ impl Iterator for Walk {
                 let sessions = seats.flatten().map(|served| served.session).collect();
                 run.push((path.clone(), sessions));
             });
-        // Without fairness this thread would have the lock again before apply has woken up.
+        // The mutex is not fair by itself: without this, the thread would lock it again before
+        // apply has woken up.
         MutexGuard::unlock_fair(inner);
         for (_, sessions) in &mut run {
             sessions.sort_unstable();

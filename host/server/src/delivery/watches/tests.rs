@@ -1,4 +1,4 @@
-//! The table by itself; what clients see of it stands in `tests/persistent.rs`.
+//! Tests of the table alone. What clients see of it is tested in `tests/node/persistent.rs`.
 
 use super::*;
 
@@ -59,8 +59,8 @@ fn a_connection_takes_its_watches_with_it_and_its_number_starts_empty() {
     assert_eq!(once(&mut table, "/c", EventType::NodeCreated), [1]);
 }
 
-/// What fires, for every event and every set of kinds of one connection, stated once more
-/// in the words of ZooKeeper's documentation.
+/// The connections that an event must reach, for every event and every set of kinds of one
+/// connection, written down again from ZooKeeper's documentation.
 #[test]
 fn every_set_of_kinds_hears_once_what_one_of_them_waits_for() {
     use EventType::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
