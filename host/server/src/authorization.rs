@@ -1,6 +1,8 @@
-//! Authorization: what a request must pass besides the ACLs before it is served or proposed.
+//! Authorization: the check by guests that a request must pass, besides the ACLs, before it is
+//! served or proposed.
 //!
-//! 1. The session asks [`Authorization::check`] with a view, the client's identities and what it wants.
+//! 1. The session calls [`Authorization::check`] with a view, the client's identities and the
+//!    operations that it wants to do.
 //! 2. A view without active authorizers answers at once: one branch, and writes carry
 //!    policy_zxid 0.
 //! 3. Otherwise the operations that bypass authorizers (`bypasses`) are set aside, and the
@@ -9,8 +11,8 @@
 //!    apply compares it and bounces the write on a difference, and the session asks again.
 //!
 //! **Invariant:** no policy can forbid its own repair. The admin socket proposes
-//! `Operation::Admin`, which no authorizer judges; the socket is a file of mode 0600 in the data
-//! folder. (tests: `a_policy_that_forbids_everything_is_mended_through_the_admin_socket`,
+//! `Operation::Admin`, which no authorizer is asked about; the socket is a file of mode 0600 in the
+//! data folder. (tests: `a_policy_that_forbids_everything_is_mended_through_the_admin_socket`,
 //! `an_acl_that_locks_everybody_out_is_undone_over_the_socket`,
 //! `the_socket_is_the_owners_alone_and_goes_with_the_node`)
 
@@ -23,24 +25,24 @@ use innkeeper_tree::{Access, Binding, Bindings, Identity, View, Zxid, acl, path}
 /// One operation to decide on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AccessRequest<'a> {
-    /// What is wanted.
+    /// The kind of access.
     pub access: Access,
-    /// Of which path; of a sequential create, without the number.
+    /// The path; for a sequential create, without the number.
     pub path: &'a str,
 }
 
 /// The answer: all are allowed, or the index of the first that is not.
 pub type Deciding<'a> = Pin<Box<dyn Future<Output = Result<(), usize>> + Send + 'a>>;
 
-/// Decides in the active authorizers' name. The guests' side of the node is one.
+/// Decides by asking the active authorizers. The guests' side of the node implements it.
 ///
-/// Invariants asked of an implementation:
+/// What an implementation must keep:
 /// - It decides by the authorizers that are active in `view` and by their policy as of `view`.
 /// - An operation passes when every active authorizer whose paths cover it allows it; all of
 ///   `asks` must pass. An authorizer that cannot decide denies, unless its binding says
 ///   otherwise. Lack of an instance makes the caller wait and is never a denial.
 pub trait AccessDecider: Send + Sync + 'static {
-    /// Whether all of `asks` are allowed, in order.
+    /// Whether all of `asks` are allowed. They are decided in order.
     fn decide<'a>(
         &'a self,
         view: &'a View,
@@ -54,13 +56,13 @@ pub trait AccessDecider: Send + Sync + 'static {
 pub enum Verdict {
     /// It may go on; a write carries this policy_zxid (`None` where authorizers are bypassed).
     Allow(Option<Zxid>),
-    /// It is answered with NoAuth; in a multi, the operation at that index is the one at fault.
+    /// It is answered with NoAuth. In a multi, the operation at that index was denied.
     Deny(usize),
 }
 
-/// Holds the [`AccessDecider`] and applies the rules that no guest may touch.
+/// Holds the [`AccessDecider`], and applies the rules that no guest can change.
 ///
-/// Invariant: a service is made with its decider, so that no request can come before there is one.
+/// Invariant: a service is made with its decider, so no request can come before there is one.
 pub struct Authorization {
     decider: Arc<dyn AccessDecider>,
 }
@@ -72,7 +74,7 @@ impl std::fmt::Debug for Authorization {
 }
 
 impl Authorization {
-    /// With the one who decides in the active authorizers' name.
+    /// Authorization by this decider.
     pub fn new(decider: Arc<dyn AccessDecider>) -> Self {
         Self { decider }
     }
@@ -104,7 +106,8 @@ impl Authorization {
             self.decider.decide(view, identities, &judged).await
         };
         match decided {
-            // Of the whole request, bypassed operations included: apply knows no difference.
+            // This is of the whole request, operations that bypass authorizers included, since
+            // apply does not tell them apart.
             Ok(()) => Verdict::Allow(Some(greatest_policy_zxid(bindings, asks))),
             Err(denied) => Verdict::Deny(places.get(denied).copied().unwrap_or(0)),
         }
@@ -118,9 +121,9 @@ fn greatest_policy_zxid(bindings: &Bindings, asks: &[AccessRequest<'_>]) -> Zxid
     of_paths.max().unwrap_or_default()
 }
 
-/// Whether the one who asks bypasses authorizers on this path, so that no broken policy can
-/// forbid its own repair: the super user below `/innkeeper` and on every policy path that a
-/// binding declares, wished or active.
+/// Whether the client bypasses authorizers on this path, so that no broken policy can forbid its
+/// own repair. The super user does so below `/innkeeper` and on every policy path that a binding
+/// declares, whether that binding is active or only wished.
 fn bypasses(bindings: &Bindings, identities: &[Identity], on: &str) -> bool {
     let wished = |binding: &Arc<Binding>| binding.wished.policy.iter().any(|p| p.matches(on));
     acl::is_super(identities)

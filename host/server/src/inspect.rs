@@ -1,8 +1,9 @@
-//! What operators may look at: owned answers, so that the service's own tables stay private.
+//! The answers that operators get about the service: copies, so that the service's own tables stay
+//! private.
 //!
-//! **Invariant:** no client waits for what an operator looks at. An answer is copied out under a
-//! lock that is held for a bounded part of the table, or for a copy of counted references; it is
-//! rendered afterwards, elsewhere. (test: `the_lock_is_free_between_the_runs_of_a_report`)
+//! **Invariant:** no client waits for an operator's question. An answer is copied under a lock that
+//! is held for a bounded part of the table, or while counted references are copied; it is rendered
+//! afterwards, elsewhere. (test: `the_lock_is_free_between_the_runs_of_a_report`)
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,18 +18,18 @@ use crate::quorum::Held;
 use crate::service::Service;
 use crate::stats::Totals;
 
-/// Whom the node serves.
+/// The clients that the node serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Serves {
     /// All clients.
     All,
-    /// Without a quorum: clients that read only and have said so.
+    /// There is no quorum: clients that agreed to be read-only.
     Readers,
-    /// Without a quorum, and without read-only mode: nobody.
+    /// There is no quorum and no read-only mode: nobody.
     Nobody,
 }
 
-/// What was counted of the requests for paths that begin with one name.
+/// The counters of the requests for paths that begin with one name.
 #[derive(Debug)]
 pub struct NamespaceStats {
     /// The first name of the paths.
@@ -42,7 +43,7 @@ pub struct NamespaceStats {
 }
 
 impl<R: Runtime> Service<R> {
-    /// Whom the node serves now.
+    /// The clients that the node serves now.
     pub fn serves(&self) -> Serves {
         match self.quorum.moment().0 {
             Held::Held => Serves::All,
@@ -51,7 +52,8 @@ impl<R: Runtime> Service<R> {
         }
     }
 
-    /// All connections, in the order in which they came. Each is read when its turn comes.
+    /// All connections, in the order in which they came. Each one's counters are read when its turn
+    /// comes.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionInfo> + Send + use<R> {
         let clients = self.clients.all().into_iter();
         clients.map(|client| client.shown())
@@ -76,7 +78,7 @@ impl<R: Runtime> Service<R> {
         }
     }
 
-    /// Forgets what the connections have done so far (`crst`).
+    /// Resets the counters of all connections (`crst`).
     pub fn reset_connections(&self) {
         self.clients.reset_all();
     }
@@ -115,12 +117,12 @@ impl<R: Runtime> Service<R> {
         self.stats.trace_mask.get()
     }
 
-    /// Sets ZooKeeper's trace mask (`stmk`). Nothing is traced by it here.
+    /// Sets ZooKeeper's trace mask (`stmk`). It has no effect here.
     pub fn set_trace_mask(&self, mask: i64) {
         self.stats.trace_mask.set(mask);
     }
 
-    /// Forgets all that was counted (`srst`), but not what there is now.
+    /// Resets all counters and summaries (`srst`), but not the present state.
     pub fn reset_stats(&self) {
         self.stats.reset();
         if let Ok(replica) = self.replica() {
@@ -144,7 +146,7 @@ impl<R: Runtime> Service<R> {
         self.tls.as_ref().map(|tls| tls.validity().until_s)
     }
 
-    /// Who may be whom on this node.
+    /// The authentication of this node: schemes, users and certificates.
     pub fn auth(&self) -> &Auth {
         &self.auth
     }

@@ -6,13 +6,13 @@
 //! 2. `sessions` keeps the order of its requests. Reads are answered from a view. Writes pass the
 //!    [`authorization`] and go to raft's [`Proposals`](innkeeper_raft::Proposals) as numbered
 //!    commands.
-//! 3. Apply comes back through [`delivery`]: watch events and results are put into each session's
-//!    outbox, the new view is published, the connections are woken.
-//! 4. The session merges what arrived with what it reads, in zxid order, and one write takes it to
-//!    the `socket`.
+//! 3. Apply's results come back through [`delivery`]: watch events and results are put into each
+//!    session's outbox, the new view is published, and the connections are woken.
+//! 4. The session merges these with the answers to its reads, in zxid order, and one write takes
+//!    them to the `socket`.
 //!
-//! Beside it: `expiry` finds silent sessions, [`tasks`] are what a node does by itself,
-//! [`inspect`] answers what operators ask, and the [`service`] is what all of them share.
+//! Beside these, `expiry` finds silent sessions, [`tasks`] run in the background, [`inspect`]
+//! answers operators, and the [`service`] is what all parts share.
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -1,29 +1,29 @@
-//! Whether the node's group can decide anything, and what that means for clients.
+//! Whether the node's group has a quorum, and which clients are served without one.
 //!
-//! 1. A task asks the replica's status again and again: a group that knows its leader has its
+//! 1. A task reads the replica's status again and again: a group that knows its leader has its
 //!    quorum, and one that has not known any for a while has lost it. A node alone always has it.
 //! 2. When the quorum is lost, every connection is closed, as in ZooKeeper. From then on a client
-//!    is served only if `readonlymode.enabled` is set and it said that it may be read-only; it
-//!    gets a session of this node alone (`local.rs`), reads, watches and pings, and every
-//!    write is answered with NotReadOnly. Everybody else is closed unanswered, to ask another
-//!    node.
+//!    is served only if `readonlymode.enabled` is set and the client agreed to be read-only. It
+//!    gets a session that only this node knows ([`crate::local_sessions`]), with reads, watches and
+//!    pings; every write is answered with NotReadOnly. Other clients' connections are closed
+//!    without an answer, so that they try another node.
 //! 3. When the quorum is back, the read-only sessions end with their connections.
 
 use parking_lot::Mutex;
 
-/// Whether the group can decide.
+/// The state of the quorum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Held {
-    /// It can.
+    /// The group has its quorum.
     Held,
-    /// It cannot: nobody leads, as far as this node knows.
+    /// The group has lost it: as far as this node knows, there is no leader.
     Lost,
 }
 
 /// What the node knows of its quorum.
 ///
-/// Invariant: `changes` grows with every change of what [`Quorum::state`] answers, so that a
-/// connection that was admitted in one state and is not seated yet can tell that it is over.
+/// Invariant: `changes` grows with every change of what [`Quorum::state`] answers. So a connection
+/// that was admitted in one state and has no seat yet can notice that the state has changed.
 #[derive(Debug)]
 pub struct Quorum {
     inner: Mutex<Inner>,
@@ -49,23 +49,24 @@ impl Default for Quorum {
 }
 
 impl Quorum {
-    /// Whether the group can decide.
+    /// The current state.
     pub fn state(&self) -> Held {
         self.inner.lock().state()
     }
 
-    /// The state, and how often it has changed.
+    /// The current state, and how often it has changed.
     pub(crate) fn moment(&self) -> (Held, u64) {
         let inner = self.inner.lock();
         (inner.state(), inner.changes)
     }
 
-    /// What the replica's status says; true if that changes the state.
+    /// Sets the state from the replica's status. Returns true if the state changed.
     pub(crate) fn see(&self, seen: Held) -> bool {
         self.change(|inner| inner.seen = seen)
     }
 
-    /// Makes the state what a test wants, or what was seen again; true if that changes the state.
+    /// Sets the state for a test, or, with `None`, lets the replica's status count again. Returns
+    /// true if the state changed.
     pub(crate) fn pin(&self, pinned: Option<Held>) -> bool {
         self.change(|inner| inner.pinned = pinned)
     }

@@ -1,4 +1,5 @@
-//! The replicated state as a service stands on it: the replica, and where apply delivers.
+//! The replicated state that a service is built on: the replica, and the delivery of what it
+//! applies.
 
 use std::sync::Arc;
 
@@ -12,21 +13,22 @@ use crate::expiry::Expiry;
 use crate::settings::ServerSettings;
 use crate::stats::Stats;
 
-/// An opened replica with its delivery, before anybody is served: guests are built on it, then the
-/// service takes it over.
+/// An opened replica with its delivery, before any client is served. Guests are built on it, then
+/// the service takes it over.
 ///
-/// Invariant: every session of the state has its full timeout from here on, since none could be
+/// Invariant: every session of the state has its full timeout from here on, since clients could not
+/// reach the node while it was down.
 /// heard while the node was down.
 pub struct Replicated<R: Runtime> {
     /// The way into the log.
     pub proposals: Proposals,
     /// Views of the state.
     pub reader: Reader,
-    /// From apply to the connections.
+    /// Delivers what is applied to the connections.
     pub fanout: Arc<Fanout>,
-    /// Who waits for this node's own proposals.
+    /// The tasks that wait for this node's own proposals.
     pub pending_proposals: Arc<PendingProposals>,
-    /// What is counted on the way.
+    /// The node's counters.
     pub stats: Arc<Stats>,
     pub(crate) replica: Replica<R>,
     pub(crate) expiry: Arc<Expiry>,

@@ -1,4 +1,4 @@
-//! What every part of a running node shares.
+//! The service: what every part of a running node shares.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +26,16 @@ use crate::throttle::connections::ConnectionThrottle;
 use crate::throttle::requests::Outstanding;
 
 /// ZooKeeper's service of one node, as all parts of the node see it.
-///
-/// - A part proposes by [`Service::propose`], with an operation that carries a ticket. The answer
+/// - A part proposes with [`Service::propose`], by an operation that carries a ticket. The answer
 ///   comes when the operation was applied here and a view shows it.
-/// - It reads by [`Service::reader`], after [`Service::read_index`] where the view must not be stale.
-/// - It hears of bindings as the listener of [`Service::fanout`].
+/// - It reads with [`Service::reader`], after [`Service::read_index`] where the view must not be
+///   stale.
+/// - It hears of changed bindings as the listener of [`Service::fanout`].
 /// - It ends when [`Service::stopping`] is raised.
 pub struct Service<R: Runtime> {
     /// Clock, sockets, threads.
     pub runtime: R,
-    /// What the node was told at its start.
+    /// The node's settings.
     pub settings: ServerSettings,
     /// Views of the state.
     pub reader: Reader,
@@ -43,41 +43,41 @@ pub struct Service<R: Runtime> {
     pub proposals: Proposals,
     /// The node's own proposals whose answers are waited for.
     pub pending_proposals: Arc<PendingProposals>,
-    /// From apply to the connections, and to the parts that wait.
+    /// Delivers what is applied to the connections, and to the tasks that wait.
     pub fanout: Arc<Fanout>,
-    /// What requests must pass besides ACLs.
+    /// The check that requests must pass besides the ACLs.
     pub authorization: Authorization,
-    /// Whether the node's group can decide anything.
+    /// Whether the node's group has a quorum.
     pub quorum: Quorum,
     /// Raised when the node begins to stop.
     pub stopping: Signal,
-    /// When the service was made: its uptime counts from here.
+    /// When the service was made; the uptime counts from then.
     pub started: Instant,
     pub(crate) replica: RwLock<Option<Arc<Replica<R>>>>,
     pub(crate) expiry: Arc<Expiry>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) local_sessions: LocalSessions,
-    /// Who may be whom.
+    /// Authentication: schemes, users, certificates.
     pub(crate) auth: Auth,
     /// TLS, where a port takes it.
     pub(crate) tls: Option<Arc<Tls>>,
     /// Where the node is reached, with the ports that were picked.
     pub bound: Addresses,
-    /// What is counted on the way.
+    /// The node's counters.
     pub stats: Arc<Stats>,
     pub(crate) outstanding: Arc<Outstanding>,
-    /// What large answers take together.
+    /// The room that large answers share.
     pub(crate) answers: Arc<LargeAnswers>,
     pub(crate) connection_throttle: ConnectionThrottle,
 }
 
-/// What a service is made of, besides what it makes itself.
+/// What a service is made of; the rest it makes itself.
 pub struct ServiceParts<R: Runtime> {
     /// Clock, sockets, threads.
     pub runtime: R,
-    /// What the node was told at its start.
+    /// The node's settings.
     pub settings: ServerSettings,
-    /// Who may be whom.
+    /// Authentication: schemes, users, certificates.
     pub auth: Auth,
     /// TLS, where a port takes it.
     pub tls: Option<Arc<Tls>>,
@@ -85,7 +85,7 @@ pub struct ServiceParts<R: Runtime> {
     pub addresses: Addresses,
     /// The state, opened.
     pub replicated: Replicated<R>,
-    /// Who decides in the active authorizers' name.
+    /// Decides by asking the active authorizers.
     pub decider: Arc<dyn AccessDecider>,
     /// Raised when the node begins to stop.
     pub stopping: Signal,
@@ -98,7 +98,8 @@ impl<R: Runtime> std::fmt::Debug for ServiceParts<R> {
 }
 
 impl<R: Runtime> Service<R> {
-    /// The service, which serves nobody yet: see [`accept`](crate::connections::accept).
+    /// Makes the service. It serves no client until [`accept`](crate::connections::accept) is
+    /// called.
     pub fn new(parts: ServiceParts<R>) -> Self {
         let ServiceParts {
             runtime,
@@ -147,8 +148,8 @@ impl<R: Runtime> Service<R> {
         }
     }
 
-    /// Reads the key store and the trust store again: handshakes from now on are served by them.
-    /// `false` if no port takes TLS. With an error the old ones stay in use.
+    /// Reads the key store and the trust store again: handshakes from now on use them. Returns
+    /// `false` if no port takes TLS. After an error the old stores stay in use.
     pub async fn read_stores_again(&self) -> Result<bool, TlsError> {
         match &self.tls {
             Some(tls) => tls.read_again(&self.runtime).await.map(|()| true),
@@ -156,14 +157,14 @@ impl<R: Runtime> Service<R> {
         }
     }
 
-    /// The schemes of ACLs that somebody can have an identity of.
+    /// The ACL schemes of which a client can have an identity.
     pub fn schemes(&self) -> &[String] {
         self.auth.schemes()
     }
 
-    /// Ends the service: nobody is accepted any more, connections are closed while their sessions
-    /// live on, and those who wait for proposals of this node are told. Waits for connections for
-    /// [`STOP_TIMEOUT_MS`] at most.
+    /// Ends the service: no client is accepted any more, connections are closed while their
+    /// sessions live on, and tasks that wait for proposals of this node are told. Waits for the
+    /// connections for [`STOP_TIMEOUT_MS`] at most.
     pub async fn stop(&self) {
         self.stopping.raise();
         self.fanout.stop();
@@ -174,7 +175,8 @@ impl<R: Runtime> Service<R> {
         self.pending_proposals.stop();
     }
 
-    /// Proposes what `operation` makes of a fresh ticket, and waits until it was applied here.
+    /// Proposes the operation that `operation` makes of a fresh ticket, and waits until it was
+    /// applied here.
     pub async fn propose(
         &self,
         operation: impl FnOnce(Ticket) -> Operation,
@@ -184,8 +186,8 @@ impl<R: Runtime> Service<R> {
             .await
     }
 
-    /// The replica: modules, status. An error once the node has stopped. Let go of it soon: the
-    /// node's stop waits for it.
+    /// The replica, for modules and status. Returns an error once the node has stopped. Drop it
+    /// soon: the node's stop waits for that.
     pub fn replica(&self) -> Result<Arc<Replica<R>>, Unavailable> {
         let replica = self.replica.read().clone();
         replica.ok_or_else(|| Unavailable::Stopped("the node has been stopped".to_owned()))
@@ -196,7 +198,7 @@ impl<R: Runtime> Service<R> {
         self.replica()?.read_index().await
     }
 
-    /// Shuts the replica down, once nobody uses it any more.
+    /// Shuts the replica down, once no part uses it any more.
     pub async fn close_replica(&self) {
         let Some(mut replica) = self.replica.write().take() else {
             return;
@@ -215,21 +217,21 @@ impl<R: Runtime> Service<R> {
         }
     }
 
-    /// Whether clients are served reads only, and only those that agree to it.
+    /// Whether only read-only clients are served.
     pub fn is_read_only(&self) -> bool {
         self.settings.read_only_mode && self.quorum.state() == Held::Lost
     }
 
-    /// Makes the quorum what it is told, whatever the replica says; `None` lets the replica say
-    /// again. For tests: a node alone cannot lose its quorum.
+    /// Sets the quorum's state, whatever the replica's status is; with `None` the status counts
+    /// again. This is for tests, since a node alone cannot lose its quorum.
     pub fn pin_quorum(&self, pinned: Option<Held>) {
         if self.quorum.pin(pinned) {
             self.quorum_changed();
         }
     }
 
-    /// Nobody keeps a connection that was made under other circumstances.
-    /// (test: `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
+    /// Closes every connection, since it was made in another state of the quorum. (test:
+    /// `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
     pub(crate) fn quorum_changed(&self) {
         match self.quorum.state() {
             Held::Lost => tracing::warn!("the quorum is lost: connections are closed"),

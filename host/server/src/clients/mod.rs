@@ -1,11 +1,11 @@
-//! Who is connected, and how much they ask: what the four-letter words, the admin commands and
-//! the metrics report.
+//! The connections of this node and what each has asked: the four-letter words, the admin commands
+//! and the metrics report it.
 //!
-//! 1. [`Clients::enter`] lets a connection in, or turns it away.
-//! 2. While it has no session, its few frames are counted one by one; after that, a wake-up of
-//!    its task is one [`TurnStats`], added by [`ConnectionGuard::add`]: to its own figures, which
-//!    nobody else writes, and to a shard of the sums.
-//! 3. [`Clients::all`] shows everybody; the figures are read while they change.
+//! 1. [`Clients::enter`] admits a connection, or refuses it.
+//! 2. While it has no session, its few frames are counted one by one. After that, each wake-up of
+//!    its task makes one [`TurnStats`], which [`ConnectionGuard::add`] adds to the connection's own
+//!    counters, which no other task writes, and to a shard of the sums.
+//! 3. [`Clients::all`] shows all connections; their counters are read while they change.
 
 mod turn_stats;
 
@@ -24,23 +24,23 @@ use crate::stats::Stats;
 use turn_stats::{Answered, is_update};
 pub(crate) use turn_stats::{Replied, TurnStats, letters};
 
-/// What a client's last cxid and zxid are while there was no request, as in ZooKeeper.
+/// A client's last cxid and last zxid before its first request, as in ZooKeeper.
 const NONE: i64 = -1;
 
-/// One connection, as it is shown.
+/// The counters of one connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     number: u64,
-    /// The other end.
+    /// The address of the client.
     pub(crate) peer: Option<SocketAddr>,
-    /// When it came, on the wall clock, in milliseconds since 1970.
+    /// When it was accepted, on the wall clock, in milliseconds since 1970.
     pub(crate) established_ms: u64,
     /// Whether it speaks TLS.
     secure: AtomicU32,
     /// The session that it serves; 0 while it serves none.
     session: AtomicU64,
     timeout_ms: AtomicU32,
-    /// Requests parsed and not answered.
+    /// Requests that are parsed and not answered.
     pub(crate) pending: AtomicU64,
     /// Frames received.
     pub(crate) received: AtomicU64,
@@ -49,7 +49,7 @@ pub(crate) struct Client {
     last_op: AtomicI32,
     last_cxid: AtomicI64,
     last_zxid: AtomicI64,
-    /// When it was last answered, in milliseconds since the node's start.
+    /// When its last answer was sent, in milliseconds since the node's start.
     last_answer_ms: AtomicU64,
     last_latency_us: AtomicU64,
     min_latency_us: AtomicU64,
@@ -58,30 +58,30 @@ pub(crate) struct Client {
     answered: AtomicU64,
 }
 
-/// What a connection's figures were when they were read; times in ZooKeeper's milliseconds.
+/// What is known of a connection at one moment; times in ZooKeeper's milliseconds.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
-    /// Where the client is, if the socket tells.
+    /// The client's address, if the socket knows it.
     pub peer: Option<SocketAddr>,
     /// Whether it speaks TLS.
     pub secure: bool,
     /// Requests that are parsed and not answered.
     pub pending: u64,
-    /// Frames and words that came.
+    /// Frames and four-letter words that came.
     pub received: u64,
-    /// Replies, events and answers to words that went.
+    /// Replies, events and answers to four-letter words that were sent.
     pub sent: u64,
-    /// `None` of a connection that has no session, like the one that asks a word.
+    /// `None` for a connection that has no session, like one that asks a four-letter word.
     pub session: Option<SessionId>,
     /// The session's timeout, in milliseconds.
     pub timeout_ms: u32,
     /// When it was accepted, in milliseconds since 1970.
     pub established_ms: u64,
-    /// The last request's operation, by ZooKeeper's name for it.
+    /// The operation of the last request, by ZooKeeper's name for it.
     pub last_op: &'static str,
     /// The last request's xid; -1 if there was none.
     pub last_cxid: i64,
-    /// The last zxid that the client was told; -1 if there was none.
+    /// The last zxid that was sent to the client; -1 if there was none.
     pub last_zxid: i64,
     /// When the last request was answered, in milliseconds since 1970.
     pub last_answer_ms: u64,
@@ -121,7 +121,7 @@ impl Client {
         client
     }
 
-    /// Forgets what `crst` forgets.
+    /// Resets what `crst` resets.
     fn reset(&self) {
         for figure in [
             &self.received,
@@ -141,7 +141,7 @@ impl Client {
         self.last_zxid.store(NONE, Ordering::Relaxed);
     }
 
-    /// It has been answered once more, or more often.
+    /// One or more answers were sent.
     fn answered(&self, latency_us: u64, times: u64) {
         self.last_latency_us.store(latency_us, Ordering::Relaxed);
         self.min_latency_us.fetch_min(latency_us, Ordering::Relaxed);
@@ -151,7 +151,7 @@ impl Client {
         self.answered.fetch_add(times, Ordering::Relaxed);
     }
 
-    /// Its figures now.
+    /// The connection's counters as they are now.
     pub(crate) fn shown(&self) -> ConnectionInfo {
         let load = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         let session = load(&self.session);
@@ -179,13 +179,13 @@ impl Client {
     }
 }
 
-/// Why a connection is not let in.
+/// Why a connection is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum TooManyConnections {
-    /// Its address has as many as it may.
+    /// Its address has as many connections as one address may have.
     #[error("its address has {0} connections already: raise maxClientCnxns, or close some")]
     OfAddress(usize),
-    /// All addresses together have as many as they may.
+    /// All addresses together have as many connections as they may have.
     #[error("there are {0} connections already: raise maxCnxns, or close some")]
     Total(usize),
 }
@@ -215,16 +215,16 @@ struct Connected {
     per_ip: HashMap<IpAddr, usize>,
 }
 
-/// Stands for a connection while it lasts.
+/// Counts a connection as connected until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard {
     clients: Arc<Clients>,
-    /// Its figures.
+    /// The connection's counters.
     pub(crate) client: Arc<Client>,
 }
 
 impl Clients {
-    /// Nobody is connected.
+    /// No connections yet.
     pub(crate) fn new(
         max_per_ip: usize,
         max_total: usize,
@@ -240,7 +240,8 @@ impl Clients {
         }
     }
 
-    /// Lets a connection in, unless its address, or all together, have as many as they may.
+    /// Admits a connection, unless its address, or all addresses together, have as many as they
+    /// may.
     pub(crate) fn enter(
         self: &Arc<Self>,
         peer: Option<SocketAddr>,
@@ -269,27 +270,27 @@ impl Clients {
         })
     }
 
-    /// How many there are.
+    /// How many connections there are.
     pub(crate) fn len(&self) -> usize {
         self.connected.lock().clients.len()
     }
 
-    /// All of them, in the order in which they came.
+    /// All connections, in the order in which they came.
     pub(crate) fn all(&self) -> Vec<Arc<Client>> {
         let mut all: Vec<_> = self.connected.lock().clients.values().cloned().collect();
         all.sort_by_key(|client| client.number);
         all
     }
 
-    /// Requests parsed and not answered, of all connections.
+    /// Requests that are parsed and not answered, of all connections together.
     pub(crate) fn pending(&self) -> u64 {
         let connected = self.connected.lock();
         let pending = |client: &Arc<Client>| client.pending.load(Ordering::Relaxed);
         connected.clients.values().map(pending).sum()
     }
 
-    /// How many clients without TLS come from other machines and from this one, as far as their
-    /// addresses tell.
+    /// How many clients without TLS connect from other machines and from this one, as far as their
+    /// addresses show.
     pub(crate) fn without_tls(&self) -> (usize, usize) {
         let connected = self.connected.lock();
         let plain = connected.clients.values();
@@ -302,7 +303,7 @@ impl Clients {
         (remote, plain.count() - remote)
     }
 
-    /// Forgets what the connections have done so far.
+    /// Resets the counters of all connections.
     pub(crate) fn reset_all(&self) {
         for client in self.all() {
             client.reset();
@@ -311,12 +312,12 @@ impl Clients {
 }
 
 impl ConnectionGuard {
-    /// It speaks TLS.
+    /// Notes that the connection speaks TLS.
     pub(crate) fn is_secure(&self) {
         self.client.secure.store(1, Ordering::Relaxed);
     }
 
-    /// A frame or a word came before there was a session.
+    /// A frame or a four-letter word came before there was a session.
     pub(crate) fn greeted(&self, bytes: usize) {
         let shard = self.clients.stats.traffic.shard(self.client.number);
         self.client.received.fetch_add(1, Ordering::Relaxed);
@@ -325,7 +326,7 @@ impl ConnectionGuard {
         shard.received_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// It was answered before there was a session.
+    /// An answer was sent before there was a session.
     pub(crate) fn returned_greeting(&self, bytes: usize) {
         let shard = self.clients.stats.traffic.shard(self.client.number);
         self.client.sent.fetch_add(1, Ordering::Relaxed);
@@ -335,7 +336,8 @@ impl ConnectionGuard {
             .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// It serves a session from now on, whose connect request took that long.
+    /// Notes that the connection serves a session from now on, and how long its connect request
+    /// took.
     pub(crate) fn serves(
         &self,
         session: SessionId,
@@ -360,13 +362,13 @@ impl ConnectionGuard {
         client.last_answer_ms.store(since_start, Ordering::Relaxed);
         client.last_op.store(op.as_i32(), Ordering::Relaxed);
         client.last_zxid.store(zxid, Ordering::Relaxed);
-        // Pings and the like do not hide the client's last real operation.
+        // Pings and the like do not replace the client's last real operation.
         if xid >= 0 {
             client.last_cxid.store(i64::from(xid), Ordering::Relaxed);
         }
     }
 
-    /// Adds what a wake-up did, and empties the record of it. `pending` requests are not answered.
+    /// Adds what a wake-up did, and empties its record. `pending` requests are not answered yet.
     pub(crate) fn add(&self, turn: &mut TurnStats, pending: usize, last_zxid: i64, now: Instant) {
         let client = &self.client;
         client.pending.store(pending as u64, Ordering::Relaxed);
@@ -406,7 +408,7 @@ impl ConnectionGuard {
     fn add_latencies(&self, turn: &TurnStats, last_zxid: i64, now: Instant) {
         let shard = self.clients.stats.traffic.shard(self.client.number);
         let key = |answered: &Answered| (answered.received, is_update(answered.op));
-        // Credentials are no requests, as ZooKeeper counts.
+        // Credentials do not count as requests, as in ZooKeeper.
         let mut runs = turn
             .answered
             .iter()

@@ -1,10 +1,10 @@
-//! What one wake-up of a connection did, collected without a single shared write.
+//! Counts what one wake-up of a connection did, without a shared write.
 //!
-//! 1. The session notes each frame that it takes, each request that it answers, with what the
-//!    encoder of the answer knows of it ([`Replied`]), and each event that it sends.
-//! 2. At the end of the wake-up [`ConnectionGuard::add`](super::ConnectionGuard::add) puts all of it
-//!    into the sums; runs of requests that came with one read and were answered together cost one
-//!    addition.
+//! 1. The session notes each frame that it takes, each request that it answers, with the facts that
+//!    the encoder of the answer has ([`Replied`]), and each event that it sends.
+//! 2. At the end of the wake-up [`ConnectionGuard::add`](super::ConnectionGuard::add) adds all of
+//!    it to the sums. Requests that came with one read and were answered together are added in one
+//!    step.
 
 use std::sync::Arc;
 
@@ -15,29 +15,30 @@ use innkeeper_runtime::Instant;
 
 use crate::stats::{Namespace, Namespaces, top};
 
-/// Top-level names that a connection remembers; above it, it starts anew.
+/// The most top-level names that a connection remembers. If a wake-up ends with more, it forgets
+/// all of them.
 const NAMES_KNOWN: usize = 16;
 
-/// Names of more bytes are not counted apart: a client picks them, and they are kept.
+/// Longer names, in bytes, are not counted apart: clients choose the names, and names are kept.
 const MAX_NAME_BYTES: usize = 128;
 
-/// What ZooKeeper adds to a path and its data for a Stat, in bytes.
+/// The bytes of a Stat, which ZooKeeper adds to those of a path and its data.
 const STAT_BYTES: u64 = 68;
 
-/// Bytes of an answer before its body: length, xid, zxid, error.
+/// The bytes of an answer before its body: length, xid, zxid, error.
 const HEADER_BYTES: u64 = 20;
 
-/// A name as the connection knows it.
+/// A top-level name as the connection knows it.
 #[derive(Debug)]
 struct Known {
     name: Box<str>,
-    /// `None` if there are too many names, or if it was not looked up yet.
+    /// `None` if there are too many names, or if the name was not looked up yet.
     found: Option<Arc<Namespace>>,
     looked_up: bool,
 }
 
 impl Known {
-    /// Its figures; a name gets them when something below it is answered for the first time.
+    /// The name's counters, which it gets when a request below it is answered for the first time.
     fn stats(&mut self, namespaces: &Namespaces) -> Option<&Namespace> {
         if !self.looked_up {
             self.looked_up = true;
@@ -47,14 +48,14 @@ impl Known {
     }
 }
 
-/// An answer, as its encoder knows it.
+/// What the encoder of an answer knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replied {
-    /// Its length in bytes, with the four that say it.
+    /// Its length in bytes, with the four bytes of the length itself.
     bytes: u64,
     /// The error in its header.
     error: ErrorCode,
-    /// It says of each operation of a multi that it was not done, and its header says `Ok`.
+    /// It is a multi of which nothing was done: each result says so, and the header says `Ok`.
     failed_multi: bool,
 }
 
@@ -89,41 +90,40 @@ pub(super) struct Answered {
     pub(super) received: Instant,
     pub(super) op: OpCode,
     pub(super) xid: i32,
-    /// The name below which it read, and its path's length.
+    /// The first name of the path that was read, and the length of the path in bytes.
     read: Option<(u8, u32)>,
     replied: Replied,
 }
 
 impl Answered {
-    /// The length of the answer in bytes, with the four that say it.
+    /// The length of the answer in bytes, with the four bytes of the length itself.
     pub(super) fn reply_bytes(&self) -> u64 {
         self.replied.bytes
     }
 }
 
-/// A write among those answered.
+/// A write among the requests that were answered.
 #[derive(Debug)]
 struct Written {
-    /// Which of those answered it is, or is part of.
+    /// The index of the request that it is, or is part of.
     answered: u32,
     name: u8,
-    /// What ZooKeeper counts for it: path, data and a Stat.
+    /// The bytes that ZooKeeper counts for it: path, data and a Stat.
     bytes: u64,
 }
 
 /// What one wake-up of a connection adds to the sums.
 ///
-/// Invariant: a name takes one of the node's few places only when an answer shows that the name
-/// is there, and no longer one is remembered: what clients merely ask for takes no memory that
-/// outlives the wake-up. (tests: `names_that_are_not_there_take_no_place`,
-/// `long_names_are_not_counted_apart`)
+/// Invariant: a name takes one of the node's few places only when an answer shows that the znode
+/// exists, and long names take none, so paths that clients merely ask for use no memory after the
+/// wake-up. (tests: `names_that_are_not_there_take_no_place`, `long_names_are_not_counted_apart`)
 #[derive(Debug, Default)]
 pub(crate) struct TurnStats {
     /// Frames received.
     pub(super) received: u64,
     /// Their bytes.
     pub(super) received_bytes: u64,
-    /// What was answered, in order.
+    /// The requests that were answered, in order.
     pub(super) answered: Vec<Answered>,
     /// Events sent.
     pub(super) events: u64,
@@ -134,19 +134,20 @@ pub(crate) struct TurnStats {
 }
 
 impl TurnStats {
-    /// A frame came; its length without the four bytes that say it.
+    /// A frame came; `len` is without the four bytes of the length itself.
     pub(crate) fn received(&mut self, bytes: usize) {
         self.received += 1;
         self.received_bytes += bytes as u64 + 4;
     }
 
-    /// An event was sent, of so many bytes with the four that say its length.
+    /// An event of so many bytes was sent, the four bytes of its length included.
     pub(crate) fn sent_event(&mut self, bytes: usize) {
         self.events += 1;
         self.event_bytes += bytes as u64;
     }
 
-    /// A request was answered. `op` is [`OpCode::Notification`] of what was not understood.
+    /// A request was answered. `op` is [`OpCode::Notification`] for a request that was not
+    /// understood.
     pub(crate) fn answered(
         &mut self,
         xid: i32,
@@ -227,7 +228,7 @@ impl TurnStats {
         Some(at as u8)
     }
 
-    /// Adds what is counted by name.
+    /// Adds what is counted by top-level name.
     pub(super) fn add_names(&mut self, namespaces: &Namespaces) {
         for answered in &self.answered {
             if let Some((name, path_len)) = answered.read
@@ -255,7 +256,7 @@ impl TurnStats {
         }
     }
 
-    /// Ready for the next wake-up; what it has allocated stays, within reason.
+    /// Empties the record for the next wake-up, and keeps its memory up to a limit.
     pub(super) fn clear(&mut self) {
         self.received = 0;
         self.received_bytes = 0;
@@ -269,7 +270,7 @@ impl TurnStats {
     }
 }
 
-/// What ZooKeeper calls an operation in `cons`; `None` for what it does not show there.
+/// ZooKeeper's name for an operation in `cons`; `None` for operations that it does not show.
 pub(crate) const fn letters(op: OpCode) -> Option<&'static str> {
     Some(match op {
         OpCode::Create | OpCode::Create2 | OpCode::CreateTtl | OpCode::CreateContainer => "CREA",
@@ -300,7 +301,7 @@ pub(crate) const fn letters(op: OpCode) -> Option<&'static str> {
     })
 }
 
-/// Whether a request takes a place in the log.
+/// Whether a request goes to the log.
 pub(super) const fn is_update(op: OpCode) -> bool {
     matches!(
         op,

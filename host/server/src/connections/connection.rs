@@ -3,9 +3,10 @@
 //! 0. Where it is TLS, the handshake ([`innkeeper_auth::open`]); all that follows goes through it.
 //! 1. The first four bytes may be a four-letter word: it is answered, and that is all.
 //! 2. The first frame is the connect request, and [`admission`] decides which session the client
-//!    gets, if any; a command's answer waits until it was applied here.
-//! 3. The connection takes the session's seat in the fan-out; an older one is closed.
-//! 4. The session takes over ([`crate::sessions`]) until one side ends it. The session itself
+//!    gets, if any. Where a command is needed, the answer waits until it was applied here.
+//! 3. The connection takes the session's seat in the fan-out; an older connection of the session is
+//!    closed.
+//! 4. [`crate::sessions`] serves the session until one side ends the connection. The session itself
 //!    lives on until it is closed or expires.
 
 use std::io::ErrorKind;
@@ -28,21 +29,21 @@ use crate::settings::MAX_PERSISTENT_EVENTS_BYTES;
 use crate::socket::{End, Socket, Wants};
 use crate::words::{FourLetterWords, Pieces};
 
-/// What is wanted of a connection that has no session yet.
+/// What a turn is for, while the connection has no session.
 const FIRST_INPUT: Wants = Wants {
     read: true,
     probe: false,
     room: false,
 };
 
-/// Only what there is to write is written.
+/// Write the output, nothing else.
 const NOTHING: Wants = Wants {
     read: false,
     probe: false,
     room: false,
 };
 
-/// The output is to have room again.
+/// Write until the output has room again.
 const ROOM: Wants = Wants {
     room: true,
     ..NOTHING
@@ -66,7 +67,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
             service.stats.refused(&refused);
             match refused {
                 Refused::Silent(_) | Refused::Left => tracing::debug!(?peer, "{refused}"),
-                // It left before the end: a port scan, a health check.
+                // The client left during the handshake, as port scans and health checks do.
                 Refused::Handshake(why) if why.kind() != ErrorKind::InvalidData => {
                     tracing::debug!(?peer, "the TLS handshake failed: {why}");
                 }
@@ -139,14 +140,14 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
         ),
         End::Unavailable(why) => tracing::warn!(?peer, "a connection was closed: {why}"),
         End::Done => {
-            // The client may have gone; then the last words are for nobody.
+            // The client may have gone; then nobody needs the rest of the output.
             let _ = socket.finish().await;
         }
         End::Left | End::Socket(_) | End::Told(_) | End::SessionOver | End::Silent(_) => {}
     }
 }
 
-/// Answers a word, or connects the client to its session.
+/// Answers a four-letter word, or connects the client to its session.
 async fn greet<R: Runtime, S: Stream>(
     service: &Arc<Service<R>>,
     socket: &mut Socket<S>,
@@ -165,8 +166,8 @@ async fn greet<R: Runtime, S: Stream>(
             let answered = answer_word(socket, words, word, present);
             let limited = service.runtime.timeout(limit, answered).await;
             let answer = limited.map_err(|_| End::Silent(limit_ms))??;
-            // The client may read it as slowly as it likes, since the answer holds only a few pieces,
-            // and it may have gone: then the rest is for nobody.
+            // The client may read the answer slowly, since only a few pieces of it are held. It may
+            // also have gone; then nobody needs the rest.
             let _ = send_pieces(socket, answer, present).await;
             return Err(End::Done);
         }
@@ -191,7 +192,7 @@ async fn first_frame<S: Stream>(socket: &mut Socket<S>) -> Result<Inbound, End> 
     }
 }
 
-/// Asks for the answer to a word. One of them is followed by an argument, which may come later.
+/// Asks for the answer to a four-letter word. `stmk` has an argument, which may come later.
 async fn answer_word<S: Stream>(
     socket: &mut Socket<S>,
     words: &dyn FourLetterWords,
@@ -225,7 +226,7 @@ async fn send_pieces<S: Stream>(
     for piece in pieces {
         sent += piece.len();
         socket.output.extend_from_slice(piece.as_bytes());
-        // The other connections of this thread have their turn between two pieces.
+        // The other connections of this thread get their turn between two pieces.
         socket.turn(NOTHING, |_| Poll::Ready(())).await?;
         yield_now().await;
         if socket.is_full() {
@@ -276,8 +277,8 @@ async fn connect<R: Runtime, S: Stream>(
         timeout_ms: admitted.timeout_ms as i32,
         session_id: session.0 as i64,
         password: admitted.password,
-        // Only those who sent the byte are answered it.
-        // (test: `the_read_only_byte_is_answered_only_to_those_who_sent_it`)
+        // The read-only byte is answered only to clients that sent it. (test:
+        // `the_read_only_byte_is_answered_only_to_those_who_sent_it`)
         read_only: request.read_only.map(|_| admitted.read_only),
     }
     .encode(&mut socket.output);
@@ -299,7 +300,7 @@ async fn connect<R: Runtime, S: Stream>(
     })
 }
 
-/// Tells the client that its session is no more.
+/// Tells the client that its session has expired.
 fn refuse<S: Stream>(socket: &mut Socket<S>, read_only: Option<bool>) -> End {
     ConnectResponse::refused(read_only).encode(&mut socket.output);
     End::Done

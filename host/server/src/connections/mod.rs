@@ -1,5 +1,5 @@
-//! From an accepted socket to a session that is served: the listener, admission, one task per
-//! connection.
+//! The way of a client from an accepted socket to a session: the listener, admission, and one task
+//! per connection.
 
 mod admission;
 mod connection;
@@ -13,7 +13,7 @@ use innkeeper_runtime::{Runtime, Task, ThreadRole};
 use crate::service::Service;
 use crate::words::FourLetterWords;
 
-/// Accepts clients at a listener until the node stops. `words` answers their four-letter words.
+/// Accepts clients at a listener until the node stops. `words` answers four-letter words.
 pub fn accept<R: Runtime>(
     service: &Arc<Service<R>>,
     listener: R::Listener,

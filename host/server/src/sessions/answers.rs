@@ -1,4 +1,4 @@
-//! Answers to requests at the front that need no apply.
+//! Answers to requests at the front that need no result from apply.
 
 use innkeeper_auth::SaslAnswer;
 use innkeeper_proto::ErrorCode;
@@ -28,9 +28,9 @@ impl<R: Runtime> Session<R> {
             sends,
         } = front;
         let xid = request.reply_xid();
-        // A reply made without a view or an apply carries the last zxid sent. ZooKeeper answers
-        // credentials before it looks at any, and what is no request before it has one.
-        // (tests: `credentials_are_answered_without_a_zxid`,
+        // A reply that needs no view and no result carries the last zxid that was sent. ZooKeeper
+        // answers credentials, and requests that it does not know, before the connection has any
+        // zxid. (tests: `credentials_are_answered_without_a_zxid`,
         // `an_operation_that_is_not_served_is_answered_and_then_the_connection_ends`)
         let zxid = match &request.body {
             Body::Plain(Request::Auth(_)) | Body::Sasl(_) => 0,
@@ -50,9 +50,9 @@ impl<R: Runtime> Session<R> {
             }));
         }
         let (error, is_last) = match &mut request.body {
-            // Of a request that could not be read the client is told, and may go on; of one
-            // that is none, the connection ends, as in ZooKeeper.
-            // (test: `a_body_that_cannot_be_read_is_answered_and_the_connection_stays`)
+            // A request that cannot be read is answered with an error, and the client may go on;
+            // after an operation that does not exist the connection ends, as in ZooKeeper. (test:
+            // `a_body_that_cannot_be_read_is_answered_and_the_connection_stays`)
             Body::Refused(error) => (*error, *error == ErrorCode::Unimplemented),
             Body::Sasl(SaslAnswer::Token(token)) => {
                 let token = token.as_deref().map(str::as_bytes);
@@ -81,7 +81,7 @@ impl<R: Runtime> Session<R> {
                 return Ok(reply::encode(output, xid, zxid, |body| body.path(path)).into());
             }
             Body::Plain(Request::Ping | Request::Auth(_)) => (ErrorCode::Ok, false),
-            // One with a record is closed by a command, and never waits here.
+            // A session with a record is closed by a command, and never waits here.
             Body::Plain(Request::CloseSession) => {
                 self.end_unrecorded();
                 (ErrorCode::Ok, true)
@@ -95,7 +95,8 @@ impl<R: Runtime> Session<R> {
     }
 }
 
-/// Whether a multi that failed with that error tells by its results which operation it was.
+/// Whether a multi that failed with this error has a result for each operation, which shows the one
+/// that failed.
 fn fails_by_operation(error: ErrorCode) -> bool {
     error != ErrorCode::MarshallingError && !ends_connection(error) && !fails_whole(error)
 }

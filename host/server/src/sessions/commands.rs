@@ -1,11 +1,11 @@
-//! What a request asks of the log.
+//! Turns a request into operations for the log.
 //!
-//! Every write becomes the same few operations of the tree. What is particular is create, of
-//! which ZooKeeper has four kinds, and whose flags say once more which kind is meant: the kind
-//! that counts is the request's when it stands alone, and more often the flags' inside a multi.
-//! An operation that a setting of this node refuses travels in a multi all the same, as
-//! [`WriteOp::Refused`]: which operation is at fault is found out where the ones before it are
-//! tried. (test: `create_modes_mean_what_they_mean_in_zookeeper`)
+//! Every write becomes one of the same few operations of the tree. Only create is special:
+//! ZooKeeper has four kinds of request for it, and the flags inside of each state the kind again.
+//! The request's kind counts when it stands alone; inside a multi it is mostly the flags'. In a
+//! multi, an operation that a setting of this node refuses is sent all the same, as
+//! [`WriteOp::Refused`]: which operation fails is found out where the ones before it are tried.
+//! (test: `create_modes_mean_what_they_mean_in_zookeeper`)
 
 use innkeeper_proto::request::{Create, CreateTtl, MultiOp, Request};
 use innkeeper_proto::{CreateMode, ErrorCode};
@@ -32,7 +32,7 @@ pub(super) const fn is_write(request: &Request) -> bool {
     )
 }
 
-/// What a request asks of the log; the error names the operation at fault. `extended` says that
+/// The operations of a request; the error names the operation that failed. `extended` says that
 /// times to live are served.
 pub(super) fn write_of(request: &Request, extended: bool) -> Result<Write, (ErrorCode, usize)> {
     let alone = |error| (error, 0);
@@ -75,8 +75,8 @@ pub(super) fn write_of(request: &Request, extended: bool) -> Result<Write, (Erro
     }))
 }
 
-/// A multi that ZooKeeper could not even read: the whole of it is MarshallingError.
-/// (test: `failed_writes_answer_in_their_place`)
+/// A multi holds an operation that ZooKeeper cannot even read: the whole multi is answered with
+/// MarshallingError. (test: `failed_writes_answer_in_their_place`)
 struct Unreadable;
 
 fn multi_op_of(op: &MultiOp, extended: bool) -> Result<WriteOp, Unreadable> {
@@ -93,7 +93,8 @@ fn multi_op_of(op: &MultiOp, extended: bool) -> Result<WriteOp, Unreadable> {
                 created(create, CreateMode::Container)
             }
         }
-        // Without a time to live in its flags it is a plain create, and its number means nothing.
+        // Without a time to live in its flags it is a plain create, and the time that it carries is
+        // ignored.
         MultiOp::CreateTtl(create) => match create.mode() {
             Err(error) => refused(&create.path, error),
             Ok(mode) if !mode.is_ttl() => WriteOp::Create {
@@ -124,8 +125,8 @@ fn multi_op_of(op: &MultiOp, extended: bool) -> Result<WriteOp, Unreadable> {
     })
 }
 
-/// Whether an operation of a multi answers with a Stat: whatever the request was called, a
-/// container does, and so does what has a time to live.
+/// Whether an operation of a multi answers with a Stat. Whatever the request's kind, the create of
+/// a container does, and so does one with a time to live.
 pub(super) fn answers_with_stat(op: &MultiOp) -> bool {
     match op {
         MultiOp::Create2(_) | MultiOp::CreateContainer(_) => true,
@@ -137,11 +138,12 @@ pub(super) fn answers_with_stat(op: &MultiOp) -> bool {
     }
 }
 
-/// The mode of a create, create2 or createContainer that stands alone. The flag of a container
-/// makes none there: only createContainer does. The flags of a time to live lack the time.
+/// The mode of a create, create2 or createContainer that stands alone. The container flag makes no
+/// container in create and create2: only createContainer does. The flags for a time to live are
+/// refused, since these requests carry no time.
 ///
-/// Deliberate difference: ZooKeeper makes sequential containers for clients that make such
-/// requests by hand, which no library does; here they are BadArguments.
+/// Deliberate difference: ZooKeeper makes sequential containers for clients that send such a
+/// request by hand, which no library does; here it is answered with BadArguments.
 fn mode_alone(create: &Create, container: bool, extended: bool) -> Result<CreateMode, ErrorCode> {
     match (create.mode()?, container) {
         (mode, _) if mode.is_ttl() => Err(if extended {
@@ -156,7 +158,7 @@ fn mode_alone(create: &Create, container: bool, extended: bool) -> Result<Create
     }
 }
 
-/// The mode of a create in a multi: there the flags decide, and some cannot be read.
+/// The mode of a create in a multi, where the flags decide. Some flags cannot be read.
 fn mode_in_multi(create: &Create) -> Result<CreateMode, Unreadable> {
     match create.mode() {
         Ok(mode) if !mode.is_ttl() => Ok(mode),
@@ -164,7 +166,7 @@ fn mode_in_multi(create: &Create) -> Result<CreateMode, Unreadable> {
     }
 }
 
-/// The mode of a createTTL. A mode without a time to live may not have one.
+/// The mode of a createTTL. A mode without a time to live must carry none.
 fn ttl_mode(mode: CreateMode, extended: bool) -> Result<CreateMode, ErrorCode> {
     match mode {
         mode if !mode.is_ttl() => Err(ErrorCode::BadArguments),
@@ -200,7 +202,7 @@ fn refused(path: &str, error: ErrorCode) -> WriteOp {
     }
 }
 
-/// What authorizers are asked about a write: every operation of a multi.
+/// The operations that authorizers are asked about before a write: all of a multi.
 pub(super) fn asks_of(write: &Write) -> Vec<AccessRequest<'_>> {
     let ops = match write {
         Write::Single(op) => std::slice::from_ref(op),
@@ -215,7 +217,7 @@ pub(super) fn asks_of(write: &Write) -> Vec<AccessRequest<'_>> {
                 }
                 WriteOp::SetData { path, .. } => (Access::SetData, path),
                 WriteOp::SetAcl { path, .. } => (Access::SetAcl, path),
-                // Whoever may not even check it need not learn why it was refused.
+                // A client that may not even check it need not learn why it was refused.
                 WriteOp::Check { path, .. } | WriteOp::Refused { path, .. } => {
                     (Access::Check, path)
                 }

@@ -1,4 +1,4 @@
-//! What a client watched on its last connection, and what it has missed since.
+//! The watches that a client had on its last connection, and the events that it has missed since.
 
 use innkeeper_proto::request::SetWatches;
 use innkeeper_proto::{ByteString, EventType, Perms};
@@ -8,8 +8,9 @@ use innkeeper_tree::{Identity, View, acl};
 use crate::authorization::AccessRequest;
 use crate::delivery::watches::Kind;
 
-/// What authorizers are asked about a persistent watch: it tells of a znode's existence, of its
-/// data, and of its children by what happens to them. Each event is asked about again.
+/// The kinds of access that authorizers are asked about before a persistent watch is set: its
+/// events tell that a znode exists, and that its data and its children change. Authorizers are
+/// asked again about each event.
 pub(super) const PERSISTENT_WATCH: [Access; 3] =
     [Access::Exists, Access::GetData, Access::GetChildren];
 
@@ -17,18 +18,18 @@ pub(super) const PERSISTENT_WATCH: [Access; 3] =
 pub(super) struct FormerWatches {
     /// The last zxid that the client saw.
     pub(super) relative_zxid: i64,
-    /// What is left, the next one last.
+    /// The watches that are left, the next one last.
     left: Vec<(Former, ByteString)>,
 }
 
-/// What a client watched.
+/// A watch that a client had.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Former {
     /// The data of a znode that existed.
     Data,
-    /// The existence of a znode that did not.
+    /// The creation of a znode that did not exist.
     Exist,
-    /// The children.
+    /// The children of a znode.
     Child,
     /// Everything of a znode, with a persistent watch.
     Persistent,
@@ -37,7 +38,7 @@ pub(super) enum Former {
 }
 
 impl FormerWatches {
-    /// All of them are left.
+    /// All of the client's watches are left to be done.
     pub(super) fn new(set: SetWatches) -> Self {
         let mut left: Vec<_> = [
             (Former::Data, set.data),
@@ -56,7 +57,7 @@ impl FormerWatches {
         }
     }
 
-    /// The next `most` of them, in order; none if all were taken.
+    /// Takes the next `most` of them, in order; none if all were taken.
     pub(super) fn take(&mut self, most: usize) -> Vec<(Former, ByteString)> {
         let at = self.left.len().saturating_sub(most);
         let mut run = self.left.split_off(at);
@@ -64,14 +65,14 @@ impl FormerWatches {
         run
     }
 
-    /// Puts some of those that were taken last back, in order.
+    /// Puts back some of those that were taken last, in order.
     pub(super) fn put_back(&mut self, again: Vec<(Former, ByteString)>) {
         self.left.extend(again.into_iter().rev());
     }
 }
 
 impl Former {
-    /// What authorizers are asked: setting a watch is asked as the read that sets it.
+    /// The accesses that authorizers are asked about: those of the read that sets the same watch.
     pub(super) fn asks(self, path: &str) -> Vec<AccessRequest<'_>> {
         let accesses: &[Access] = match self {
             Former::Data => &[Access::GetData],
@@ -95,8 +96,8 @@ impl Former {
         }
     }
 
-    /// What the client has missed since `relative_zxid`; `None` if nothing, or if it may not
-    /// know.
+    /// The event that the client has missed since `relative_zxid`; `None` if there is none, or if
+    /// the client may not read the znode.
     pub(super) fn missed(
         self,
         view: &View,

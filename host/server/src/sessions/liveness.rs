@@ -1,13 +1,13 @@
-//! What a connection tells the expiry of its client: that it was heard, or that nothing of it is
+//! Tells the expiry that a connection's client gave a sign of life, or that nothing of it is
 //! buffered.
 //!
-//! 1. A request that is no credentials is a sign of life when its frame is taken; the part of one
-//!    when it was read.
+//! 1. A request without credentials is a sign of life when its frame is taken; a part of such a
+//!    request is one when it is read.
 //! 2. A session that is due is suspected first: the expiry asks its connection, through the outbox,
 //!    to read what its socket has ([`Liveness::asked`]).
-//! 3. The connection reads even where it takes no further requests. Nothing was there, or only
-//!    credentials for a whole tick: that is the answer, and the session expires. Anything else
-//!    keeps it.
+//! 3. The connection reads even while it takes no further requests. If nothing was there, or only
+//!    credentials for a whole tick, it answers so, and the session expires. Anything else keeps the
+//!    session.
 
 use std::sync::Arc;
 
@@ -22,12 +22,12 @@ pub(super) struct Liveness {
     expiry: Arc<Expiry>,
     /// Input came with the last turn.
     has_input: bool,
-    /// The tick at which the expiry asked whether anything is buffered, until that is answered.
+    /// The tick at which the expiry asked, until the question is answered.
     asked_tick: Option<u64>,
 }
 
 impl Liveness {
-    /// Nothing came yet.
+    /// Nothing has come yet.
     pub(super) fn new(heartbeat: Arc<Heartbeat>, expiry: Arc<Expiry>) -> Self {
         Self {
             heartbeat,
@@ -37,20 +37,20 @@ impl Liveness {
         }
     }
 
-    /// The client has given a sign of life.
+    /// The client gave a sign of life.
     pub(super) fn heard(&mut self) {
         self.heartbeat.touch(self.expiry.now_tick());
         self.asked_tick = None;
     }
 
-    /// Hears what was read and is no whole request yet: one that arrives slowly keeps its session
-    /// alive, too. (test: `a_request_that_arrives_slowly_keeps_its_session_alive`)
+    /// Looks at input that is not a whole request yet: a request that arrives slowly keeps its
+    /// session alive, too. (test: `a_request_that_arrives_slowly_keeps_its_session_alive`)
     pub(super) fn look_at_the_rest<S: Stream>(&mut self, socket: &Socket<S>) {
         if std::mem::take(&mut self.has_input) && socket.holds_a_request() {
             self.heard();
         }
-        // A client that sends credentials for a whole tick without end is silent, whatever is
-        // behind them.
+        // A client that sends nothing but credentials for a whole tick counts as silent, even if
+        // other requests follow.
         let now_tick = self.expiry.now_tick();
         if self.asked_tick.is_some_and(|tick| tick < now_tick) {
             self.nothing_buffered();
@@ -62,12 +62,12 @@ impl Liveness {
         self.asked_tick = Some(self.expiry.now_tick());
     }
 
-    /// Whether that is to be answered.
+    /// Whether the expiry waits for the answer.
     pub(super) fn is_asked(&self) -> bool {
         self.asked_tick.is_some()
     }
 
-    /// The socket had its turn, in which it was read if `asked`.
+    /// The socket had its turn; it was read if `asked` says so.
     pub(super) fn turned(&mut self, turn: Turn, asked: bool) {
         self.has_input |= turn.input;
         if asked && turn.nothing_buffered && !turn.input {

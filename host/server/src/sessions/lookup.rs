@@ -1,9 +1,9 @@
-//! What a read finds in a view, and how large its answer is.
+//! Looks up in a view what a read asks for, and how large the answer is.
 //!
-//! As ZooKeeper's, an answer may be longer than `jute.maxbuffer`, which bounds requests: most
-//! client libraries read it, and who wants to delete so many children must list them. Only what
-//! is longer than the node sends at all ([`ServerSettings::longest_answer_bytes`]) is answered with
-//! MarshallingError. Where the number of children alone decides that, nothing is listed.
+//! As in ZooKeeper, an answer may be longer than `jute.maxbuffer`, which bounds requests: most
+//! client libraries read it, and a client that wants to delete very many children must list them.
+//! Only an answer longer than this node sends at all ([`ServerSettings::longest_answer_bytes`]) is
+//! replaced by MarshallingError. If the number of children alone decides that, they are not listed.
 //!
 //! [`ServerSettings::longest_answer_bytes`]: crate::settings::ServerSettings::longest_answer_bytes
 
@@ -16,28 +16,28 @@ use innkeeper_tree::{AclRef, Children, Identity, SessionId, View, Znode, acl};
 
 use crate::socket::Socket;
 
-/// What stands before each result of a multiRead, and behind the last: operation, done, error.
+/// The bytes before each result of a multiRead, and after the last: operation, done, error.
 const MULTI_HEADER_BYTES: usize = 4 + 1 + 4;
 
-/// A length, of a list or of what is in it.
+/// The bytes of the length of a list or of a string.
 const LENGTH_BYTES: usize = 4;
 
-/// A Stat.
+/// The bytes of a Stat.
 const STAT_BYTES: usize = 68;
 
-/// Who asks, and how much it may be told at once.
+/// The client that asks, and the length of answer that it may get.
 pub(super) struct Asker<'a> {
-    /// Who it is.
+    /// The client's identities.
     pub(super) identities: &'a [Identity],
-    /// Its session.
+    /// The client's session.
     pub(super) session: SessionId,
     /// The longest answer, in bytes.
     pub(super) longest_bytes: usize,
 }
 
-/// What a read found.
+/// What a read found, by the operation.
 pub(super) enum Found {
-    /// Nothing, or nothing that may be told.
+    /// Nothing, or nothing that the client may see.
     Error(ErrorCode),
     /// For getData.
     Data(Znode),
@@ -45,11 +45,11 @@ pub(super) enum Found {
     Stat(Stat),
     /// For getACL.
     Acl {
-        /// Of the znode.
+        /// The znode's Stat.
         stat: Stat,
-        /// Its list.
+        /// The znode's ACL.
         acl: AclRef,
-        /// Whether hashes of passwords are kept back.
+        /// Whether hashes of passwords are left out.
         masked: bool,
     },
     /// For getChildren; with the Stat for getChildren2.
@@ -62,13 +62,13 @@ pub(super) enum Found {
     Identities(Vec<ClientInfo>),
     /// For multiRead.
     Several(Vec<MultiResult>),
-    /// An answer that would be longer than any: at least so many bytes.
+    /// The answer would be longer than the longest: it has at least so many bytes.
     TooLarge(usize),
 }
 
 impl Found {
-    /// How long the answer is, in bytes, as far as a list or data makes it long; zero for those
-    /// that a request or the identities of a client bound.
+    /// The length of the answer in bytes, where a list or data may make it long; zero for answers
+    /// whose length is bounded by the request or by the client's identities.
     pub(super) fn bytes(&self) -> usize {
         ReplyHeader::WIRE_LEN
             + match self {
@@ -115,16 +115,16 @@ impl Asker<'_> {
         acl::allows(list, perms, self.identities)
     }
 
-    /// Looks up what a read asks for. Of a multiRead, `denied` names the operations that no
-    /// authorizer lets through.
+    /// Looks up what a read asks for. `denied` has the indexes of a multiRead's operations that an
+    /// authorizer denies.
     pub(super) fn lookup(&self, view: &View, request: &Request, denied: &[usize]) -> Found {
         match request {
             Request::GetData(read) => match self.data(view, &read.path) {
                 Ok(znode) => Found::Data(znode),
                 Err(error) => error.into(),
             },
-            // ZooKeeper looks for this one character, and only here.
-            // (test: `reads_judge_paths_as_zookeeper_does`)
+            // ZooKeeper checks for this one character, and only in this operation. (test:
+            // `reads_judge_paths_as_zookeeper_does`)
             Request::Exists(read) if read.path.contains('\0') => ErrorCode::BadArguments.into(),
             Request::Exists(read) => match self.readable(view, &read.path) {
                 Ok(stat) => Found::Stat(stat),
@@ -152,8 +152,8 @@ impl Asker<'_> {
         }
     }
 
-    /// What can be told of a read that sets a watch while the fan-out waits: all of it, or `None`
-    /// where children are to be listed, which takes its time and can be done afterwards.
+    /// Looks up as much as can be done while the fan-out waits: everything, or `None` where
+    /// children are to be listed, which takes time and can be done afterwards.
     pub(super) fn peek(&self, view: &View, request: &Request, denied: &[usize]) -> Option<Found> {
         let (read, with_stat) = match request {
             Request::GetChildren(read) => (read, false),
@@ -164,7 +164,7 @@ impl Asker<'_> {
             .err()
     }
 
-    /// A znode's Stat, for whoever may read it.
+    /// The Stat of a znode that the client may read.
     fn readable(&self, view: &View, path: &str) -> Result<Stat, ErrorCode> {
         match view.exists(rooted(path)) {
             None => Err(ErrorCode::NoNode),
@@ -181,8 +181,8 @@ impl Asker<'_> {
         }
     }
 
-    /// The children, if an answer of them and of `around` bytes is not too long.
-    /// (test: `an_answer_longer_than_the_longest_is_an_error`)
+    /// The children, if an answer with them and `around` other bytes is not too long. (test:
+    /// `an_answer_longer_than_the_longest_is_an_error`)
     fn children(&self, view: &View, path: &str, around: usize) -> Result<Children, Found> {
         self.may_list(view, path, around)?;
         let Some(children) = view.children(rooted(path)) else {
@@ -193,8 +193,7 @@ impl Asker<'_> {
         Ok(children)
     }
 
-    /// As far as can be told without listing: whether the children may be read, and are not too
-    /// many for an answer.
+    /// Checks without listing whether the children may be read, and are not too many for an answer.
     fn may_list(&self, view: &View, path: &str, around: usize) -> Result<(), Found> {
         let stat = self.readable(view, path)?;
         let count = usize::try_from(stat.num_children).unwrap_or(0);
@@ -210,8 +209,8 @@ impl Asker<'_> {
         Err(Found::TooLarge(bytes))
     }
 
-    /// Who may neither change the list nor read the znode may not see it; who may only read
-    /// sees no hashes. (test: `an_acl_is_masked_for_whoever_may_not_change_it`)
+    /// A client that may neither change the ACL nor read the znode gets NoAuth; one that may only
+    /// read gets the ACL without hashes. (test: `an_acl_is_masked_for_whoever_may_not_change_it`)
     fn acl(&self, view: &View, path: &str) -> Found {
         match view.exists(rooted(path)) {
             None => ErrorCode::NoNode.into(),
@@ -224,9 +223,9 @@ impl Asker<'_> {
         }
     }
 
-    /// The session's own ephemerals whose path begins with `prefix`, which is a prefix of the
-    /// text: `/a` is one of `/ab`. Blank is any.
-    /// (test: `ephemerals_are_found_by_the_beginning_of_their_paths`)
+    /// The session's own ephemerals whose path begins with `prefix`, as text: `/a` is a prefix of
+    /// `/ab`. An empty prefix finds all. (test:
+    /// `ephemerals_are_found_by_the_beginning_of_their_paths`)
     fn ephemerals(&self, view: &View, prefix: &str) -> Found {
         let mut paths = view.ephemerals(self.session);
         if !matches!(prefix.trim(), "" | "/") {
@@ -239,8 +238,8 @@ impl Asker<'_> {
         }
     }
 
-    /// Every read has a result or an error of its own; but all must fit into one answer.
-    /// (test: `a_multi_read_answers_each_read_by_itself`)
+    /// Every read has a result or an error of its own, but all must fit into one answer. (test:
+    /// `a_multi_read_answers_each_read_by_itself`)
     fn several(&self, view: &View, ops: &[ReadOp], denied: &[usize]) -> Found {
         let mut results = Vec::with_capacity(ops.len());
         let mut bytes = ReplyHeader::WIRE_LEN + MULTI_HEADER_BYTES;
@@ -274,7 +273,7 @@ impl Asker<'_> {
     }
 }
 
-/// What an answer has beside the names of children.
+/// The bytes of an answer besides the names of the children.
 const fn around_children(with_stat: bool) -> usize {
     ReplyHeader::WIRE_LEN + if with_stat { STAT_BYTES } else { 0 }
 }
@@ -284,7 +283,7 @@ fn rooted(path: &str) -> &str {
     if path.is_empty() { "/" } else { path }
 }
 
-/// How many znodes stand below one. By its other name the root stands below itself.
+/// How many znodes are below a path. Under its second name, the root is below itself.
 fn descendants(view: &View, path: &str) -> i32 {
     let below = view.descendant_count(rooted(path)).unwrap_or(0);
     let count = below + usize::from(path.is_empty());
@@ -296,12 +295,12 @@ fn names_bytes<S: AsRef<str>>(names: &[S]) -> usize {
     names.iter().map(bytes).sum()
 }
 
-/// An identity as its owner is told of it: no hash of a password.
-/// (test: `who_am_i_tells_the_connections_identities_without_secrets`)
+/// A client's identity as the client is told of it, without a password's hash. (test:
+/// `who_am_i_tells_the_connections_identities_without_secrets`)
 fn shown(identity: &Identity) -> ClientInfo {
     let user = match identity.scheme.as_str() {
         "digest" => identity.id.split(':').next().unwrap_or_default(),
-        // ZooKeeper has no provider of that name to ask.
+        // ZooKeeper has no provider for this scheme.
         "super" => "",
         _ => &identity.id,
     };
@@ -350,8 +349,8 @@ pub(super) fn encode<S: Stream>(
     }
 }
 
-/// What someone without ADMIN sees of an entry: no hashes of passwords. Only digest has such;
-/// names of x509 and sasl are shown whole, as in ZooKeeper.
+/// An ACL entry as a client without ADMIN gets it: without a password's hash. Only digest has
+/// hashes; names of x509 and sasl are shown whole, as in ZooKeeper.
 fn mask(entry: &Acl) -> Acl {
     let mut entry = entry.clone();
     if &*entry.scheme == "digest"

@@ -1,19 +1,19 @@
-//! One session on one connection: the order of its requests, and of their answers.
+//! A session on its connection: the order of its requests, and of their answers.
 //!
-//! Two structs share the work. [`SessionLoop`] is what runs: it owns the [`Pipeline`] of unanswered
-//! requests, which is pure bookkeeping, and decides what comes next. [`Session`] is whom it serves:
-//! who the client is and what has arrived for it; it makes one answer, or one decision, at a time.
+//! Two structs share the work. [`SessionLoop`] runs: it owns the [`Pipeline`] of unanswered
+//! requests, which is pure bookkeeping, and decides what comes next. [`Session`] holds the client's
+//! identities and what has arrived from apply; it makes one answer, or one decision, at a time.
 //!
 //! One wake-up of the connection's task ([`run`]):
 //! 1. A view is taken, then the outbox is drained: what the view contains has arrived.
-//! 2. What arrived up to the view is sent in zxid order: events as they are, a write's result
-//!    when its request is the next to be answered ([`results`]).
-//! 3. Requests at the front that need no log are answered ([`answers`]): reads from the view
-//!    ([`reads`]), setWatches ([`rewatch`]), addWatch and its like ([`watching`]), ping, auth, a
-//!    sync whose read index is there ([`syncs`]).
-//! 4. Requests behind them are examined in order: credentials are noted, syncs begun, writes
-//!    decided on, numbered and handed to the door in one batch ([`writes`]).
-//! 5. Again, until nothing moves; then the connection writes its output and sleeps.
+//! 2. What arrived up to the view is sent in zxid order: events as they are, a write's result when
+//!    its request is the next to be answered ([`results`]).
+//! 3. Requests at the front that need no result are answered ([`answers`]): reads from the view
+//!    ([`reads`]), setWatches ([`rewatch`]), addWatch, checkWatches and removeWatches
+//!    ([`watching`]), ping, auth, and a sync whose read index has come ([`syncs`]).
+//! 4. Requests behind them are examined in order: credentials are checked, syncs begun, and writes
+//!    authorized, numbered and proposed in one batch ([`writes`]).
+//! 5. This repeats until nothing moves; then the connection writes its output and sleeps.
 //!
 //! **Invariant:** replies come only from apply, or from a view. A session's requests are answered
 //! in order, and a read sees all of its session's earlier writes and none of its later ones.
@@ -56,7 +56,7 @@ use pipeline::Pipeline;
 pub(crate) use run::SessionLoop;
 pub(crate) use scope::Scope;
 
-/// A session as its connection serves it: who the client is, and what has arrived for it.
+/// A session as its connection serves it: the client's identities, and what has arrived from apply.
 ///
 /// Invariants:
 /// - Nothing is sent from a zxid above the published one; a reply as of zxid Z follows every
@@ -68,42 +68,44 @@ pub(crate) struct Session<R: Runtime> {
     attachment: u32,
     seat: SeatGuard,
     outbox: Arc<Outbox>,
-    /// Who the client is: its address, then what it authenticated as.
+    /// The client's identities: its address, then each that it authenticated as.
     identities: Vec<Identity>,
-    /// How far its SASL exchange has come.
+    /// The state of its SASL exchange.
     negotiation: Negotiation,
     scope: Scope,
-    /// The session's, as it was negotiated.
+    /// The session's timeout, as it was negotiated.
     timeout: Duration,
     arrived: VecDeque<Item>,
-    /// Up to where authorizers were asked about what arrived.
+    /// Authorizers were asked about the items that arrived up to this zxid.
     filtered: Zxid,
     /// The zxid of the last reply or event sent.
     last_zxid: i64,
-    /// Room for the answer to the front request, where that is a large one; it may have to wait
-    /// for it.
+    /// Room for the answer to the front request, if that is a large one; the session may have to
+    /// wait for it.
     room: Option<AnswerRoom>,
-    /// The log has told of a write that was too long.
+    /// Whether the log already tells of a write that was too long.
     told_too_long: bool,
     /// The moment of this wake-up, for latencies.
     now: Instant,
-    /// What this wake-up has done.
+    /// The counters of this wake-up.
     turn_stats: TurnStats,
 }
 
-/// What a connection brings to the session that it serves.
+/// A session as it is handed to the loop that serves it.
 pub(crate) struct Attached {
     pub(crate) id: SessionId,
-    /// How often clients have come back to it: apply takes writes of the last attachment only.
+    /// How often clients have attached to the session: apply takes only writes of the last
+    /// attachment.
     pub(crate) attachment: u32,
     pub(crate) seat: SeatGuard,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) heartbeat: Arc<Heartbeat>,
-    /// What the client is before it says anything.
+    /// The identities that the client has before it authenticates.
     pub(crate) identities: Vec<Identity>,
-    /// What had been applied here when it came: at least what the client has seen.
+    /// The zxid that was applied here when the client was admitted: at least the last one that it
+    /// has seen.
     pub(crate) zxid: Zxid,
-    /// How the service knows it.
+    /// The scope in which the session is known.
     pub(crate) scope: Scope,
     pub(crate) timeout_ms: u32,
 }

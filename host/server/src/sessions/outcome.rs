@@ -1,4 +1,4 @@
-//! What came of trying to answer a request.
+//! The outcome of trying to answer a request.
 
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::reply::{self, Encoded, MultiResult};
@@ -7,22 +7,21 @@ use innkeeper_runtime::Stream;
 use crate::clients::Replied;
 use crate::socket::Socket;
 
-/// What came of it.
+/// How far the request at the front has come.
 pub(super) enum Outcome {
     /// It is answered.
     Answered(Answer),
-    /// It has come further, or has to be decided on again, as of a newer view.
+    /// It has moved on, or must be decided on again with a newer view.
     Again,
-    /// Its answer is a large one, for which there is no room; the connection is woken when there
-    /// is.
+    /// It needs a large answer, for which there is no room; the connection is woken when there is.
     WaitsForRoom,
 }
 
-/// An answer that stands in the output.
+/// An answer that was written into the output.
 pub(super) struct Answer {
-    /// For statistics.
+    /// The answer's length and error, for statistics.
     pub(super) replied: Replied,
-    /// The connection ends when it is sent.
+    /// Whether the connection ends after it.
     pub(super) is_last: bool,
 }
 
@@ -41,7 +40,7 @@ impl From<Encoded> for Outcome {
     }
 }
 
-/// A failed multi: the header says that all is well, the results say what is not.
+/// The answer to a failed multi: the header says `Ok`, and the results say which operation failed.
 pub(super) fn encode_multi_failed<S: Stream>(
     socket: &mut Socket<S>,
     xid: i32,

@@ -1,11 +1,12 @@
-//! Reads, from a view, in the connection's own task.
+//! Answers reads from a view, in the connection's own task.
 //!
-//! A plain read takes no lock: the pass's view is at most as old as the wake-up. A read that
-//! sets a watch takes its view and registers under the fan-out's lock, sends the events up to
-//! that view, then its reply; from there on the pass goes on with that view.
+//! A plain read takes no lock: its view is at most as old as the wake-up. A read that sets a watch
+//! takes a new view and registers under the fan-out's lock, sends the events up to that view, then
+//! its reply; the rest of the wake-up goes on with that view.
 //!
-//! A large answer needs room among those of all connections ([`crate::throttle::answers`]). Where
-//! there is none, what was looked up is let go, with the watch, and looked up again when there is.
+//! A large answer needs part of the room that all connections share ([`crate::throttle::answers`]).
+//! If there is none, the result of the lookup is dropped, together with the watch, and the lookup
+//! is repeated when there is room.
 
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::{PathWatch, ReadOp, Request};
@@ -22,7 +23,7 @@ use crate::settings::LARGE_ANSWER_BYTES;
 use crate::socket::{End, Socket};
 
 impl<R: Runtime> Session<R> {
-    /// Answers the front request, a read.
+    /// Answers the front request, which is a read.
     pub(super) async fn read<S: Stream>(
         &mut self,
         request: &Request,
@@ -40,7 +41,8 @@ impl<R: Runtime> Session<R> {
             let decided_at = view.bindings().policy_zxid_of(&watched.path);
             let (asker, watcher) = (self.asker(), self.seat.watcher);
             let register = |newest: View, watches: &mut Watches| {
-                // The verdict was given as of an older view: it must still be the policy's.
+                // The verdict was given with an older view: it must still be that of the current
+                // policy.
                 if newest.bindings().policy_zxid_of(&watched.path) != decided_at {
                     return (newest, None);
                 }
@@ -56,14 +58,14 @@ impl<R: Runtime> Session<R> {
             *view = newest;
             self.drain()?;
             let Some((peeked, is_new)) = peeked else {
-                // Decided again, as of the newer view.
+                // It is decided on again, with the newer view.
                 return Ok(Outcome::Again);
             };
             found = peeked;
             watched_now = is_new.then_some((&watched.path, kind));
             self.send_arrived_before_answer(sends, view, socket).await?;
         }
-        // From here on nothing is awaited: a list that was looked up and has no room is let go.
+        // From here on nothing is awaited. If a list has no room, it is dropped here.
         let found = found.unwrap_or_else(|| self.asker().lookup(view, request, &denied));
         let (bytes, leaves_watch) = (found.bytes(), leaves_watch(request, &found));
         let is_too_large = matches!(found, Found::TooLarge(_));
@@ -86,7 +88,7 @@ impl<R: Runtime> Session<R> {
             let answers = &self.service.answers;
             answers.tell(self.id, path_of(request), bytes, longest_bytes);
         }
-        // A reply as of this view follows every event up to it.
+        // A reply from this view follows every event up to it.
         self.last_zxid = view.zxid().0 as i64;
         let room = self.room.take();
         if is_large {
@@ -107,10 +109,10 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// Whether a large answer may be written; if not, this connection is woken when it may.
+    /// Whether a large answer may be written. If not, this connection is woken when it may.
     fn has_room(&mut self, bytes: usize) -> bool {
         if !self.room.as_ref().is_some_and(|room| room.fits(bytes)) {
-            // What it had is too small by now, and its place in line is for others.
+            // The old room is too small by now; its place in line is free for others.
             self.room = None;
             let answers = &self.service.answers;
             self.room = Some(answers.ask(bytes, &self.outbox));
@@ -123,8 +125,8 @@ impl<R: Runtime> Session<R> {
         self.room.as_ref().is_some_and(|room| !room.is_granted())
     }
 
-    /// Which reads of a request no authorizer lets through: their places in a multiRead, 0 for any
-    /// other read.
+    /// The indexes of a multiRead's operations that an authorizer denies; 0 for any other read that
+    /// is denied.
     async fn denied_reads(&self, request: &Request, view: &View) -> Vec<usize> {
         let mut denied = Vec::new();
         if !view.bindings().has_authorizers() {
@@ -141,7 +143,7 @@ impl<R: Runtime> Session<R> {
     }
 }
 
-/// What authorizers are asked about a read.
+/// The accesses that authorizers are asked about before a read.
 fn asks_of(request: &Request) -> Vec<AccessRequest<'_>> {
     let (access, path) = match request {
         Request::Exists(read) => (Access::Exists, &read.path),
@@ -165,7 +167,7 @@ fn asks_of(request: &Request) -> Vec<AccessRequest<'_>> {
     vec![AccessRequest { access, path }]
 }
 
-/// Whose data or children make the answer of a read long: of several reads, the first's.
+/// The path whose data or children make the answer long; of several reads, the first one's.
 fn path_of(request: &Request) -> &str {
     match request {
         Request::GetData(read) | Request::GetChildren(read) | Request::GetChildren2(read) => {
@@ -187,7 +189,7 @@ fn watch_of(request: &Request) -> Option<(&PathWatch, Kind)> {
     read.watch.then_some((read, kind))
 }
 
-/// Only what was found is watched; but exists waits for what is missing, too.
+/// A watch is set only if the znode was found; exists sets one on a missing znode, too.
 fn leaves_watch(request: &Request, found: &Found) -> bool {
     match found {
         Found::Error(error) => *error == ErrorCode::NoNode && matches!(request, Request::Exists(_)),

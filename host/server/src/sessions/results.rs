@@ -1,14 +1,14 @@
-//! What arrived from apply: events and results, sent in zxid order.
+//! Sends what arrived from apply, events and results, in zxid order.
 //!
-//! A result that says that the write was run is the answer to the front request. A bounce means
-//! that an authorizer's policy moved between the decision and the commit: the write and all that
-//! was sent behind it are examined again, with the same numbers; what comes back of the old
-//! sends belongs to an older round and means nothing.
+//! The result of a write that was run is the answer to the front request. A bounce means that an
+//! authorizer's policy changed between the decision and the commit: the write, and everything that
+//! was sent after it, is examined again and sent with the same numbers. Results of the first sends
+//! belong to an older round and are ignored.
 //!
-//! **Invariant:** who may see a watch event is decided here, in the connection's task, by the ACL
-//! as of the event, never in the fan-out. For events of persistent watches the active authorizers
-//! are asked as well: nobody was asked about their paths when the watch was set, and a recursive
-//! watch on `/` would pass every policy. (tests:
+//! **Invariant:** whether a client may see a watch event is decided here, in the connection's task,
+//! by the znode's ACL at the time of the event, never in the fan-out. About events of persistent
+//! watches the active authorizers are asked as well: they were not asked about these paths when the
+//! watch was set, and a recursive watch on `/` would pass every policy. (tests:
 //! `an_event_is_withheld_from_whom_the_acl_of_that_moment_hides_it`,
 //! `an_authorizer_is_asked_about_every_event_of_a_persistent_watch`)
 
@@ -28,7 +28,8 @@ use crate::delivery::outbox::{Event, Item};
 use crate::socket::{End, Socket};
 
 impl<R: Runtime> SessionLoop<R> {
-    /// Sends what arrived up to `view`, as far as it is its turn; true if anything was.
+    /// Sends the items that arrived up to `view`, as far as it is their turn. Returns true if any
+    /// was sent.
     pub(super) async fn send_arrived<S: Stream>(
         &mut self,
         view: &View,
@@ -48,7 +49,7 @@ impl<R: Runtime> SessionLoop<R> {
         Ok(moved)
     }
 
-    /// Sends one item, or gives it back if it is not its turn.
+    /// Sends one item, or returns it if it is not its turn.
     fn send_item<S: Stream>(
         &mut self,
         item: Item,
@@ -74,7 +75,7 @@ impl<R: Runtime> SessionLoop<R> {
         Ok((!is_sent).then_some(item))
     }
 
-    /// Takes a result to its request; false if its turn has not come.
+    /// Gives a result to its request. Returns false if it is not its turn.
     fn settle<S: Stream>(
         &mut self,
         zxid: Zxid,
@@ -88,7 +89,8 @@ impl<R: Runtime> SessionLoop<R> {
                 self.pipeline.bounced(seq);
                 return Ok(true);
             }
-            // Its reply went to a connection that is gone; this one cannot know it.
+            // Its reply belonged to an older connection of the session, and this one has no request
+            // for it.
             (_, SessionResult::Duplicate | SessionResult::Moved | SessionResult::Expired) => {
                 return Err(End::SessionOver);
             }
@@ -109,8 +111,8 @@ impl<R: Runtime> Session<R> {
         self.outbox.drain(&mut self.arrived).map_err(End::Told)
     }
 
-    /// Sends what arrived up to `view`, of which the front request's answer follows: nothing may
-    /// be left, however much waits for the socket.
+    /// Sends what arrived up to `view`, because the front request's answer comes next: nothing may
+    /// be left, however much output waits for the socket.
     pub(super) async fn send_arrived_before_answer<S: Stream>(
         &mut self,
         sends: &mut Sends,
@@ -128,10 +130,10 @@ impl<R: Runtime> Session<R> {
         Ok(())
     }
 
-    /// Drops the events of persistent watches that no authorizer lets through. A one-shot watch
-    /// was asked about when it was set; a persistent one stays, while policies change, and a
-    /// recursive one tells of paths that nobody had named then.
-    /// (test: `an_authorizer_is_asked_about_every_event_of_a_persistent_watch`)
+    /// Drops the events of persistent watches that an authorizer denies. For a one-shot watch the
+    /// authorizers were asked when it was set. A persistent watch stays while policies change, and
+    /// a recursive one has events of paths that were not known then. (test:
+    /// `an_authorizer_is_asked_about_every_event_of_a_persistent_watch`)
     async fn filter_events(&mut self, view: &View) {
         if !view.bindings().has_authorizers() {
             return;
@@ -178,7 +180,7 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// Sends an event, if the client may see it: by the ACL as of the event.
+    /// Sends an event, if the ACL at the time of the event lets the client see it.
     fn send_event<S: Stream>(&mut self, event: &Event, socket: &mut Socket<S>) {
         self.outbox.is_done_with(event);
         if acl::allows(&event.acl, Perms::READ, &self.identities) {
@@ -195,7 +197,7 @@ impl From<OutOfOrder> for End {
     }
 }
 
-/// Writes what became of a write.
+/// Writes the answer to a write from its result.
 fn encode_reply<S: Stream>(
     socket: &mut Socket<S>,
     zxid: Zxid,
@@ -214,8 +216,8 @@ fn encode_reply<S: Stream>(
     let encoded = match reply {
         Reply::Single(Ok(done)) => match done {
             OpReply::Created { path, stat } => reply::encode(output, xid, zxid, |body| {
-                // create alone is answered without the Stat, whatever its flags ask for.
-                // (test: `create_modes_mean_what_they_mean_in_zookeeper`)
+                // A plain create is answered without the Stat, whatever its flags are. (test:
+                // `create_modes_mean_what_they_mean_in_zookeeper`)
                 if let Some(Request::Create(_)) = request {
                     body.path(path);
                 } else {

@@ -1,13 +1,13 @@
-//! setWatches and setWatches2: what a client watched on its last connection.
+//! setWatches and setWatches2: a client sets the watches again that it had on its last connection.
 //!
-//! The client names what it watched and the last zxid that it saw. Of its one-shot watches,
-//! whatever changed since fires at once, the rest is watched again; its persistent watches are
-//! only set again, since whoever has one reads everything anew after a reconnection. The list
-//! may be long, so it is taken in runs: each under one hold of the fan-out's lock, and the next
-//! one only when the socket has taken what the last one owed.
+//! The client names its watches and the last zxid that it saw. A one-shot watch whose znode has
+//! changed since then fires at once, the others are set again. Persistent watches are only set
+//! again, since their clients read everything anew after a reconnection. The list may be long, so
+//! it is taken in runs: each takes the fan-out's lock once, and the next one begins only when the
+//! socket has taken the events of the one before.
 //!
-//! Deliberate difference: ZooKeeper tells whoever asks what changed, we only who may read the
-//! znode; for others the watch is set, and its event will be judged by the ACL of its moment.
+//! Deliberate difference: ZooKeeper tells every client what changed, this node only clients that
+//! may read the znode; for others the watch is set, and the ACL at the time of its event decides.
 //! (test: `set_watches_tells_nothing_of_what_may_not_be_read`)
 
 use innkeeper_proto::{ByteString, ErrorCode, KeeperState, event, reply};
@@ -51,7 +51,8 @@ impl<R: Runtime> Session<R> {
         let register = |newest: View, watches: &mut Watches| {
             let (mut owed, mut again) = (Vec::new(), Vec::new());
             for (former, path) in run {
-                // The verdict was given as of an older view: it must still be the policy's.
+                // The verdict was given with an older view: it must still be that of the current
+                // policy.
                 let policy = |view: &View| view.bindings().policy_zxid_of(&path);
                 if policy(&newest) != policy(&decided) {
                     again.push((former, path));
@@ -79,7 +80,7 @@ impl<R: Runtime> Session<R> {
         Ok(Outcome::Again)
     }
 
-    /// What of a run the authorizers allow.
+    /// The watches of a run that the authorizers allow.
     async fn permitted(
         &self,
         view: &View,

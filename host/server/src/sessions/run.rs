@@ -1,4 +1,5 @@
-//! The life of a session on its connection: wake up, take frames, move on, write, sleep.
+//! The loop that serves a session on its connection: wake up, take frames, move requests on, write,
+//! sleep.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -21,10 +22,10 @@ use crate::service::Service;
 use crate::socket::{End, Socket, Wants, is_credentials};
 use crate::throttle::requests::Share;
 
-/// How long a connection may answer before its worker serves others.
+/// How long a connection may answer before other connections of its thread get their turn.
 const LONGEST_TURN: Duration = Duration::from_millis(5);
 
-/// After how many answers the clock is looked at.
+/// The clock is read once per this number of answers.
 const ANSWERS_PER_LOOK_AT_THE_CLOCK: u32 = 8;
 
 /// Serves one session on one connection, until either ends.
@@ -35,15 +36,15 @@ pub(crate) struct SessionLoop<R: Runtime> {
     /// What the syncs among them wait for.
     pub(super) syncs: Syncs,
     liveness: Liveness,
-    /// The connection's part of what the node as a whole has outstanding.
+    /// The connection's part of the requests that the node has outstanding.
     share: Share,
     guard: ConnectionGuard,
-    /// The last answer is given: close when it is sent.
+    /// The last answer is in the output: the connection closes when it is sent.
     pub(super) finished: bool,
 }
 
 impl<R: Runtime> SessionLoop<R> {
-    /// Takes the session over from the connection that greeted its client.
+    /// Starts to serve the session of a client that was admitted.
     pub(crate) fn new(
         service: Arc<Service<R>>,
         attached: Attached,
@@ -94,17 +95,17 @@ impl<R: Runtime> SessionLoop<R> {
     async fn wake_up<S: Stream>(&mut self, socket: &mut Socket<S>) -> Result<(), End> {
         self.session.now = self.session.service.runtime.now();
         loop {
-            // Whether whole frames may be left behind. It must be remembered: what the connection
-            // may take changes with the others, and asked again it could be more, with nothing
-            // left to wake this task for what it left. If it is full in the end, a request is
-            // unanswered, whose answer wakes it.
+            // Whether whole frames may be left in the input. This must be remembered, not asked
+            // again at the end: the budget changes with other connections, and if it had grown
+            // meanwhile, nothing would wake this task for the frames that it left. If the budget is
+            // used up, a request is unanswered, and its answer wakes the task.
             let more = loop {
                 if self.is_full() || self.finished {
                     break true;
                 }
                 match socket.next_frame()? {
                     Some(Inbound::Frame(frame)) => self.take(frame)?,
-                    // Words are looked for only where the connection begins.
+                    // Four-letter words are recognised only at the beginning of a connection.
                     Some(Inbound::Word(_)) | None => break false,
                 }
             };
@@ -160,19 +161,19 @@ impl<R: Runtime> SessionLoop<R> {
         Ok(())
     }
 
-    /// Whether no further request is taken for now.
+    /// Whether reading is paused.
     fn is_full(&self) -> bool {
         self.pipeline.is_full(self.share.budget())
     }
 
-    /// Takes a frame off the client's hands.
+    /// Takes the next frame of the input.
     fn take(&mut self, frame: Bytes) -> Result<(), End> {
         let bytes = frame.len();
         if !self.share.admit(bytes) {
             return Err(End::LargeRequests(bytes));
         }
         let (header, decoded) = Request::decode(frame)?;
-        // As in ZooKeeper, which does not submit credentials: a client that only tries to log in
+        // Credentials are no sign of life, as in ZooKeeper: a client that only tries to log in
         // again and again is silent. (test: `credentials_keep_no_session_alive`)
         if !is_credentials(header.op) {
             self.liveness.heard();
@@ -182,8 +183,8 @@ impl<R: Runtime> SessionLoop<R> {
                 Body::Rewatch(FormerWatches::new(set))
             }
             Ok(request) => Body::Plain(request),
-            // ZooKeeper reads credentials where it reads the frame, and has no answer then.
-            // (test: `a_body_that_cannot_be_read_is_answered_and_the_connection_stays`)
+            // ZooKeeper parses credentials where it reads the frame, and sends no answer if that
+            // fails. (test: `a_body_that_cannot_be_read_is_answered_and_the_connection_stays`)
             Err(error) if is_credentials(header.op) => return Err(error.into()),
             Err(error) => {
                 tracing::debug!(session = %self.session.id, "{error}");
@@ -196,8 +197,9 @@ impl<R: Runtime> SessionLoop<R> {
         Ok(())
     }
 
-    /// Moves everything on as far as it goes. Small requests may be dear (a count of a million
-    /// znodes), and many may have come at once: other connections get the worker in between.
+    /// Moves all requests on as far as they go. A small request may take long (counting a million
+    /// znodes), and many may have come at once: other connections of the thread get their turn in
+    /// between.
     async fn advance<S: Stream>(&mut self, socket: &mut Socket<S>) -> Result<(), End> {
         let (mut since, mut answers) = (self.session.now, 0u32);
         loop {
@@ -230,7 +232,7 @@ impl<R: Runtime> SessionLoop<R> {
         }
     }
 
-    /// Answers the front request if nothing but a view is needed for it; true if anything moved.
+    /// Answers the front request if it needs no result. Returns true if anything moved.
     async fn answer_front<S: Stream>(
         &mut self,
         view: &mut View,
@@ -250,7 +252,7 @@ impl<R: Runtime> SessionLoop<R> {
         Ok(true)
     }
 
-    /// The front request's answer stands in the output.
+    /// The front request's answer is in the output.
     pub(super) fn is_answered(&mut self, answer: Answer) {
         self.finished = answer.is_last;
         if let Some(request) = self.pipeline.answered() {

@@ -1,12 +1,14 @@
-//! What a session may do that is not, or not yet, one of the whole service.
+//! The limits of a session that the whole service does not know, or not yet.
 //!
-//! 1. A local session's first write makes its record in the log ([`crate::local_sessions`]) and waits for
-//!    it; then the write goes its way. Until then nothing of the session is in the log, and its
-//!    end needs no command either.
-//! 2. A local session has no ephemerals: its create is answered with EphemeralOnLocalSession, the
-//!    whole request, as in ZooKeeper; unless local sessions may be upgraded, which the tree does.
-//! 3. A read-only session is told NotReadOnly where a quorum would be needed.
-//! 4. Whoever's requests wait for too long, and wished it so, is told ThrottledOp.
+//! 1. A local session's first write makes its record in the log ([`crate::local_sessions`]) and
+//!    waits for it; then the write itself is proposed. Until then nothing of the session is in the
+//!    log, and its end needs no command either.
+//! 2. A local session has no ephemerals: a create of one is answered with EphemeralOnLocalSession,
+//!    the whole request, as in ZooKeeper; unless local sessions may be upgraded, which the tree
+//!    does.
+//! 3. A read-only session is answered NotReadOnly where a quorum would be needed.
+//! 4. Where a setting limits how long a request may wait, a request that waited longer is answered
+//!    with ThrottledOp.
 
 use std::time::Duration;
 
@@ -22,25 +24,25 @@ use super::pipeline::{Body, Pending, State};
 use crate::local_sessions::LocalSession;
 use crate::socket::End;
 
-/// How the service knows a session.
+/// Where a session is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Scope {
-    /// As one of its own.
+    /// In the whole service.
     Global,
-    /// By a record that is marked as local.
+    /// In the whole service, by a record that is marked as local.
     LocalRecorded,
-    /// Not at all: only this node knows it.
+    /// Only on this node.
     Local,
-    /// Not at all, and this node has no quorum.
+    /// Only on this node, which has no quorum.
     ReadOnly,
 }
 
 impl<R: Runtime> Session<R> {
-    /// What becomes of the next request because of the session's scope, or because it has
-    /// waited for too long; `None` if it is examined as any other.
+    /// The state of the next request, if the session's scope or too long a wait decides it; `None`
+    /// if the request is examined like any other.
     pub(super) async fn set_aside(&mut self, request: &Pending) -> Result<Option<State>, End> {
         if self.scope != Scope::Global {
-            // Authentication that is demanded comes first, as in ZooKeeper.
+            // Demanded authentication is checked first, as in ZooKeeper.
             if !self.service.auth.admits(&self.identities) {
                 return Ok(None);
             }
@@ -56,7 +58,7 @@ impl<R: Runtime> Session<R> {
     async fn by_scope(&mut self, request: &Request) -> Result<Option<State>, End> {
         let recorded = self.scope == Scope::LocalRecorded;
         if let Request::CloseSession = request {
-            // Nobody else has to know.
+            // No other node knows the session, so it ends here.
             return Ok((!recorded).then_some(State::Waiting));
         }
         if self.scope == Scope::ReadOnly {
@@ -105,8 +107,8 @@ impl<R: Runtime> Session<R> {
                 *recorded = true;
                 service.local_sessions.record(session);
                 self.scope = Scope::LocalRecorded;
-                // What this connection was about to write is no longer its own to write, if the
-                // client has come back on another one.
+                // If the client has reattached on another connection, the write belongs to that
+                // one, and this connection must not send it.
                 self.outbox.is_open().map_err(End::Told)
             }
             _ => {
@@ -116,14 +118,14 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// Ends a session that has no record, by its client's wish.
+    /// Ends a session that has no record, because its client closed it.
     pub(super) fn end_unrecorded(&mut self) {
         let service = &self.service;
         service.local_sessions.end(self.id, &service.expiry);
     }
 
-    /// Requests that wait for the door, or behind others of their session, may wait so long and
-    /// no longer. (test: `requests_that_waited_too_long_are_throttled`)
+    /// How long requests may wait, for the log or behind others of their session. (test:
+    /// `requests_that_waited_too_long_are_throttled`)
     fn by_patience(&self, request: &Pending) -> Result<Option<State>, End> {
         let throttle = &self.service.settings.request_throttle;
         let (limit_ms, drops) = (throttle.throttled_op_wait_ms, throttle.drop_stale);
@@ -151,7 +153,7 @@ impl<R: Runtime> Session<R> {
     }
 }
 
-/// Whether an error is the answer to a whole multi, and not to one of its operations.
+/// Whether an error answers a whole multi, not one of its operations.
 pub(super) const fn fails_whole(error: ErrorCode) -> bool {
     matches!(
         error,

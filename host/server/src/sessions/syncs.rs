@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use innkeeper_raft::Unavailable;
 
-/// A call for a read index.
+/// A read index that is being asked for.
 type Call = Pin<Box<dyn Future<Output = Result<(), Unavailable>> + Send>>;
 
 /// The syncs of a connection.
@@ -19,16 +19,16 @@ type Call = Pin<Box<dyn Future<Output = Result<(), Unavailable>> + Send>>;
 pub(super) struct Syncs {
     /// Syncs that were examined.
     asked: u64,
-    /// Those that the call under way covers.
+    /// Syncs that the current call covers.
     called: u64,
-    /// Those that are confirmed.
+    /// Syncs that are confirmed.
     confirmed: u64,
     call: Option<Call>,
 }
 
 impl Syncs {
-    /// The number of a new sync: what was committed before now must be applied before it is
-    /// answered.
+    /// Numbers a new sync. It is answered once everything that was committed before now is applied
+    /// here.
     pub(super) fn ask(&mut self) -> u64 {
         self.asked += 1;
         self.asked
@@ -39,18 +39,18 @@ impl Syncs {
         self.confirmed
     }
 
-    /// Whether a call is to be made for those that no call covers.
+    /// Whether a call is to be made, for syncs that no call covers.
     pub(super) fn wants_call(&self) -> bool {
         self.call.is_none() && self.asked > self.confirmed
     }
 
-    /// Makes the call that covers all asked so far.
+    /// Makes the call that covers all syncs so far.
     pub(super) fn begin(&mut self, call: Call) {
         self.called = self.asked;
         self.call = Some(call);
     }
 
-    /// Polls the call; true if it was answered.
+    /// Polls the call. Returns true if it was answered.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<bool, Unavailable> {
         let Some(call) = &mut self.call else {
             return Ok(false);

@@ -1,13 +1,13 @@
-//! addWatch, checkWatches and removeWatches: watches looked at and changed without a read.
+//! addWatch, checkWatches and removeWatches: watches are checked and changed without a read.
 //!
-//! 1. The watch table is asked or changed under the fan-out's lock, where a view is taken.
-//! 2. Events up to that view are sent, then the reply: a client knows from the reply on what it
-//!    watches.
+//! 1. The watch table is read or changed under the fan-out's lock, where a view is taken.
+//! 2. Events up to that view are sent, then the reply: from the reply on the client knows which
+//!    watches it has.
 //!
-//! As in ZooKeeper, none of the three looks at the path, at whether there is such a znode, or at
-//! its ACL, by which each event is judged; and a server sends no event for a watch that was
-//! removed: client libraries make DataWatchRemoved and its like of the reply.
-//! (tests: `add_watch_takes_any_path`, `removing_a_watch_sends_no_event`)
+//! As in ZooKeeper, none of the three checks the path, whether the znode exists, or its ACL, which
+//! each event is checked against. No event is sent for a watch that was removed: client libraries
+//! make DataWatchRemoved and its like of the reply. (tests: `add_watch_takes_any_path`,
+//! `removing_a_watch_sends_no_event`)
 
 use innkeeper_proto::request::{AddWatch, RemoveWatches};
 use innkeeper_proto::{AddWatchMode, ErrorCode, WatcherType, reply};
@@ -22,7 +22,7 @@ use crate::authorization::{AccessRequest, Verdict};
 use crate::delivery::watches::{Kind, WatcherId, Watches};
 use crate::socket::{End, Socket};
 
-/// What is asked of the watch table.
+/// What the client asks of the watch table.
 #[derive(Clone, Copy)]
 pub(super) enum Change<'a> {
     /// addWatch.
@@ -34,11 +34,11 @@ pub(super) enum Change<'a> {
 }
 
 impl Change<'_> {
-    /// Does it, or says why not.
+    /// Does what is asked, or returns the error.
     fn apply(self, watches: &mut Watches, watcher: WatcherId) -> Result<(), ErrorCode> {
         match self {
             Change::Add(add) => {
-                // ZooKeeper cannot read a number that is no mode. (test: `add_watch_takes_any_path`)
+                // ZooKeeper cannot read an unknown mode. (test: `add_watch_takes_any_path`)
                 let mode = add.mode().ok_or(ErrorCode::MarshallingError)?;
                 watches.add(watcher, &add.path, kind_of(mode));
                 Ok(())
@@ -70,7 +70,8 @@ impl<R: Runtime> Session<R> {
         };
         let before = policy_of(view);
         let register = |newest: View, watches: &mut Watches| {
-            // The verdict was given as of an older view: it must still be the policy's.
+            // The verdict was given with an older view: it must still be that of the current
+            // policy.
             let outcome = (policy_of(&newest) == before).then(|| match denied {
                 true => Err(ErrorCode::NoAuth),
                 false => change.apply(watches, watcher),
@@ -82,7 +83,7 @@ impl<R: Runtime> Session<R> {
         *view = newest;
         self.drain()?;
         let Some(outcome) = outcome else {
-            // Decided again, as of the newer view.
+            // It is decided on again, with the newer view.
             return Ok(Outcome::Again);
         };
         self.send_arrived_before_answer(sends, view, socket).await?;
@@ -97,7 +98,7 @@ impl<R: Runtime> Session<R> {
         Ok(encoded.into())
     }
 
-    /// Whether no authorizer lets a persistent watch through.
+    /// Whether an authorizer denies a persistent watch.
     async fn may_not_watch(&self, add: &AddWatch, view: &View) -> bool {
         if !view.bindings().has_authorizers() {
             return false;

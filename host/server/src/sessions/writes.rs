@@ -1,15 +1,15 @@
-//! From requests to commands: credentials, syncs, and writes on their way to the door.
+//! Examines requests: credentials, syncs, and writes, which are authorized and proposed.
 //!
-//! A write is decided on by the authorizers as of the pass's view, which may lack earlier writes of the
-//! session that are still in flight. An allowance travels with the policy_zxid that it was made
-//! under, and apply has the last word; a denial has no such proof, so it counts only when
-//! nothing of the session is in flight, else the write waits and is decided on again.
+//! The authorizers decide on a write with the view of the wake-up, which may lack earlier writes of
+//! the session that are still in flight. A permission carries the policy_zxid that it was given
+//! under, and apply checks that again. A denial has no such check, so it counts only when nothing
+//! of the session is in flight; otherwise the write waits and is decided on again.
 //!
-//! A write that the door would not take for its length is answered with MarshallingError in its
-//! place and gets no sequence number, so that it leaves no gap. What `jute.maxbuffer` lets in fits
-//! through the door, so this is met only where the identities of a client are uncommonly long, or a
-//! multi states `auth` so often that what becomes of it is too much.
-//! (tests: `a_write_that_the_door_does_not_take_is_answered_in_its_place`,
+//! A write that is too long for one command is answered with MarshallingError in its place and gets
+//! no sequence number, so that it leaves no gap. A request within `jute.maxbuffer` normally fits
+//! into a command: it does not only where a client has uncommonly long identities, or where a multi
+//! states `auth` so often that the resulting ACLs are too long. (tests:
+//! `a_write_that_the_door_does_not_take_is_answered_in_its_place`,
 //! `a_multi_may_not_grow_beyond_what_a_command_may_have`)
 
 use innkeeper_auth::NONCE_BYTES;
@@ -27,18 +27,18 @@ use crate::authorization::{AccessRequest, Verdict};
 use crate::settings::MAX_SUBMIT;
 use crate::socket::End;
 
-/// What comes of examining one request.
+/// The result of examining one request.
 pub(super) enum Examined {
-    /// It may be answered when its turn comes, or it was begun.
+    /// It can be answered when its turn comes.
     As(State),
-    /// It goes to the door.
+    /// It is to be proposed.
     Write(SessionRequest),
-    /// Something ahead of it must be answered first.
+    /// A request ahead of it must be answered first.
     NotYet,
 }
 
 impl<R: Runtime> SessionLoop<R> {
-    /// Examines requests in order; true if any was.
+    /// Examines requests in order. Returns true if any was examined.
     pub(super) async fn examine(&mut self, view: &View) -> Result<bool, End> {
         let mut batch = Vec::new();
         let from = self.pipeline.examined();
@@ -58,7 +58,7 @@ impl<R: Runtime> SessionLoop<R> {
                         next.sent();
                         batch.push(fitting);
                     }
-                    // It has no number yet, so the writes behind it find no gap.
+                    // It has no number yet, so the writes behind it leave no gap.
                     Err(refusal) => {
                         session.tell_too_long(&refusal);
                         next.decided(State::Failed(ErrorCode::MarshallingError, 0));
@@ -95,7 +95,7 @@ impl<R: Runtime> Session<R> {
             let auth = &self.service.auth;
             *body = Body::Sasl(auth.sasl(identities, negotiation, token, random));
         }
-        // Of the demanded authentication nothing else is let by, not even a ping.
+        // Before a demanded authentication no other request is served, not even a ping.
         let proves = matches!(body, Body::Plain(Request::Auth(_)) | Body::Sasl(_));
         if !proves && !self.service.auth.admits(&self.identities) {
             return Examined::As(State::Failed(ErrorCode::SessionClosedRequireSaslAuth, 0));
@@ -120,8 +120,8 @@ impl<R: Runtime> Session<R> {
                 }
                 Examined::As(State::Syncing(syncs.ask()))
             }
-            // There is no ensemble to change.
-            // (test: `reconfig_is_disabled_or_not_there`)
+            // A node alone has no ensemble that could change. (test:
+            // `reconfig_is_disabled_or_not_there`)
             Request::Reconfig(_) if self.service.settings.reconfig_enabled => {
                 Examined::As(State::Failed(ErrorCode::Unimplemented, 0))
             }
@@ -134,8 +134,8 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// Makes a write into what the log carries, if it may be; it is judged by the first `known`
-    /// identities.
+    /// Makes the operation of a write, if it is allowed; the client's first `known` identities
+    /// count.
     async fn decide(
         &self,
         request: &Request,
@@ -189,7 +189,8 @@ impl<R: Runtime> Session<R> {
         matches!(verdict, Verdict::Allow(_))
     }
 
-    /// Says why a write got MarshallingError: once a connection, since a client may ask for ever.
+    /// Logs why a write got MarshallingError, once a connection, since a client may repeat it
+    /// without end.
     fn tell_too_long(&mut self, refusal: &Refusal) {
         if std::mem::replace(&mut self.told_too_long, true) {
             tracing::debug!(session = %self.id, "{refusal}");

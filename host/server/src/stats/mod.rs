@@ -1,4 +1,4 @@
-//! What the parts of the node count as they work.
+//! The counters and summaries that the parts of a node record as they work.
 
 mod namespaces;
 mod traffic;
@@ -15,17 +15,17 @@ pub(crate) use namespaces::{Namespace, Namespaces};
 use traffic::Traffic;
 pub use traffic::{Latency, Totals};
 
-/// Counts what happened.
+/// A count of events.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// It happened that many times more.
+    /// Adds that many events.
     pub fn add(&self, times: u64) {
         self.0.fetch_add(times, Ordering::Relaxed);
     }
 
-    /// How often it happened.
+    /// The number of events so far.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -35,28 +35,28 @@ impl Counter {
     }
 }
 
-/// The figures of a node that its parts record. What can be asked of the state itself (znodes,
-/// watches, sessions) is not recorded but asked when figures are shown.
+/// What the parts of a node record. Numbers that the state itself can give (znodes, watches,
+/// sessions) are not recorded; they are asked for when metrics are rendered.
 ///
-/// Invariant: recording takes no lock that another recording could hold for long, and allocates
-/// nothing on the way of a request.
+/// Invariant: recording takes no lock that another recording could hold for long, and a request
+/// allocates no memory for it.
 #[derive(Default)]
 pub struct Stats {
     pub(crate) traffic: Traffic,
     pub(crate) namespaces: Namespaces,
     /// Connect requests.
     pub connection_requests: Counter,
-    /// Connections turned away: too many of one address, or of all.
+    /// Connections that were refused: too many of one address, or of all addresses.
     pub connections_rejected: Counter,
-    /// Connections that ended because the client's end was gone.
+    /// Connections that ended because the client had gone.
     pub connections_dropped: Counter,
-    /// Clients that came back to a session.
+    /// Clients that reattached to a session.
     pub connections_revalidated: Counter,
     /// Connections closed because no first frame came.
     pub sessionless_expired: Counter,
     /// Frames refused for their length.
     pub large_requests_rejected: Counter,
-    /// Credentials that did not hold.
+    /// Credentials that were wrong.
     pub auth_failed: Counter,
     /// Wrong names or passwords over HTTP.
     pub http_attempts_wrong: Counter,
@@ -86,17 +86,18 @@ pub struct Stats {
     pub commits: Counter,
     /// Watchers of each znode created while it was watched.
     pub watchers_of_created: Summary,
-    /// Of each one deleted.
+    /// Watchers of each znode that was deleted.
     pub watchers_of_deleted: Summary,
-    /// Of each one whose data changed.
+    /// Watchers of each znode whose data changed.
     pub watchers_of_changed: Summary,
-    /// Of each one whose children changed.
+    /// Watchers of each znode whose children changed.
     pub watchers_of_children: Summary,
-    /// Opening the log and the state, in microseconds.
+    /// How long opening the log and the state took at the start, in microseconds.
     pub opening_us: Summary,
-    /// Entries applied from the log at the start.
+    /// Entries that were applied from the log at the start.
     pub replayed: Summary,
-    /// ZooKeeper's trace mask. Nothing is traced by it here; it is kept for those who set it.
+    /// ZooKeeper's trace mask. It has no effect here; it is kept so that `gtmk` shows what `stmk`
+    /// set.
     pub(crate) trace_mask: TraceMask,
 }
 
@@ -122,7 +123,7 @@ impl TraceMask {
 }
 
 impl Stats {
-    /// Forgets what `srst` forgets: everything counted, but not what there is now.
+    /// Resets what `srst` resets: everything counted, but not the present state.
     pub(crate) fn reset(&self) {
         self.traffic.reset();
         self.namespaces.reset();
@@ -167,7 +168,7 @@ impl Stats {
         summary.add(watchers as u64);
     }
 
-    /// A connection did not begin.
+    /// Counts a TLS connection that was refused or failed.
     pub(crate) fn refused(&self, why: &Refused) {
         match why {
             Refused::Handshake(_) => self.tls_handshakes_failed.add(1),

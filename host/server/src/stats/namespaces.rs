@@ -1,4 +1,4 @@
-//! What is read and written below each top-level znode.
+//! The bytes that are read and written below each top-level znode.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,30 +9,30 @@ use parking_lot::RwLock;
 
 use super::Counter;
 
-/// At most how many top-level names are told apart; what lies below others is not counted. A
-/// client can make any number of names, and each costs some kilobytes.
+/// The most top-level names that are counted apart; requests below other names are not counted.
+/// Clients choose the names, and each costs some kilobytes.
 const MAX_NAMESPACES: usize = 256;
 
-/// What happens below one top-level znode, in bytes per operation.
+/// The bytes of each read and each write below one top-level znode.
 #[derive(Debug, Default)]
 pub(crate) struct Namespace {
     pub(crate) reads: Summary,
     pub(crate) writes: Summary,
-    /// Whether there ever was one: ZooKeeper shows a name from its first operation of the kind
-    /// on, also after a reset.
+    /// Whether there ever was one: ZooKeeper shows a name after its first operation of the kind,
+    /// also after a reset.
     pub(crate) was_read: AtomicBool,
     pub(crate) was_written: AtomicBool,
     pub(crate) quota_exceeded: Counter,
 }
 
 impl Namespace {
-    /// A read below it.
+    /// Records a read below the name.
     pub(crate) fn read(&self, bytes: u64) {
         self.reads.add(bytes);
         note(&self.was_read);
     }
 
-    /// A write below it.
+    /// Records a write below the name.
     pub(crate) fn wrote(&self, bytes: u64) {
         self.writes.add(bytes);
         note(&self.was_written);
@@ -40,27 +40,29 @@ impl Namespace {
 }
 
 fn note(flag: &AtomicBool) {
-    // A plain load in the common case keeps the cache line shared.
+    // The common case is a load: storing each time would take the cache line from other cores.
     if !flag.load(Ordering::Relaxed) {
         flag.store(true, Ordering::Relaxed);
     }
 }
 
-/// All of them, by name.
+/// All top-level names that are counted.
 ///
-/// Invariant: at most [`MAX_NAMESPACES`]; a name that has a place keeps it.
+/// Invariant: there are at most [`MAX_NAMESPACES`]; a name that has a place keeps it.
 #[derive(Debug, Default)]
 pub(crate) struct Namespaces {
     by_name: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
 }
 
 impl Namespaces {
-    /// The figures of a name, which gets a place if there is one; `None` if there are too many names.
+    /// The counters of a name, which gets a place if one is free; `None` if there are too many
+    /// names.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Namespace>> {
         {
             let by_name = self.by_name.read();
             let found = by_name.get(name);
-            // Once there are too many names, the others take no lock that shuts anyone out.
+            // When there are too many names, the others take only the read lock, and shut nobody
+            // out.
             if found.is_some() || by_name.len() >= MAX_NAMESPACES {
                 return found.cloned();
             }
@@ -84,7 +86,7 @@ impl Namespaces {
         all
     }
 
-    /// Forgets all numbers, not the names.
+    /// Resets all numbers, and keeps the names.
     pub(crate) fn reset(&self) {
         for (_, namespace) in self.all() {
             namespace.reads.reset();
@@ -112,7 +114,7 @@ mod tests {
         for number in 0..MAX_NAMESPACES {
             assert!(namespaces.find(&number.to_string()).is_some());
         }
-        // Nobody has to wait for those who look, not even one for whom there is no place.
+        // A recording does not wait for a reader, even if there is no place for its name.
         let looks = namespaces.by_name.read();
         assert!(namespaces.find("one too many").is_none());
         assert!(namespaces.find("7").is_some());

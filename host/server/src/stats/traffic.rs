@@ -1,7 +1,7 @@
 //! The sums over all connections.
 //!
-//! Connections add to one of a few shards, picked by the connection's number, so that workers on
-//! many cores do not fight for one cache line; whoever shows figures adds the shards up.
+//! Connections add to one of a few shards, chosen by the connection's number, so that threads on
+//! many cores do not share one cache line. A reader adds the shards up.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -10,27 +10,27 @@ use innkeeper_raft::histogram::{Reading, Summary};
 /// How many shards there are.
 const SHARDS: usize = 8;
 
-/// What a response's size is while there was none, as in ZooKeeper.
+/// The size of a response while there was none, as in ZooKeeper.
 const NO_SIZE: i64 = -1;
 
 /// The sums of some of the connections.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Shard {
-    /// Frames and words received.
+    /// Frames and four-letter words received.
     pub(crate) received: AtomicU64,
     pub(crate) received_bytes: AtomicU64,
-    /// Frames and words' answers sent.
+    /// Frames and answers to four-letter words sent.
     pub(crate) sent: AtomicU64,
     pub(crate) response_bytes: AtomicU64,
     pub(crate) watch_bytes: AtomicU64,
-    /// Latencies of requests that need no log, in microseconds.
+    /// Latencies of requests that do not go to the log, in microseconds.
     pub(crate) reads_us: Summary,
-    /// Latencies of those that do.
+    /// Latencies of requests that go to the log, in microseconds.
     pub(crate) updates_us: Summary,
     last_response: AtomicI64,
-    /// When it was sent, in nanoseconds since the node's start: the shard in which that is the
-    /// latest has the last response of all.
+    /// When the last response was sent, in nanoseconds since the node's start: the shard where that
+    /// is latest has the last response of all.
     last_response_at_ns: AtomicU64,
     min_response: AtomicI64,
     max_response: AtomicI64,
@@ -55,7 +55,7 @@ impl Default for Shard {
 }
 
 impl Shard {
-    /// Responses of these sizes were sent, so long after the node's start.
+    /// Adds responses of these sizes, sent so long after the node's start.
     pub(crate) fn responded(&self, at_ns: u64, last: u64, min: u64, max: u64) {
         self.last_response_at_ns.store(at_ns, Ordering::Relaxed);
         self.last_response.store(last as i64, Ordering::Relaxed);
@@ -99,11 +99,11 @@ impl Default for Traffic {
 /// The sums over all connections.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// Frames and words that came.
+    /// Frames and four-letter words that came.
     pub received: u64,
     /// Their bytes.
     pub received_bytes: u64,
-    /// Replies, events and answers to words that went.
+    /// Replies, events and answers to four-letter words that were sent.
     pub sent: u64,
     /// Bytes of replies.
     pub response_bytes: u64,
@@ -115,9 +115,9 @@ pub struct Totals {
     pub updates_us: Reading,
     /// Sizes of responses, in bytes; -1 if there was none.
     pub last_response: i64,
-    /// The smallest, in bytes; -1 if there was none.
+    /// The smallest response, in bytes; -1 if there was none.
     pub min_response: i64,
-    /// The largest, in bytes; -1 if there was none.
+    /// The largest response, in bytes; -1 if there was none.
     pub max_response: i64,
 }
 
@@ -142,21 +142,21 @@ impl Totals {
 /// Latencies, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Latency {
-    /// The shortest; 0 if there was none.
+    /// The shortest latency; 0 if there was none.
     pub min: u64,
-    /// The average; 0 if there was none.
+    /// The average latency; 0 if there was none.
     pub average: f64,
-    /// The longest; 0 if there was none.
+    /// The longest latency; 0 if there was none.
     pub max: u64,
 }
 
 impl Traffic {
-    /// Where the connection of that number adds.
+    /// The shard to which the connection of that number adds.
     pub(crate) fn shard(&self, number: u64) -> &Shard {
         &self.shards[(number % SHARDS as u64) as usize]
     }
 
-    /// The sums.
+    /// The sums over all shards.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals {
             min_response: i64::MAX,
@@ -189,7 +189,7 @@ impl Traffic {
         totals
     }
 
-    /// Forgets everything.
+    /// Resets all shards.
     pub(crate) fn reset(&self) {
         for shard in &*self.shards {
             shard.reset();

@@ -1,8 +1,8 @@
-//! How much room there is on the data folder's file system.
+//! Watches the free room on the data folder's file system.
 //!
-//! A node whose disk is full stops, and does not start again before there is room. So the log is
-//! told when there is little: at once, and each hour for as long as that is so; and when there is
-//! enough again.
+//! A node whose disk is full stops, and does not start again before there is room. So a warning is
+//! logged when there is little room, at once and then hourly while that lasts, and again when there
+//! is enough.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) async fn watch<R: Runtime>(service: Arc<Service<R>>) {
     if least_bytes == 0 {
         return;
     }
-    // A folder that cannot be used, the replica has complained about.
+    // If the folder cannot be used, the replica has said so.
     let Ok(disk) = service.runtime.disk(&service.settings.data) else {
         return;
     };
@@ -27,7 +27,7 @@ pub(crate) async fn watch<R: Runtime>(service: Arc<Service<R>>) {
         .runtime
         .interval(Duration::from_millis(DISK_CHECK_MS));
     loop {
-        // A disk that hangs must hold up nobody else's sockets.
+        // A disk that hangs must not stop the sockets of this thread.
         let asked = disk.clone();
         let look = async move { asked.free_bytes() };
         let looked = service.runtime.spawn(ThreadRole::Checkpoint, look).await;
@@ -40,7 +40,7 @@ pub(crate) async fn watch<R: Runtime>(service: Arc<Service<R>>) {
                 tracing::debug!("it is not known how much room there is: {error}");
                 None
             }
-            // The node's threads end.
+            // The node's threads are ending.
             Err(_) => return,
         };
         let data = service.settings.data.display();
@@ -67,16 +67,16 @@ pub(crate) async fn watch<R: Runtime>(service: Arc<Service<R>>) {
     }
 }
 
-/// What the log is to be told.
+/// What is to be logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum News {
-    /// There is little room, still or newly.
+    /// There is little room, since now or still.
     Low,
     /// There is enough again.
     Enough,
 }
 
-/// What the log was told last.
+/// What was logged last.
 #[derive(Default)]
 struct Room {
     told_low: Option<Instant>,
@@ -85,7 +85,7 @@ struct Room {
 impl Room {
     fn look(&mut self, free_bytes: u64, least_bytes: u64, now: Instant) -> Option<News> {
         if free_bytes >= least_bytes {
-            // A disk that goes up and down around the bound is not worth a line each time.
+            // Free room that varies around the bound must not make a line each time.
             let is_enough = free_bytes >= least_bytes.saturating_add(least_bytes / 8);
             return (is_enough && self.told_low.take().is_some()).then_some(News::Enough);
         }
@@ -114,7 +114,7 @@ mod tests {
             assert_eq!(look(799, 1), Some(News::Low));
             assert_eq!(look(0, 60), None);
             assert_eq!(look(0, 61), Some(News::Low));
-            // Around the bound nothing is said.
+            // Around the bound nothing is logged.
             assert_eq!(look(850, 62), None);
             assert_eq!(look(799, 63), None);
             assert_eq!(look(900, 64), Some(News::Enough));

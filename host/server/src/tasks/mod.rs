@@ -1,4 +1,4 @@
-//! What a node does by itself, beside its clients: one module for each task.
+//! The background tasks of a service, one module for each.
 
 mod disk_room;
 mod expire;
@@ -11,7 +11,7 @@ use innkeeper_runtime::{Runtime, Task, ThreadRole};
 
 use crate::service::Service;
 
-/// Starts all tasks of a service. They end by themselves when it stops.
+/// Starts all tasks of a service. They end when the service stops.
 pub fn start<R: Runtime>(service: &Arc<Service<R>>) -> Vec<Task<()>> {
     let runtime = &service.runtime;
     let (fresh, daily) = (service.clone(), service.clone());

@@ -1,4 +1,4 @@
-//! Asks the replica again and again whether its group has a leader.
+//! Reads the replica's status again and again: does its group have a leader?
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,14 +1,14 @@
-//! Sweeping containers and znodes that have outlived their time to live.
+//! Deletes empty containers, and znodes whose time to live has passed.
 //!
-//! 1. Every `container_check_interval_ms` the leader looks through a view for what nobody uses
-//!    any more ([`View::sweepable`](innkeeper_tree::View::sweepable)), and lets the view go.
-//! 2. It proposes one command for each, a few at a time, so that no more than
-//!    `container_max_per_minute` are proposed in a minute.
-//! 3. Apply deletes what is still as it was seen; what was used meanwhile stays. A proposal
+//! 1. Every `container_check_interval_ms` the leader searches a view for such znodes
+//!    ([`View::sweepable`](innkeeper_tree::View::sweepable)), and drops the view.
+//! 2. It proposes one command for each, a few at a time, so that at most `container_max_per_minute`
+//!    are proposed in a minute.
+//! 3. Apply deletes the znode if it is unchanged; a znode that was used meanwhile stays. A proposal
 //!    that is lost is made again by a later check.
 //!
-//! Invariant: what is found and not proposed yet is at most what one interval may propose
-//! (test: `no_more_are_swept_in_a_minute_than_may_be`).
+//! Invariant: the znodes that are found and not proposed yet are at most as many as one interval
+//! may propose (test: `no_more_are_swept_in_a_minute_than_may_be`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,15 @@ use crate::service::Service;
 
 const MINUTE_MS: u64 = 60_000;
 
-/// How many are proposed at a time, where many are to be: about ten batches a second.
+/// How many are proposed at a time if there are many: this makes about ten batches a second.
 const BATCHES_PER_MINUTE: u64 = 600;
 
-/// How fast sweeping may be.
+/// The limits of sweeping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Pace {
-    /// Found in one check at most.
+    /// The most znodes that one check takes.
     per_check: usize,
-    /// Proposed at a time at most.
+    /// The most znodes that are proposed at a time.
     per_batch: usize,
     /// Pause after a full batch, in milliseconds.
     pause_ms: u64,
@@ -36,7 +36,8 @@ struct Pace {
 
 impl Pace {
     fn of(max_per_minute: u32, interval_ms: u64) -> Pace {
-        // Zero would be a division by zero in ZooKeeper; the slowest that makes sense is one.
+        // ZooKeeper divides by zero where the setting is zero; here it counts as one, the slowest
+        // rate.
         let per_minute = u64::from(max_per_minute.max(1));
         let per_batch = per_minute.div_ceil(BATCHES_PER_MINUTE);
         let per_check = (per_minute.saturating_mul(interval_ms) / MINUTE_MS).max(1);
@@ -94,7 +95,7 @@ mod tests {
             assert!(swept * 2 >= u64::from(per_minute), "{per_minute}: {pace:?}");
             assert!(pace.per_check as u64 <= u64::from(per_minute), "{pace:?}");
         }
-        // As fast as asked, however fast: a pause is never a busy loop.
+        // However high the rate, a pause is never a busy loop.
         assert_eq!(Pace::of(u32::MAX, 1).pause_ms, 101);
     }
 }
