@@ -191,8 +191,8 @@ fn a_claim_becomes_one_row() {
         ("- A frame has a length.", "A frame has a length."),
         ("**Invariant:** apply is total.", "Apply is total."),
         (
-            "3. See [`Door::submit`], or [`Log`](log::Log) | more:",
-            "See `Door::submit`, or `Log` \\| more",
+            "3. See [`Proposals::submit`], or [`Log`](log::Log) | more:",
+            "See `Proposals::submit`, or `Log` \\| more",
         ),
     ] {
         assert_eq!(row_text(claim), row);

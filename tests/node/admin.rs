@@ -712,7 +712,7 @@ fn a_stopping_node_waits_for_no_admin() {
 }
 
 #[test]
-fn a_write_that_the_door_does_not_take_is_refused_with_its_size_and_the_limit() {
+fn a_write_too_long_for_a_command_is_refused_with_its_size_and_the_limit() {
     let node = Administered::start_bounded(|_| {}, Some(2000));
     node.socket("POST", "/v1/znodes?path=/a", b"short").good();
     let refused = node.socket("PUT", "/v1/znodes?path=/a", &[b'x'; 3000]);
@@ -726,7 +726,7 @@ fn a_write_that_the_door_does_not_take_is_refused_with_its_size_and_the_limit() 
 
 /// It would be refused again and again, so it is the binding's failure, and backs off as others.
 #[test]
-fn a_reaction_that_the_door_does_not_take_fails_by_name() {
+fn a_reaction_too_long_for_a_command_fails_by_name() {
     let script = guest("test-script");
     let node = Administered::start_bounded(|_| {}, Some(3000));
     let pushed = node

@@ -236,8 +236,8 @@ fn an_authorizer_is_asked_about_each_read_of_a_multi_read() {
     assert_eq!(count.err, ErrorCode::NoAuth);
 }
 
-/// A recipe that scans what clients write all the time loses races until the door holds writes
-/// back for it: the clients' connections must not feel it.
+/// A recipe that scans what clients write all the time loses races until other proposals are held
+/// back for it: the clients' writes keep their order meanwhile.
 #[test]
 fn pipelined_writes_beside_a_recipe_that_loses_races_keep_their_order() {
     const CLIENTS: usize = 3;

@@ -194,7 +194,7 @@ fn session_timeouts_have_the_bounds_that_are_set() {
 
 /// It gets no sequence number, so that the writes behind it find no gap.
 #[test]
-fn a_write_that_the_door_does_not_take_is_answered_in_its_place() {
+fn a_write_too_long_for_a_command_is_answered_in_its_place() {
     const MOST: usize = 2000;
     let folder = tempfile::tempdir().unwrap();
     let server = Running::start_bounded(folder, |_| {}, Some(MOST));
@@ -276,7 +276,7 @@ fn a_multi_may_not_grow_beyond_what_a_command_may_have() {
 
 /// Whatever the frame's bound is: the command is longer than the request by who asks.
 #[test]
-fn the_longest_request_that_jute_maxbuffer_lets_in_fits_through_the_door() {
+fn the_longest_request_that_jute_maxbuffer_lets_in_fits_into_a_command() {
     const LONGEST: usize = 17 << 20;
     let server = Running::start_with(|settings| settings.server.jute_max_buffer_bytes = LONGEST);
     let mut client = server.client();

@@ -43,8 +43,8 @@ const LACK_LEAST: Duration = Duration::from_millis(100);
 /// The longest such pause.
 const LACK_MOST: Duration = Duration::from_secs(30);
 
-/// The wait before a reaction that the door refused runs again: about as long as the
-/// proposals in flight take to be applied.
+/// The wait before a reaction runs again whose transaction was refused as doomed: about as long as
+/// the proposals in flight take to be applied.
 const DOOMED_PAUSE: Duration = Duration::from_micros(500);
 
 /// What a dispatcher remembers from one turn to the next.
@@ -72,7 +72,7 @@ enum Turn {
     Idle,
     /// The guest failed, or could not be invoked; wait.
     Failed(Arc<Member>, GuestFailure),
-    /// The door saw that the transaction was doomed.
+    /// The proposer refused the transaction, since a proposal in flight dooms it.
     Doomed,
     /// The binding is gone, or the node stops.
     Gone,

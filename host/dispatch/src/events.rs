@@ -2,7 +2,7 @@
 //!
 //! A reaction's transaction acknowledges each of its events by its path, whatever the guest does,
 //! and clients choose the paths. So the paths of one reaction's events are bounded together: a
-//! client with long names must not be able to make transactions that no door takes.
+//! client with long names must not be able to make transactions that are too long to be proposed.
 //! (test: `names_that_a_client_makes_long_stop_no_recipe`)
 
 use innkeeper_tree::QueueEntry;

@@ -3,7 +3,7 @@
 //!
 //! How a write passes through this crate:
 //!
-//! 1. The server makes an operation and submits it to the [`Proposals`] (called "the door", too).
+//! 1. The server makes an operation and submits it to the [`Proposals`].
 //!    The proposer's task runs on openraft's thread. It takes all waiting operations as one batch,
 //!    adds the time, refuses transactions that a write in flight makes fail, encodes each command
 //!    once and proposes the batch.

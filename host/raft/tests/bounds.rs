@@ -1,5 +1,5 @@
-//! Nothing that cannot be read back is ever written: commands of all kinds and sizes, up to the
-//! door's bound and beyond it, are refused, or there after a restart.
+//! Everything that is written can be read back: commands of all kinds and sizes, up to the bound on
+//! commands and beyond it, are refused, or are there after a restart.
 
 mod common;
 
@@ -31,7 +31,8 @@ const MODULE: Digest = Digest([7; 32]);
 const BINDING: &str = "/innkeeper/bindings/r";
 const SMALL_BOUND: usize = 4096;
 
-/// Commands of this bound exceed segments, tails and rooms of the door.
+/// Commands at this bound are longer than segments, than the log's tail and than the room of the
+/// proposals' queue.
 fn small() -> Settings {
     Settings {
         command_bytes_max: SMALL_BOUND,
@@ -62,7 +63,7 @@ async fn open(runtime: &Simulated, settings: &Settings, recorder: &Recorder) -> 
     }
 }
 
-/// A checkpoint is begun by the bytes of few large commands as well, long before the door waits.
+/// The bytes of few large commands begin a checkpoint as well, long before proposals wait.
 #[test]
 fn large_commands_do_not_wait_for_the_next_regular_checkpoint() {
     const COMMAND_BYTES: usize = 100 << 10;
@@ -409,7 +410,8 @@ impl Maker {
     }
 }
 
-/// The bytes of an operation that the door counts: of its command, and of what its ACLs become.
+/// The bytes of an operation that count against the bound: those of its command, and those of the
+/// ACLs that apply makes of it.
 fn counted(operation: &Operation) -> usize {
     let size = encoding::operation_size(operation);
     size.bytes + size.grown_bytes

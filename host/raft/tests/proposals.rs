@@ -19,8 +19,8 @@ async fn open(runtime: &Simulated, recorder: &Recorder) -> Replica<Simulated> {
     opened.unwrap()
 }
 
-/// A transaction that read one znode. There is no such binding: apply answers a conflict, the
-/// door does not know.
+/// A transaction that read one znode. There is no such binding: apply answers with a conflict, the
+/// proposer does not know.
 fn transaction(ticket: u64, binding: &str, reads: u64) -> Operation {
     Operation::Transaction {
         ticket: Ticket(ticket),

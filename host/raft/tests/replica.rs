@@ -265,7 +265,7 @@ fn a_closed_door_refuses_and_says_so() {
 }
 
 #[test]
-fn the_door_lets_a_small_room_through_in_order() {
+fn operations_pass_through_a_small_queue_in_order() {
     let threads = Threads::start(RealConfig::default()).unwrap();
     let runtime = threads.runtime();
     threads.block_on(async {

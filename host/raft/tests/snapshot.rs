@@ -39,7 +39,7 @@ impl Delivery for Publish {
     }
 
     fn refused(&self, operation: Operation, refusal: Refusal) {
-        panic!("there is no door to refuse {operation:?}: {refusal}");
+        panic!("nothing is proposed here, but {operation:?} was refused: {refusal}");
     }
 }
 

@@ -9,8 +9,8 @@
 //!
 //! 1. [`Runtime::listen_tcp`] gave the server a [`Listener`]; each accepted [`Stream`] becomes a
 //!    task of [`ThreadRole::Client`] by [`Runtime::spawn`].
-//! 2. The task decodes a request and sends a command to the door, which lives with openraft on
-//!    the thread of [`ThreadRole::Raft`]; openraft's own timers and channels come from
+//! 2. The task decodes a request and proposes a command to the proposer's task, which runs with
+//!    openraft on the thread of [`ThreadRole::Raft`]; openraft's own timers and channels come from
 //!    [`Runtime::Raft`].
 //! 3. The log hands the batch to its task of [`ThreadRole::Fsync`]. This task writes to a [`File`]
 //!    of the node's [`Disk`] and calls [`File::sync`], the only blocking call of a write. Its

@@ -4,7 +4,7 @@
 //!    quorum, and one that has not known any for a while has lost it. A node alone always has it.
 //! 2. When the quorum is lost, every connection is closed, as in ZooKeeper. From then on a client
 //!    is served only if `readonlymode.enabled` is set and the client agreed to be read-only. It
-//!    gets a session that only this node knows ([`crate::local_sessions`]), with reads, watches and
+//!    gets a session that only this node knows (`local_sessions.rs`), with reads, watches and
 //!    pings; every write is answered with NotReadOnly. Other clients' connections are closed
 //!    without an answer, so that they try another node.
 //! 3. When the quorum is back, the read-only sessions end with their connections.

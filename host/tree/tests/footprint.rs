@@ -1,6 +1,6 @@
-//! The door's guess against apply's proof: a transaction that [`InFlight`] calls doomed meets
-//! that very conflict in apply, and one that it lets pass commits, as long as what is in
-//! flight succeeds and none of it undoes another.
+//! What the proposer predicts, compared with what apply decides: a transaction that [`InFlight`]
+//! calls doomed meets that very conflict in apply, and one that it lets pass commits, as long as
+//! the proposals in flight succeed and none of them undoes another.
 
 use innkeeper_proto::{Acl, CreateMode, Perms};
 use innkeeper_tree::applied::{Applied, Conflict, Outcome, Reply, SessionResult, TicketResult};

@@ -281,11 +281,11 @@ pub enum Step {
     Pipeline(Slot, Vec<Request>),
     /// The session moves to another connection: the old one is closed by the server.
     Reattach {
-        /// Whose.
+        /// The session's slot.
         slot: Slot,
-        /// What is shown at the door.
+        /// The password that the client shows.
         with: Credential,
-        /// With its old connection dropped first?
+        /// Whether its old connection is dropped first.
         dropped: bool,
     },
     /// Bytes that are no request.

@@ -1,4 +1,4 @@
-//! Proposals: the only way into the log. This is also called the door.
+//! Proposals: the only way into the log.
 //!
 //! 1. Submitters put operations into a queue. It is bounded in operations and bytes; a submitter
 //!    waits while it is full. An operation whose command would be longer than `command_bytes_max`

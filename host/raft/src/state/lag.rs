@@ -152,7 +152,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn the_door_is_free_until_an_eighth_and_closed_at_all_of_the_budget() {
+    fn proposals_are_free_up_to_an_eighth_of_the_budget_and_wait_at_all_of_it() {
         let lag = Lag::new(BUDGET);
         lag.applied(BUDGET / 8);
         assert_eq!(lag.pace(1000, 0), None);
@@ -188,8 +188,8 @@ mod tests {
         assert_eq!(last, Duration::from_secs_f64(100.0 / 1024.0));
     }
 
-    /// A load that could write twice as fast as checkpoints do, for ten minutes: the door is
-    /// paced to their speed, and neither ever stands still nor uses up its budget.
+    /// A load that could write twice as fast as checkpoints do, for ten minutes: proposals are
+    /// slowed down to the speed of checkpoints, and never stop or use up the budget.
     #[test]
     fn a_long_load_is_paced_to_the_speed_of_checkpoints() {
         const BATCH: u64 = 128 << 10;

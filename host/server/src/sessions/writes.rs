@@ -9,7 +9,7 @@
 //! no sequence number, so that it leaves no gap. A request within `jute.maxbuffer` normally fits
 //! into a command: it does not only where a client has uncommonly long identities, or where a multi
 //! states `auth` so often that the resulting ACLs are too long. (tests:
-//! `a_write_that_the_door_does_not_take_is_answered_in_its_place`,
+//! `a_write_too_long_for_a_command_is_answered_in_its_place`,
 //! `a_multi_may_not_grow_beyond_what_a_command_may_have`)
 
 use innkeeper_auth::NONCE_BYTES;

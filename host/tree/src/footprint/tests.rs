@@ -95,7 +95,7 @@ fn acl(path: &str) -> Read {
 
 fn doomed(operation: &Operation, reads: Vec<Read>) -> bool {
     let mut in_flight = InFlight::new(7);
-    // A first reader makes the door mark subtrees.
+    // A first reader makes the proposer note subtrees.
     assert_eq!(in_flight.doomed(&transaction(vec![subtree("/")])), None);
     in_flight.admit(Zxid(10), operation);
     let transaction = transaction(reads);

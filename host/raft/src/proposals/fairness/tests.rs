@@ -21,7 +21,8 @@ impl Delivery for NoDelivery {
     fn refused(&self, _operation: Operation, _refusal: Refusal) {}
 }
 
-/// The door's task without a log: what comes in, and in which order it goes out.
+/// The proposer's task without a log: the operations that come in, and the order in which they go
+/// out.
 struct Desk {
     fairness: Fairness,
     proposals: Proposals,
@@ -48,7 +49,7 @@ impl Desk {
     }
 
     fn comes(&mut self, operation: Operation) {
-        let room = self.proposals.room_now(1).expect("the door is wide");
+        let room = self.proposals.room_now(1).expect("the queue has room");
         self.intake.push_back((operation, room));
     }
 
@@ -178,7 +179,7 @@ fn nothing_waits_longer_than_once_however_many_keep_losing() {
     assert!(desk.now - begin <= HOLD_BACK, "{:?}", desk.now - begin);
 }
 
-/// What may happen at the door.
+/// What may happen to the proposer.
 #[derive(Clone, Debug)]
 enum Step {
     Write { session: u64, place: u8 },
@@ -231,8 +232,9 @@ fn by_session(operations: &[Operation]) -> BTreeMap<u64, Vec<Operation>> {
 }
 
 proptest! {
-    /// Whatever comes, loses and waits: per session, what goes in first comes out first; nothing
-    /// is lost, and nothing waits longer than `hold_back` once the door has time for it.
+    /// Whatever comes, loses and waits: the operations of a session go out in the order in which
+    /// they came, none is lost, and none waits longer than `hold_back` once the proposer has time
+    /// for it.
     #[test]
     fn what_a_session_sends_first_goes_first_and_nothing_is_held_for_ever(steps in steps()) {
         let mut desk = Desk::new();
@@ -280,8 +282,8 @@ proptest! {
                 desk.comes(operation);
             }
         }
-        // All were looked at now; whoever is to wait waits from here on at the latest, and others
-        // go on losing.
+        // All were looked at now: each that waits has waited since now at the latest, and others go
+        // on losing races.
         desk.turn(usize::MAX);
         for binding in 10..14 {
             desk.now = desk.now + HOLD_BACK / 4;
