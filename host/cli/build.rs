@@ -6,6 +6,9 @@
 //! The script also sets `INNKEEPER_BUILT_AT_S`, the time of the build in seconds since 1970: from
 //! `SOURCE_DATE_EPOCH`, or from the clock.
 //!
+//! On a machine without IPv6 the script sets `without_ipv6`, by which the tests that need IPv6 are
+//! shown as ignored.
+//!
 //! The modules are copied into `OUT_DIR`, so that the source file that includes them names no
 //! other folder.
 
@@ -14,6 +17,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::net::{Ipv6Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs};
@@ -27,6 +31,7 @@ const BUILT_AT: &str = "SOURCE_DATE_EPOCH";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     say_when()?;
+    say_without_ipv6();
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut source = String::from("static GUESTS: &[Guest] = &[\n");
@@ -60,6 +65,17 @@ fn say_when() -> Result<(), Box<dyn Error>> {
     };
     println!("cargo::rustc-env=INNKEEPER_BUILT_AT_S={at_s}");
     Ok(())
+}
+
+/// Sets `without_ipv6` where this machine has no IPv6. With `CI=true` it is never set, so that the
+/// tests that need IPv6 fail there: a machine that judges a change must run all of them.
+fn say_without_ipv6() {
+    println!("cargo::rustc-check-cfg=cfg(without_ipv6)");
+    println!("cargo::rerun-if-env-changed=CI");
+    let is_ci = env::var("CI").is_ok_and(|value| value == "true");
+    if !is_ci && TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        println!("cargo::rustc-cfg=without_ipv6");
+    }
 }
 
 /// Names and files, by name.

@@ -1,6 +1,7 @@
 //! The command line as programs and packagers use it: flags anywhere, JSON, times, completion,
 //! manual pages, and what the binary carries.
 
+use std::path::Path;
 use std::process::Output;
 
 use super::*;
@@ -334,6 +335,40 @@ fn no_guest_of_the_tests_is_in_the_binary() {
     assert!(found >= 8, "{found} guests of the tests");
 }
 
+/// Runs `scripts/strip.sh` for a file, and says what it wrote to stderr.
+fn strip(file: &Path, change: impl FnOnce(&mut Command)) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/strip.sh");
+    let mut command = Command::new(script);
+    command.arg(file);
+    change(&mut command);
+    let stripped = command.output().unwrap();
+    let said = String::from_utf8(stripped.stderr).unwrap();
+    assert!(stripped.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn without_objcopy_a_binary_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let commands = folder.path().join("commands");
+    std::fs::create_dir(&commands).unwrap();
+    for command in ["basename", "dirname"] {
+        let path = std::env::var_os("PATH").unwrap();
+        let mut all = std::env::split_paths(&path).map(|folder| folder.join(command));
+        let found = all.find(|file| file.is_file()).unwrap();
+        std::os::unix::fs::symlink(found, commands.join(command)).unwrap();
+    }
+    let file = folder.path().join("innkeeper");
+    std::fs::write(&file, "a binary").unwrap();
+    let said = strip(&file, |command| {
+        command.env("PATH", &commands);
+    });
+    assert!(said.contains("objcopy is missing"), "{said}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"a binary");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+/// The linker comes with binutils, and so does objcopy: a machine that builds this has it.
 #[test]
 fn a_stripped_binary_is_small_and_its_debug_information_lies_beside_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -342,14 +377,11 @@ fn a_stripped_binary_is_small_and_its_debug_information_lies_beside_it() {
     let cargos_own = folder.path().join("deps");
     std::fs::hard_link(&file, &cargos_own).unwrap();
     let before = std::fs::metadata(&file).unwrap().len();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/strip.sh");
-    let stripped = Command::new(script).arg(&file).output().unwrap();
-    let said = String::from_utf8_lossy(&stripped.stderr);
-    assert!(stripped.status.success(), "{said}");
-    if said.contains("objcopy is missing") {
-        assert_eq!(std::fs::metadata(&file).unwrap().len(), before);
-        return;
-    }
+    let said = strip(&file, |_| {});
+    assert!(
+        !said.contains("objcopy is missing"),
+        "install the package binutils: {said}"
+    );
     let after = std::fs::metadata(&file).unwrap().len();
     let debug = std::fs::metadata(folder.path().join("innkeeper.debug")).unwrap();
     assert!(

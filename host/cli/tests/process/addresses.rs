@@ -14,9 +14,9 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 /// The file beside the data folder that takes a process's stderr.
 const LOG: &str = "stderr";
 
-/// Whether this machine can show anything of IPv6.
-fn has_ipv6() -> bool {
-    TcpListener::bind((V6, 0)).is_ok()
+/// Fails with the cause where the rest of the test would fail with its consequences.
+fn require_ipv6() {
+    TcpListener::bind((V6, 0)).expect("this machine has no IPv6: run the test where it has");
 }
 
 /// A port that was free a moment ago, in both families.
@@ -52,12 +52,13 @@ fn http_of(process: &Process) -> SocketAddr {
     word.strip_prefix("http=").unwrap().parse().unwrap()
 }
 
-#[test]
-fn every_spelling_of_any_address_means_both_families() {
-    if !has_ipv6() {
-        return;
-    }
-    let lines = [
+/// A line of `server.N` takes its port from the spelling.
+const SERVER_LINE: &str = "server.1=localhost:2888:3888;";
+
+/// A process for each way to say "any address", with the spelling.
+fn spelled() -> Vec<(String, (Process, tempfile::TempDir))> {
+    let mut processes = Vec::new();
+    for line in [
         "",
         "clientPortAddress=0.0.0.0",
         "clientPortAddress=0",
@@ -65,37 +66,53 @@ fn every_spelling_of_any_address_means_both_families() {
         "clientPortAddress=[::]",
         "clientPortAddress=0:0:0:0:0:0:0:0",
         "clientPortAddress=::ffff:0.0.0.0",
-    ];
-    let mut processes = Vec::new();
-    for line in lines {
-        let text = format!("clientPort=0\nadmin.enableServer=false\n{line}");
-        processes.push((line, configured(&text, None)));
-    }
-    let port = free_port();
-    for client in [
-        format!("{port}"),
-        format!("0.0.0.0:{port}"),
-        format!("[::]:{port}"),
     ] {
-        let text = format!("admin.enableServer=false\nserver.1=localhost:2888:3888;{client}");
-        let (process, folder) = configured(&text, Some(1));
-        assert_eq!(process.addr.port(), port, "{text}");
-        for ip in [V4, V6] {
-            session_from(ip, port).must(get("/", false));
-        }
-        drop((process, folder));
+        let text = format!("clientPort=0\nadmin.enableServer=false\n{line}");
+        processes.push((line.to_owned(), configured(&text, None)));
+    }
+    for host in ["", "0.0.0.0:", "[::]:"] {
+        let port = free_port();
+        let line = format!("{SERVER_LINE}{host}{port}");
+        let text = format!("admin.enableServer=false\n{line}");
+        let started = configured(&text, Some(1));
+        assert_eq!(started.0.addr.port(), port, "{line}");
+        processes.push((line, started));
     }
     for listen in ["0.0.0.0:0", "[::]:0"] {
         let folder = tempfile::tempdir().unwrap();
         let mut command = serve(&["--listen", listen, "--http", listen, "--data"]);
         command.arg(folder.path());
-        processes.push((listen, (Process::ready(command), folder)));
+        processes.push((listen.to_owned(), (Process::ready(command), folder)));
+    }
+    processes
+}
+
+/// A session of a client that comes from this address to each of the processes.
+fn reached_from(ip: IpAddr, processes: &[(String, (Process, tempfile::TempDir))]) {
+    for (spelling, (process, _folder)) in processes {
+        let mut client = session_from(ip, process.addr.port());
+        client.must(get("/", false));
+        assert_eq!(client.stream.peer_addr().unwrap().ip(), ip, "{spelling}");
+    }
+}
+
+/// On a machine without IPv6, too.
+#[test]
+fn every_spelling_of_any_address_is_reached_by_ipv4() {
+    reached_from(V4, &spelled());
+}
+
+#[test]
+#[cfg_attr(without_ipv6, ignore = "this machine has no IPv6")]
+fn every_spelling_of_any_address_means_both_families() {
+    require_ipv6();
+    let processes = spelled();
+    for ip in [V4, V6] {
+        reached_from(ip, &processes);
     }
     for (spelling, (process, _folder)) in &processes {
-        for ip in [V4, V6] {
-            let mut client = session_from(ip, process.addr.port());
-            client.must(get("/", false));
-            assert_eq!(client.stream.peer_addr().unwrap().ip(), ip, "{spelling}");
+        if spelling.starts_with(SERVER_LINE) {
+            continue;
         }
         // The spelling that was asked for is what is shown.
         let six = spelling.contains(':') && !spelling.contains("0.0.0.0");
@@ -111,10 +128,9 @@ fn every_spelling_of_any_address_means_both_families() {
 }
 
 #[test]
+#[cfg_attr(without_ipv6, ignore = "this machine has no IPv6")]
 fn every_port_is_reached_in_both_families_and_ipv4_is_shown_as_ipv4() {
-    if !has_ipv6() {
-        return;
-    }
+    require_ipv6();
     let metrics = free_port();
     let key = rcgen::KeyPair::generate().unwrap();
     let own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
