@@ -1,5 +1,5 @@
-//! Administration over HTTP and over the admin socket, spoken in bytes: who may do what, what is
-//! answered to nonsense, and that a hostile client stands in nobody's way.
+//! Administration over HTTP and over the admin socket, in raw bytes: who may do what, how malformed
+//! requests are answered, and that a hostile client does not disturb others.
 #![allow(clippy::disallowed_methods)] // Sockets and clocks of tests.
 
 mod common;
@@ -25,7 +25,7 @@ use innkeeper_node::NodeSettings;
 
 const SUPER: &str = "super:superpw";
 
-/// A node with HTTP and a super user, and where both of its admins are.
+/// A node with HTTP, a super user and an admin socket.
 struct Administered {
     running: Running,
     http: SocketAddr,
@@ -64,12 +64,12 @@ impl Administered {
         stream
     }
 
-    /// As a stranger.
+    /// A request over HTTP without a password.
     fn http(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         exchange(self.connect(), &head(method, path, body.len(), ""), body)
     }
 
-    /// As the super user.
+    /// A request over HTTP as the super user.
     fn as_super(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         let head = head(method, path, body.len(), &basic(SUPER));
         exchange(self.connect(), &head, body)
@@ -142,7 +142,7 @@ fn a_stranger_changes_nothing_and_sees_no_znode() {
         for more in ["".to_owned(), basic("super:wrong"), basic(SUPER_DIGEST)] {
             let refused = exchange(node.connect(), &head(method, path, 1, &more), b"x");
             guesses += u32::from(!more.is_empty());
-            // Ten wrong ones, and nothing more is looked at for a while.
+            // After ten wrong passwords from one address, no further one is checked for a while.
             if guesses > 10 && !more.is_empty() && refused.status == 429 {
                 continue;
             }
@@ -159,7 +159,7 @@ fn a_stranger_changes_nothing_and_sees_no_znode() {
         }
     }
     let after = node.http("GET", "/v1/status", b"").good()["log"]["applied"].clone();
-    // Only the leader's ticks of time may have come in between, and there are none.
+    // Only the leader's ticks of time could have come in between, and there are none.
     assert_eq!(before, after);
 }
 
@@ -333,7 +333,7 @@ fn each_wrong_document_gets_its_sentence() {
             "wach",
         ),
     ] {
-        // A check needs nobody's leave, and says what writing would say.
+        // Anyone may check a document, and the check answers what writing it would answer.
         let checked = node
             .http("POST", "/v1/bindings/check?name=a", document.as_bytes())
             .error(400);
@@ -414,7 +414,7 @@ fn a_reaction_may_not_hold_its_view_for_ever() {
         let shown = node.http("GET", "/v1/bindings/endless", b"").good();
         if let Some(error) = shown["last_error"].as_str() {
             assert!(error.contains("as long as a view may be held"), "{error}");
-            // What it did until it was cut off is told.
+            // The status has what it used and logged until it was cut off.
             assert!(shown["last_fuel"].as_u64() > Some(100_000), "{shown}");
             assert!(
                 shown["last_memory_bytes"].as_u64() > Some(65_536),
@@ -466,7 +466,7 @@ fn a_module_is_pushed_bound_swapped_and_unbound() {
         .error(400);
     assert!(wrong.contains("world"), "{wrong}");
 
-    // The name shows that the route of the check hides no binding.
+    // A binding of this name is not hidden by the route of the check.
     let url = "/v1/bindings/check?wait=activated";
     let set = node.as_super("PUT", url, &bytes);
     assert_eq!(set.status, 201);
@@ -513,7 +513,7 @@ fn waiting_for_an_activation_that_fails_tells_why() {
     use innkeeper_tree::{Digest, Operation, World};
     let node = Administered::start();
     let service = node.running.node.as_ref().unwrap().service().clone();
-    // A name without bytes, as after the loss of modules.redb.
+    // A module that is registered and has no bytes, as after the loss of modules.redb.
     let digest = Digest([7; 32]);
     let registered = node
         .running
@@ -548,7 +548,7 @@ fn waiting_for_an_activation_that_fails_tells_why() {
 fn the_socket_is_the_owners_alone_and_goes_with_the_node() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
-    // What a killed process left behind is replaced.
+    // Files that a killed process left behind are replaced.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let running = Running::start_in(folder, |_| {});
     let socket = std::fs::symlink_metadata(&path).unwrap();
@@ -598,7 +598,7 @@ fn nonsense_is_answered_or_cut_off_and_nothing_else_happens() {
         let _ = stream.write_all(bytes);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
-        // Cut off is fine as well.
+        // A connection that was cut off is right as well.
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer).into_owned();
         assert!(
@@ -616,7 +616,8 @@ fn a_body_that_is_too_long_is_refused_by_its_head() {
     let announced = head("POST", "/v1/modules", 100 << 20, &basic(SUPER));
     let refused = exchange(node.connect(), &announced, b"").error(413);
     assert!(refused.contains("33554432"), "{refused}");
-    // Who announces nothing is stopped at the limit, and still hears why.
+    // A client that does not announce the length is stopped at the limit, and still gets the
+    // reason.
     let mut stream = node.connect();
     let unannounced = format!(
         "PUT /v1/bindings/a HTTP/1.1\r\nHost: test\r\n{}Transfer-Encoding: chunked\r\n\r\n",
@@ -630,7 +631,7 @@ fn a_body_that_is_too_long_is_refused_by_its_head() {
         }
     }
     assert!(answer(stream).error(413).contains("262144"));
-    // A stranger's body is not even waited for.
+    // Without a password the body is not even waited for.
     let stranger = exchange(
         node.connect(),
         &head("POST", "/v1/modules", 1 << 20, ""),
@@ -643,7 +644,8 @@ fn a_body_that_is_too_long_is_refused_by_its_head() {
 fn slow_clients_are_cut_off_and_shut_out_neither_clients_nor_the_socket() {
     let node = Administered::start();
     let began = Instant::now();
-    // More than there are places for answering: those who have asked nothing take none.
+    // There are more connections than places for answering: connections that have asked nothing
+    // take no place.
     let mut slow: Vec<TcpStream> = (0..80).map(|_| node.connect()).collect();
     for stream in &mut slow {
         stream.write_all(b"GET /v1/sta").unwrap();
@@ -656,7 +658,7 @@ fn slow_clients_are_cut_off_and_shut_out_neither_clients_nor_the_socket() {
         "{:?}",
         began.elapsed()
     );
-    // And they do not stay for ever.
+    // And they are closed after a while.
     let mut rest = Vec::new();
     match slow[0].read_to_end(&mut rest) {
         Ok(_) => assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4")),
@@ -664,7 +666,7 @@ fn slow_clients_are_cut_off_and_shut_out_neither_clients_nor_the_socket() {
     }
 }
 
-/// Documents and guests' logs may be the business of nobody but the operators.
+/// Only operators may see documents and guests' logs, if the setting says so.
 #[test]
 fn what_is_closed_is_shown_to_the_super_user_and_over_the_socket_alone() {
     for closed in [false, true] {
@@ -683,7 +685,7 @@ fn what_is_closed_is_shown_to_the_super_user_and_over_the_socket_alone() {
         for path in ["/", "/v1/status", "/metrics", "/commands/ruok"] {
             assert_eq!(node.http("GET", path, b"").status, 200, "{path}");
         }
-        // A page in somebody's browser sees nothing of it either.
+        // A web page in somebody's browser sees nothing of it either.
         let origin = format!("{}Origin: http://evil.example\r\n", basic(SUPER));
         let page = exchange(
             node.connect(),
@@ -724,7 +726,8 @@ fn a_write_too_long_for_a_command_is_refused_with_its_size_and_the_limit() {
         .good();
 }
 
-/// It would be refused again and again, so it is the binding's failure, and backs off as others.
+/// Such a transaction would be refused again and again, so it counts as a failure of the binding,
+/// which then waits like any other that failed.
 #[test]
 fn a_reaction_too_long_for_a_command_fails_by_name() {
     let script = guest("test-script");

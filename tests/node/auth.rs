@@ -1,5 +1,5 @@
-//! Authentication over real sockets: SASL DIGEST-MD5, what is demanded, and ACLs of schemes that
-//! are not served.
+//! Authentication over real sockets: SASL DIGEST-MD5, demanded authentication, and ACLs of schemes
+//! that are not served.
 #![allow(clippy::disallowed_methods)] // Files of its own, on purpose.
 
 mod common;
@@ -44,7 +44,7 @@ fn sasl(client: &mut Client, token: &str) -> Answer {
     client.ask(Request::Sasl(Bytes::copy_from_slice(token.as_bytes())))
 }
 
-/// The client's side of DIGEST-MD5, written by RFC 2831 and not by the server's code.
+/// The client's side of DIGEST-MD5, written from RFC 2831 without the server's code.
 fn respond(challenge: &str, user: &str, password: &str) -> (String, String) {
     let nonce = challenge
         .split("nonce=\"")
@@ -71,7 +71,7 @@ fn respond(challenge: &str, user: &str, password: &str) -> (String, String) {
     (response, format!("rspauth={}", digest("")))
 }
 
-/// Goes through the exchange; the last answer.
+/// Runs the whole exchange and returns the last answer.
 fn log_in(client: &mut Client, user: &str, password: &str) -> Answer {
     let challenge = sasl(client, "");
     assert_eq!(challenge.err, ErrorCode::Ok);
@@ -131,7 +131,7 @@ fn a_failed_exchange_ends_the_connection() {
         assert_eq!((answer.err, token(&answer)), (ErrorCode::AuthFailed, None));
         assert!(client.is_closed());
     }
-    // A second exchange on one connection is none.
+    // A connection can do the exchange only once.
     let mut client = node.client();
     log_in(&mut client, "bob", "bob's password");
     assert_eq!(sasl(&mut client, "").err, ErrorCode::AuthFailed);
@@ -184,7 +184,7 @@ fn without_the_demanded_authentication_nothing_is_served() {
         assert!(answer.body.is_empty());
         assert!(client.is_closed(), "{shown}");
     }
-    // Another scheme is not what is demanded.
+    // Authentication by another scheme does not meet the demand.
     let mut digest = node.client();
     let auth = |scheme: &str| {
         Request::Auth(Auth {
@@ -196,7 +196,7 @@ fn without_the_demanded_authentication_nothing_is_served() {
     digest.must(auth("digest"));
     let answer = digest.ask(get("/", false));
     assert_eq!(answer.err, ErrorCode::SessionClosedRequireSaslAuth);
-    // A failed exchange says so as well.
+    // A failed exchange is answered with its error, too.
     let mut failed = node.client();
     let answer = log_in(&mut failed, "bob", "wrong");
     assert_eq!(answer.err, ErrorCode::SessionClosedRequireSaslAuth);
@@ -244,12 +244,12 @@ fn an_acl_of_a_scheme_that_is_not_served_is_invalid_in_its_place() {
             version: -1,
         }));
         assert_eq!(answer.err, ErrorCode::InvalidAcl, "{scheme}");
-        // A path that is none is found first, a parent that is missing is not.
+        // An invalid path is found before the ACL is checked, a missing parent after it.
         let answer = client.ask(Request::Create(create_for("no-path", scheme, id)));
         assert_eq!(answer.err, ErrorCode::BadArguments, "{scheme}");
         let answer = client.ask(Request::Create(create_for("/none/b", scheme, id)));
         assert_eq!(answer.err, ErrorCode::InvalidAcl, "{scheme}");
-        // In a multi the first operation at fault is the one that is told.
+        // In a multi, the first operation that fails is the one in the answer.
         let answer = client.ask(multi(vec![
             MultiOp::Create(creation("/a", b"", 0)),
             MultiOp::Create(create_for("/b", scheme, id)),
@@ -294,7 +294,7 @@ fn skipped_acls_let_everyone_do_everything() {
     let mut client = node.client();
     client.must(Request::Create(create_for("/a", "digest", "x:y")));
     client.must(get("/a", false));
-    // What an ACL may be is still judged.
+    // The form of an ACL is still checked.
     let answer = client.ask(Request::Create(create_for("/b", "none", "x")));
     assert_eq!(answer.err, ErrorCode::InvalidAcl);
     let creator = client.ask(Request::Create(create_for("/c", "auth", "")));

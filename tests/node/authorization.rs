@@ -37,7 +37,7 @@ fn guarded() -> (NodeProcess, Client, tempfile::TempDir) {
     (node, client, folder)
 }
 
-/// Sends everything at once; the answers come in order.
+/// Sends all requests at once; the answers come in order.
 fn pipelined(client: &mut Client, requests: &[Request]) -> Vec<Answer> {
     let xids = client.send(requests);
     let answers: Vec<_> = xids.iter().map(|_| client.answer()).collect();
@@ -55,7 +55,7 @@ fn a_denial_waits_for_the_earlier_writes_of_its_session() {
     let (_node, mut client, _folder) = guarded();
     for round in 0..50 {
         let (forbidden, allowed) = (format!("f{round}"), format!("a{round}"));
-        // Decided on as of a moment when each of these policies is still in flight.
+        // The writes are decided on while each of these policies is still in flight.
         let answers = pipelined(
             &mut client,
             &[
@@ -87,7 +87,7 @@ fn a_denial_waits_for_the_earlier_writes_of_its_session() {
 fn a_bounced_write_keeps_its_place_before_those_behind_it() {
     let (_node, mut client, _folder) = guarded();
     for round in 0..50 {
-        // Each change of the policy bounces what is in flight behind it, though it allows.
+        // Each change of the policy bounces the writes in flight behind it, though it allows them.
         let mut requests = Vec::new();
         for n in 0..20 {
             if n % 5 == 0 {
@@ -135,7 +135,8 @@ fn a_bounced_write_is_judged_by_the_credentials_before_it() {
         let policy = format!(
             r#"{{"rules":[{{"effect":"deny","operations":["write"],"path":"/x{round}"}}]}}"#
         );
-        // The change of the policy bounces the write behind it, when the login has been taken.
+        // The change of the policy bounces the write behind it, when the login has already been
+        // taken.
         let requests = [
             set("/policy", policy.as_bytes()),
             set("/data/own", b"before"),
@@ -159,7 +160,7 @@ fn reads_syncs_and_every_operation_of_a_multi_are_asked_about() {
     client.must(set("/policy", HIDES));
     assert_eq!(client.ask(get("/data", true)).err, ErrorCode::NoAuth);
     assert_eq!(client.ask(exists("/data", true)).err, ErrorCode::NoAuth);
-    // What is denied leaves no watch, and tells nothing of what exists.
+    // A denied read leaves no watch, and does not tell whether the znode exists.
     assert_eq!(
         client.ask(exists("/data/none", true)).err,
         ErrorCode::NoAuth
@@ -189,7 +190,7 @@ fn reads_syncs_and_every_operation_of_a_multi_are_asked_about() {
 fn an_authorizer_is_asked_about_every_event_of_a_persistent_watch() {
     let (node, mut client, _folder) = guarded();
     let mut watcher = Client::connect(node.zookeeper, 30_000);
-    // The root is no authorizer's; what is below it is.
+    // The authorizer does not cover the root, only the paths below it.
     watcher.must(add_watch("/", AddWatchMode::PersistentRecursive));
     watcher.must(add_watch("/data", AddWatchMode::Persistent));
     client.must(set("/data", b"1"));
@@ -277,7 +278,7 @@ fn pipelined_writes_beside_a_recipe_that_loses_races_keep_their_order() {
                 let joins: Vec<_> = (0..MEMBERS).map(|n| create(&path(n), b"")).collect();
                 pipelined(&mut client, &joins);
                 for _ in 0..ROUNDS {
-                    // Some of them are held back, the others only stand behind those.
+                    // Some of them are held back, the others only wait behind those.
                     let writes: Vec<_> = (0..MEMBERS)
                         .flat_map(|n| [set(&path(n), b""), set("/groups", b"")])
                         .collect();

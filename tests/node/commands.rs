@@ -1,5 +1,6 @@
-//! ZooKeeper's admin commands and Prometheus's metrics over HTTP: who may run what, where they
-//! are, and that the numbers are true. Their shapes are compared with ZooKeeper's in `shapes.rs`.
+//! ZooKeeper's admin commands and Prometheus's metrics over HTTP: who may run which command, where
+//! they are served, and that their numbers are true. Their shapes are compared with ZooKeeper's in
+//! `shapes.rs`.
 #![allow(clippy::disallowed_methods)] // Sockets of tests.
 
 mod common;
@@ -156,7 +157,7 @@ fn other_methods_and_other_places_are_told_apart() {
     assert_eq!(http(at, "PUT", "/zk/admin/ruok", "").status, 405);
     let head = http(at, "HEAD", "/zk/admin/ruok", "");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
-    // Words from a stranger's path come back as JSON, whatever is in them.
+    // Text from the path of a request comes back as JSON, whatever is in it.
     let odd = http_get(at, "/zk/admin/%22%3Cscript%3E");
     assert_eq!(odd.status, 200);
     assert_eq!(odd.content_type, "application/json");
@@ -168,8 +169,8 @@ fn other_methods_and_other_places_are_told_apart() {
     );
 }
 
-/// What HAProxy asks of a server's health without being told more, among others; on both ports,
-/// and beside what a real 3.9.5 answers there, which has TRACE besides.
+/// The requests that HAProxy sends by default to check a server's health, and others like them, on
+/// both ports, with what a real 3.9.5 answers there. ZooKeeper serves TRACE besides.
 #[test]
 fn options_are_answered_everywhere_and_a_refused_method_names_others() {
     let (server, at) = start(|settings| settings.admin.metrics = Some(any_port()));
@@ -183,7 +184,7 @@ fn options_are_answered_everywhere_and_a_refused_method_names_others() {
         (at, "/commands/nosuch", "GET, HEAD, POST, OPTIONS"),
         (at, "/metrics", "GET, HEAD, POST, OPTIONS"),
         (at, "/v1/status", "GET, HEAD, OPTIONS"),
-        // Nothing is asked for with it, so nobody has to be anybody.
+        // The request asks for nothing, so it needs no authentication.
         (
             at,
             "/v1/bindings/a",
@@ -222,7 +223,7 @@ fn options_are_answered_everywhere_and_a_refused_method_names_others() {
     let head = http(own, "HEAD", "/metrics", "");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert_eq!(http(own, "POST", "/metrics", "").status, 200);
-    // What may be asked is said where it may be asked.
+    // An answer that succeeded has no `Allow`.
     assert_eq!(http_get(at, "/commands/ruok").allow, "");
 }
 
@@ -263,7 +264,7 @@ fn metrics_are_prometheuss_and_true() {
             "{read:?}"
         );
         assert_eq!(read.len(), 3);
-        // Distributions do not say what they do not know.
+        // Distributions without values have no quantiles.
         assert!(value("election_time", "").is_nan());
         assert!(families.values().all(|family| family.help.ends_with('.')));
     }

@@ -1,4 +1,4 @@
-//! The handshake, words, and what ends a connection and nothing else.
+//! The handshake, four-letter words, and the errors that end one connection and disturb no other.
 #![allow(clippy::disallowed_methods)] // Raw sockets on purpose.
 
 mod common;
@@ -48,7 +48,7 @@ fn a_session_is_taken_over_by_id_and_password_and_its_old_connection_is_closed()
     assert_eq!(new.connected.password, old.connected.password);
     assert!(old.is_closed());
     assert_eq!(new.must(get("/e", false)).data(), b"1");
-    // Numbers start anew with each attachment.
+    // Xids start anew with each attachment.
     new.must(set("/e", b"2"));
     assert_eq!(new.must(get("/e", false)).data(), b"2");
     let mut other = server.client();
@@ -92,7 +92,7 @@ fn a_client_that_has_seen_the_future_is_sent_away() {
         ..connect_request(10_000)
     };
     assert!(Client::connect_as(server.addr, &seen(zxid + 1000)).is_none());
-    // What it has seen itself, the node has as well.
+    // The zxid that the client got from this node is one that the node has.
     let here = Client::connect_as(server.addr, &seen(zxid)).unwrap();
     assert_ne!(here.connected.session_id, 0);
 }
@@ -106,8 +106,8 @@ fn bad_frames_end_their_connection_and_no_other() {
     too_long.put_i32(0x10_0000);
     let mut negative = BytesMut::new();
     negative.put_i32(-7);
-    // Of credentials, unlike of any other request, ZooKeeper does not say that it cannot read
-    // them.
+    // ZooKeeper closes the connection without an answer if it cannot read credentials, unlike any
+    // other request.
     let mut cut_off = BytesMut::new();
     cut_off.put_i32(10);
     cut_off.put_i32(1);

@@ -1,4 +1,4 @@
-//! Sessions that fall silent, and their ephemerals.
+//! Sessions whose clients are silent, and their ephemerals.
 #![allow(clippy::disallowed_methods)] // Clocks of tests.
 
 mod common;
@@ -33,7 +33,7 @@ fn a_silent_session_expires_with_its_ephemerals_and_its_connection() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(event.event(), (EventType::NodeDeleted, "/e".to_owned()));
-    // However slow the machine is, it is not earlier than this.
+    // On a slow machine it may be later, but never earlier.
     let took = since.elapsed();
     assert!(took >= Duration::from_millis(450), "too early: {took:?}");
     assert!(silent.is_closed());
@@ -61,8 +61,8 @@ fn pings_and_requests_keep_a_session_and_a_reattach_in_time_does_too() {
     assert_eq!(client.ask(exists("/e", false)).err, ErrorCode::Ok);
 }
 
-/// ZooKeeper does not submit them: kazoo with SASL options, which sends its first token again and
-/// again to a server without SASL, would keep its session for ever.
+/// ZooKeeper does not count credentials: kazoo with SASL options, which sends its first token again
+/// and again to a server without SASL, would keep its session for ever.
 #[test]
 fn credentials_keep_no_session_alive() {
     let server = quick();
@@ -74,7 +74,7 @@ fn credentials_keep_no_session_alive() {
         })
     };
     let sasl = |_| Request::Sasl(Bytes::new());
-    // What comes behind credentials in the same packet counts, and so does what comes between.
+    // A request behind credentials in the same packet counts, and so does one between two of them.
     let mixed = |n| match n % 4 {
         3 => exists("/", false),
         _ => auth(n),

@@ -1,5 +1,5 @@
-//! Four-letter words: who may ask what, and that the numbers in the answers are true. Their
-//! shapes are compared with ZooKeeper's in `shapes.rs`.
+//! Four-letter words: which are allowed, and that the numbers in the answers are true. Their shapes
+//! are compared with ZooKeeper's in `shapes.rs`.
 #![allow(clippy::disallowed_methods)] // Sockets of tests.
 
 mod common;
@@ -14,7 +14,7 @@ use common::{
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_proto::request::Request;
 
-/// When these nodes say that they were built: `date -u -d @1795241491`.
+/// The build time that these nodes report: `date -u -d @1795241491`.
 const BUILT_AT_S: u64 = 1_795_241_491;
 
 fn open() -> Running {
@@ -24,7 +24,7 @@ fn open() -> Running {
     })
 }
 
-/// The figures of `mntr`, without the prefix.
+/// The metrics in `mntr`, without the prefix.
 fn mntr(server: &Running) -> BTreeMap<String, String> {
     let text = word(server.addr, "mntr");
     let pairs = text.lines().map(|line| line.split_once('\t').unwrap());
@@ -79,8 +79,8 @@ fn the_whitelist_is_zookeepers() {
     assert!(word(read_only.addr, "stat").contains("whitelist"));
 }
 
-/// What github.com/go-zookeeper/zk asks of the first lines of `srvr`, and Go's `time.Parse` of
-/// the date in them: `01/02/2006 15:04 MST`. Older exporters ask the same.
+/// How github.com/go-zookeeper/zk reads the first lines of `srvr`, and how Go's `time.Parse` reads
+/// the date in them: `01/02/2006 15:04 MST`. Older exporters read them alike.
 #[test]
 fn the_go_clients_parser_takes_srvr() {
     let server = open();
@@ -112,7 +112,7 @@ fn the_go_clients_parser_takes_srvr() {
     }
 }
 
-/// As `conf` of a real ZooKeeper: a server alone has no number, whatever its `myid` says.
+/// As `conf` of a real ZooKeeper: a server alone has no number, even if there is a `myid`.
 #[test]
 fn conf_tells_a_number_only_of_an_ensembles_member() {
     let any = [
@@ -289,7 +289,8 @@ fn watches_are_listed_by_path_and_by_session() {
     );
 }
 
-/// Beside `an_answer_that_nobody_reads_is_not_made`, which counts what is made for such a client.
+/// `an_answer_that_nobody_reads_is_not_made` counts the pieces that are made for such a client;
+/// this test looks at the whole node.
 #[test]
 fn long_answers_are_whole_and_nobody_waits_for_a_client_that_does_not_read_its_own() {
     const WATCHES: usize = 100_000;

@@ -1,4 +1,4 @@
-//! What a node takes on, and how it is shared.
+//! The limits of a node's work, and how clients share them.
 #![allow(clippy::disallowed_methods)] // Clients of tests have threads and sockets of their own.
 
 mod common;
@@ -23,8 +23,9 @@ const LIMIT: usize = 64;
 const GREEDY: usize = 8;
 const MODEST: usize = 50;
 
-/// Eight clients send writes without an end; a ninth asks one at a time. What is committed between
-/// two of its answers is bounded by the limit, not by what the others have sent.
+/// Eight clients send writes without end; a ninth sends one at a time. The writes that are
+/// committed between two of its answers are bounded by the limit, not by the number that the others
+/// have sent.
 #[test]
 fn a_greedy_client_does_not_hold_up_a_modest_one() {
     let server = Running::start_with(|settings| settings.server.global_outstanding_limit = LIMIT);
@@ -192,7 +193,7 @@ fn session_timeouts_have_the_bounds_that_are_set() {
     }
 }
 
-/// It gets no sequence number, so that the writes behind it find no gap.
+/// The write gets no sequence number, so the writes behind it leave no gap.
 #[test]
 fn a_write_too_long_for_a_command_is_answered_in_its_place() {
     const MOST: usize = 2000;
@@ -221,7 +222,7 @@ fn a_write_too_long_for_a_command_is_answered_in_its_place() {
             assert_eq!(answer.data(), b"2");
         }
     }
-    // The longest that is taken is there after a restart; one byte more is too long.
+    // The longest write that is accepted is there after a restart; one byte more is refused.
     let taken = (MOST / 2..MOST).rev().find(|bytes| {
         let answer = client.ask(set("/a", &long[..*bytes]));
         assert!(matches!(
@@ -239,8 +240,8 @@ fn a_write_too_long_for_a_command_is_answered_in_its_place() {
     assert_eq!(client.ask(exists("/b", false)).err, ErrorCode::NoNode);
 }
 
-/// What counts is what apply stores: each `auth` entry becomes all identities of the client. The
-/// request and its command are small.
+/// The bound counts what apply stores: each `auth` entry becomes all identities of the client,
+/// although the request and its command are small.
 #[test]
 fn a_multi_may_not_grow_beyond_what_a_command_may_have() {
     const MOST: usize = 100_000;
@@ -263,7 +264,7 @@ fn a_multi_may_not_grow_beyond_what_a_command_may_have() {
     assert_eq!(many.err, ErrorCode::MarshallingError);
     assert_eq!(client.ask(exists("/0", false)).err, ErrorCode::NoNode);
     client.must(multi((0..9).map(owned).collect()));
-    // It goes for one list as well.
+    // The same is true of one ACL.
     let every = (1..=20).map(|perms| Acl::new(Perms(perms), "auth", ""));
     let one = Request::SetAcl(SetAcl {
         path: "/0".into(),
@@ -274,7 +275,8 @@ fn a_multi_may_not_grow_beyond_what_a_command_may_have() {
     client.must(get("/0", false));
 }
 
-/// Whatever the frame's bound is: the command is longer than the request by who asks.
+/// This is so for every limit of frames: the command is longer than the request, by the client's
+/// identities.
 #[test]
 fn the_longest_request_that_jute_maxbuffer_lets_in_fits_into_a_command() {
     const LONGEST: usize = 17 << 20;
@@ -297,8 +299,8 @@ fn the_longest_request_that_jute_maxbuffer_lets_in_fits_into_a_command() {
 }
 
 /// Clients ask for a long list of children and do not read it. A node has room for some of these
-/// answers; who does not read while others wait is cut off, the log says who, and one that reads
-/// gets its list.
+/// answers. A client that does not read while others wait is cut off, which is logged, and a client
+/// that reads gets its list.
 #[test]
 fn clients_that_do_not_read_long_answers_hold_up_nobody() {
     const NAMES: usize = 60;
@@ -331,7 +333,7 @@ fn clients_that_do_not_read_long_answers_hold_up_nobody() {
         panic!("{answer:?}");
     };
     assert_eq!(names.len(), NAMES);
-    // As long as anybody waits, those that have room and do not read are cut off.
+    // While any connection waits, those that have room and do not read are cut off.
     let read_log = || std::fs::read_to_string(&log).unwrap();
     eventually("the sleepers are cut off", || {
         read_log().matches("large answer").count() >= ASLEEP - LARGE_ANSWERS
@@ -348,7 +350,7 @@ fn clients_that_do_not_read_long_answers_hold_up_nobody() {
     assert!(cut_off.iter().all(is_one_of_them), "{cut_off:#?}");
     let told = log.matches("longer than a Java client takes").count();
     assert_eq!(told, 1, "once for the path, however many ask");
-    // Beside the answers each of some threads may have listed names that found no room.
+    // Beside the answers, each of some threads may have listed names for which there was no room.
     let peak_mib = (node.peak_memory_bytes() - before) >> 20;
     let bound_mib = (2 * LARGE_ANSWERS * ANSWER_MIB) as u64;
     assert!(peak_mib < bound_mib, "{peak_mib} MiB of {bound_mib}");

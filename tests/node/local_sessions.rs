@@ -1,4 +1,4 @@
-//! Sessions that only their node knows: local ones, and those of a node without its quorum.
+//! Sessions that only their node knows: local sessions, and sessions of a node without its quorum.
 #![allow(clippy::disallowed_methods)] // Clients of tests have sockets of their own.
 
 mod common;
@@ -15,7 +15,8 @@ fn local(settings: &mut NodeSettings) {
     settings.server.local_sessions = true;
 }
 
-/// The zxid of the last command, and how many sessions the service and the node know.
+/// The zxid of the last command, the number of sessions in the log, and the number of sessions that
+/// only this node knows.
 fn state(server: &Running) -> (u64, usize, usize) {
     let service = server.node.as_ref().unwrap().service();
     let view = service.reader.view();
@@ -69,7 +70,7 @@ fn a_local_session_is_recorded_by_its_first_write() {
         other.answer().event(),
         (EventType::NodeChildrenChanged, "/".to_owned())
     );
-    // Many at once are one record, in their order.
+    // Many writes at once make one record, and keep their order.
     let sets: Vec<_> = (0..500)
         .map(|n: i32| set("/a", n.to_string().as_bytes()))
         .collect();
@@ -96,7 +97,7 @@ fn a_local_session_has_no_ephemerals() {
     let answer = client.ask(mixed.clone());
     assert_eq!((answer.err, answer.body.len()), (ephemeral, 0));
     assert_eq!(state(&server).0, zxid);
-    // Nor once it has a record, here or after it came back to it.
+    // Nor after it has a record, here or after the client has reattached.
     client.must(create("/p", b""));
     assert_eq!(client.ask(create_as("/e", b"", 1)).err, ephemeral);
     let mut back = Client::connect_as(server.addr, &client.reattach_request()).unwrap();
@@ -140,7 +141,7 @@ fn a_client_comes_back_to_its_local_session_while_the_node_knows_it() {
     let refused = Client::connect_as(server.addr, &wrong).unwrap();
     assert_eq!(refused.connected.session_id, 0);
     assert_eq!(state(&server), (zxid, 0, 1));
-    // It writes on its second connection as it would have on its first.
+    // The client can write on its second connection as on its first.
     new.must(create("/a", b""));
     let third = Client::connect_as(server.addr, &good).unwrap();
     assert_eq!(third.connected.session_id, old.connected.session_id);
@@ -188,7 +189,7 @@ fn a_node_without_its_quorum_serves_reads_to_those_who_agreed() {
     for read_only in [None, Some(false)] {
         assert!(Client::connect_as(server.addr, &read_only_request(read_only)).is_none());
     }
-    // A session of the whole service goes on elsewhere, whatever its client agrees to.
+    // A session of the whole service needs a quorum, even if its client agrees to be read-only.
     let of_all = ConnectRequest {
         read_only: Some(true),
         ..before.reattach_request()

@@ -1,5 +1,5 @@
-//! What every operation answers, byte for byte where clients look: run against a real ZooKeeper
-//! too (`common`).
+//! The answer to every operation, compared byte for byte where clients read it. These tests run
+//! against a real ZooKeeper, too (`common`).
 
 mod common;
 
@@ -17,8 +17,8 @@ fn string(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// ZooKeeper answers MarshallingError, and the connection lives on; but credentials that cannot
-/// be read end it.
+/// ZooKeeper answers with MarshallingError, and the connection stays; but it ends after credentials
+/// that cannot be read.
 #[test]
 fn a_body_that_cannot_be_read_is_answered_and_the_connection_stays() {
     let server = Running::start();
@@ -85,14 +85,15 @@ fn a_null_path_cannot_be_read() {
     let body = [&NULL[..], &[0; 8]].concat();
     let answer = client.ask_raw(OpCode::SetData.as_i32(), &body);
     assert_eq!(answer.err, ErrorCode::BadArguments);
-    // Where it is no path, null is nothing.
+    // Where the field is not a path, null means an empty value.
     assert_eq!(
         client.ask_raw(OpCode::GetEphemerals.as_i32(), &NULL).err,
         ErrorCode::Ok
     );
 }
 
-/// Reads look a path up as it came; the root has a second name, and exists minds one character.
+/// Reads look a path up as it was sent. The root has a second name, and exists refuses one
+/// character.
 #[test]
 fn reads_judge_paths_as_zookeeper_does() {
     let server = Running::start();
@@ -197,7 +198,7 @@ fn a_multi_read_answers_each_read_by_itself() {
             .reply(OpCode::MultiRead),
         Reply::Multi(Vec::new())
     );
-    // It stands behind the session's own writes, like every read.
+    // It is answered after the session's own earlier writes, like every read.
     let xids = client.send(&[
         set("/a", b"new"),
         multi_read(vec![ReadOp::GetData("/a".into())]),
@@ -214,7 +215,7 @@ fn a_multi_read_sets_no_watches() {
     let server = Running::start();
     let (mut client, mut writer) = (server.client(), server.client());
     writer.must(create("/a", b"1"));
-    // The same body with the flag of a watch set.
+    // The same body, with the flag that sets a watch.
     let mut body = 4i32.to_be_bytes().to_vec();
     body.extend([0, 0xff, 0xff, 0xff, 0xff]);
     body.extend(string("/a"));
@@ -271,7 +272,7 @@ fn all_children_are_counted_for_whoever_may_read_the_znode() {
     assert_eq!(count("/a"), Some(Reply::Number(3)));
     assert_eq!(count("/a/b/c"), Some(Reply::Number(0)));
     assert_eq!(count("/none"), None);
-    // Of the root: these five, /zookeeper, and what stands below it.
+    // Below the root there are these five, /zookeeper, and the znodes below /zookeeper.
     assert_eq!(count("/"), Some(Reply::Number(8)));
     assert_eq!(count(""), Some(Reply::Number(9)));
     client.must(set_acl("/a", vec![Acl::new(Perms::ALL, "auth", "")]));
@@ -317,7 +318,8 @@ fn who_am_i_tells_the_connections_identities_without_secrets() {
     );
 }
 
-/// Everything is sent at once: the first question is asked by a stranger.
+/// All requests are sent at once; the client has no identity of its own when the first read is
+/// sent.
 #[test]
 fn a_read_is_judged_by_the_credentials_before_it() {
     let server = Running::start();
@@ -341,7 +343,7 @@ fn a_read_is_judged_by_the_credentials_before_it() {
             get("/a", false),
             Request::WhoAmI,
         ]);
-        // ZooKeeper answers credentials ahead of what came before them.
+        // ZooKeeper answers credentials before requests that came ahead of them.
         let mut answers: Vec<_> = xids.iter().map(|_| client.answer()).collect();
         answers.sort_by_key(|answer| answer.xid);
         let errors: Vec<_> = answers.iter().map(|answer| answer.err).collect();
@@ -366,7 +368,7 @@ fn reconfig_is_disabled_or_not_there() {
     let server = Running::start();
     let mut client = server.client();
     assert_eq!(client.ask(reconfig()).err, ErrorCode::ReconfigDisabled);
-    // The configuration of an ensemble that there is none of.
+    // This is the configuration of an ensemble, and there is no ensemble.
     let answer = client.must(get("/zookeeper/config", false));
     assert!(answer.data().is_empty());
     assert_eq!(
@@ -397,8 +399,8 @@ fn created(answer: &Answer, op: OpCode) -> (String, Option<Stat>) {
     }
 }
 
-/// Which request creates what: the kind of the request counts when it stands alone, its flags
-/// inside a multi; and the answers have a Stat or not.
+/// Which request creates which kind of znode: the kind of the request decides when it stands alone,
+/// its flags inside a multi. It also decides whether the answer has a Stat.
 #[test]
 fn create_modes_mean_what_they_mean_in_zookeeper() {
     let server = Running::start();
@@ -465,8 +467,8 @@ fn create_modes_mean_what_they_mean_in_zookeeper() {
     );
 }
 
-/// A setting that a node lacks refuses an operation in its place: what fails ahead of it is at
-/// fault, and it is at fault before what comes behind it.
+/// A setting that a node lacks refuses an operation at its place in the multi: an operation that
+/// fails before it is the one reported, and it is reported before operations behind it.
 #[test]
 fn times_to_live_are_refused_where_they_are_not_enabled() {
     let server = Running::start_with(|_| {});
@@ -550,7 +552,7 @@ fn times_to_live_are_served_where_they_are_enabled() {
     );
 }
 
-/// Opcode 20 is a leader's own in ZooKeeper, but it takes it from clients, too.
+/// In ZooKeeper, opcode 20 is for the leader's own use, but it is accepted from clients, too.
 #[test]
 fn a_container_is_deleted_on_request() {
     let server = Running::start();
@@ -569,7 +571,7 @@ fn a_container_is_deleted_on_request() {
     assert_eq!(client.ask(exists("/c", false)).err, ErrorCode::NoNode);
 }
 
-/// All that a default Java client would not read, and other clients do.
+/// An answer that a default Java client would not read, while other clients do.
 #[test]
 fn answers_may_be_longer_than_jute_maxbuffer() {
     let server = Running::start_with(|settings| settings.server.jute_max_buffer_bytes = 4096);
@@ -610,12 +612,12 @@ fn answers_may_be_longer_than_jute_maxbuffer() {
     };
     assert!(matches!(&results[1], MultiResult::GetData(Some(data), _) if data.len() == 3000));
     assert!(matches!(&results[2], MultiResult::GetChildren(found) if found.len() == 200));
-    // The watch of the first list is there, and the connection as good as before.
+    // The watch of the first list is set, and the connection is as good as before.
     server.client().must(delete(&path(&names[0])));
     client.only_events(&[(EventType::NodeChildrenChanged, "/parent")]);
 }
 
-/// A node's own limit for answers.
+/// A lower limit for answers, set for the node.
 #[test]
 fn an_answer_longer_than_the_longest_is_an_error() {
     const LIMIT: usize = 2000;
@@ -639,7 +641,7 @@ fn an_answer_longer_than_the_longest_is_an_error() {
     };
     let (fits, too_large) = (ErrorCode::Ok, ErrorCode::MarshallingError);
     client.must(create("/parent", b""));
-    // Each name takes 44 bytes, what stands around them 20, 88 or 38.
+    // Each name takes 44 bytes, and the rest of the answer 20, 88 or 38.
     for n in 1..=46 {
         client.must(create(&format!("/parent/{n:040}"), b""));
         let expected = match n {
@@ -650,12 +652,12 @@ fn an_answer_longer_than_the_longest_is_an_error() {
         };
         assert_eq!(list(&mut client, false), expected, "{n} children");
     }
-    // So many that it is clear before they are listed.
+    // The number of children alone shows that the list is too long.
     for n in 0..400 {
         client.must(create(&format!("/parent/{n:03}"), b""));
     }
     assert_eq!(list(&mut client, true), [too_large; 3]);
-    // Whoever got no list watches none, and the connection is as good as before.
+    // A client that got no list has no watch, and its connection is as good as before.
     client.must(create("/parent/last", b""));
     client.only_events(&[]);
     client.must(multi_read(vec![
@@ -664,7 +666,7 @@ fn an_answer_longer_than_the_longest_is_an_error() {
     ]));
 }
 
-/// Reattaching moves a session: its last connection ends without a word, whatever it asks.
+/// Reattaching moves a session: its last connection ends without an answer, whatever it asked.
 #[test]
 fn a_session_that_moved_is_closed_without_a_word() {
     let server = Running::start();
@@ -676,8 +678,9 @@ fn a_session_that_moved_is_closed_without_a_word() {
     new.must(get("/a", false));
 }
 
-/// Deliberate difference: in ZooKeeper, whoever knows a session's number can close its owner's
-/// connection, since that comes before the password is looked at. Here it takes the password.
+/// Deliberate difference: in ZooKeeper, a client that knows a session's number can close its
+/// owner's connection, since that comes before the password is checked. Here the password is
+/// needed.
 #[test]
 fn a_wrong_password_does_not_disturb_the_session() {
     let server = Running::start_with(|_| {});
@@ -693,7 +696,7 @@ fn a_wrong_password_does_not_disturb_the_session() {
     owner.must(get("/a", false));
 }
 
-/// The new operations keep their places among the others.
+/// The newer operations are answered in order with the others.
 #[test]
 fn every_kind_of_request_is_answered_in_its_place() {
     let server = Running::start();

@@ -139,11 +139,11 @@ fn a_multi_answers_each_operation_in_its_own_way() {
 fn pings_carry_the_last_zxid_sent_and_close_is_the_last_answer() {
     let server = Running::start();
     let mut client = server.client();
-    // (A real ZooKeeper puts the server's last zxid there.)
+    // (A real ZooKeeper answers with the server's last zxid.)
     client.send_as(xid::PING, &Request::Ping);
     let ping = client.answer();
     assert_eq!((ping.xid, ping.err), (xid::PING, ErrorCode::Ok));
-    // Nothing was sent before it but the session itself.
+    // Nothing was sent on the connection before, except the answer to the connect request.
     assert!(ping.zxid > 0);
     let zxid = client.must(create("/a", b"")).zxid;
     let mut other = server.client();
@@ -180,14 +180,14 @@ fn an_event_stands_before_the_reply_of_the_write_that_caused_it() {
     assert_eq!(client.answer().xid, xids[1]);
 }
 
-/// A client that does not read its answers stops its own socket, and nobody else's.
+/// A client that does not read its answers stops its own socket, and no other.
 #[test]
 fn an_answer_goes_before_the_events_of_later_requests() {
     let server = Running::start();
     let mut client = server.client();
     client.must(create("/n", b""));
     client.must(add_watch("/n", AddWatchMode::Persistent));
-    // Answered without the log: no results keep their places.
+    // These requests do not go to the log, so no results hold places in the queue.
     let unreadable = multi(vec![MultiOp::Create(creation("/x", b"", 7))]);
     for _ in 0..100 {
         let requests = [

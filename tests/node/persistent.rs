@@ -1,4 +1,4 @@
-//! Persistent and recursive watches: who is told what, and for how long.
+//! Persistent and recursive watches: which clients get which events, and for how long.
 #![allow(clippy::disallowed_methods)] // Raw sockets and threads on purpose.
 
 mod common;
@@ -95,7 +95,7 @@ fn modes_stand_side_by_side_and_one_event_comes() {
         (NodeCreated, "/a/b"),
         (NodeChildrenChanged, "/a"),
     ]);
-    // The one-shot ones are gone, the others are not.
+    // The one-shot watches are gone, the others are not.
     let check = |kind| Request::CheckWatches(watches("/a", kind));
     assert_eq!(
         watcher.ask(check(WatcherType::Data)).err,
@@ -107,7 +107,7 @@ fn modes_stand_side_by_side_and_one_event_comes() {
     );
     watcher.must(check(WatcherType::Persistent));
     watcher.must(check(WatcherType::PersistentRecursive));
-    // Without the persistent one, the recursive one still hears, but not of children.
+    // Without the persistent watch, the recursive one still gets events, but none of children.
     watcher.must(Request::RemoveWatches(watches(
         "/a",
         WatcherType::Persistent,
@@ -178,7 +178,7 @@ fn the_kinds_of_watches_are_checked_and_removed_one_by_one() {
     }
 }
 
-/// The events of removal are made by client libraries, of the reply.
+/// Client libraries make the events of removal from the reply.
 #[test]
 fn removing_a_watch_sends_no_event() {
     let server = Running::start();
@@ -222,7 +222,7 @@ fn add_watch_takes_any_path() {
     client.only_events(&[]);
 }
 
-/// ACLs are not asked when a persistent watch is set, but about each of its events.
+/// The ACL is not checked when a persistent watch is set, but for each of its events.
 #[test]
 fn persistent_events_are_withheld_from_whom_the_acl_hides_them() {
     let server = Running::start();
@@ -271,7 +271,7 @@ fn set_watches_2_sets_persistent_watches_again() {
             ..SetWatches::default()
         }),
     );
-    // What persistent watches have missed is for the client to read.
+    // The client must read by itself what its persistent watches have missed.
     let event = watcher.answer();
     assert_eq!(event.event(), (NodeDataChanged, "/set".to_owned()));
     assert_eq!(event.zxid, -1);
@@ -303,7 +303,7 @@ fn set_watches_tells_nothing_of_what_may_not_be_read() {
     watcher.only_events(&[]);
 }
 
-/// The watch stands from the reply on: nothing is sent before it, everything after it.
+/// The watch is there from the reply on: no event comes before the reply, every one after it.
 #[test]
 fn every_change_after_the_reply_to_add_watch_has_its_event() {
     const ROUNDS: u32 = 300;
@@ -320,7 +320,7 @@ fn every_change_after_the_reply_to_add_watch_has_its_event() {
         |answer: &Answer| -> u32 { String::from_utf8(answer.data()).unwrap().parse().unwrap() };
     let mut watcher = server.client();
     for _ in 0..ROUNDS {
-        // The read behind it sees at most as much more as events came between.
+        // The read behind it sees at most as many changes more as events came between.
         let xids = watcher.send(&[
             add_watch("/n", Persistent),
             get("/n", false),
@@ -344,8 +344,8 @@ fn every_change_after_the_reply_to_add_watch_has_its_event() {
     writing.join().unwrap();
 }
 
-/// What others do must not fill the node's memory: who does not read is closed, comes back, and
-/// reads anew. One-shot watches close nobody.
+/// Changes by other clients must not fill the node's memory: a client that does not read is
+/// disconnected, reconnects, and reads anew. One-shot watches disconnect no client.
 #[test]
 fn a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else() {
     const BATCHES: usize = 60;
@@ -383,7 +383,7 @@ fn a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else()
     let mut awake = reading.join().unwrap();
     awake.only_events(&[]);
     one_shot.only_events(&[(NodeDataChanged, &name)]);
-    // Some of it is in the sockets' buffers; then it ends.
+    // Some of the events are in the sockets' buffers; then the stream ends.
     let mut got = 0;
     while asleep.frame().is_some() {
         got += 1;
@@ -392,7 +392,7 @@ fn a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else()
     let mut back = Client::connect_as(node.zookeeper, &asleep.reattach_request()).unwrap();
     assert_eq!(back.connected.session_id, asleep.connected.session_id);
     back.must(get(&name, false));
-    // Its operator learns which session it was, and of no other.
+    // The operator reads in the log which session it was, and no other session.
     let log = std::fs::read_to_string(&log).unwrap();
     let told: Vec<_> = log.lines().filter(|line| line.contains("8 MiB")).collect();
     let session = format!("session=0x{:x}", asleep.connected.session_id);
@@ -402,7 +402,7 @@ fn a_client_that_does_not_read_its_persistent_events_is_closed_and_nobody_else()
     );
 }
 
-/// A request in many pieces, to see that nothing depends on how it arrives.
+/// A request sent in many pieces, to show that nothing depends on how it arrives.
 #[test]
 fn add_watch_may_arrive_byte_by_byte() {
     let server = Running::start();

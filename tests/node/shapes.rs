@@ -1,9 +1,9 @@
 //! Every four-letter word, every admin command and every metric has the shape that a real
 //! ZooKeeper 3.9.5 gives it: the same lines, keys, types and labels, whatever the numbers.
 //!
-//! The shapes stand in `tests/admin/shapes.txt`, taken from a real server by this same file:
-//! `make admin-shapes` starts one of each metrics provider and runs the test with
-//! `INNKEEPER_SHAPES_OF` set to their addresses, which writes the shapes instead of comparing.
+//! The shapes are in `tests/admin/shapes.txt`. This same file took them from a real server: `make
+//! admin-shapes` starts one server with each metrics provider and runs the test with
+//! `INNKEEPER_SHAPES_OF` set to their addresses, which writes the shapes instead of comparing them.
 #![allow(clippy::disallowed_methods)] // Files and sockets of tests.
 
 mod common;
@@ -18,11 +18,11 @@ use common::{Client, Running, children, create, create_as, exists, exposition, g
 use innkeeper_proto::frame::FourLetterWord;
 use serde_json::Value;
 
-/// Addresses to record from: client port and admin port of a server with the default metrics
-/// provider, client port and metrics port of one with Prometheus's.
+/// The addresses to record from: the client port and the admin port of a server with the default
+/// metrics provider, the client port and the metrics port of one with Prometheus's.
 const RECORD: &str = "INNKEEPER_SHAPES_OF";
 
-/// Commands that say something; the others are asked in other tests.
+/// Commands whose answers have content; the others are asked in other tests.
 const COMMANDS: &[&str] = &[
     "configuration",
     "connections",
@@ -54,7 +54,7 @@ const COMMANDS: &[&str] = &[
     "watches",
     "watches_by_path",
     "zabstate",
-    // Aliases, and what is no command.
+    // Aliases, and a name that is no command.
     "conf",
     "config",
     "cons",
@@ -83,7 +83,7 @@ const COMMANDS: &[&str] = &[
     "ruok/",
 ];
 
-/// What Innkeeper shows and ZooKeeper, alone, does not.
+/// Lines that Innkeeper shows and a ZooKeeper that runs alone does not.
 const OWN: &[&str] = &[
     "innkeeper_",
     "last_zxid",
@@ -94,7 +94,7 @@ const OWN: &[&str] = &[
     "leader_uptime",
 ];
 
-/// What only a Java program has.
+/// Lines that only a Java program has.
 const JAVA: &[&str] = &["java.", "jvm_", "_jvm_", "sun.", "jdk.", "awt.", "native."];
 
 fn is_own(line: &str) -> bool {
@@ -105,7 +105,7 @@ fn is_java(line: &str) -> bool {
     JAVA.iter().any(|java| line.contains(java))
 }
 
-/// Does something of every kind that is shown. The client stays connected.
+/// Does something of every kind that the answers report. The client stays connected.
 fn act(addr: SocketAddr) -> Client {
     let mut client = Client::connect(addr, 10_000);
     client.must(create("/a", b"1"));
@@ -121,7 +121,7 @@ fn act(addr: SocketAddr) -> Client {
     client
 }
 
-/// Numbers are `N`, hexadecimal ones `H`, versions `V`, folders `P`, times `D`.
+/// Replaces numbers by `N`, hexadecimal ones by `H`, versions by `V`, folders by `P`, times by `D`.
 fn shape_of_line(line: &str) -> String {
     if let Some((before, _)) = line.split_once(" expire at ") {
         return format!("{} expire at D:", shape_of_line(before));
@@ -165,7 +165,7 @@ fn shape_of_line(line: &str) -> String {
 fn shape_of_text(text: &str, sorted: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.split_inclusive('\n') {
-        // In quotes, and what cannot be seen as JSON has it.
+        // Between quotes, with invisible characters escaped as in JSON.
         let line = Value::from(shape_of_line(line)).to_string();
         if !lines.contains(&line) {
             lines.push(line);
@@ -177,7 +177,7 @@ fn shape_of_text(text: &str, sorted: bool) -> Vec<String> {
     lines
 }
 
-/// Key and type of each line of `mntr` and `envi`.
+/// The key and the type of each line of `mntr` and `envi`.
 fn shape_of_pairs(text: &str, separator: &str) -> Vec<String> {
     let pairs = text.lines().filter_map(|line| line.split_once(separator));
     let mut lines: Vec<_> = pairs
@@ -260,7 +260,7 @@ fn commands(addr: SocketAddr, shapes: &mut Shapes) {
         let mut lines = BTreeSet::new();
         shape_of_json("", &answer.json(), &mut lines);
         if matches!(*name, "system_properties" | "sysp") {
-            // Whatever the process was given.
+            // The command line may be any.
             lines.retain(|line| line.starts_with(".command ") || line.starts_with(".error "));
         }
         // An expiry time that has just passed has no sessions any more.
@@ -333,7 +333,7 @@ fn read(text: &str) -> Shapes {
     shapes
 }
 
-/// Whether more than ZooKeeper has may stand there.
+/// Whether lines that ZooKeeper does not have are allowed there.
 fn may_have_more(section: &str) -> bool {
     section.contains("mntr") || section.contains("monitor") || section.starts_with("metrics")
 }
@@ -399,7 +399,7 @@ fn every_answer_has_the_shape_of_zookeepers() {
             let _ = writeln!(wrong, "{section}: in another order: {found:#?}");
         }
     }
-    // What ZooKeeper does not have goes by Prometheus's rules.
+    // Metrics that ZooKeeper does not have follow Prometheus's rules.
     for line in &shapes["metrics"] {
         let mut words = line.split(' ');
         let (name, kind) = (words.next().unwrap(), words.next().unwrap());

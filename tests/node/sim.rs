@@ -77,7 +77,7 @@ impl SimClient {
         self.stream.write_all(&out).await.unwrap();
     }
 
-    /// Reads this many frames that are no events; their errors.
+    /// Reads this many frames that are no events, and returns their errors.
     async fn answers(&mut self, count: usize) -> Vec<ErrorCode> {
         let mut errors = Vec::new();
         while errors.len() < count {
@@ -92,14 +92,14 @@ impl SimClient {
     }
 }
 
-/// The settings of a node that serves ZooKeeper's clients alone.
+/// Settings for a node that serves only ZooKeeper's clients.
 fn without_http() -> NodeSettings {
     let mut settings = NodeSettings::on_free_ports(FOLDER);
     settings.admin.http = None;
     settings
 }
 
-/// Three clients on one node: writers with pipelines, a watcher, one that falls silent.
+/// Three clients of one node: a writer that pipelines, a watcher, and one that becomes silent.
 async fn story(runtime: Simulated) -> Vec<String> {
     let mut settings = without_http();
     settings.server.tick_time_ms = 100;
@@ -139,7 +139,7 @@ async fn story(runtime: Simulated) -> Vec<String> {
     for task in tasks {
         clients.push(task.await.unwrap());
     }
-    // Silence, while the others stay: the ephemeral goes with its session.
+    // The client becomes silent while the others stay: its ephemeral goes with its session.
     let mut gone = false;
     for _ in 0..100 {
         for client in &mut clients {
@@ -153,7 +153,7 @@ async fn story(runtime: Simulated) -> Vec<String> {
     }
     assert!(gone, "a silent session expires in virtual time, too");
     node.stop().await;
-    // The same folder again: what was acknowledged is there.
+    // The node is started with the same folder again: what was acknowledged is there.
     let node = Node::start(runtime.clone(), settings).await.unwrap();
     let mut reader = SimClient::connect(&runtime, node.addr(), 60_000).await;
     for number in 0..3 {
@@ -199,7 +199,7 @@ fn one_seed_is_one_run_and_another_seed_another() {
     assert_ne!(trace, other_trace);
 }
 
-/// A write that was answered survives a power cut that forgets whatever was not synced.
+/// An acknowledged write survives a power cut that loses everything that was not synced.
 #[test]
 fn what_was_answered_survives_a_power_cut() {
     for seed in 0..4 {
@@ -237,11 +237,11 @@ fn what_was_answered_survives_a_power_cut() {
     }
 }
 
-// Administration, in virtual time: nobody sleeps, and what takes long takes it exactly.
+// Administration in virtual time: no test sleeps, and each wait takes exactly as long as it should.
 
 const SUPER: &str = "Authorization: Basic c3VwZXI6c3VwZXJwdw==\r\n";
 
-/// A node with HTTP, `super:superpw` its super user, and what `test` makes of it.
+/// Runs `test` with a node that has HTTP and the super user `super:superpw`.
 fn administered<F: Future<Output = ()>>(test: impl FnOnce(Simulated, SocketAddr) -> F) {
     Sim::run(11, async |runtime| {
         let mut settings = NodeSettings::on_free_ports(FOLDER);
@@ -258,7 +258,7 @@ fn head(method: &str, path: &str, length: usize, more: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// The answer's status, and all of it; `None` if the connection ended without one.
+/// The answer's status and its whole text; `None` if the connection ended without an answer.
 async fn answer(mut stream: impl AsyncReadExt + Unpin) -> Option<(u16, String)> {
     let mut all = Vec::new();
     stream.read_to_end(&mut all).await.ok()?;
@@ -267,7 +267,7 @@ async fn answer(mut stream: impl AsyncReadExt + Unpin) -> Option<(u16, String)> 
     Some((status, text))
 }
 
-/// A request without a body, and how long it took.
+/// Sends a request without a body. Returns the answer, and how long it took.
 async fn ask(
     runtime: &Simulated,
     addr: SocketAddr,
@@ -309,7 +309,7 @@ fn idle_connections_hold_up_neither_metrics_nor_a_probe() {
             assert_eq!(status, 200, "{path}");
             assert!(took < Duration::from_millis(100), "{path}: {took:?}");
         }
-        // Those that had to go for it are the oldest, and are counted.
+        // The oldest connections were closed to make room, and are counted.
         let evicted = metric(&runtime, addr, "innkeeper_http_evicted_connections_total ").await;
         assert!((488.0..=500.0).contains(&evicted), "{evicted}");
         assert_eq!(answer(&mut idle[0]).await, None);
@@ -324,7 +324,7 @@ fn idle_connections_hold_up_neither_metrics_nor_a_probe() {
 #[test]
 fn bodies_that_trickle_in_hold_up_a_stranger_for_a_second_at_most() {
     administered(async |runtime, addr| {
-        // Each has a place for answering: its head is there.
+        // Each has a place for answering, since its head has come.
         let mut slow = Vec::new();
         for _ in 0..64 {
             let mut stream = runtime.connect_tcp(addr).await.unwrap();
@@ -339,7 +339,8 @@ fn bodies_that_trickle_in_hold_up_a_stranger_for_a_second_at_most() {
     });
 }
 
-/// A body that comes a byte each half second does not hold one of the four places for uploads.
+/// A body of which one byte comes each half second does not hold one of the four places for
+/// uploads.
 #[test]
 fn a_body_that_trickles_in_ends_and_gives_its_place_back() {
     administered(async |runtime, addr| {
@@ -368,7 +369,7 @@ fn a_body_that_trickles_in_ends_and_gives_its_place_back() {
             }));
         }
         runtime.sleep(Duration::from_millis(100)).await;
-        // The fifth waits for a place, and has it when the first four are cut off.
+        // The fifth waits for a place, and gets it when the first four are cut off.
         let mut stream = runtime.connect_tcp(addr).await.unwrap();
         let fifth = [head("POST", "/v1/modules", 3, SUPER), b"abc".to_vec()].concat();
         stream.write_all(&fifth).await.unwrap();
@@ -383,7 +384,7 @@ fn a_body_that_trickles_in_ends_and_gives_its_place_back() {
             assert!(text.contains("bytes a second are waited for"), "{text}");
             assert!(took >= Duration::from_secs(10), "{took:?}");
         }
-        // A slow link is no trickle: 48 KiB a second for a minute.
+        // A slow connection is not cut off: 48 KiB a second for a minute.
         let mut stream = runtime.connect_tcp(addr).await.unwrap();
         let length = 48 * 1024 * 60;
         let request = head("POST", "/v1/modules", length, SUPER);
@@ -405,25 +406,25 @@ fn wrong_passwords_are_counted_and_slowed_down_and_the_right_one_passes_again() 
             let (status, text, _) = ask(&runtime, addr, "GET", "/v1/znodes?path=/", more).await;
             (status, text)
         };
-        // To give none is no attempt.
+        // A request without a password is no attempt.
         for _ in 0..20 {
             assert_eq!(get("").await.0, 401);
         }
         for _ in 0..10 {
             assert_eq!(get(wrong).await.0, 401);
         }
-        // Whether the next would have been right is not told.
+        // The answer does not tell whether the next password would have been right.
         for credentials in [wrong, SUPER] {
             let (status, text) = get(credentials).await;
             assert_eq!(status, 429, "{text}");
             assert!(text.to_lowercase().contains("retry-after: 5\r\n"), "{text}");
             assert!(text.contains("wait 5 s"), "{text}");
         }
-        // The commands that look at passwords are no way around it.
+        // The commands that check passwords are no way around the limit.
         let wire = "Authorization: digest super:superpw\r\n";
         let (status, ..) = ask(&runtime, addr, "GET", "/commands/snapshot", wire).await;
         assert_eq!(status, 429);
-        // What asks for no password is served.
+        // Requests that need no password are served.
         assert_eq!(get("").await.0, 401);
         let wrongs = metric(&runtime, addr, "innkeeper_http_wrong_passwords_total ").await;
         let deferred = metric(&runtime, addr, "innkeeper_http_deferred_passwords_total ").await;
@@ -431,7 +432,7 @@ fn wrong_passwords_are_counted_and_slowed_down_and_the_right_one_passes_again() 
         runtime.sleep(Duration::from_secs(5)).await;
         assert_eq!(get(SUPER).await.0, 200);
         assert_eq!(get(SUPER).await.0, 200);
-        // A wrong one of ZooKeeper's kind counts as well.
+        // A wrong password in ZooKeeper's own form counts as well.
         let set_acl = r#"[{"scheme":"world","id":"anyone","perms":"r"}]"#;
         let mut stream = runtime.connect_tcp(addr).await.unwrap();
         let request = head("PUT", "/v1/znodes/acl?path=/", set_acl.len(), SUPER);

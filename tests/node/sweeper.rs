@@ -1,4 +1,4 @@
-//! Containers and znodes with a time to live go by themselves, in virtual time.
+//! Containers and znodes with a time to live are deleted by the node, in virtual time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use innkeeper_runtime::{Runtime, Sim, Simulated};
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::{Operation, View};
 
-/// How often the tests' nodes look, in milliseconds.
+/// How often the nodes of these tests check, in milliseconds.
 const CHECK_MS: u64 = 1_000;
 
 struct World {
@@ -160,7 +160,7 @@ fn many_are_swept_at_the_pace_that_is_set() {
             world.sleep(100).await;
             let ms = (world.runtime.now() - since).as_millis() as u64;
             assert!(ms < 120_000, "they stay");
-            // One a second, and the first of them a check after the beginning.
+            // One a second, and the first of them one check after the start.
             let swept = count - world.view().swept_count() as u64;
             assert!(swept <= ms / 1_000 + 1, "{swept} after {ms} ms");
         }

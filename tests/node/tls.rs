@@ -1,4 +1,4 @@
-//! TLS over real sockets: a port of its own, one port for both, and who is let in.
+//! TLS over real sockets: a port of its own, one port for both, and which clients are admitted.
 #![allow(clippy::disallowed_methods)] // Raw sockets and files of its own, on purpose.
 
 mod common;
@@ -67,7 +67,7 @@ impl Authority {
     }
 }
 
-/// Stores for a node in a folder, and what a client needs.
+/// A folder with the stores of a node, and the keys that a client needs.
 struct Pki {
     folder: tempfile::TempDir,
     authority: Authority,
@@ -164,7 +164,7 @@ fn handshake(
 }
 
 impl TlsClient {
-    /// A session; `None` if the server ends the connection instead.
+    /// Opens a session; `None` if the server ends the connection instead.
     fn connect(
         addr: SocketAddr,
         trusted: &str,
@@ -248,14 +248,15 @@ fn a_session_over_tls_is_its_certificates_subject() {
         let (error, _) = client.ask(&create_for(&path, "auth", ""));
         assert_eq!(error, ErrorCode::Ok);
         assert_eq!(client.data(&path).unwrap(), b"mine");
-        // Another of the same subject may, who has none may not, and names it by Java's words.
+        // Another client with the same subject may read it, one without a certificate may not, and
+        // an ACL may write the name as Java does.
         assert_eq!(connect().data(&path).unwrap(), b"mine");
         let mut plain = node.client();
         assert_eq!(plain.ask(get(&path, false)).err, ErrorCode::NoAuth);
         let by_name = create_for(&format!("{path}-by-name"), "x509", CLIENT_DN);
         plain.must(by_name);
         assert_eq!(connect().data(&format!("{path}-by-name")).unwrap(), b"mine");
-        // An auth packet of that scheme proves nothing new.
+        // An auth packet of that scheme adds no identity.
         let auth = |client: &mut TlsClient| {
             client.ask(&Request::Auth(Auth {
                 auth_type: 0,
@@ -328,7 +329,8 @@ fn one_port_takes_both_and_words_as_well() {
     let mut answer = String::new();
     word.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "imok");
-    // Neither who says nothing nor who begins a handshake and stops holds a place for long.
+    // A client that says nothing, and one that begins a handshake and stops, do not hold a place
+    // for long.
     for first in [&b""[..], &[0x16], &[0x16, 3, 1, 2, 0, 1]] {
         let mut silent = Client::open(node.addr);
         silent.stream.write_all(first).unwrap();
@@ -387,7 +389,7 @@ fn garbage_in_place_of_a_handshake_ends_that_connection_alone() {
         let mut client = Client::open(secure(&node));
         client.stream.write_all(garbage).unwrap();
         let mut rest = Vec::new();
-        // An alert may come; then the end.
+        // A TLS alert may come before the end.
         let _ = client.stream.read_to_end(&mut rest);
     }
     let own = pki.client();
@@ -404,7 +406,7 @@ fn a_clients_address_may_be_demanded_of_its_certificate() {
     assert!(pki.connect(secure(&node), Some(&named)).is_some());
 }
 
-/// More than a socket's and TLS's buffers hold, in both directions at once.
+/// More bytes than the buffers of a socket and of TLS hold, in both directions at once.
 #[test]
 fn large_answers_and_many_requests_come_through_whole() {
     let pki = Pki::new();
@@ -428,8 +430,8 @@ fn large_answers_and_many_requests_come_through_whole() {
     }
 }
 
-/// A client that sends and does not read: what it sent before its reading stopped the node's is
-/// inside TLS, and the session must not be taken for silent while that is there.
+/// A client that sends and does not read: when the node stops reading, the rest of the client's
+/// input is inside TLS, and the session must not be taken for silent while it is there.
 #[test]
 fn a_probe_finds_what_waits_inside_tls() {
     let pki = Pki::new();
@@ -446,7 +448,7 @@ fn a_probe_finds_what_waits_inside_tls() {
         get("/large", false).encode(&mut out, xid);
     }
     client.stream.write_all(&out).unwrap();
-    // The session lives 2 s at the most without a sign; one sign every 300 ms is enough.
+    // The session lives at most 2 s without a sign of life; one every 300 ms is enough.
     let until = Instant::now() + Duration::from_secs(4);
     while Instant::now() < until {
         let mut ping = BytesMut::new();
@@ -469,7 +471,7 @@ fn changed_stores_are_read_again_and_broken_ones_change_nothing() {
     std::fs::write(pki.path("trust.pem"), "no certificate").unwrap();
     let replaced = Authority::new("another authority");
     let newcomer = replaced.issue("a newcomer", &[]);
-    // The broken store is seen and left alone; then a whole one counts.
+    // The broken store is noticed and not used; a valid one is used after that.
     std::thread::sleep(Duration::from_millis(2500));
     assert!(pki.connect(secure(&node), Some(&own)).is_some());
     std::fs::write(pki.path("trust.pem"), &replaced.pem).unwrap();

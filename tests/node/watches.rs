@@ -1,4 +1,4 @@
-//! One-shot watches: who is told what, once, and in which order.
+//! One-shot watches: which clients get which events, once, and in which order.
 #![allow(clippy::disallowed_methods)] // Raw sockets on purpose.
 
 mod common;
@@ -174,8 +174,8 @@ fn an_event_is_withheld_from_whom_the_acl_of_that_moment_hides_it() {
     watcher.only_events(&[]);
 }
 
-/// One event's path from a writer on one connection to a watcher on another, and the data that
-/// it announces: never the other way around.
+/// The way of an event from a writer on one connection to a watcher on another, and the way of the
+/// data that it announces: the event is always seen first.
 #[test]
 fn the_event_is_seen_before_the_new_data_on_every_interleaving() {
     const ROUNDS: u32 = 3000;
@@ -192,7 +192,7 @@ fn the_event_is_seen_before_the_new_data_on_every_interleaving() {
     let mut watcher = server.client();
     let mut newest = 0;
     while newest < ROUNDS {
-        // The watch stands from the first reply on; until its event, no read may show newer data.
+        // The watch is there from the first reply on; until its event, no read may show newer data.
         let first = watcher.must(get("/n", true));
         let watched: u32 = String::from_utf8(first.data()).unwrap().parse().unwrap();
         assert!(watched >= newest);
@@ -219,8 +219,8 @@ fn the_event_is_seen_before_the_new_data_on_every_interleaving() {
     writing.join().unwrap();
 }
 
-/// 100,000 reads with a watch against a writer: each gets its event, or the data never changed.
-/// Fails in a build with `innkeeper_break="watch-lock"`, where the view is taken before the watch
+/// 100,000 reads with a watch against a writer: each gets its event, or the data never changed. It
+/// fails in a build with `innkeeper_break="watch-lock"`, where the view is taken before the watch
 /// is registered.
 #[test]
 fn every_watch_gets_its_event_or_the_data_never_changed() {
@@ -250,7 +250,7 @@ fn every_watch_gets_its_event_or_the_data_never_changed() {
         .collect();
     let readers: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
     stop.store(true, Ordering::Relaxed);
-    // What is still watched is still to fire.
+    // A watch that is left has not fired yet.
     let mut writer = writing.join().unwrap();
     writer.must(set_all(&paths, b"end"));
     for reader in readers {
@@ -268,8 +268,8 @@ fn set_all(paths: &[String], data: &[u8]) -> Request {
     multi(ops.collect())
 }
 
-/// Watches some znodes all the time, and looks at what it watches: as long as a watch stands,
-/// what it was left on must stand, too.
+/// Watches some znodes all the time, and reads what it watches: as long as a watch has not fired,
+/// the znode must be as it was when the watch was set.
 struct Watcher {
     client: Client,
     paths: Vec<String>,
@@ -309,7 +309,7 @@ impl Watcher {
                     );
                 }
             }
-            // At any moment of the writer's round, not right behind its last event.
+            // This is at any moment of the writer's round, not only right after its last event.
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
             std::thread::sleep(Duration::from_micros((random >> 33) % 1000));
         }

@@ -1,4 +1,5 @@
-//! Asking a server as its operators do: a word on the client port, a request over HTTP.
+//! Asks a server as its operators do: with a four-letter word on the client port, or a request over
+//! HTTP.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +13,7 @@ fn connect(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The whole answer to what is sent on a fresh connection.
+/// Sends something on a fresh connection, and returns everything that is answered.
 pub fn said(addr: SocketAddr, sent: &[u8]) -> String {
     let mut stream = connect(addr);
     stream.write_all(sent).unwrap();
@@ -41,7 +42,7 @@ pub struct Answer {
     /// The status line and the headers.
     pub head: String,
     pub content_type: String,
-    /// The methods of `Allow`, as they stand there; empty if it is missing.
+    /// The methods in the header `Allow`, as they are written; empty if it is missing.
     pub allow: String,
     pub body: String,
 }
@@ -59,14 +60,14 @@ impl Answer {
         sentence
     }
 
-    /// What a request brought that did not fail.
+    /// The content of an answer that is no error.
     pub fn good(&self) -> serde_json::Value {
         assert!((200..300).contains(&self.status), "{}", self.body);
         self.json()
     }
 }
 
-/// Sends a request's head and body, and takes the answer.
+/// Sends a request's head and body, and returns the answer.
 pub fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8]) -> Answer {
     stream.write_all(head.as_bytes()).unwrap();
     // A node that refuses a body by its head may stop listening to it.
@@ -74,7 +75,7 @@ pub fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8]) -> Answe
     answer(stream)
 }
 
-/// The answer that comes until the stream ends.
+/// Reads an answer until the stream ends.
 pub fn answer(mut stream: impl Read) -> Answer {
     let mut all = String::new();
     stream.read_to_string(&mut all).unwrap();
@@ -99,7 +100,7 @@ pub fn answer(mut stream: impl Read) -> Answer {
     }
 }
 
-/// A request without a body. HTTP/1.0, so that nobody answers in chunks.
+/// A request without a body. It is HTTP/1.0, so that the answer does not come in chunks.
 pub fn http(addr: SocketAddr, method: &str, path: &str, header: &str) -> Answer {
     let head =
         format!("{method} {path} HTTP/1.0\r\nHost: test\r\nContent-Length: 0\r\n{header}\r\n");

@@ -1,4 +1,4 @@
-//! Reads Prometheus's text format, version 0.0.4, and holds what it reads to its rules.
+//! Reads Prometheus's text format, version 0.0.4, and checks its rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ pub type Labels = Vec<(String, String)>;
 pub struct Family {
     pub kind: String,
     pub help: String,
-    /// Name as it stands there, labels, value.
+    /// The name as it is written, the labels and the value.
     pub samples: Vec<(String, Labels, f64)>,
 }
 
-/// All metrics by name. Panics with the line at fault.
+/// All metrics by name. Panics with the line that is wrong.
 pub fn parse(text: &str) -> BTreeMap<String, Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut current = String::new();
