@@ -194,7 +194,7 @@ async fn what_a_guest_hands_over_is_not_believed() {
         )
         .unassigned(&["trapped"], TRAPPED),
     ]);
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }
 
 /// Few bytes of the guest's memory that are lists of many: what the host would make of them is
@@ -261,7 +261,7 @@ async fn lists_that_lie_over_each_other_cost_no_memory() {
         ..Parts::default()
     });
     arena
-        .hold(vec![
+        .run_cases(vec![
             Case::recipe("millions of empty paths", empty).fails(TRAPPED),
             Case::recipe("a million times the same megabyte", same).fails(TRAPPED),
             Case::recipe("an ACL of the same megabyte", acl).fails(TRAPPED),

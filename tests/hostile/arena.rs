@@ -2,7 +2,7 @@
 //!
 //! 1. [`Arena::open`] starts a node and binds `tally`, which counts the znodes that the client
 //!    creates below `/in`.
-//! 2. [`Arena::hold`] runs the cases one after the other. It pushes and binds the guest, which must
+//! 2. [`Arena::run_cases`] runs the cases one after the other. It pushes and binds the guest, which must
 //!    end as the case says.
 //! 3. While the guest is bound, `tally` must count the client's next znode, and the client must read
 //!    back its write.
@@ -47,8 +47,8 @@ pub struct Arena {
     pub node: NodeProcess,
     pub client: zk::Client,
     log: PathBuf,
-    /// The length of the log that was checked, in bytes.
-    looked: usize,
+    /// How much of the log was checked, in bytes.
+    checked_bytes: usize,
     /// The number of znodes that the client created below `/in`.
     counted: u64,
     script: String,
@@ -93,21 +93,21 @@ impl Arena {
             node,
             client,
             log,
-            looked: 0,
+            checked_bytes: 0,
             counted: 0,
             script,
             _folder: folder,
         };
-        arena.look_beside().await.expect("all is well before");
+        arena.check_bystanders().await.expect("all is well before");
         arena
     }
 
     /// Runs all cases. Panics at the end with all cases that did not end as they should.
-    pub async fn hold(&mut self, cases: Vec<Case>) {
+    pub async fn run_cases(&mut self, cases: Vec<Case>) {
         let mut wrong = Vec::new();
         for case in cases {
             let began = std::time::Instant::now();
-            if let Err(error) = self.hold_one(&case).await {
+            if let Err(error) = self.run_case(&case).await {
                 wrong.push(format!("{}: {error}", case.name));
                 if !self.node.is_alive() {
                     break;
@@ -119,33 +119,33 @@ impl Arena {
             // A run that takes long says where.
             println!("{:>6} ms  {}", began.elapsed().as_millis(), case.name);
         }
-        if let Err(error) = self.judge_company() {
+        if let Err(error) = self.check_tally() {
             wrong.push(error);
         }
         assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     }
 
-    async fn hold_one(&mut self, case: &Case) -> Result<(), String> {
+    async fn run_case(&mut self, case: &Case) -> Result<(), String> {
         self.node.forget_peak();
-        self.let_loose(case).await?;
-        self.look_beside().await?;
+        self.push_and_bind(case).await?;
+        self.check_bystanders().await?;
         let (_, status) = self
             .node
             .http("GET", &format!("/v1/bindings/{HOSTILE}"), b"");
-        judge_text(&status["last_error"])?;
-        judge_text(&status["log"])?;
-        self.judge_node(case.memory_bytes)
+        check_text(&status["last_error"])?;
+        check_text(&status["log"])?;
+        self.check_node(case.memory_bytes)
     }
 
     /// Pushes and binds the guest, and checks its end.
-    async fn let_loose(&mut self, case: &Case) -> Result<(), String> {
+    async fn push_and_bind(&mut self, case: &Case) -> Result<(), String> {
         let (status, answer) = self.node.http("POST", PUSH, &case.guest);
         let sentence = answer["error"].as_str().unwrap_or_default();
         if let End::Refused(needles) = &case.end {
             if status < 400 {
                 return Err(format!("it was taken: {answer}"));
             }
-            judge_text(&answer)?;
+            check_text(&answer)?;
             return contains_all(sentence, needles);
         }
         let module = answer["module"]
@@ -160,7 +160,7 @@ impl Arena {
             // A module that is refused got no name and was dealt with above.
             End::Refused(_) => {}
             End::Fails(needles) => {
-                self.look_beside().await?;
+                self.check_bystanders().await?;
                 contains_all(&self.last_error().await?, needles)?;
             }
             End::Reacts => {
@@ -256,7 +256,7 @@ impl Arena {
     }
 
     /// Checks that the harmless binding counts and the client is served.
-    pub async fn look_beside(&mut self) -> Result<(), String> {
+    pub async fn check_bystanders(&mut self) -> Result<(), String> {
         self.counted += 1;
         let (client, count) = (&self.client, self.counted);
         let answered = async {
@@ -280,7 +280,7 @@ impl Arena {
     }
 
     /// Checks that the node runs, within its memory, with only lines of its own in its log.
-    pub fn judge_node(&mut self, memory_bytes: u64) -> Result<(), String> {
+    pub fn check_node(&mut self, memory_bytes: u64) -> Result<(), String> {
         if !self.node.is_alive() {
             return Err(format!("the node is dead; {}", self.log.display()));
         }
@@ -293,13 +293,13 @@ impl Arena {
             ));
         }
         let log = std::fs::read(&self.log).map_err(|error| error.to_string())?;
-        let new = &log[self.looked..];
-        self.looked = log.len();
-        judge_log(new)
+        let new = &log[self.checked_bytes..];
+        self.checked_bytes = log.len();
+        check_log(new)
     }
 
     /// Checks that the harmless binding has no failure.
-    fn judge_company(&self) -> Result<(), String> {
+    fn check_tally(&self) -> Result<(), String> {
         let status = self.node.status("tally");
         if status["failures"] != 0 || status["breaker"] != "closed" {
             return Err(format!("the harmless binding suffered: {status}"));
@@ -358,7 +358,7 @@ pub fn contains_all(text: &str, needles: &[&str]) -> Result<(), String> {
 
 /// Every line is the node's own: it begins with a time and a level, and holds nothing that moves
 /// a terminal's cursor, rings its bell or turns its text round.
-fn judge_log(log: &[u8]) -> Result<(), String> {
+fn check_log(log: &[u8]) -> Result<(), String> {
     if log.len() > LOG_BYTES_MAX {
         return Err(format!("{} bytes were logged", log.len()));
     }
@@ -387,7 +387,7 @@ fn is_harmful(c: char) -> bool {
 }
 
 /// Every text in it is of a length that a person reads, and harmless to a terminal.
-fn judge_text(value: &Value) -> Result<(), String> {
+fn check_text(value: &Value) -> Result<(), String> {
     match value {
         Value::String(text) if text.len() > TEXT_BYTES_MAX => {
             Err(format!("a text of {} bytes is shown", text.len()))
@@ -396,8 +396,8 @@ fn judge_text(value: &Value) -> Result<(), String> {
             Some(harmful) => Err(format!("{harmful:?} is shown: {text:?}")),
             None => Ok(()),
         },
-        Value::Array(values) => values.iter().try_for_each(judge_text),
-        Value::Object(fields) => fields.values().try_for_each(judge_text),
+        Value::Array(values) => values.iter().try_for_each(check_text),
+        Value::Object(fields) => fields.values().try_for_each(check_text),
         _ => Ok(()),
     }
 }

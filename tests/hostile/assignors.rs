@@ -46,5 +46,5 @@ async fn an_assignor_that_misbehaves_costs_its_caller_an_answer() {
             .unassigned(bad, named),
         Case::assignor("nobody for anything", answer(&[-1, -1, -1, -1])).unassigned(&["ok"], &[]),
     ];
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }

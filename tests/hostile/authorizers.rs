@@ -106,7 +106,7 @@ async fn an_authorizer_that_misbehaves_closes_what_it_guards_and_nothing_else() 
             .with_config(r#"{"policy":"/guarded/x"}"#)
             .denies(&["no-auth"]),
     ]);
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }
 
 /// With `on_failure: allow`, a failing authorizer denies nothing.
@@ -129,11 +129,11 @@ async fn an_authorizer_that_fails_and_may_fail_open_lets_pass() {
             .unwrap_or_else(|error| panic!("{mode}: {error}"));
         let error = arena.last_error().await.unwrap();
         assert!(error.contains("the guest"), "{mode}: {error}");
-        arena.look_beside().await.unwrap();
+        arena.check_bystanders().await.unwrap();
         let (status, _) = arena.node.http("DELETE", "/v1/bindings/hostile", b"");
         assert_eq!(status, 200);
     }
-    arena.judge_node(384 << 20).unwrap();
+    arena.check_node(384 << 20).unwrap();
 }
 
 /// A policy that moves with every write makes the guest good and bad in turn. What it guards
@@ -168,7 +168,7 @@ async fn a_policy_that_never_rests_moves_its_own_paths_alone() {
         })
         .await
         .unwrap_or_else(|error| panic!("round {round}, {mode}: {error}"));
-        arena.look_beside().await.unwrap();
+        arena.check_bystanders().await.unwrap();
     }
-    arena.judge_node(384 << 20).unwrap();
+    arena.check_node(384 << 20).unwrap();
 }

@@ -29,7 +29,7 @@ async fn a_module_that_is_dear_to_compile_is_refused() {
         Case::module("ten instances of ten instances of ten", bombs::instances(7))
             .refused(&["compiling the module takes"]),
     ];
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }
 
 /// While modules that take long are compiled, others push and are activated.
@@ -46,9 +46,9 @@ async fn a_slow_module_holds_up_no_other() {
                 "write":["/hostile/out/*"],"config":{{"out":"/hostile/out"}}}}"#
         ),
     );
-    arena.look_beside().await.unwrap();
+    arena.check_bystanders().await.unwrap();
     let (status, answer) = pushing.join().unwrap();
     assert!(status >= 400, "{answer}");
-    arena.look_beside().await.unwrap();
-    arena.judge_node(NODE_BYTES).unwrap();
+    arena.check_bystanders().await.unwrap();
+    arena.check_node(NODE_BYTES).unwrap();
 }

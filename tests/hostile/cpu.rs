@@ -104,7 +104,7 @@ async fn guests_that_never_end_end_at_their_fuel() {
         Case::misbehaving("test-hostile-authorizer", "loop").denies(FUEL),
         Case::misbehaving("test-hostile-assignor", "loop").unassigned(&["ran out of fuel"], FUEL),
     ]);
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,5 +165,5 @@ async fn guests_that_never_stop_calling_end_at_their_stack() {
         .fails(STACK),
         Case::misbehaving("test-hostile", "stack").fails(STACK),
     ]);
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }

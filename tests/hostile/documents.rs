@@ -51,8 +51,8 @@ async fn refused(
     if status != 404 {
         return Err("there is a binding".to_owned());
     }
-    arena.look_beside().await?;
-    arena.judge_node(384 << 20)
+    arena.check_bystanders().await?;
+    arena.check_node(384 << 20)
 }
 
 /// Each with its name, and a needle of the sentence.
@@ -306,6 +306,6 @@ async fn a_name_that_is_no_bindings_is_refused() {
             "{path}: {created:?}"
         );
     }
-    arena.look_beside().await.unwrap();
-    arena.judge_node(384 << 20).unwrap();
+    arena.check_bystanders().await.unwrap();
+    arena.check_node(384 << 20).unwrap();
 }

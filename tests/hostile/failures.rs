@@ -30,7 +30,7 @@ async fn a_policy_that_moves_closes_no_breaker() {
     })
     .await
     .unwrap();
-    arena.look_beside().await.unwrap();
+    arena.check_bystanders().await.unwrap();
     // Once it is open, a policy that moves does not close it.
     let failures = arena.status()["failures"].as_u64().unwrap();
     for number in 0..50 {
@@ -44,7 +44,7 @@ async fn a_policy_that_moves_closes_no_breaker() {
     assert_eq!(status["breaker"], "open", "{status}");
     let more = status["failures"].as_u64().unwrap() - failures;
     assert!(more < 25, "it was tried {more} times for 50 requests");
-    arena.judge_node(384 << 20).unwrap();
+    arena.check_node(384 << 20).unwrap();
 }
 
 /// An assignor that loops costs its callers a budget of fuel only now and then.
@@ -81,7 +81,7 @@ async fn an_assignor_that_fails_again_and_again_has_a_breaker() {
     assert!(status["last_fuel"].as_u64() > Some(0), "{status}");
     let logged = status["log"][0].as_str().expect("a line");
     assert!(logged.starts_with("panicked at "), "{status}");
-    arena.look_beside().await.unwrap();
+    arena.check_bystanders().await.unwrap();
 }
 
 /// Two recipes that answer each other: the chain is cut, and it is said so.
@@ -130,8 +130,8 @@ async fn a_cascade_that_is_cut_says_so() {
         .sum();
     // The longest chain, its last reaction, and the resync of either binding's creation.
     assert!(reactions <= 32 + 1 + 2, "{reactions} reactions");
-    arena.look_beside().await.unwrap();
-    arena.judge_node(384 << 20).unwrap();
+    arena.check_bystanders().await.unwrap();
+    arena.check_node(384 << 20).unwrap();
 }
 
 /// A binding that is deleted while its guest runs takes its failure with it: the next one of the
@@ -162,6 +162,6 @@ async fn a_late_failure_is_not_booked_on_a_successor() {
         assert!(status["last_error"].is_null(), "round {round}: {status}");
         let (status, _) = arena.node.http("DELETE", "/v1/bindings/hostile", b"");
         assert_eq!(status, 200);
-        arena.look_beside().await.unwrap();
+        arena.check_bystanders().await.unwrap();
     }
 }

@@ -86,7 +86,7 @@ async fn what_the_host_does_for_a_guest_is_charged_to_it() {
             .with_limits(r#""fuel":100000000000,"time_ms":300"#)
             .fails(&["took too long", "limits.time_ms"]),
     );
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }
 
 /// As many at a time as there are guest threads, and one more.
@@ -104,7 +104,7 @@ async fn the_hosts_work_for_some_guests_holds_up_no_other() {
         arena.node.bind(&format!("hostile-{number}"), &document);
     }
     for _ in 0..10 {
-        arena.look_beside().await.unwrap();
+        arena.check_bystanders().await.unwrap();
     }
     for number in 0..3 {
         let name = format!("hostile-{number}");
@@ -117,7 +117,7 @@ async fn the_hosts_work_for_some_guests_holds_up_no_other() {
         .await
         .unwrap();
     }
-    arena.judge_node(512 << 20).unwrap();
+    arena.check_node(512 << 20).unwrap();
 }
 
 /// An authorizer that reads everything in `load`, its policy being everything: whoever asks for
@@ -148,11 +148,11 @@ async fn a_load_that_reads_everything_holds_up_no_client() {
         let _ = asked.send(denials);
     });
     for _ in 0..20 {
-        arena.look_beside().await.unwrap();
+        arena.check_bystanders().await.unwrap();
     }
     assert_eq!(told.await.unwrap(), 5);
     task.await.unwrap();
     let error = arena.last_error().await.unwrap();
     assert!(error.contains("the guest"), "{error}");
-    arena.judge_node(512 << 20).unwrap();
+    arena.check_node(512 << 20).unwrap();
 }

@@ -122,5 +122,5 @@ async fn what_a_guest_says_is_cut_and_escaped() {
             .with_config(&format!(r#"{{"mode":"{FORGED}","out":"/hostile/out/x"}}"#))
             .fails(&["returned an error"]),
     );
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }

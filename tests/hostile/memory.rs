@@ -106,7 +106,7 @@ async fn a_guest_has_no_more_memory_than_its_limit() {
         Case::misbehaving("test-hostile-assignor", "bomb")
             .unassigned(&["passed its memory limit"], MEMORY),
     ]);
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,5 +171,5 @@ async fn a_guest_has_no_more_tables_than_its_limit() {
         )
         .refused(&["not valid here", "table"]),
     ];
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }

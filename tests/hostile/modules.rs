@@ -74,7 +74,7 @@ async fn what_is_no_module_is_refused() {
             Case::module(&format!("a module without its last 1/{part}"), cut).refused(&["module"]),
         );
     }
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,7 +181,7 @@ async fn a_module_gets_nothing_but_what_its_world_offers() {
             Case::module(name, recipe(Parts { items, ..parts })).refused(&["not valid here"]),
         );
     }
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,5 +263,5 @@ async fn modules_that_are_too_much_of_something_are_refused() {
         ),
         Case::recipe("a recipe that does nothing", reacts("")),
     ];
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }

@@ -118,5 +118,5 @@ async fn a_path_that_is_none_or_not_granted_is_told_so() {
             ),
         ],
     ));
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }

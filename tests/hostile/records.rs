@@ -75,7 +75,7 @@ async fn what_cannot_be_read_back_is_never_written() {
         )
         .fails(OUTPUT),
     ];
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
     start_again(&mut arena).await;
 }
 
@@ -120,7 +120,7 @@ async fn a_guest_is_held_to_what_a_client_may_write() {
             ],
         ),
     ];
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
     start_again(&mut arena).await;
 }
 
@@ -139,5 +139,5 @@ async fn start_again(arena: &mut Arena) {
         .unwrap();
         assert_eq!(data, b"kept");
     }
-    arena.look_beside().await.unwrap();
+    arena.check_bystanders().await.unwrap();
 }

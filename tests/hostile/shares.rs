@@ -22,7 +22,7 @@ async fn a_hundred_loops_do_not_stop_a_harmless_binding() {
         );
     }
     for _ in 0..20 {
-        arena.look_beside().await.unwrap();
+        arena.check_bystanders().await.unwrap();
     }
     // Each of them gets its turn, and is told of its fuel.
     until("every loop's failure", async || {
@@ -43,14 +43,14 @@ async fn a_hundred_loops_do_not_stop_a_harmless_binding() {
         arena.node.thread_seconds("guest"),
     );
     assert!(spare > guest, "{spare} s and {guest} s");
-    arena.look_beside().await.unwrap();
+    arena.check_bystanders().await.unwrap();
     for number in 0..LOOPS {
         let (status, _) = arena
             .node
             .http("DELETE", &format!("/v1/bindings/loop-{number}"), b"");
         assert_eq!(status, 200);
     }
-    arena.judge_node(512 << 20).unwrap();
+    arena.check_node(512 << 20).unwrap();
 }
 
 /// Twenty guests that each want all the memory that a document may grant.
@@ -68,7 +68,7 @@ async fn bombs_side_by_side_have_no_more_than_their_places() {
             ),
         );
     }
-    arena.look_beside().await.unwrap();
+    arena.check_bystanders().await.unwrap();
     until("every bomb's failure", async || {
         (0..20)
             .all(|number| {
@@ -81,9 +81,9 @@ async fn bombs_side_by_side_have_no_more_than_their_places() {
     })
     .await
     .unwrap();
-    arena.look_beside().await.unwrap();
+    arena.check_bystanders().await.unwrap();
     // Sixteen places of 64 MiB, and the node itself.
-    arena.judge_node((16 * 64 + 384) << 20).unwrap();
+    arena.check_node((16 * 64 + 384) << 20).unwrap();
 }
 
 /// A recipe that writes as much as a transaction holds by default, for every event that there is.
@@ -103,7 +103,7 @@ async fn megabytes_for_every_event_stop_nobody() {
         ),
     );
     for _ in 0..20 {
-        arena.look_beside().await.unwrap();
+        arena.check_bystanders().await.unwrap();
     }
     let status = until("two of its reactions", async || {
         let status = arena.node.status(HOSTILE);
@@ -112,7 +112,7 @@ async fn megabytes_for_every_event_stop_nobody() {
     .await
     .unwrap();
     assert_eq!(status["failures"], 0, "{status}");
-    arena.judge_node(768 << 20).unwrap();
+    arena.check_node(768 << 20).unwrap();
 }
 
 /// As many authorizers as a node takes, each with an instance for each of its workers: recipes
@@ -135,7 +135,7 @@ async fn all_authorizers_that_a_node_takes_leave_the_others_their_places() {
             .set_data("/policy", b"moved", None)
             .await
             .unwrap();
-        arena.look_beside().await.unwrap();
+        arena.check_bystanders().await.unwrap();
     }
     let (status, answer) = arena.node.http(
         "PUT",
@@ -150,5 +150,5 @@ async fn all_authorizers_that_a_node_takes_leave_the_others_their_places() {
         let status = arena.node.status(&format!("guard-{number}"));
         assert_eq!(status["failures"], 0, "{status}");
     }
-    arena.judge_node(640 << 20).unwrap();
+    arena.check_node(640 << 20).unwrap();
 }

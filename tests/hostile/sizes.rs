@@ -41,7 +41,7 @@ async fn the_greatest_transaction_is_there_after_a_crash() {
         let lengths: Vec<usize> = acl.iter().map(|entry| entry.id().len()).collect();
         assert_eq!(lengths, ["anyone".len(), "a:".len() + 1_000_000], "{path}");
     }
-    arena.look_beside().await.expect("the node goes on");
+    arena.check_bystanders().await.expect("the node goes on");
 }
 
 /// Each reaction acknowledges its events by their paths, whatever the guest does.
@@ -86,5 +86,5 @@ async fn names_that_a_client_makes_long_stop_no_recipe() {
         Some(ZNODES),
         "what was counted is not forgotten"
     );
-    arena.look_beside().await.expect("the node goes on");
+    arena.check_bystanders().await.expect("the node goes on");
 }

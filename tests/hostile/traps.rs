@@ -128,5 +128,5 @@ async fn a_trap_is_named_and_ends_its_own_invocation() {
         Case::misbehaving("test-hostile-assignor", "trap").unassigned(&["trapped"], &["trapped"]),
         Case::misbehaving("test-hostile", "fail").fails(&["returned an error", "I fail, as told"]),
     ]);
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
 }

@@ -110,7 +110,7 @@ async fn a_write_that_makes_no_sense_is_told_so_and_the_rest_commits() {
             ],
         ),
     ];
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
     assert!(
         arena.client.get_data("/guarded/y").await.is_err(),
         "nothing was written where nothing is granted"
@@ -165,7 +165,7 @@ async fn a_transaction_holds_no_more_than_its_limits() {
         Case::misbehaving("test-hostile", "reads").fails(&["the guest"]),
         Case::misbehaving("test-hostile", "forbidden").fails(&["returned an error", "no-auth"]),
     ];
-    arena.hold(cases).await;
+    arena.run_cases(cases).await;
     assert!(
         arena
             .client

@@ -61,7 +61,13 @@ const TIERS: &[&[&str]] = &[
         "socket",
         "throttle",
     ],
-    &["addresses", "protocol", "settings", "stats", "words"],
+    &[
+        "addresses",
+        "protocol",
+        "settings",
+        "stats",
+        "four_letter_words",
+    ],
 ];
 
 /// Threads on which clients are served or their writes go on: nothing of the operators' surface

@@ -1,4 +1,4 @@
-//! The records that scenes return: figures that were read or measured. The JSON printer writes them
+//! The records that scenes XX. The JSON printer writes them
 //! as they are; the printer for people makes sentences of them.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::probe::Latencies;
 use super::processes::{Addresses, Ended};
 
-/// The figures of one scene, with the addresses at which they can be checked.
+/// The outcome of one scene, with the addresses at which they can be checked.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Record {
     /// The name of the scene.
@@ -21,15 +21,15 @@ pub(super) struct Record {
     pub(super) addresses: Addresses,
     /// The group's generation when the scene ended; 0 before the first assignment.
     pub(super) generation: u64,
-    /// The figures of this kind of scene.
+    /// The outcome of this kind of scene.
     #[serde(flatten)]
-    pub(super) figures: Figures,
+    pub(super) outcome: Outcome,
 }
 
-/// The figures of each kind of scene.
+/// The outcome of each kind of scene.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Figures {
+pub(super) enum Outcome {
     /// The node runs and its guests act.
     Started(Started),
     /// The group has another assignment.

@@ -4,7 +4,7 @@
 //! One look of an operator:
 //! 1. [`http`] takes a request from a TCP port or from the admin socket, and finds who may ask. A
 //!    four-letter word comes from a client's connection through
-//!    [`FourLetterWords`](innkeeper_server::words::FourLetterWords).
+//!    [`FourLetterWords`](innkeeper_server::four_letter_words::FourLetterWords).
 //! 2. The handler asks the [`Surface`](surface::Surface): the service's
 //!    [`inspect`](innkeeper_server::inspect), the replica's state, the guests' status.
 //! 3. [`metrics`], `commands` or `four_letter_words` render what it got, by ZooKeeper's names. What

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::Frame;
-use innkeeper_server::words::Pieces;
+use innkeeper_server::four_letter_words::Pieces;
 
 /// A piece is given out when it has that many bytes, or more.
 const PIECE_BYTES: usize = 16 * 1024;

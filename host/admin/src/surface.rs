@@ -13,7 +13,7 @@ use super::settings::{AdminAddresses, AdminSettings};
 /// settings, and the sizes of the files. All are shared, so a clone is cheap.
 ///
 /// Invariant: no request of a client waits for any of these. (test:
-/// `one_look_serves_all_who_ask`)
+/// `one_measurement_serves_all_who_ask`)
 pub struct Surface<R: Runtime> {
     /// ZooKeeper's service of this node.
     pub(crate) service: Arc<Service<R>>,

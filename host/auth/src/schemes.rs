@@ -8,7 +8,7 @@
 //!    `sasl` requests ([`Auth::sasl`]).
 //! 3. Where authentication is demanded, every other request is refused before it is looked at
 //!    ([`Auth::admits`]).
-//! 4. An ACL that names a scheme which is not served never takes effect ([`Auth::judge`]).
+//! 4. An ACL that names a scheme which is not served never takes effect ([`Auth::empty_unserved_acls`]).
 
 use std::net::SocketAddr;
 

@@ -33,10 +33,10 @@ use innkeeper_runtime::{Listener, Real, Runtime, Signal, Task, ThreadRole};
 use innkeeper_sandbox::{self as sandbox, GuestFailure, Sandbox};
 use innkeeper_server::addresses::Addresses;
 use innkeeper_server::connections::accept;
+use innkeeper_server::four_letter_words::FourLetterWords;
 use innkeeper_server::replicated::Replicated;
 use innkeeper_server::service::{Service, ServiceParts};
 use innkeeper_server::tasks;
-use innkeeper_server::words::FourLetterWords;
 use serde_json::{Value, json};
 
 pub use settings::NodeSettings;

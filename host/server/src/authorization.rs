@@ -91,19 +91,19 @@ impl Authorization {
         if !bindings.has_authorizers() {
             return Verdict::Allow(Some(Zxid(0)));
         }
-        let (places, judged): (Vec<usize>, Vec<AccessRequest<'_>>) = asks
+        let (places, asked): (Vec<usize>, Vec<AccessRequest<'_>>) = asks
             .iter()
             .enumerate()
             .filter(|(_, ask)| !bypasses(bindings, identities, ask.path))
             .map(|(place, ask)| (place, *ask))
             .unzip();
-        if judged.is_empty() && !asks.is_empty() {
+        if asked.is_empty() && !asks.is_empty() {
             return Verdict::Allow(None);
         }
-        let decided = if greatest_policy_zxid(bindings, &judged) == Zxid(0) {
+        let decided = if greatest_policy_zxid(bindings, &asked) == Zxid(0) {
             Ok(())
         } else {
-            self.decider.decide(view, identities, &judged).await
+            self.decider.decide(view, identities, &asked).await
         };
         match decided {
             // This is of the whole request, operations that bypass authorizers included, since

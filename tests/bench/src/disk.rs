@@ -34,7 +34,7 @@ pub fn file_system(folder: &Path) -> anyhow::Result<String> {
 pub fn refuse_memory(kind: &str, folder: &Path) -> anyhow::Result<()> {
     if matches!(kind, "tmpfs" | "ramfs") {
         bail!(
-            "{} is on {kind}, which keeps its files in memory: a sync costs nothing there and the figures would be \
+            "{} is on {kind}, which keeps its files in memory: a sync costs nothing there and the results would be \
              lies. Name a folder on a disk with --data",
             folder.display()
         );

@@ -63,7 +63,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
         "config": {"rules": "/policies/main"},
     });
     let state = state(rules.digest(), &authorizer)?;
-    let mut figures = Vec::new();
+    let mut measured = Vec::new();
     let account = sandbox.account();
     account.succeeded();
 
@@ -83,7 +83,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
                 "{name} left partitions out"
             );
         }
-        figures.push((name, latency_ns));
+        measured.push((name, latency_ns));
     }
 
     let definition = Arc::new(define(
@@ -134,7 +134,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
             "the recipe wrote no assignment"
         );
     }
-    figures.push(("recipe group, assignor included", latency_ns));
+    measured.push(("recipe group, assignor included", latency_ns));
 
     let view = state.view();
     let bound = view
@@ -173,9 +173,9 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
         decide(&set, &asker).await?;
         note(&mut warm_ns, round, start)?;
     }
-    figures.push(("authorizer path-rules, with load", cold_ns));
-    figures.push(("authorizer path-rules, loaded", warm_ns));
-    Ok(figures)
+    measured.push(("authorizer path-rules, with load", cold_ns));
+    measured.push(("authorizer path-rules, loaded", warm_ns));
+    Ok(measured)
 }
 
 async fn decide(set: &AuthorizerSet, asker: &[Identity]) -> anyhow::Result<()> {

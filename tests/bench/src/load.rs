@@ -38,7 +38,7 @@ impl Workload {
 }
 
 /// What a run gave.
-pub struct Figures {
+pub struct Measured {
     /// Requests answered in the measured span.
     pub count: u64,
     /// How long that was.
@@ -65,7 +65,7 @@ impl Pauses {
     }
 }
 
-impl Figures {
+impl Measured {
     /// Requests per second.
     pub fn per_second(&self) -> f64 {
         self.count as f64 / self.span.as_secs_f64()
@@ -81,7 +81,7 @@ pub async fn run(
     depth: usize,
     span: Duration,
     run: usize,
-) -> anyhow::Result<Figures> {
+) -> anyhow::Result<Measured> {
     let mut setup = Connection::open(address).await?;
     let root = format!("/bench-{run}");
     setup.call(wire::CREATE, wire::create(&root, b"")).await?;
@@ -109,7 +109,7 @@ pub async fn run(
             pauses.clone(),
         ));
     }
-    let mut figures = Figures {
+    let mut measured = Measured {
         count: 0,
         span: Duration::ZERO,
         latency_us: Histogram::new(3)?,
@@ -117,13 +117,13 @@ pub async fn run(
     };
     while let Some(part) = tasks.join_next().await {
         let latency_us = part??;
-        figures.count += latency_us.len();
-        figures.latency_us.add(latency_us)?;
+        measured.count += latency_us.len();
+        measured.latency_us.add(latency_us)?;
     }
-    figures.span = start.elapsed();
-    figures.longest_pause = Duration::from_micros(pauses.longest_us.load(Ordering::Relaxed));
+    measured.span = start.elapsed();
+    measured.longest_pause = Duration::from_micros(pauses.longest_us.load(Ordering::Relaxed));
     setup.call(wire::CLOSE, |_| {}).await?;
-    Ok(figures)
+    Ok(measured)
 }
 
 async fn drive(

@@ -36,7 +36,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 
-use crate::load::{Figures, Workload};
+use crate::load::{Measured, Workload};
 use crate::node::Node;
 use crate::peer::Peer;
 
@@ -196,24 +196,24 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
     for (number, (workload, connections, depth)) in runs.into_iter().enumerate() {
         let (syncs, cpu) = (node.syncs().await?, node.cpu_seconds()?);
         let load = |address| load::run(address, workload, connections, depth, span, number);
-        let figures = load(&node.zookeeper).await?;
-        let seconds = figures.span.as_secs_f64();
+        let measured = load(&node.zookeeper).await?;
+        let seconds = measured.span.as_secs_f64();
         let syncs = (node.syncs().await? - syncs) as f64 / seconds;
         let cpu = (node.cpu_seconds()? - cpu) / seconds;
         let name = format!("{}, innkeeper", workload.name());
         print_run(
             &name,
             connections * depth,
-            &figures,
+            &measured,
             &format!("{syncs:.0}"),
             cpu,
         );
         if let Some(peer) = &peer {
             let cpu = peer.cpu_seconds()?;
-            let figures = load(&peer.address).await?;
-            let cpu = (peer.cpu_seconds()? - cpu) / figures.span.as_secs_f64();
+            let measured = load(&peer.address).await?;
+            let cpu = (peer.cpu_seconds()? - cpu) / measured.span.as_secs_f64();
             let name = format!("{}, zookeeper", workload.name());
-            print_run(&name, connections * depth, &figures, "", cpu);
+            print_run(&name, connections * depth, &measured, "", cpu);
         }
     }
     drop(peer);
@@ -235,15 +235,15 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
     Ok(())
 }
 
-fn print_run(name: &str, in_flight: usize, figures: &Figures, syncs: &str, cpu: f64) {
-    let at = |quantile| figures.latency_us.value_at_quantile(quantile);
+fn print_run(name: &str, in_flight: usize, measured: &Measured, syncs: &str, cpu: f64) {
+    let at = |quantile| measured.latency_us.value_at_quantile(quantile);
     println!(
         "{name:<24} {in_flight:>9} {:>11.0} {:>8} {:>8} {:>8} {:>9.1} {syncs:>8} {cpu:>6.2} cores",
-        figures.per_second(),
+        measured.per_second(),
         at(0.5),
         at(0.99),
         at(0.999),
-        figures.longest_pause.as_secs_f64() * 1e3,
+        measured.longest_pause.as_secs_f64() * 1e3,
     );
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Board;
 use super::sentences;
 use super::table::{self, Paint};
-use crate::record::{Figures, Record, Summary};
+use crate::record::{Outcome, Record, Summary};
 use crate::scenes::SCENES;
 use innkeeper_runtime::terminal;
 
@@ -79,8 +79,8 @@ impl Human {
     pub(super) fn close(&mut self, record: &Record, partitions: u32) -> io::Result<()> {
         self.drawn = 0;
         // No assignment changes during a swap, so its table is printed at the end.
-        let table = match &record.figures {
-            Figures::Swapped(swapped) => {
+        let table = match &record.outcome {
+            Outcome::Swapped(swapped) => {
                 sentences::table(swapped, record.generation, partitions, self.paint)
             }
             _ => Vec::new(),

@@ -8,20 +8,20 @@ use crate::group::Snapshot;
 use crate::probe::Latency;
 use crate::processes::Addresses;
 use crate::record::{
-    Binding, Compared, Dealt, Figures, Flipped, Looped, Mended, Record, Refused, Started, Summary,
+    Binding, Compared, Dealt, Flipped, Looped, Mended, Outcome, Record, Refused, Started, Summary,
     Swapped,
 };
 
 /// The lines of a scene's record.
 pub(super) fn of(record: &Record, paint: Paint) -> Vec<String> {
-    match &record.figures {
-        Figures::Started(started) => of_start(started, &record.addresses),
-        Figures::Dealt(dealt) => of_deal(dealt, paint),
-        Figures::Swapped(swapped) => of_swap(swapped, paint),
-        Figures::Refused(refused) => of_refusal(refused, paint),
-        Figures::Flipped(flipped) => of_flips(flipped),
-        Figures::Looped(looped) => of_loop(looped, paint),
-        Figures::Mended(mended) => of_mending(mended),
+    match &record.outcome {
+        Outcome::Started(started) => of_start(started, &record.addresses),
+        Outcome::Dealt(dealt) => of_deal(dealt, paint),
+        Outcome::Swapped(swapped) => of_swap(swapped, paint),
+        Outcome::Refused(refused) => of_refusal(refused, paint),
+        Outcome::Flipped(flipped) => of_flips(flipped),
+        Outcome::Looped(looped) => of_loop(looped, paint),
+        Outcome::Mended(mended) => of_mending(mended),
     }
 }
 

@@ -22,7 +22,7 @@ use anyhow::ensure;
 use super::print::{Printer, no_stdout};
 use super::probe::ms;
 use super::processes::{Addresses, Ended, Processes, SESSION_TIMEOUT_MS};
-use super::record::{Compared, Dealt, Figures, Looped, Record, Summary, Swapped};
+use super::record::{Compared, Dealt, Looped, Outcome, Record, Summary, Swapped};
 use super::stage::Stage;
 use super::steps::Steps;
 use super::{DemoArgs, Guest};
@@ -30,7 +30,7 @@ use super::{DemoArgs, Guest};
 /// The number of scenes.
 pub(super) const SCENES: usize = 11;
 
-/// The figures of the played scenes that the summary needs.
+/// What the summary needs of the played scenes.
 pub(super) struct Played {
     addresses: Addresses,
     generation: u64,
@@ -91,11 +91,11 @@ impl Theatre<'_> {
         &mut self,
         stage: &mut Stage<'_>,
         scene: &'static str,
-        figures: Figures,
+        outcome: Outcome,
     ) -> anyhow::Result<()> {
         let took = self.curtain.elapsed();
         self.took += took;
-        // A change of the assignment between scenes would falsify the figures of the next one.
+        // A change of the assignment between scenes would falsify the measurements of the next one.
         let now = stage.group.now().await?;
         ensure!(
             now == stage.snapshot,
@@ -107,7 +107,7 @@ impl Theatre<'_> {
             took_ms: ms(took),
             addresses: stage.addresses.clone(),
             generation: stage.snapshot.generation,
-            figures,
+            outcome,
         };
         let partitions = stage.args.partitions;
         stage
@@ -139,7 +139,7 @@ pub(super) async fn play(
     let (mut stage, started) = start::start(args, guests, processes, printer).await?;
     let stage = &mut stage;
     theatre
-        .close(stage, "start", Figures::Started(started))
+        .close(stage, "start", Outcome::Started(started))
         .await?;
 
     let sentence = format!(
@@ -148,7 +148,7 @@ pub(super) async fn play(
     theatre.open(stage.printer, &sentence)?;
     let assign = group::assign(stage).await?;
     theatre
-        .close(stage, "assign", Figures::Dealt(assign))
+        .close(stage, "assign", Outcome::Dealt(assign))
         .await?;
 
     let newcomer = stage.member(members + 1);
@@ -158,7 +158,7 @@ pub(super) async fn play(
     )?;
     let join = group::join(stage, &newcomer).await?;
     theatre
-        .close(stage, "join", Figures::Dealt(join.clone()))
+        .close(stage, "join", Outcome::Dealt(join.clone()))
         .await?;
 
     let victim = stage.member(2);
@@ -168,7 +168,7 @@ pub(super) async fn play(
     theatre.open(stage.printer, &sentence)?;
     let kill = group::kill(stage, &victim).await?;
     theatre
-        .close(stage, "kill", Figures::Dealt(kill.clone()))
+        .close(stage, "kill", Outcome::Dealt(kill.clone()))
         .await?;
 
     theatre.open(
@@ -177,7 +177,7 @@ pub(super) async fn play(
     )?;
     let swap = group::swap(stage).await?;
     theatre
-        .close(stage, "swap", Figures::Swapped(swap.clone()))
+        .close(stage, "swap", Outcome::Swapped(swap.clone()))
         .await?;
 
     theatre.open(
@@ -186,7 +186,7 @@ pub(super) async fn play(
     )?;
     let rejoin = group::join(stage, &victim).await?;
     theatre
-        .close(stage, "rejoin", Figures::Dealt(rejoin.clone()))
+        .close(stage, "rejoin", Outcome::Dealt(rejoin.clone()))
         .await?;
 
     theatre.open(
@@ -195,7 +195,7 @@ pub(super) async fn play(
     )?;
     let rekill = group::kill(stage, &victim).await?;
     theatre
-        .close(stage, "rekill", Figures::Dealt(rekill.clone()))
+        .close(stage, "rekill", Outcome::Dealt(rekill.clone()))
         .await?;
 
     theatre.open(
@@ -204,7 +204,7 @@ pub(super) async fn play(
     )?;
     let refused = policy::refuse(stage).await?;
     theatre
-        .close(stage, "refuse", Figures::Refused(refused))
+        .close(stage, "refuse", Outcome::Refused(refused))
         .await?;
 
     theatre.open(
@@ -213,7 +213,7 @@ pub(super) async fn play(
     )?;
     let flipped = policy::flip(stage).await?;
     theatre
-        .close(stage, "flip", Figures::Flipped(flipped))
+        .close(stage, "flip", Outcome::Flipped(flipped))
         .await?;
 
     theatre.open(
@@ -222,7 +222,7 @@ pub(super) async fn play(
     )?;
     let looped = runaway::run_away(stage).await?;
     theatre
-        .close(stage, "loop", Figures::Looped(looped.clone()))
+        .close(stage, "loop", Outcome::Looped(looped.clone()))
         .await?;
 
     theatre.open(
@@ -231,7 +231,7 @@ pub(super) async fn play(
     )?;
     let mended = runaway::mend(stage).await?;
     theatre
-        .close(stage, "mend", Figures::Mended(mended))
+        .close(stage, "mend", Outcome::Mended(mended))
         .await?;
 
     Ok(Played {

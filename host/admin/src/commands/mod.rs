@@ -22,8 +22,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use innkeeper_runtime::Runtime;
+use innkeeper_server::four_letter_words::Pieces;
 use innkeeper_server::service::Service;
-use innkeeper_server::words::Pieces;
 use serde_json::Value;
 
 use self::pretty::{Pretty, Token};

@@ -4,7 +4,7 @@
 //! 1. The connection finds a word where its first frame would be, and asks [`answer`].
 //! 2. A word that is not whitelisted is answered with the sentence that says so. `srvr` always
 //!    is; `isro` is as well where read-only mode is enabled.
-//! 3. The figures come from [`crate::metrics`], connections and watches from their tables. `cons`,
+//! 3. The numbers come from [`crate::metrics`], connections and watches from their tables. `cons`,
 //!    `dump`, `stat`, `wchc` and `wchp`, which may be long, are made while they are sent.
 //! 4. The connection sends the answer and closes.
 //!
@@ -20,9 +20,9 @@ use std::pin::Pin;
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_runtime::Runtime;
 use innkeeper_server::delivery::fanout::WatchItem;
+use innkeeper_server::four_letter_words::{FourLetterWords, Pieces};
 use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
-use innkeeper_server::words::{FourLetterWords, Pieces};
 
 use crate::metrics::render::{lines, rounded};
 use crate::metrics::{self, Provider, sizes, state, version};
@@ -129,7 +129,7 @@ async fn answer<R: Runtime>(
             service.reset_stats();
             "Server stats reset.\n".to_owned()
         }
-        FourLetterWord::Srvr => head(&surface.settings, serves) + &figures(service, serves),
+        FourLetterWord::Srvr => head(&surface.settings, serves) + &counts(service, serves),
         FourLetterWord::Stmk => {
             let mask = argument.unwrap_or_default();
             service.set_trace_mask(mask);
@@ -150,7 +150,7 @@ fn stat<R: Runtime>(
     let clients = clients.map(|client| reports::connection(&client, true) + "\n");
     once(head(&surface.settings, serves) + "Clients:\n")
         .chain(clients)
-        .chain(once("\n".to_owned() + &figures(service, serves)))
+        .chain(once("\n".to_owned() + &counts(service, serves)))
 }
 
 /// The first lines of `srvr` and `stat`.
@@ -163,7 +163,7 @@ fn head(settings: &AdminSettings, serves: Serves) -> String {
 }
 
 /// The last lines of `srvr` and `stat`.
-fn figures<R: Runtime>(service: &Service<R>, serves: Serves) -> String {
+fn counts<R: Runtime>(service: &Service<R>, serves: Serves) -> String {
     let totals = service.totals();
     let latency = totals.latency_us();
     let view = service.reader.view();

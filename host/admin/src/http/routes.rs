@@ -22,8 +22,8 @@ Innkeeper's administration. Answers are JSON; an error is {\"error\": \"a senten
 
 For anyone:
   GET    /commands                       ZooKeeper's admin commands, by ZooKeeper's names
-  GET    /metrics                        the node's figures for Prometheus
-  GET    /v1/status                      the node's figures
+  GET    /metrics                        the node's metrics for Prometheus
+  GET    /v1/status                      the node's state
 
 For anyone, or for the super user where the node was started with --http-closed:
   GET    /v1/modules                     the modules that were pushed
@@ -90,10 +90,10 @@ async fn metrics<R: Runtime>(State(admin): State<Arc<Admin<R>>>, query: RawQuery
 /// All routes, for requests that come in by `way`.
 ///
 /// Invariants:
-/// - What changes something, and what shows znodes, stands in the last router, behind
+/// - The routes that change something, and those that show znodes, are in the last router, behind
 ///   [`trusted_only`].
-/// - What shows documents, guests' logs and errors, or judges by them, stands in the second one,
-///   which is behind it, too, where the settings close it.
+/// - The routes that show documents, or guests' logs and errors, and the check of documents are in
+///   the second one, which is behind it, too, where the settings close it.
 pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
     let open = Router::new()
         .route("/", get(|| async { INDEX }))

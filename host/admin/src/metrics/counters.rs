@@ -45,97 +45,107 @@ impl<R: Runtime> Row<R> {
         Row::counter(
             "bytes_received_count",
             "Bytes received from clients.",
-            |look| look.totals.received_bytes,
+            |sample| sample.totals.received_bytes,
         ),
-        Row::counter("response_bytes", "Bytes of replies to clients.", |look| {
-            look.totals.response_bytes
+        Row::counter("response_bytes", "Bytes of replies to clients.", |sample| {
+            sample.totals.response_bytes
         }),
-        Row::counter("watch_bytes", "Bytes of watch events to clients.", |look| {
-            look.totals.watch_bytes
-        }),
+        Row::counter(
+            "watch_bytes",
+            "Bytes of watch events to clients.",
+            |sample| sample.totals.watch_bytes,
+        ),
         Row::counter(
             "connection_request_count",
             "Connect requests of clients.",
-            |look| look.service.stats.connection_requests.get(),
+            |sample| sample.service.stats.connection_requests.get(),
         ),
         Row::counter(
             "connection_rejected",
             "Connections refused because there were too many.",
-            |look| look.service.stats.connections_rejected.get(),
+            |sample| sample.service.stats.connections_rejected.get(),
         ),
         Row::counter(
             "connection_drop_count",
             "Connections that ended because the client had left.",
-            |look| look.service.stats.connections_dropped.get(),
+            |sample| sample.service.stats.connections_dropped.get(),
         ),
         Row::counter(
             "connection_revalidate_count",
             "Clients that came back to a session.",
-            |look| look.service.stats.connections_revalidated.get(),
+            |sample| sample.service.stats.connections_revalidated.get(),
         ),
         Row::counter(
             "sessionless_connections_expired",
             "Connections closed because no first frame came.",
-            |look| look.service.stats.sessionless_expired.get(),
+            |sample| sample.service.stats.sessionless_expired.get(),
         ),
-        Row::counter("stale_sessions_expired", "Sessions that expired.", |look| {
-            look.service.stats.sessions_expired.get()
-        }),
+        Row::counter(
+            "stale_sessions_expired",
+            "Sessions that expired.",
+            |sample| sample.service.stats.sessions_expired.get(),
+        ),
         Row::counter(
             "large_requests_rejected",
             "Requests refused for their length.",
-            |look| look.service.stats.large_requests_rejected.get(),
+            |sample| sample.service.stats.large_requests_rejected.get(),
         ),
         Row::counter(
             "request_throttle_wait_count",
             "Times that a connection had to wait because of the limit on outstanding requests.",
-            |look| look.service.stats.throttle_waits.get(),
+            |sample| sample.service.stats.throttle_waits.get(),
         ),
         Row::counter(
             "throttled_ops",
             "Requests answered with ThrottledOp because they had waited for too long.",
-            |look| look.service.stats.throttled_ops.get(),
+            |sample| sample.service.stats.throttled_ops.get(),
         ),
         Row::counter(
             "stale_requests",
             "Requests that had waited for longer than their session's timeout.",
-            |look| look.service.stats.stale_requests.get(),
+            |sample| sample.service.stats.stale_requests.get(),
         ),
         Row::counter(
             "stale_requests_dropped",
             "Stale requests that were not run; their connections were closed.",
-            |look| look.service.stats.stale_requests.get(),
+            |sample| sample.service.stats.stale_requests.get(),
         ),
         Row::counter(
             "unsuccessful_handshake",
             "TLS handshakes that failed.",
-            |look| look.service.stats.tls_handshakes_failed.get(),
+            |sample| sample.service.stats.tls_handshakes_failed.get(),
         ),
         Row::counter(
             "tls_handshake_exceeded",
             "TLS connections refused because too many handshakes were under way.",
-            |look| look.service.stats.tls_handshakes_exceeded.get(),
+            |sample| sample.service.stats.tls_handshakes_exceeded.get(),
         ),
         Row::counter(
             "proposal_count",
             "Entries that the log has taken.",
-            |look| look.of_raft(|raft| &raft.batch_entries).sum,
+            |sample| sample.of_raft(|raft| &raft.batch_entries).sum,
         ),
         Row::counter(
             "sync_processor_request_queued",
             "Entries that the log has taken.",
-            |look| look.of_raft(|raft| &raft.batch_entries).sum,
+            |sample| sample.of_raft(|raft| &raft.batch_entries).sum,
         ),
-        Row::counter("commit_count", "Commands applied.", |look| {
-            look.service.stats.commits.get()
+        Row::counter("commit_count", "Commands applied.", |sample| {
+            sample.service.stats.commits.get()
         }),
-        Row::counter("request_commit_queued", "Commands applied.", |look| {
-            look.service.stats.commits.get()
+        Row::counter("request_commit_queued", "Commands applied.", |sample| {
+            sample.service.stats.commits.get()
         }),
         Row::counter(
             "unrecoverable_error_count",
             "1 if the node has failed for good.",
-            |look| u64::from(look.status().is_none_or(|status| status.failure.is_some())),
+            |sample| {
+                u64::from(
+                    sample
+                        .status()
+                        .is_none_or(|status| status.failure.is_some()),
+                )
+            },
         ),
         Row::new(
             "quota_exceeded_error_per_namespace",

@@ -1,10 +1,10 @@
 //! How large the node's files are.
 //!
 //! 1. Sizes younger than [`FRESH`] are shown again.
-//! 2. Otherwise the files are looked at anew, on the thread of the checkpoints. However many
-//!    operators ask, at most one such look is under way.
-//! 3. Each of them waits for it for at most [`PATIENCE`], and gets the sizes of the last look that
-//!    has ended: older ones while a long checkpoint is written, and 0 if there was no look yet.
+//! 2. Otherwise the files are measured anew, on the thread of the checkpoints. However many
+//!    operators ask, at most one such measurement is under way.
+//! 3. Each answer waits for it for at most [`PATIENCE`], and gets the sizes of the last measurement
+//!    that has ended: older ones while a long checkpoint is written, and 0 if there was none yet.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -16,10 +16,10 @@ use innkeeper_server::service::Service;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// How long sizes are shown before the files are looked at again.
+/// How long sizes are shown before the files are measured again.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long an answer waits for a look.
+/// How long an answer waits for a measurement.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The log's folder in the data folder.
@@ -45,9 +45,9 @@ pub(crate) fn folders<R: Runtime>(service: &Service<R>) -> (PathBuf, PathBuf) {
 /// Bytes of the state and of the log.
 type Bytes = (u64, u64);
 
-/// What the last look at the files has seen.
+/// The result of the last measurement of the files.
 ///
-/// Invariant: at most one look is under way. (test: `one_look_serves_all_who_ask`)
+/// Invariant: at most one measurement is under way. (test: `one_measurement_serves_all_who_ask`)
 #[derive(Debug, Default)]
 pub(crate) struct DiskUsage {
     seen: Mutex<Seen>,
@@ -58,29 +58,30 @@ pub(crate) struct DiskUsage {
 struct Seen {
     bytes: Bytes,
     at: Option<Instant>,
-    is_looking: bool,
+    is_measuring: bool,
 }
 
-/// The look that is under way. When this is dropped, the next look may begin.
-struct Looking(Arc<DiskUsage>);
+/// The measurement that is under way. When this is dropped, the next one may begin.
+struct Measuring(Arc<DiskUsage>);
 
-impl Looking {
-    /// `None` if a look is under way.
+impl Measuring {
+    /// `None` if a measurement is under way.
     fn begin(last: &Arc<DiskUsage>) -> Option<Self> {
         let mut seen = last.seen.lock();
-        let is_other = std::mem::replace(&mut seen.is_looking, true);
+        let is_other = std::mem::replace(&mut seen.is_measuring, true);
         (!is_other).then(|| Self(last.clone()))
     }
 }
 
-impl Drop for Looking {
+impl Drop for Measuring {
     fn drop(&mut self) {
-        self.0.seen.lock().is_looking = false;
+        self.0.seen.lock().is_measuring = false;
         self.0.done.notify_waiters();
     }
 }
 
-/// The sizes of the node's files, not older than [`FRESH`] unless a look takes longer than [`PATIENCE`].
+/// The sizes of the node's files, not older than [`FRESH`] unless a measurement takes longer than
+/// [`PATIENCE`].
 pub(crate) async fn sizes<R: Runtime>(service: &Service<R>, last: &Arc<DiskUsage>) -> Sizes {
     let (data, log) = folders(service);
     let folder = &service.settings.data;
@@ -95,7 +96,7 @@ pub(crate) async fn sizes<R: Runtime>(service: &Service<R>, last: &Arc<DiskUsage
 
 async fn recent<R: Runtime>(runtime: &R, last: &Arc<DiskUsage>, folder: &Path) -> Bytes {
     let mut done = pin!(last.done.notified());
-    // From here on no end of a look is missed.
+    // From here on no end of a measurement is missed.
     done.as_mut().enable();
     {
         let seen = last.seen.lock();
@@ -103,17 +104,17 @@ async fn recent<R: Runtime>(runtime: &R, last: &Arc<DiskUsage>, folder: &Path) -
             return seen.bytes;
         }
     }
-    if let Some(looking) = Looking::begin(last) {
+    if let Some(measuring) = Measuring::begin(last) {
         let (clock, folder) = (runtime.clone(), folder.to_owned());
-        let look = runtime.spawn(ThreadRole::Checkpoint, async move {
+        let task = runtime.spawn(ThreadRole::Checkpoint, async move {
             if let Ok(disk) = clock.disk(&folder) {
                 let bytes = (bytes_in(&disk, ""), bytes_in(&disk, LOG_FOLDER));
-                let mut seen = looking.0.seen.lock();
+                let mut seen = measuring.0.seen.lock();
                 (seen.bytes, seen.at) = (bytes, Some(clock.now()));
             }
-            drop(looking);
+            drop(measuring);
         });
-        look.detach();
+        task.detach();
     }
     // If it takes too long, the last sizes must do.
     let _ = runtime.timeout(PATIENCE, done).await;
@@ -141,7 +142,7 @@ mod tests {
     const FOLDER: &str = "/data";
 
     #[test]
-    fn one_look_serves_all_who_ask() {
+    fn one_measurement_serves_all_who_ask() {
         Sim::run(1, |runtime| async move {
             let (folder, last) = (Path::new(FOLDER), Arc::new(DiskUsage::default()));
             let disk = runtime.disk(folder).unwrap();
@@ -154,15 +155,16 @@ mod tests {
             runtime.sleep(FRESH).await;
             assert_eq!(recent(&runtime, &last, folder).await, (10, 10));
 
-            // A look that does not get its turn: nobody begins another, and all are answered.
+            // A measurement that does not get its turn: no other one begins, and all askers are
+            // answered.
             disk.replace("log/3", &[0; 5]).unwrap();
             runtime.sleep(FRESH).await;
-            let looking = Looking::begin(&last).unwrap();
-            assert!(Looking::begin(&last).is_none());
+            let measuring = Measuring::begin(&last).unwrap();
+            assert!(Measuring::begin(&last).is_none());
             let begun = runtime.now();
             assert_eq!(recent(&runtime, &last, folder).await, (10, 10));
             assert_eq!(runtime.now() - begun, PATIENCE);
-            drop(looking);
+            drop(measuring);
             assert_eq!(recent(&runtime, &last, folder).await, (10, 15));
         });
     }

@@ -12,123 +12,134 @@ use super::uptime_ms;
 impl<R: Runtime> Row<R> {
     /// Innkeeper's own metrics, in the order in which they are listed.
     pub(super) const INNKEEPER: &'static [Self] = &[
-        Row::gauge("last_zxid", "The last zxid that is published.", |look| {
-            look.view.zxid().0.into()
+        Row::gauge("last_zxid", "The last zxid that is published.", |sample| {
+            sample.view.zxid().0.into()
         }),
-        Row::gauge("watched_paths", "Paths that clients watch.", |look| {
-            look.service.fanout.watch_counts().paths.into()
+        Row::gauge("watched_paths", "Paths that clients watch.", |sample| {
+            sample.service.fanout.watch_counts().paths.into()
         }),
         Row::gauge(
             "min_client_session_timeout",
             "The shortest session timeout that is granted, in milliseconds.",
-            |look| u64::from(look.service.settings.timeout_range_ms().0).into(),
+            |sample| u64::from(sample.service.settings.timeout_range_ms().0).into(),
         ),
         Row::gauge(
             "max_client_session_timeout",
             "The longest session timeout that is granted, in milliseconds.",
-            |look| u64::from(look.service.settings.timeout_range_ms().1).into(),
+            |sample| u64::from(sample.service.settings.timeout_range_ms().1).into(),
         ),
         Row::new(
             "quorum_size",
             "Voting members of the group.",
-            Read::GaugeIfAny(|look| look.status().filter(leads).map(|_| Number::Int(1))),
+            Read::GaugeIfAny(|sample| sample.status().filter(leads).map(|_| Number::Int(1))),
         ),
         Row::new(
             "leader_uptime",
             "How long this node has led, in milliseconds.",
-            Read::GaugeIfAny(|look| {
-                look.status()
+            Read::GaugeIfAny(|sample| {
+                sample
+                    .status()
                     .filter(leads)
-                    .map(|_| uptime_ms(look.service).into())
+                    .map(|_| uptime_ms(sample.service).into())
             }),
         ),
         Row::new(
             "innkeeper_leads",
             "1 if this node leads.",
-            Read::GaugeIfAny(|look| look.status().map(|status| u64::from(leads(&status)).into())),
+            Read::GaugeIfAny(|sample| {
+                sample
+                    .status()
+                    .map(|status| u64::from(leads(&status)).into())
+            }),
         ),
         Row::new(
             "innkeeper_term",
             "The term of the leader.",
-            Read::GaugeIfAny(|look| look.status().map(|status| status.term.into())),
+            Read::GaugeIfAny(|sample| sample.status().map(|status| status.term.into())),
         ),
         Row::new(
             "innkeeper_log_last_index",
             "The last entry of the log.",
-            Read::GaugeIfAny(|look| look.status().map(|status| index(status.last_log).into())),
+            Read::GaugeIfAny(|sample| sample.status().map(|status| index(status.last_log).into())),
         ),
         Row::new(
             "innkeeper_log_committed_index",
             "The last entry that is committed.",
-            Read::GaugeIfAny(|look| look.status().map(|status| index(status.committed).into())),
+            Read::GaugeIfAny(|sample| sample.status().map(|status| index(status.committed).into())),
         ),
         Row::new(
             "innkeeper_log_applied_index",
             "The last entry that is applied.",
-            Read::GaugeIfAny(|look| look.status().map(|status| index(status.applied).into())),
+            Read::GaugeIfAny(|sample| sample.status().map(|status| index(status.applied).into())),
         ),
         Row::new(
             "innkeeper_checkpoint_index",
             "The entry at which the state on disk stands.",
-            Read::GaugeIfAny(|look| look.status().map(|status| index(status.checkpoint).into())),
+            Read::GaugeIfAny(|sample| {
+                sample
+                    .status()
+                    .map(|status| index(status.checkpoint).into())
+            }),
         ),
         Row::new(
             "innkeeper_log_segments",
             "Files of the log.",
-            Read::GaugeIfAny(|look| look.status().map(|status| status.log.segments.into())),
+            Read::GaugeIfAny(|sample| sample.status().map(|status| status.log.segments.into())),
         ),
         Row::new(
             "innkeeper_log_bytes",
             "Bytes written in the files of the log.",
-            Read::GaugeIfAny(|look| look.status().map(|status| status.log.bytes.into())),
+            Read::GaugeIfAny(|sample| sample.status().map(|status| status.log.bytes.into())),
         ),
         Row::new(
             "innkeeper_syncs_total",
             "Syncs of files and folders since the process started.",
-            Read::CounterIfAny(|look| look.status().map(|status| status.syncs)),
+            Read::CounterIfAny(|sample| sample.status().map(|status| status.syncs)),
         ),
         Row::new(
             "innkeeper_slow_syncs_total",
             "Batches of the log that took more than a second to sync.",
-            Read::CounterIfAny(|look| look.replica.as_ref().map(|(_, stats)| stats.slow_syncs())),
+            Read::CounterIfAny(|sample| {
+                sample.replica.as_ref().map(|(_, stats)| stats.slow_syncs())
+            }),
         ),
         Row::counter(
             "innkeeper_http_wrong_passwords_total",
             "Wrong names or passwords over HTTP.",
-            |look| look.service.stats.http_attempts_wrong.get(),
+            |sample| sample.service.stats.http_attempts_wrong.get(),
         ),
         Row::counter(
             "innkeeper_http_deferred_passwords_total",
-            "Requests over HTTP whose password was not looked at, because too many wrong ones had come from their address.",
-            |look| look.service.stats.http_attempts_deferred.get(),
+            "Requests over HTTP whose password was not checked, because too many wrong ones had come from their address.",
+            |sample| sample.service.stats.http_attempts_deferred.get(),
         ),
         Row::counter(
             "innkeeper_http_evicted_connections_total",
             "Idle or slow connections of HTTP and of the admin socket that were closed to make room.",
-            |look| look.service.stats.http_evicted.get(),
+            |sample| sample.service.stats.http_evicted.get(),
         ),
         Row::gauge(
             "innkeeper_modules",
             "Modules that bindings may name.",
-            |look| look.view.modules().len().into(),
+            |sample| sample.view.modules().len().into(),
         ),
         Row::counter(
             "innkeeper_modules_compiled_total",
             "Compiling processes that were started.",
-            |look| look.service.stats.modules_compiled.get(),
+            |sample| sample.service.stats.modules_compiled.get(),
         ),
         Row::counter(
             "innkeeper_modules_loaded_total",
             "Modules that were loaded from what was compiled before.",
-            |look| look.service.stats.modules_loaded.get(),
+            |sample| sample.service.stats.modules_loaded.get(),
         ),
-        Row::gauge("innkeeper_bindings", "Number of bindings.", |look| {
-            look.view.bindings().len().into()
+        Row::gauge("innkeeper_bindings", "Number of bindings.", |sample| {
+            sample.view.bindings().len().into()
         }),
         Row::new(
             "innkeeper_tls_certificate_expiry_seconds",
             "When the first of the node's own certificates ends, in seconds since 1970.",
-            Read::GaugeIfAny(|look| look.service.certificate_ends_s().map(Number::Int)),
+            Read::GaugeIfAny(|sample| sample.service.certificate_ends_s().map(Number::Int)),
         ),
         Row::new(
             "innkeeper_binding_active",

@@ -34,7 +34,7 @@ use super::surface::Surface;
 pub(crate) use disk_usage::{folders, sizes};
 pub(crate) use metric::{Metric, json_number};
 pub(crate) use process::Process;
-use row::{Look, Row};
+use row::{Row, Sample};
 
 /// The version as `srvr`, `mntr` and others print it: ZooKeeper's version first, which is what
 /// parsers look for, then Innkeeper's own, then when it was built.
@@ -83,8 +83,8 @@ impl Provider {
 
 /// All metrics as they are now, gauges first.
 pub(crate) fn rows<R: Runtime>(surface: &Surface<R>, provider: Provider) -> Vec<Metric> {
-    let look = Look::at(surface);
-    let read = |table: &'static [Row<R>]| table.iter().filter_map(|row| row.read(&look));
+    let sample = Sample::at(surface);
+    let read = |table: &'static [Row<R>]| table.iter().filter_map(|row| row.read(&sample));
     let mut rows: Vec<_> = read(Row::GAUGES).collect();
     rows.extend(read(Row::COUNTERS));
     rows.extend(counters::absent());

@@ -92,32 +92,32 @@ impl<R: Runtime> Row<R> {
         Row::new(
             "process_cpu_seconds_total",
             "CPU time that the process has used, in seconds.",
-            Read::SecondsIfAny(|look| look.process.cpu_s),
+            Read::SecondsIfAny(|sample| sample.process.cpu_s),
         ),
         Row::new(
             "process_start_time_seconds",
             "When the process began, in seconds since 1970.",
-            Read::GaugeIfAny(|look| look.process.began_s.map(Number::Float)),
+            Read::GaugeIfAny(|sample| sample.process.began_s.map(Number::Float)),
         ),
         Row::new(
             "process_open_fds",
             "Files and sockets that the process has open.",
-            Read::GaugeIfAny(|look| said(look.process.open_files)),
+            Read::GaugeIfAny(|sample| said(sample.process.open_files)),
         ),
         Row::new(
             "process_max_fds",
             "Files and sockets that the process may have open.",
-            Read::GaugeIfAny(|look| said(look.process.max_files)),
+            Read::GaugeIfAny(|sample| said(sample.process.max_files)),
         ),
         Row::new(
             "process_virtual_memory_bytes",
             "Virtual memory of the process, in bytes.",
-            Read::GaugeIfAny(|look| said(look.process.virtual_bytes)),
+            Read::GaugeIfAny(|sample| said(sample.process.virtual_bytes)),
         ),
         Row::new(
             "process_resident_memory_bytes",
             "Memory that the process uses, in bytes.",
-            Read::GaugeIfAny(|look| said(look.process.resident_bytes)),
+            Read::GaugeIfAny(|sample| said(sample.process.resident_bytes)),
         ),
     ];
 }

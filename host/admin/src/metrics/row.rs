@@ -1,8 +1,8 @@
 //! The rows of the tables of metrics: a name, a help text, a kind, and the function that reads the
 //! value.
 //!
-//! 1. [`Look::at`] asks the node once for what several rows need.
-//! 2. [`Row::read`] makes a [`Metric`] of a row and a look. A row whose subject is not there (no TLS,
+//! 1. [`Sample::at`] asks the node once for what several rows need.
+//! 2. [`Row::read`] makes a [`Metric`] of a row and a sample. A row whose subject is not there (no TLS,
 //!    no leader) makes none.
 //!
 //! The tables are `Row::GAUGES`, `COUNTERS`, `SUMMARIES`, `INNKEEPER` and `PROCESS`, each in the file
@@ -35,7 +35,7 @@ const BINDING: &str = "binding";
 const NAMESPACE: &str = "key";
 
 /// What the node says of itself at one moment.
-pub(super) struct Look<'a, R: Runtime> {
+pub(super) struct Sample<'a, R: Runtime> {
     pub(super) service: &'a Service<R>,
     pub(super) view: View,
     pub(super) totals: Totals,
@@ -48,7 +48,7 @@ pub(super) struct Look<'a, R: Runtime> {
     pub(super) bindings: Vec<BindingStatus>,
 }
 
-impl<'a, R: Runtime> Look<'a, R> {
+impl<'a, R: Runtime> Sample<'a, R> {
     /// The node as it is now.
     pub(super) fn at(surface: &'a Surface<R>) -> Self {
         let service = &*surface.service;
@@ -88,17 +88,17 @@ impl<'a, R: Runtime> Look<'a, R> {
 
 /// How a row's value is read, and so what kind of metric it is.
 pub(super) enum Read<R: Runtime> {
-    Gauge(fn(&Look<'_, R>) -> Number),
+    Gauge(fn(&Sample<'_, R>) -> Number),
     /// `None` if the subject is not there.
-    GaugeIfAny(fn(&Look<'_, R>) -> Option<Number>),
-    Counter(fn(&Look<'_, R>) -> u64),
+    GaugeIfAny(fn(&Sample<'_, R>) -> Option<Number>),
+    Counter(fn(&Sample<'_, R>) -> u64),
     /// `None` if the subject is not there.
-    CounterIfAny(fn(&Look<'_, R>) -> Option<u64>),
+    CounterIfAny(fn(&Sample<'_, R>) -> Option<u64>),
     /// `None` if the kernel does not say it.
-    SecondsIfAny(fn(&Look<'_, R>) -> Option<f64>),
-    Summary(Detail, Unit, fn(&Look<'_, R>) -> Reading),
+    SecondsIfAny(fn(&Sample<'_, R>) -> Option<f64>),
+    Summary(Detail, Unit, fn(&Sample<'_, R>) -> Reading),
     /// By the first name of the path.
-    NamespaceGauges(fn(&Look<'_, R>) -> Vec<(String, i64)>),
+    NamespaceGauges(fn(&Sample<'_, R>) -> Vec<(String, i64)>),
     /// A counter for each namespace for which there is one.
     NamespaceCounters(fn(&NamespaceStats) -> Option<u64>),
     /// A distribution for each namespace for which there is one.
@@ -124,7 +124,7 @@ impl<R: Runtime> Row<R> {
     pub(super) const fn gauge(
         name: &'static str,
         help: &'static str,
-        read: fn(&Look<'_, R>) -> Number,
+        read: fn(&Sample<'_, R>) -> Number,
     ) -> Self {
         Self::new(name, help, Read::Gauge(read))
     }
@@ -132,28 +132,28 @@ impl<R: Runtime> Row<R> {
     pub(super) const fn counter(
         name: &'static str,
         help: &'static str,
-        read: fn(&Look<'_, R>) -> u64,
+        read: fn(&Sample<'_, R>) -> u64,
     ) -> Self {
         Self::new(name, help, Read::Counter(read))
     }
 
     /// The row's metric; `None` if its subject is not there.
-    pub(super) fn read(&self, look: &Look<'_, R>) -> Option<Metric> {
-        let namespaces = look.namespaces.iter();
-        let bindings = look.bindings.iter();
+    pub(super) fn read(&self, sample: &Sample<'_, R>) -> Option<Metric> {
+        let namespaces = sample.namespaces.iter();
+        let bindings = sample.bindings.iter();
         let value = match &self.read {
-            Read::Gauge(read) => Value::Gauge(read(look)),
-            Read::GaugeIfAny(read) => Value::Gauge(read(look)?),
-            Read::Counter(read) => Value::Counter(read(look)),
-            Read::CounterIfAny(read) => Value::Counter(read(look)?),
-            Read::SecondsIfAny(read) => Value::Seconds(read(look)?),
+            Read::Gauge(read) => Value::Gauge(read(sample)),
+            Read::GaugeIfAny(read) => Value::Gauge(read(sample)?),
+            Read::Counter(read) => Value::Counter(read(sample)),
+            Read::CounterIfAny(read) => Value::Counter(read(sample)?),
+            Read::SecondsIfAny(read) => Value::Seconds(read(sample)?),
             Read::Summary(detail, unit, read) => Value::Summary(Distribution {
-                reading: read(look),
+                reading: read(sample),
                 unit: *unit,
                 detail: *detail,
             }),
             Read::NamespaceGauges(read) => {
-                let all = read(look).into_iter();
+                let all = read(sample).into_iter();
                 let all = all.map(|(name, number)| (name, Number::Int(number)));
                 Value::Gauges(NAMESPACE, all.collect())
             }

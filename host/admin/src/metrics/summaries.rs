@@ -77,71 +77,75 @@ impl<R: Runtime> Row<R> {
         Row::new(
             "readlatency",
             "Time that requests took which need no log, in milliseconds.",
-            Read::Summary(Advanced, Time, |look| look.totals.reads_us.clone()),
+            Read::Summary(Advanced, Time, |sample| sample.totals.reads_us.clone()),
         ),
         Row::new(
             "updatelatency",
             "Time that requests took which go through the log, in milliseconds.",
-            Read::Summary(Advanced, Time, |look| look.totals.updates_us.clone()),
+            Read::Summary(Advanced, Time, |sample| sample.totals.updates_us.clone()),
         ),
         Row::new(
             "fsynctime",
             "Time to write and sync a batch of the log, in milliseconds.",
-            Read::Summary(Basic, Time, |look| look.of_raft(|raft| &raft.sync_us)),
+            Read::Summary(Basic, Time, |sample| sample.of_raft(|raft| &raft.sync_us)),
         ),
         Row::new(
             "sync_processor_queue_flush_time_ms",
             "Time to write and sync a batch of the log, in milliseconds.",
-            Read::Summary(Advanced, Time, |look| look.of_raft(|raft| &raft.sync_us)),
+            Read::Summary(Advanced, Time, |sample| {
+                sample.of_raft(|raft| &raft.sync_us)
+            }),
         ),
         Row::new(
             "sync_processor_batch_size",
             "Entries per batch of the log.",
-            Read::Summary(Basic, Plain, |look| {
-                look.of_raft(|raft| &raft.batch_entries)
+            Read::Summary(Basic, Plain, |sample| {
+                sample.of_raft(|raft| &raft.batch_entries)
             }),
         ),
         Row::new(
             "snapshottime",
             "Time to write a checkpoint of the state, in milliseconds.",
-            Read::Summary(Basic, Time, |look| look.of_raft(|raft| &raft.checkpoint_us)),
+            Read::Summary(Basic, Time, |sample| {
+                sample.of_raft(|raft| &raft.checkpoint_us)
+            }),
         ),
         Row::new(
             "dbinittime",
             "Time to open the log and the state, in milliseconds.",
-            Read::Summary(Basic, Time, |look| look.service.stats.opening_us.read()),
+            Read::Summary(Basic, Time, |sample| sample.service.stats.opening_us.read()),
         ),
         Row::new(
             "startup_txns_loaded",
             "Entries applied from the log at the start.",
-            Read::Summary(Basic, Plain, |look| look.service.stats.replayed.read()),
+            Read::Summary(Basic, Plain, |sample| sample.service.stats.replayed.read()),
         ),
         Row::new(
             "node_created_watch_count",
             "Watchers of each znode that was created while it was watched.",
-            Read::Summary(Basic, Plain, |look| {
-                look.service.stats.watchers_of_created.read()
+            Read::Summary(Basic, Plain, |sample| {
+                sample.service.stats.watchers_of_created.read()
             }),
         ),
         Row::new(
             "node_deleted_watch_count",
             "Watchers of each znode that was deleted while it was watched.",
-            Read::Summary(Basic, Plain, |look| {
-                look.service.stats.watchers_of_deleted.read()
+            Read::Summary(Basic, Plain, |sample| {
+                sample.service.stats.watchers_of_deleted.read()
             }),
         ),
         Row::new(
             "node_changed_watch_count",
             "Watchers of each znode whose data changed while it was watched.",
-            Read::Summary(Basic, Plain, |look| {
-                look.service.stats.watchers_of_changed.read()
+            Read::Summary(Basic, Plain, |sample| {
+                sample.service.stats.watchers_of_changed.read()
             }),
         ),
         Row::new(
             "node_children_watch_count",
             "Watchers of each znode whose children changed while it was watched.",
-            Read::Summary(Basic, Plain, |look| {
-                look.service.stats.watchers_of_children.read()
+            Read::Summary(Basic, Plain, |sample| {
+                sample.service.stats.watchers_of_children.read()
             }),
         ),
         Row::new(

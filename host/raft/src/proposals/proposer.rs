@@ -82,7 +82,7 @@ pub(crate) struct Proposer<R: Runtime> {
 enum Event {
     Done(Done),
     More(Submission),
-    Look,
+    Due,
     Stop,
 }
 
@@ -135,7 +135,7 @@ impl<R: Runtime> Proposer<R> {
             match self.wait().await {
                 Event::Done(done) => self.landed(done),
                 Event::More(submission) => self.intake.extend(submission.operations),
-                Event::Look => {}
+                Event::Due => {}
                 Event::Stop => break,
             }
         }
@@ -210,7 +210,7 @@ impl<R: Runtime> Proposer<R> {
                 false => pending().await,
             }
         };
-        let look = async {
+        let due = async {
             let seen = durable.get();
             let checkpoint = async {
                 match behind {
@@ -231,11 +231,11 @@ impl<R: Runtime> Proposer<R> {
                 Select2::First(()) | Select2::Second(_) => {}
             }
         };
-        match select4(end, done, more, look).await {
+        match select4(end, done, more, due).await {
             Select4::First(()) | Select4::Third(None) => Event::Stop,
             Select4::Second(done) => Event::Done(done),
             Select4::Third(Some(submission)) => Event::More(submission),
-            Select4::Fourth(()) => Event::Look,
+            Select4::Fourth(()) => Event::Due,
         }
     }
 

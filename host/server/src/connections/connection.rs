@@ -22,12 +22,12 @@ use innkeeper_runtime::{Runtime, Select2, Stream, select2, yield_now};
 use crate::clients::ConnectionGuard;
 use crate::connections::admission::{self, NotAdmitted};
 use crate::delivery::outbox::{Close, Outbox};
+use crate::four_letter_words::{FourLetterWords, Pieces};
 use crate::local_sessions::ATTACHMENT;
 use crate::service::Service;
 use crate::sessions::{Attached, Scope, SessionLoop};
 use crate::settings::MAX_PERSISTENT_EVENTS_BYTES;
 use crate::socket::{End, Socket, Wants};
-use crate::words::{FourLetterWords, Pieces};
 
 /// What a turn is for, while the connection has no session.
 const FIRST_INPUT: Wants = Wants {

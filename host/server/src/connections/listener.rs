@@ -7,8 +7,8 @@ use innkeeper_auth::Port;
 use innkeeper_runtime::{Listener, Runtime, Select2, Stream, ThreadRole, select2};
 
 use crate::connections::connection;
+use crate::four_letter_words::FourLetterWords;
 use crate::service::Service;
-use crate::words::FourLetterWords;
 
 /// How long accepting pauses after an error (usually: out of file descriptors).
 const PAUSE: Duration = Duration::from_millis(50);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use innkeeper_auth::Port;
 use innkeeper_runtime::{Runtime, Task, ThreadRole};
 
+use crate::four_letter_words::FourLetterWords;
 use crate::service::Service;
-use crate::words::FourLetterWords;
 
 /// Accepts clients at a listener until the node stops. `words` answers four-letter words.
 pub fn accept<R: Runtime>(

@@ -60,8 +60,8 @@ pub struct Stats {
     pub auth_failed: Counter,
     /// Wrong names or passwords over HTTP.
     pub http_attempts_wrong: Counter,
-    /// Requests over HTTP whose password was not looked at, because too many wrong ones had come
-    /// from their address.
+    /// Requests over HTTP whose password was not checked, because too many wrong ones had come from
+    /// their address.
     pub http_attempts_deferred: Counter,
     /// Connections of HTTP and of the admin socket that were closed before they were answered, to
     /// make room for others.
