@@ -127,7 +127,7 @@ async fn what_a_guest_hands_over_is_not_believed() {
         cases.push(Case::recipe(name, guest).fails(TRAPPED));
     }
     cases.extend([
-        // The events lie over each other and over the answer, and nobody else is harmed.
+        // The events overlap each other and the answer, and no other guest is harmed.
         Case::recipe(
             "the same memory for everything",
             recipe(Parts {
@@ -147,7 +147,7 @@ async fn what_a_guest_hands_over_is_not_believed() {
             }),
         )
         .fails(TRAPPED),
-        // Only one bit of a flag counts, and any number but zero is true.
+        // Only one bit of a flag counts, and every number except zero means true.
         Case::recipe(
             "a truth that is neither 0 nor 1",
             recipe(Parts {
@@ -197,8 +197,8 @@ async fn what_a_guest_hands_over_is_not_believed() {
     arena.run_cases(cases).await;
 }
 
-/// Few bytes of the guest's memory that are lists of many: what the host would make of them is
-/// held to what the guest may hand over.
+/// A few bytes of the guest's memory that are long lists: the host counts what it would make of
+/// them against the guest's limit on output.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_that_lie_over_each_other_cost_no_memory() {
     let mut arena = Arena::open().await;
@@ -238,7 +238,7 @@ async fn lists_that_lie_over_each_other_cost_no_memory() {
         ),
         ..Parts::default()
     });
-    // An answer of 40 MiB in a row.
+    // One answer of 40 MiB.
     let answer = assignor(Parts {
         memory: "1000",
         first: "(i32.store (i32.const 20) (i32.const 65536)) (i32.store (i32.const 24) (i32.const 10000000))",

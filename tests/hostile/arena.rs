@@ -2,12 +2,12 @@
 //!
 //! 1. [`Arena::open`] starts a node and binds `tally`, which counts the znodes that the client
 //!    creates below `/in`.
-//! 2. [`Arena::run_cases`] runs the cases one after the other. It pushes and binds the guest, which must
-//!    end as the case says.
-//! 3. While the guest is bound, `tally` must count the client's next znode, and the client must read
-//!    back its write.
-//! 4. Then the binding is deleted. The node must still run, must never have had more memory than the
-//!    case states, and every line of its log must be its own.
+//! 2. [`Arena::run_cases`] runs the cases one after the other. It pushes and binds the guest, which
+//!    must end as the case says.
+//! 3. While the guest is bound, `tally` must count the client's next znode, and the client must
+//!    read back its write.
+//! 4. Then the binding is deleted. The node must still run, must never have had more memory than
+//!    the case states, and every line of its log must be its own.
 //!
 //! The tests wait for conditions, up to [`PATIENCE`], and assert nothing about speed.
 
@@ -116,7 +116,7 @@ impl Arena {
             if let Err(error) = self.clean_up().await {
                 wrong.push(format!("{}: after it: {error}", case.name));
             }
-            // A run that takes long says where.
+            // A long run shows which case takes long.
             println!("{:>6} ms  {}", began.elapsed().as_millis(), case.name);
         }
         if let Err(error) = self.check_tally() {
@@ -157,7 +157,7 @@ impl Arena {
         );
         self.bind(HOSTILE, &document)?;
         match &case.end {
-            // A module that is refused got no name and was dealt with above.
+            // A module that is refused gets no name; that case was handled above.
             End::Refused(_) => {}
             End::Fails(needles) => {
                 self.check_bystanders().await?;
@@ -228,7 +228,7 @@ impl Arena {
         )
     }
 
-    /// What the status says of the last failure.
+    /// The last failure in the binding's status.
     pub async fn last_error(&self) -> Result<String, String> {
         until("an error in the binding's status", async || {
             let status = self.node.status(HOSTILE);
@@ -356,8 +356,8 @@ pub fn contains_all(text: &str, needles: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Every line is the node's own: it begins with a time and a level, and holds nothing that moves
-/// a terminal's cursor, rings its bell or turns its text round.
+/// Checks that every line is the node's own: it begins with a time and a level, and holds no
+/// character that moves a terminal's cursor, rings its bell or reverses its text.
 fn check_log(log: &[u8]) -> Result<(), String> {
     if log.len() > LOG_BYTES_MAX {
         return Err(format!("{} bytes were logged", log.len()));
@@ -380,13 +380,14 @@ fn check_log(log: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Moves a terminal's cursor, rings its bell, ends a line or turns text round.
+/// Whether a character moves a terminal's cursor, rings its bell, ends a line or reverses text.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Every text in it is of a length that a person reads, and harmless to a terminal.
+/// Checks that every text in a JSON value is short enough for a person to read, and harmless to a
+/// terminal.
 fn check_text(value: &Value) -> Result<(), String> {
     match value {
         Value::String(text) if text.len() > TEXT_BYTES_MAX => {

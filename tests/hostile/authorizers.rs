@@ -57,8 +57,8 @@ async fn an_authorizer_that_misbehaves_closes_what_it_guards_and_nothing_else() 
         cases.push(Case::authorizer(&name, guest).denies(&["outside load"]));
     }
     cases.extend([
-        // It answers allow and is not asked twice: the memory of an instance decides nothing,
-        // but as it denies first, a denial is what is remembered.
+        // It allows and is not asked twice: the memory of an instance must decide nothing. But
+        // since it denies first, the denial is the answer that is remembered.
         Case::authorizer(
             "a verdict that depends on what was asked before",
             authorizer(Parts {
@@ -136,8 +136,8 @@ async fn an_authorizer_that_fails_and_may_fail_open_lets_pass() {
     arena.check_node(384 << 20).unwrap();
 }
 
-/// A policy that moves with every write makes the guest good and bad in turn. What it guards
-/// opens and closes, each time by the policy that holds, and what it does not guard stays open.
+/// A policy that changes with every write makes the guest fail and work in turn. What it guards is
+/// open or closed by the current policy each time, and what it does not guard stays open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_never_rests_moves_its_own_paths_alone() {
     let mut arena = Arena::open().await;
@@ -161,7 +161,7 @@ async fn a_policy_that_never_rests_moves_its_own_paths_alone() {
             .await
             .unwrap();
         let is_good = mode == "none";
-        // A guest that failed rests for a while, under a good policy as well.
+        // A guest that failed waits before it runs again, under a good policy as well.
         until("a verdict by the policy", async || {
             let passed = client.get_data("/guarded/x").await.is_ok();
             (passed == is_good).then_some(())

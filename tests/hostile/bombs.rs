@@ -1,16 +1,16 @@
-//! Modules that are small to push and terrible to compile. Each is written byte by byte, as its
-//! author would. All are components that are no guests: what is asked is whether anybody gets as
-//! far as telling so.
+//! Modules that are small to push and very expensive to compile. Each is written byte by byte, as
+//! its author would write it. All are valid components that are no guests: the tests ask whether
+//! the compiler gets far enough to say so.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 const I32: u8 = 0x7f;
-/// `i32.const 0`.
+/// The instruction `i32.const 0`.
 const ZERO: [u8; 2] = [0x41, 0];
 const END: u8 = 0x0b;
 
-/// 52 KiB: branch tables with 120 targets, each of which hands over 1,000 values. It took 9 GB.
+/// 52 KiB: branch tables with 120 targets, each of which passes 1,000 values. It took 9 GB.
 pub fn branch_tables() -> Vec<u8> {
     const DEPTH: u8 = 120;
     const VALUES: usize = 1_000;
@@ -37,16 +37,16 @@ pub fn branch_tables() -> Vec<u8> {
     component_of(&core(&types, &[(0, values), (1, tables)]))
 }
 
-/// 179 KiB: that many loops within each other. 60,000 of them took minutes.
+/// 179 KiB: so many nested loops. 60,000 of them took minutes.
 pub fn loops(depth: usize) -> Vec<u8> {
     let mut code = [0x03, 0x40].repeat(depth); // loop, without results
     code.extend([END].repeat(depth));
     component_of(&core(&[signature(&[], &[])], &[(0, code)]))
 }
 
-/// Components within each other, with nothing in them. 44,000 of them, in 473 KiB, took 11 GB.
+/// Nested components without content. 44,000 of them, in 473 KiB, took 11 GB.
 pub fn components(depth: usize) -> Vec<u8> {
-    // From the inside: how long each is.
+    // From the innermost one: the length of each.
     let mut lengths = vec![COMPONENT.len()];
     for at in 0..depth {
         let inner = lengths[at];
@@ -61,8 +61,8 @@ pub fn components(depth: usize) -> Vec<u8> {
     bytes
 }
 
-/// A few hundred bytes: each component makes ten instances of the one within it, so that the
-/// innermost is made 10^`depth` times. No count in it is large.
+/// A few hundred bytes: each component makes ten instances of the one inside it, so the innermost
+/// one is made 10^`depth` times. No count in it is large.
 pub fn instances(depth: usize) -> Vec<u8> {
     let mut inner = component_of(&core(&[signature(&[], &[])], &[(0, Vec::new())]));
     // core instance: instantiate module 0 without arguments
@@ -77,8 +77,8 @@ pub fn instances(depth: usize) -> Vec<u8> {
     inner
 }
 
-/// Types of components within each other; 5,000 of them, in 15 KiB, overflow the stack of whoever
-/// reads them.
+/// Nested types of components; 5,000 of them, in 15 KiB, overflow the stack of a program that reads
+/// them recursively.
 pub fn types(depth: usize) -> Vec<u8> {
     let mut types = vec![1];
     types.extend([0x41, 1, 1].repeat(depth)); // a component's type of one declaration: a type
@@ -86,7 +86,7 @@ pub fn types(depth: usize) -> Vec<u8> {
     [COMPONENT, &section(7, &types)].concat()
 }
 
-/// That many functions of a hundred additions: honest work, and a lot of it.
+/// So many functions of a hundred additions: harmless code, and a lot of it.
 pub fn functions(count: usize) -> Vec<u8> {
     let mut code = ZERO.to_vec();
     for _ in 0..100 {
@@ -162,7 +162,7 @@ fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [&[id][..], &number(content.len()), content].concat()
 }
 
-/// A number as WebAssembly writes it: seven bits a byte.
+/// A number in WebAssembly's encoding: seven bits in each byte.
 fn number(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {

@@ -64,7 +64,7 @@ impl Case {
         )
     }
 
-    /// A recipe of which only `react` is hostile.
+    /// A recipe in which only `react` is hostile.
     pub fn reacts(name: &str, body: &str) -> Case {
         Self::recipe(name, wat::reacts(body))
     }

@@ -1,5 +1,6 @@
-//! Modules that are dear to compile: refused in bounded time and memory, and nobody waits for
-//! them. (`host/server/tests/compile.rs` holds the child processes and what is kept of them.)
+//! Modules that are expensive to compile: each is refused in bounded time and memory, and nobody
+//! waits for it. (`host/cli/tests/compile.rs` tests the child processes and the compiled code that
+//! is kept.)
 
 use crate::arena::{Arena, HOSTILE, PUSH};
 use crate::bombs;
@@ -7,7 +8,7 @@ use crate::case::Case;
 use crate::guests::guest;
 use crate::support::http_at;
 
-/// What the node itself may have; its children are limited apart.
+/// The memory that the node itself may have; its child processes have limits of their own.
 const NODE_BYTES: u64 = 384 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Guests that never end: each ends at its fuel or its stack, wherever it loops.
+//! Guests that never end: each is stopped by its limit on fuel or stack, wherever it loops.
 
 use crate::arena::Arena;
 use crate::case::{Case, in_each_world};
@@ -13,7 +13,7 @@ async fn guests_that_never_end_end_at_their_fuel() {
     let parts = Parts::default();
     let endless = for_ever("");
     let mut cases = Vec::new();
-    // With the limits of a document that sets none.
+    // With the default limits of a document.
     cases.extend(in_each_world(
         "a loop",
         Parts {

@@ -35,7 +35,7 @@ async fn refused(
     if sentence.len() > 1_000 || sentence.chars().any(char::is_control) {
         return Err(format!("the sentence is as hostile: {sentence:?}"));
     }
-    // What a frame takes, a client can try.
+    // A document that fits into a frame can come from a client, too.
     if document.len() < 900_000 {
         let path = "/innkeeper/bindings/hostile";
         let created = owner.create(path, document, &persistent()).await;
@@ -55,7 +55,7 @@ async fn refused(
     arena.check_node(384 << 20)
 }
 
-/// Each with its name, and a needle of the sentence.
+/// Each with its name, and a part of the sentence that must be answered.
 fn documents(module: &str) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let recipe = |rest: &str| {
         format!(r#"{{"world":"recipe","module":"{module}","watch":["/hostile/in/*"]{rest}}}"#)

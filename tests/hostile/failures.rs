@@ -1,11 +1,11 @@
-//! Failures that come again and again, or to the wrong address: they are remembered, and booked
-//! on nobody else.
+//! Failures that repeat, or that another guest causes: they are remembered, and count only against
+//! the guest at fault.
 
 use crate::arena::{Arena, HOSTILE};
 use crate::guests::guest;
 use crate::support::{persistent, until};
 
-/// An authorizer that fails under every policy opens its breaker, however often its policy moves.
+/// An authorizer that fails under every policy opens its breaker, however often its policy changes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_moves_closes_no_breaker() {
     let mut arena = Arena::open().await;
@@ -31,7 +31,7 @@ async fn a_policy_that_moves_closes_no_breaker() {
     .await
     .unwrap();
     arena.check_bystanders().await.unwrap();
-    // Once it is open, a policy that moves does not close it.
+    // Once the breaker is open, a change of the policy does not close it.
     let failures = arena.status()["failures"].as_u64().unwrap();
     for number in 0..50 {
         client
@@ -47,7 +47,7 @@ async fn a_policy_that_moves_closes_no_breaker() {
     arena.check_node(384 << 20).unwrap();
 }
 
-/// An assignor that loops costs its callers a budget of fuel only now and then.
+/// An assignor that loops costs its callers a full budget of fuel only now and then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_assignor_that_fails_again_and_again_has_a_breaker() {
     let mut arena = Arena::open().await;
@@ -76,7 +76,7 @@ async fn an_assignor_that_fails_again_and_again_has_a_breaker() {
     .await
     .unwrap();
     assert_eq!(arena.node.status("caller")["failures"], 0);
-    // What the failed calls used and logged stands in the assignor's own status.
+    // The fuel and the log of the failed calls are in the assignor's own status.
     let status = arena.status();
     assert!(status["last_fuel"].as_u64() > Some(0), "{status}");
     let logged = status["log"][0].as_str().expect("a line");
@@ -84,7 +84,7 @@ async fn an_assignor_that_fails_again_and_again_has_a_breaker() {
     arena.check_bystanders().await.unwrap();
 }
 
-/// Two recipes that answer each other: the chain is cut, and it is said so.
+/// Two recipes that react to each other: the chain is cut, and the status says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cascade_that_is_cut_says_so() {
     let mut arena = Arena::open().await;
@@ -128,14 +128,14 @@ async fn a_cascade_that_is_cut_says_so() {
         .iter()
         .map(|name| arena.node.status(name)["invocations"].as_u64().unwrap())
         .sum();
-    // The longest chain, its last reaction, and the resync of either binding's creation.
+    // The longest chain, its last reaction, and the resync at the creation of each binding.
     assert!(reactions <= 32 + 1 + 2, "{reactions} reactions");
     arena.check_bystanders().await.unwrap();
     arena.check_node(384 << 20).unwrap();
 }
 
-/// A binding that is deleted while its guest runs takes its failure with it: the next one of the
-/// same name begins without.
+/// A binding that is deleted while its guest runs takes its failure with it: the next binding of
+/// the same name begins without a failure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_failure_is_not_booked_on_a_successor() {
     let mut arena = Arena::open().await;
@@ -148,7 +148,8 @@ async fn a_late_failure_is_not_booked_on_a_successor() {
     };
     for round in 0..5 {
         arena.node.bind(HOSTILE, &document("loop"));
-        // At once: its first reaction, on the resync of its creation, has hardly begun.
+        // The binding is deleted at once: its first reaction, to the resync of its creation, has
+        // hardly begun.
         let (status, _) = arena.node.http("DELETE", "/v1/bindings/hostile", b"");
         assert_eq!(status, 200);
         arena.node.bind(HOSTILE, &document("none"));

@@ -1,5 +1,4 @@
-//! Guests that let the host work: what the host does for a guest costs the guest, and holds up
-//! nobody.
+//! Guests that make the host work: the work costs the guest fuel, and holds up no other guest.
 
 use zookeeper_client as zk;
 
@@ -8,7 +7,7 @@ use crate::case::Case;
 use crate::guests::guest;
 use crate::support::{persistent, until};
 
-/// Children of the znode that hostile guests ask about.
+/// The number of children of the znode that hostile guests read.
 const CHILDREN: usize = 20_000;
 
 /// `/hostile/big`, with many children.
@@ -27,7 +26,7 @@ async fn grow_big(client: &zk::Client) {
     }
 }
 
-/// A step, again and again, whatever comes of it.
+/// Repeats a step without end, and ignores its results.
 fn for_ever(step: &str) -> String {
     format!(r#"{{"repeat":{{"times":1000000000,"regardless":true,"step":{step}}}}}"#)
 }
@@ -80,7 +79,8 @@ async fn what_the_host_does_for_a_guest_is_charged_to_it() {
         );
         cases.push(case);
     }
-    // All the fuel that a document may grant lasts for minutes, and the clock does not.
+    // The fuel that a document may grant would last for minutes; the limit on time stops the guest
+    // earlier.
     cases.push(
         Case::misbehaving("test-hostile", "loop")
             .with_limits(r#""fuel":100000000000,"time_ms":300"#)
@@ -89,7 +89,7 @@ async fn what_the_host_does_for_a_guest_is_charged_to_it() {
     arena.run_cases(cases).await;
 }
 
-/// As many at a time as there are guest threads, and one more.
+/// One more at a time than there are guest threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hosts_work_for_some_guests_holds_up_no_other() {
     let mut arena = Arena::open().await;
@@ -120,8 +120,8 @@ async fn the_hosts_work_for_some_guests_holds_up_no_other() {
     arena.check_node(512 << 20).unwrap();
 }
 
-/// An authorizer that reads everything in `load`, its policy being everything: whoever asks for
-/// what it guards waits for its verdict, and nobody else does.
+/// An authorizer that reads everything in `load`, since its policy is everything: a client that
+/// asks for a guarded znode waits for its verdict, and no other client does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_reads_everything_holds_up_no_client() {
     let mut arena = Arena::open().await;
@@ -144,7 +144,7 @@ async fn a_load_that_reads_everything_holds_up_no_client() {
                 other => panic!("it was answered with {other:?}"),
             }
         }
-        // The test may have failed and gone.
+        // The test may have failed and ended.
         let _ = asked.send(denials);
     });
     for _ in 0..20 {

@@ -1,14 +1,14 @@
-//! Text of guests that is meant for somebody's eyes: it is cut, its control characters are
-//! written out, and there is no more of it than a log can bear. `arena.rs` looks at the whole
-//! log and status after each case.
+//! Text of guests that people will read: it is cut, its control characters are escaped, and there
+//! is not more of it than a log can hold. `arena.rs` checks the whole log and the status after each
+//! case.
 
 use crate::arena::Arena;
 use crate::case::Case;
 use crate::guests::guest;
 use crate::wat::{Parts, authorizer, error, recipe};
 
-/// A line that looks like the node's, an escape that clears the screen, a bell, text that turns
-/// round, and a line's end as Unicode has it.
+/// A line that looks like the node's, an escape that clears the screen, a bell, text that is
+/// reversed, and Unicode's line separator.
 const FORGED: &str = r#"x\n1999-01-01T00:00:00.000000Z ERROR innkeeper_raft: the disk is lost\r\u001b[2J\u001b]0;owned\u0007\u202egnol\u2028\u0000\u009b2J"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

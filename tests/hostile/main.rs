@@ -1,7 +1,7 @@
 //! Hostile guests, documents and modules: each harms only its own binding.
 //!
-//! One file per kind of harm. Each holds a table of cases, and one node serves all cases of a
-//! table, a harmless binding and a plain client beside it (`arena.rs`). Guests are text
+//! There is one file for each kind of harm. It holds a table of cases, and one node runs all cases
+//! of the table, beside a harmless binding and a plain client (`arena.rs`). Guests are text
 //! (`wat.rs`), or test guests of `guests/test` that do what their configuration says.
 
 #![allow(

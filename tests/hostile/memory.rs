@@ -1,4 +1,4 @@
-//! Guests that want memory: each gets as much as its limit, and the node has little more.
+//! Guests that ask for memory: each gets as much as its limit, and the node needs little more.
 
 use crate::arena::Arena;
 use crate::case::{Case, in_each_world};
@@ -7,7 +7,7 @@ use crate::wat::{Parts, assignor, authorizer, for_ever, recipe};
 const MEMORY: &[&str] = &["passed its memory limit", "limits.memory_bytes"];
 const FUEL: &[&str] = &["ran out of fuel"];
 
-/// Takes a page and touches it, again and again.
+/// Allocates a page and writes to it, again and again.
 const GROW: &str =
     "(i32.store (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)) (i32.const 1))";
 
@@ -154,7 +154,7 @@ async fn a_guest_has_no_more_tables_than_its_limit() {
                 ..parts
             }),
         ),
-        // An instance has room for a megabyte of them.
+        // An instance has room for a megabyte of global variables.
         Case::recipe(
             "twenty thousand variables",
             recipe(Parts {

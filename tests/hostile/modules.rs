@@ -1,5 +1,5 @@
-//! Files that are no modules, and modules that ask for what is not there: each is refused with a
-//! sentence, whatever stands in it.
+//! Files that are no modules, and modules that import functions which do not exist: each is refused
+//! with a sentence, whatever its content is.
 
 use crate::arena::Arena;
 use crate::bombs;
@@ -10,7 +10,7 @@ use crate::wat::{Parts, parse, reacts, recipe};
 const BINARY: &[u8] = b"\0asm\x01\0\0\0";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-/// Those bytes behind a header.
+/// These bytes behind a valid header.
 fn behind(header: &[u8], bytes: &[u8]) -> Vec<u8> {
     [header, bytes].concat()
 }
@@ -66,8 +66,8 @@ async fn what_is_no_module_is_refused() {
         )
         .refused(&["cannot be made into a component"]),
     ];
-    // A good module that ends early, or of which one byte is another: never taken for what it
-    // was, or else harmless.
+    // A good module that is cut off, or in which one byte is different: it is refused, or it is
+    // harmless.
     for part in [2, 3, 5, 7, 11] {
         let cut = &good[..good.len() - good.len() / part];
         cases.push(
@@ -81,7 +81,7 @@ async fn what_is_no_module_is_refused() {
 async fn a_module_gets_nothing_but_what_its_world_offers() {
     let mut arena = Arena::open().await;
     let import = |text: &str| {
-        // An import must stand before everything else: before the module's own.
+        // Imports must come before the module's own definitions.
         let whole = format!(
             r#"(module {text} (memory (export "memory") 1)
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
@@ -251,7 +251,7 @@ async fn modules_that_are_too_much_of_something_are_refused() {
             component("(import \"\\1b[2Jx\" (func))"),
         )
         .refused(&["not valid here"]),
-        // Code that nobody calls is compiled all the same, and harms nobody.
+        // Code that is never called is compiled all the same, and harms nobody.
         Case::recipe(
             "two thousand functions",
             recipe(Parts {

@@ -1,4 +1,5 @@
-//! Paths that are none, and paths that are somebody else's: a guest is told so, and no more.
+//! Invalid paths, and paths that belong to others: the guest gets an error, and nothing else
+//! happens.
 
 use crate::arena::Arena;
 use crate::case::Case;
@@ -6,7 +7,7 @@ use crate::case::Case;
 const BAD: &str = "bad-arguments";
 const NO: &str = "no-auth";
 
-/// Every operation on that path.
+/// Every operation, on one path.
 fn each(path: &str, told: &'static str) -> Vec<(String, &'static str)> {
     let path = format!(r#""path":{path}"#);
     let mut steps: Vec<(String, &'static str)> = ["get", "exists", "children", "scan", "owner"]
@@ -103,7 +104,7 @@ async fn a_path_that_is_none_or_not_granted_is_told_so() {
             (r#"{"delete":{"path":"/hostile/in"}}"#.into(), NO),
         ],
     ));
-    // A megabyte of one name is within what a path may be nowhere.
+    // A name of a megabyte is longer than any path may be.
     cases.push(case(
         "names as long as they come",
         &[

@@ -1,5 +1,5 @@
-//! Transactions that are too much for a record of the log: none of it is written, and what is
-//! written is read back by a node that starts again.
+//! Transactions that are too large for a record of the log: no part of them is written, and
+//! everything that is written is read back by a node that starts again.
 
 use crate::arena::Arena;
 use crate::case::Case;
@@ -20,7 +20,7 @@ async fn what_cannot_be_read_back_is_never_written() {
             )],
         )
         .with_limits(most),
-        // Each ACL entry is within what a client may write, and 4,400 of them are 4 GiB.
+        // Each ACL entry is one that a client may write, and 4,400 of them are 4 GiB.
         Case::script(
             "4,400 creates with a megabyte of ACL each",
             &[(

@@ -1,11 +1,11 @@
-//! Many hostile guests at a time: a harmless one still reacts, and clients are answered.
+//! Many hostile guests at a time: a harmless one still reacts, and clients are still answered.
 
 use crate::arena::{Arena, HOSTILE, TOLD};
 use crate::guests::guest;
 use crate::support::until;
 use crate::wat::reacts;
 
-/// As many loops at a time as guest threads, times fifty.
+/// The number of loops at a time: fifty for each guest thread.
 const LOOPS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,7 +24,7 @@ async fn a_hundred_loops_do_not_stop_a_harmless_binding() {
     for _ in 0..20 {
         arena.check_bystanders().await.unwrap();
     }
-    // Each of them gets its turn, and is told of its fuel.
+    // Each of them gets its turn, and its status shows the fuel that it used.
     until("every loop's failure", async || {
         (0..LOOPS)
             .all(|number| {
@@ -37,7 +37,7 @@ async fn a_hundred_loops_do_not_stop_a_harmless_binding() {
     })
     .await
     .unwrap();
-    // They had what the processors had to spare, and next to nothing else.
+    // They used the processor time that others left over, and almost nothing else.
     let (spare, guest) = (
         arena.node.thread_seconds("spare"),
         arena.node.thread_seconds("guest"),
@@ -82,11 +82,11 @@ async fn bombs_side_by_side_have_no_more_than_their_places() {
     .await
     .unwrap();
     arena.check_bystanders().await.unwrap();
-    // Sixteen places of 64 MiB, and the node itself.
+    // Sixteen places of 64 MiB each, and the node itself.
     arena.check_node((16 * 64 + 384) << 20).unwrap();
 }
 
-/// A recipe that writes as much as a transaction holds by default, for every event that there is.
+/// A recipe that writes the most that a transaction may hold by default, for every event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn megabytes_for_every_event_stop_nobody() {
     let mut arena = Arena::open().await;
@@ -115,8 +115,8 @@ async fn megabytes_for_every_event_stop_nobody() {
     arena.check_node(768 << 20).unwrap();
 }
 
-/// As many authorizers as a node takes, each with an instance for each of its workers: recipes
-/// and assignors have their places beside them, and one authorizer more is told that it has none.
+/// The most authorizers that a node runs, each with an instance on each of its workers: recipes and
+/// assignors keep their own places, and one more authorizer is refused a place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_authorizers_that_a_node_takes_leave_the_others_their_places() {
     let mut arena = Arena::open().await;

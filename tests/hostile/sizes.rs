@@ -1,5 +1,5 @@
-//! Sizes that are just within bounds: what a guest may write at most is there after a crash, and
-//! names that a client makes as long as it may stop no recipe.
+//! Sizes that are just within the limits: the largest write of a guest is there after a crash, and
+//! the longest names that clients can make stop no recipe.
 
 use crate::arena::Arena;
 use crate::guests::guest;
@@ -9,7 +9,7 @@ use crate::support::{number, persistent, until};
 const STEP: &str = r##"{"repeat":{"times":15,"step":{"create":{"path":"/hostile/out/a#","acl":[
     {"scheme":"world","id":"anyone"},{"scheme":"digest","id":"a:","pad":1000000}]}}}}"##;
 
-/// The greatest limits that a document may set, as far as it needs them.
+/// The largest limits that a document may set, as far as this test needs them.
 const GREATEST: &str = r#""transaction_bytes":16711680,"output_bytes":268435456"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +60,7 @@ async fn names_that_a_client_makes_long_stop_no_recipe() {
                 "config":{{"counter":"/long-tally","resyncs":"/long-resyncs"}}}}"#
         ),
     );
-    // All at once, so that they are queued together.
+    // All are created in one batch, so that their events are queued together.
     let mut creating = tokio::task::JoinSet::new();
     for znode in 0..ZNODES {
         let client = arena.client.clone();

@@ -1,4 +1,4 @@
-//! Guests that trap: the status names the trap, and the next reaction begins afresh.
+//! Guests that trap: the status names the trap, and the next reaction runs in a fresh instance.
 
 use crate::arena::Arena;
 use crate::case::{Case, in_each_world};

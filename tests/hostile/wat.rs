@@ -1,11 +1,12 @@
-//! Hostile guests as text: core modules of the three worlds, and plain text for what is none.
+//! Hostile guests as text: core modules of the three worlds, and plain text for files that are no
+//! modules.
 //!
-//! A core module says in custom sections which world it was built for. Those are taken from a
-//! guest of the same world as built by `make guests`, so that the text holds code alone.
+//! A core module states in custom sections for which world it was built. These sections are taken
+//! from a guest of the same world that `make guests` built, so the text holds only code.
 
 use crate::guests::guest;
 
-/// What a recipe may import; what a text does not use costs nothing.
+/// The functions that a recipe may import; imports that a text does not use do no harm.
 const RECIPE_IMPORTS: &str = r#"
   (import "innkeeper:guest/config@0.1.0" "get" (func $config (param i32)))
   (import "innkeeper:guest/log@0.1.0" "log" (func $log (param i32 i32 i32)))
@@ -30,21 +31,21 @@ const POLICY_IMPORTS: &str = r#"
   (import "innkeeper:guest/policy@0.1.0" "scan" (func $scan (param i32 i32 i32)))
 "#;
 
-/// Gives out memory from 64 KiB on and never takes it back.
+/// An allocator that gives out memory from 64 KiB on and never frees it.
 const BUMP: &str = "(call $bump (local.get $size))";
 
-/// The variable parts of a guest. An entry point without a body answers well.
+/// The variable parts of a guest. An entry point without a body returns success.
 #[derive(Clone, Copy)]
 pub struct Parts<'a> {
-    /// Pages of its memory: at least, and at most if said.
+    /// The pages of its memory: the initial number, and the maximum if there is one.
     pub memory: &'a str,
-    /// Functions, tables, data and whatever else stands at the module's own level.
+    /// Functions, tables, data and other items at the level of the module.
     pub items: &'a str,
-    /// What `cabi_realloc` does; `$old`, `$old_size`, `$align` and `$size` are its parameters.
+    /// The body of `cabi_realloc`; its parameters are `$old`, `$old_size`, `$align` and `$size`.
     pub realloc: &'a str,
-    /// What `react`, `assign` or `load` does.
+    /// The body of `react`, `assign` or `load`.
     pub first: &'a str,
-    /// What `decide` does.
+    /// The body of `decide`.
     pub decide: &'a str,
 }
 
@@ -60,7 +61,7 @@ impl Default for Parts<'_> {
     }
 }
 
-/// What every guest has: memory, an allocator, and at 16 the zeros that mean "ok".
+/// The common part of all guests: memory, an allocator, and at address 16 the zeros that mean "ok".
 fn frame(imports: &str, parts: Parts, entries: &str) -> String {
     format!(
         r#"(module {imports}
@@ -86,7 +87,7 @@ fn frame(imports: &str, parts: Parts, entries: &str) -> String {
     )
 }
 
-/// A recipe.
+/// The text of a recipe.
 pub fn recipe(parts: Parts) -> Vec<u8> {
     let entry = format!(
         r#"(func (export "react") (param $events i32) (param $count i32) (result i32)
@@ -96,7 +97,7 @@ pub fn recipe(parts: Parts) -> Vec<u8> {
     built_as("test-hostile", &frame(RECIPE_IMPORTS, parts, &entry))
 }
 
-/// A recipe of which only `react` is hostile.
+/// The text of a recipe in which only `react` is hostile.
 pub fn reacts(body: &str) -> Vec<u8> {
     recipe(Parts {
         first: body,
@@ -104,7 +105,7 @@ pub fn reacts(body: &str) -> Vec<u8> {
     })
 }
 
-/// An assignor.
+/// The text of an assignor.
 pub fn assignor(parts: Parts) -> Vec<u8> {
     let entry = format!(
         r#"(func (export "assign")
@@ -118,7 +119,7 @@ pub fn assignor(parts: Parts) -> Vec<u8> {
     )
 }
 
-/// An authorizer.
+/// The text of an authorizer.
 pub fn authorizer(parts: Parts) -> Vec<u8> {
     let entries = format!(
         r#"(func (export "load") (result i32) {} (i32.const 16))
@@ -129,7 +130,7 @@ pub fn authorizer(parts: Parts) -> Vec<u8> {
     built_as("test-hostile-authorizer", &frame(&imports, parts, &entries))
 }
 
-/// Answers with the error that stands at `at` and has `length` bytes.
+/// Returns the error whose message is at address `at` and has `length` bytes.
 pub fn error(at: i64, length: i64) -> String {
     format!(
         "(i32.store8 (i32.const 16) (i32.const 1))
@@ -138,22 +139,22 @@ pub fn error(at: i64, length: i64) -> String {
     )
 }
 
-/// Does something for ever.
+/// A loop without end around the code.
 pub fn for_ever(body: &str) -> String {
     format!("(loop $again {body} (br $again))")
 }
 
-/// Text to bytes, of whatever kind it is.
+/// The bytes of a text, whatever kind of text it is.
 pub fn parse(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A recipe that is text as a whole.
+/// A recipe whose whole text is given.
 pub fn of_recipe(text: &str) -> Vec<u8> {
     built_as("test-hostile", text)
 }
 
-/// The core module of the text, with the sections that say of a built guest what its world is.
+/// The core module of a text, with the custom sections of a built guest that name its world.
 fn built_as(name: &str, text: &str) -> Vec<u8> {
     let mut core = parse(text);
     let built = guest(name);
@@ -163,7 +164,7 @@ fn built_as(name: &str, text: &str) -> Vec<u8> {
     core
 }
 
-/// The custom sections of a core module whose names begin with `component-type`, as they stand.
+/// The custom sections of a core module whose names begin with `component-type`, as bytes.
 fn world_sections(core: &[u8]) -> Vec<u8> {
     let mut found = Vec::new();
     let mut rest = &core[8..];
@@ -182,7 +183,7 @@ fn world_sections(core: &[u8]) -> Vec<u8> {
     found
 }
 
-/// A number, and how many bytes it takes.
+/// A number, and how many bytes its encoding takes.
 fn leb128(bytes: &[u8]) -> (usize, usize) {
     let mut value = 0;
     for (place, byte) in bytes.iter().enumerate() {

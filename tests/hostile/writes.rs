@@ -1,4 +1,4 @@
-//! Transactions that hold too much, or what makes no sense: none of it is committed.
+//! Transactions that hold too much, or that contradict themselves: no part of them is committed.
 
 use crate::arena::Arena;
 use crate::case::Case;

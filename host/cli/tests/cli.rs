@@ -50,13 +50,13 @@ impl Bench {
         }
     }
 
-    /// A command to this node, over its socket.
+    /// Runs a command against this node, over its socket.
     fn ask(&self, arguments: &[&str]) -> Done {
         let data = self.data.to_str().unwrap();
         innkeeper(&[arguments, &["--data", data]].concat(), b"")
     }
 
-    /// A command to this node, over HTTP.
+    /// Runs a command against this node, over HTTP.
     fn ask_http(&self, arguments: &[&str]) -> Done {
         let http = self
             .running
@@ -83,13 +83,13 @@ struct Done {
 }
 
 impl Done {
-    /// What a command that succeeded printed.
+    /// The output of a command that succeeded.
     fn text(&self) -> String {
         assert_eq!((self.code, &*self.stderr), (0, ""));
         String::from_utf8(self.stdout.clone()).unwrap()
     }
 
-    /// The one sentence of a command that failed.
+    /// The sentence of a command that failed.
     fn sentence(&self) -> &str {
         assert_eq!(self.code, 1, "{}", String::from_utf8_lossy(&self.stdout));
         assert!(self.stdout.is_empty());
@@ -249,7 +249,7 @@ fn where_no_node_is_one_sentence_says_so() {
         none.sentence().starts_with("no node runs at ")
             && none.sentence().contains("innkeeper serve")
     );
-    // A socket that a dead node left.
+    // A socket file that a dead node left behind.
     drop(std::os::unix::net::UnixListener::bind(folder.path().join("admin.sock")).unwrap());
     let dead = innkeeper(&["module", "list", "--data", data], b"");
     assert!(
@@ -307,7 +307,7 @@ fn documents_are_checked_with_and_without_a_node() {
         "{}",
         checked.sentence()
     );
-    // What is wrong with the form is said without a node in the same words.
+    // Without a node, an error in the form of a document is reported in the same words.
     let typo = bench.file(
         "typo.json",
         r#"{"world": "assignor", "module": "x", "wach": []}"#,
@@ -353,7 +353,7 @@ fn files_that_are_no_modules_are_refused_in_a_sentence() {
         let refused = bench.ask(&["module", "push", &bench.file("m.wasm", content)]);
         assert!(refused.sentence().contains(words), "{}", refused.sentence());
     }
-    // Nothing so long is read; the answer arrives nevertheless.
+    // The node does not read so long a request; its answer arrives all the same.
     let long = bench.ask(&[
         "module",
         "push",
@@ -483,7 +483,7 @@ fn a_guest_is_pushed_and_bound_in_one_go() {
         "{set}"
     );
     assert_eq!(bench.ask(&["znode", "get", "/out"]).text(), "1");
-    // A document that could not be taken anyway costs no push.
+    // A document that would be refused anyway is found before the module is pushed.
     let typo = bench.file("typo.json", r#"{"world": "recipe", "wach": ["/in"]}"#);
     let refused = bench.ask(&["binding", "set", "b", &typo, "--module", "/none.wasm"]);
     assert!(
@@ -493,7 +493,7 @@ fn a_guest_is_pushed_and_bound_in_one_go() {
     );
     let both = bench.ask(&["binding", "set", "b", "-", "--module", "-"]);
     assert!(both.sentence().contains("stdin"), "{}", both.sentence());
-    // Its document has not changed what is watched, so there is nothing to react to.
+    // The document still watches the same paths, so there is nothing to react to.
     let again = bench
         .ask(&["binding", "set", "a", &file, "--module", module])
         .text();
@@ -526,7 +526,7 @@ fn the_beginning_of_a_modules_name_will_do() {
         let good = bench.ask(&["binding", "check", binding, &file]).text();
         assert!(good.starts_with("the document is good: recipe"), "{good}");
         bench.ask(&["binding", "set", binding, &file]).text();
-        // What is replicated names it whole.
+        // The replicated document has the module's whole name.
         let znode = format!("/innkeeper/bindings/{binding}");
         let written = bench.ask(&["znode", "get", &znode]).text();
         document["module"] = name.into();

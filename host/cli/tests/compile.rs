@@ -1,6 +1,6 @@
-//! Compiling is bounded: what a module does to the compiler costs a child process, and nobody
-//! else. The nodes are processes of their own, so the memory and the children that are looked at
-//! are theirs alone.
+//! Compiling is bounded: the resources that a module takes from the compiler are those of a child
+//! process, and nothing else suffers. Each node is a process of its own, so that the memory and the
+//! child processes that the tests measure belong to it alone.
 #![allow(clippy::disallowed_methods)] // Files and clocks of tests.
 
 #[path = "../../../tests/hostile/bombs.rs"]
@@ -39,11 +39,11 @@ fn figure(node: &NodeProcess, name: &str) -> u64 {
     status[name].as_u64().unwrap_or_else(|| panic!("{status}"))
 }
 
-/// The processes that a node has started and that are there, zombies included.
+/// The child processes of a node, zombies included.
 fn children(node: &NodeProcess) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap() {
-        // It may have ended meanwhile.
+        // The process may have ended meanwhile.
         let Ok(stat) = std::fs::read_to_string(entry.unwrap().path().join("stat")) else {
             continue;
         };
@@ -57,9 +57,9 @@ fn children(node: &NodeProcess) -> Vec<u32> {
     found
 }
 
-/// Waits until the node has one child and no more, which runs the compiler, and returns its number.
-/// A child starts a moment after its compilation is said to run; one that got too little time makes
-/// room for another.
+/// Waits until the node has exactly one child, which runs the compiler, and returns its number. A
+/// child starts a moment after its compilation is reported as running; a child that was stopped for
+/// its limit makes room for another.
 fn has_one_child(node: &NodeProcess) -> u32 {
     let mut found = Vec::new();
     eventually("the node has one child", || {
@@ -69,7 +69,7 @@ fn has_one_child(node: &NodeProcess) -> u32 {
     found[0]
 }
 
-/// The command line of a process; a dead one has none, even while nobody has waited for it.
+/// The command line of a process. A dead one has none, even before its parent has collected it.
 fn command_line(id: u32) -> String {
     std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default()
 }
@@ -82,7 +82,7 @@ fn peak_mib(node: &NodeProcess) -> u64 {
     kib.parse::<u64>().unwrap() / 1024
 }
 
-/// An assignor's binding, written and active.
+/// Writes an assignor's binding and waits until it is active.
 fn bind(node: &NodeProcess, name: &str, module: &str) {
     node.bind(
         name,
@@ -90,7 +90,7 @@ fn bind(node: &NodeProcess, name: &str, module: &str) {
     );
 }
 
-/// The only artifact in the folder of compiled code.
+/// The only file in the folder of compiled code.
 fn artifact(data: &Path) -> PathBuf {
     let files = std::fs::read_dir(data.join("compiled")).unwrap();
     let files = files.map(|entry| entry.unwrap().path());
@@ -121,13 +121,13 @@ fn a_restart_compiles_nothing() {
     loaded(&node);
     assert_eq!(figure(&node, "modules_compiled"), 0);
     bind(&node, "another", &module);
-    // Nor does a push of the component, whose name tells that it is here.
+    // A push of the component itself does not compile again, since its name shows that it is here.
     let (component, _) = Sandbox::new(sandbox::Settings::default())
         .unwrap()
         .accept(&range)
         .unwrap();
     assert_eq!(node.push(&component), module);
-    // Nor does one of the core module that it was made of.
+    // A push of the core module that it was made of does not compile again, either.
     let (status, again) = node.http("POST", "/v1/modules?wait_ms=60000", &range);
     assert_eq!(status, 200, "{again}");
     assert_eq!(
@@ -137,7 +137,7 @@ fn a_restart_compiles_nothing() {
     assert_eq!(figure(&node, "modules_compiled"), 0);
 }
 
-/// A push is told what became of it, and its place is free again.
+/// A push that fails gets its answer, and frees its place.
 #[test]
 fn a_child_that_is_stopped_ends_by_the_clock() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,7 +156,7 @@ fn a_child_that_is_stopped_ends_by_the_clock() {
     eventually("the child is gone", || children(&node).is_empty());
 }
 
-/// What a binding waits for is tried again.
+/// The compilation of a module that a binding waits for is tried again.
 #[test]
 fn a_binding_outlives_a_child_that_is_stopped() {
     let range = guest("range");
@@ -185,7 +185,7 @@ fn a_binding_outlives_a_child_that_is_stopped() {
     running.stop();
 }
 
-/// A compiler whose first process stops itself before it reads anything.
+/// A program in place of the compiler whose first process stops itself before it reads anything.
 fn stopped_once(folder: &Path) -> PathBuf {
     let program = folder.join("stopped-once");
     let (marker, compiler) = (folder.join("was-stopped"), env!("CARGO_BIN_EXE_innkeeper"));
@@ -198,7 +198,7 @@ fn stopped_once(folder: &Path) -> PathBuf {
     program
 }
 
-/// Stops a process as SIGSTOP does: it is there, and does nothing.
+/// Stops a process as SIGSTOP does: it exists, and does nothing.
 fn stop(id: u32) {
     let pid = Pid::from_raw(id as i32).expect("a process");
     kill_process(pid, Signal::STOP).expect("it is ours");
@@ -218,7 +218,7 @@ fn compiled_code_that_is_damaged_or_not_ours_alone_is_compiled_anew() {
     let middle = whole.len() / 2;
     let mut rotten = whole.clone();
     rotten[middle] ^= 1;
-    // The node counts a compilation before it has kept what came of it.
+    // The node counts a compilation before it has stored the result.
     let kept = || {
         let file_is_ours = std::fs::symlink_metadata(&file)
             .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o777 == 0o600);
@@ -249,10 +249,11 @@ fn compiled_code_that_is_damaged_or_not_ours_alone_is_compiled_anew() {
         node.kill_and_restart();
         compiled(&node);
         assert_eq!(figure(&node, "modules_loaded"), 0, "{what}");
-        // In a folder that is not ours alone the file stands as it was.
+        // In a folder that others may write, the file stays unused and unchanged.
         eventually("the code is kept", kept);
     }
-    // In a folder that is not ours alone nothing is written, either; made ours, it is used again.
+    // In a folder that others may write, nothing is written, either. When only its owner may write
+    // it, it is used again.
     let of_all = file.parent().unwrap();
     std::fs::set_permissions(of_all, PermissionsExt::from_mode(0o700)).unwrap();
     node.kill_and_restart();
@@ -301,7 +302,8 @@ fn bindings_have_a_place_that_no_push_takes() {
     let (range, sticky, third) = (guest("range"), guest("sticky"), guest("round-robin"));
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start(folder.path());
-    // With the second one loaded, the first is not any more; and then it is not kept, either.
+    // When the second one is loaded, the first is unloaded; its compiled code is removed as well,
+    // so it must be compiled again.
     let module = node.push(&range);
     node.push(&sticky);
     std::fs::remove_dir_all(folder.path().join("compiled")).unwrap();
@@ -330,11 +332,12 @@ fn a_push_is_answered_at_once_and_can_be_asked() {
         (&json!("ready"), &json!("assignor"))
     );
     assert_eq!(ready["made_component"], true);
-    // Ready at once now; and so is the component that was made, though it has another name.
+    // It is ready at once now; and so is the component that was made of it, which has another name.
     let (status, again) = node.http("POST", "/v1/modules", &range);
     assert_eq!((status, &again), (200, &ready));
     assert_eq!(figure(&node, "modules_compiled"), 1);
-    // Broken, told by the state to one who asks, and by the status to one who waits.
+    // It is broken: a client that asks reads this in the state, and one that waits gets it as the
+    // status.
     let broken = b"\0asm\x01\0\0\0\xff\xff\xff";
     let (status, begun) = node.http("POST", "/v1/modules", broken);
     assert_eq!(status, 202, "{begun}");
@@ -371,13 +374,13 @@ fn a_cancelled_push_leaves_no_child() {
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start_with(folder.path(), &["--push-idle-ms", "200"]);
     let bytes = bombs::functions(SLOW);
-    // Somebody says so.
+    // An operator cancels it.
     let push = begin(&node, &bytes);
     has_one_child(&node);
     let (_, cancelled) = node.http("DELETE", &format!("/v1/pushes/{push}"), b"");
     assert_eq!(cancelled["state"], "cancelled");
     eventually("the child is gone", || children(&node).is_empty());
-    // Nobody asks; who pushes again begins anew.
+    // A new push begins anew, and is cancelled when nobody asks for it.
     begin(&node, &bytes);
     eventually("the child is gone", || children(&node).is_empty());
     assert_eq!(ask(&node, &push, "")["state"], "cancelled");
@@ -426,7 +429,8 @@ fn only_authorizers_hold_back_clients_at_a_start() {
     let node = NodeProcess::start(folder.path());
     bind(&node, "range", &node.push(&range));
     drop(node);
-    // As after an upgrade of the engine: everything is to be compiled, and that takes for ever.
+    // As after an upgrade of the engine: everything must be compiled again, and this compilation
+    // never ends.
     std::fs::remove_dir_all(folder.path().join("compiled")).unwrap();
     let program = folder.path().join("never");
     std::fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
@@ -443,7 +447,7 @@ fn only_authorizers_hold_back_clients_at_a_start() {
     running.stop();
 }
 
-/// Begins a push and waits until a child works on it; the push's name.
+/// Begins a push, waits until a child process works on it, and returns the push's name.
 fn begin(node: &NodeProcess, module: &[u8]) -> String {
     let (status, begun) = node.http("POST", "/v1/modules", module);
     assert_eq!(status, 202, "{begun}");
@@ -464,7 +468,8 @@ fn ask(node: &NodeProcess, push: &str, query: &str) -> Value {
 
 #[test]
 fn compiled_code_comes_from_two_places() {
-    // Where each of these stands, but for the file that defines them; tests may make any.
+    // The files that may contain each of these, besides the file that defines it; tests may contain
+    // any.
     let rules = [
         (
             "Artifact::of_child(",
@@ -509,13 +514,13 @@ fn compiled_code_comes_from_two_places() {
     assert!(seen >= 4, "the rules name what is there");
 }
 
-/// Waits until the node has loaded a module from what was compiled before.
+/// Waits until the node has loaded a module from compiled code that it had kept.
 fn loaded(node: &NodeProcess) {
     eventually("a module is loaded", || figure(node, "modules_loaded") == 1);
 }
 
-/// Waits until the node has compiled a module anew, and that module is there: a further binding
-/// of it becomes active.
+/// Waits until the node has compiled a module anew and the module is ready: a further binding of it
+/// becomes active.
 fn compiled(node: &NodeProcess) {
     eventually("a module is compiled", || {
         figure(node, "modules_compiled") == 1
@@ -548,7 +553,7 @@ fn what_is_plainly_too_large_or_too_deep_is_refused_with_the_number() {
 fn a_child_that_takes_too_much_memory_ends_alone() {
     let folder = tempfile::tempdir().unwrap();
     let node = NodeProcess::start_with(folder.path(), &["--compile-memory-mib", "128"]);
-    // Without a limit it takes twice as much, and half a second.
+    // Without a limit it takes twice as much memory, and half a second.
     let sentence = refused(&node, &bombs::instances(6));
     assert!(
         sentence.contains("more than 128 MiB of memory"),

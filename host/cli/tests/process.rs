@@ -1,6 +1,6 @@
-//! The binary: its ready line, its errors, and what stopping and continuing it does to sessions;
-//! where it listens ([`addresses`]), what it makes of its data folder ([`folder`], what signals do ([`signals`]),
-//! and what happens where nobody reads what it says ([`streams`]).
+//! The binary: its ready line, its errors, and that stopping and continuing it ends no session; the
+//! addresses where it listens ([`addresses`]), its data folder ([`folder`]), signals ([`signals`]),
+//! and closed output streams ([`streams`]).
 #![allow(clippy::disallowed_methods)] // Processes and sockets of tests.
 
 #[path = "process/addresses.rs"]
@@ -142,8 +142,8 @@ fn what_is_wrong_at_the_start_is_said_in_one_sentence() {
     );
 }
 
-/// As scripts around ZooKeeper know them: 2 for settings, 3 for the data folder, 4 for the port of
-/// administration, 1 for the rest.
+/// The codes that scripts around ZooKeeper know: 2 for settings, 3 for the data folder, 4 for the
+/// port of administration, 1 for everything else.
 #[test]
 fn exit_codes_are_zookeepers() {
     let folder = tempfile::tempdir().unwrap();
@@ -195,7 +195,7 @@ fn exit_codes_are_zookeepers() {
     assert!(says.contains("ZooKeeper's clients"), "{says}");
 }
 
-/// A file that names several servers is taken as it is; the node serves alone and says so.
+/// A file that names several servers is accepted; the node serves alone and says so.
 #[test]
 fn a_node_of_several_serves_alone_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
@@ -275,7 +275,7 @@ struct Logged {
 }
 
 impl Logged {
-    /// A node that logs so, with these flags besides.
+    /// A node that logs in this way, with these further flags.
     fn start(data: &Path, filter: &str, more: &[&str]) -> (Process, Self) {
         let mut command = serve(&["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         command.arg("--data").arg(data).args(more);
@@ -288,7 +288,7 @@ impl Logged {
         (process, Self { stderr, lines })
     }
 
-    /// The next line; none at the end.
+    /// The next line; `None` at the end.
     fn next(&mut self) -> Option<&Value> {
         let mut line = String::new();
         if self.stderr.read_line(&mut line).unwrap() == 0 {
@@ -301,7 +301,7 @@ impl Logged {
         self.lines.last()
     }
 
-    /// Reads until that has happened.
+    /// Reads until this event was logged.
     fn until(&mut self, event: &str) -> &Value {
         loop {
             match self.next() {
@@ -313,7 +313,7 @@ impl Logged {
         self.lines.last().unwrap()
     }
 
-    /// Ends the node, and reads what it still says.
+    /// Ends the node, and reads the rest of its log.
     fn end(&mut self, mut process: Process) {
         process.signal(Signal::TERM);
         while self.next().is_some() {}
@@ -351,7 +351,7 @@ fn the_log_tells_an_operator_what_happened() {
     assert_eq!(serving, process.ready.trim_end());
 
     let mut client = Client::connect(process.addr, 60_000);
-    // Whom nobody knows has no password that could be wrong.
+    // An unknown user is not logged as a wrong password.
     for credentials in [&b"super:wrong\n"[..], b"super:superpw", b"somebody:wrong"] {
         client.log_in(credentials);
     }
@@ -379,7 +379,7 @@ fn the_log_tells_an_operator_what_happened() {
     log.until("module-pushed");
     assert_eq!(log.until("binding-set")["fields"]["binding"], "told");
     assert_eq!(log.until("binding-active")["fields"]["binding"], "told");
-    // Its configuration lacks what it needs.
+    // The configuration lacks something that the guest needs.
     assert_eq!(log.until("binding-failed")["fields"]["binding"], "told");
     log.end(process);
     for (event, times) in [
@@ -426,7 +426,7 @@ fn a_program_reads_where_the_node_listens_as_json() {
     Client::connect(addr, 10_000).must(create("/there", b""));
     assert!(folder.path().join("log").is_dir());
     drop(process);
-    // Who a command asks as is nothing that a node is told.
+    // `--super` is a flag of the commands that ask a node, not of `serve`.
     let mut mistaken = serve(&["--super", "admin:secret"]);
     mistaken.env("INNKEEPER_DATA", folder.path());
     assert!(fails(mistaken).contains("--super-digest"));
@@ -450,7 +450,7 @@ fn a_filter_that_is_none_stops_the_start() {
         );
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
-    // For programs, it is a line of the log as well.
+    // With `--log-format json` the error is a line of the log as well.
     let mut command = serve(&["--log-format", "json", "--data"]);
     command.arg(folder.path()).env("INNKEEPER_LOG", "trase");
     let output = command.output().unwrap();
@@ -465,7 +465,7 @@ fn a_filter_that_is_none_stops_the_start() {
     );
 }
 
-/// A cut network ends sessions by thousands, and the log stays readable.
+/// When a network fails, thousands of sessions expire, and the log stays readable.
 #[test]
 fn many_sessions_that_expire_at_once_are_few_lines() {
     let folder = tempfile::tempdir().unwrap();
@@ -491,7 +491,7 @@ fn many_sessions_that_expire_at_once_are_few_lines() {
     assert!(log.of("session-expired").count() <= 200, "{:#?}", log.lines);
 }
 
-/// A stopped and continued process loses no session whose client went on pinging.
+/// A process that was stopped and continued loses no session whose client went on pinging.
 #[test]
 fn stopping_and_continuing_the_process_keeps_sessions() {
     let folder = tempfile::tempdir().unwrap();
@@ -504,7 +504,7 @@ fn stopping_and_continuing_the_process_keeps_sessions() {
     }
     for _ in 0..2 {
         process.signal(Signal::STOP);
-        // Three timeouts long the clients ping into a stopped process.
+        // For three timeouts the clients ping a stopped process.
         for _ in 0..10 {
             std::thread::sleep(Duration::from_millis(300));
             for client in &mut clients {
@@ -522,7 +522,7 @@ fn stopping_and_continuing_the_process_keeps_sessions() {
         let path = format!("/e{number}");
         assert_eq!(client.ask(exists(&path, false)).err, ErrorCode::Ok);
     }
-    // And one that stays silent does expire.
+    // A client that stays silent does lose its session.
     let silent = clients.remove(0);
     let mut gone = false;
     for _ in 0..100 {
@@ -538,7 +538,7 @@ fn stopping_and_continuing_the_process_keeps_sessions() {
     drop(silent);
 }
 
-/// A server has any number that Java's long takes, and may get another one later.
+/// A server's number may be any number of Java's type long, and may change later.
 #[test]
 fn a_server_may_be_numbered_anew() {
     let folder = tempfile::tempdir().unwrap();
@@ -567,7 +567,7 @@ fn a_server_may_be_numbered_anew() {
             Reply::Data(_, stat) => assert_eq!(stat.ephemeral_owner, id),
             other => panic!("{other:?}"),
         }
-        // What earlier numbers wrote is there.
+        // What was written under the earlier numbers is there.
         client.must(create(&format!("/kept{number}"), b"x"));
         assert_eq!(client.must(get("/kept-7", false)).data(), b"x");
     }
@@ -586,7 +586,7 @@ fn a_password_is_no_super_users_digest() {
     assert!(!sentence.contains("secret"), "{sentence}");
 }
 
-/// An unset placeholder would be the password itself.
+/// A placeholder that is not set would itself become the password.
 #[test]
 fn a_placeholder_of_the_jaas_file_is_filled_or_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();

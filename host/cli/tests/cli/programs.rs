@@ -1,12 +1,12 @@
-//! The command line as programs and packagers use it: flags anywhere, JSON, times, completion,
-//! manual pages, and what the binary carries.
+//! The command line as scripts and packagers use it: flags in any place, JSON, times, completion,
+//! manual pages, and the content of the binary.
 
 use std::path::Path;
 use std::process::Output;
 
 use super::*;
 
-/// The binary, with variables.
+/// Runs the binary with environment variables.
 fn with_variables(arguments: &[&str], variables: &[(&str, &str)]) -> Done {
     let mut command = Command::new(env!("CARGO_BIN_EXE_innkeeper"));
     command.args(arguments).env_remove("INNKEEPER_SUPER");
@@ -25,13 +25,13 @@ fn with_variables(arguments: &[&str], variables: &[(&str, &str)]) -> Done {
 }
 
 impl Done {
-    /// What a command that succeeded printed for programs.
+    /// The JSON output of a command that succeeded.
     fn json(&self) -> Value {
         let text = self.text();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// The error for programs.
+    /// The JSON error of a command that failed.
     fn error(&self) -> String {
         assert_eq!((self.code, self.stdout.len()), (1, 0), "{}", self.stderr);
         let error: Value = serde_json::from_str(&self.stderr).unwrap();
@@ -40,7 +40,7 @@ impl Done {
     }
 }
 
-/// RFC 3339, in UTC, with milliseconds.
+/// A time in RFC 3339, in UTC, with milliseconds.
 fn is_time(time: &Value) -> bool {
     let time = time.as_str().unwrap_or_default();
     let shape: String = time
@@ -187,7 +187,7 @@ fn errors_are_json_where_json_is_wanted() {
     );
 }
 
-/// What an answer promises of the log, the log must hold; these say it all themselves.
+/// The answer to a refused write explains it, without referring to the node's log.
 #[test]
 fn a_write_that_is_refused_is_explained_in_its_answer() {
     let bench = Bench::start();
@@ -206,7 +206,7 @@ fn a_write_that_is_refused_is_explained_in_its_answer() {
             "cannot name a binding",
         ),
     ] {
-        // The folder of the bindings is made by the first push.
+        // The first push makes the folder of the bindings.
         bench.ask(&["znode", "create", "/innkeeper"]);
         bench.ask(&["znode", "create", "/innkeeper/bindings"]);
         let refused = bench.ask(arguments);
@@ -281,7 +281,7 @@ fn an_example_is_a_document_that_is_taken() {
         let whole = bench.ask(&["binding", "check", name, &file]).text();
         assert!(whole.starts_with("the document is good: "), "{whole}");
     }
-    // One as it is, from beginning to end.
+    // A complete document, used from its check to its activation.
     let document = innkeeper(&["guest", "example", "sticky"], b"").text();
     let data = bench.data.to_str().unwrap();
     let set = innkeeper(
@@ -295,9 +295,9 @@ fn an_example_is_a_document_that_is_taken() {
     }
 }
 
-/// Whether a file holds these bytes.
+/// Whether a file's bytes contain these bytes.
 fn holds(file: &[u8], wanted: &[u8]) -> bool {
-    // Most places differ in the first byte, which is looked for without comparing the rest.
+    // Most positions differ in the first byte, which is searched for without comparing the rest.
     let first = wanted[0];
     let last = file.len().saturating_sub(wanted.len());
     let mut at = 0;
@@ -318,7 +318,7 @@ fn holds(file: &[u8], wanted: &[u8]) -> bool {
 fn no_guest_of_the_tests_is_in_the_binary() {
     let shown = guest_path("range");
     let binary = std::fs::read(env!("CARGO_BIN_EXE_innkeeper")).unwrap();
-    // A guest of the tests would be found, as one that the binary carries is.
+    // The same search finds the names of guests that the binary does carry.
     assert!(holds(&binary, &std::fs::read(&shown).unwrap()));
     let mut found = 0;
     for file in std::fs::read_dir(shown.parent().unwrap()).unwrap() {

@@ -1,4 +1,5 @@
-//! "Any address" is every address of both families, and who comes by IPv4 is seen as such.
+//! "Any address" is every address of both families, and a client that connects by IPv4 is shown
+//! with its IPv4 address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 
@@ -14,7 +15,7 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 /// The file beside the data folder that takes a process's stderr.
 const LOG: &str = "stderr";
 
-/// Fails with the cause where the rest of the test would fail with its consequences.
+/// Fails with the cause; the rest of the test would fail with its consequences.
 fn require_ipv6() {
     TcpListener::bind((V6, 0)).expect("this machine has no IPv6: run the test where it has");
 }
@@ -26,7 +27,7 @@ fn free_port() -> u16 {
     all.unwrap().local_addr().unwrap().port()
 }
 
-/// A process with a `zoo.cfg` of these lines, and the folder of both.
+/// A process with these lines as its `zoo.cfg`, and the folder with both.
 fn configured(lines: &str, my_id: Option<u8>) -> (Process, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (config, data) = (folder.path().join("zoo.cfg"), folder.path().join("data"));
@@ -46,7 +47,7 @@ fn session_from(ip: IpAddr, port: u16) -> Client {
     Client::connect(SocketAddr::new(ip, port), 10_000)
 }
 
-/// The `http=` of the ready line.
+/// The value of `http=` in the ready line.
 fn http_of(process: &Process) -> SocketAddr {
     let word = process.ready.split_whitespace().nth(3).unwrap();
     word.strip_prefix("http=").unwrap().parse().unwrap()
@@ -114,11 +115,11 @@ fn every_spelling_of_any_address_means_both_families() {
         if spelling.starts_with(SERVER_LINE) {
             continue;
         }
-        // The spelling that was asked for is what is shown.
+        // The address is shown as it was written.
         let six = spelling.contains(':') && !spelling.contains("0.0.0.0");
         assert_eq!(process.addr.is_ipv6(), six, "{spelling}: {}", process.ready);
     }
-    // One address is one address.
+    // A single address opens a single address.
     let (alone, _folder) = configured(
         "clientPort=0\nclientPortAddress=127.0.0.1\nadmin.enableServer=false",
         None,
@@ -171,8 +172,8 @@ fn every_port_is_reached_in_both_families_and_ipv4_is_shown_as_ipv4() {
             "{who:?}"
         );
     }
-    // (entry, whether the IPv4 client matches it, whether the IPv6 one does), as a ZooKeeper 3.9.5
-    // that listens on both families has it.
+    // (entry, whether the IPv4 client matches it, whether the IPv6 client does), as in a ZooKeeper
+    // 3.9.5 that listens on both families.
     for (number, (entry, of_four, of_six)) in [
         ("127.0.0.1", true, false),
         ("127.0.0.0/8", true, false),
@@ -226,7 +227,8 @@ fn every_port_is_reached_in_both_families_and_ipv4_is_shown_as_ipv4() {
         let there = |one: &&serde_json::Value| one["remote_socket_address"] == **peer;
         assert!(shown.iter().any(there), "{connections}");
     }
-    // Connections are counted by the address that is shown: the fourth of one is turned away.
+    // Connections are counted by the address that is shown: the fourth connection of one address is
+    // refused.
     let more: Vec<_> = (0..2).map(|_| session_from(V4, port)).collect();
     let fourth = Client::connect_as((V4, port).into(), &connect_request(10_000));
     assert!(fourth.is_none());

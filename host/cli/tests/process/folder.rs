@@ -1,11 +1,11 @@
-//! What the binary makes of its data folder: who may read it, and where the admin socket is.
+//! The binary's data folder: who may read it, and where the admin socket is.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use super::*;
 
-/// The last bits of a mode.
+/// The permission bits of a mode.
 fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path)
         .unwrap()
@@ -14,7 +14,7 @@ fn mode(path: &Path) -> u32 {
         & 0o7777
 }
 
-/// Everything below a folder.
+/// All files and folders below a folder.
 fn below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -27,7 +27,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// `innkeeper`, as a command that must succeed; what it printed.
+/// Runs an `innkeeper` command that must succeed, and returns its output.
 fn told(arguments: &[&str], data: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_innkeeper"));
     command.args(arguments).arg("--data").arg(data);
@@ -37,7 +37,7 @@ fn told(arguments: &[&str], data: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A process whose umask takes nothing away.
+/// A process with the umask 0.
 fn open_handed(data: &Path) -> Process {
     let mut command = Command::new("sh");
     command.args(["-c", "umask 0; exec \"$@\"", "sh"]);
@@ -73,7 +73,7 @@ fn strangers_read_nothing_of_the_data_folder() {
     process.signal(Signal::TERM);
     assert!(process.child.wait().unwrap().success());
 
-    // A folder that is there keeps its mode; files of an earlier release are closed.
+    // A folder that exists keeps its mode; files of an earlier release lose the rights of others.
     let set = |path: &Path, mode| {
         std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     };
@@ -107,7 +107,7 @@ fn a_data_folder_may_lie_deep() {
         told(&["znode", "create", "/deep"], &data);
         process.signal(Signal::KILL);
         process.child.wait().unwrap();
-        // A killed node leaves its socket behind, which is in nobody's way.
+        // A killed node leaves its socket file behind, which does not disturb the next one.
         assert!(socket.exists());
         let mut process = Process::start(&data, &[]);
         assert_eq!(
@@ -120,7 +120,7 @@ fn a_data_folder_may_lie_deep() {
     }
 }
 
-/// Where no socket can be had, the service goes on without it and says so.
+/// If no socket can be made, the node serves without it and says so.
 #[test]
 fn a_node_serves_where_its_admin_socket_cannot_be() {
     for (name, filled) in [
@@ -144,7 +144,7 @@ fn a_node_serves_where_its_admin_socket_cannot_be() {
             process.ready
         );
         Client::connect(process.addr, 10_000).must(create("/served", b"x"));
-        // Commands say so without it, and find the node over HTTP.
+        // Commands report that there is no socket, and reach the node over HTTP.
         let status = Command::new(env!("CARGO_BIN_EXE_innkeeper"))
             .args(["status", "--data"])
             .arg(folder.path())
@@ -179,7 +179,7 @@ fn a_node_serves_where_its_admin_socket_cannot_be() {
             name == "admin.new"
         );
     }
-    // A link in its place is replaced, and what it points to is left alone.
+    // A symbolic link in its place is replaced, and its target stays as it is.
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("target");
     std::fs::write(&target, "mine").unwrap();
@@ -192,11 +192,11 @@ fn a_node_serves_where_its_admin_socket_cannot_be() {
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
 }
 
-/// ZooKeeper's own file on ZooKeeper's own folders: no node begins there with an empty tree unless
-/// it is told to, and then it is asked no more.
+/// A folder that already holds ZooKeeper's own files: a node does not start there with an empty
+/// tree unless a flag says so, and later starts need no flag.
 #[test]
 fn a_node_does_not_begin_empty_beside_zookeepers_data() {
-    // (what stands in dataDir, what in dataLogDir, whether --data names another folder)
+    // (the content of dataDir, the content of dataLogDir, whether --data names another folder)
     for (in_data, in_log, elsewhere) in [
         ("version-2/snapshot.0", None, false),
         ("version-2/snapshot.0", None, true),
@@ -262,7 +262,7 @@ fn a_node_does_not_begin_empty_beside_zookeepers_data() {
         assert_eq!(client.must(get("/ours", false)).data(), b"x");
         assert!(place.join("version-2").exists());
     }
-    // And by a flag alone.
+    // The same with `--data` alone, without a `zoo.cfg`.
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("version-2")).unwrap();
     std::fs::write(folder.path().join("version-2/log.1"), "1").unwrap();

@@ -1,4 +1,4 @@
-//! What signals do to a node: SIGHUP, a second SIGTERM, and both during the start.
+//! The effect of signals on a node: SIGHUP, a second SIGTERM, and both during the start.
 
 use std::fs::File;
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 use super::*;
 use crate::common::asked;
 
-/// A key and a certificate of its own in a file, whose certificate is returned.
+/// Writes a key and a self-signed certificate into a file, and returns the certificate.
 fn renew(store: &Path) -> CertificateDer<'static> {
     let key = rcgen::KeyPair::generate().unwrap();
     let own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
@@ -21,7 +21,7 @@ fn renew(store: &Path) -> CertificateDer<'static> {
     own.der().clone()
 }
 
-/// The certificate that a server shows to one who believes any of these.
+/// The certificate that a server shows to a client that trusts any of these.
 fn shown(port: u16, known: &[&CertificateDer<'static>]) -> CertificateDer<'static> {
     let mut roots = RootCertStore::empty();
     for certificate in known {
@@ -41,8 +41,8 @@ fn shown(port: u16, known: &[&CertificateDer<'static>]) -> CertificateDer<'stati
     client.peer_certificates().unwrap()[0].clone().into_owned()
 }
 
-/// A node with TLS whose log's filter is in a file: the process, and the paths of its key store,
-/// its filter, and what it wrote to stderr.
+/// A node with TLS whose log filter is in a file: the process, and the paths of its key store, of
+/// its filter, and of its stderr.
 fn with_files(folder: &Path) -> (Process, PathBuf, PathBuf, PathBuf) {
     let [store, filter, log] = ["own.pem", "filter", "stderr"].map(|name| folder.join(name));
     std::fs::write(&filter, "warn\n").unwrap();
@@ -75,7 +75,7 @@ fn a_hangup_reads_certificates_and_the_logs_filter_again() {
     let mut client = Client::connect(process.addr, 10_000);
     assert_eq!(shown(secure, &[&first]), first);
 
-    // Renewed, and nobody asked for it: the old one is shown.
+    // The file was replaced without a signal: the old certificate is shown.
     let second = renew(&store);
     assert_eq!(shown(secure, &[&first, &second]), first);
     std::fs::write(&filter, "info").unwrap();
@@ -87,7 +87,7 @@ fn a_hangup_reads_certificates_and_the_logs_filter_again() {
     assert_eq!(shown(secure, &[&first, &second]), second);
     client.must(get("/", false));
 
-    // What cannot be read changes nothing.
+    // A file that cannot be read changes nothing.
     std::fs::write(&store, "half of a ke").unwrap();
     std::fs::write(&filter, "trase").unwrap();
     process.signal(Signal::HUP);
@@ -105,7 +105,7 @@ fn a_hangup_reads_certificates_and_the_logs_filter_again() {
             .count()
             == 2
     });
-    // The filter that holds is still the one that lets this pass.
+    // This line passes the filter, so the old filter is still in use.
     process.signal(Signal::TERM);
     assert!(process.child.wait().unwrap().success());
     assert!(said("the node has stopped"));
@@ -134,7 +134,7 @@ fn a_hangup_ends_no_node_that_has_nothing_to_read_again() {
     assert!(process.child.wait().unwrap().success());
 }
 
-/// Both wait while the process is stopped, so that the second comes in the midst of the end.
+/// Both signals wait while the process is stopped, so the second arrives while it is ending.
 #[test]
 fn a_second_signal_ends_a_node_at_once_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,8 +152,8 @@ fn a_second_signal_ends_a_node_at_once_and_loses_nothing() {
     assert_eq!(client.must(get("/kept", false)).data(), b"x");
 }
 
-/// A node that lost the module of an authorizer waits for it at its start, with its admin socket
-/// open.
+/// A node that has lost the module of an authorizer waits for it at its start, while its admin
+/// socket is open.
 #[test]
 fn a_node_that_still_starts_heeds_signals() {
     let folder = tempfile::tempdir().unwrap();

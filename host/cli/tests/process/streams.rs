@@ -1,18 +1,18 @@
-//! The binary never panics when the reader of its stdout or stderr has ended, from its start on.
+//! The binary never panics when the reader of its stdout or stderr has gone, from its start on.
 
 use std::fs::{File, OpenOptions};
 use std::io::pipe;
 
 use super::*;
 
-/// A stream whose reader has gone.
+/// A stream whose reader has closed it.
 fn unread() -> Stdio {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
     writer.into()
 }
 
-/// A stream that has no room.
+/// A stream that is full.
 fn full() -> Stdio {
     let full = OpenOptions::new().write(true).open("/dev/full");
     full.unwrap().into()
@@ -24,7 +24,7 @@ fn innkeeper(arguments: &[&str]) -> Command {
     command
 }
 
-/// The exit code, and what stderr was told.
+/// The exit code, and the output on stderr.
 fn ended(command: &mut Command) -> (i32, String) {
     let output = command.stderr(Stdio::piped()).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -85,12 +85,12 @@ fn a_command_whose_reader_has_gone_ends_as_other_tools_do() {
             stderr.contains("stdout cannot be written: No space left on device"),
             "{arguments:?}: {stderr}"
         );
-        // Nobody is told, and that is all.
+        // The output is lost, and nothing else happens.
         let mut deaf = command();
         let code = deaf.stdout(full()).stderr(unread()).status().unwrap();
         assert_eq!(code.code(), Some(1), "{arguments:?}");
     }
-    // Arguments that are none, and a node that is not there.
+    // Invalid arguments, and a node that is not there.
     for (arguments, code) in [
         (&["no-such-command"][..], 2),
         (&["no-such-command", "--json"], 2),
@@ -123,8 +123,8 @@ fn a_command_whose_reader_has_gone_ends_as_other_tools_do() {
     drop(process);
 }
 
-/// A port that was free a moment ago, and what makes a node that listens there say something at
-/// its start: notes, a warning, and lines of its log.
+/// A port that was free a moment ago, and settings that make a node write something at its start:
+/// notes, a warning, and lines of its log.
 fn talkative(folder: &Path) -> (SocketAddr, Command) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = free.local_addr().unwrap();
@@ -196,8 +196,7 @@ fn a_node_that_cannot_say_where_it_listens_says_so_and_ends() {
     );
 }
 
-/// What a configuration file holds reaches people as lines of bounded length, without a character
-/// that steers a terminal.
+/// Text from a configuration file is shown in lines of bounded length, without control characters.
 #[test]
 fn a_configuration_file_cannot_flood_or_steer_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
@@ -205,7 +204,7 @@ fn a_configuration_file_cannot_flood_or_steer_a_terminal() {
     let long = format!("\u{1b}[2J{}", "x".repeat(1 << 20));
     let data = folder.path().join("data");
     let cases = [
-        // A warning, and an error behind it that ends the start.
+        // A warning, and after it an error that ends the start.
         (format!("{long}=1\nclientPort=0\n"), true),
         (format!("clientPort={long}\n"), false),
     ];
