@@ -1,5 +1,5 @@
-//! What the disk under the data folder can do, measured in the same run: without it a
-//! figure of durable writes says nothing.
+//! Measures the disk under the data folder in the same run: without that, a number of durable
+//! writes per second means nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-/// The file system that holds `folder`, by its name in the mount table.
+/// The file system that holds `folder`, by its type in the mount table.
 pub fn file_system(folder: &Path) -> anyhow::Result<String> {
     let folder = folder
         .canonicalize()
@@ -30,7 +30,7 @@ pub fn file_system(folder: &Path) -> anyhow::Result<String> {
         .context("no mount holds the data folder")
 }
 
-/// Refuses a file system that keeps nothing.
+/// Refuses a file system that keeps its files in memory.
 pub fn refuse_memory(kind: &str, folder: &Path) -> anyhow::Result<()> {
     if matches!(kind, "tmpfs" | "ramfs") {
         bail!(

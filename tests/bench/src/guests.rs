@@ -1,5 +1,5 @@
-//! One invocation of each guest kind through the very sandbox that a node uses, a new
-//! store and instance included, on a state with one group of 24 partitions and 4 members.
+//! Measures one invocation of each kind of guest in the sandbox that a node uses, a new store and
+//! instance included, with a state of one group of 24 partitions and 4 members.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -198,7 +198,7 @@ fn note(latency_ns: &mut Histogram<u64>, round: usize, start: Instant) -> anyhow
     Ok(())
 }
 
-/// A load waits for nothing here, so polling in a loop is an executor.
+/// A load waits for nothing here, so polling it in a loop is enough.
 fn block_on(load: Load) {
     let mut load = load;
     let mut context = Context::from_waker(Waker::noop());
@@ -211,7 +211,7 @@ fn define(module: Digest, mut document: serde_json::Value) -> anyhow::Result<Def
     Definition::parse(document.to_string().as_bytes()).map_err(|error| anyhow!("{error}"))
 }
 
-/// The only assignor there is.
+/// The only assignor.
 struct One(ActiveAssignor);
 
 impl Assignors for One {
@@ -248,7 +248,7 @@ fn request() -> Request {
     }
 }
 
-/// A state with one group, one policy, and the authorizer that goes by it.
+/// A state with one group, one policy, and the authorizer that decides by it.
 fn state(rules: Digest, authorizer: &serde_json::Value) -> anyhow::Result<Reader> {
     use innkeeper_tree::Operation;
     let mut tree = Tree::new();

@@ -1,5 +1,5 @@
-//! Load over the wire: each connection keeps a fixed number of requests in flight and
-//! sends the next one for each reply.
+//! The load of clients: each connection keeps a fixed number of requests in flight and sends the
+//! next one for each reply.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::wire::{self, Connection};
 
-/// What every request writes.
+/// The data of every write.
 const DATA: [u8; 100] = [b'x'; 100];
 
 /// The request that a workload sends.
@@ -22,12 +22,12 @@ pub enum Workload {
     Create,
     /// The connection's own znode, over and over.
     Set,
-    /// The connection's own znode, read.
+    /// The connection's own znode, read over and over.
     Get,
 }
 
 impl Workload {
-    /// As it stands in the table.
+    /// The workload's name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -37,15 +37,15 @@ impl Workload {
     }
 }
 
-/// What a run gave.
+/// The results of a run.
 pub struct Measured {
-    /// Requests answered in the measured span.
+    /// The number of requests that were answered in the time below.
     pub count: u64,
-    /// How long that was.
+    /// How long the run took.
     pub span: Duration,
-    /// From sending a request to its reply, in microseconds.
+    /// The time from sending a request to its reply, in microseconds.
     pub latency_us: Histogram<u64>,
-    /// The longest time in which nobody got a reply.
+    /// The longest time in which no reply came on any connection.
     pub longest_pause: Duration,
 }
 
@@ -177,7 +177,7 @@ async fn drive(
         if now < until {
             next(&mut connection, &mut in_flight);
         }
-        // What is already here is answered in one write.
+        // All requests that are queued here are sent in one write.
         if !connection.has_buffered() {
             connection.flush().await?;
         }

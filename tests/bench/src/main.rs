@@ -1,16 +1,17 @@
-//! A first benchmark: what a client gets over the wire, what a guest costs, how fast the
-//! service reacts; beside it what the disk can do, without which no figure of durable
-//! writes means anything.
+//! A benchmark: the throughput and latency of clients, the cost of guests, and the time of a
+//! reaction; beside them the speed of the disk, without which numbers of durable writes mean
+//! nothing.
 //!
-//! 1. The data folder's file system is looked at (one in memory is refused) and its
-//!    fdatasyncs per second are measured.
+//! 1. The data folder's file system is checked (one in memory is refused), and its fdatasyncs per
+//!    second are measured.
 //! 2. A server is started in that folder as a process of its own.
 //! 3. Creates, sets and gets, with one request in flight per connection and with many.
 //! 4. Reactions: from an ephemeral's disappearance to the new assignment.
-//! 5. One invocation of each guest kind, a new store included, in this process.
+//! 5. One invocation of each kind of guest, a new store included, in this process.
 //!
-//! With `--sustained`, only creates and sets, for longer, beside a real ZooKeeper on the same disk
-//! where its jars are named: so checkpoints, snapshots and full logs are part of what is measured.
+//! With `--sustained`, there are only creates and sets, for longer, so that checkpoints, snapshots
+//! and full logs are part of the measurement; a real ZooKeeper on the same disk is measured as
+//! well, if the folder of its jars is given.
 //!
 //! With `--hostile`, clients and a harmless binding beside hostile guests instead (`hostile/`).
 
@@ -101,7 +102,8 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let parent = match &args.data {
         Some(folder) => folder.clone(),
-        // Beside the binary: the build's own disk, not a /tmp that may be in memory.
+        // The folder is beside the binary: that is the disk of the build, while /tmp may be in
+        // memory.
         None => args
             .server
             .parent()
@@ -114,7 +116,7 @@ fn main() -> anyhow::Result<()> {
     let folder = Scratch(parent.join(format!("bench-data-{}", std::process::id())));
     std::fs::create_dir_all(&folder.0)?;
 
-    // One thread: the generator stands beside the server on the same few cores.
+    // One thread: the generator shares few cores with the server.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -247,7 +249,7 @@ fn print_run(name: &str, in_flight: usize, measured: &Measured, syncs: &str, cpu
     );
 }
 
-/// The run's folder, removed whatever the run comes to.
+/// The run's folder, which is removed at the end, also after an error.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {

@@ -8,27 +8,27 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// The super user's name and password here, and the digest that ZooKeeper makes of them.
+/// The super user's name and password in this program, and the digest that ZooKeeper makes of them.
 const SUPER_DIGEST: &str = "super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss=";
-/// The same for HTTP's Basic scheme.
+/// The super user's credentials for HTTP's Basic scheme.
 const SUPER_BASIC: &str = "c3VwZXI6c3VwZXI=";
 
 /// A running `innkeeper serve`.
 pub struct Node {
     process: Child,
-    /// Where ZooKeeper clients connect.
+    /// The address for ZooKeeper clients.
     pub zookeeper: String,
-    /// Where HTTP answers.
+    /// The address for HTTP.
     pub http: String,
 }
 
 impl Node {
-    /// Starts one on free ports and waits for the line that says it is ready.
+    /// Starts a server on free ports and waits for its ready line.
     pub fn start(binary: &Path, data: &Path) -> anyhow::Result<Self> {
         Self::start_logging(binary, data, Stdio::inherit())
     }
 
-    /// The same, its log going where it is told.
+    /// Starts a server in the same way, with its log in a file.
     pub fn start_logging(binary: &Path, data: &Path, log: Stdio) -> anyhow::Result<Self> {
         use std::io::BufRead as _;
         let mut process = Command::new(binary)
@@ -74,12 +74,12 @@ impl Node {
         })
     }
 
-    /// One HTTP request as the super user; the answer's body.
+    /// Sends one HTTP request as the super user and returns the answer's body.
     pub async fn http(&self, method: &str, path: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
         http(&self.http, method, path, body).await
     }
 
-    /// Pushes one of the modules that `make` built; answers the name that it got.
+    /// Pushes one of the modules that `make` built, and returns its name.
     pub async fn push_built(&self, modules: &Path, name: &str) -> anyhow::Result<String> {
         let path = modules.join(format!("{name}.wasm"));
         let module = std::fs::read(&path)
@@ -87,7 +87,7 @@ impl Node {
         self.push(&module).await
     }
 
-    /// Pushes a module; answers the name that it got.
+    /// Pushes a module, and returns its name.
     pub async fn push(&self, module: &[u8]) -> anyhow::Result<String> {
         let answer: serde_json::Value = serde_json::from_slice(
             &self
@@ -115,7 +115,7 @@ impl Node {
         Ok(())
     }
 
-    /// The most memory that the server has had at a time, in bytes.
+    /// The most memory that the server has had so far, in bytes.
     pub fn peak_memory_bytes(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         status
@@ -145,7 +145,7 @@ impl Node {
         cpu_seconds(self.process.id())
     }
 
-    /// Ends the server as an operator would.
+    /// Ends the server with SIGTERM, as an operator would.
     pub fn stop(mut self) -> anyhow::Result<()> {
         let id = self.process.id().to_string();
         Command::new("kill")
@@ -165,7 +165,7 @@ impl Node {
 /// CPU time that a process has used, in seconds (user and system).
 pub fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name in parentheses may hold anything; the fields behind it do not.
+    // The name in parentheses may hold any character; the fields behind it may not.
     let fields: Vec<&str> = stat
         .rsplit_once(')')
         .context("an odd stat line")?
@@ -178,11 +178,11 @@ pub fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
             .and_then(|field| field.parse::<f64>().ok())
             .unwrap_or(0.0)
     };
-    // USER_HZ has been 100 on every Linux there is.
+    // USER_HZ has always been 100 on Linux.
     Ok((ticks(11) + ticks(12)) / 100.0)
 }
 
-/// One HTTP request to a server's administration as the super user; the answer's body.
+/// Sends one HTTP request to a server's administration as the super user, and returns the body.
 pub async fn http(address: &str, method: &str, path: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
     let head = format!(
@@ -216,7 +216,7 @@ pub async fn http(address: &str, method: &str, path: &str, body: &[u8]) -> anyho
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // Does nothing to one that has ended.
+        // A process that has ended is not affected.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -16,12 +16,12 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// A running ZooKeeper.
 pub struct Peer {
     process: Child,
-    /// Where its clients connect.
+    /// The address for clients.
     pub address: String,
 }
 
 impl Peer {
-    /// Starts one with its defaults in a new folder, and waits until it gives a session.
+    /// Starts one with its defaults in a new folder, and waits until it opens a session.
     pub async fn start(jars: &Path, folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
@@ -66,7 +66,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// CPU time that it has used, in seconds.
+    /// The CPU time that it has used, in seconds.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
         cpu_seconds(self.process.id())
     }
@@ -74,7 +74,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Does nothing to one that has ended.
+        // A process that has ended is not affected.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

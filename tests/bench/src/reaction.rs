@@ -1,8 +1,9 @@
-//! From an ephemeral's disappearance to the new assignment, as a client sees both.
+//! Measures the time from an ephemeral's disappearance to the new assignment, as a client sees
+//! both.
 //!
-//! 1. The `group` recipe and the `range` assignor are pushed and bound; a member that
-//!    stays gives the group its first assignment.
-//! 2. A second member comes, and the observer waits until its share is assigned.
+//! 1. The `group` recipe and the `range` assignor are pushed and bound; a member that stays makes
+//!    the group assign its partitions for the first time.
+//! 2. A second member joins, and the observer waits until it has its share.
 //! 3. The observer leaves a watch on the members and one on the staying member's
 //!    assignment; the second member closes its session.
 //! 4. The time between the two events, on the observer's one connection, is one reaction:
@@ -129,7 +130,7 @@ async fn run(node: &Node, modules: &Path, rounds: usize) -> anyhow::Result<Histo
     Ok(latency_us)
 }
 
-/// When the event for `path` arrived; another event is an error.
+/// Returns when the event for `path` arrives; another event is an error.
 pub async fn event(observer: &mut Connection, path: &str) -> anyhow::Result<Instant> {
     let reply = observer.receive().await?;
     let at = Instant::now();
@@ -145,7 +146,7 @@ pub async fn event(observer: &mut Connection, path: &str) -> anyhow::Result<Inst
     Ok(at)
 }
 
-/// Lists `path` until its children are as wanted, waiting on its watch in between.
+/// Lists `path` until its children are as wanted; between two lists it waits for the watch.
 async fn wait_for(
     observer: &mut Connection,
     path: &str,
@@ -163,7 +164,7 @@ async fn wait_for(
     }
 }
 
-/// Whether the packed list of names holds `name`.
+/// Whether the encoded list of names contains `name`.
 fn contains(mut names: &[u8], name: &[u8]) -> bool {
     let mut number = || -> Option<usize> {
         let (head, rest) = names.split_first_chunk::<4>()?;

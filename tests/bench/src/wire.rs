@@ -1,7 +1,7 @@
-//! A ZooKeeper connection that does as little as possible: the generator shares the
-//! machine with the server, so every microsecond spent here is missing there.
+//! A ZooKeeper connection that does as little as possible: the generator shares the machine with
+//! the server, and the time that it uses is not there for the server.
 //!
-//! The layouts are ZooKeeper's, written out; nothing is taken from the server's own codec.
+//! It encodes ZooKeeper's format by itself, without the server's codec.
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,14 +29,14 @@ const WATCHES_OF_ANY_KIND: i32 = 3;
 const NO_WATCHER: i32 = -121;
 const READ_CHUNK_BYTES: usize = 64 * 1024;
 
-/// What a reply said, its body left in the connection's buffer.
+/// A reply; its body is in the connection's buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply {
     /// The request's number, or [`NOTIFICATION_XID`].
     pub xid: i32,
     /// ZooKeeper's error code.
     pub error: i32,
-    /// Where the body stands in [`Connection::body`]'s buffer.
+    /// The range of the body in [`Connection::body`]'s buffer.
     start: usize,
     end: usize,
 }
@@ -45,7 +45,7 @@ pub struct Reply {
 pub struct Connection {
     stream: TcpStream,
     input: Vec<u8>,
-    /// The first byte of `input` that no reply has covered yet.
+    /// The position in `input` of the first byte that belongs to no reply yet.
     read: usize,
     output: Vec<u8>,
     xid: i32,
@@ -102,7 +102,7 @@ impl Connection {
         self.xid
     }
 
-    /// Sends what is queued, in one write where the socket takes it.
+    /// Sends the queued requests, in one write if the socket takes them.
     pub async fn flush(&mut self) -> anyhow::Result<()> {
         if !self.output.is_empty() {
             self.stream.write_all(&self.output).await?;
@@ -125,12 +125,12 @@ impl Connection {
         })
     }
 
-    /// The bytes behind the header of the reply received last.
+    /// The body of the last reply.
     pub fn body(&self, reply: Reply) -> &[u8] {
         &self.input[reply.start..reply.end]
     }
 
-    /// Whether another whole reply is already here.
+    /// Whether another whole reply has arrived.
     pub fn has_buffered(&self) -> bool {
         self.buffered_frame().is_some()
     }
@@ -157,7 +157,7 @@ impl Connection {
         Ok(reply)
     }
 
-    /// Takes the watches on `path` back, and with them an event that was under way.
+    /// Removes the watches on `path`, and reads an event that was on its way.
     pub async fn remove_watches(&mut self, path: &str) -> anyhow::Result<()> {
         let xid = self.queue(REMOVE_WATCHES, |out| {
             put_buffer(out, path.as_bytes());

@@ -1,13 +1,13 @@
-//! Clients and a harmless binding beside hostile guests.
+//! Measures clients and a harmless binding beside hostile guests.
 //!
-//! 1. A server is started, and a harmless binding that answers each znode set below
-//!    `/probe/in` with one below `/probe/out`.
+//! 1. A server is started, and a harmless binding that answers each write of a znode below
+//!    `/probe/in` with a write below `/probe/out`.
 //! 2. Each round goes through all situations (`situations.rs`): a quiet run, the same run beside
-//!    the hostile guests, and a second quiet run. In a run a few connections set, as many get, one
-//!    request in flight on each, and a probe measures the harmless binding's reactions.
-//! 3. A table: the medians of all rounds, how the clients' p99 compares with that of both quiet
-//!    runs of the same round, and whether the aims hold. Beside it stands the noise: how far the
-//!    p99 of the two quiet runs of a round are apart. It reports; nothing fails by it.
+//!    the hostile guests, and a second quiet run. In a run a few connections set, as many get, with
+//!    one request in flight on each, and a probe measures the harmless binding's reactions.
+//! 3. A table is printed: the medians of all rounds, how the clients' p99 compares with that of
+//!    both quiet runs of the same round, and whether the aims are met. It also shows the noise: how
+//!    much the p99 of the two quiet runs of a round differ. No result makes the program fail.
 
 mod probe;
 mod situations;
@@ -22,20 +22,20 @@ use crate::load::{self, Workload};
 use crate::node::Node;
 use situations::{SITUATIONS, Situation, Stage};
 
-/// Connections that set, and as many that get.
+/// The connections that set; as many others get.
 const CONNECTIONS: usize = 4;
 
-/// The clients' p99 beside hostile guests may be so many times the quiet one.
+/// The aim for clients: their p99 beside hostile guests is at most so many times the quiet one.
 const CLIENTS_AIM: f64 = 1.5;
 
-/// The harmless binding's p99 beside hostile guests, in microseconds.
+/// The aim for the harmless binding's p99 beside hostile guests, in microseconds.
 const REACTION_AIM_US: f64 = 100_000.0;
 
-/// How long guests that were unbound may go on: longer than any has fuel for. As long as the
-/// checkpoint of what was prepared takes, too.
+/// The time that guests get to end after they were unbound: their fuel lasts no longer. The
+/// checkpoint of the prepared znodes takes about as long, too.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// What is measured, and how.
+/// The settings of a measurement.
 pub struct Plan<'a> {
     /// How long each run takes.
     pub span: Duration,
@@ -45,7 +45,7 @@ pub struct Plan<'a> {
     pub only: &'a str,
 }
 
-/// What one run gave, in microseconds.
+/// The results of one run, in microseconds.
 struct Run {
     set_us: Histogram<u64>,
     get_us: Histogram<u64>,
@@ -80,7 +80,7 @@ pub async fn measure(
     probe::bind(&node, modules).await?;
     let mut stage = Stage::new(&node, modules);
     stage.prepare().await?;
-    // The checkpoint of that many znodes is no part of any run.
+    // The checkpoint of that many znodes must not fall into a run.
     tokio::time::sleep(SETTLE).await;
     println!(
         "{CONNECTIONS} connections set and {CONNECTIONS} get, one request in flight on each; {} rounds of three runs of {:.1} s",
@@ -105,7 +105,7 @@ pub async fn measure(
     node.stop()
 }
 
-/// Measures one situation once. Its guests are gone afterwards, whatever came of it.
+/// Measures one situation once. Its guests are removed afterwards, also after an error.
 async fn round(
     node: &Node,
     stage: &mut Stage<'_>,
@@ -119,7 +119,7 @@ async fn round(
         Err(error) => Err(error),
     };
     stage.end().await?;
-    // What runs still ends at its fuel, so that the next quiet run is one.
+    // Guests that still run end at their fuel, so the next quiet run is quiet.
     tokio::time::sleep(SETTLE).await;
     Ok(Round {
         quiet,
@@ -128,7 +128,7 @@ async fn round(
     })
 }
 
-/// One run of all measured parties side by side.
+/// One run: clients and probe side by side.
 async fn run(node: &Node, span: Duration, number: &mut usize) -> anyhow::Result<Run> {
     *number += 2;
     let address = &node.zookeeper;
@@ -148,25 +148,25 @@ fn p99(latency: &Histogram<u64>) -> f64 {
     latency.value_at_quantile(0.99) as f64
 }
 
-/// One kind of the three latencies of a run.
+/// One of the three latencies of a run.
 type Part = fn(&Run) -> &Histogram<u64>;
 
 impl Round {
-    /// How many times the quiet p99 the one beside hostile guests is.
+    /// The p99 beside hostile guests, as a multiple of the quiet one.
     fn times(&self, part: Part) -> f64 {
         let mut quiet = part(&self.quiet).clone();
         quiet += part(&self.quiet_again);
         p99(part(&self.beside)) / p99(&quiet)
     }
 
-    /// How many times the smaller of the two quiet p99 the greater is.
+    /// The greater of the two quiet p99, as a multiple of the smaller one.
     fn noise(&self, part: Part) -> f64 {
         let (one, other) = (p99(part(&self.quiet)), p99(part(&self.quiet_again)));
         one.max(other) / one.min(other)
     }
 }
 
-/// The middle one of some values, the greater one of two.
+/// The median of some values; of an even number, the greater one of the two in the middle.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);

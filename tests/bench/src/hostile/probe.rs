@@ -1,4 +1,4 @@
-//! A harmless binding, and how long its reactions take.
+//! A harmless binding whose reactions are timed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::wire::{self, Connection};
 const ASKED: &str = "/probe/in/x";
 const ANSWERED: &str = "/probe/out/x";
 
-/// Longer than any reaction; one that takes longer is a failure of the run.
+/// Longer than any reaction takes; a longer one makes the run fail.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Binds the test guest that answers each event with a znode.
@@ -37,8 +37,8 @@ pub async fn bind(node: &Node, modules: &Path) -> anyhow::Result<()> {
     .await
 }
 
-/// Reaction after reaction for `span`: from the answer to a set until the event of what the
-/// binding wrote, in microseconds.
+/// Measures reaction after reaction for `span`: from the answer to a set until the event of the
+/// binding's write, in microseconds.
 pub async fn measure(address: &str, span: Duration) -> anyhow::Result<Histogram<u64>> {
     let mut client = Connection::open(address).await?;
     let mut latency_us = Histogram::new(3)?;

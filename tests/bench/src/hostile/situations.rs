@@ -1,4 +1,4 @@
-//! What hostile guests do beside the measured ones.
+//! The situations: hostile guests that run beside the measured clients.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ mod bombs;
 const BIG: &str = "/big";
 const CHILDREN: usize = 100_000;
 
-/// Events for hostile recipes: whatever the measured clients set. A binding's own writes are
-/// none for itself.
+/// The events for hostile recipes: all writes of the measured clients. A binding's own writes cause
+/// no event for itself.
 const EVERYTHING: &str = "/*/*";
 
 /// How long a push may take before the next one begins.
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A situation.
 #[derive(Clone, Copy)]
 pub struct Situation {
-    /// As it stands in the table.
+    /// The situation's name in the table.
     pub name: &'static str,
     kind: Kind,
 }
@@ -50,7 +50,7 @@ const fn situation(name: &'static str, kind: Kind) -> Situation {
     Situation { name, kind }
 }
 
-/// All of them.
+/// All situations.
 pub const SITUATIONS: [Situation; 9] = [
     situation("100 endless loops", Kind::Loops),
     situation("deletes of 100,000 children's parent", Kind::Delete),
@@ -63,7 +63,7 @@ pub const SITUATIONS: [Situation; 9] = [
     situation("modules that are dear to compile", Kind::Modules),
 ];
 
-/// The server, and what is bound and runs beside the measured ones.
+/// The server, and the hostile guests that run beside the measured clients.
 pub struct Stage<'a> {
     node: &'a Node,
     modules: &'a Path,
@@ -154,7 +154,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Ends what runs, and deletes the bindings.
+    /// Stops the guests, and deletes the bindings.
     pub async fn end(&mut self) -> anyhow::Result<()> {
         self.beside.shutdown().await;
         for name in self.bound.drain(..) {
@@ -202,8 +202,8 @@ impl<'a> Stage<'a> {
         .await
     }
 
-    /// An authorizer whose policy is everything, so that it moves with every write, and a client
-    /// that asks for what it guards.
+    /// An authorizer whose policy is everything, so that it changes with every write, and a client
+    /// that reads a guarded znode.
     async fn scan(&mut self) -> anyhow::Result<()> {
         let module = self
             .node
@@ -223,7 +223,7 @@ impl<'a> Stage<'a> {
         let mut client = Connection::open(&self.node.zookeeper).await?;
         self.beside.spawn(async move {
             loop {
-                // It is denied.
+                // The read is denied.
                 let _ = client
                     .call(wire::GET_DATA, wire::read("/guarded", false))
                     .await;
@@ -232,7 +232,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Each of the two answers what the other writes.
+    /// Two recipes of which each answers the other's writes.
     async fn cascade(&mut self) -> anyhow::Result<()> {
         for (name, guest, from, to) in [
             ("ping", "test-stamp-1", "/hostile/ping", "/hostile/pong"),
@@ -254,7 +254,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Pushes module after module, two at a time, whatever becomes of each.
+    /// Pushes module after module, two at a time, and ignores the answers.
     fn push_bombs(&mut self) {
         let modules = Arc::new([
             bombs::branch_tables(),
@@ -267,11 +267,11 @@ impl<'a> Stage<'a> {
             self.beside.spawn(async move {
                 for number in (first..).step_by(2) {
                     let mut module = modules[number as usize % modules.len()].clone();
-                    // A custom section without a name makes it another module.
+                    // A custom section without a name makes it a different module.
                     module.extend_from_slice(&[0, 5, 0]);
                     module.extend_from_slice(&number.to_be_bytes());
                     let pushed = node::http(&address, "POST", "/v1/modules?wait_ms=60000", &module);
-                    // Only what it costs the others is of interest.
+                    // Only its cost to the others is measured.
                     let _ = tokio::time::timeout(PATIENCE, pushed).await;
                 }
             });
