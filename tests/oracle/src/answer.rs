@@ -1,42 +1,43 @@
-//! What a server answered, in words that two servers can share.
+//! The answers of a server, written so that those of two servers can be compared.
 //!
-//! Decoding and normalising are one step: a reply becomes a line of text in which whatever differs
-//! between two servers by right has been replaced:
-//! - **zxids** become names in the order of their first appearance, with their place among those
-//!   seen before: `z3@1` is the third one, and only one older was known. Equality and order must
-//!   be the same on both servers; how many zxids lie between need not be (Innkeeper spends one on
-//!   every command, ZooKeeper on nearly every one).
-//! - **times** become 0 or `now`, and an mtime says how it lies to the ctime of its Stat. Whether
+//! A reply is decoded into a line of text in which everything that may differ between two servers
+//! is replaced:
+//! - **zxids** become names in the order of their first appearance, with their rank among those
+//!   seen before: `z3@1` is the third zxid that was seen, and one of the earlier ones was smaller.
+//!   Equality and order must be the same on both servers; the distance of two zxids need not be
+//!   (Innkeeper uses one for every command, ZooKeeper for nearly every one).
+//! - **times** become 0 or `now`, and an mtime is compared with the ctime of the same Stat. Whether
 //!   two transactions fall into one millisecond is chance, so times are not compared otherwise.
-//! - **session ids** become the names of sessions, in ephemeralOwner alone: nowhere else are they
-//!   shown.
-//! - **lists without an order** (children, ephemerals: ZooKeeper keeps them in hash sets) are sorted.
+//! - **session ids** become the names of sessions. They occur only as ephemeralOwner.
+//! - **lists without an order** (children, ephemerals: ZooKeeper keeps them in hash sets) are
+//!   sorted.
 //!
-//! The zxid in a reply's header is compared strictly where it names a transaction: a write that
-//! succeeded, or an event. Elsewhere it is "what the server had processed by then", which depends on
-//! what else takes a zxid, so only its sign counts, and that it never goes back within a session.
+//! The zxid in a reply's header is compared exactly where it is that of a transaction: a write that
+//! succeeded, or an event. Elsewhere it is the last zxid that the server had processed, which
+//! depends on other uses of zxids; then only its sign is compared, and that it never goes back
+//! within a session.
 
 use std::fmt::Write as _;
 
 use crate::op::{CreateOp, Op, PathOp, ReadOp, VersionOp, WatchOp, name, show};
 use crate::wire::{Input, Text};
 
-/// More than a day, in milliseconds: times this near to the host's are taken for `now`.
+/// More than a day, in milliseconds: a time this near to the host's counts as `now`.
 const NOW_MS: i64 = 100_000_000;
-/// The top bit of an ephemeralOwner that says "container" or, with more bits, "TTL".
+/// The top bit of an ephemeralOwner that marks a container or, with more bits, a time to live.
 const SPECIAL_OWNER: i64 = i64::MIN;
 
-/// Gives a server's numbers their names; one per case and server.
+/// Gives a server's numbers their names. There is one for each case and server.
 #[derive(Default)]
 pub struct Names {
-    /// In order of their first appearance.
+    /// The zxids in the order of their first appearance.
     zxids: Vec<i64>,
-    /// By session id: which session of the case it is, and the how manyth of that slot.
+    /// By session id: the slot of the session, and its number among the slot's sessions.
     sessions: Vec<(i64, String)>,
 }
 
 impl Names {
-    /// Remembers a session.
+    /// Notes a session.
     pub fn session(&mut self, id: i64, name: String) {
         self.sessions.push((id, name));
     }
@@ -66,14 +67,14 @@ impl Names {
     }
 }
 
-/// Which operation was answered with which code.
+/// An operation and the error code that answered it.
 pub type Pair = (String, i32);
 
-/// One reply in words.
+/// A reply, written for the comparison.
 pub struct Answer {
     /// The line to compare.
     pub line: String,
-    /// The pairs of operation and error that it shows.
+    /// The pairs of operation and error in it.
     pub pairs: Vec<Pair>,
     /// The zxid in its header.
     pub zxid: i64,
@@ -81,7 +82,7 @@ pub struct Answer {
     pub error: i32,
 }
 
-/// Reads the frame that answers `op`.
+/// Decodes the frame that answers `op`.
 pub fn reply(op: &Op, frame: &[u8], expected_xid: i32, names: &mut Names) -> Answer {
     if op.code() == CREATE_SESSION {
         return handshake_again(frame);
@@ -106,7 +107,7 @@ pub fn reply(op: &Op, frame: &[u8], expected_xid: i32, names: &mut Names) -> Ans
     } else {
         let _ = write!(line, " zxid={}", sign(zxid));
     }
-    // An answer that failed half way may have its body all the same.
+    // An answer that failed may have its body all the same.
     if error == 0 || (matches!(op, Op::Multi { .. }) && !input.rest().is_empty()) {
         let mut body = Body {
             input,
@@ -131,7 +132,7 @@ pub fn reply(op: &Op, frame: &[u8], expected_xid: i32, names: &mut Names) -> Ans
     }
 }
 
-/// An event, from its whole frame.
+/// Decodes an event from its whole frame.
 pub fn event(frame: &[u8], names: &mut Names) -> (String, i64) {
     let mut input = Input::new(frame);
     let read = (|| {
@@ -156,7 +157,7 @@ pub fn event(frame: &[u8], names: &mut Names) -> (String, i64) {
     (line, zxid)
 }
 
-/// An event's type and path, to sort those whose order is chance.
+/// An event's type and path, to sort events whose order is chance.
 pub fn event_key(frame: &[u8]) -> (Text, i32) {
     let mut input = Input::new(frame);
     let kind = (|| {
@@ -170,7 +171,7 @@ pub fn event_key(frame: &[u8]) -> (Text, i32) {
     (input.bytes().flatten(), kind.unwrap_or_default())
 }
 
-/// An operation's name in the table, where all numbers that are none share one.
+/// An operation's name in the table. All numbers that are no operations have the same name.
 fn known_name(code: i32) -> String {
     match innkeeper_proto::OpCode::from_i32(code) {
         Some(_) => name(code),
@@ -178,8 +179,8 @@ fn known_name(code: i32) -> String {
     }
 }
 
-/// A client that sends the opcode with which servers create sessions among themselves is answered
-/// by a handshake's reply, without a header.
+/// The answer to a client that sends the opcode by which servers create sessions among themselves:
+/// it has the form of an answer to a connect request, without a header.
 const CREATE_SESSION: i32 = -10;
 
 fn handshake_again(frame: &[u8]) -> Answer {
@@ -326,12 +327,12 @@ impl Body<'_, '_> {
                 let token = self.input.bytes()?;
                 self.put(&format!("token={}", show(&token)))
             }
-            // Its body, if it has one, is shown as it is.
+            // The body, if there is one, is shown as it is.
             _ => Some(()),
         }
     }
 
-    // Returns `Some` so that every arm above can end with it.
+    // Returns `Some`, so that every arm above can end with it.
     #[allow(clippy::unnecessary_wraps)]
     fn put(&mut self, text: &str) -> Option<()> {
         self.line.push(' ');
@@ -417,7 +418,7 @@ impl Body<'_, '_> {
             match op {
                 -1 => {
                     let error = self.input.i32()?;
-                    // A result does not say what failed: its place does.
+                    // A result does not name the operation that failed; its position does.
                     let asked = ops.get(at).map_or(-1, Op::code);
                     self.pairs.push((format!("multi: {}", name(asked)), error));
                     self.put(&code(error));
@@ -444,7 +445,7 @@ impl Body<'_, '_> {
                     self.pairs.push(pair(0));
                     self.names()?;
                 }
-                // delete, check: nothing more.
+                // delete and check have no body.
                 _ => self.pairs.push(pair(0)),
             }
         }

@@ -1,4 +1,4 @@
-//! Two servers, one case: where they differ.
+//! Runs one case on two servers, and finds where they differ.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,37 +10,37 @@ use crate::op::Case;
 use crate::run::{Lines, Server, Transcript};
 use crate::servers::{Process, Programs, Which};
 
-/// Both servers, and the sessions that keep house there.
+/// Both servers, and the keeper's session on each.
 pub struct Both {
     zookeeper: (Process, Server),
     innkeeper: (Process, Server),
-    /// How many roots have been used.
+    /// The number of roots that were used.
     roots: u64,
 }
 
-/// A step after which the servers said different things.
+/// A step after which the servers' answers differ.
 pub struct Difference {
-    /// Which: 0 is the opening of the sessions.
+    /// The number of the step; 0 is the opening of the sessions.
     pub step: usize,
-    /// What ZooKeeper made of it.
+    /// ZooKeeper's answers.
     pub zookeeper: Lines,
-    /// What Innkeeper made of it.
+    /// Innkeeper's answers.
     pub innkeeper: Lines,
 }
 
-/// What became of a case.
+/// The result of a case.
 pub struct Outcome {
-    /// The first difference that nobody wanted.
+    /// The first difference that is not deliberate.
     pub difference: Option<Difference>,
-    /// The deliberate ones that it met.
+    /// The deliberate differences that it met.
     pub excused: Vec<&'static Rule>,
-    /// How often ZooKeeper answered which operation with which code.
+    /// How often ZooKeeper answered each operation with each code.
     pub pairs: HashMap<Pair, u64>,
 }
 
 impl Both {
-    /// Starts ZooKeeper and the server to compare with it: Innkeeper, or a second ZooKeeper, from
-    /// which nothing may differ.
+    /// Starts ZooKeeper and the server to compare with it: Innkeeper, or a second ZooKeeper, which
+    /// must not differ at all.
     pub fn start(programs: &Programs, folder: &Path, other: Which) -> anyhow::Result<Self> {
         let open = |which, name| -> anyhow::Result<(Process, Server)> {
             let process = Process::start(which, programs, &folder.join(name))?;
@@ -58,7 +58,7 @@ impl Both {
     /// Runs a case on both, below a fresh root.
     pub fn run(&mut self, case: &Case) -> anyhow::Result<Outcome> {
         self.roots += 1;
-        // Always as long, so that lengths are the same in every run.
+        // The root's name always has the same length, so that lengths are the same in every run.
         let root = format!("/c{:09}", self.roots);
         let (zookeeper, innkeeper) = (&mut self.zookeeper, &mut self.innkeeper);
         let (theirs, ours) = std::thread::scope(|scope| {
@@ -112,11 +112,11 @@ fn outcome(case: &Case, theirs: Transcript, ours: Transcript) -> Outcome {
     }
 }
 
-/// A difference with the case that shows it.
+/// A difference, and the case that shows it.
 pub struct Report<'a> {
-    /// The case, as far as it is needed.
+    /// The case, reduced to the steps that are needed.
     pub case: &'a Case,
-    /// Where it differs.
+    /// The difference.
     pub difference: &'a Difference,
 }
 

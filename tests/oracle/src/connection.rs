@@ -1,4 +1,4 @@
-//! One client connection: frames in, frames out, nothing about their meaning.
+//! One client connection: it sends and receives frames, and does not know what they mean.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,40 +6,40 @@ use std::time::{Duration, Instant};
 
 use crate::wire::{Input, frame, put_bool, put_bytes, put_i32, put_i64};
 
-/// How long an answer may take. A server that is alive takes milliseconds.
+/// How long an answer may take. A server that runs needs milliseconds.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a server may take to close a connection that it has said it closes.
+/// How long a server may take to close a connection after it has said so.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const PASSWORD_LEN: usize = 16;
 
-/// What came, if anything did.
+/// What a read returned.
 #[derive(Debug)]
 pub enum Received {
     /// A frame's body.
     Frame(Vec<u8>),
     /// The server closed the connection.
     Closed,
-    /// Nothing within the time.
+    /// Nothing came within the time.
     Nothing,
 }
 
-/// A client's half of the handshake.
+/// A client's connect request.
 pub struct Hello {
-    /// The newest zxid that the client claims to have seen.
+    /// The newest zxid that the client says it has seen.
     pub last_zxid: i64,
-    /// The timeout that it asks for.
+    /// The timeout that the client asks for.
     pub timeout_ms: i32,
-    /// The session, or 0.
+    /// The session, or 0 for a new one.
     pub session: i64,
     /// Its password.
     pub password: Option<Vec<u8>>,
-    /// The read-only byte, where it is sent.
+    /// The read-only byte, if it is sent.
     pub read_only: Option<bool>,
 }
 
 impl Hello {
-    /// For a new session.
+    /// The request for a new session.
     pub fn new(timeout_ms: i32, read_only: Option<bool>) -> Self {
         Self {
             last_zxid: 0,
@@ -51,18 +51,18 @@ impl Hello {
     }
 }
 
-/// A server's half of the handshake.
+/// A server's answer to a connect request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Welcome {
-    /// The session, or 0 where it is refused.
+    /// The session, or 0 if it was refused.
     pub session: i64,
     /// Its password.
     pub password: Vec<u8>,
-    /// What is compared: everything but the session and its password.
+    /// The text for the comparison: everything except the session and its password.
     pub line: String,
 }
 
-/// A socket and what was read from it.
+/// A socket, and the bytes that were read from it.
 pub struct Connection {
     stream: TcpStream,
     input: Vec<u8>,
@@ -70,7 +70,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects; the handshake is the caller's.
+    /// Opens the connection, without a connect request.
     pub fn open(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -82,7 +82,8 @@ impl Connection {
         })
     }
 
-    /// Sends the first frame and reads its answer; `None` where the server closed instead.
+    /// Sends the first frame and reads its answer; `None` if the server closed the connection
+    /// instead.
     pub fn handshake(&mut self, hello: &Hello) -> Option<Welcome> {
         let mut body = Vec::new();
         put_i32(&mut body, 0);
@@ -115,7 +116,7 @@ impl Connection {
         })
     }
 
-    /// Sends bytes; a connection that is closed shows when it is read.
+    /// Sends bytes. A closed connection is noticed at the next read.
     pub fn send(&mut self, bytes: &[u8]) {
         self.broken |= self.stream.write_all(bytes).is_err();
     }
@@ -137,7 +138,7 @@ impl Connection {
             if left.is_zero() {
                 return Received::Nothing;
             }
-            // Not zero, which would mean "for ever".
+            // It is not zero, which would mean "without a limit".
             if self.stream.set_read_timeout(Some(left)).is_err() {
                 return Received::Closed;
             }

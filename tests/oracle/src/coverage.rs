@@ -1,11 +1,12 @@
-//! Which operation was answered with which error code, and which of these pairs there are.
+//! Counts which operation was answered with which error code, and compares that with the pairs that
+//! are possible.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use crate::answer::{Pair, code};
 
-/// The pairs that one server can be made to answer, with those that it cannot and why.
+/// The pairs that a server can be made to answer, and those that it cannot, with the reasons.
 const PAIRS: &str = include_str!("../pairs.txt");
 
 /// How often each pair occurred.
@@ -15,7 +16,7 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Adds what a case has shown.
+    /// Adds the pairs of a case.
     pub fn add(&mut self, pairs: HashMap<Pair, u64>) {
         for (pair, count) in pairs {
             *self.pairs.entry(pair).or_default() += count;

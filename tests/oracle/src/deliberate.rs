@@ -1,24 +1,25 @@
-//! Where Innkeeper answers otherwise than ZooKeeper on purpose, and why; and what is not compared.
+//! The differences from ZooKeeper that are deliberate, with their reasons, and the situations that
+//! are not compared.
 //!
-//! A rule says what the request and the two answers look like; anything else at the same place is a
-//! difference like any other.
+//! A rule describes the request and the two answers; any other difference at the same place counts
+//! as a difference.
 
 use crate::op::{AclEntry, Busy, CreateOp, Op, PathOp, Request, Slot, Step};
 use crate::run::{HAS_EXPIRED, LIVES, Lines};
 
-/// A difference that is meant.
+/// A deliberate difference.
 pub struct Rule {
-    /// Its name, in the tally.
+    /// Its name in the count.
     pub name: &'static str,
-    /// Why Innkeeper does otherwise.
+    /// The reason for the difference.
     pub reason: &'static str,
-    /// Are the two states different afterwards, so that the rest of the case says nothing?
+    /// Whether the two states differ afterwards, so that the rest of the case proves nothing.
     pub ends: bool,
-    /// Does it explain these two answers?
+    /// Whether it explains these two answers.
     applies: fn(Option<&Step>, &Lines, &Lines) -> bool,
 }
 
-/// All of them.
+/// All deliberate differences.
 pub const RULES: &[Rule] = &[
     Rule {
         name: "null texts",
@@ -155,7 +156,7 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-/// What the runner does not let two servers differ in, and why.
+/// The situations in which the runner does not compare the servers, and the reasons.
 pub const NOT_COMPARED: &[(&str, &str)] = &[
     (
         "whether a reattach with a wrong password closes the owner's connection",
@@ -187,7 +188,7 @@ pub const NOT_COMPARED: &[(&str, &str)] = &[
 
 const CREATE_SESSION: i32 = -10;
 
-/// The one such character that cases have, as Java writes it and in UTF-8.
+/// The one such character in the cases, as Java writes it and in UTF-8.
 const SURROGATES: &str = "\\xed\\xa0\\xbd\\xed\\xb8\\x80";
 const CHARACTER: &str = "\\xf0\\x9f\\x98\\x80";
 /// U+FFFD, as it is printed.
@@ -202,7 +203,7 @@ fn says(lines: &Lines, what: &str) -> bool {
     lines.iter().any(|(_, line)| line.contains(what))
 }
 
-/// Lines in which whatever is not UTF-8 reads alike.
+/// Lines in which all text that is not UTF-8 is written in the same way.
 fn plain(lines: &Lines) -> Lines {
     lines
         .iter()
@@ -217,7 +218,7 @@ fn plain(lines: &Lines) -> Lines {
         .collect()
 }
 
-/// Lines but for the events of the empty path.
+/// The lines without events of the empty path.
 fn without_empty(lines: &Lines) -> Lines {
     lines
         .iter()
@@ -238,7 +239,7 @@ fn same_but_for_order(one: &str, other: &str) -> bool {
     entries(one) == entries(other)
 }
 
-/// Is everything that only ZooKeeper said an event of a znode that is there?
+/// Whether every line that only ZooKeeper has is an event of a znode that exists.
 fn lacks_only_events(theirs: &Lines, ours: &Lines) -> bool {
     let mut ours = ours.iter().peekable();
     let withheld = |line: &str| {
@@ -329,7 +330,7 @@ mod tests {
         assert!(lacks_only_events(&both, &vec![both[1].clone(), reply()]));
         assert!(!lacks_only_events(&both, &vec![both[0].clone(), reply()]));
         assert!(!lacks_only_events(&both, &both[..2].to_vec()));
-        // Nothing that ZooKeeper did not say may come.
+        // Innkeeper must not answer anything that ZooKeeper did not.
         assert!(!lacks_only_events(&vec![reply()], &both));
     }
 
@@ -371,7 +372,7 @@ mod tests {
             Some("null texts")
         );
         assert!(rule(Some(&ask(Some(b"/a"))), &theirs, &ours).is_none());
-        // Where ZooKeeper takes the null for something, so must Innkeeper.
+        // Where ZooKeeper accepts the null, Innkeeper must, too.
         assert!(rule(Some(&with_null), &lines("getAcl: Ok(0)"), &ours).is_none());
         assert!(rule(None, &theirs, &ours).is_none());
     }

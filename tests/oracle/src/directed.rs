@@ -1,5 +1,5 @@
-//! Cases that chance would take too long to find: each operation refused for each reason, great
-//! counts and sizes, expiry, bytes that are no request.
+//! Cases that random choice would take too long to find: each operation refused for each reason,
+//! large counts and sizes, expiry, and bytes that are no request.
 
 use crate::op::{
     AclEntry, Busy, Case, CreateOp, Op, Opening, PathOp, ReadOp, Since, Slot, Step, VersionOp,
@@ -10,7 +10,7 @@ use crate::wire::Text;
 const EXPIRES: &str = "a session expires";
 const BUSY: &str = "sessions do one thing only";
 
-/// All of them; their seeds count down from the greatest.
+/// All directed cases; their seeds count down from the greatest number.
 pub fn cases() -> Vec<Case> {
     let all: [(&'static str, Vec<Step>); 13] = [
         ("every operation is denied", denied()),
@@ -37,7 +37,8 @@ pub fn cases() -> Vec<Case> {
             profile,
             sessions: (0..sessions_of(&steps))
                 .map(|slot| Opening {
-                    // All but the first one may expire, where one does; the others have time.
+                    // If a session is to expire, all but the first may expire; the others have long
+                    // timeouts.
                     timeout_ms: match profile {
                         EXPIRES | BUSY if slot > 0 => 4_000,
                         _ => 40_000,
@@ -80,7 +81,7 @@ fn denied() -> Vec<Step> {
             ops: reads,
         },
     ));
-    // The super user may.
+    // The super user may do it.
     steps.push(call(1, auth(crate::run::SUPER)));
     steps.extend(everything("~/x").into_iter().map(|op| call(1, op)));
     steps
@@ -289,7 +290,7 @@ fn expired() -> Vec<Step> {
     ]
 }
 
-/// What keeps a session alive: what ZooKeeper submits, whatever comes of it.
+/// What keeps a session alive: every request that ZooKeeper counts, even if it fails.
 fn busy() -> Vec<Step> {
     use crate::op::{Damage, Request};
     let unreadable = Request {
@@ -313,13 +314,13 @@ fn busy() -> Vec<Step> {
     vec![Step::Busy((1..).zip(all).collect())]
 }
 
-/// How many sessions the steps need.
+/// How many sessions the steps use.
 fn sessions_of(steps: &[Step]) -> usize {
     let slots = |step: &Step| match step {
         Step::Busy(sessions) => sessions.iter().map(|(slot, _)| *slot).max().unwrap_or(0),
         step => step.slot(),
     };
-    // No case has less than two.
+    // Every case has at least two.
     steps.iter().map(slots).max().unwrap_or(0).max(1) + 1
 }
 
@@ -377,15 +378,15 @@ fn great_data() -> Vec<Step> {
 
 fn no_request() -> Vec<Step> {
     let frames: [&[u8]; 7] = [
-        // Lengths that no frame has.
+        // Lengths that no frame can have.
         b"\xff\xff\xff\xff",
         b"\x80\x00\x00\x00",
         b"\x7f\xff\xff\xff",
         b"\x00\x10\x00\x00",
-        // Frames without room for a header.
+        // Frames that are too short for a header.
         b"\x00\x00\x00\x00",
         b"\x00\x00\x00\x04\x00\x00\x00\x01",
-        // A word, where only a request may stand: a length that no frame has.
+        // A four-letter word where only a request may come: as a length, no frame can have it.
         b"ruok",
     ];
     let mut steps: Vec<Step> = frames
@@ -433,13 +434,13 @@ fn removed_watches() -> Vec<Step> {
         steps.push(call(1, delete("~/a/b")));
         steps.push(call(1, create(CreateOp::Create, "~/missing", 0)));
         steps.push(call(1, delete("~/missing")));
-        // What is left goes with the connection.
+        // The remaining bytes go with the connection.
         steps.push(Step::Drop(0));
     }
     steps
 }
 
-/// Requests that need the path to be there.
+/// The requests whose path must exist.
 fn everything(path: &str) -> Vec<Op> {
     let mut ops: Vec<Op> = [
         ReadOp::Exists,

@@ -1,11 +1,11 @@
-//! From a seed to a case.
+//! Makes a case from a seed.
 //!
-//! A seed chooses a profile, which weighs the kinds of requests; few paths, so that requests meet;
-//! and a share of everything that can be wrong: paths, versions, ACLs, modes, numbers, bodies that
-//! end too early.
+//! A seed chooses a profile, which sets how often each kind of request comes; few paths, so that
+//! requests concern the same znodes; and how often something is wrong: paths, versions, ACLs,
+//! modes, numbers, bodies that end too early.
 //!
-//! What no case does, because it would outlive the case: change the ACLs of `/` and of
-//! `/zookeeper`, or create a znode outside of its own root (but for its quotas).
+//! No case does anything that would outlast it: it does not change the ACLs of `/` and of
+//! `/zookeeper`, and creates no znode outside of its own root (except for its quotas).
 
 mod requests;
 mod values;
@@ -20,7 +20,7 @@ use crate::op::{
 use crate::random::Random;
 use crate::wire::Text;
 
-/// Kinds of requests, to be weighed.
+/// Kinds of requests, which have weights.
 #[derive(Clone, Copy)]
 enum Kind {
     Create,
@@ -161,7 +161,7 @@ const PROFILES: &[Profile] = &[
     },
 ];
 
-/// The case that a seed stands for.
+/// The case of a seed.
 pub fn case(seed: u64) -> Case {
     let mut random = Random::new(seed);
     let weights: Vec<(usize, &Profile)> = PROFILES
@@ -172,7 +172,7 @@ pub fn case(seed: u64) -> Case {
     let count = 2 + random.below(3);
     let sessions = (0..count)
         .map(|_| Opening {
-            // A short timeout would let a session go while the machine is busy.
+            // A session with a short timeout would expire while the machine is busy.
             timeout_ms: *random.pick(&[40_000, 30_000, i32::MAX]),
             read_only: *random.pick(&[None, Some(false), Some(false), Some(true)]),
         })
@@ -197,9 +197,9 @@ struct Generator {
     random: Random,
     kinds: &'static [(usize, Kind)],
     slots: usize,
-    /// What was asked to be created, and so is likely to be there.
+    /// The paths that requests asked to create, which therefore probably exist.
     likely: Vec<Vec<u8>>,
-    /// Are requests sent before the last reply is there?
+    /// Whether requests are sent before the last reply has come.
     pipelines: bool,
 }
 
@@ -211,7 +211,7 @@ impl Generator {
                 steps.push(Step::Call(slot, self.good_auth().into()));
             }
         }
-        // Something to meet at.
+        // A znode that all sessions use.
         for path in [&b"~/a"[..], b"~/b", b"~/a/b"] {
             if self.random.chance(75) {
                 self.likely.push(path.to_vec());
@@ -237,7 +237,8 @@ impl Generator {
     fn step(&mut self) -> Step {
         let slot: Slot = self.random.below(self.slots);
         match self.random.below(1000) {
-            // ZooKeeper judges a quota by what is applied, not by what is under way before it.
+            // ZooKeeper checks a quota against what is applied, not against requests that are under
+            // way.
             0..=49 if self.pipelines => {
                 let count = 2 + self.random.below(6);
                 let requests = (0..count).map(|_| self.pipelined()).collect();
@@ -270,8 +271,8 @@ impl Generator {
         }
     }
 
-    /// What may be followed by another request: nothing after which a connection is closed; and no
-    /// setACL, since ZooKeeper judges what comes behind it by the old ACL while it is under way.
+    /// Requests that another request may follow: none after which the connection is closed, and no
+    /// setACL, since ZooKeeper checks the requests behind it by the old ACL until it is applied.
     fn pipelined(&mut self) -> Request {
         loop {
             let op = self.op();

@@ -21,8 +21,8 @@ use innkeeper_oracle::op::Case;
 use innkeeper_oracle::servers::{Programs, Which};
 use innkeeper_oracle::{directed, generate, shrink};
 
-/// Where data is put if it is there: both servers sync for every write, and what a power cut would
-/// leave is not the question here.
+/// The folder for data, if it exists: it is in memory, since both servers sync every write, and
+/// this test does not need the data after a crash.
 const MEMORY: &str = "/dev/shm";
 
 /// Send the same requests to Innkeeper and to a real ZooKeeper, and compare every answer.

@@ -1,7 +1,7 @@
-//! What a case consists of: steps, and the requests in them.
+//! The parts of a case: steps, and the requests in them.
 //!
-//! A path or any other text that begins with `~` stands below the case's root: `~/a` is sent as
-//! `/c0000000001/a`. So a case can be run again under a fresh root, and two runs print the same.
+//! A path or another text that begins with `~` is below the case's root: `~/a` is sent as
+//! `/c0000000001/a`. So a case can run again below a fresh root, and two runs print the same.
 
 mod encode;
 mod show;
@@ -14,7 +14,7 @@ use crate::wire::Text;
 /// The number of a session within its case.
 pub type Slot = usize;
 
-/// One entry of an ACL; scheme and id may be null, as a careless client sends them.
+/// One entry of an ACL; scheme and id may be null, as a faulty client sends them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AclEntry {
     /// The bits as sent.
@@ -51,7 +51,7 @@ pub enum ReadOp {
     GetChildren2,
 }
 
-/// The requests that take a path alone.
+/// The requests that have only a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PathOp {
     /// getACL
@@ -86,16 +86,16 @@ pub enum WatchOp {
     Add,
 }
 
-/// From which zxid on a setWatches asks for what it missed.
+/// The zxid in a setWatches, from which on changes count as missed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Since {
-    /// 0: everything changed since.
+    /// 0: every change counts.
     Zero,
     /// The newest zxid that any session of the case has seen.
     Now,
-    /// What was the newest when this slot's connection was last opened.
+    /// The newest zxid of the case when this slot's connection was opened.
     Connected,
-    /// Far in the future.
+    /// A zxid far in the future.
     Future,
 }
 
@@ -104,7 +104,7 @@ pub enum Since {
 pub enum Op {
     /// One of the creates.
     Create {
-        /// Which.
+        /// The kind of create.
         op: CreateOp,
         /// Its path.
         path: Text,
@@ -114,7 +114,7 @@ pub enum Op {
         acl: Option<Vec<AclEntry>>,
         /// Its mode as sent.
         flags: i32,
-        /// Its time to live; sent by createTTL alone.
+        /// Its time to live; only createTTL sends it.
         ttl_ms: i64,
     },
     /// setData
@@ -137,23 +137,23 @@ pub enum Op {
     },
     /// exists, getData, getChildren, getChildren2
     Read {
-        /// Which.
+        /// The kind of read.
         op: ReadOp,
         /// Its path.
         path: Text,
-        /// Leave a watch?
+        /// Whether it sets a watch.
         watch: bool,
     },
-    /// A request with a path alone.
+    /// A request that has only a path.
     Path {
-        /// Which.
+        /// The kind of request.
         op: PathOp,
         /// Its path.
         path: Text,
     },
     /// delete, check
     Version {
-        /// Which.
+        /// The kind of request.
         op: VersionOp,
         /// Its path.
         path: Text,
@@ -162,7 +162,7 @@ pub enum Op {
     },
     /// checkWatches, removeWatches, addWatch
     Watch {
-        /// Which.
+        /// The kind of request.
         op: WatchOp,
         /// Its path.
         path: Text,
@@ -171,16 +171,16 @@ pub enum Op {
     },
     /// multi, or multiRead
     Multi {
-        /// multiRead?
+        /// Whether it is a multiRead.
         read: bool,
-        /// What it consists of.
+        /// The operations in it.
         ops: Vec<Op>,
     },
     /// setWatches, or setWatches2
     SetWatches {
-        /// setWatches2?
+        /// Whether it is a setWatches2.
         two: bool,
-        /// Since when.
+        /// The zxid from which on changes count as missed.
         since: Since,
         /// Data, exist, child, and for setWatches2 persistent and recursive paths.
         paths: [Vec<Text>; 5],
@@ -210,32 +210,32 @@ pub enum Op {
     WhoAmI,
     /// closeSession
     Close,
-    /// A number that is no request of a client's, and bytes behind it.
+    /// A number that is no request of clients, and bytes behind it.
     Unknown {
         /// The number as sent.
         op: i32,
-        /// What follows it.
+        /// The bytes behind it.
         body: Vec<u8>,
     },
 }
 
-/// What is done to a request's bytes.
+/// A change of a request's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Damage {
-    /// Nothing.
+    /// No change.
     None,
-    /// So many bytes of the body are missing at its end.
+    /// So many bytes are missing at the end of the body.
     Cut(usize),
-    /// So many bytes follow that nobody asked for.
+    /// So many further bytes follow.
     Extra(usize),
 }
 
 /// A request as it is sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
-    /// What it asks for.
+    /// The body.
     pub op: Op,
-    /// What is done to its bytes.
+    /// The change of its bytes.
     pub damage: Damage,
 }
 
@@ -248,7 +248,7 @@ impl From<Op> for Request {
     }
 }
 
-/// What a client that reattaches shows.
+/// The password and the zxid that a client shows when it reattaches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Credential {
     /// The session's password.
@@ -266,18 +266,18 @@ pub enum Credential {
 /// What a session does, and nothing else, for longer than its timeout.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Busy {
-    /// This request again and again, each after the last one's reply.
+    /// It sends this request again and again, each after the last one's reply.
     Repeats(Request),
-    /// This request, a few bytes at a time.
+    /// It sends this request, a few bytes at a time.
     Dribbles(Request),
 }
 
 /// One step of a case.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// A request, alone; its reply is awaited.
+    /// One request; its reply is awaited.
     Call(Slot, Request),
-    /// Requests written at once, before the first reply.
+    /// Requests that are sent together, before the first reply.
     Pipeline(Slot, Vec<Request>),
     /// The session moves to another connection: the old one is closed by the server.
     Reattach {
@@ -290,17 +290,17 @@ pub enum Step {
     },
     /// Bytes that are no request.
     Raw(Slot, Vec<u8>),
-    /// The connection goes, the session stays.
+    /// The connection is dropped; the session stays.
     Drop(Slot),
-    /// The session is left alone until it has expired.
+    /// The session is silent until it has expired.
     Expire(Slot),
-    /// Sessions do nothing but this, side by side, for longer than their timeouts; then it shows
-    /// whether each is still there.
+    /// Sessions do nothing but this, side by side, for longer than their timeouts; then it is
+    /// checked whether each still exists.
     Busy(Vec<(Slot, Busy)>),
 }
 
 impl Step {
-    /// Whose step it is.
+    /// The session whose step it is.
     pub fn slot(&self) -> Slot {
         match self {
             Self::Busy(sessions) => sessions.first().map_or(0, |(slot, _)| *slot),
@@ -317,21 +317,21 @@ impl Step {
 /// How a session begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Opening {
-    /// The timeout that is asked for.
+    /// The timeout that it asks for.
     pub timeout_ms: i32,
-    /// The read-only byte, where it is sent.
+    /// The read-only byte, if it is sent.
     pub read_only: Option<bool>,
 }
 
 /// A whole case.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Case {
-    /// Its seed, or the number of a directed one.
+    /// Its seed, or the number of a directed case.
     pub seed: u64,
-    /// What kind of case it is.
+    /// The kind of case.
     pub profile: &'static str,
     /// Its sessions.
     pub sessions: Vec<Opening>,
-    /// What they do.
+    /// The steps.
     pub steps: Vec<Step>,
 }

@@ -1,10 +1,11 @@
-//! A generator of numbers whose sequence never changes, so that a seed names a case for good.
+//! A random number generator whose sequence never changes, so that a seed always gives the same
+//! case.
 
 /// SplitMix64.
 pub struct Random(u64);
 
 impl Random {
-    /// From a seed; near seeds give unrelated sequences.
+    /// Begins from a seed; neighbouring seeds give unrelated sequences.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }

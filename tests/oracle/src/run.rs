@@ -1,17 +1,17 @@
-//! One case against one server.
+//! Runs one case on one server.
 //!
 //! 1. The keeper, a super user's session that lasts for all cases, creates the case's root; the
 //!    sessions open.
-//! 2. A step is done, its replies awaited; then every connection asks for one more thing and reads
-//!    up to its answer. An event reaches a client before any answer that could show its cause, so
-//!    after that barrier nothing is under way: both servers see one total order of requests, and
-//!    what a step caused is all there. (A request pipelined behind another is ordered by its
-//!    connection.)
-//! 3. What came is put into words ([`crate::answer`]), per step and session.
-//! 4. The sessions close, the keeper removes what is left.
+//! 2. A step is done, and its replies are awaited; then every connection sends one more request and
+//!    reads up to its answer. An event reaches a client before any answer that could show its
+//!    cause, so nothing is under way after this barrier: both servers see one total order of
+//!    requests, and everything that a step caused has arrived. (A pipelined request is ordered by
+//!    its connection.)
+//! 3. The answers are written for the comparison ([`crate::answer`]), per step and session.
+//! 4. The sessions close, and the keeper deletes what is left.
 //!
 //! A session whose connection the server has closed reattaches before its next request; one that
-//! has expired begins anew. Both are part of what is compared.
+//! has expired is replaced by a new one. Both are part of the comparison.
 
 mod server;
 
@@ -28,31 +28,31 @@ use crate::op::{Busy, Context, Credential, Damage, Op, ReadOp, Request, Slot, St
 use crate::wire::Input;
 use server::create;
 
-/// The super user, as the servers are started.
+/// The super user, with which both servers are started.
 pub const SUPER: &[u8] = b"super:super";
-/// Where sessions that are to expire leave a mark.
+/// The znode in which sessions that are to expire leave a mark.
 const MARKS: &str = "/oracle-marks";
-/// How long it may take to expire.
+/// How long an expiry may take.
 const EXPIRED_WITHIN: Duration = Duration::from_secs(30);
-/// How often a busy session does what it does, and how long it waits in between: together three
-/// times the timeout of the sessions that do so.
+/// How often a busy session repeats its request, and how long it waits in between: together three
+/// times the timeout of these sessions.
 const BUSY_ROUNDS: usize = 30;
 const BUSY_PAUSE: Duration = Duration::from_millis(400);
-/// What is said of a busy session in the end.
+/// The result of a busy session that still exists.
 pub const LIVES: &str = "the session is there";
-/// The same, of one that is not.
+/// The result of a busy session that has expired.
 pub const HAS_EXPIRED: &str = "the session has expired";
-/// The xid of barriers; a case's own count stays far below.
+/// The xid of barriers; a case's own xids stay far below.
 const BARRIER_XID: i32 = 0x7fff_0000;
-/// A request that is answered by nobody's permission and leaves nothing behind.
+/// A request that needs no permission and changes nothing.
 const BARRIER_PATH: &[u8] = b"/oracle-barrier";
 
-/// What one step made a session see.
+/// What one session received in one step.
 pub type Lines = Vec<(Slot, String)>;
 
-/// What a case made a server say.
+/// What a server answered in a case.
 pub struct Transcript {
-    /// Before the first step, and after each.
+    /// Before the first step, and after each one.
     pub steps: Vec<Lines>,
     /// Which operation was answered with which code.
     pub pairs: HashMap<Pair, u64>,
@@ -67,13 +67,13 @@ struct Session {
     /// How many sessions this slot has had.
     generation: u32,
     xid: i32,
-    /// The newest zxid that a header has shown it.
+    /// The newest zxid in a header that the slot has received.
     newest_zxid: i64,
-    /// The newest zxid of the case when its connection was opened.
+    /// The newest zxid of the case when the slot's connection was opened.
     connected_zxid: i64,
 }
 
-/// Does the step delete ephemerals in an order that is chance?
+/// Whether the step deletes ephemerals in an order that is chance.
 fn ends_a_session(step: &Step) -> bool {
     let closes = |request: &Request| request.op == Op::Close;
     match step {
@@ -84,7 +84,7 @@ fn ends_a_session(step: &Step) -> bool {
     }
 }
 
-/// Is the connection closed behind this answer?
+/// Whether the connection is closed after this answer.
 fn closes(op: &Op, error: i32) -> bool {
     let code = ErrorCode::from_code(error);
     match op {
@@ -133,7 +133,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Opens a new connection for a slot's session; says whether the session is there.
+    /// Opens a new connection for a slot's session. Returns whether the session exists.
     fn reattach(
         &mut self,
         slot: Slot,
@@ -179,7 +179,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Reads what a connection still has to say until the server closes it.
+    /// Reads what the server still sends until it closes the connection.
     fn until_closed(&mut self, slot: Slot, connection: &mut Connection, lines: &mut Lines) {
         loop {
             match connection.receive(CLOSE_TIMEOUT) {
@@ -237,7 +237,7 @@ impl Run<'_> {
                     && *with != Credential::Ahead
                 {
                     // ZooKeeper closes the owner's connection, Innkeeper does not: see
-                    // `deliberate::NOT_COMPARED`. Both go on without it.
+                    // `deliberate::NOT_COMPARED`. The case goes on without it on both.
                     self.sessions[*slot].connection = None;
                 }
             }
@@ -255,7 +255,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Creates an ephemeral that goes with the session; its path.
+    /// Creates an ephemeral that is deleted with the session, and returns its path.
     fn mark(&mut self, slot: Slot, lines: &mut Lines) -> anyhow::Result<String> {
         self.connect(slot, lines)?;
         let mark = format!("{MARKS}{}-{slot}", self.root);
@@ -361,7 +361,7 @@ impl Run<'_> {
         connection.send(&sent);
         let mut waiting = requests.iter().zip(&xids);
         let mut next = waiting.next();
-        // Without a body to read its number from, a broken header has no reply at all.
+        // A header that is too short has no readable number, and gets no reply at all.
         let close_only = requests
             .iter()
             .any(|request| matches!(request.damage, Damage::Cut(_)));
@@ -395,7 +395,7 @@ impl Run<'_> {
                     }
                     next = waiting.next();
                     if next.is_none() && closes(&request.op, answer.error) {
-                        // ZooKeeper says so first and closes a moment later.
+                        // ZooKeeper answers first, and closes the connection a moment later.
                         self.until_closed(slot, &mut connection, lines);
                         return;
                     }
@@ -425,7 +425,7 @@ impl Run<'_> {
         lines.push((slot, format!("{line}{back}")));
     }
 
-    /// Takes note of a header's zxid.
+    /// Notes a header's zxid.
     fn seen(&mut self, slot: Slot, zxid: i64) -> &'static str {
         self.newest_zxid = self.newest_zxid.max(zxid);
         let session = &mut self.sessions[slot];
@@ -490,7 +490,7 @@ impl Run<'_> {
         }
     }
 
-    /// Closes all sessions; what they say to that is nobody's concern.
+    /// Closes all sessions; the answers are not compared.
     fn end(mut self) -> Transcript {
         for slot in 0..self.sessions.len() {
             let mut unseen = Lines::new();

@@ -1,7 +1,7 @@
-//! The two servers, started from one `zoo.cfg` and ended whatever happens.
+//! Starts the two servers from one `zoo.cfg`, and ends them however this process ends.
 //!
-//! Each runs below a shell that waits for the end of its own input, which this process holds: when
-//! this process ends, in whichever way, the shell kills the server and goes.
+//! Each runs below a shell that reads its own input, a pipe that this process holds open: when this
+//! process ends, in whatever way, the shell kills the server and ends.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -14,18 +14,18 @@ use anyhow::{Context as _, bail};
 
 /// `super:super`, as ZooKeeper prints it.
 const SUPER_DIGEST: &str = "super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss=";
-/// How long a server may take to begin to answer.
+/// How long a server may take until it answers.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
-/// Properties that ZooKeeper reads from nowhere but its command line. Nothing is swept while cases
-/// run: when a sweep comes is chance.
+/// Properties that ZooKeeper reads only from its command line. Containers are not checked while
+/// cases run: the moment of a check is chance.
 const PROPERTIES: &[&str] = &[
     "-Dznode.container.checkIntervalMs=86400000",
     "-Dzookeeper.DigestAuthenticationProvider.superDigest=super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss=",
     "-Dzookeeper.extendedTypesEnabled=true",
 ];
 
-/// Without it ZooKeeper writes some lines for every request.
+/// Without this setting ZooKeeper logs some lines for every request.
 const LOGGING: &str = r#"<configuration>
   <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
     <encoder><pattern>%d %level %logger{0} - %msg%n</pattern></encoder>
@@ -34,12 +34,12 @@ const LOGGING: &str = r#"<configuration>
 </configuration>
 "#;
 
-/// Which of the two.
+/// The kind of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Which {
     /// Apache ZooKeeper.
     ZooKeeper,
-    /// This repository's.
+    /// The one of this repository.
     Innkeeper,
 }
 
@@ -47,14 +47,14 @@ pub enum Which {
 pub struct Process {
     which: Which,
     shell: Child,
-    /// Its end is the order to end.
+    /// The pipe whose end tells the shell to end.
     order: Option<ChildStdin>,
-    /// Where clients connect.
+    /// The address for clients.
     pub address: SocketAddr,
     log: PathBuf,
 }
 
-/// Where the programs are.
+/// The paths of the programs.
 pub struct Programs {
     /// The folder of ZooKeeper's jars.
     pub jars: PathBuf,
@@ -63,7 +63,7 @@ pub struct Programs {
 }
 
 impl Process {
-    /// Starts one, and waits until it answers.
+    /// Starts a server, and waits until it answers.
     pub fn start(which: Which, programs: &Programs, folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
@@ -72,7 +72,7 @@ impl Process {
         let config = folder.join("zoo.cfg");
         File::create(&config)?.write_all(config_of(folder, port).as_bytes())?;
         let mut command = Command::new("sh");
-        // The signals of a terminal reach the shell as well; it has to outlive them.
+        // The signals of a terminal reach the shell as well, which has to outlive them.
         command.args([
             "-c",
             r#"trap '' INT TERM HUP; "$@" </dev/null & cat >/dev/null; kill -9 $! 2>/dev/null; wait"#,
@@ -130,7 +130,7 @@ impl Process {
         )
     }
 
-    /// The last lines of what the server wrote.
+    /// The last lines of the server's output.
     pub fn log_end(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -152,7 +152,7 @@ fn answers(address: SocketAddr) -> std::io::Result<bool> {
     stream.write_all(b"srvr")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    // Before it serves, ZooKeeper says so in a line without a mode.
+    // Before it serves, ZooKeeper answers with a line that has no mode.
     Ok(answer.contains("Mode:"))
 }
 

@@ -1,7 +1,7 @@
-//! The smallest case that still shows a difference.
+//! Finds the smallest case that still shows a difference.
 //!
-//! What follows the difference goes first; then halves, quarters and so on of the steps; then parts
-//! of multis and pipelines, one by one. Every attempt is a run on both servers.
+//! First the steps behind the difference are removed; then halves, quarters and so on of the steps;
+//! then parts of multis and pipelines, one by one. Every attempt runs the case on both servers.
 
 use crate::compare::{Both, Difference};
 use crate::op::{Case, Op, Request, Step};
@@ -9,7 +9,7 @@ use crate::op::{Case, Op, Request, Step};
 /// How many attempts are made.
 const ATTEMPTS: usize = 250;
 
-/// Leaves out of `case` what its difference does not need.
+/// Removes the steps of `case` that its difference does not need.
 pub fn shrink(
     both: &mut Both,
     case: &Case,
@@ -25,7 +25,7 @@ pub fn shrink(
     })
 }
 
-/// The same, for anything that can say whether a case differs.
+/// The same, with any function that tells whether a case differs.
 fn smallest(
     case: &Case,
     difference: Difference,
@@ -57,7 +57,7 @@ fn smallest(
             let mut candidate = best.clone();
             remove_part(&mut candidate.steps[at], part);
             match differs(&candidate)? {
-                // A step before this one may have been cut away with what followed it.
+                // A step before this one may have been removed with those behind it.
                 Some(difference) if difference.step > at => {
                     candidate.steps.truncate(difference.step);
                     (best, shown) = (candidate, difference);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_what_the_difference_needs_is_left() {
-        // It differs at the first ping behind a drop.
+        // The servers differ at the first ping behind a drop.
         let differs = |case: &Case| -> anyhow::Result<Option<Difference>> {
             let drop = case
                 .steps

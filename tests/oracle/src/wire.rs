@@ -1,9 +1,9 @@
-//! ZooKeeper's record format, both ways, for a client.
+//! ZooKeeper's record format, encoded and decoded for a client.
 //!
-//! Nothing here is the server's own codec: a mistake that both ends share would cancel out. It
-//! also has to write what no codec would: null strings, wrong numbers, requests that end too early.
+//! It does not use the server's own codec: a mistake that both ends share would not be seen. It
+//! also writes what no codec would: null strings, wrong numbers, requests that end too early.
 
-/// A text on the wire: any bytes, or null.
+/// A text in a message: any bytes, or null.
 pub type Text = Option<Vec<u8>>;
 
 /// Appends an integer of four bytes.
@@ -47,7 +47,7 @@ pub fn frame(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Reads a frame's body from its front; every method is `None` where the body ends too early.
+/// Reads a frame's body from its front; every method returns `None` if the body ends too early.
 pub struct Input<'a> {
     rest: &'a [u8],
 }
@@ -58,7 +58,7 @@ impl<'a> Input<'a> {
         Self { rest: body }
     }
 
-    /// What has not been read.
+    /// The rest that was not read.
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
     }

@@ -24,7 +24,7 @@ impl Generator {
             flags = *self.random.pick(&[0, 1, 2, 3, 4, 5, 6, 7, -1, 100]);
         }
         let mut path = self.path();
-        // A number behind a path above the root would make a znode that outlives the case.
+        // A sequential create above the root would make a znode that outlasts the case.
         let sequential = matches!(flags, 2 | 3 | 6);
         if sequential {
             let outside = path
@@ -57,7 +57,7 @@ impl Generator {
             i64::MAX,
             i64::MIN,
         ]);
-        // A createTTL of another mode and without a time passes ZooKeeper's checks and ends its
+        // A createTTL with another mode and without a time passes ZooKeeper's checks, and ends its
         // server when it is applied.
         if op == CreateOp::Ttl && !matches!(flags, 5 | 6) {
             ttl_ms = ttl_ms.max(0);
@@ -80,7 +80,7 @@ impl Generator {
         Op::SetAcl {
             path,
             acl: self.acl(),
-            // No other case may find the common znodes changed.
+            // The znodes that all cases use must not change.
             version: if fixed { 77 } else { self.version() },
         }
     }
@@ -141,7 +141,8 @@ impl Generator {
         let mut paths: [Vec<Text>; 5] = Default::default();
         for list in &mut paths[..if two { 5 } else { 3 }] {
             for _ in 0..self.random.below(3) {
-                // A null path ends the server's own bookkeeping in an exception: once is enough.
+                // A null path makes the server's own bookkeeping throw an exception: once is
+                // enough.
                 list.push(self.likely_path());
             }
         }
@@ -203,7 +204,7 @@ impl Generator {
         }
     }
 
-    /// Inside a multi nothing is special about null paths and the rest, so that most parts of most
+    /// Inside a multi there are no null paths and other special values, so that most parts of most
     /// multis succeed.
     pub(super) fn multi(&mut self) -> Op {
         let count = *self.random.pick(&[0, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6]);
@@ -242,7 +243,7 @@ impl Generator {
         Op::Multi { read: true, ops }
     }
 
-    /// What the command line's setquota does, step by step, in any order.
+    /// The requests of the command line's setquota, one by one, in any order.
     pub(super) fn quota(&mut self) -> Op {
         const LIMITS: &[&[u8]] = &[
             b"count=2,bytes=-1",

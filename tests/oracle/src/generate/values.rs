@@ -1,4 +1,4 @@
-//! Paths, data, versions and ACLs: mostly good ones.
+//! Paths, data, versions and ACLs: most of them valid.
 
 use super::Generator;
 use crate::op::AclEntry;
@@ -13,7 +13,7 @@ const PATHS: &[&[u8]] = &[
     b"~/q/x", b"~/c", b"~/c/x",
 ];
 
-/// Paths that exist whatever a case does.
+/// Paths that exist in every case.
 pub(super) const FIXED_PATHS: &[&[u8]] = &[
     b"/zookeeper",
     b"/zookeeper/config",
@@ -57,14 +57,14 @@ const BAD_PATHS: &[&[u8]] = &[
     b"~a/b/c/d",
 ];
 
-/// A user as it authenticates, and the id that ZooKeeper makes of it.
+/// A user's credentials, and the id that ZooKeeper makes of them.
 type User = (&'static [u8], &'static [u8]);
 
-/// One who may.
+/// The user that has rights.
 pub const ALICE: User = (b"alice:alice-pw", b"alice:SQICbGEP3vUd4FffsXSLZ8/1XtI=");
-/// Another.
+/// Another user.
 const BOB: User = (b"bob:bob-pw", b"bob:EXcpcQQk6JBIDFnxSqkpDLIhkxw=");
-/// Both.
+/// Both users.
 pub(super) const USERS: [User; 2] = [ALICE, BOB];
 
 impl Generator {
@@ -82,7 +82,7 @@ impl Generator {
         }
     }
 
-    /// For what needs a znode.
+    /// A path that probably exists.
     pub(super) fn likely_path(&mut self) -> Text {
         if !self.likely.is_empty() && self.random.chance(65) {
             return Some(self.random.pick(&self.likely).clone());

@@ -1,11 +1,11 @@
-//! Requests as bytes.
+//! Encodes requests.
 
 use super::{AclEntry, CreateOp, Damage, Op, PathOp, ReadOp, Request, Since, VersionOp, WatchOp};
 use crate::wire::{Text, put_bool, put_bytes, put_i32, put_i64, put_list};
 
-/// What texts mean while a case runs.
+/// The values that stand for symbols while a case runs.
 pub struct Context<'a> {
-    /// What `~` stands for.
+    /// The root that `~` stands for.
     pub root: &'a str,
     /// The zxid that [`Since::Now`] stands for.
     pub newest_zxid: i64,
@@ -14,7 +14,7 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// A text with its `~` replaced by the root, wherever it stands at the front of a segment.
+    /// A text in which each `~` is replaced by the root.
     pub fn expand(&self, text: &Text) -> Text {
         let text = text.as_deref()?;
         let mut out = Vec::with_capacity(text.len() + self.root.len());
@@ -77,7 +77,7 @@ impl Op {
         }
     }
 
-    /// The xid that clients use for it, where it is not their own count.
+    /// The xid that clients use for it, if it is a fixed one.
     pub const fn fixed_xid(&self) -> Option<i32> {
         match self {
             Self::Ping => Some(-2),
@@ -140,7 +140,7 @@ impl Op {
                     put_bool(out, false);
                     put_i32(out, -1);
                     match op {
-                        // The reads of a multiRead have the bodies of the reads.
+                        // The reads of a multiRead have the same bodies as the reads alone.
                         Self::Read { path, watch, .. } if *read => {
                             text(out, path);
                             put_bool(out, *watch);

@@ -1,11 +1,11 @@
-//! Steps and requests as they are printed.
+//! The text in which steps and requests are printed.
 
 use std::fmt;
 
 use super::{AclEntry, Busy, CreateOp, Damage, Op, Request, Step};
 use crate::wire::Text;
 
-/// What an operation is called in tables and answers.
+/// The name of an operation in tables and answers.
 pub fn name(code: i32) -> String {
     match innkeeper_proto::OpCode::from_i32(code) {
         Some(op) => {

@@ -1,4 +1,4 @@
-//! A server under test, and the session that keeps house there.
+//! A server under test, and the keeper's session on it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::connection::{ANSWER_TIMEOUT, Connection, Hello, Received};
 use crate::op::{AclEntry, Case, Context, CreateOp, Op, ReadOp, Request, VersionOp};
 use crate::wire::Input;
 
-/// A server, and the session that keeps house there.
+/// A server, and the keeper's session on it.
 pub struct Server {
     pub(super) address: SocketAddr,
     keeper: Connection,
@@ -22,7 +22,7 @@ impl Server {
     /// Opens the keeper's session.
     pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let mut keeper = Connection::open(address)?;
-        // As long as the servers allow: far longer than any case.
+        // The longest timeout that the servers allow: far longer than any case.
         let welcome = keeper
             .handshake(&Hello::new(i32::MAX, None))
             .context("the server refused a session")?;
@@ -44,7 +44,7 @@ impl Server {
         Ok(server)
     }
 
-    /// One request of the keeper's: the error, and the body.
+    /// Sends one request of the keeper's, and returns the error and the body.
     fn keep(&mut self, op: Op) -> anyhow::Result<(i32, Vec<u8>)> {
         self.xid += 1;
         let xid = op.fixed_xid().unwrap_or(self.xid);
@@ -85,7 +85,7 @@ impl Server {
             .collect())
     }
 
-    /// Removes a znode and what is below it.
+    /// Deletes a znode and everything below it.
     fn remove(&mut self, path: &str) -> anyhow::Result<()> {
         for child in self.children(path)? {
             self.remove(&child)?;
@@ -98,17 +98,17 @@ impl Server {
         Ok(())
     }
 
-    /// Whether there is such a znode.
+    /// Whether a znode exists.
     pub(super) fn is_there(&mut self, path: &str) -> anyhow::Result<bool> {
         Ok(self.keep(read(ReadOp::Exists, path, false))?.0 == 0)
     }
 
-    /// Waits until a znode is gone.
+    /// Waits until a znode is deleted.
     pub(super) fn gone(&mut self, path: &str) -> anyhow::Result<bool> {
         if self.keep(read(ReadOp::Exists, path, true))?.0 != 0 {
             return Ok(true);
         }
-        // The next thing that comes is the event.
+        // The next frame is the event.
         Ok(matches!(
             self.keeper.receive(EXPIRED_WITHIN),
             Received::Frame(_)
