@@ -6,7 +6,9 @@
 //! 3. Nothing cites a document that is not in the repository, no page and no source file.
 //! 4. Lines of a page have at most [`LINE_MAX`] characters, but for tables, blocks of code, and
 //!    the targets of links. `ARCHITECTURE.md` has at most [`MAP_MAX`] lines.
-//! 5. The first guest in the README is the one in `examples/first-guest`, and the binding
+//! 5. A line of a page holds one sentence at most, so that a change of a sentence changes no other
+//!    line. Tables and blocks of code are excepted.
+//! 6. The first guest in the README is the one in `examples/first-guest`, and the binding
 //!    documents are documents.
 
 mod support;
@@ -22,6 +24,8 @@ const LINE_MAX: usize = 120;
 /// The most lines of the map: what is read at one sitting.
 const MAP_MAX: usize = 150;
 const MAP: &str = "ARCHITECTURE.md";
+/// Words with a full stop that ends no sentence.
+const ABBREVIATIONS: [&str; 5] = ["e.g.", "i.e.", "cf.", "vs.", "No."];
 /// It has broken texts on purpose.
 const THIS: &str = "tests/house/documents.rs";
 /// The endings of what people wrote. Recorded answers of other programs are none of it.
@@ -179,6 +183,49 @@ fn long_lines(path: &str, page: &str) -> Vec<String> {
     wrong
 }
 
+/// Lines of prose in which a second sentence begins.
+fn shared_lines(path: &str, page: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, line) in prose(page) {
+        if line.trim_start().starts_with('|') {
+            continue;
+        }
+        // Of code only its opening quote is left: what it holds is no sentence.
+        let bare: Vec<_> = line.split('`').step_by(2).collect();
+        let bare = bare.join("`");
+        let words: Vec<_> = bare.split_whitespace().collect();
+        // The number of an item of a list, as `1.`, ends no sentence.
+        let pairs = words.windows(2).skip(usize::from(is_number(words.first())));
+        let mut second = pairs.filter(|pair| ends_sentence(pair[0]) && begins_sentence(pair[1]));
+        if let Some(pair) = second.next() {
+            let number = number + 1;
+            wrong.push(format!(
+                "{path}:{number} begins a second sentence with {}; write it on a line of its own",
+                pair[1]
+            ));
+        }
+    }
+    wrong
+}
+
+/// Whether a word is the number before an item of a list.
+fn is_number(word: Option<&&str>) -> bool {
+    let digits = word.and_then(|word| word.strip_suffix('.'));
+    digits.is_some_and(|digits| digits.parse::<u32>().is_ok())
+}
+
+/// Whether a sentence ends with this word: what closes behind the full stop is part of it.
+fn ends_sentence(word: &str) -> bool {
+    let bare = word.trim_end_matches([')', '*', '"', ']']);
+    bare.ends_with(['.', '?', '!']) && !ABBREVIATIONS.contains(&bare)
+}
+
+/// Whether a sentence begins with this word: with a capital letter, or with code.
+fn begins_sentence(word: &str) -> bool {
+    let bare = word.trim_start_matches(['(', '*', '"', '[']);
+    bare.starts_with(|c: char| c.is_uppercase() || c == '`')
+}
+
 /// Citations of documents that are not in the repository.
 fn absent_documents(path: &str, text: &str, repository: &Repository) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -220,6 +267,7 @@ fn wrong_in(path: &str, page: &str, repository: &Repository) -> Vec<String> {
     let mut wrong = broken_links(path, page);
     wrong.extend(broken_names(path, page, repository));
     wrong.extend(long_lines(path, page));
+    wrong.extend(shared_lines(path, page));
     wrong.extend(absent_documents(path, page, repository));
     let lines = page.lines().count();
     if path == MAP && lines > MAP_MAX {
@@ -277,6 +325,9 @@ fn each_rule_can_be_broken() {
             "the test no_test_has_this_name",
         ),
         (long.as_str(), "has 124 characters"),
+        ("One sentence. Another one.", "sentence with Another"),
+        ("1. It ends (here.) And begins.", "sentence with And"),
+        ("**Is it code?** `ls` is.", "sentence with `"),
         ("See ABSENT.md for more.", "cites ABSENT.md"),
         ("It differs from the design.", "cites the design"),
         (
@@ -304,6 +355,9 @@ fn each_rule_can_be_broken() {
         "Proved by `each_rule_can_be_broken`; counted in `innkeeper_http_wrong_passwords_total`."
             .to_owned(),
         "A designer has issues with 3 of 9 designs.".to_owned(),
+        "1. One line has 3.9.5, `One. Two.`, e.g. `ls`, and vs. Java.\n- Another sentence.\n"
+            .to_owned(),
+        "| One. Two. | Three. Four. |\n\n```sh\n# One. Two.\n```\n".to_owned(),
     ];
     for page in sound {
         let wrong = wrong_in("PAGE.md", &page, &repository);
