@@ -38,8 +38,8 @@ mod x509;
 
 pub use digest::{DigestAlgorithm, digest_of, no_digest};
 pub use error::AuthError;
-pub use sasl::Negotiation;
 pub use sasl::digest_md5::NONCE_BYTES;
+pub use sasl::{Negotiation, jaas_file};
 pub use schemes::{Auth, SaslAnswer, is_shown};
 pub use secrets::{HIDDEN, Secrets};
 pub use settings::AuthSettings;

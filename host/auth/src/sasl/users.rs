@@ -27,21 +27,10 @@ impl Users {
     /// Reads the users of the JAAS file that the settings name; `None` if they name none, or a file
     /// without the section.
     pub(crate) fn of_settings(settings: &AuthSettings) -> Result<Option<Self>, AuthError> {
-        let Some(named) = &settings.jaas_file else {
+        let Some((path, text)) = jaas_file(settings)? else {
             return Ok(None);
         };
-        let known = |name: &str| {
-            let property = settings.properties.get(name);
-            let property = property.map(|value| value.reveal().to_owned());
-            let property = property.or_else(|| placeholders::of_every_java(name));
-            property.or_else(|| std::env::var(name).ok())
-        };
-        let path = jaas_path(named, &known)?;
-        let bytes = std::fs::read(&path).map_err(|error| AuthError::JaasFile {
-            path: path.clone(),
-            error,
-        })?;
-        let text = String::from_utf8_lossy(&bytes);
+        let known = |name: &str| value_of(settings, name);
         let sections = jaas::parse(&text, &known).map_err(|malformed| AuthError::Jaas {
             path: path.clone(),
             what: malformed.to_string(),
@@ -94,6 +83,26 @@ impl Users {
     pub(super) fn password_of(&self, user: &str) -> Option<&str> {
         self.0.get(user).map(String::as_str)
     }
+}
+
+/// The path and the text of the JAAS file that the settings name; `None` if they name none.
+pub fn jaas_file(settings: &AuthSettings) -> Result<Option<(PathBuf, String)>, AuthError> {
+    let Some(named) = &settings.jaas_file else {
+        return Ok(None);
+    };
+    let path = jaas_path(named, &|name| value_of(settings, name))?;
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some((path, String::from_utf8_lossy(&bytes).into_owned()))),
+        Err(error) => Err(AuthError::JaasFile { path, error }),
+    }
+}
+
+/// What a placeholder stands for, in the JAAS file and in its name.
+fn value_of(settings: &AuthSettings, name: &str) -> Option<String> {
+    let property = settings.properties.get(name);
+    let property = property.map(|value| value.reveal().to_owned());
+    let property = property.or_else(|| placeholders::of_every_java(name));
+    property.or_else(|| std::env::var(name).ok())
 }
 
 /// Where the JAAS file is. Java fills placeholders in its name, too, and takes a `file:` URL.

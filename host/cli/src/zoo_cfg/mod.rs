@@ -24,12 +24,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use innkeeper_auth::{Secret, Secrets, java};
+use innkeeper_auth::{AuthSettings, Secret, Secrets, java};
 use innkeeper_proto::frame::FourLetterWord;
 
 use draft::Draft;
 pub(super) use draft::{MissingDataDir, Read};
 use keys::{Key, PREFIX, Rule};
+use properties::{Damage, Entry, MARK};
 pub(super) use values::resolve;
 use values::{Given, Origin};
 
@@ -71,13 +72,17 @@ const TITLES: &[(&str, &str)] = &[
 /// Reads the configuration file and the `-D` properties (`KEY=VALUE`).
 pub(super) fn read(path: &Path, properties: &[String]) -> anyhow::Result<Read> {
     let mut draft = Draft::new();
-    draft.secrets = secrets_of(properties);
-    let lines = read_file(path, &mut draft)?;
-    let unusable = || format!("{} is not usable", path.display());
-    merge(lines, properties, &mut draft)
+    let file = ConfigFile::read(path)?;
+    draft.secrets = secrets_of(&file.entries, properties);
+    draft.settings.admin.initial_configuration = file.shown(&draft.secrets);
+    let lines = file.lines(&mut draft);
+    if let Some(damage) = file.damage {
+        draft.warn(damage.consequence().to_owned());
+    }
+    let read = merge(lines, properties, &mut draft)
         .and_then(|()| take_dynamic_file(path, &mut draft))
-        .and_then(|()| draft.finish())
-        .with_context(unusable)
+        .and_then(|()| draft.finish());
+    file.explain(read)
 }
 
 /// Reads the `-D` properties of a node without a configuration file.
@@ -85,6 +90,7 @@ pub(super) fn read_properties(properties: &[String], data: PathBuf) -> anyhow::R
     let mut draft = Draft::local();
     draft.data_dir = Some(data);
     draft.client_port = Some(CLIENT_PORT);
+    draft.secrets = secrets_of(&[], properties);
     merge(Vec::new(), properties, &mut draft)?;
     draft.finish()
 }
@@ -121,7 +127,7 @@ pub(super) fn words(list: &str) -> anyhow::Result<Vec<FourLetterWord>> {
     Ok(words)
 }
 
-fn given_of(entry: &properties::Entry, secrets: &Secrets) -> Given {
+fn given_of(entry: &Entry, secrets: &Secrets) -> Given {
     // A line may be short for a property.
     let property = format!("{PREFIX}{}", entry.key);
     Given {
@@ -132,48 +138,100 @@ fn given_of(entry: &properties::Entry, secrets: &Secrets) -> Given {
     }
 }
 
-/// What is secret, given what the command line says: there alone the JAAS file is named.
-fn secrets_of(properties: &[String]) -> Secrets {
-    let named = properties.iter().rev().find_map(|property| {
-        let (key, value) = property.split_once('=')?;
-        (key == JAAS_FILE).then(|| value.strip_prefix('=').unwrap_or(value))
+/// What is secret by its name, or by its use in the JAAS file. The command line alone names that
+/// file; a placeholder in its name may stand for a line of the configuration file.
+fn secrets_of(entries: &[Entry], properties: &[String]) -> Secrets {
+    let of_line = properties.iter().map(|property| {
+        let (key, value) = key_and_value(property);
+        (key.to_owned(), value)
     });
-    Secrets::new(named.and_then(|path| std::fs::read_to_string(path).ok()))
+    let of_file = entries.iter().filter_map(|entry| {
+        let is_property = keys::file_key(&entry.key).is_none();
+        is_property.then(|| (format!("{PREFIX}{}", entry.key), &*entry.value))
+    });
+    let all: BTreeMap<String, Secret> = of_line
+        .chain(of_file)
+        .map(|(key, value)| (key, Secret::new(value)))
+        .collect();
+    let named = all.get(JAAS_FILE).map(|named| named.reveal().to_owned());
+    let mut settings = AuthSettings {
+        properties: all,
+        ..AuthSettings::default()
+    };
+    let named = named.map(|named| settings.set(JAAS_FILE, &named, &mut |_| {}));
+    let file = match named {
+        Some(Ok(_)) => innkeeper_auth::jaas_file(&settings),
+        // A mistake is told when the setting is taken.
+        _ => Ok(None),
+    };
+    Secrets::new(file.ok().flatten().map(|(_, text)| text))
 }
 
-/// The file's entries; of a key that stands there twice, the last.
-fn read_file(path: &Path, draft: &mut Draft) -> anyhow::Result<Vec<Given>> {
-    let bytes = std::fs::read(path).with_context(|| {
-        format!(
-            "{} cannot be read; name a configuration file that this user may read",
-            path.display()
-        )
-    })?;
-    let entries =
-        properties::read(&bytes).with_context(|| format!("{} is not usable", path.display()))?;
-    if draft.settings.admin.initial_configuration.is_empty() {
-        // The entries as they were understood, since a line of the file need not be one.
-        for entry in &entries {
+/// The parts of a `-D` property. As in Java, neither of them is trimmed.
+fn key_and_value(property: &str) -> (&str, &str) {
+    property.split_once('=').unwrap_or((property, ""))
+}
+
+/// A configuration file as it was read.
+struct ConfigFile<'a> {
+    path: &'a Path,
+    entries: Vec<Entry>,
+    damage: Option<Damage>,
+}
+
+impl<'a> ConfigFile<'a> {
+    fn read(path: &'a Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| {
+            format!(
+                "{} cannot be read; name a configuration file that this user may read",
+                path.display()
+            )
+        })?;
+        let entries = properties::read(&bytes)
+            .with_context(|| format!("{} is not usable", path.display()))?;
+        Ok(Self {
+            path,
+            entries,
+            damage: Damage::of(&bytes),
+        })
+    }
+
+    /// The entries as they were understood, since a line of the file need not be one.
+    fn shown(&self, secrets: &Secrets) -> String {
+        let entries = self.entries.iter().map(|entry| {
+            let given = given_of(entry, secrets);
+            format!("{}={}\n", given.key, given.shown())
+        });
+        entries.collect()
+    }
+
+    /// The entries, each key once; of a key that stands there twice, the last, with a warning.
+    fn lines(&self, draft: &mut Draft) -> Vec<Given> {
+        let mut lines: Vec<Given> = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
             let given = given_of(entry, &draft.secrets);
-            let line = format!("{}={}\n", given.key, given.shown());
-            draft.settings.admin.initial_configuration.push_str(&line);
-        }
-    }
-    let mut lines: Vec<Given> = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        let given = given_of(entry, &draft.secrets);
-        match lines.iter_mut().find(|line| line.key == given.key) {
-            Some(earlier) => {
-                draft.warn(format!(
-                    "{given} stands where {} was said before: the last one counts, as in ZooKeeper",
-                    earlier.key
-                ));
-                *earlier = given;
+            match lines.iter_mut().find(|line| line.key == given.key) {
+                Some(earlier) => {
+                    draft.warn(format!(
+                        "{given} stands where {} was said before: the last one counts, as in ZooKeeper",
+                        earlier.key
+                    ));
+                    *earlier = given;
+                }
+                None => lines.push(given),
             }
-            None => lines.push(given),
         }
+        lines
     }
-    Ok(lines)
+
+    /// Says in an error which file it is about, and what the file's damage has to do with it.
+    fn explain<T>(&self, result: anyhow::Result<T>) -> anyhow::Result<T> {
+        let result = match self.damage {
+            Some(damage) => result.context(damage.consequence()),
+            None => result,
+        };
+        result.with_context(|| format!("{} is not usable", self.path.display()))
+    }
 }
 
 /// Takes the keys that ZooKeeper reads from its file alone, and then the system properties: those
@@ -181,8 +239,7 @@ fn read_file(path: &Path, draft: &mut Draft) -> anyhow::Result<Vec<Given>> {
 fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow::Result<()> {
     let mut set = SystemProperties::default();
     for property in properties {
-        // As in Java, neither the key nor the value is trimmed.
-        let (key, value) = property.split_once('=').unwrap_or((property, ""));
+        let (key, value) = key_and_value(property);
         let given = Given {
             key: key.to_owned(),
             value: value.to_owned(),
@@ -209,7 +266,9 @@ fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow:
         match keys::property(name) {
             Some(key) => take(key, given, draft)?,
             // It is there for a placeholder.
-            None if draft.secrets.fills(name) => {}
+            None if draft.secrets.fills(name) || names_jaas_file(&set, name) => {}
+            // The warning of the file's damage tells of it.
+            None if given.key.starts_with(MARK) => {}
             None => match no_effect(given) {
                 Some(why) => draft.warn(format!("{given} has no effect, as in ZooKeeper, {why}")),
                 // The value of an unknown key may be a secret: it is not shown.
@@ -249,6 +308,12 @@ impl SystemProperties {
             }
         }
     }
+}
+
+/// Whether a placeholder in the name of the JAAS file stands for a property.
+fn names_jaas_file(set: &SystemProperties, name: &str) -> bool {
+    let named = set.named.get(JAAS_FILE);
+    named.is_some_and(|named| named.value.contains(&format!("${{{name}}}")))
 }
 
 /// Applies the rule of a key to its value.
@@ -307,16 +372,15 @@ fn take_dynamic_file(config: &Path, draft: &mut Draft) -> anyhow::Result<()> {
             config.display()
         );
     }
-    for given in read_file(&path, draft)? {
+    let file = ConfigFile::read(&path)?;
+    for given in file.lines(draft) {
         if given.key == "version" {
             bail!(
                 "{}: a dynamic file's version is a part of its name; remove the line",
                 path.display()
             );
         }
-        draft
-            .member(&given)
-            .with_context(|| format!("{} is not usable", path.display()))?;
+        file.explain(draft.member(&given))?;
     }
     Ok(())
 }

@@ -29,6 +29,44 @@ pub(super) struct BadEscape {
     pub(super) line: usize,
 }
 
+/// The byte-order mark of UTF-8, as Java reads it here: as three characters of a key.
+pub(super) const MARK: &str = "\u{ef}\u{bb}\u{bf}";
+
+/// What an editor made of a file so that some of it, or all, has no effect. It is read as it is all
+/// the same, as by Java.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Damage {
+    /// A byte-order mark of UTF-8, which becomes a part of the first key.
+    Mark,
+    /// UTF-16: each key has zeros in it.
+    Utf16,
+}
+
+impl Damage {
+    /// What is wrong with a file of these bytes; `None` if it is read as it was meant.
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0xef, 0xbb, 0xbf, ..] => Some(Self::Mark),
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Some(Self::Utf16),
+            _ => None,
+        }
+    }
+
+    /// The consequence, and what to do about it.
+    pub(super) const fn consequence(self) -> &'static str {
+        match self {
+            Self::Mark => {
+                "line 1 has no effect, as in ZooKeeper, because the file begins with a byte-order \
+                 mark (BOM), which is read as a part of its key; save the file without BOM"
+            }
+            Self::Utf16 => {
+                "no line has any effect, as in ZooKeeper, because the file is in UTF-16; save it \
+                 as plain text (ASCII)"
+            }
+        }
+    }
+}
+
 /// All entries in the order of the text. A key may occur more than once.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, BadEscape> {
     let text: Vec<char> = bytes.iter().map(|byte| char::from(*byte)).collect();

@@ -211,37 +211,112 @@ fn a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere() {
     }
 }
 
-/// It is a password, wherever it is set, and however often.
+/// It is a password, wherever it is set, and however often; and however the JAAS file is named.
 #[test]
 fn properties_of_the_jaas_file_are_secret() {
     let bench = Bench::new();
     let text = "Server { m required user_a=\"${zookeeper.a.word}\"; };";
-    let config = format!(
-        "java.security.auth.login.config={}",
-        bench.write("jaas.conf", text).display()
-    );
-    let more = "a.word=hunter2\na.word=hunter22\n";
-    let read = bench
-        .read(more, &[&config, "zookeeper.a.word=hunter222"])
-        .unwrap();
-    // One for the line that comes twice, one for the file that outweighs the command line.
-    assert_eq!(read.warnings.len(), 2, "{:?}", read.warnings);
-    let said = read.warnings.join("\n");
-    assert!(!said.contains("hunter2"), "{said}");
-    let settings = read.settings;
-    let file = settings.admin.initial_configuration;
+    let path = bench.write("jaas.conf", text).display().to_string();
+    let folder = bench.folder.path().display();
+    // With a comment that is no UTF-8.
+    let other = bench.folder.path().join("latin1.conf");
+    std::fs::write(&other, [text.as_bytes(), b" // donn\xe9es"].concat()).unwrap();
+    for named in [
+        path.clone(),
+        format!("={path}"),
+        format!("file:{path}"),
+        format!("file://{path}"),
+        "${users.folder}/jaas.conf".to_owned(),
+        "file:${zookeeper.folder.of.users}${/}jaas.conf".to_owned(),
+        other.display().to_string(),
+    ] {
+        let config = format!("java.security.auth.login.config={named}");
+        let users = format!("users.folder={folder}");
+        let mut properties = vec![&*config, "zookeeper.a.word=hunter222"];
+        let mut more = "a.word=hunter2\na.word=hunter22\n".to_owned();
+        // What nothing needs is warned of.
+        if named.contains("{users.folder}") {
+            properties.push(&users);
+        }
+        if named.contains("folder.of.users") {
+            more.push_str(&format!("folder.of.users={folder}\n"));
+        }
+        let read = bench.read(&more, &properties).unwrap();
+        // One for the line that comes twice, one for the file that outweighs the command line.
+        assert_eq!(read.warnings.len(), 2, "{named}: {:?}", read.warnings);
+        let said = read.warnings.join("\n");
+        assert!(!said.contains("hunter2"), "{named}: {said}");
+        let NodeSettings { server, admin, .. } = read.settings;
+        let file = admin.initial_configuration;
+        assert!(
+            file.contains("a.word=<not shown>\n") && !file.contains("hunter2"),
+            "{named}: {file}"
+        );
+        assert_eq!(
+            admin.system_properties["zookeeper.a.word"], "<not shown>",
+            "{named}"
+        );
+        assert_eq!(
+            server.auth.properties["zookeeper.a.word"].reveal(),
+            "hunter22"
+        );
+
+        // A node without a configuration file. A line of one cannot name the folder.
+        if !named.contains("folder.of.users") {
+            let properties: Vec<String> = properties.iter().map(|&text| text.to_owned()).collect();
+            let read = read_properties(&properties, bench.data()).unwrap();
+            let shown = &read.settings.admin.system_properties["zookeeper.a.word"];
+            assert_eq!(shown, "<not shown>", "{named}");
+            assert!(read.warnings.is_empty(), "{named}: {:?}", read.warnings);
+        }
+    }
+}
+
+/// A real ZooKeeper 3.9.5 reads a byte-order mark as a part of the first key, too.
+#[test]
+fn a_file_that_was_saved_in_another_form_is_named_as_the_cause() {
+    let bench = Bench::new();
+    let read_bytes = |bytes: Vec<u8>, properties: &[String]| {
+        let path = bench.folder.path().join("marked.cfg");
+        std::fs::write(&path, bytes).unwrap();
+        read(&path, properties)
+    };
+    let least = format!("dataDir={}\nclientPort=2181\n", bench.data().display());
+    let marked = |text: &str| format!("\u{feff}{text}").into_bytes();
+    let mark = "line 1 has no effect, as in ZooKeeper, because the file begins with a byte-order \
+                mark (BOM)";
+
+    let error = read_bytes(marked(&least), &[]).unwrap_err();
+    let error = format!("{error:#}");
     assert!(
-        file.contains("a.word=<not shown>\n") && !file.contains("hunter2"),
-        "{file}"
+        error.contains(mark)
+            && error.ends_with("dataDir is not set: name the folder for the node's data"),
+        "{error}"
     );
-    assert_eq!(
-        settings.admin.system_properties["zookeeper.a.word"],
-        "<not shown>"
-    );
-    assert_eq!(
-        settings.server.auth.properties["zookeeper.a.word"].reveal(),
-        "hunter22"
-    );
+    let read = read_bytes(marked(&format!("tickTime=500\n{least}")), &[]).unwrap();
+    assert_eq!(read.settings.server.tick_time_ms, 3000);
+    assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
+    assert!(read.warnings[0].starts_with(mark), "{:?}", read.warnings);
+    // The kind of an error decides on the exit code.
+    let properties = ["zookeeper.datadir.autocreate=false".to_owned()];
+    let missing = marked("# comment\ndataDir=/no/such\nclientPort=2181\n");
+    let error = read_bytes(missing, &properties).unwrap_err();
+    assert!(error.is::<MissingDataDir>(), "{error:#}");
+
+    for mark in ["\u{feff}", ""] {
+        for units in [u16::to_le_bytes, u16::to_be_bytes] {
+            let text = format!("{mark}{least}");
+            let bytes = text.encode_utf16().flat_map(units).collect();
+            let error = format!("{:#}", read_bytes(bytes, &[]).unwrap_err());
+            assert!(error.contains("the file is in UTF-16"), "{error}");
+            assert!(!error.contains('\0'), "{error:?}");
+        }
+    }
+
+    let dynamic = bench.folder.path().join("zoo.cfg.dynamic");
+    std::fs::write(&dynamic, marked("server.3=127.0.0.1:2888:3888;2181\n")).unwrap();
+    let error = bench.refused(&format!("dynamicConfigFile={}\n", dynamic.display()));
+    assert!(error.contains(mark), "{error}");
 }
 
 /// What fills a placeholder is no key that is misspelt.
