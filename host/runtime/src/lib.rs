@@ -59,7 +59,7 @@ pub use real::{Real, RealConfig, SocketPath, Threads, confine};
 pub use runtime::Runtime;
 pub use select::{Select2, Select3, Select4, select2, select3, select4};
 pub use signal::Signal;
-pub use sim::{Sim, SimDisk, Simulated};
+pub use sim::{Sim, SimDisk, Simulated, World};
 pub use task::{AbortOnDrop, Task, TaskError, TaskPanic};
 pub use thread_role::ThreadRole;
 pub use yield_now::yield_now;

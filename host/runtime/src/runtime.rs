@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -93,6 +93,11 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
 
     /// The number of threads of a role, for the sizes of pools.
     fn threads(&self, role: ThreadRole) -> usize;
+
+    /// The addresses of a host, by its name or by an address in digits. There is at least one; a
+    /// name that nobody knows is an error. It takes as long as the system's resolver does, which
+    /// may be many seconds.
+    fn resolve(&self, name: &str) -> impl Future<Output = io::Result<Vec<IpAddr>>> + Send;
 
     /// Listens on a TCP address; port 0 picks a free one. Both spellings of "all addresses",
     /// `0.0.0.0` and `::`, mean the addresses of IPv4 and IPv6 on one port, or of IPv4 alone if

@@ -167,7 +167,8 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-fn message_of(payload: &(dyn Any + Send)) -> String {
+/// The message of a panic.
+pub(crate) fn message_of(payload: &(dyn Any + Send)) -> String {
     if let Some(message) = payload.downcast_ref::<&str>() {
         (*message).to_owned()
     } else if let Some(message) = payload.downcast_ref::<String>() {

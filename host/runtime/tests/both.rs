@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use innkeeper_runtime::sim::HostSettings;
 use innkeeper_runtime::{
-    Elapsed, Latest, Listener, Real, RealConfig, Runtime, Select2, Signal, Sim, Stream, TaskError,
-    ThreadRole, select2, select3,
+    Elapsed, Latest, Listener, Real, RealConfig, Runtime, Select2, Signal, Sim, Simulated, Stream,
+    TaskError, ThreadRole, World, select2, select3,
 };
 use openraft_rt::AsyncRuntime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,11 +28,12 @@ const ROLES: [ThreadRole; 7] = [
     ThreadRole::Compile,
 ];
 
-/// Runs one property on both runtimes.
+/// Runs one property on the real runtime, in a world of one host, and on one host of several.
 macro_rules! on_both {
     ($($name:ident)*) => {
         mod real { $(#[test] fn $name() { super::on_real(super::$name); })* }
         mod simulated { $(#[test] fn $name() { super::on_simulated(super::$name); })* }
+        mod hosted { $(#[test] fn $name() { super::on_a_host(super::$name); })* }
     };
 }
 
@@ -39,9 +41,36 @@ fn on_real<Fut: Future>(property: impl FnOnce(Real) -> Fut) {
     Real::run(RealConfig::default(), property).expect("the threads start");
 }
 
-fn on_simulated<Fut: Future>(property: impl Fn(innkeeper_runtime::Simulated) -> Fut) {
+fn on_simulated<Fut: Future>(property: impl Fn(Simulated) -> Fut) {
     for seed in 0..20 {
         Sim::run(seed, &property);
+    }
+}
+
+/// On a host whose clocks are fast or slow, while another host is busy, dies and starts again.
+fn on_a_host<Fut>(property: impl Fn(Simulated) -> Fut)
+where
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    for seed in 0..10 {
+        World::run(seed, async |world| {
+            let clock_ppm = [-300, 0, 200][seed as usize % 3];
+            let settings = HostSettings {
+                clock_ppm,
+                wall_offset_ms: -5_000,
+            };
+            let other = world.host("other");
+            let host = world.host_with("host", &settings);
+            let mut process = host.start(&property);
+            loop {
+                other.start(async |rt| _ = busy_world(rt).await).detach();
+                let pause = world.sleep(Duration::from_millis(7));
+                if let Select2::First(ended) = select2(&mut process, pause).await {
+                    return ended.expect("the property holds");
+                }
+                other.kill();
+            }
+        });
     }
 }
 
@@ -68,6 +97,7 @@ on_both! {
     all_addresses_are_those_of_both_families
     a_closed_port_refuses
     a_unix_socket_carries_bytes
+    names_are_resolved
     randomness_differs
 }
 
@@ -475,6 +505,20 @@ async fn a_unix_socket_carries_bytes<R: Runtime>(rt: R) {
         assert_eq!(words, "open up");
         assert_eq!(client.await, Ok(()));
     }
+}
+
+async fn names_are_resolved<R: Runtime>(rt: R) {
+    let found = rt.resolve("localhost").await.expect("every machine has it");
+    assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
+    assert!(found.contains(&Ipv4Addr::LOCALHOST.into()));
+    for digits in ["192.0.2.7", "2001:db8::7"] {
+        let found = rt.resolve(digits).await.expect("an address");
+        assert_eq!(found, [digits.parse::<IpAddr>().expect("an address")]);
+    }
+    let unknown = rt.resolve("no such name").await.expect_err("nobody's name");
+    assert_eq!(unknown.kind(), io::ErrorKind::NotFound);
+    let sentence = unknown.to_string();
+    assert!(sentence.starts_with("no host has the name no such name"));
 }
 
 async fn randomness_differs<R: Runtime>(rt: R) {

@@ -18,7 +18,7 @@ mod timer;
 use std::fmt;
 use std::future::{Future, pending};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -288,6 +288,10 @@ impl Runtime for Real {
             ThreadRole::Spare => self.inner.spare.threads(),
             ThreadRole::Compile => self.inner.compile.threads(),
         }
+    }
+
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        net::resolve(self.inner.client.clone(), name).await
     }
 
     async fn listen_tcp(&self, addr: SocketAddr) -> io::Result<RealListener> {

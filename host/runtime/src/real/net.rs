@@ -76,6 +76,30 @@ pub(super) async fn inside<F: Future>(driver: Handle, future: F) -> F::Output {
     .await
 }
 
+/// The addresses of a name, as the system's resolver finds them, each of them once.
+pub(super) async fn resolve(driver: Handle, name: &str) -> io::Result<Vec<IpAddr>> {
+    if let Ok(address) = name.parse() {
+        return Ok(vec![address]);
+    }
+    let unknown = |error: &dyn std::fmt::Display| {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("no host has the name {name}: {error}"),
+        )
+    };
+    let found = inside(driver, tokio::net::lookup_host((name, 0))).await;
+    let mut addresses = Vec::new();
+    for addr in found.map_err(|error| unknown(&error))? {
+        if !addresses.contains(&addr.ip()) {
+            addresses.push(addr.ip());
+        }
+    }
+    if addresses.is_empty() {
+        return Err(unknown(&"the resolver gave no address"));
+    }
+    Ok(addresses)
+}
+
 pub(super) fn listen_tcp(driver: Handle, addr: SocketAddr) -> io::Result<RealListener> {
     let entered = driver.enter();
     let listening = match addr.ip().to_canonical().is_unspecified() {

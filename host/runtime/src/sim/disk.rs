@@ -145,6 +145,19 @@ impl SimDisk {
         }
     }
 
+    /// The disk after the process that used it was killed: the handles of that process are dead and
+    /// its lock is free, and the machine keeps what was written and not synced. Planned faults
+    /// stay.
+    pub(super) fn after_kill(&self) -> SimDisk {
+        let mut state = self.shared.lock();
+        state.life += 1;
+        state.locked = false;
+        SimDisk {
+            shared: self.shared.clone(),
+            life: state.life,
+        }
+    }
+
     /// Makes the `nth` sync from now fail (1 is the next one). Its changes never become durable.
     pub fn fail_sync(&self, nth: u64) {
         let mut state = self.shared.lock();

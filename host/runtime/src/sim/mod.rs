@@ -1,121 +1,99 @@
-//! The simulated runtime: one thread, a virtual clock, and one seed for everything random.
+//! The simulated runtime: one thread, virtual time, one seed for everything random, and any number
+//! of hosts.
 //!
-//! 1. [`Sim::run`] creates a simulated world from a seed and runs a future in it. The future gets a
-//!    [`Simulated`], which implements [`Runtime`].
-//! 2. The tasks of all roles run on one executor in the order in which they are woken. It is
-//!    openraft's `SimRuntime`, whose static functions openraft calls.
-//! 3. When no task can run, the clock jumps to the next timer. So an hour passes at once, and a
-//!    deadlock ends in a panic that says so.
-//! 4. Bytes between sockets arrive after a random time and in random pieces, both from the seed.
-//!    Disks are [`SimDisk`]s, which outlive the world if the test holds them.
+//! 1. [`World::run`] creates a world from a seed and runs its director, which adds [`Host`]s. A host
+//!    has a name, an address, disks, clocks and a random stream. [`Sim::run`] is a world of one
+//!    host, and runs a future on that host.
+//! 2. [`Host::start`] begins a *life* of the host. The node gets a [`Simulated`], which implements
+//!    [`Runtime`](crate::Runtime) for this life. Everything that is done through it belongs to the
+//!    host.
+//! 3. The tasks of all hosts and roles run on one executor in the order in which they are woken. It
+//!    is openraft's `SimRuntime`. Before a task is polled, its host is looked at: the tasks of a
+//!    stopped host wait, those of a dead one are dropped. openraft's static functions ([`SimRaft`])
+//!    act for the host whose task calls them.
+//! 4. When no task can run, time jumps to the next timer. So an hour passes at once, and a deadlock
+//!    ends in a panic that says so.
+//! 5. Bytes between sockets arrive after a time that their link draws, and in random pieces. Links
+//!    are slow, cut or lossy as the director [says](LinkSettings). Disks are [`SimDisk`]s, which
+//!    outlive the world if the test holds them.
+//! 6. A host is [killed](Host::kill), [stopped](Host::stop) or [loses power](Host::cut_power), and
+//!    starts again in the same world on the disks that survived.
+//!
+//! **Invariant:** what one host does reaches another one only over the network. Tasks, timers,
+//! clocks, random numbers, files and addresses have one host each. (tests:
+//! `a_kill_takes_tasks_sockets_and_lock_in_one_step`, `hosts_have_clocks_of_their_own`,
+//! `one_hosts_draws_leave_another_hosts_alone`)
+//!
+//! **Invariant:** two runs of the same code with the same seed do the same in the same order.
+//! (tests: `one_seed_is_one_run`, `one_seed_is_one_world`)
+//!
+//! **Invariant:** a panic that would end a real process ends its host, and the run fails with its
+//! message unless the test [expects](Host::expect_panic) it. (tests:
+//! `a_panic_ends_its_host_and_the_run`, `an_expected_panic_ends_only_its_host`)
 
+mod clock;
 mod content;
 mod disk;
+mod host;
+mod life;
+mod link;
+mod machine;
 mod names;
 mod net;
 mod pages;
 mod pipe;
+mod raft;
+mod simulated;
+mod socket;
+mod state;
+mod wires;
+mod world;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, pending};
-use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
-use openraft_rt::AsyncRuntime;
-use openraft_rt_sim::{SimInstant, SimRuntime, SimSleep};
-use parking_lot::Mutex;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use openraft_rt_sim::SimRuntime;
 
 pub use content::Unsynced;
 pub use disk::{CutAt, SimDisk, SimFile, SimLock};
-pub use net::{SimListener, SimReader, SimStream, SimWriter};
+pub use host::{Died, Host, Process};
+pub use link::{LinkSettings, Tail};
+pub use machine::HostSettings;
+pub use raft::{HostInstant, HostRng, SimJoin, SimRaft};
+pub use simulated::Simulated;
+pub use socket::{SimListener, SimReader, SimStream, SimWriter};
+pub use world::World;
 
-use crate::task::OnLostPanic;
-use crate::{
-    Ended, Ending, Instant, Latest, LatestReader, Program, Runtime, Select2, Task, TaskPanic,
-    ThreadRole, select2,
-};
-use net::Net;
+use machine::Machine;
+use state::WorldState;
 
-/// The wall clock at the start of every simulation: 2026-01-01, in milliseconds since 1970.
-const WALL_START_MS: u64 = 1_767_225_600_000;
-/// Bytes travel at least this long between two sockets.
-const LATENCY_MIN: Duration = Duration::from_micros(50);
-/// Bytes travel less than this much longer.
-const LATENCY_SPREAD_NANOS: u64 = 100_000;
-/// One read in this many gets only a piece of what has arrived.
-const SHORT_READ_ONE_IN: u32 = 8;
-/// Such a piece has at most this many bytes.
-const SHORT_READ_MAX: u32 = 16;
-/// A timer further off than this never fires: some 100 years.
-const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// A simulated world and its executor.
+/// A simulated world of one host, whose main future runs on that host.
 ///
 /// Invariants:
 /// - Two worlds with one seed that run the same code do the same in the same order; the traces
 ///   are equal line by line.
 /// - A panic of a core task that nobody awaits ends [`Sim::block_on`] with that panic, as it
 ///   ends the process in reality.
-#[derive(Debug)]
 pub struct Sim {
     executor: SimRuntime,
+    state: Arc<WorldState>,
+    machine: Arc<Machine>,
     handle: Simulated,
-}
-
-/// The handle to a simulated world.
-#[derive(Clone)]
-pub struct Simulated {
-    world: Arc<World>,
-}
-
-struct World {
-    seed: u64,
-    random: Mutex<ChaCha8Rng>,
-    weather: Mutex<ChaCha8Rng>,
-    net: Mutex<Net>,
-    disks: Mutex<BTreeMap<PathBuf, SimDisk>>,
-    wall_offset_ms: AtomicI64,
-    last_now: AtomicU64,
-    core_panic: Latest<Option<TaskPanic>>,
-    on_lost_panic: OnLostPanic,
 }
 
 impl Sim {
     /// A new world.
     pub fn new(seed: u64) -> Self {
-        let core_panic = Latest::new(None);
-        let world = World {
-            seed,
-            random: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
-            weather: Mutex::new(ChaCha8Rng::seed_from_u64(!seed)),
-            net: Mutex::new(Net::new()),
-            disks: Mutex::new(BTreeMap::new()),
-            wall_offset_ms: AtomicI64::new(0),
-            last_now: AtomicU64::new(0),
-            on_lost_panic: Arc::new({
-                let core_panic = core_panic.clone();
-                move |panic: &TaskPanic| {
-                    tracing::error!("{panic}");
-                    if panic.role.is_core() {
-                        core_panic.set(Some(panic.clone()));
-                    }
-                }
-            }),
-            core_panic,
-        };
+        let state = WorldState::new(seed);
+        let machine = state.add("host", &HostSettings::default());
+        let life = machine.begin();
         Self {
             executor: SimRuntime::with_seed(seed),
-            handle: Simulated {
-                world: Arc::new(world),
-            },
+            handle: Simulated::new(state.clone(), machine.clone(), life),
+            state,
+            machine,
         }
     }
 
@@ -145,7 +123,7 @@ impl Sim {
     /// Puts a disk at a folder of this world: the one that survived another world's power cut,
     /// or one with faults ordered. A folder without one gets an empty disk.
     pub fn mount(&self, root: impl Into<PathBuf>, disk: SimDisk) {
-        self.handle.world.disks.lock().insert(root.into(), disk);
+        self.machine.mount(root.into(), disk);
     }
 
     /// The handle to this world; it works while [`Sim::block_on`] runs.
@@ -159,159 +137,15 @@ impl Sim {
         F: FnOnce(Simulated) -> Fut,
         Fut: Future,
     {
+        let life = self.handle.life().clone();
         let handle = self.handle.clone();
-        let core_panic = handle.world.core_panic.clone();
-        self.executor.block_on(async move {
-            let panicked = core_panic.wait_for(Option::is_some);
-            match select2(panicked, main(handle)).await {
-                Select2::First(panic) => panic!("{}", panic.expect("waited for Some")),
-                Select2::Second(output) => output,
-            }
-        })
+        let main = async { main(handle).await };
+        self.state.block_on(&mut self.executor, life.run(main))
     }
 }
 
-impl Simulated {
-    /// Makes the wall clock jump, forwards or backwards; the monotonic clock goes on.
-    pub fn jump_wall_clock(&self, by_ms: i64) {
-        self.world
-            .wall_offset_ms
-            .fetch_add(by_ms, Ordering::Relaxed);
-    }
-
-    /// The seed of this world.
-    pub fn seed(&self) -> u64 {
-        self.world.seed
-    }
-
-    /// When bytes sent now arrive.
-    fn arrival(&self) -> Instant {
-        let spread = self.world.weather.lock().next_u64() % LATENCY_SPREAD_NANOS;
-        self.now() + LATENCY_MIN + Duration::from_nanos(spread)
-    }
-
-    /// How many bytes the next read may get.
-    fn read_limit(&self) -> usize {
-        let mut weather = self.world.weather.lock();
-        if weather.next_u32().is_multiple_of(SHORT_READ_ONE_IN) {
-            (1 + weather.next_u32() % SHORT_READ_MAX) as usize
-        } else {
-            usize::MAX
-        }
-    }
-}
-
-impl Runtime for Simulated {
-    type Raft = SimRuntime;
-    type Disk = SimDisk;
-    type Stream = SimStream;
-    type Listener = SimListener;
-    type Sleep = SimSleep;
-
-    fn now(&self) -> Instant {
-        // Outside of `block_on`, where what a world left behind is dropped, its clock stands.
-        let last = &self.world.last_now;
-        match SimInstant::try_now() {
-            Some(now) => {
-                let nanos = now.elapsed_since_start().as_nanos() as u64;
-                last.store(nanos, Ordering::Relaxed);
-                Instant::from_nanos(nanos)
-            }
-            None => Instant::from_nanos(last.load(Ordering::Relaxed)),
-        }
-    }
-
-    fn wall_ms(&self) -> u64 {
-        let offset_ms = self.world.wall_offset_ms.load(Ordering::Relaxed);
-        let elapsed_ms = self.now().since_start().as_millis() as u64;
-        (WALL_START_MS + elapsed_ms).saturating_add_signed(offset_ms)
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> SimSleep {
-        SimRuntime::sleep(deadline.since(self.now()).min(NEVER))
-    }
-
-    fn fill_random(&self, bytes: &mut [u8]) {
-        self.world.random.lock().fill_bytes(bytes);
-    }
-
-    #[track_caller]
-    fn spawn<F>(&self, role: ThreadRole, future: F) -> Task<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let (task, run) = Task::wrap(role, future, self.world.on_lost_panic.clone());
-        drop(SimRuntime::spawn(run));
-        task
-    }
-
-    fn threads(&self, _role: ThreadRole) -> usize {
-        1
-    }
-
-    async fn listen_tcp(&self, addr: SocketAddr) -> io::Result<SimListener> {
-        net::listen_tcp(self, addr)
-    }
-
-    fn connect_tcp(&self, addr: SocketAddr) -> impl Future<Output = io::Result<SimStream>> + Send {
-        net::connect_tcp(self.clone(), addr)
-    }
-
-    async fn listen_unix(&self, path: &Path) -> io::Result<SimListener> {
-        Ok(net::listen_unix(self, path))
-    }
-
-    async fn connect_unix(&self, path: &Path) -> io::Result<SimStream> {
-        net::connect_unix(self.clone(), path).await
-    }
-
-    async fn run_program(
-        &self,
-        program: Program,
-        input: Vec<Bytes>,
-        output_bytes_max: usize,
-    ) -> io::Result<Ended> {
-        // A task, so that others run before it and a caller that went away stops it.
-        let stand_in = async move {
-            let mut output = Vec::new();
-            let done = (program.stand_in)(&mut &input.concat()[..], &mut output);
-            let complaint = done.as_ref().err().map(ToString::to_string);
-            let how = match done {
-                Ok(()) if output.len() > output_bytes_max => Ending::TooMuchOutput,
-                Ok(()) => Ending::Exit(0),
-                Err(_) => Ending::Exit(1),
-            };
-            Ended {
-                how,
-                output: output.into(),
-                complaint: complaint.unwrap_or_default(),
-            }
-        };
-        let running = self.spawn(ThreadRole::Compile, stand_in).abort_on_drop();
-        running.await.map_err(io::Error::other)
-    }
-
-    fn terminated(&self) -> impl Future<Output = ()> + Send + 'static {
-        pending()
-    }
-
-    fn reload_requests(&self) -> LatestReader<u64> {
-        Latest::new(0).reader()
-    }
-
-    fn disk(&self, root: &Path) -> io::Result<SimDisk> {
-        let mut disks = self.world.disks.lock();
-        let seed = self.world.seed.wrapping_add(disks.len() as u64);
-        let disk = disks
-            .entry(root.to_owned())
-            .or_insert_with(|| SimDisk::new(seed));
-        Ok(disk.clone())
-    }
-}
-
-impl fmt::Debug for Simulated {
+impl fmt::Debug for Sim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Simulated(seed {})", self.world.seed)
+        write!(f, "Sim(seed {})", self.state.seed)
     }
 }

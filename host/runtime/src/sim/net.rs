@@ -1,81 +1,79 @@
-//! The simulated network: every address of one simulation, and the connections between them.
+//! The simulated network: the hosts' addresses and listeners, and what runs between them.
+//!
+//! How a connection comes and goes:
+//!
+//! 1. `connect` sends a greeting over the link to the other host. It waits while the link is cut or
+//!    the host is off, and is given up after [`CONNECT_TIMEOUT`]. A host that is on and has no
+//!    listener there answers with a refusal.
+//! 2. The connection is registered with two pipes, one for each direction. The listener gets one
+//!    [`Plug`], and the client, when the answer has come back, the other one.
+//! 3. Bytes get the time of their arrival from the link when they are written. A cut holds back
+//!    what has not arrived; when the link heals, it arrives in order.
+//! 4. If a host is killed, its machine resets its connections. If it lost power, nothing is sent;
+//!    after it is on again, it answers bytes of an old connection with a reset.
+//! 5. When both ends have gone, the connection is forgotten.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use openraft_rt_sim::SimSleep;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
-use super::Simulated;
-use super::pipe::{End, Found, Pipe};
-use crate::{Listener, Runtime, Stream};
+use super::clock::WorldClock;
+use super::wires::{HostId, Plug, Wires};
+use crate::Instant;
 
 /// How many connections may wait at a listener until they are accepted. A further `connect` waits.
 const BACKLOG: usize = 128;
+/// After this long without an answer a `connect` fails, as on Linux after its sixth repetition.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
 /// The first port that is given out for port 0.
 const FIRST_FREE_PORT: u16 = 32_768;
 
-/// All listeners by their addresses.
-///
-/// Invariant: an entry exists exactly as long as its [`SimListener`].
-#[derive(Debug)]
-pub(super) struct Net {
-    listeners: BTreeMap<Place, mpsc::Sender<SimStream>>,
-    next_port: u16,
-}
-
-/// The address of a listener.
+/// The address of a listener on its host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+pub(super) enum Place {
     Tcp(u16, IpAddr),
     Unix(PathBuf),
 }
 
-impl Net {
-    pub(super) fn new() -> Self {
-        Self {
-            listeners: BTreeMap::new(),
-            next_port: FIRST_FREE_PORT,
-        }
-    }
+pub(super) type Queue = mpsc::Sender<Plug>;
 
-    fn free_port(&mut self) -> u16 {
-        loop {
-            let port = self.next_port;
-            self.next_port = port.checked_add(1).unwrap_or(FIRST_FREE_PORT);
-            if !self.is_taken(port) {
-                return port;
-            }
-        }
-    }
+/// The network of one world.
+///
+/// Invariants:
+/// - A listener's entry exists exactly as long as its `SimListener`, or until its host dies.
+/// - Locks are taken in this order: the hosts, the wires, a pipe, the executor.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) clock: Arc<WorldClock>,
+    hosts: Mutex<BTreeMap<HostId, Interface>>,
+    wires: Mutex<Wires>,
+    /// A link has healed, or a host is on again.
+    changed: Notify,
+}
 
-    fn is_taken(&self, port: u16) -> bool {
-        self.on_port(port).next().is_some()
-    }
+/// A host, as the network sees it.
+#[derive(Debug)]
+struct Interface {
+    address: Ipv4Addr,
+    is_on: bool,
+    next_port: u16,
+    listeners: BTreeMap<Place, Queue>,
+}
 
-    fn on_port(&self, port: u16) -> impl Iterator<Item = (IpAddr, &mpsc::Sender<SimStream>)> {
+impl Interface {
+    fn on_port(&self, port: u16) -> impl Iterator<Item = (IpAddr, &Queue)> {
         self.listeners
             .iter()
             .filter_map(move |(place, queue)| match place {
                 Place::Tcp(at, ip) if *at == port => Some((*ip, queue)),
                 _ => None,
             })
-    }
-
-    /// The queue of the listener on `addr`, or on its port at all addresses of both families.
-    fn find_tcp(&self, addr: SocketAddr) -> Option<mpsc::Sender<SimStream>> {
-        self.on_port(addr.port())
-            .find(|(ip, _)| *ip == addr.ip() || is_any(*ip))
-            .map(|(_, queue)| queue.clone())
     }
 }
 
@@ -84,298 +82,159 @@ fn is_any(ip: IpAddr) -> bool {
     ip.to_canonical().is_unspecified()
 }
 
-/// A simulated listening socket.
-#[derive(Debug)]
-pub struct SimListener {
-    world: Simulated,
-    place: Place,
-    // A lock, since accepting takes `&self`. It is held only while a connection is awaited.
-    queue: tokio::sync::Mutex<mpsc::Receiver<SimStream>>,
-}
-
-pub(super) fn listen_tcp(world: &Simulated, addr: SocketAddr) -> io::Result<SimListener> {
-    let mut net = world.world.net.lock();
-    let port = match addr.port() {
-        0 => net.free_port(),
-        port => port,
-    };
-    let ip = addr.ip();
-    let clash = |other: IpAddr| other == ip || is_any(other) || is_any(ip);
-    if net.on_port(port).any(|(other, _)| clash(other)) {
-        return Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            format!(
-                "{addr} is in use by another process: stop it, or listen on another port (0 picks a free one)"
-            ),
-        ));
+impl Network {
+    pub(super) fn new(clock: Arc<WorldClock>, seed: u64) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            hosts: Mutex::new(BTreeMap::new()),
+            wires: Mutex::new(Wires::new(seed)),
+            changed: Notify::new(),
+        })
     }
-    let place = Place::Tcp(port, ip);
-    let (sender, queue) = mpsc::channel(BACKLOG);
-    net.listeners.insert(place.clone(), sender);
-    drop(net);
-    Ok(SimListener {
-        world: world.clone(),
-        place,
-        queue: tokio::sync::Mutex::new(queue),
-    })
-}
 
-pub(super) fn listen_unix(world: &Simulated, path: &Path) -> SimListener {
-    let place = Place::Unix(path.to_owned());
-    let (sender, queue) = mpsc::channel(BACKLOG);
-    world
-        .world
-        .net
-        .lock()
-        .listeners
-        .insert(place.clone(), sender);
-    SimListener {
-        world: world.clone(),
-        place,
-        queue: tokio::sync::Mutex::new(queue),
-    }
-}
-
-pub(super) async fn connect_tcp(world: Simulated, addr: SocketAddr) -> io::Result<SimStream> {
-    let (queue, local) = {
-        let mut net = world.world.net.lock();
-        let ip = match addr {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    pub(super) fn add_host(&self, id: HostId, address: Ipv4Addr) {
+        let interface = Interface {
+            address,
+            is_on: true,
+            next_port: FIRST_FREE_PORT,
+            listeners: BTreeMap::new(),
         };
-        let local = SocketAddr::new(ip, net.free_port());
-        (net.find_tcp(addr), local)
-    };
-    connect(world, queue, Some((local, addr))).await
-}
-
-pub(super) async fn connect_unix(world: Simulated, path: &Path) -> io::Result<SimStream> {
-    let place = Place::Unix(path.to_owned());
-    let queue = world.world.net.lock().listeners.get(&place).cloned();
-    connect(world, queue, None).await
-}
-
-async fn connect(
-    world: Simulated,
-    queue: Option<mpsc::Sender<SimStream>>,
-    addrs: Option<(SocketAddr, SocketAddr)>,
-) -> io::Result<SimStream> {
-    let arrival = world.arrival();
-    world.sleep_until(arrival).await;
-    let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-    let queue = queue.ok_or_else(refused)?;
-    let (here, there) = (
-        Arc::new(Mutex::new(Pipe::default())),
-        Arc::new(Mutex::new(Pipe::default())),
-    );
-    let client = SimStream::new(&world, &here, &there, addrs);
-    let server = SimStream::new(
-        &world,
-        &there,
-        &here,
-        addrs.map(|(local, peer)| (peer, local)),
-    );
-    queue.send(server).await.map_err(|_| refused())?;
-    Ok(client)
-}
-
-impl Listener for SimListener {
-    type Stream = SimStream;
-
-    async fn accept(&self) -> io::Result<SimStream> {
-        let next = self.queue.lock().await.recv().await;
-        // The queue ends when another listener took over this one's Unix path.
-        next.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.hosts.lock().insert(id, interface);
     }
 
-    fn local_addr(&self) -> Option<SocketAddr> {
-        match &self.place {
-            Place::Tcp(port, ip) => Some(SocketAddr::new(*ip, *port)),
-            Place::Unix(_) => None,
+    /// Runs `change` on a host's interface.
+    fn at<T>(&self, host: HostId, change: impl FnOnce(&mut Interface) -> T) -> T {
+        change(
+            self.hosts
+                .lock()
+                .get_mut(&host)
+                .expect("the host was added"),
+        )
+    }
+
+    /// Runs `change` on links and connections.
+    pub(super) fn wires<T>(&self, change: impl FnOnce(&mut Wires, Instant) -> T) -> T {
+        change(&mut self.wires.lock(), self.clock.now())
+    }
+
+    /// Which host has the address, seen from `from`, and which address `from` has towards it.
+    pub(super) fn find(&self, from: HostId, ip: IpAddr) -> Option<(HostId, IpAddr)> {
+        if is_any(ip) || ip.to_canonical().is_loopback() {
+            let own = match ip {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            return Some((from, own));
         }
+        let hosts = self.hosts.lock();
+        let (to, _) = hosts
+            .iter()
+            .find(|(_, host)| host.address == ip.to_canonical())?;
+        Some((*to, hosts[&from].address.into()))
     }
-}
 
-impl Drop for SimListener {
-    fn drop(&mut self) {
-        let mut net = self.world.world.net.lock();
-        // A later listener may have this Unix path by now. Only a closed queue belongs to this
-        // listener.
-        self.queue.get_mut().close();
-        if net
-            .listeners
-            .get(&self.place)
-            .is_some_and(mpsc::Sender::is_closed)
-        {
-            net.listeners.remove(&self.place);
-        }
+    /// A port of the host on which nobody listens.
+    pub(super) fn free_port(&self, host: HostId) -> u16 {
+        self.at(host, |interface| {
+            loop {
+                let port = interface.next_port;
+                interface.next_port = port.checked_add(1).unwrap_or(FIRST_FREE_PORT);
+                if interface.on_port(port).next().is_none() {
+                    return port;
+                }
+            }
+        })
     }
-}
 
-/// A simulated connection.
-#[derive(Debug)]
-pub struct SimStream {
-    reader: SimReader,
-    writer: SimWriter,
-    addrs: Option<(SocketAddr, SocketAddr)>,
-}
-
-/// The reading half of a [`SimStream`].
-pub struct SimReader {
-    socket: Arc<Socket>,
-    arrival: Option<SimSleep>,
-}
-
-/// The writing half of a [`SimStream`]; dropping it closes its direction.
-pub struct SimWriter {
-    socket: Arc<Socket>,
-}
-
-/// One end of a connection, shared by its halves and closed when both are gone.
-struct Socket {
-    world: Simulated,
-    incoming: Arc<Mutex<Pipe>>,
-    outgoing: Arc<Mutex<Pipe>>,
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let left_unread = self.incoming.lock().leave();
-        let end = if left_unread { End::Reset } else { End::Closed };
-        self.outgoing.lock().end(self.world.arrival(), end);
+    /// Adds a listener. A TCP address that clashes with another one's gives `None`.
+    pub(super) fn listen(&self, host: HostId, place: Place) -> Option<mpsc::Receiver<Plug>> {
+        self.at(host, |interface| {
+            if let Place::Tcp(port, ip) = &place {
+                let clash = |other: IpAddr| other == *ip || is_any(other) || is_any(*ip);
+                if interface.on_port(*port).any(|(other, _)| clash(other)) {
+                    return None;
+                }
+            }
+            let (sender, queue) = mpsc::channel(BACKLOG);
+            interface.listeners.insert(place, sender);
+            Some(queue)
+        })
     }
-}
 
-impl SimStream {
-    fn new(
-        world: &Simulated,
-        incoming: &Arc<Mutex<Pipe>>,
-        outgoing: &Arc<Mutex<Pipe>>,
-        addrs: Option<(SocketAddr, SocketAddr)>,
-    ) -> Self {
-        let socket = Arc::new(Socket {
-            world: world.clone(),
-            incoming: incoming.clone(),
-            outgoing: outgoing.clone(),
+    /// Removes a listener whose queue is closed. A later one may have its Unix path by now.
+    pub(super) fn unlisten(&self, host: HostId, place: &Place) {
+        self.at(host, |interface| {
+            let listener = interface.listeners.get(place);
+            if listener.is_some_and(Queue::is_closed) {
+                interface.listeners.remove(place);
+            }
         });
-        Self {
-            reader: SimReader {
-                socket: socket.clone(),
-                arrival: None,
-            },
-            writer: SimWriter { socket },
-            addrs,
-        }
-    }
-}
-
-impl Stream for SimStream {
-    type Reader = SimReader;
-    type Writer = SimWriter;
-
-    fn peer_addr(&self) -> Option<SocketAddr> {
-        self.addrs.map(|(_, peer)| peer)
     }
 
-    fn local_addr(&self) -> Option<SocketAddr> {
-        self.addrs.map(|(local, _)| local)
+    /// The listener at a place, or on its port at all addresses of both families.
+    pub(super) fn listener(&self, host: HostId, place: &Place) -> Option<Queue> {
+        self.at(host, |interface| match place {
+            Place::Tcp(port, ip) => interface
+                .on_port(*port)
+                .find(|(at, _)| at == ip || is_any(*at))
+                .map(|(_, queue)| queue.clone()),
+            Place::Unix(_) => interface.listeners.get(place).cloned(),
+        })
     }
 
-    fn split(self) -> (SimReader, SimWriter) {
-        (self.reader, self.writer)
-    }
-}
-
-impl AsyncRead for SimReader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if buf.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
+    /// Waits until a packet that is repeated while the link is cut or the other host is off has
+    /// gone from one host to the other.
+    pub(super) async fn travel(&self, from: HostId, to: HostId) {
         loop {
-            if let Some(arrival) = &mut self.arrival {
-                ready!(Pin::new(arrival).poll(cx));
-                self.arrival = None;
+            let mut changed = pin!(self.changed.notified());
+            // Registered before the link is looked at: a change in between finds this waiter.
+            changed.as_mut().enable();
+            if !self.gets_through(from, to) {
+                changed.await;
+                continue;
             }
-            let socket = &self.socket;
-            let (now, limit) = (socket.world.now(), socket.world.read_limit());
-            let found = socket.incoming.lock().read(cx, now, limit, buf);
-            match found {
-                Found::Ready(result) => return Poll::Ready(result),
-                Found::Nothing => return Poll::Pending,
-                Found::Later(at) => self.arrival = Some(self.socket.world.sleep_until(at)),
+            let arrival = self.wires(|wires, now| wires.link(from, to).arrival(now, 0));
+            self.clock.sleep_until(arrival).await;
+            if self.gets_through(from, to) {
+                return;
             }
         }
     }
-}
 
-impl AsyncWrite for SimWriter {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let arrival = self.socket.world.arrival();
-        self.socket.outgoing.lock().write(cx, arrival, data)
+    fn gets_through(&self, from: HostId, to: HostId) -> bool {
+        let is_on = self.at(to, |interface| interface.is_on);
+        is_on && self.wires(|wires, _| wires.link(from, to).cut_at().is_none())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// The host's process has died: its machine resets its connections and stops listening.
+    pub(super) fn hang_up(&self, host: HostId) {
+        self.at(host, |interface| interface.listeners.clear());
+        self.wires(|wires, now| wires.hang_up(now, host));
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let arrival = self.socket.world.arrival();
-        self.socket.outgoing.lock().end(arrival, End::Closed);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for SimWriter {
-    fn drop(&mut self) {
-        let arrival = self.socket.world.arrival();
-        self.socket.outgoing.lock().end(arrival, End::Closed);
-    }
-}
-
-impl AsyncRead for SimStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.reader).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for SimStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.writer).poll_write(cx, data)
+    /// The host's machine has lost power: it says nothing more.
+    pub(super) fn darken(&self, host: HostId) {
+        self.at(host, |interface| {
+            interface.listeners.clear();
+            interface.is_on = false;
+        });
+        self.wires(|wires, _| wires.darken(host));
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.writer).poll_flush(cx)
+    /// The host's machine is on again, and knows nothing of old connections.
+    pub(super) fn light(&self, host: HostId) {
+        let was_on = self.at(host, |interface| {
+            std::mem::replace(&mut interface.is_on, true)
+        });
+        if !was_on {
+            self.wires(|wires, now| wires.light(now, host));
+            self.changed.notify_waiters();
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.writer).poll_shutdown(cx)
-    }
-}
-
-impl fmt::Debug for SimReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SimReader")
-    }
-}
-
-impl fmt::Debug for SimWriter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SimWriter")
+    /// Lets everything through again from one host to another.
+    pub(super) fn heal(&self, from: HostId, to: HostId) {
+        self.wires(|wires, now| wires.heal(now, from, to));
+        self.changed.notify_waiters();
     }
 }

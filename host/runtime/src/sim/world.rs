@@ -1,0 +1,128 @@
+//! A world of many hosts, as the test sees it: the hosts and the links between them.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft_rt_sim::{SimRuntime, SimSleep};
+
+use super::host::Host;
+use super::link::LinkSettings;
+use super::machine::HostSettings;
+use super::state::WorldState;
+use crate::Instant;
+
+/// A simulated world. Clones are the same world.
+///
+/// The code that has it, the *director*, belongs to no host. It adds hosts, starts and ends them
+/// and changes links at any moment.
+///
+/// Invariants:
+/// - Two worlds with one seed whose directors do the same are equal.
+/// - A panic of a host that no test [expects](Host::expect_panic) ends the run with its message.
+#[derive(Clone)]
+pub struct World {
+    state: Arc<WorldState>,
+}
+
+impl World {
+    /// Runs a director in a new world and returns its output. What it leaves running is dropped.
+    pub fn run<F, Fut>(seed: u64, director: F) -> Fut::Output
+    where
+        F: FnOnce(World) -> Fut,
+        Fut: Future,
+    {
+        let mut executor = SimRuntime::with_seed(seed);
+        let state = WorldState::new(seed);
+        let world = World {
+            state: state.clone(),
+        };
+        state.block_on(&mut executor, async move { director(world).await })
+    }
+
+    /// Adds a host with the settings' default: its clocks show true time.
+    ///
+    /// # Panics
+    ///
+    /// If another host has the name.
+    pub fn host(&self, name: &str) -> Host {
+        self.host_with(name, &HostSettings::default())
+    }
+
+    /// Adds a host, which is off. Hosts get the addresses 10.0.0.1, 10.0.0.2 and so on.
+    ///
+    /// # Panics
+    ///
+    /// If another host has the name.
+    pub fn host_with(&self, name: &str, settings: &HostSettings) -> Host {
+        Host::new(self.state.clone(), self.state.add(name, settings))
+    }
+
+    /// The seed of this world.
+    pub fn seed(&self) -> u64 {
+        self.state.seed
+    }
+
+    /// True time, which no host sees.
+    pub fn now(&self) -> Instant {
+        self.state.net.clock.now()
+    }
+
+    /// Waits for so much true time.
+    pub fn sleep(&self, duration: Duration) -> SimSleep {
+        self.state.net.clock.sleep_until(self.now() + duration)
+    }
+
+    /// Replaces the settings of the link from one host to another, for what is sent from now on.
+    /// The other direction has settings of its own.
+    pub fn set_link(&self, from: &Host, to: &Host, settings: LinkSettings) {
+        let (from, to) = (from.id(), to.id());
+        let net = &self.state.net;
+        net.wires(|wires, _| wires.link(from, to).set(settings));
+    }
+
+    /// Lets nothing through from one host to another until it [heals](World::heal). Bytes wait, and
+    /// a connect hangs until its time limit. Nothing happens to bytes that have arrived.
+    pub fn cut(&self, from: &Host, to: &Host) {
+        let (from, to) = (from.id(), to.id());
+        self.state.net.wires(|wires, now| wires.cut(now, from, to));
+    }
+
+    /// Ends a [cut](World::cut): what waited arrives, in the order of each connection.
+    pub fn heal(&self, from: &Host, to: &Host) {
+        self.state.net.heal(from.id(), to.id());
+    }
+
+    /// [Cuts](World::cut) both directions between two hosts.
+    pub fn part(&self, a: &Host, b: &Host) {
+        self.cut(a, b);
+        self.cut(b, a);
+    }
+
+    /// Ends every cut.
+    pub fn heal_all(&self) {
+        let net = &self.state.net;
+        for (from, to) in net.wires(|wires, _| wires.cut_links()) {
+            net.heal(from, to);
+        }
+    }
+
+    /// Breaks every connection between two hosts. Both ends learn it at once, even over a cut
+    /// link; what was on its way is lost.
+    pub fn reset_connections(&self, a: &Host, b: &Host) {
+        let (a, b) = (a.id(), b.id());
+        self.state.net.wires(|wires, now| wires.reset(now, a, b));
+    }
+
+    /// How many connections there are, counting those of which one end is still open.
+    pub fn connection_count(&self) -> usize {
+        self.state.net.wires(|wires, _| wires.connection_count())
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "World(seed {})", self.seed())
+    }
+}
