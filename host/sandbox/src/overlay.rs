@@ -16,7 +16,9 @@
 //! - A failed operation leaves writes as they were.
 //! - Nothing outside the binding's grants is read, and not even its absence is told.
 
+mod grants;
 mod listing;
+mod reads;
 mod weight;
 
 use std::collections::BTreeMap;
@@ -26,16 +28,14 @@ use bytes::Bytes;
 use innkeeper_proto::{Acl, Stat};
 use innkeeper_tree::binding::Definition;
 use innkeeper_tree::transaction::{Ack, GuestWrite, Read, Transaction};
-use innkeeper_tree::{QueueEntry, SessionId, View, World, Znode, Zxid, acl, path as paths};
+use innkeeper_tree::{QueueEntry, SessionId, View, Znode, Zxid, path as paths};
 
+use grants::depth;
 pub(crate) use listing::Step;
 use weight::Weight;
 
-use crate::refused::{Refused, Wanted};
+use crate::refused::Refused;
 use crate::settings::Settings;
-
-/// Fuel for a segment of a pattern that is compared with one of a path.
-const PATTERN_SEGMENT: u64 = 6;
 
 /// Why an operation of a guest failed: `types.error` of the WIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,42 +124,6 @@ pub(crate) struct Overlay {
     refused: Option<Refused>,
 }
 
-/// What was read of a path, and what makes it unchanged.
-#[derive(Clone, Copy)]
-enum What {
-    Node(Zxid),
-    Acl(Zxid, i32),
-    Children(Zxid),
-    Absent,
-    Subtree(Zxid),
-}
-
-impl What {
-    fn bit(self) -> u8 {
-        match self {
-            What::Node(_) => 1,
-            What::Acl(..) => 2,
-            What::Children(_) => 4,
-            What::Absent => 8,
-            What::Subtree(_) => 16,
-        }
-    }
-
-    fn of(self, path: String) -> Read {
-        match self {
-            What::Node(mzxid) => Read::Node { path, mzxid },
-            What::Acl(czxid, aversion) => Read::Acl {
-                path,
-                czxid,
-                aversion,
-            },
-            What::Children(pzxid) => Read::Children { path, pzxid },
-            What::Absent => Read::Absent { path },
-            What::Subtree(seen) => Read::Subtree { path, seen },
-        }
-    }
-}
-
 impl Overlay {
     /// Of a reaction (or of an authorizer's `load`, which only reads and proposes nothing).
     pub(crate) fn new(
@@ -194,14 +158,6 @@ impl Overlay {
             called: BTreeMap::new(),
             refused: None,
         }
-    }
-
-    /// The fuel that it takes to see whether a path is one and is granted: each byte of it is
-    /// looked at, and each pattern of the binding, up to as many segments as both have.
-    pub(crate) fn judging(&self, path: &str) -> u64 {
-        let bytes = path.len() as u64;
-        let patterns = self.grants.min(self.patterns * (1 + depth(path)));
-        bytes + PATTERN_SEGMENT * patterns
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -423,143 +379,6 @@ impl Overlay {
         }
     }
 
-    /// `operation` is the guest's word for what it does.
-    fn may_read(&mut self, operation: &'static str, path: &str) -> Result<(), OpError> {
-        paths::validate(path).map_err(|_| OpError::BadArguments)?;
-        let granted = match self.definition.world {
-            World::Authorizer => self.definition.may_load(path),
-            World::Recipe | World::Assignor => self.definition.may_read(path),
-        };
-        if granted {
-            Ok(())
-        } else {
-            Err(self.refuse(operation, path, Wanted::Read))
-        }
-    }
-
-    /// Remembers what was refused, for the operator; the guest learns no more than the code.
-    fn refuse(&mut self, operation: &'static str, path: &str, wanted: Wanted) -> OpError {
-        let policy = self.definition.world == World::Authorizer;
-        self.refused = Some(Refused::new(operation, path, wanted, policy));
-        OpError::NoAuth
-    }
-
-    fn grants_subtree(&self, root: &str) -> bool {
-        match self.definition.world {
-            World::Authorizer => self.definition.may_load_all(root),
-            World::Recipe | World::Assignor => self.definition.may_scan(root),
-        }
-    }
-
-    fn may_write(&mut self, operation: &'static str, path: &str) -> Result<(), OpError> {
-        paths::validate(path).map_err(|_| OpError::BadArguments)?;
-        if self.definition.may_write(path) {
-            Ok(())
-        } else {
-            Err(self.refuse(operation, path, Wanted::Write))
-        }
-    }
-
-    /// A znode that a guest wrote must be one that a client could have written.
-    fn check_data(&self, data: &Bytes) -> Result<(), OpError> {
-        if data.len() > self.settings.data_bytes_max {
-            return Err(OpError::BadArguments);
-        }
-        Ok(())
-    }
-
-    /// May a guest state this ACL? Whatever a client's must satisfy holds here, too. Nobody is
-    /// authenticated, so `auth` names nobody.
-    fn is_valid(&self, list: &[Acl]) -> bool {
-        let served = &self.settings.acl_schemes;
-        let is_served = |entry: &Acl| {
-            &*entry.scheme == "world" || served.iter().any(|scheme| **scheme == *entry.scheme)
-        };
-        acl::list_bytes(list) <= acl::MAX_LIST_BYTES
-            && list.iter().all(is_served)
-            && acl::fixup(list, &[]).is_ok()
-    }
-
-    fn session(&self, handle: u64) -> Result<SessionId, OpError> {
-        handle
-            .checked_sub(1)
-            .and_then(|index| self.handles.get(usize::try_from(index).ok()?))
-            .copied()
-            .ok_or(OpError::SessionExpired)
-    }
-
-    /// What is there, unrecorded.
-    fn peek(&self, path: &str) -> Option<Seen> {
-        match self.changed.get(path) {
-            Some(changed) => changed.clone(),
-            None => self.view.get(path).map(Seen::from),
-        }
-    }
-
-    /// The Stat of what is there, unrecorded.
-    fn peek_stat(&self, path: &str) -> Option<Stat> {
-        match self.changed.get(path) {
-            Some(changed) => changed.as_ref().map(|seen| seen.stat),
-            None => self.view.exists(path).map(|(stat, _)| stat),
-        }
-    }
-
-    /// The Stat of what is there; what of it came from the view is recorded.
-    fn look(&mut self, path: &str) -> Done<Option<Stat>> {
-        let in_view = self.view.exists(path).map(|(stat, _)| stat);
-        self.record_node(path, in_view)?;
-        Ok(match self.changed.get(path) {
-            Some(changed) => changed.as_ref().map(|seen| seen.stat),
-            None => in_view,
-        })
-    }
-
-    /// Records what the view has at a path.
-    fn record_node(&mut self, path: &str, in_view: Option<Stat>) -> Done<()> {
-        self.record(
-            path,
-            in_view.map_or(What::Absent, |stat| What::Node(Zxid(stat.mzxid as u64))),
-        )
-    }
-
-    /// Records that the znode is still this incarnation with this ACL, and no more: its data
-    /// may change. Nothing for a znode that the transaction itself made.
-    fn record_identity(&mut self, path: &str) -> Done<()> {
-        match self.view.exists(path) {
-            None => Ok(()),
-            Some((stat, _)) => self.record(path, What::Acl(Zxid(stat.czxid as u64), stat.aversion)),
-        }
-    }
-
-    /// Records that no child comes or goes, without looking at them.
-    fn record_children(&mut self, path: &str) -> Done<()> {
-        let in_view = self.view.exists(path);
-        self.record(
-            path,
-            in_view.map_or(What::Absent, |(stat, _)| {
-                What::Children(Zxid(stat.pzxid as u64))
-            }),
-        )
-    }
-
-    fn record(&mut self, path: &str, what: What) -> Done<()> {
-        // An authorizer's reads are validated by its policy_zxid.
-        if self.definition.world != World::Recipe {
-            return Ok(());
-        }
-        match self.recorded.get_mut(path) {
-            Some(kinds) if *kinds & what.bit() != 0 => return Ok(()),
-            Some(kinds) => *kinds |= what.bit(),
-            None => {
-                self.recorded.insert(path.to_string(), what.bit());
-            }
-        }
-        let read = what.of(path.to_string());
-        self.weight.add(read.encoded_len())?;
-        self.reads.push(read);
-        Ok(())
-    }
-
     fn write(&mut self, write: GuestWrite) -> Done<()> {
         self.weight.add(write.encoded_len())?;
         self.writes.push(write);
@@ -577,11 +396,6 @@ impl Overlay {
             seen.stat.pzxid = 0;
         }
     }
-}
-
-/// A path's or a pattern's slashes: how many segments it has.
-fn depth(path: &str) -> u64 {
-    path.bytes().filter(|byte| *byte == b'/').count() as u64
 }
 
 /// Child creates that a znode has seen: the next sequence number. ZooKeeper exports creates

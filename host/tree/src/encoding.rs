@@ -28,11 +28,12 @@
 mod command;
 mod primitives;
 pub mod rows;
+mod size;
 mod transaction;
+mod write;
 
-pub use command::{
-    COMMAND_VERSION, OperationSize, decode_command, encode_command, operation_size, transaction_len,
-};
+pub use command::{COMMAND_VERSION, decode_command, encode_command};
+pub use size::{OperationSize, operation_size, transaction_len};
 
 /// Why bytes cannot be decoded: they are damaged, or another version has written them. The node
 /// stops.

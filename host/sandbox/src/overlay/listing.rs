@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, btree_map};
 
 use innkeeper_tree::{Listing, Place, path as paths};
 
-use super::{Done, OpError, Overlay, Seen, What};
+use super::reads::What;
+use super::{Done, OpError, Overlay, Seen};
 use crate::refused::Wanted;
 
 /// How many of the transaction's own writes one run looks at.

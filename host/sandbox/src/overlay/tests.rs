@@ -8,7 +8,7 @@ use innkeeper_proto::{CreateMode, Perms};
 use innkeeper_tree::applied::{Outcome, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
 use innkeeper_tree::encoding::encode_command;
-use innkeeper_tree::{Command, Digest, Identity, Operation, QueueEntry, Ticket, Tree};
+use innkeeper_tree::{Command, Digest, Identity, Operation, QueueEntry, Ticket, Tree, acl};
 use proptest::prelude::*;
 
 use super::*;

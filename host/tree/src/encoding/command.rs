@@ -1,23 +1,19 @@
 //! The encoding of commands.
 
 use bytes::Bytes;
-use innkeeper_proto::{CreateMode, ErrorCode};
 
 use super::EncodingError;
-use super::primitives::{
-    Count, Reader, Sink, put_acl, put_bytes, put_data, put_i64, put_list, put_option, put_str,
-    put_u64,
-};
+use super::primitives::{Reader, Sink, put_list, put_option, put_str, put_u64, unknown};
 use super::transaction::{put_transaction, transaction};
-use crate::acl;
-use crate::command::{Command, Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
+use super::write::{put_write, write};
+use crate::command::{Command, Identity, Operation, SessionRequest, Sweep};
 use crate::transaction::Transaction;
 use crate::{Digest, SessionId, Ticket, World, Zxid};
 
 /// The version of the form that [`encode_command`] writes.
 pub const COMMAND_VERSION: u8 = 1;
 
-/// The tags of operations and their parts. They never change and are never used for another thing.
+/// The tags of operations and of requests. They never change and are never used for another thing.
 mod tag {
     pub(super) const CREATE_SESSION: u8 = 1;
     pub(super) const REATTACH: u8 = 2;
@@ -39,18 +35,6 @@ mod tag {
     /// Bits of a flagged write; at least one is set.
     pub(super) const FLAG_ENFORCE_QUOTA: u8 = 1;
     pub(super) const FLAG_UPGRADE_LOCAL: u8 = 2;
-
-    pub(super) const WRITE_SINGLE: u8 = 1;
-    pub(super) const WRITE_MULTI: u8 = 2;
-
-    pub(super) const OP_CREATE: u8 = 1;
-    pub(super) const OP_DELETE: u8 = 2;
-    pub(super) const OP_SET_DATA: u8 = 3;
-    pub(super) const OP_SET_ACL: u8 = 4;
-    pub(super) const OP_CHECK: u8 = 5;
-    pub(super) const OP_CREATE_TTL: u8 = 6;
-    pub(super) const OP_DELETE_CONTAINER: u8 = 7;
-    pub(super) const OP_REFUSED: u8 = 8;
 }
 
 /// Appends a command's bytes.
@@ -60,69 +44,8 @@ pub fn encode_command(command: &Command, out: &mut Vec<u8>) {
     put_operation(out, &command.operation);
 }
 
-/// The size of an operation's command.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OperationSize {
-    /// The greatest number of bytes that [`encode_command`] appends for the command, for any time:
-    /// the time takes at most ten bytes, and six until 2109.
-    pub bytes: usize,
-    /// The number of items in all lists (operations, reads, acknowledgements, identities, entries
-    /// of ACLs), because each needs memory beside its bytes.
-    pub items: usize,
-    /// The greatest number of bytes by which apply makes the command's ACLs longer.
-    pub grown_bytes: usize,
-}
-
-/// The size of an operation's command. It visits the fields and neither copies nor allocates.
-pub fn operation_size(operation: &Operation) -> OperationSize {
-    OperationSize {
-        grown_bytes: grown_bytes(operation),
-        ..size_of(|out| put_operation(out, operation))
-    }
-}
-
-fn grown_bytes(operation: &Operation) -> usize {
-    let (identities, write) = match operation {
-        Operation::Session {
-            request: SessionRequest::Write {
-                identities, write, ..
-            },
-            ..
-        }
-        | Operation::Admin {
-            identities, write, ..
-        } => (identities, write),
-        _ => return 0,
-    };
-    let lists = write
-        .operations()
-        .iter()
-        .filter_map(|operation| match operation {
-            WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. } => Some(acl),
-            _ => None,
-        });
-    lists.map(|list| acl::growth(list, identities)).sum()
-}
-
-/// The greatest number of bytes that the command of a guest's transaction has in the log. A node
-/// compares it with the bound on commands.
-pub fn transaction_len(transaction: &Transaction) -> usize {
-    size_of(|out| put_transaction_operation(out, Ticket(0), transaction)).bytes
-}
-
-fn size_of(put: impl FnOnce(&mut Count)) -> OperationSize {
-    let mut count = Count::default();
-    count.put_u8(COMMAND_VERSION);
-    put_u64(&mut count, u64::MAX);
-    put(&mut count);
-    OperationSize {
-        bytes: count.bytes,
-        items: count.items,
-        grown_bytes: 0,
-    }
-}
-
-fn put_operation<B: Sink>(out: &mut B, operation: &Operation) {
+/// Appends an operation, without the command's head.
+pub(super) fn put_operation<B: Sink>(out: &mut B, operation: &Operation) {
     match operation {
         Operation::CreateSession {
             ticket,
@@ -242,7 +165,12 @@ fn put_operation<B: Sink>(out: &mut B, operation: &Operation) {
     }
 }
 
-fn put_transaction_operation<B: Sink>(out: &mut B, ticket: Ticket, transaction: &Transaction) {
+/// Appends a transaction as an operation.
+pub(super) fn put_transaction_operation<B: Sink>(
+    out: &mut B,
+    ticket: Ticket,
+    transaction: &Transaction,
+) {
     out.put_u8(tag::TRANSACTION);
     out.put_u64_le(ticket.0);
     put_transaction(out, transaction);
@@ -322,13 +250,6 @@ fn operation(reader: &mut Reader) -> Result<Operation, EncodingError> {
     })
 }
 
-fn unknown(what: &'static str, tag: u8) -> EncodingError {
-    EncodingError::UnknownTag {
-        what,
-        tag: u64::from(tag),
-    }
-}
-
 fn put_connect<B: Sink>(
     out: &mut B,
     ticket: Ticket,
@@ -398,160 +319,6 @@ fn identities(reader: &mut Reader) -> Result<Vec<Identity>, EncodingError> {
             id: reader.string("identity's id")?,
         })
     })
-}
-
-fn put_write<B: Sink>(out: &mut B, write: &Write) {
-    match write {
-        Write::Single(op) => {
-            out.put_u8(tag::WRITE_SINGLE);
-            put_write_op(out, op);
-        }
-        Write::Multi(ops) => {
-            out.put_u8(tag::WRITE_MULTI);
-            put_list(out, ops, put_write_op);
-        }
-    }
-}
-
-fn write(reader: &mut Reader) -> Result<Write, EncodingError> {
-    Ok(match reader.u8("write's tag")? {
-        tag::WRITE_SINGLE => Write::Single(write_op(reader)?),
-        tag::WRITE_MULTI => Write::Multi(reader.list("multi", 2, write_op)?),
-        tag => return Err(unknown("write", tag)),
-    })
-}
-
-fn put_write_op<B: Sink>(out: &mut B, op: &WriteOp) {
-    match op {
-        WriteOp::Create {
-            path,
-            data,
-            acl,
-            mode,
-            ttl_ms,
-        } => {
-            out.put_u8(if *ttl_ms == 0 {
-                tag::OP_CREATE
-            } else {
-                tag::OP_CREATE_TTL
-            });
-            put_str(out, path);
-            put_data(out, data.as_deref());
-            put_acl(out, acl);
-            // ZooKeeper's own numbers, all of one byte.
-            put_u64(out, mode.as_i32() as u64);
-            if *ttl_ms != 0 {
-                put_i64(out, *ttl_ms);
-            }
-        }
-        WriteOp::Delete { path, version } => {
-            out.put_u8(tag::OP_DELETE);
-            put_versioned(out, path, *version);
-        }
-        WriteOp::SetData {
-            path,
-            data,
-            version,
-        } => {
-            out.put_u8(tag::OP_SET_DATA);
-            put_versioned(out, path, *version);
-            put_data(out, data.as_deref());
-        }
-        WriteOp::SetAcl { path, acl, version } => {
-            out.put_u8(tag::OP_SET_ACL);
-            put_versioned(out, path, *version);
-            put_acl(out, acl);
-        }
-        WriteOp::Check { path, version } => {
-            out.put_u8(tag::OP_CHECK);
-            put_versioned(out, path, *version);
-        }
-        WriteOp::DeleteContainer { path } => {
-            out.put_u8(tag::OP_DELETE_CONTAINER);
-            put_str(out, path);
-        }
-        WriteOp::Refused { path, error } => {
-            out.put_u8(tag::OP_REFUSED);
-            put_str(out, path);
-            put_i64(out, i64::from(error.code()));
-        }
-    }
-}
-
-fn put_versioned<B: Sink>(out: &mut B, path: &str, version: i32) {
-    put_bytes(out, path.as_bytes());
-    put_i64(out, i64::from(version));
-}
-
-fn write_op(reader: &mut Reader) -> Result<WriteOp, EncodingError> {
-    let op = reader.u8("operation's tag")?;
-    let path = reader.string("path")?;
-    Ok(match op {
-        tag::OP_CREATE => WriteOp::Create {
-            path,
-            data: reader.data()?,
-            acl: reader.acl()?,
-            mode: create_mode(reader)?,
-            ttl_ms: 0,
-        },
-        tag::OP_CREATE_TTL => WriteOp::Create {
-            path,
-            data: reader.data()?,
-            acl: reader.acl()?,
-            mode: create_mode(reader)?,
-            ttl_ms: match reader.i64("time to live")? {
-                // Without one, the older form is the only one.
-                0 => {
-                    return Err(EncodingError::Invalid {
-                        what: "time to live",
-                    });
-                }
-                ttl_ms => ttl_ms,
-            },
-        },
-        tag::OP_DELETE_CONTAINER => WriteOp::DeleteContainer { path },
-        tag::OP_REFUSED => WriteOp::Refused {
-            path,
-            error: refusal(reader)?,
-        },
-        tag::OP_DELETE => WriteOp::Delete {
-            path,
-            version: reader.i32("version")?,
-        },
-        tag::OP_SET_DATA => WriteOp::SetData {
-            path,
-            version: reader.i32("version")?,
-            data: reader.data()?,
-        },
-        tag::OP_SET_ACL => WriteOp::SetAcl {
-            path,
-            version: reader.i32("version")?,
-            acl: reader.acl()?,
-        },
-        tag::OP_CHECK => WriteOp::Check {
-            path,
-            version: reader.i32("version")?,
-        },
-        tag => return Err(unknown("operation", tag)),
-    })
-}
-
-fn refusal(reader: &mut Reader) -> Result<ErrorCode, EncodingError> {
-    let what = "refusal's error code";
-    ErrorCode::from_code(reader.i32(what)?)
-        .filter(|error| *error != ErrorCode::Ok)
-        .ok_or(EncodingError::Invalid { what })
-}
-
-fn create_mode(reader: &mut Reader) -> Result<CreateMode, EncodingError> {
-    let tag = reader.u64("create mode")?;
-    i32::try_from(tag)
-        .ok()
-        .and_then(CreateMode::from_i32)
-        .ok_or(EncodingError::UnknownTag {
-            what: "create mode",
-            tag,
-        })
 }
 
 pub(super) fn world_tag(world: World) -> u8 {

@@ -281,3 +281,11 @@ impl Reader {
         })
     }
 }
+
+/// The error of a tag that means nothing here.
+pub(super) fn unknown(what: &'static str, tag: u8) -> EncodingError {
+    EncodingError::UnknownTag {
+        what,
+        tag: u64::from(tag),
+    }
+}
