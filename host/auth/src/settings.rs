@@ -172,12 +172,10 @@ impl AuthSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::tests::warnings_of;
 
     fn set(settings: &mut AuthSettings, key: &str, value: &str) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let taken = settings.set(key, value, &mut |warning| warnings.push(warning));
-        assert!(taken.unwrap(), "{key}");
-        warnings
+        warnings_of(|warn| settings.set(key, value, warn))
     }
 
     #[test]

@@ -65,8 +65,18 @@ impl BadValue {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The warnings about a setting that is known and taken.
+    pub(crate) fn warnings_of(
+        set: impl FnOnce(&mut dyn FnMut(String)) -> Result<bool, BadValue>,
+    ) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let taken = set(&mut |warning| warnings.push(warning));
+        assert!(taken.unwrap(), "the setting is not known");
+        warnings
+    }
 
     #[test]
     fn secrets_are_compared_and_not_shown() {

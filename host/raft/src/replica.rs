@@ -15,23 +15,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_runtime::{Disk, Runtime, Select2, Signal, Task, ThreadRole, select2, select3};
+use innkeeper_runtime::{Disk, Runtime, Select2, ThreadRole, select2, select3};
 use innkeeper_tree::Reader;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use crate::Delivery;
 use crate::checkpoint_schedule::ASK_AGAIN;
-use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError, Unavailable};
 use crate::histogram::RaftStats;
-use crate::log::Log;
 use crate::modules::ModuleStore;
 use crate::proposals::Proposals;
-use crate::read_index::ReadIndex;
 use crate::settings::Settings;
 use crate::startup::{Started, open_stores, start};
-use crate::state::{Checkpointer, StateShared};
 use crate::status::{RaftRole, Status};
 
 /// How long closing waits until the state's file is closed.
@@ -49,22 +45,7 @@ struct Parts<R: Runtime> {
     runtime: R,
     disk: R::Disk,
     lock: <R::Disk as Disk>::Lock,
-    settings: Arc<Settings>,
-    raft: RaftOf<R>,
-    log: Log<R>,
-    state: Arc<StateShared>,
-    checkpointer: Checkpointer,
-    modules: ModuleStore<R>,
-    proposals: Proposals,
-    read_index: ReadIndex,
-    failure: Failure,
-    /// Ends the proposer's task.
-    closing: Signal,
-    /// Ends the other tasks.
-    stop: Signal,
-    proposer: Task<()>,
-    schedule: Task<()>,
-    replayed: u64,
+    started: Started<R>,
 }
 
 impl<R: Runtime> fmt::Debug for Replica<R> {
@@ -102,41 +83,12 @@ impl<R: Runtime> Replica<R> {
         let parts = start(runtime.clone(), settings, failure, stored, delivery);
         let started = runtime.spawn(ThreadRole::Raft, parts).await;
         let started = started.map_err(|panic| OpenError::Stopped(panic.to_string()))??;
-        let Started {
-            raft,
-            log,
-            state,
-            checkpointer,
-            modules,
-            proposals,
-            read_index,
-            failure,
-            closing,
-            stop,
-            proposer,
-            schedule,
-            settings,
-            replayed,
-        } = started;
         Ok(Self {
             parts: Some(Parts {
                 runtime,
                 disk,
                 lock,
-                settings,
-                raft,
-                log,
-                state,
-                checkpointer,
-                modules,
-                proposals,
-                read_index,
-                failure,
-                closing,
-                stop,
-                proposer,
-                schedule,
-                replayed,
+                started,
             }),
         })
     }
@@ -151,44 +103,45 @@ impl<R: Runtime> Replica<R> {
 
     /// The way into the log: operations are submitted there.
     pub fn proposals(&self) -> Proposals {
-        self.parts().proposals.clone()
+        self.parts().started.proposals.clone()
     }
 
     /// Returns after this node has applied and published everything that was committed before the
     /// call; a quorum confirms what that is. Calls at the same time share one confirmation.
     pub async fn read_index(&self) -> Result<(), Unavailable> {
-        self.parts().read_index.confirm().await
+        self.parts().started.read_index.confirm().await
     }
 
     /// The reader of the state, which gives out views. Installing a snapshot replaces it, so ask
     /// again for each new connection.
     pub fn reader(&self) -> Reader {
-        self.parts().state.reader()
+        self.parts().started.state.reader()
     }
 
     /// The statistics of the log and the checkpoints since the process started.
     pub fn stats(&self) -> Arc<RaftStats> {
-        self.parts().log.stats()
+        self.parts().started.log.stats()
     }
 
     /// The modules stored on this node.
     pub fn modules(&self) -> ModuleStore<R> {
-        self.parts().modules.clone()
+        self.parts().started.modules.clone()
     }
 
     /// Waits until the node has failed for good and returns a sentence with the reason.
     /// Acknowledged writes are safe, and no further write is acknowledged. The process should end.
     pub fn failed(&self) -> impl Future<Output = String> + Send + 'static + use<R> {
-        let failure = self.parts().failure.clone();
+        let failure = self.parts().started.failure.clone();
         async move { failure.failed().await }
     }
 
     /// The node's role, log and checkpoints at this moment.
     pub fn status(&self) -> Status {
         let parts = self.parts();
-        let metrics = parts.raft.metrics();
+        let started = &parts.started;
+        let metrics = started.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let failure = parts.failure.get();
+        let failure = started.failure.get();
         let role = match metrics.state {
             _ if failure.is_some() || metrics.running_state.is_err() => RaftRole::Stopped,
             ServerState::Leader => RaftRole::Leader,
@@ -198,17 +151,17 @@ impl<R: Runtime> Replica<R> {
             ServerState::Shutdown => RaftRole::Stopped,
         };
         Status {
-            node_id: parts.settings.node_id,
+            node_id: started.settings.node_id,
             role,
             leader: metrics.current_leader,
             term: metrics.current_term,
             last_log: metrics.last_log_index,
             committed: metrics.local_committed.map(|id| id.index),
-            applied: parts.state.applied().map(|id| id.index),
-            checkpoint: parts.checkpointer.durable.get().map(|id| id.index),
-            replayed: parts.replayed,
+            applied: started.state.applied().map(|id| id.index),
+            checkpoint: started.checkpointer.durable.get().map(|id| id.index),
+            replayed: started.replayed,
             syncs: parts.disk.sync_count(),
-            log: parts.log.status(),
+            log: started.log.status(),
             failure,
         }
     }
@@ -236,51 +189,67 @@ impl<R: Runtime> Drop for Replica<R> {
 
 impl<R: Runtime> Parts<R> {
     async fn close(self, with_checkpoint: bool) {
-        self.proposals.close();
-        self.closing.raise();
-        if let Err(error) = self.proposer.await {
+        let Self {
+            runtime,
+            lock,
+            started,
+            ..
+        } = self;
+        started.proposals.close();
+        started.closing.raise();
+        if let Err(error) = started.proposer.await {
             tracing::error!("the proposer ended badly: {error}");
         }
         if with_checkpoint {
-            let durable = &self.checkpointer.durable;
-            while self.failure.get().is_none()
-                && self.raft.metrics().borrow_watched().running_state.is_ok()
-                && durable.get() < self.state.applied()
+            let durable = &started.checkpointer.durable;
+            while started.failure.get().is_none()
+                && started
+                    .raft
+                    .metrics()
+                    .borrow_watched()
+                    .running_state
+                    .is_ok()
+                && durable.get() < started.state.applied()
             {
-                if self.raft.trigger().snapshot().await.is_err() {
+                if started.raft.trigger().snapshot().await.is_err() {
                     break;
                 }
-                let target = self.state.applied();
+                let target = started.state.applied();
                 let done = durable.wait_for(|at| *at >= target);
-                let again = self.runtime.sleep(ASK_AGAIN);
-                select3(done, self.failure.failed(), again).await;
+                let again = runtime.sleep(ASK_AGAIN);
+                select3(done, started.failure.failed(), again).await;
             }
         }
-        self.stop.raise();
-        if let Err(error) = self.schedule.await {
+        started.stop.raise();
+        if let Err(error) = started.schedule.await {
             tracing::error!("the checkpoint schedule ended badly: {error}");
         }
-        if let Err(error) = self.raft.shutdown().await {
+        if let Err(error) = started.raft.shutdown().await {
             tracing::error!("openraft ended badly: {error}");
         }
-        self.log.close().await;
+        started.log.close().await;
         // The lock is released last, after the state machine has closed its file, so that no other
         // process opens the folder while this one still writes.
-        let state = Arc::downgrade(&self.state);
-        drop((self.raft, self.state, self.read_index, self.proposals));
-        let ended = self.checkpointer.ended();
-        drop(self.checkpointer);
+        let state = Arc::downgrade(&started.state);
+        drop((
+            started.raft,
+            started.state,
+            started.read_index,
+            started.proposals,
+        ));
+        let ended = started.checkpointer.ended();
+        drop(started.checkpointer);
         let gone = async {
             ended.wait().await;
             while state.strong_count() > 0 {
-                self.runtime.sleep(Duration::from_millis(1)).await;
+                runtime.sleep(Duration::from_millis(1)).await;
             }
         };
-        let limit = self.runtime.sleep(LET_GO);
+        let limit = runtime.sleep(LET_GO);
         if let Select2::Second(()) = select2(gone, limit).await {
             tracing::warn!("the state's file is still in use after the replica was closed");
         }
-        drop((self.log, self.modules));
-        drop(self.lock);
+        drop((started.log, started.modules));
+        drop(lock);
     }
 }

@@ -63,6 +63,7 @@ pub(crate) async fn open_stores<R: Runtime>(
     })
 }
 
+/// The parts of a replica that runs.
 pub(crate) struct Started<R: Runtime> {
     pub(crate) raft: RaftOf<R>,
     pub(crate) log: Log<R>,
@@ -72,11 +73,14 @@ pub(crate) struct Started<R: Runtime> {
     pub(crate) proposals: Proposals,
     pub(crate) read_index: ReadIndex,
     pub(crate) failure: Failure,
+    /// Ends the proposer's task.
     pub(crate) closing: Signal,
+    /// Ends the other tasks.
     pub(crate) stop: Signal,
     pub(crate) proposer: Task<()>,
     pub(crate) schedule: Task<()>,
     pub(crate) settings: Arc<Settings>,
+    /// Entries that were applied from the log when the replica was opened.
     pub(crate) replayed: u64,
 }
 

@@ -12,7 +12,7 @@ use innkeeper_runtime::Runtime;
 use innkeeper_runtime::calendar::rfc_3339;
 use innkeeper_tree::applied::{OpReply, Reply, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
-use innkeeper_tree::{Operation, Zxid, acl, binding};
+use innkeeper_tree::{Operation, View, Zxid, acl, binding};
 use serde::{Deserialize, Serialize};
 
 use super::input::{Asked, Upload, check_path};
@@ -26,12 +26,30 @@ pub(super) struct OfPath {
     path: String,
 }
 
+impl OfPath {
+    /// The path, checked, and a view that shows all that was written before the request came.
+    async fn read<R: Runtime>(self, admin: &Admin<R>) -> Result<(String, View), Problem> {
+        check_path(&self.path)?;
+        let service = &admin.surface.service;
+        service.read_index().await?;
+        Ok((self.path, service.reader.view()))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OfVersion {
     path: String,
     /// Only if the znode has this version; without it, whatever its version.
     version: Option<i32>,
+}
+
+impl OfVersion {
+    /// The path, checked, and the version as ZooKeeper has it: -1 is any.
+    fn checked(self) -> Result<(String, i32), Problem> {
+        check_path(&self.path)?;
+        Ok((self.path, self.version.unwrap_or(-1)))
+    }
 }
 
 #[derive(Deserialize)]
@@ -131,10 +149,8 @@ pub(super) async fn get<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Asked(asked): Asked<OfPath>,
 ) -> Result<Json<Shown>, Problem> {
-    let OfPath { path } = asked;
-    check_path(&path)?;
-    admin.surface.service.read_index().await?;
-    let Some(znode) = admin.surface.service.reader.view().get(&path) else {
+    let (path, view) = asked.read(&admin).await?;
+    let Some(znode) = view.get(&path) else {
         return Err(no_such(&path));
     };
     let data = znode.data.as_deref();
@@ -165,10 +181,8 @@ pub(super) async fn children<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Asked(asked): Asked<OfPath>,
 ) -> Result<Json<ShownChildren>, Problem> {
-    let OfPath { path } = asked;
-    check_path(&path)?;
-    admin.surface.service.read_index().await?;
-    match admin.surface.service.reader.view().children(&path) {
+    let (path, view) = asked.read(&admin).await?;
+    match view.children(&path) {
         Some(children) => Ok(Json(ShownChildren {
             path,
             children: children.names,
@@ -205,12 +219,11 @@ pub(super) async fn set<R: Runtime>(
     Asked(asked): Asked<OfVersion>,
     upload: Upload,
 ) -> Result<Json<Written>, Problem> {
-    let OfVersion { path, version } = asked;
-    check_path(&path)?;
+    let (path, version) = asked.checked()?;
     let op = WriteOp::SetData {
         path: path.clone(),
         data: data_of(&admin, upload).await?,
-        version: version.unwrap_or(-1),
+        version,
     };
     write(&admin, path, op).await.map(Json)
 }
@@ -220,8 +233,7 @@ pub(super) async fn set_acl<R: Runtime>(
     Asked(asked): Asked<OfVersion>,
     upload: Upload,
 ) -> Result<Json<Written>, Problem> {
-    let OfVersion { path, version } = asked;
-    check_path(&path)?;
+    let (path, version) = asked.checked()?;
     let body = upload
         .read(&admin.surface.service.runtime, MAX_DOCUMENT_BYTES)
         .await?;
@@ -234,7 +246,7 @@ pub(super) async fn set_acl<R: Runtime>(
     let op = WriteOp::SetAcl {
         path: path.clone(),
         acl,
-        version: version.unwrap_or(-1),
+        version,
     };
     write(&admin, path, op).await.map(Json)
 }
@@ -243,11 +255,10 @@ pub(super) async fn delete<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Asked(asked): Asked<OfVersion>,
 ) -> Result<Json<Written>, Problem> {
-    let OfVersion { path, version } = asked;
-    check_path(&path)?;
+    let (path, version) = asked.checked()?;
     let op = WriteOp::Delete {
         path: path.clone(),
-        version: version.unwrap_or(-1),
+        version,
     };
     write(&admin, path, op).await.map(Json)
 }

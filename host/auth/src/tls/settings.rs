@@ -176,12 +176,10 @@ impl TlsSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::tests::warnings_of;
 
     fn set(settings: &mut TlsSettings, key: &str, value: &str) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let taken = settings.set(key, value, &mut |warning| warnings.push(warning));
-        assert!(taken.unwrap(), "{key}");
-        warnings
+        warnings_of(|warn| settings.set(key, value, warn))
     }
 
     #[test]
