@@ -31,6 +31,7 @@ fn failed(error: impl std::fmt::Display) -> StateError {
 #[derive(Clone)]
 pub struct ModuleStore<R: Runtime> {
     runtime: R,
+    disk: R::Disk,
     database: Arc<Database>,
 }
 
@@ -60,6 +61,7 @@ impl<R: Runtime> ModuleStore<R> {
         }
         Ok(Self {
             runtime,
+            disk: disk.clone(),
             database: Arc::new(database),
         })
     }
@@ -72,7 +74,7 @@ impl<R: Runtime> ModuleStore<R> {
     /// Stores a module durably and returns its name. If the module is stored already, nothing is
     /// written.
     pub async fn put(&self, bytes: bytes::Bytes) -> Result<Digest, StateError> {
-        self.blocking(move |database| {
+        let stored = self.blocking(move |database| {
             let digest = Self::digest(&bytes);
             let mut write = database.begin_write().map_err(failed)?;
             write.set_quick_repair(true);
@@ -90,8 +92,10 @@ impl<R: Runtime> ModuleStore<R> {
                 write.abort().map_err(failed)?;
             }
             Ok(digest)
-        })
-        .await
+        });
+        let digest = stored.await?;
+        self.disk.settled().await.map_err(failed)?;
+        Ok(digest)
     }
 
     /// A module's bytes; `None` if this node does not store it.

@@ -56,6 +56,7 @@ pub(crate) async fn open_stores<R: Runtime>(
         delivery,
     )?;
     let modules = ModuleStore::open(runtime, &disk, settings.module_cache_bytes)?;
+    disk.settled().await.map_err(OpenError::Folder)?;
     Ok(Stored {
         log,
         machine,

@@ -1,6 +1,7 @@
 //! The traits of files, with the operations that the log and redb need.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 
 /// How to open a file.
@@ -69,6 +70,14 @@ pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
 
     /// Makes the names in a folder durable.
     fn sync_folder(&self, folder: &str) -> io::Result<()>;
+
+    /// Waits until every sync that has returned so far is over. Code awaits this between a sync and
+    /// the first thing that counts on it: an answer, an acknowledgement, a purge.
+    ///
+    /// A real sync is over when it returns, so this is ready at once there. In simulation a sync
+    /// must not block the one thread; it returns at once and takes its time here. The error is that
+    /// of a sync whose disk failed meanwhile.
+    fn settled(&self) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Locks the disk for this process. If another process has the lock, the error is
     /// [`io::ErrorKind::ResourceBusy`], with one sentence that names the process and says what to

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_runtime::sim::HostSettings;
+use innkeeper_runtime::sim::{HostSettings, Window, first_difference};
 use innkeeper_runtime::{
     Elapsed, Latest, Listener, Real, RealConfig, Runtime, Select2, Signal, Sim, Simulated, Stream,
     TaskError, ThreadRole, World, select2, select3,
@@ -721,14 +721,39 @@ async fn busy_world<R: Runtime>(rt: R) -> Vec<u64> {
 
 #[test]
 fn one_seed_is_one_run() {
-    let (first, first_trace) = Sim::run_traced(42, busy_world);
-    let (second, second_trace) = Sim::run_traced(42, busy_world);
+    let run = |seed, window| Sim::run_traced(seed, window, busy_world);
+    let difference = first_difference(|window| run(42, window).1);
+    assert_eq!(difference, None);
+    let (first, first_trace) = run(42, Window::default());
+    let (second, second_trace) = run(42, Window::default());
     assert_eq!(first, second);
-    assert!(first_trace == second_trace, "the traces differ");
-    assert!(first_trace.len() > 1_000, "the trace shows what went on");
-    let (other, other_trace) = Sim::run_traced(43, busy_world);
+    assert_eq!(first_trace, second_trace);
+    assert!(first_trace.lines() > 300, "{first_trace:?}");
+    let (other, other_trace) = run(43, Window::default());
     assert_ne!(first, other);
-    assert!(first_trace != other_trace, "the seed has no effect");
+    assert_ne!(first_trace, other_trace, "the seed has no effect");
+}
+
+/// Two runs that part in the middle are told apart by the line where they do.
+#[test]
+fn a_difference_of_two_runs_is_shown_by_its_first_line() {
+    let mut runs = 0_u64;
+    let difference = first_difference(|window| {
+        runs += 1;
+        let is_odd = runs % 2;
+        let story = |rt: Simulated| async move {
+            for round in 0..3_000 {
+                rt.sleep(Duration::from_millis(1)).await;
+                if round == 2_000 {
+                    rt.fill_random(&mut [0; 8][..4 + is_odd as usize]);
+                }
+            }
+        };
+        Sim::run_traced(1, window, story).1
+    });
+    let told = difference.expect("they differ");
+    let expected = "differs: one run has \"2001000000 h0 random bytes 5\", another one \"2001000000 h0 random bytes 4\"";
+    assert!(told.ends_with(expected), "{told}");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use innkeeper_runtime::sim::{Host, LinkSettings, SimListener, SimStream, Tail};
+use innkeeper_runtime::sim::{
+    Host, LinkSettings, SimListener, SimStream, Tail, Window, first_difference,
+};
 use innkeeper_runtime::{
     Elapsed, Instant, Listener, Runtime, Simulated, Stream, ThreadRole, World,
 };
@@ -385,8 +387,13 @@ async fn stormy(world: World) -> Vec<(u64, usize)> {
 
 #[test]
 fn one_seed_is_one_world() {
-    let first = World::run(3, stormy);
-    assert!(first.len() > 50, "{} exchanges", first.len());
-    assert_eq!(first, World::run(3, stormy));
-    assert_ne!(first, World::run(4, stormy));
+    let run = |seed, window| World::run_traced(seed, window, stormy);
+    let difference = first_difference(|window| run(3, window).1);
+    assert_eq!(difference, None);
+    let (seen, trace) = run(3, Window::default());
+    assert!(seen.len() > 50, "{} exchanges", seen.len());
+    assert_eq!((seen.clone(), trace.clone()), run(3, Window::default()));
+    let (other_seen, other_trace) = run(4, Window::default());
+    assert_ne!(seen, other_seen);
+    assert_ne!(trace, other_trace);
 }

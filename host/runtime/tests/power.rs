@@ -1,9 +1,10 @@
 //! What the simulated disk forgets, keeps and breaks.
 
 use std::io;
+use std::time::Duration;
 
-use innkeeper_runtime::sim::{CutAt, Unsynced};
-use innkeeper_runtime::{Disk, File, Open, SimDisk};
+use innkeeper_runtime::sim::{CutAt, SyncTime, Tail, Unsynced};
+use innkeeper_runtime::{Disk, File, Open, Runtime, Sim, SimDisk, ThreadRole, World};
 
 /// A file whose name is durable.
 fn file(disk: &SimDisk, path: &str) -> <SimDisk as Disk>::File {
@@ -283,4 +284,112 @@ fn reads_flip_bits_when_told_to() {
     assert_eq!(disk.read_whole("log").unwrap(), [0; 4096]);
     disk.corrupt("log", 77, 0b101).unwrap();
     assert_eq!(disk.read_whole("log").unwrap()[77], 5);
+}
+
+fn slow(least_ms: u64) -> SyncTime {
+    SyncTime {
+        least: Duration::from_millis(least_ms),
+        ..SyncTime::default()
+    }
+}
+
+#[test]
+fn a_sync_takes_its_time_and_then_none_again() {
+    Sim::run(1, |rt| async move {
+        let disk = rt.disk("/data".as_ref()).unwrap();
+        let file = disk.open("f", Open::Create).unwrap();
+        let took = async |syncs: u32| {
+            let before = rt.now();
+            for _ in 0..syncs {
+                file.write_at(b"x", 0).unwrap();
+                file.sync().unwrap();
+            }
+            disk.settled().await.unwrap();
+            rt.now() - before
+        };
+        assert_eq!(took(3).await, Duration::ZERO);
+        disk.set_sync_time(slow(10));
+        assert_eq!(took(1).await, Duration::from_millis(10));
+        assert_eq!(
+            took(3).await,
+            Duration::from_millis(30),
+            "one after another"
+        );
+        disk.set_sync_time(SyncTime {
+            stalls: Some(Tail {
+                one_in: 4,
+                least: Duration::from_millis(500),
+                most: Duration::from_secs(4),
+            }),
+            ..slow(10)
+        });
+        let mut stalls = 0;
+        for _ in 0..200 {
+            let took = took(1).await;
+            assert!(took >= Duration::from_millis(10) && took <= Duration::from_millis(4_010));
+            stalls += usize::from(took > Duration::from_millis(500));
+        }
+        assert!((25..80).contains(&stalls), "{stalls}");
+        disk.set_sync_time(SyncTime::default());
+        assert_eq!(took(3).await, Duration::ZERO);
+    });
+}
+
+/// A power cut finds a sync under way: what it was to make durable may be lost, what came after it
+/// is lost, and what an earlier one has made durable is there.
+#[test]
+fn a_sync_under_way_is_no_sync() {
+    let (mut kept, mut lost) = (0, 0);
+    for seed in 0..40 {
+        World::run(seed, async |world| {
+            let host = world.host("a");
+            let rt = host.boot();
+            let disk = rt.disk("/data".as_ref()).unwrap();
+            disk.set_sync_time(slow(10));
+            disk.replace("early", b"1").unwrap();
+            disk.settled().await.unwrap();
+            disk.replace("late", b"2").unwrap();
+            let file = disk.open("early", Open::Write).unwrap();
+            file.write_at(b"3", 0).unwrap();
+            let waiting = rt.spawn(ThreadRole::Fsync, {
+                let disk = disk.clone();
+                async move { disk.settled().await }
+            });
+            // The first of the two syncs of `late` is under way.
+            world.sleep(Duration::from_millis(seed % 10)).await;
+            host.cut_power();
+            assert!(waiting.await.is_err(), "nobody is told of it");
+            let disk = host.boot().disk("/data".as_ref()).unwrap();
+            assert_eq!(disk.read_whole("early").unwrap(), b"1");
+            assert!(!disk.list("").unwrap().contains(&"late".to_owned()));
+            // The content of the file without its last name is at the seed's mercy.
+            match disk.read_whole("late.new") {
+                Ok(content) if content == b"2" => kept += 1,
+                _ => lost += 1,
+            }
+        });
+    }
+    assert!(kept > 3 && lost > 3, "{kept} {lost}");
+}
+
+/// After `settled` a sync is over, whatever comes then.
+#[test]
+fn a_settled_sync_survives() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let mut sim = Sim::new(seed);
+        sim.mount("/data", disk.clone());
+        sim.block_on(|rt| async move {
+            let disk = rt.disk("/data".as_ref()).unwrap();
+            disk.set_sync_time(slow(10));
+            disk.replace("f", b"old").unwrap();
+            disk.replace("f", b"new").unwrap();
+            disk.settled().await.unwrap();
+            let file = disk.open("f", Open::Write).unwrap();
+            file.write_at(b"not", 0).unwrap();
+            file.sync().unwrap();
+        });
+        disk.set_unsynced(Unsynced::Lost);
+        assert_eq!(disk.reopen().read_whole("f").unwrap(), b"new");
+    }
 }

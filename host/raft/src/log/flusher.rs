@@ -51,7 +51,10 @@ pub(crate) async fn run<R: Runtime>(
             continue;
         };
         let begun = runtime.now();
-        let result = write(&disk, &shared, &mut file, &work);
+        let mut result = write(&disk, &shared, &mut file, &work);
+        if result.is_ok() {
+            result = disk.settled().await;
+        }
         if !work.chunks.is_empty() {
             let entries = match (work.first_index, work.last_index) {
                 (Some(first), Some(last)) => (last + 1).saturating_sub(first),

@@ -172,7 +172,8 @@ async fn run<R: Runtime>(
                 lag.begins(upto);
                 let (begun, zxid) = (log.now(), capture.zxid());
                 let result = match flushed {
-                    Ok(()) => write(&store, &capture, &lag, applied, &membership)
+                    Ok(()) => settled(&store, write(&store, &capture, &lag, applied, &membership))
+                        .await
                         .map_err(|e| failure.fail(e)),
                     Err(sentence) => Err(sentence),
                 };
@@ -189,7 +190,8 @@ async fn run<R: Runtime>(
                 failed
             }
             Job::Install { meta, data, done } => {
-                let result = install(&store, &meta, &data).map_err(|e| failure.fail(e));
+                let result = settled(&store, install(&store, &meta, &data)).await;
+                let result = result.map_err(|e| failure.fail(e));
                 let failed = result.is_err();
                 if !failed {
                     durable.set(meta.last_log_id);
@@ -216,6 +218,16 @@ fn install<D: Disk>(
         .restore()
         .map(|(tree, _)| tree)
         .map_err(|e| e.to_string())
+}
+
+/// Waits until what was written is durable.
+async fn settled<T, D: Disk>(
+    store: &StateStore<D>,
+    written: Result<T, String>,
+) -> Result<T, String> {
+    let written = written?;
+    store.settled().await.map_err(|e| e.to_string())?;
+    Ok(written)
 }
 
 /// Waits until the log has flushed the entries of a checkpoint.

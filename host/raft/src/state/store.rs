@@ -57,6 +57,12 @@ impl<D: Disk> Clone for StateStore<D> {
 }
 
 impl<D: Disk> StateStore<D> {
+    /// Waits until what was written is durable.
+    pub(crate) async fn settled(&self) -> Result<(), StateError> {
+        let settled = self.disk.settled().await;
+        settled.map_err(|error| StateError::store(FILE, error))
+    }
+
     /// Opens `state.redb` and creates an empty one if there is none.
     pub(crate) fn open(disk: D, cache_bytes: usize) -> Result<Self, StateError> {
         let database = match backend::open_existing(&disk, FILE, cache_bytes)? {

@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::future::{Future, ready};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -203,6 +204,10 @@ impl Disk for RealDisk {
         sync().map_err(|error| in_context(error, "sync the folder", folder))?;
         self.inner.syncs.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn settled(&self) -> impl Future<Output = io::Result<()>> + Send {
+        ready(Ok(()))
     }
 
     fn lock(&self) -> io::Result<RealLock> {

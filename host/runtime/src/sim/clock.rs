@@ -1,11 +1,13 @@
 //! Time in a simulated world: one clock that drives everything, and the clocks that hosts see.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft_rt::AsyncRuntime;
 use openraft_rt_sim::{SimInstant, SimRuntime, SimSleep};
 
+use super::trace::Recorder;
 use crate::Instant;
 
 /// The wall clock at the start of every simulation: 2026-01-01, in milliseconds since 1970.
@@ -13,28 +15,50 @@ pub(super) const WALL_START_MS: u64 = 1_767_225_600_000;
 /// A timer further off than this never fires: some 100 years.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// The one true time of a world, which no host sees.
+/// The one true time of a world, which no host sees, and the trace of what happens in it.
 ///
 /// Outside of the executor, where what a world left behind is dropped, it stands still.
 #[derive(Debug, Default)]
 pub(super) struct WorldClock {
     last_nanos: AtomicU64,
+    recorder: Recorder,
+}
+
+/// The time of the world whose executor runs on this thread.
+pub(super) fn world_now() -> Option<Instant> {
+    let now = SimInstant::try_now()?;
+    Some(Instant::default() + now.elapsed_since_start())
+}
+
+/// Waits until a time of the world whose executor runs on this thread.
+pub(super) fn world_sleep_until(deadline: Instant) -> SimSleep {
+    let now = world_now().unwrap_or_default();
+    SimRuntime::sleep(deadline.since(now).min(NEVER))
 }
 
 impl WorldClock {
     pub(super) fn now(&self) -> Instant {
-        match SimInstant::try_now() {
+        match world_now() {
             Some(now) => {
-                let nanos = now.elapsed_since_start().as_nanos() as u64;
-                self.last_nanos.store(nanos, Ordering::Relaxed);
-                Instant::from_nanos(nanos)
+                self.last_nanos.store(now.as_nanos(), Ordering::Relaxed);
+                now
             }
             None => Instant::from_nanos(self.last_nanos.load(Ordering::Relaxed)),
         }
     }
 
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Adds a line to the world's trace, if one is recorded. The line begins with the time.
+    pub(super) fn note(&self, what: fmt::Arguments<'_>) {
+        self.recorder
+            .add(format_args!("{} {what}", self.now().as_nanos()));
+    }
+
     pub(super) fn sleep_until(&self, deadline: Instant) -> SimSleep {
-        SimRuntime::sleep(deadline.since(self.now()).min(NEVER))
+        world_sleep_until(deadline)
     }
 }
 

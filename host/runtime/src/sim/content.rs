@@ -44,7 +44,8 @@ pub enum Unsynced {
 pub(super) struct Content {
     current: Pages,
     durable: Pages,
-    unsynced: Vec<Change>,
+    /// With the number of syncs that the disk had begun before.
+    unsynced: Vec<(u64, Change)>,
 }
 
 impl Content {
@@ -56,24 +57,24 @@ impl Content {
         self.current.read(buffer, offset)
     }
 
-    pub(super) fn write(&mut self, data: &[u8], offset: u64) {
-        self.change(Change::Write {
-            offset,
-            data: data.to_vec(),
-        });
+    pub(super) fn write(&mut self, syncs: u64, data: &[u8], offset: u64) {
+        let data = data.to_vec();
+        self.change(syncs, Change::Write { offset, data });
     }
 
-    pub(super) fn set_len(&mut self, len: u64) {
-        self.change(Change::SetLen(len));
+    pub(super) fn set_len(&mut self, syncs: u64, len: u64) {
+        self.change(syncs, Change::SetLen(len));
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, syncs: u64, change: Change) {
         change.apply(&mut self.current);
-        self.unsynced.push(change);
+        self.unsynced.push((syncs, change));
     }
 
-    pub(super) fn sync(&mut self) {
-        for change in self.unsynced.drain(..) {
+    /// Makes durable what was changed before the sync with this number began.
+    pub(super) fn sync(&mut self, number: u64) {
+        let later = self.unsynced.partition_point(|(syncs, _)| *syncs < number);
+        for (_, change) in self.unsynced.drain(..later) {
             change.apply(&mut self.durable);
         }
     }
@@ -93,9 +94,13 @@ impl Content {
         }
     }
 
-    /// Keeps what survives a power cut.
-    pub(super) fn cut(&mut self, unsynced: Unsynced, rng: &mut ChaCha8Rng) {
-        for change in std::mem::take(&mut self.unsynced) {
+    /// Keeps what survives a power cut. Changes that came after the sync with the number
+    /// `under_way` had begun are lost, since real code would still wait for this sync.
+    pub(super) fn cut(&mut self, unsynced: Unsynced, under_way: Option<u64>, rng: &mut ChaCha8Rng) {
+        for (syncs, change) in std::mem::take(&mut self.unsynced) {
+            if under_way.is_some_and(|number| syncs >= number) {
+                break;
+            }
             match (unsynced, &change) {
                 (Unsynced::Lost, _) => {}
                 (Unsynced::Kept, _) => change.apply(&mut self.durable),

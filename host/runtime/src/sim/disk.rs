@@ -19,8 +19,10 @@ use parking_lot::Mutex;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
+use super::clock::world_sleep_until;
 use super::content::{Content, Unsynced};
 use super::names::{Names, Node, parent};
+use super::sync_time::{SyncQueue, SyncTime, Synced};
 use crate::disk::{check_path, in_context};
 use crate::{Disk, File, Open};
 
@@ -76,6 +78,7 @@ struct State {
     failing_sync: Option<u64>,
     capacity: Option<u64>,
     flip_one_read_in: Option<u64>,
+    queue: SyncQueue,
 }
 
 impl SimDisk {
@@ -95,6 +98,7 @@ impl SimDisk {
             failing_sync: None,
             capacity: None,
             flip_one_read_in: None,
+            queue: SyncQueue::default(),
         };
         Self {
             shared: Arc::new(Mutex::new(state)),
@@ -139,6 +143,7 @@ impl SimDisk {
         state.failing_sync = None;
         state.capacity = None;
         state.flip_one_read_in = None;
+        state.queue.time = SyncTime::default();
         SimDisk {
             shared: self.shared.clone(),
             life: state.life,
@@ -162,6 +167,13 @@ impl SimDisk {
     pub fn fail_sync(&self, nth: u64) {
         let mut state = self.shared.lock();
         state.failing_sync = Some(state.syncs + nth);
+    }
+
+    /// Sets how long each sync takes from now on. A sync still returns at once; it is over when
+    /// [`Disk::settled`] has returned. If the power fails before that, what was written before the
+    /// sync is at the seed's mercy, and what was written after it is lost.
+    pub fn set_sync_time(&self, time: SyncTime) {
+        self.shared.lock().queue.time = time;
     }
 
     /// Makes the disk full once its files are `bytes` long together; `None` lifts the limit.
@@ -224,24 +236,45 @@ impl State {
         }
         self.powered = false;
         self.locked = false;
+        self.finish_syncs();
+        let under_way = self.queue.cut();
         let (unsynced, rng) = (self.unsynced, &mut self.rng);
-        self.names.cut(|| match unsynced {
+        self.names.cut(under_way, || match unsynced {
             Unsynced::Lost => false,
             Unsynced::Kept => true,
             Unsynced::Seeded => rng.next_u32().is_multiple_of(2),
         });
         for content in self.files.values_mut() {
-            content.cut(unsynced, &mut self.rng);
+            content.cut(unsynced, under_way, &mut self.rng);
         }
     }
 
-    /// Counts a sync, lets what was ordered for it happen, and else runs `effect`.
-    fn sync(
-        &mut self,
-        effect: impl FnOnce(&mut State),
-        failed: impl FnOnce(&mut State),
-    ) -> io::Result<()> {
+    /// Makes durable what the syncs that are over by now have reached.
+    fn finish_syncs(&mut self) {
+        while let Some(over) = self.queue.next_over() {
+            self.make_durable(over.number, &over.what);
+        }
+    }
+
+    /// Ends all running syncs at once.
+    fn skip_waiting(&mut self) {
+        while let Some(next) = self.queue.next() {
+            self.make_durable(next.number, &next.what);
+        }
+    }
+
+    fn make_durable(&mut self, number: u64, what: &Synced) {
+        match what {
+            Synced::File(id) => self.content(*id).sync(number),
+            Synced::Folder(folder) => self.names.sync(number, folder),
+        }
+    }
+
+    /// Counts a sync, lets what was ordered for it happen, and else begins it.
+    fn sync(&mut self, what: Synced) -> io::Result<()> {
+        self.finish_syncs();
         self.syncs += 1;
+        let number = self.syncs;
         let cut = match self.cut {
             Some((nth, at)) if nth == self.syncs => Some(at),
             _ => None,
@@ -251,11 +284,18 @@ impl State {
             return Err(power_is_off());
         }
         if self.failing_sync == Some(self.syncs) {
-            failed(self);
+            // The syncs before it are not touched by its failure.
+            self.skip_waiting();
+            if let Synced::File(id) = what {
+                self.content(id).fail_sync();
+            }
             return Err(io::Error::from(rustix::io::Errno::IO));
         }
-        effect(self);
+        if !self.queue.begin(number, &what, &mut self.rng) {
+            self.make_durable(number, &what);
+        }
         if cut == Some(CutAt::After) {
+            self.skip_waiting();
             self.power_cut();
             return Err(power_is_off());
         }
@@ -304,7 +344,7 @@ impl Disk for SimDisk {
                     let id = state.next_file;
                     state.next_file += 1;
                     state.files.insert(id, Content::default());
-                    state.names.put(path, Node::File(id));
+                    state.names.put(state.syncs, path, Node::File(id));
                     Ok(id)
                 }
             }
@@ -339,7 +379,7 @@ impl Disk for SimDisk {
                 (_, Some(Node::Folder)) => Err(io::ErrorKind::IsADirectory.into()),
                 (Some(Node::File(_)), _) if from == to => Ok(()),
                 (Some(Node::File(_)), _) => {
-                    state.names.rename(from, to);
+                    state.names.rename(state.syncs, from, to);
                     Ok(())
                 }
             }
@@ -349,7 +389,7 @@ impl Disk for SimDisk {
     fn remove(&self, path: &str) -> io::Result<()> {
         self.with("remove", path, |state| match state.names.get(path) {
             Some(Node::File(_)) => {
-                state.names.remove(path);
+                state.names.remove(state.syncs, path);
                 Ok(())
             }
             Some(Node::Folder) => Err(io::ErrorKind::IsADirectory.into()),
@@ -364,7 +404,7 @@ impl Disk for SimDisk {
                 Some(Node::Folder) => Ok(()),
                 Some(Node::File(_)) => Err(io::ErrorKind::AlreadyExists.into()),
                 None => {
-                    state.names.put(folder, Node::Folder);
+                    state.names.put(state.syncs, folder, Node::Folder);
                     Ok(())
                 }
             }
@@ -396,8 +436,23 @@ impl Disk for SimDisk {
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         self.with("sync the folder", folder, |state| {
             state.check_folder(folder)?;
-            state.sync(|state| state.names.sync(folder), |_| {})
+            state.sync(Synced::Folder(folder.to_owned()))
         })
+    }
+
+    async fn settled(&self) -> io::Result<()> {
+        let over = {
+            let mut state = self.alive("sync", "")?;
+            state.finish_syncs();
+            state.queue.all_over()
+        };
+        let Some(over) = over else {
+            return Ok(());
+        };
+        world_sleep_until(over).await;
+        // A power cut in between is an error here, too.
+        self.alive("sync", "")?.finish_syncs();
+        Ok(())
     }
 
     fn lock(&self) -> io::Result<SimLock> {
@@ -465,7 +520,8 @@ impl File for SimFile {
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         self.with_writable("write", |state| {
             state.check_room(self.id, offset + data.len() as u64)?;
-            state.content(self.id).write(data, offset);
+            let syncs = state.syncs;
+            state.content(self.id).write(syncs, data, offset);
             Ok(())
         })
     }
@@ -477,7 +533,8 @@ impl File for SimFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.with_writable("set the length of", |state| {
             state.check_room(self.id, len)?;
-            state.content(self.id).set_len(len);
+            let syncs = state.syncs;
+            state.content(self.id).set_len(syncs, len);
             Ok(())
         })
     }
@@ -486,9 +543,10 @@ impl File for SimFile {
         self.with_writable("preallocate", |state| {
             let end = offset + len;
             state.check_room(self.id, end)?;
+            let syncs = state.syncs;
             let content = state.content(self.id);
             if content.len() < end {
-                content.set_len(end);
+                content.set_len(syncs, end);
             }
             Ok(())
         })
@@ -496,12 +554,7 @@ impl File for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let id = self.id;
-        self.with("sync", |state| {
-            state.sync(
-                |state| state.content(id).sync(),
-                |state| state.content(id).fail_sync(),
-            )
-        })
+        self.with("sync", |state| state.sync(Synced::File(id)))
     }
 }
 

@@ -21,6 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
 use super::clock::{Rate, WorldClock};
+use super::wires::HostId;
 use crate::task::OnLostPanic;
 use crate::{Instant, Task, ThreadRole};
 
@@ -37,6 +38,8 @@ type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// - While it is stopped, none of its tasks is polled; its clock goes on.
 /// - Its monotonic clock starts at zero and runs at the host's rate.
 pub(super) struct Life {
+    /// The number of its host, for the trace.
+    host: HostId,
     clock: Arc<WorldClock>,
     rate: Rate,
     born: Instant,
@@ -79,6 +82,7 @@ pub(super) struct Entered {
 
 impl Life {
     pub(super) fn new(
+        host: HostId,
         clock: Arc<WorldClock>,
         rate: Rate,
         random: Arc<Mutex<ChaCha8Rng>>,
@@ -86,6 +90,7 @@ impl Life {
     ) -> Arc<Self> {
         let born = clock.now();
         Arc::new(Self {
+            host,
             clock,
             rate,
             born,
@@ -131,7 +136,10 @@ impl Life {
     }
 
     pub(super) fn random_u64(&self) -> u64 {
-        self.random.lock().next_u64()
+        let number = self.random.lock().next_u64();
+        self.clock
+            .note(format_args!("{} random {number}", self.host));
+        number
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -164,6 +172,7 @@ impl Life {
         let id = state.next_task;
         state.next_task += 1;
         state.tasks.insert(id, slot.clone());
+        self.clock.note(format_args!("{} spawn {id}", self.host));
         drop(state);
         let life = self.clone();
         drop(SimRuntime::spawn(Shell { life, id, slot }));
@@ -176,6 +185,7 @@ impl Life {
             if self.park(cx.waker()) {
                 return Poll::Pending;
             }
+            self.clock.note(format_args!("{} main", self.host));
             let _entered = self.enter();
             main.as_mut().poll(cx)
         })
@@ -213,6 +223,7 @@ impl Life {
         if state.phase == Phase::Over {
             return false;
         }
+        self.clock.note(format_args!("{} {phase:?}", self.host));
         state.phase = phase;
         true
     }
@@ -284,7 +295,10 @@ impl Future for Shell {
         let Some(mut future) = self.slot.lock().future.take() else {
             return Poll::Ready(());
         };
-        let entered = self.life.enter();
+        let life = &self.life;
+        life.clock
+            .note(format_args!("{} poll {}", life.host, self.id));
+        let entered = life.enter();
         let polled = future.as_mut().poll(cx);
         drop(entered);
         let mut slot = self.slot.lock();

@@ -26,16 +26,30 @@ pub struct LinkSettings {
     pub tail: Option<Tail>,
 }
 
-/// A heavy tail of delays: half of the late pieces are late by at least twice `least`, a quarter
-/// by four times, and so on up to `most`.
+/// A heavy tail of delays, of pieces on a link or of syncs: half of the late ones are late by at
+/// least twice `least`, a quarter by four times, and so on up to `most`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
-    /// One piece in this many is late.
+    /// One in this many is late.
     pub one_in: u32,
-    /// A late piece takes at least so much longer.
+    /// It takes at least so much longer.
     pub least: Duration,
     /// It takes at most so much longer.
     pub most: Duration,
+}
+
+impl Tail {
+    /// How much longer the next piece takes.
+    pub(super) fn draw(&self, random: &mut ChaCha8Rng) -> Duration {
+        if !random.next_u32().is_multiple_of(self.one_in.max(1)) {
+            return Duration::ZERO;
+        }
+        let mut late = self.least;
+        while late < self.most && random.next_u32().is_multiple_of(2) {
+            late *= 2;
+        }
+        late.min(self.most)
+    }
 }
 
 impl Default for LinkSettings {
@@ -105,17 +119,8 @@ impl Link {
     }
 
     fn lateness(&mut self) -> Duration {
-        let Some(tail) = &self.settings.tail else {
-            return Duration::ZERO;
-        };
-        if !self.random.next_u32().is_multiple_of(tail.one_in.max(1)) {
-            return Duration::ZERO;
-        }
-        let mut late = tail.least;
-        while late < tail.most && self.random.next_u32().is_multiple_of(2) {
-            late *= 2;
-        }
-        late.min(tail.most)
+        let tail = self.settings.tail.as_ref();
+        tail.map_or(Duration::ZERO, |tail| tail.draw(&mut self.random))
     }
 
     /// How many bytes the next read of what has come over this link may get.

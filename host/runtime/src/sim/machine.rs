@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::clock::{Rate, WALL_START_MS, WorldClock};
 use super::disk::SimDisk;
@@ -122,8 +122,10 @@ impl Machine {
     }
 
     pub(super) fn fill_random(&self, bytes: &mut [u8]) {
-        use rand_chacha::rand_core::RngCore;
         self.random.lock().fill_bytes(bytes);
+        let count = bytes.len();
+        self.clock()
+            .note(format_args!("{} random bytes {count}", self.id));
     }
 
     /// The present life, if the host runs.
@@ -148,7 +150,9 @@ impl Machine {
                 machine.panicked(panic.to_string());
             }
         });
+        self.clock().note(format_args!("{} starts", self.id));
         let life = Life::new(
+            self.id,
             self.clock().clone(),
             self.rate,
             self.random.clone(),
@@ -200,6 +204,7 @@ impl Machine {
     }
 
     fn cut_off(&self, how: Ends) {
+        self.clock().note(format_args!("{} {how:?}", self.id));
         match how {
             Ends::Exit => {}
             Ends::Kill => self.net.hang_up(self.id),

@@ -46,6 +46,8 @@ mod raft;
 mod simulated;
 mod socket;
 mod state;
+mod sync_time;
+mod trace;
 mod wires;
 mod world;
 
@@ -64,6 +66,8 @@ pub use machine::HostSettings;
 pub use raft::{HostInstant, HostRng, SimJoin, SimRaft};
 pub use simulated::Simulated;
 pub use socket::{SimListener, SimReader, SimStream, SimWriter};
+pub use sync_time::SyncTime;
+pub use trace::{Trace, Window, first_difference};
 pub use world::World;
 
 use machine::Machine;
@@ -72,8 +76,8 @@ use state::WorldState;
 /// A simulated world of one host, whose main future runs on that host.
 ///
 /// Invariants:
-/// - Two worlds with one seed that run the same code do the same in the same order; the traces
-///   are equal line by line.
+/// - Two worlds with one seed that run the same code do the same in the same order; their traces
+///   are equal.
 /// - A panic of a core task that nobody awaits ends [`Sim::block_on`] with that panic, as it
 ///   ends the process in reality.
 pub struct Sim {
@@ -106,18 +110,18 @@ impl Sim {
         Self::new(seed).block_on(main)
     }
 
-    /// Like [`Sim::run`], and returns also the executor's trace: every spawn, poll, wake, timer
-    /// and random draw.
-    pub fn run_traced<F, Fut>(seed: u64, main: F) -> (Fut::Output, Vec<String>)
+    /// Like [`Sim::run`], and returns also the trace: every spawn, poll, send and random draw.
+    /// [`first_difference`] gives the window; otherwise it is the default.
+    pub fn run_traced<F, Fut>(seed: u64, window: Window, main: F) -> (Fut::Output, Trace)
     where
         F: FnOnce(Simulated) -> Fut,
         Fut: Future,
     {
         let mut sim = Self::new(seed);
-        sim.executor.record_trace(true);
+        let clock = sim.state.net.clock.clone();
+        clock.recorder().start(window);
         let output = sim.block_on(main);
-        let trace = sim.executor.take_trace();
-        (output, trace)
+        (output, clock.recorder().take())
     }
 
     /// Puts a disk at a folder of this world: the one that survived another world's power cut,

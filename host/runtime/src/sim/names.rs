@@ -61,7 +61,8 @@ impl Change {
 pub(super) struct Names {
     current: BTreeMap<String, Node>,
     durable: BTreeMap<String, Node>,
-    unsynced: Vec<Change>,
+    /// With the number of syncs that the disk had begun before.
+    unsynced: Vec<(u64, Change)>,
 }
 
 impl Names {
@@ -72,24 +73,24 @@ impl Names {
         self.current.get(path).copied()
     }
 
-    pub(super) fn put(&mut self, path: &str, node: Node) {
+    pub(super) fn put(&mut self, syncs: u64, path: &str, node: Node) {
         let path = path.to_owned();
-        self.change(Change::Put { path, node });
+        self.change(syncs, Change::Put { path, node });
     }
 
-    pub(super) fn remove(&mut self, path: &str) {
+    pub(super) fn remove(&mut self, syncs: u64, path: &str) {
         let path = path.to_owned();
-        self.change(Change::Remove { path });
+        self.change(syncs, Change::Remove { path });
     }
 
-    pub(super) fn rename(&mut self, from: &str, to: &str) {
+    pub(super) fn rename(&mut self, syncs: u64, from: &str, to: &str) {
         let (from, to) = (from.to_owned(), to.to_owned());
-        self.change(Change::Rename { from, to });
+        self.change(syncs, Change::Rename { from, to });
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, syncs: u64, change: Change) {
         change.apply(&mut self.current);
-        self.unsynced.push(change);
+        self.unsynced.push((syncs, change));
     }
 
     pub(super) fn list(&self, folder: &str) -> Vec<String> {
@@ -105,38 +106,40 @@ impl Names {
         })
     }
 
-    /// Makes every change in `folder` durable, with the earlier changes that they need.
-    pub(super) fn sync(&mut self, folder: &str) {
+    /// Makes every change in `folder` durable that came before the sync with this number began,
+    /// with the earlier changes that they need.
+    pub(super) fn sync(&mut self, number: u64, folder: &str) {
         let mut wanted: Vec<bool> = self
             .unsynced
             .iter()
-            .map(|change| change.touches_folder(folder))
+            .map(|(syncs, change)| *syncs < number && change.touches_folder(folder))
             .collect();
         for late in (0..wanted.len()).rev() {
             let (earlier, from_late) = wanted.split_at_mut(late);
             if from_late[0] {
-                for (earlier, change) in earlier.iter_mut().zip(&self.unsynced) {
-                    *earlier |= self.unsynced[late].builds_on(change);
+                for (earlier, (_, change)) in earlier.iter_mut().zip(&self.unsynced) {
+                    *earlier |= self.unsynced[late].1.builds_on(change);
                 }
             }
         }
         let mut left = Vec::new();
-        for (change, wanted) in self.unsynced.drain(..).zip(wanted) {
+        for ((syncs, change), wanted) in self.unsynced.drain(..).zip(wanted) {
             if wanted {
                 change.apply(&mut self.durable);
             } else {
-                left.push(change);
+                left.push((syncs, change));
             }
         }
         self.unsynced = left;
     }
 
     /// Keeps what survives a power cut: of the unsynced changes, those for which `keep` returns
-    /// true and which need no lost change.
-    pub(super) fn cut(&mut self, mut keep: impl FnMut() -> bool) {
+    /// true and which need no lost change. Changes that came after the sync with the number
+    /// `under_way` had begun are lost.
+    pub(super) fn cut(&mut self, under_way: Option<u64>, mut keep: impl FnMut() -> bool) {
         let mut lost: Vec<Change> = Vec::new();
-        for change in self.unsynced.drain(..) {
-            let wished = keep();
+        for (syncs, change) in self.unsynced.drain(..) {
+            let wished = under_way.is_none_or(|number| syncs < number) && keep();
             if wished && !lost.iter().any(|earlier| change.builds_on(earlier)) {
                 change.apply(&mut self.durable);
             } else {

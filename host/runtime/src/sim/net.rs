@@ -234,6 +234,7 @@ impl Network {
 
     /// Lets everything through again from one host to another.
     pub(super) fn heal(&self, from: HostId, to: HostId) {
+        self.clock.note(format_args!("{from} to {to} heals"));
         self.wires(|wires, now| wires.heal(now, from, to));
         self.changed.notify_waiters();
     }

@@ -310,6 +310,13 @@ impl Socket {
             net.wires(|wires, now| {
                 let link = wires.link(plug.here, plug.there);
                 let (arrival, is_cut) = (link.arrival(now, data.len()), link.cut_at().is_some());
+                net.clock.note(format_args!(
+                    "{} sends {} bytes to {} for {}",
+                    plug.here,
+                    data.len(),
+                    plug.there,
+                    arrival.as_nanos()
+                ));
                 let mut pipe = plug.outgoing.lock();
                 pipe.write(arrival, data);
                 let in_vain = pipe.is_reader_gone() && !is_cut;

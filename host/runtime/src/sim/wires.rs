@@ -1,6 +1,7 @@
 //! The links of a simulated network and the connections that run over them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,12 @@ use crate::Instant;
 /// A host of the world, by the order in which it was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HostId(pub(super) u32);
+
+impl fmt::Display for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "h{}", self.0)
+    }
+}
 
 /// One end of a connection, as it is handed over. Its owner must close it.
 #[derive(Debug, Clone)]

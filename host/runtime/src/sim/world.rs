@@ -11,6 +11,7 @@ use super::host::Host;
 use super::link::LinkSettings;
 use super::machine::HostSettings;
 use super::state::WorldState;
+use super::trace::{Trace, Window};
 use crate::Instant;
 
 /// A simulated world. Clones are the same world.
@@ -33,8 +34,28 @@ impl World {
         F: FnOnce(World) -> Fut,
         Fut: Future,
     {
-        let mut executor = SimRuntime::with_seed(seed);
+        Self::run_in(WorldState::new(seed), director)
+    }
+
+    /// Like [`World::run`], and returns also the trace. [`first_difference`](super::first_difference)
+    /// gives the window; otherwise it is the default.
+    pub fn run_traced<F, Fut>(seed: u64, window: Window, director: F) -> (Fut::Output, Trace)
+    where
+        F: FnOnce(World) -> Fut,
+        Fut: Future,
+    {
         let state = WorldState::new(seed);
+        state.net.clock.recorder().start(window);
+        let output = Self::run_in(state.clone(), director);
+        (output, state.net.clock.recorder().take())
+    }
+
+    fn run_in<F, Fut>(state: Arc<WorldState>, director: F) -> Fut::Output
+    where
+        F: FnOnce(World) -> Fut,
+        Fut: Future,
+    {
+        let mut executor = SimRuntime::with_seed(state.seed);
         let world = World {
             state: state.clone(),
         };
@@ -86,7 +107,9 @@ impl World {
     /// a connect hangs until its time limit. Nothing happens to bytes that have arrived.
     pub fn cut(&self, from: &Host, to: &Host) {
         let (from, to) = (from.id(), to.id());
-        self.state.net.wires(|wires, now| wires.cut(now, from, to));
+        let net = &self.state.net;
+        net.clock.note(format_args!("{from} to {to} is cut"));
+        net.wires(|wires, now| wires.cut(now, from, to));
     }
 
     /// Ends a [cut](World::cut): what waited arrives, in the order of each connection.
@@ -112,7 +135,9 @@ impl World {
     /// link; what was on its way is lost.
     pub fn reset_connections(&self, a: &Host, b: &Host) {
         let (a, b) = (a.id(), b.id());
-        self.state.net.wires(|wires, now| wires.reset(now, a, b));
+        let net = &self.state.net;
+        net.clock.note(format_args!("{a} and {b} are reset"));
+        net.wires(|wires, now| wires.reset(now, a, b));
     }
 
     /// How many connections there are, counting those of which one end is still open.
