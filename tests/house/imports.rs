@@ -12,8 +12,8 @@
 //! 5. What the server is told at its start ([`TOLD_AT_START`]) names nothing of guests, of their
 //!    compiler, of HTTP or of metrics ([`FOREIGN_TO_THE_SERVER`]): other crates have these settings.
 //!
-//! **Invariant:** no client waits for what an operator looks at. (test:
-//! `operators_take_no_thread_that_clients_need`)
+//! **Invariant:** no client waits for an operator's question: no code of the operators' surface
+//! runs on a thread that clients need. (test: `operators_take_no_thread_that_clients_need`)
 //!
 //! **Invariant:** files import one way, too: in the server from the connections down to the
 //! settings. (tests: `the_server_has_no_circle_and_the_house_few`,

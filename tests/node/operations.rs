@@ -118,7 +118,7 @@ fn reads_judge_paths_as_zookeeper_does() {
 }
 
 #[test]
-fn an_acl_is_masked_for_whoever_may_not_change_it() {
+fn an_acl_is_masked_for_clients_that_may_not_change_it() {
     let server = Running::start();
     let (mut owner, mut reader) = (server.client(), server.client());
     owner.log_in(b"ann:pw");
@@ -258,7 +258,7 @@ fn ephemerals_are_found_by_the_beginning_of_their_paths() {
 }
 
 #[test]
-fn all_children_are_counted_for_whoever_may_read_the_znode() {
+fn all_children_are_counted_for_clients_that_may_read_the_znode() {
     let server = Running::start();
     let mut client = server.client();
     client.log_in(b"ann:pw");

@@ -10,8 +10,8 @@
 //! 3. [`metrics`], `commands` or `four_letter_words` render what it got, by ZooKeeper's names. What
 //!    may be long is made while it is sent (`pieces`).
 //!
-//! **Invariant:** no client waits for what an operator looks at. (test:
-//! `the_lock_is_free_between_the_runs_of_a_report`)
+//! **Invariant:** no client waits for an operator's question.
+//! (test: `the_lock_is_free_between_the_runs_of_a_report`)
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

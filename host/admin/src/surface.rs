@@ -12,8 +12,8 @@ use super::settings::{AdminAddresses, AdminSettings};
 /// The parts of a node that the operators' surface reads: the service, the guests, its own
 /// settings, and the sizes of the files. All are shared, so a clone is cheap.
 ///
-/// Invariant: no request of a client waits for any of these. (test:
-/// `one_measurement_serves_all_who_ask`)
+/// Invariant: no request of a client waits for an operator's request that reads these parts.
+/// (test: `one_measurement_serves_all_who_ask`)
 pub struct Surface<R: Runtime> {
     /// ZooKeeper's service of this node.
     pub(crate) service: Arc<Service<R>>,

@@ -69,9 +69,9 @@ pub(crate) fn digest_with(algorithm: DigestAlgorithm, credentials: &[u8]) -> Str
     format!("{user}:{hash}")
 }
 
-/// What is wrong with the digest of a super user by which nobody could ever log in; `None` if it is
-/// a digest. The text continues a sentence that begins with the setting's name, and shows nothing
-/// of the digest. (test: `a_password_is_no_digest`)
+/// Says what is wrong with a super user's digest by which nobody could log in; `None` if it is a
+/// digest. The text continues a sentence that begins with the setting's name, and shows nothing of
+/// the digest. (test: `a_password_is_no_digest`)
 pub fn no_digest(digest: &str, algorithm: DigestAlgorithm) -> Option<&'static str> {
     let hash = digest.split_once(':').map(|(_, hash)| hash);
     let hash = hash.and_then(|hash| STANDARD.decode(hash).ok());

@@ -16,8 +16,8 @@
 //! *Deliberately absent:* the node, its sessions and its settings; what an identity may do, which
 //! the ACLs of the tree say.
 //!
-//! **Invariant:** this crate decides who somebody is without knowing a node: what is read before a
-//! client is known must be readable on its own. (test: `each_rule_can_be_broken`)
+//! **Invariant:** this crate decides who a client is, and knows no node: code that handles bytes of
+//! unknown clients can be read and tested alone. (test: `each_rule_can_be_broken`)
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -107,9 +107,9 @@ impl Auth {
         identities
     }
 
-    /// Adds what a client's credentials prove. A scheme that is not served proves nothing:
-    /// AuthFailed. (tests: `test_an_unknown_scheme_ends_the_connection`,
-    /// `a_scheme_that_is_switched_off_is_refused`)
+    /// Adds the identity that a client's credentials prove, or answers AuthFailed: for wrong
+    /// credentials, and for a scheme that is not served. (tests:
+    /// `test_an_unknown_scheme_ends_the_connection`, `a_scheme_that_is_switched_off_is_refused`)
     pub fn authenticate(
         &self,
         identities: &mut Vec<Identity>,
@@ -120,8 +120,8 @@ impl Auth {
                 let digest = digest_with(self.settings.digest_algorithm, &auth.auth);
                 match &self.settings.super_digest {
                     Some(known) if known.is(&digest) => add(identities, identity("super", ""))?,
-                    // Anybody else is whoever they say they are: a password of theirs is wrong
-                    // only where an ACL names another.
+                    // Any other user is taken by the name that it gives: its password is wrong only
+                    // where an ACL names another one.
                     Some(known) if user_of(known.reveal()) == user_of(&digest) => wrong_password(
                         identities,
                         format_args!("as the super user {}", user_of(known.reveal())),
@@ -143,7 +143,7 @@ impl Auth {
         self.settings.super_digest.is_some()
     }
 
-    /// Whether `user:password` is the super user's.
+    /// Whether `user:password` has the super user's digest, by the algorithm that is set.
     /// (test: `the_super_user_is_known_by_every_hash`)
     pub fn is_super_user(&self, credentials: &[u8]) -> bool {
         let digest = digest_with(self.settings.digest_algorithm, credentials);
@@ -151,8 +151,10 @@ impl Auth {
         known.is_some_and(|known| known.is(&digest))
     }
 
-    /// Takes a SASL token. (tests: `sasl_proves_an_identity`,
-    /// `a_failed_exchange_ends_the_connection`, `without_users_a_token_is_answered_with_none`)
+    /// Takes the next token of a client's SASL exchange: the answer is a further token, or a
+    /// refusal. At the end of the exchange the user becomes one of the client's identities. (tests:
+    /// `sasl_proves_an_identity`, `a_failed_exchange_ends_the_connection`,
+    /// `without_users_a_token_is_answered_with_none`)
     pub fn sasl(
         &self,
         identities: &mut Vec<Identity>,
@@ -191,7 +193,8 @@ impl Auth {
         SaslAnswer::Token(Some(step.token))
     }
 
-    /// Whether a client with these identities may ask for anything but authentication.
+    /// Whether a client with these identities may send other requests than those that authenticate
+    /// it: always, unless authentication is demanded.
     /// (test: `without_the_demanded_authentication_nothing_is_served`)
     pub fn admits(&self, identities: &[Identity]) -> bool {
         self.demanded.is_empty()

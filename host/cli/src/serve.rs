@@ -190,8 +190,8 @@ async fn serve<R: Runtime>(
 }
 
 /// Writes the ready line, with the addresses, to stdout. A closed pipe is no error: its reader has
-/// ended, and clients shall be served all the same. Any other failure is one: whoever started the
-/// node could not learn its addresses.
+/// ended, and clients shall be served all the same. Any other failure is one: the process that
+/// started the node could not learn its addresses.
 fn announce<R: Runtime>(node: &Node<R>, json: bool) -> Result<(), NoStdout> {
     let ready = match json {
         true => node.ready_json().to_string(),

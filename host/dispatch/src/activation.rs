@@ -213,8 +213,8 @@ impl<R: Runtime> Guests<R> {
         }
     }
 
-    /// Loads an authorizer that has just become active here, before the first client asks it: so
-    /// whoever wrote its binding learns how that ends.
+    /// Loads an authorizer that has just become active here, before the first client asks it, so
+    /// that the author of its binding sees how that ends.
     fn ensure_loaded(&self, binding: &Arc<Binding>) {
         let Some(active) = &binding.active else {
             return;

@@ -1,10 +1,10 @@
 //! Compilations: one child process for each module, a few at a time.
 //!
-//! 1. Whoever needs a module compiled joins its compilation ([`Compilations::join`]) or begins
-//!    it. One for whom nobody waits any more is stopped, and its child killed.
-//! 2. It waits for a place ([`Places`]). Pushes have [`CompileSettings::parallel`] of them; what a
-//!    binding waits for, whoever began it, takes any place, and has one more that no push takes.
-//!    One that is slow may have to give up its place once, and waits again.
+//! 1. A task that needs a module compiled joins its compilation ([`Compilations::join`]) or begins
+//!    it. A compilation for which no task waits any more is stopped, and its child killed.
+//! 2. It waits for a place ([`Places`]). Pushes have [`CompileSettings::parallel`] of them; a
+//!    compilation for which a binding waits takes any place, and has one more that no push takes. A
+//!    slow one may have to give up its place once, and waits again.
 //! 3. The child limits itself, compiles (`innkeeper_sandbox::compile_from`), and ends. It runs only
 //!    where a processor has nothing else to do; on a node that is too busy for that it ends soon,
 //!    and another child begins anew at the lowest nice value. How the last one ended decides whose fault it was: the module's, which is refused, or the host's, which

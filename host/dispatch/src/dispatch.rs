@@ -1,7 +1,7 @@
 //! One dispatcher per recipe: from queued events to a committed transaction.
 //!
-//! 1. Wait for a place: whoever used least is first (`fair` in the sandbox); and for one for the
-//!    assignors that it calls, if the last reaction ended because there was none.
+//! 1. Wait for a place: the binding that used least is first (`fair` in the sandbox); and for a
+//!    place for the assignors that it calls, if the last reaction ended because there was none.
 //! 2. Take the oldest events off the queue (they stay queued), then a view: it contains them.
 //! 3. Run the guest on them, in a fresh instance, on a guest thread, in turns with all others.
 //! 4. Propose its transaction, which acknowledges the events. Committed: go on. Refused
@@ -12,7 +12,7 @@
 //!    tried again, after a pause that doubles as long as the lack lasts.
 //!
 //! **Invariant:** a recipe holds no view while it waits for a place or for its assignors' memory,
-//! and none for longer than a bound. (tests:
+//! and no invocation holds one for longer than its bound. (tests:
 //! `a_recipe_does_not_hold_its_view_while_it_waits_for_its_assignors_memory`,
 //! `a_reaction_may_not_hold_its_view_for_ever`)
 
@@ -132,7 +132,7 @@ impl<R: Runtime> Guests<R> {
                 Turn::Gone => break,
             }
         }
-        // Whoever creates the binding again finds no dispatcher and starts one.
+        // A task that creates the binding again finds no dispatcher and starts one.
         self.shared.dispatchers.lock().remove(&name);
         if self.shared.reader.view().bindings().get(&name).is_some() {
             self.shared.changed.lock().insert(name);

@@ -127,8 +127,8 @@ impl<R: Runtime> Guests<R> {
         self.shared.news.notified()
     }
 
-    /// Waits until the first invocation under an activation has ended, or says that there is
-    /// none to wait for. Whoever waits bounds the time.
+    /// Waits until the first invocation under an activation has ended, or says that there is none
+    /// to wait for. The caller bounds the time.
     pub async fn first_run(&self, name: &str, activation: Zxid) -> FirstRun {
         let runs = &self.shared.first_runs;
         loop {

@@ -18,9 +18,9 @@
 //! Bounds: one reaction in flight per recipe; [`EVENTS_PER_REACTION`] events in it; the lines
 //! and errors kept for a binding's status are bounded in `report`.
 //!
-//! **Invariant:** a node serves no client past an active authorizer whose module it does not
-//! have. It waits, and its admin socket serves meanwhile; modules of other worlds are loaded
-//! beside. (tests: `a_node_that_lost_an_authorizers_module_serves_its_operator_and_no_client`,
+//! **Invariant:** a node serves no client while an active authorizer's module is missing. It waits,
+//! and serves its admin socket meanwhile; for missing modules of other worlds it does not wait.
+//! (tests: `a_node_that_lost_an_authorizers_module_serves_its_operator_and_no_client`,
 //! `only_authorizers_hold_back_clients_at_a_start`)
 
 // They panic where nobody reads any more.

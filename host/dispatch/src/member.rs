@@ -22,7 +22,7 @@ pub(super) struct Member {
     /// it, since a recipe could make an assignor fail for itself.
     caller: Option<Arc<str>>,
     health: Mutex<Health>,
-    /// What it used of what all guests share. An assignor's is not used: whoever calls it pays.
+    /// The shared resources that it used. An assignor's account stays empty: its callers pay.
     pub(super) account: Arc<Account>,
 }
 

@@ -152,7 +152,7 @@ impl<R: Runtime> Guests<R> {
     pub(super) async fn load_kept(&self, digest: Digest) -> Result<Option<Module>, MakeError> {
         let this = self.clone();
         self.on_compile_thread(move || {
-            // Whoever asked first has loaded it while this waited for the thread.
+            // Another task may have loaded it while this one waited for the thread.
             if let Some(module) = this.compiled(digest) {
                 return Ok(Some(module));
             }

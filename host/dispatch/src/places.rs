@@ -1,7 +1,7 @@
-//! Places for what takes long: who turns out to be slow does not hold up the others.
+//! Places for compilations: one that turns out to be slow does not hold up the others.
 //!
-//! 1. Whoever comes first gets the first place that is free. What a binding waits for has one more
-//!    place, which no push takes.
+//! 1. The first that comes gets the first place that is free. A compilation for which a binding
+//!    waits has one more place, which no push takes.
 //! 2. Nobody knows beforehand how long a module takes: a small one may take the longest. So one
 //!    that has had its place for [`Places::slow_after`] counts as slow, and the slow may hold all
 //!    places but one.

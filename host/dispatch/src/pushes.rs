@@ -1,16 +1,17 @@
-//! Pushes: each is answered at once, and its author asks for its state until it is over.
+//! Pushes: each is answered at once, and its author asks for its state until it has ended.
 //!
-//! 1. [`Guests::push`] takes the bytes, unless too many wait already, and gives a [`Push`]; its
-//!    name is the SHA-256 of the bytes, so whoever pushes the same joins it.
+//! 1. [`Guests::push`] takes the bytes, unless too many wait already, and returns a [`Push`]; its
+//!    name is the SHA-256 of the bytes, so a second push of the same bytes joins it.
 //! 2. Its task joins the module's compilation, stores the component durably, loads it, and
 //!    registers its name by a command.
-//! 3. Whoever asks sees the state ([`PushState`]) and may wait for the next. A push that nobody
-//!    has asked about for [`push_idle_ms`](crate::settings::CompileSettings::push_idle_ms) is cancelled, and so is one on request: its compilation goes
-//!    on only if somebody else waits for it.
-//! 4. What became of the last [`ENDED_MAX`] pushes is remembered, for those who ask late.
+//! 3. An author who asks sees the state ([`PushState`]) and may wait for the next one. A push that
+//!    nobody has asked about for [`push_idle_ms`](crate::settings::CompileSettings::push_idle_ms)
+//!    is cancelled, and so is one on request: its compilation goes on only if another task waits
+//!    for it.
+//! 4. The states of the last [`ENDED_MAX`] pushes that ended are kept, for authors who ask late.
 //!
-//! **Invariant:** a push is answered at once, and one that nobody wants any more leaves no child
-//! behind. (tests: `a_push_is_answered_at_once_and_can_be_asked`,
+//! **Invariant:** a push is answered at once, and a push that is cancelled or forgotten leaves no
+//! child process behind. (tests: `a_push_is_answered_at_once_and_can_be_asked`,
 //! `a_cancelled_push_leaves_no_child`, `the_same_bytes_pushed_twice_are_compiled_once`)
 
 use std::collections::VecDeque;

@@ -26,8 +26,8 @@
 //! something once; [`Latest`] to show them a changing value.
 //!
 //! **Invariant:** outside `real/` nothing in the host calls tokio's timers, sockets, spawns,
-//! `watch` or `select!`, nor std's threads, clocks or file writes. A whole node must be able to
-//! run on one thread in virtual time, and a simulation that is added later is a rewrite. clippy's
+//! `watch` or `select!`, nor std's threads, clocks or file writes, so that a whole node can run on
+//! one thread in virtual time. Adding a simulation later would be a rewrite. clippy's
 //! `disallowed-methods` refuses the calls. (test: `one_seed_is_one_run_and_another_seed_another`)
 
 // `println!` and its like panic when the reader of the output has closed it.

@@ -12,9 +12,9 @@
 //!   written (the caller has the kernel's word for it: the owner and the mode of the open file and
 //!   of its folder). A user who can write there can replace the node's binary as well.
 //!
-//! Nothing that comes over a socket, out of the log, out of a snapshot or out of the tree ever
-//! becomes one: what an author pushes is WebAssembly, which is compiled. (test:
-//! `compiled_code_comes_from_two_places`)
+//! No bytes from a socket, from the log, from a snapshot or from the tree ever become an artifact:
+//! an author pushes WebAssembly, and this is compiled here.
+//! (test: `compiled_code_comes_from_two_places`)
 //!
 //! The seal tells everything else apart: the file of another release or configuration, the code
 //! of another component, a torn or rotten file. None of those is ever given to wasmtime.
@@ -127,9 +127,9 @@ impl Artifact {
         })
     }
 
-    /// Whether components inside the component hand each other strings of different encodings:
-    /// wasmtime converts those by functions of its own, whose names stand among the symbols of the
-    /// code. A name of the module's that looks like one counts as well.
+    /// Whether components inside the component pass each other strings in different encodings.
+    /// wasmtime converts those by functions of its own, whose names are among the symbols of the
+    /// code. A name in the module that looks like one counts as well.
     /// (test: `strings_that_are_converted_between_components_inside_are_refused`)
     pub(crate) fn converts_strings_inside(&self) -> bool {
         let mut windows = self.sealed.windows(TRANSCODER.len() + COPIES.len());

@@ -13,9 +13,9 @@
 //!
 //! In a simulation the clock stands still while a guest runs, so there fuel alone ends a loop.
 //!
-//! **Invariant:** a host call that may be long lets others run in between, and no invocation
-//! outlasts its `limits.time_ms`, whether it computes or calls. One that is cut off says what it
-//! used and logged, and which function called the host last. (tests:
+//! **Invariant:** a host call that may be long lets other guests run in between, and no invocation
+//! takes longer than its `limits.time_ms`, whether it computes or calls. The status of one that is
+//! cut off shows what it used and logged, and which of its functions called the host last. (tests:
 //! `a_long_host_call_lets_others_run`,
 //! `an_invocation_is_over_by_the_clock_and_what_it_did_is_told`)
 

@@ -317,9 +317,9 @@ fn pooling(settings: &Settings) -> Config {
     config
 }
 
-/// Everything that decides which code is made of a component and what it may use: equal in the
-/// process that compiles and in the node that loads. The pool decides nothing of it, so a
-/// process that only compiles lays out none. (test: `the_compiling_engine_and_the_nodes_are_compatible`)
+/// The settings that decide which code is made of a component and what it may use: they are equal
+/// in the process that compiles and in the node that loads. The pool is none of them, so a process
+/// that only compiles makes no pool. (test: `the_compiling_engine_and_the_nodes_are_compatible`)
 pub(crate) fn compiling() -> Config {
     let mut config = Config::new();
     config

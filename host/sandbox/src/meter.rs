@@ -8,10 +8,10 @@
 //!    costs as much as a short call.
 //! 4. A call that worked for as long as a guest may run in one go lets others run, and goes on.
 //!
-//! The charges are nanoseconds on the slow side of what was measured, one unit of fuel each, so
-//! that 500,000,000 units are about half a second, whatever the guest spends them on. They must
-//! not be zero for anything that takes longer the more of it there is; their exact size does not
-//! matter. (test: `what_a_host_call_does_costs_fuel`)
+//! A charge is the time of the work in nanoseconds, one unit of fuel each, rather too high than too
+//! low: 500,000,000 units are about half a second, however the guest spends them. The exact charges
+//! do not matter, but all work that can grow must have one.
+//! (test: `what_a_host_call_does_costs_fuel`)
 //!
 //! Fuel is set in the store itself, which is why host functions get the store and are linked by
 //! hand (`link`). That refills the guest's fuel up to the next yield, so yields are counted here

@@ -5,10 +5,10 @@
 //! for a log, a status or an answer, is a [`GuestText`]: one line, without control characters,
 //! of a bounded length. There is no other way to make one.
 //!
-//! **Invariant:** what a stranger wrote reaches people as one line of bounded length, without a
-//! character that steers a terminal. The node's log, its admin answers and the command line
-//! escape it by the one rule of `tree/text.rs`. Raw bytes come only from `innkeeper znode get`
-//! and `ls`, and not onto a terminal. (tests: `what_a_guest_says_is_one_short_line`,
+//! **Invariant:** text that an author or a guest wrote reaches people as one line of bounded
+//! length, without a character that controls a terminal. The node's log, its admin answers and the
+//! command line escape it by the one rule of `tree/text.rs`. Raw bytes come only from `innkeeper
+//! znode get` and `ls`, and never onto a terminal. (tests: `what_a_guest_says_is_one_short_line`,
 //! `nobody_forges_a_line`, `it_stays_the_same_json`, `nothing_in_an_answer_harms_a_terminal`)
 
 use std::fmt;

@@ -52,7 +52,7 @@ pub const MAX_PENDING_REQUESTS: usize = 1024;
 /// read. One request may exceed it.
 pub const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 
-/// Writes that one connection hands to the door in one call.
+/// Writes that one connection proposes in one call.
 pub const MAX_SUBMIT: usize = 256;
 
 /// Events of persistent watches that one connection has not taken yet, in bytes and counted with
@@ -109,7 +109,7 @@ pub const QUORUM_LOST_CHECKS: u32 = 5;
 pub const MAX_JUTE_BUFFER_BYTES: usize = 256 * 1024 * 1024;
 
 /// What a command has at most beside the client's own request, in bytes: who asks, the session's
-/// number, the time. So a request that `jute.maxbuffer` lets in always fits through the door.
+/// number, the time. So a request within `jute.maxbuffer` always fits into a command.
 pub const COMMAND_ENVELOPE_BYTES: usize = 1024 * 1024;
 
 /// The settings of ZooKeeper's service.

@@ -145,7 +145,8 @@ impl Quotas {
         self.of_after(&NO_EDITS, path)
     }
 
-    /// The same as it will be with these edits. (test: `edits_are_seen_as_if_applied`)
+    /// The path of the quota that holds for a path, as it will be after these edits of quotas.
+    /// (test: `edits_are_seen_as_if_applied`)
     pub(crate) fn of_after<'q>(&'q self, edits: &'q QuotaEdits, path: &str) -> Option<&'q str> {
         if self.by_path.is_empty() && edits.by_path.is_empty() {
             return None;

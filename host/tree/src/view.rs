@@ -221,7 +221,7 @@ impl View {
         self.epoch.store.sessions(self.epoch.zxid)
     }
 
-    /// The paths of a session's ephemerals, in byte order.
+    /// The paths of a session's ephemerals in this view, in byte order.
     /// (test: `a_view_lists_the_ephemerals_that_it_shows`)
     pub fn ephemerals(&self, session: SessionId) -> Vec<String> {
         self.epoch.store.ephemerals(session, self.epoch.zxid)

@@ -160,7 +160,7 @@ pub const RULES: &[Rule] = &[
 pub const NOT_COMPARED: &[(&str, &str)] = &[
     (
         "whether a reattach with a wrong password closes the owner's connection",
-        "ZooKeeper closes the session's connection before it looks at the password, so that whoever guesses a \
+        "ZooKeeper closes the session's connection before it looks at the password, so that a client that guesses a \
          session's number disconnects its owner; here the owner stays. The runner drops the connection on both",
     ),
     (

@@ -63,7 +63,8 @@ async fn elsewhere<R: Runtime>(
             headers,
             peer: peer.and_then(|Extension(Peer(peer))| peer),
         };
-        // Over the admin socket nobody guesses: whoever reaches it may do anything.
+        // Over the admin socket there are no passwords to guess: a client that reaches it may do
+        // anything.
         let user = asked.peer.and_then(|_| asked.guarded_user(name));
         if user.is_some()
             && let Err(problem) = admin.may_try(asked.peer)

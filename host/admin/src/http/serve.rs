@@ -8,11 +8,9 @@
 //!    sends is read and dropped for a moment: closing on unread input would reset the
 //!    connection and take the answer (say, "the module is too large") away with it.
 //!
-//! One request per connection costs a `curl` nothing and leaves nobody to sit idle in a place.
-//!
-//! **Invariant:** an admin connection that is idle, or whose body trickles in, holds up neither
-//! metrics nor a probe. One connection has one request, so that nobody can sit idle in one of the
-//! places; it costs `curl` nothing. (tests:
+//! **Invariant:** an admin connection that is idle, or whose body comes very slowly, holds up
+//! neither metrics nor health checks. Each connection has one request, so no idle connection keeps
+//! a place; this costs `curl` nothing. (tests:
 //! `idle_connections_hold_up_neither_metrics_nor_a_probe`,
 //! `bodies_that_trickle_in_hold_up_a_stranger_for_a_second_at_most`,
 //! `a_body_that_trickles_in_ends_and_gives_its_place_back`)
@@ -209,7 +207,7 @@ async fn connection<R: Runtime>(
     match select4(answered, overdue, visit.ended.wait(), stopped).await {
         Select4::First(Ok(parts)) => {
             visit.answered();
-            // Whoever needs the room more may have it now.
+            // The answer is sent: its place is free for another connection that needs one.
             let _ = select2(visit.ended.wait(), linger(&runtime, parts.io.into_inner())).await;
         }
         Select4::First(Err(error)) => tracing::debug!("an admin request is not HTTP: {error}"),

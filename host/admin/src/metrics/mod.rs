@@ -39,9 +39,9 @@ use row::{Row, Sample};
 /// The version as `srvr`, `mntr` and others print it: ZooKeeper's version first, which is what
 /// parsers look for, then Innkeeper's own, then when it was built.
 ///
-/// ZooKeeper has printed that date in two ways: since 3.6 as `2026-02-11 20:18 UTC`, before as
-/// `02/11/2026 20:18 GMT`. The parsers that look at it at all, among them the Go client's, take
-/// the earlier one alone. (test: `the_go_clients_parser_takes_srvr`)
+/// ZooKeeper has printed that date in two forms: since 3.6 as `2026-02-11 20:18 UTC`, before as
+/// `02/11/2026 20:18 GMT`. Parsers that read the date, the Go client's among them, know only the
+/// earlier form, so this is the one here. (test: `the_go_clients_parser_takes_srvr`)
 pub(crate) fn version(settings: &AdminSettings) -> String {
     format!(
         "{VERSION}, built on {}",

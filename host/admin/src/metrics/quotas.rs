@@ -66,7 +66,7 @@ impl Quotas {
         } else {
             return;
         };
-        // Whoever sets quotas picks the numbers: their sum need not fit.
+        // Clients choose the numbers of quotas, so their sum need not fit.
         let add = |sums: &mut BTreeMap<String, i64>, number: Option<i64>| {
             let sum = sums.entry(name.to_owned()).or_default();
             *sum = sum.saturating_add(number.unwrap_or(-1));

@@ -149,7 +149,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The value that is meant. (test: `an_unset_placeholder_stops_the_start`)
+    /// A value of the file with its placeholders filled in; one that is not known is an error,
+    /// since its name would become the password. (test: `an_unset_placeholder_stops_the_start`)
     fn fill(&self, value: &str) -> Result<String, Malformed> {
         let filled = fill(value, self.known).map_err(|Unfilled(name)| {
             // Part of a password may look like a name.

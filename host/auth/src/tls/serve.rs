@@ -71,8 +71,8 @@ impl Tls {
         }
     }
 
-    /// Reads the stores again, on a thread that may block: handshakes from now on are served by
-    /// them. With an error the old ones stay in use.
+    /// Reads the TLS stores again, on a thread that may block: handshakes from now on use them.
+    /// After an error the old stores stay in use.
     /// (test: `stores_are_read_again_on_a_thread_that_may_block`)
     pub async fn read_again<R: Runtime>(self: &Arc<Self>, runtime: &R) -> Result<(), TlsError> {
         let (tls, clock) = (self.clone(), runtime.clone());

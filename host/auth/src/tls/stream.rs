@@ -26,8 +26,8 @@ impl<S> Peeked<S> {
 
 /// A client's connection.
 ///
-/// Invariant: a read that is pending has left nothing behind, neither in the socket nor inside
-/// TLS, but for a record whose end has not come. (test: `a_probe_finds_what_waits_inside_tls`)
+/// Invariant: when a read is pending, all complete input has been read, from the socket and from
+/// TLS; only a part of a TLS record may be left. (test: `a_probe_finds_what_waits_inside_tls`)
 #[derive(Debug)]
 pub struct ClientStream<S>(Carrier<S>);
 

@@ -7,8 +7,9 @@ const SHOWN_CHARS_MAX: usize = 200;
 
 /// Why a client's certificate is not believed.
 ///
-/// Invariant: what the client wrote is escaped and short in it, since it is logged before anybody
-/// knows who wrote it. (test: `a_refusal_shows_little_of_what_the_client_wrote`)
+/// Invariant: text of the client's certificate is escaped and short in a refusal, since it is
+/// logged before anybody knows who wrote it.
+/// (test: `a_refusal_shows_little_of_what_the_client_wrote`)
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Distrust {
     /// The client sent something that is no certificate.

@@ -247,7 +247,7 @@ fn pss_name(algorithm: &AlgorithmIdentifier<'_>) -> String {
     )
 }
 
-/// Whether a signature of this kind is verified at all, whoever's key it is by.
+/// Whether a signature of this kind can be verified at all, with a key of any client.
 pub(crate) fn is_signature_verified(algorithm: &AlgorithmIdentifier<'_>) -> bool {
     let oid = algorithm.algorithm.to_id_string();
     if algorithm.algorithm == OID_PKCS1_RSASSAPSS {

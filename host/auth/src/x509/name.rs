@@ -43,8 +43,8 @@ pub(crate) fn canonical(name: &X509Name<'_>) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
-/// Whether Java's `new X500Principal(text)` takes a text, as `X509AuthenticationProvider` asks
-/// of an ACL's id. (test: `what_java_takes_for_a_name_is_one`)
+/// Whether a text is a name by Java's `new X500Principal(text)`, as `X509AuthenticationProvider`
+/// demands of an ACL's id. (test: `what_java_takes_for_a_name_is_one`)
 pub(crate) fn is_distinguished_name(text: &str) -> bool {
     text.trim().is_empty()
         || split(text, &[',', ';']).is_some_and(|parts| {

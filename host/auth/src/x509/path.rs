@@ -59,7 +59,7 @@ impl<'a> Sent<'a> {
         }
     }
 
-    /// What is asked of the client's own certificate, whoever issued it.
+    /// The checks of the client's own certificate, whichever issuer it has.
     pub(super) fn check_as_client(&self, now_s: i64) -> Result<(), Distrust> {
         check_time(&self.certificate, now_s)?;
         check_critical(&self.certificate)?;
@@ -70,8 +70,9 @@ impl<'a> Sent<'a> {
 /// A search for a path, depth first.
 ///
 /// Invariants:
-/// - At most [`SIGNATURES_MAX`] signatures are verified, and at most [`LOOKS_MAX`] times a
-///   certificate is looked at as an issuer. (test: `a_maze_of_certificates_ends_soon`)
+/// - For one client at most [`SIGNATURES_MAX`] signatures are verified, and certificates are
+///   compared as subject and issuer at most [`LOOKS_MAX`] times.
+///   (test: `a_maze_of_certificates_ends_soon`)
 /// - A look compares names and walks over extensions; nothing is read or put in canonical form
 ///   again but what the trust store holds.
 pub(super) struct Search<'a> {

@@ -106,8 +106,8 @@ fn all_names_of_zookeepers_sources_are_in_a_table() {
     }
 }
 
-/// A line with the prefix, a property without it, a key of the file as a property: all of these
-/// do nothing there, and whoever wrote them is told.
+/// A line with the prefix, a property without it, and a key of the file as a property: none of
+/// these has an effect there, and a warning says so.
 #[test]
 fn a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere() {
     let bench = Bench::new();
@@ -413,7 +413,7 @@ fn what_is_honoured_is_in_the_settings() {
     assert!(settings.server.auth.schemes.contains("x509"));
 }
 
-/// Whoever asks the admin commands for the configuration gets no password with it.
+/// The admin commands show the configuration without its passwords.
 #[test]
 fn secrets_are_not_shown() {
     let more = "ssl.keyStore.password=hunter2\nadmin.idleTimeout=700\n# a.password=hunter2\n\

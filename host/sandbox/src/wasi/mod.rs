@@ -17,9 +17,9 @@
 //! - Every call is charged, like every other call of the host ([`crate::meter`]).
 //! - No handle stands for anything: the rep of a stream says which one it is, all others are 0.
 //!
-//! **Invariant:** what a guest finds of WASI depends on nothing but what its invocation saw: the
-//! same events, view and binding give it the same time and the same random bytes. Decisions are
-//! cached, and a reaction may run again. (tests:
+//! **Invariant:** what a guest gets from WASI depends only on what its invocation saw: the same
+//! events, view and binding give it the same time and the same random bytes, because decisions are
+//! cached and a reaction may run again. (tests:
 //! `wasi_shows_the_reactions_time_and_nothing_outside`,
 //! `randomness_repeats_for_what_a_reaction_saw_and_differs_for_the_next`,
 //! `wasi_is_held_to_the_limits_of_the_binding`)

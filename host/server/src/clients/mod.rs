@@ -193,9 +193,9 @@ pub(crate) enum TooManyConnections {
 /// All connections of this node.
 ///
 /// Invariants:
-/// - An address has at most `max_per_ip` connections, unless that is 0.
+/// - One address has at most `max_per_ip` connections, unless that is 0.
 ///   (test: `an_address_has_so_many_connections_and_no_more`)
-/// - All have at most `max_total`, unless that is 0.
+/// - All addresses together have at most `max_total` connections, unless that is 0.
 ///   (test: `all_addresses_together_have_so_many_connections`)
 #[derive(Debug)]
 pub(crate) struct Clients {

@@ -139,8 +139,8 @@ fn is_ahead<R: Runtime>(service: &Service<R>, request: &ConnectRequest) -> bool 
     request.last_zxid_seen > service.reader.last_zxid().0 as i64
 }
 
-/// Admits a client while there is no quorum. (test:
-/// `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
+/// Without a quorum, admits only a client that agreed to be read-only, to a session that only this
+/// node knows. (test: `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
 fn read_only<R: Runtime>(
     service: &Service<R>,
     request: &ConnectRequest,

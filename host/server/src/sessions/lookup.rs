@@ -123,8 +123,9 @@ impl Asker<'_> {
                 Ok(znode) => Found::Data(znode),
                 Err(error) => error.into(),
             },
-            // ZooKeeper checks for this one character, and only in this operation. (test:
-            // `reads_judge_paths_as_zookeeper_does`)
+            // exists answers BadArguments to a path with the character 0: ZooKeeper checks for this
+            // one character, and only in this operation.
+            // (test: `reads_judge_paths_as_zookeeper_does`)
             Request::Exists(read) if read.path.contains('\0') => ErrorCode::BadArguments.into(),
             Request::Exists(read) => match self.readable(view, &read.path) {
                 Ok(stat) => Found::Stat(stat),
@@ -181,8 +182,9 @@ impl Asker<'_> {
         }
     }
 
-    /// The children, if an answer with them and `around` other bytes is not too long. (test:
-    /// `an_answer_longer_than_the_longest_is_an_error`)
+    /// The children of a znode; MarshallingError if an answer with them and `around` other bytes
+    /// would be longer than this node sends.
+    /// (test: `an_answer_longer_than_the_longest_is_an_error`)
     fn children(&self, view: &View, path: &str, around: usize) -> Result<Children, Found> {
         self.may_list(view, path, around)?;
         let Some(children) = view.children(rooted(path)) else {
@@ -210,7 +212,7 @@ impl Asker<'_> {
     }
 
     /// A client that may neither change the ACL nor read the znode gets NoAuth; one that may only
-    /// read gets the ACL without hashes. (test: `an_acl_is_masked_for_whoever_may_not_change_it`)
+    /// read gets the ACL without hashes. (test: `an_acl_is_masked_for_clients_that_may_not_change_it`)
     fn acl(&self, view: &View, path: &str) -> Found {
         match view.exists(rooted(path)) {
             None => ErrorCode::NoNode.into(),
@@ -278,7 +280,8 @@ const fn around_children(with_stat: bool) -> usize {
     ReplyHeader::WIRE_LEN + if with_stat { STAT_BYTES } else { 0 }
 }
 
-/// ZooKeeper knows the root by two names. (test: `reads_judge_paths_as_zookeeper_does`)
+/// ZooKeeper knows the root by two names: `/` and the empty path.
+/// (test: `reads_judge_paths_as_zookeeper_does`)
 fn rooted(path: &str) -> &str {
     if path.is_empty() { "/" } else { path }
 }

@@ -31,7 +31,7 @@ pub(super) struct Pending {
     /// What is asked.
     pub(super) body: Body,
     /// How many of the client's identities it had when the request was first examined. Identities
-    /// are only ever added, and a write that bounced must not be judged by those behind it.
+    /// are only added, and a write that bounced must not be allowed by those that came behind it.
     /// (test: `a_bounced_write_is_judged_by_the_credentials_before_it`)
     pub(super) identities: Option<usize>,
     /// When its frame was taken.
@@ -83,7 +83,7 @@ pub(super) enum State {
 ///   (test: `any_run_of_requests_and_results_keeps_the_order`)
 /// - Behind a request whose answer ends the connection nothing is examined.
 ///
-/// Its owner takes no further request while [`Pipeline::is_full`], so that the queue is bounded by
+/// The session takes no further request while [`Pipeline::is_full`], so the queue is bounded by
 /// [`MAX_PENDING_REQUESTS`] and [`MAX_PENDING_BYTES`].
 /// (test: `the_bounds_of_a_connection_and_its_share_of_the_nodes`)
 #[derive(Default)]
@@ -397,8 +397,8 @@ impl Pending {
         }
     }
 
-    /// The xid of the reply. A ping's is always the same, as in ZooKeeper; auth, too, is
-    /// answered by the xid that came, which is not the predefined one from every client.
+    /// The xid of the reply. For a ping it is always the same, as in ZooKeeper; for auth it is the
+    /// one in the request, which is not the predefined one with every client.
     /// (test: `credentials_sent_with_the_connect_request_count`)
     pub(super) fn reply_xid(&self) -> i32 {
         match &self.body {

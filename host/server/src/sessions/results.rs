@@ -61,8 +61,8 @@ impl<R: Runtime> SessionLoop<R> {
         }
         let is_sent = match &item {
             Item::Event(event) => {
-                // It may be the event of a request behind the front one, whose answer comes first.
-                // (test: `an_answer_goes_before_the_events_of_later_requests`)
+                // The event may belong to a request behind the front one, whose answer must be sent
+                // first. (test: `an_answer_goes_before_the_events_of_later_requests`)
                 let confirmed = self.syncs.confirmed();
                 let is_its_turn = !self.pipeline.front_waits_for_nothing(confirmed);
                 if is_its_turn {

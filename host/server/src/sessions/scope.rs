@@ -77,7 +77,8 @@ impl<R: Runtime> Session<R> {
         Ok(None)
     }
 
-    /// Makes the session's record. (test: `a_local_session_is_recorded_by_its_first_write`)
+    /// Makes a local session's record in the log, before its first write.
+    /// (test: `a_local_session_is_recorded_by_its_first_write`)
     async fn record(&mut self) -> Result<(), End> {
         let session = self.id;
         let service = self.service.clone();

@@ -38,7 +38,8 @@ impl Change<'_> {
     fn apply(self, watches: &mut Watches, watcher: WatcherId) -> Result<(), ErrorCode> {
         match self {
             Change::Add(add) => {
-                // ZooKeeper cannot read an unknown mode. (test: `add_watch_takes_any_path`)
+                // An addWatch with an unknown mode is answered with MarshallingError: ZooKeeper
+                // cannot read it. (test: `add_watch_takes_any_path`)
                 let mode = add.mode().ok_or(ErrorCode::MarshallingError)?;
                 watches.add(watcher, &add.path, kind_of(mode));
                 Ok(())

@@ -60,8 +60,9 @@ impl ConnectionThrottle {
         self.state.lock().drop_chance
     }
 
-    /// Whether a connect request may go on. `random` is between 0 and 1. (test:
-    /// `connect_requests_beyond_the_bucket_are_closed_unanswered`)
+    /// Whether a connect request may go on: it takes its price in tokens out of the bucket, and is
+    /// refused if there are too few. `random` is between 0 and 1.
+    /// (test: `connect_requests_beyond_the_bucket_are_closed_unanswered`)
     pub(crate) fn admits(
         &self,
         wanted: Wanted,

@@ -332,8 +332,9 @@ impl<'a> Change<'a> {
         if let Owner::Session(_) = body.owner() {
             return Err(ErrorCode::BadVersion);
         }
-        // ZooKeeper checks no ACL here, so that every client can delete every znode without
-        // children, except ephemerals. Here the ACL decides. (script `state/containers`)
+        // deleteContainer: ZooKeeper checks no ACL for it, so that every client can delete every
+        // znode without children, except ephemerals. Here the ACL decides. (script
+        // `state/containers`)
         authority.check(&parent_body.acl, Perms::DELETE)?;
         if is_own_root(path) && !authority.is_super() {
             return Err(ErrorCode::NoAuth);

@@ -96,8 +96,8 @@ impl Tree {
         TicketResult::Admin(self.write(write, asker, applied))
     }
 
-    /// Makes a local session a global one.
-    /// (test: script `host/tree/tests/scripts/state/local_sessions`)
+    /// Makes a local session a session of the whole service, which may have ephemerals. (test:
+    /// script `host/tree/tests/scripts/state/local_sessions`)
     fn upgrade(&mut self, session: SessionId) {
         let store = self.store.clone();
         let mut sessions = store.sessions.write();

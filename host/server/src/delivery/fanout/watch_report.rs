@@ -138,9 +138,11 @@ impl Fanout {
 /// A walk over the watch table, one run at a time.
 ///
 /// Invariants:
-/// - The lock is free between two runs. (test: `the_lock_is_free_between_the_runs_of_a_report`)
-/// - A path is found at most once, also if it goes and comes back at another place: what came into
-///   the table after the walk began is left out. (test: `a_path_that_moved_is_shown_once`)
+/// - The fan-out's lock is free between two runs of a report.
+///   (test: `the_lock_is_free_between_the_runs_of_a_report`)
+/// - A report shows a path once, also if it is removed and added again at another place: paths that
+///   came into the table after the walk began are left out.
+///   (test: `a_path_that_moved_is_shown_once`)
 struct Walk {
     fanout: Arc<Fanout>,
     newest_stamp: u64,
