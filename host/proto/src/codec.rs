@@ -24,7 +24,9 @@ pub enum DecodeError {
         length: i32,
     },
     /// A list cannot fit into the rest of the frame.
-    #[error("a list claims {count} elements, more than the message has room for")]
+    #[error(
+        "a list claims {count} elements, more than the message has room for; the peer does not speak ZooKeeper's protocol"
+    )]
     BadCount {
         /// The number of elements in the message.
         count: i32,

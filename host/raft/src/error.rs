@@ -98,7 +98,9 @@ pub enum LogError {
     )]
     Unwritable(#[from] Unwritable),
     /// A record cannot be decoded.
-    #[error("log segment {segment} holds a record that cannot be read: {source}")]
+    #[error(
+        "log segment {segment} holds a record that cannot be read: {source}; start the release that wrote it, or restore the data folder from a backup or from another node"
+    )]
     Codec {
         /// The segment's file.
         segment: String,

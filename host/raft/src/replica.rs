@@ -198,7 +198,7 @@ impl<R: Runtime> Parts<R> {
         started.proposals.close();
         started.closing.raise();
         if let Err(error) = started.proposer.await {
-            tracing::error!("the proposer ended badly: {error}");
+            tracing::error!("the proposer's task failed while the node stopped: {error}");
         }
         if with_checkpoint {
             let durable = &started.checkpointer.durable;
@@ -222,10 +222,10 @@ impl<R: Runtime> Parts<R> {
         }
         started.stop.raise();
         if let Err(error) = started.schedule.await {
-            tracing::error!("the checkpoint schedule ended badly: {error}");
+            tracing::error!("the task of the checkpoints failed while the node stopped: {error}");
         }
         if let Err(error) = started.raft.shutdown().await {
-            tracing::error!("openraft ended badly: {error}");
+            tracing::error!("openraft failed while the node stopped: {error}");
         }
         started.log.close().await;
         // The lock is released last, after the state machine has closed its file, so that no other

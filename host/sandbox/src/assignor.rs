@@ -227,7 +227,7 @@ pub fn check_request(request: &Request) -> Result<(), String> {
         .collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("topic {} stands twice", name(pair[0])));
+        return Err(format!("topic {} is named twice", name(pair[0])));
     }
     let ascending = |numbers: &[u32], end: u32| {
         numbers.windows(2).all(|pair| pair[0] < pair[1])

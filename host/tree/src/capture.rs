@@ -120,7 +120,7 @@ impl View {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The checkpoint store could not be read.
-    #[error("the checkpoint could not be read: {0}")]
+    #[error("the checkpoint could not be read: {0}; check the disk")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A record cannot be decoded, or contradicts others.
     #[error(

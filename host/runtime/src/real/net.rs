@@ -119,7 +119,7 @@ pub(super) fn listen_tcp(driver: Handle, addr: SocketAddr) -> io::Result<RealLis
                 "no permission to listen on {addr}: choose a port of 1024 or above"
             ),
             io::ErrorKind::AddrNotAvailable => format!(
-                "cannot listen on {addr}: this machine does not have that address"
+                "cannot listen on {addr}: this machine does not have that address; choose one that it has, or 0.0.0.0 for all of them"
             ),
             _ => format!("cannot listen on {addr}: {error}"),
         };
