@@ -28,7 +28,7 @@
 //! (tests: `one_seed_is_one_run`, `one_seed_is_one_world`)
 //!
 //! **Invariant:** a panic that would end a real process ends its host, and the run fails with its
-//! message unless the test [expects](Host::expect_panic) it. (tests:
+//! message unless a test expects it ([`Host::expect_panic`]). (tests:
 //! `a_panic_ends_its_host_and_the_run`, `an_expected_panic_ends_only_its_host`)
 
 mod clock;
