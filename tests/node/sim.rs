@@ -7,98 +7,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use common::simulated::{FOLDER, SimClient, without_http};
 use common::*;
 use innkeeper_auth::Secret;
 use innkeeper_node::{Node, NodeSettings};
-use innkeeper_proto::codec::Reader;
-use innkeeper_proto::connect::ConnectResponse;
-use innkeeper_proto::frame::{FrameDecoder, Inbound};
-use innkeeper_proto::reply::ReplyHeader;
+use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::Request;
-use innkeeper_proto::{ErrorCode, xid};
 use innkeeper_runtime::sim::{Trace, Window, first_difference};
 use innkeeper_runtime::{Runtime, Sim, SimDisk, Simulated, ThreadRole};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-const FOLDER: &str = "/data";
-
-/// A client in the simulated world; it notes what it sees and when.
-struct SimClient {
-    runtime: Simulated,
-    stream: <Simulated as Runtime>::Stream,
-    input: BytesMut,
-    decoder: FrameDecoder,
-    next_xid: i32,
-    notes: Vec<String>,
-}
-
-impl SimClient {
-    async fn connect(runtime: &Simulated, addr: SocketAddr, timeout_ms: i32) -> Self {
-        let stream = runtime.connect_tcp(addr).await.unwrap();
-        let mut client = Self {
-            runtime: runtime.clone(),
-            stream,
-            input: BytesMut::new(),
-            decoder: FrameDecoder::frames_only(1 << 20),
-            next_xid: 1,
-            notes: Vec::new(),
-        };
-        let mut out = BytesMut::new();
-        connect_request(timeout_ms).encode(&mut out);
-        client.stream.write_all(&out).await.unwrap();
-        let frame = client.frame().await.expect("an answer to the connect");
-        let connected = ConnectResponse::decode(frame).unwrap();
-        client.note(format!("session {:#x}", connected.session_id));
-        client
-    }
-
-    fn note(&mut self, what: String) {
-        let now = self.runtime.now().as_nanos();
-        self.notes.push(format!("{now} {what}"));
-    }
-
-    async fn frame(&mut self) -> Option<bytes::Bytes> {
-        loop {
-            if let Some(Inbound::Frame(frame)) = self.decoder.decode(&mut self.input).unwrap() {
-                return Some(frame);
-            }
-            if self.stream.read_buf(&mut self.input).await.unwrap() == 0 {
-                return None;
-            }
-        }
-    }
-
-    async fn send(&mut self, requests: &[Request]) {
-        let mut out = BytesMut::new();
-        for request in requests {
-            request.encode(&mut out, self.next_xid);
-            self.next_xid += 1;
-        }
-        self.stream.write_all(&out).await.unwrap();
-    }
-
-    /// Reads this many frames that are no events, and returns their errors.
-    async fn answers(&mut self, count: usize) -> Vec<ErrorCode> {
-        let mut errors = Vec::new();
-        while errors.len() < count {
-            let frame = self.frame().await.expect("the node is there");
-            let header = ReplyHeader::decode(&mut Reader::new(frame.clone())).unwrap();
-            self.note(format!("{header:?} {} bytes", frame.len()));
-            if header.xid != xid::NOTIFICATION {
-                errors.push(header.err);
-            }
-        }
-        errors
-    }
-}
-
-/// Settings for a node that serves only ZooKeeper's clients.
-fn without_http() -> NodeSettings {
-    let mut settings = NodeSettings::on_free_ports(FOLDER);
-    settings.admin.http = None;
-    settings
-}
 
 /// Three clients of one node: a writer that pipelines, a watcher, and one that becomes silent.
 async fn story(runtime: Simulated) -> Vec<String> {

@@ -7,8 +7,9 @@
 //!    slow one may have to give up its place once, and waits again.
 //! 3. The child limits itself, compiles (`innkeeper_sandbox::compile_from`), and ends. It runs only
 //!    where a processor has nothing else to do; on a node that is too busy for that it ends soon,
-//!    and another child begins anew at the lowest nice value. How the last one ended decides whose fault it was: the module's, which is refused, or the host's, which
-//!    says nothing about the module and is worth another try.
+//!    and another child begins anew at the lowest nice value. The end of the last one says whose
+//!    fault it was: the module's, which is refused, or the host's, which says nothing about the
+//!    module and is worth another try.
 //!
 //! Invariant: nothing that a module or a child does costs the node more than one place for as long
 //! as the limits allow: of memory, of CPU time, and by the clock, for a child that is stopped.

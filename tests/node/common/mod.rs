@@ -8,6 +8,7 @@
 
 pub mod asked;
 pub mod exposition;
+pub mod simulated;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

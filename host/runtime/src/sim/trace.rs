@@ -79,14 +79,15 @@ impl Trace {
     }
 
     fn add(&mut self, line: String) {
-        if self.lines == self.window.from {
-            self.before = self.hash;
-        }
         for byte in line.bytes().chain([b'\n']) {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(HASH_FACTOR);
         }
         let inside = self.window.from <= self.lines && self.lines < self.window.to;
         self.lines += 1;
+        // A trace that ends before the window, or just there, has its last hash here.
+        if self.lines <= self.window.from {
+            self.before = self.hash;
+        }
         if !inside {
             return;
         }

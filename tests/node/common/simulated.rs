@@ -1,0 +1,124 @@
+//! A client in a simulated world, and what it takes to start a node there.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use innkeeper_node::NodeSettings;
+use innkeeper_proto::codec::Reader;
+use innkeeper_proto::connect::ConnectResponse;
+use innkeeper_proto::frame::{FrameDecoder, Inbound};
+use innkeeper_proto::reply::ReplyHeader;
+use innkeeper_proto::request::Request;
+use innkeeper_proto::{ErrorCode, xid};
+use innkeeper_runtime::{Runtime, Simulated};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{Answer, connect_request};
+
+/// The node's data folder.
+pub const FOLDER: &str = "/data";
+
+/// Settings for a node that serves only ZooKeeper's clients.
+pub fn without_http() -> NodeSettings {
+    let mut settings = NodeSettings::on_free_ports(FOLDER);
+    settings.admin.http = None;
+    settings
+}
+
+/// A client in a simulated world; it notes what it sees and when. The functions whose names begin
+/// with `try` return the network's errors, and the others panic.
+pub struct SimClient {
+    runtime: Simulated,
+    stream: <Simulated as Runtime>::Stream,
+    input: BytesMut,
+    decoder: FrameDecoder,
+    next_xid: i32,
+    pub notes: Vec<String>,
+}
+
+impl SimClient {
+    pub async fn connect(runtime: &Simulated, addr: SocketAddr, timeout_ms: i32) -> Self {
+        let connected = Self::try_connect(runtime, addr, timeout_ms).await;
+        connected.expect("an answer to the connect")
+    }
+
+    pub async fn try_connect(
+        runtime: &Simulated,
+        addr: SocketAddr,
+        timeout_ms: i32,
+    ) -> io::Result<Self> {
+        let stream = runtime.connect_tcp(addr).await?;
+        let mut client = Self {
+            runtime: runtime.clone(),
+            stream,
+            input: BytesMut::new(),
+            decoder: FrameDecoder::frames_only(1 << 20),
+            next_xid: 1,
+            notes: Vec::new(),
+        };
+        let mut out = BytesMut::new();
+        connect_request(timeout_ms).encode(&mut out);
+        client.stream.write_all(&out).await?;
+        let frame = client.frame().await?;
+        let connected = ConnectResponse::decode(frame).unwrap();
+        client.note(format!("session {:#x}", connected.session_id));
+        Ok(client)
+    }
+
+    fn note(&mut self, what: String) {
+        let now = self.runtime.now().as_nanos();
+        self.notes.push(format!("{now} {what}"));
+    }
+
+    /// The end of the connection is an error.
+    async fn frame(&mut self) -> io::Result<bytes::Bytes> {
+        loop {
+            if let Some(Inbound::Frame(frame)) = self.decoder.decode(&mut self.input).unwrap() {
+                return Ok(frame);
+            }
+            if self.stream.read_buf(&mut self.input).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    pub async fn send(&mut self, requests: &[Request]) {
+        self.try_send(requests).await.expect("the node is there");
+    }
+
+    pub async fn try_send(&mut self, requests: &[Request]) -> io::Result<()> {
+        let mut out = BytesMut::new();
+        for request in requests {
+            request.encode(&mut out, self.next_xid);
+            self.next_xid += 1;
+        }
+        self.stream.write_all(&out).await
+    }
+
+    /// The next answer that is no event.
+    pub async fn try_answer(&mut self) -> io::Result<Answer> {
+        loop {
+            let frame = self.frame().await?;
+            let header = ReplyHeader::decode(&mut Reader::new(frame.clone())).unwrap();
+            self.note(format!("{header:?} {} bytes", frame.len()));
+            if header.xid != xid::NOTIFICATION {
+                return Ok(Answer {
+                    xid: header.xid,
+                    zxid: header.zxid,
+                    err: header.err,
+                    body: frame.slice(ReplyHeader::WIRE_LEN..),
+                });
+            }
+        }
+    }
+
+    /// Reads this many answers that are no events, and returns their errors.
+    pub async fn answers(&mut self, count: usize) -> Vec<ErrorCode> {
+        let mut errors = Vec::new();
+        for _ in 0..count {
+            errors.push(self.try_answer().await.expect("the node is there").err);
+        }
+        errors
+    }
+}
