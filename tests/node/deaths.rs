@@ -299,6 +299,6 @@ fn nothing_acknowledged_is_lost_whatever_happens_to_the_node() {
 }
 
 #[test]
-fn one_seed_is_one_run() {
+fn one_seed_has_the_same_deaths_each_time() {
     assert_eq!(run(3), run(3));
 }
