@@ -181,21 +181,17 @@ impl Stage {
     }
 }
 
-/// Numbers that a seed decides (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+/// A client of a node that is just starting.
+async fn connect(runtime: &Simulated, node: SocketAddr) -> SimClient {
+    while runtime.connect_tcp(node).await.is_err() {
+        runtime.sleep(Duration::from_millis(10)).await;
     }
+    SimClient::connect(runtime, node, 60_000).await
 }
 
 /// Reads everything that was acknowledged to the clients.
 async fn check(runtime: Simulated, node: SocketAddr, ledgers: Vec<Ledger>) {
-    let mut client = SimClient::connect(&runtime, node, 60_000).await;
+    let mut client = connect(&runtime, node).await;
     for (number, ledger) in ledgers.iter().enumerate() {
         let (created, least) = {
             let ledger = ledger.lock();
@@ -231,10 +227,7 @@ fn run(seed: u64) -> (u64, u64) {
         stage.start_node();
         let reader = world.host("reader");
         let prepare = reader.start(move |runtime| async move {
-            while runtime.connect_tcp(listen).await.is_err() {
-                runtime.sleep(Duration::from_millis(10)).await;
-            }
-            let mut client = SimClient::connect(&runtime, listen, 60_000).await;
+            let mut client = connect(&runtime, listen).await;
             for number in 0..CLIENTS {
                 client.send(&[create(&counter(number), b"")]).await;
                 assert_eq!(client.answers(1).await, [ErrorCode::Ok]);
@@ -247,13 +240,14 @@ fn run(seed: u64) -> (u64, u64) {
             let ledger = ledgers[number].clone();
             writers.push(host.start(move |runtime| write(runtime, listen, number, ledger)));
         }
-        let mut chance = Chance(seed);
+        let dice = world.host("dice").boot();
+        let below = |bound: u64| dice.random_u64() % bound;
         for _ in 0..FAULTS {
-            let quiet = Duration::from_millis(50 + chance.below(400));
+            let quiet = Duration::from_millis(50 + below(400));
             world.sleep(quiet).await;
-            let lasts = Duration::from_millis(chance.below(2_000));
-            let kind = chance.below(8);
-            let client = chance.below(CLIENTS as u64) as usize;
+            let lasts = Duration::from_millis(below(2_000));
+            let kind = below(8);
+            let client = below(CLIENTS as u64) as usize;
             stage.fault(kind, lasts, client).await;
         }
         let ended = async {
@@ -272,12 +266,7 @@ fn run(seed: u64) -> (u64, u64) {
         for ledger in &ledgers {
             assert!(ledger.lock().created.len() >= BATCHES * CREATES);
         }
-        let checking = reader.start(move |runtime| async move {
-            while runtime.connect_tcp(listen).await.is_err() {
-                runtime.sleep(Duration::from_millis(10)).await;
-            }
-            check(runtime, listen, ledgers).await;
-        });
+        let checking = reader.start(move |runtime| check(runtime, listen, ledgers));
         checking.await.expect("everything is there");
         (stage.deaths, broken)
     })
