@@ -2,13 +2,17 @@
 //! poll, another seed another one.
 
 mod common;
+#[path = "../guests.rs"]
+mod guests;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::simulated::{FOLDER, SimClient, without_http};
 use common::*;
+use guests::guest;
 use innkeeper_auth::Secret;
 use innkeeper_node::{Node, NodeSettings};
 use innkeeper_proto::ErrorCode;
@@ -151,16 +155,47 @@ fn what_was_answered_survives_a_power_cut() {
     }
 }
 
+/// The parts of a node hold each other; none of them outlives the node's stop.
+#[test]
+fn a_stopped_node_leaves_nothing_in_memory() {
+    Sim::run(13, async |runtime| {
+        let node = Node::start(runtime.clone(), with_http()).await.unwrap();
+        let http = node.http().unwrap();
+        let push = ("POST", "/v1/modules?wait_ms=60000", SUPER);
+        let (status, text, _) = ask_with(&runtime, http, push, &guest("group")).await;
+        assert!(matches!(status, 200 | 201), "{text}");
+        let (_, module) = text.split_once(r#""module":""#).unwrap();
+        let (module, _) = module.split_once('"').unwrap();
+        let document = format!(
+            r#"{{"world":"recipe","module":"{module}","watch":["/groups/*"],"read":["/groups/**"],
+                "config":{{"groups":"/groups","strategy":"none"}}}}"#
+        );
+        let bind = ("PUT", "/v1/bindings/group?wait=activated", SUPER);
+        let (status, text, _) = ask_with(&runtime, http, bind, document.as_bytes()).await;
+        assert!(matches!(status, 200 | 201), "{text}");
+        // All parts have the counters.
+        let counters = Arc::downgrade(&node.service().stats);
+        node.stop().await;
+        runtime.sleep(Duration::from_secs(1)).await;
+        assert_eq!(counters.strong_count(), 0, "parts of the node are left");
+    });
+}
+
 // Administration in virtual time: no test sleeps, and each wait takes exactly as long as it should.
 
 const SUPER: &str = "Authorization: Basic c3VwZXI6c3VwZXJwdw==\r\n";
 
-/// Runs `test` with a node that has HTTP and the super user `super:superpw`.
+/// Settings with HTTP and the super user `super:superpw`.
+fn with_http() -> NodeSettings {
+    let mut settings = NodeSettings::on_free_ports(FOLDER);
+    settings.server.auth.super_digest = Some(Secret::new("super:g9oN2HttPfn8MMWJZ2r45Np/LIA="));
+    settings
+}
+
+/// Runs `test` with a node that has HTTP and a super user.
 fn administered<F: Future<Output = ()>>(test: impl FnOnce(Simulated, SocketAddr) -> F) {
     Sim::run(11, async |runtime| {
-        let mut settings = NodeSettings::on_free_ports(FOLDER);
-        settings.server.auth.super_digest = Some(Secret::new("super:g9oN2HttPfn8MMWJZ2r45Np/LIA="));
-        let node = Node::start(runtime.clone(), settings).await.unwrap();
+        let node = Node::start(runtime.clone(), with_http()).await.unwrap();
         test(runtime, node.http().unwrap()).await;
         node.stop().await;
     });
@@ -189,12 +224,20 @@ async fn ask(
     path: &str,
     more: &str,
 ) -> (u16, String, Duration) {
+    ask_with(runtime, addr, (method, path, more), b"").await
+}
+
+/// As [`ask`], with a body.
+async fn ask_with(
+    runtime: &Simulated,
+    addr: SocketAddr,
+    (method, path, more): (&str, &str, &str),
+    body: &[u8],
+) -> (u16, String, Duration) {
     let began = runtime.now();
     let mut stream = runtime.connect_tcp(addr).await.unwrap();
-    stream
-        .write_all(&head(method, path, 0, more))
-        .await
-        .unwrap();
+    let request = [head(method, path, body.len(), more), body.to_vec()].concat();
+    stream.write_all(&request).await.unwrap();
     let (status, text) = answer(stream).await.expect("an answer");
     (status, text, runtime.now() - began)
 }

@@ -21,7 +21,7 @@ use common::{Client, Running, create, eventually, set};
 use guests::guest;
 use innkeeper_auth::Secret;
 use innkeeper_sandbox::{self as sandbox, Sandbox};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 use support::{NodeProcess, http_at, super_digest};
 
@@ -123,7 +123,6 @@ fn a_restart_compiles_nothing() {
     bind(&node, "another", &module);
     // A push of the component itself does not compile again, since its name shows that it is here.
     let (component, _) = Sandbox::new(sandbox::Settings::default())
-        .unwrap()
         .accept(&range)
         .unwrap();
     assert_eq!(node.push(&component), module);
@@ -134,6 +133,55 @@ fn a_restart_compiles_nothing() {
         (&again["module"], &again["made_component"], &again["size"]),
         (&json!(module), &json!(true), &json!(component.len()))
     );
+    assert_eq!(figure(&node, "modules_compiled"), 0);
+}
+
+/// Address space of a node, in bytes.
+fn address_space(node: &NodeProcess) -> u64 {
+    let size = std::fs::read_to_string(format!("/proc/{}/statm", node.id())).unwrap();
+    let pages: u64 = size.split(' ').next().unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
+/// Bounds the address space of a node, or lets it go.
+fn bound_address_space(node: &NodeProcess, bytes: Option<u64>) {
+    let limit = Rlimit {
+        current: bytes,
+        maximum: None,
+    };
+    let id = Pid::from_raw(node.id() as i32);
+    prlimit(id, Resource::As, limit).unwrap();
+}
+
+/// A node makes the pool of instances when it loads its first module. Where it has no room for the
+/// pool, the binding's status says so, clients are served, and the next attempt makes it.
+#[test]
+fn the_pool_is_made_for_the_first_module_and_a_lack_of_room_is_said() {
+    const POOL_BYTES_LEAST: u64 = 1 << 40;
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = NodeProcess::start(folder.path());
+    let before = address_space(&node);
+    assert!(before < POOL_BYTES_LEAST / 16, "{before} bytes");
+    bound_address_space(&node, Some(before + (8 << 30)));
+    let (status, answer) = node.http("POST", "/v1/modules?wait_ms=60000", &guest("range"));
+    let sentence = answer["error"].as_str().unwrap();
+    assert!(status >= 500 && sentence.contains("ulimit -v"), "{answer}");
+    bound_address_space(&node, None);
+    let module = node.push(&guest("range"));
+    assert!(address_space(&node) > POOL_BYTES_LEAST);
+
+    // What was compiled is kept, and no binding has it loaded.
+    node.kill_and_restart();
+    bound_address_space(&node, Some(address_space(&node) + (8 << 30)));
+    let document = json!({"world": "assignor", "module": module}).to_string();
+    let (status, answer) = node.http("PUT", "/v1/bindings/range", document.as_bytes());
+    assert_eq!(status, 201, "{answer}");
+    eventually("the binding says what it lacks", || {
+        node.status("range").to_string().contains("ulimit -v")
+    });
+    Client::connect(node.zookeeper, 30_000).must(create("/served", b""));
+    bound_address_space(&node, None);
+    node.bind("range", &document);
     assert_eq!(figure(&node, "modules_compiled"), 0);
 }
 

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{AbortOnDrop, Runtime, ThreadRole};
-use innkeeper_server::delivery::binding_listener::BindingListener;
 use innkeeper_tree::{Binding, Digest, Operation, World, Zxid};
 use tokio::sync::Notify;
 

@@ -64,7 +64,7 @@ struct Kept {
 
 /// The artifacts of one node. Every method but [`Artifacts::new`] blocks.
 pub(super) struct Artifacts<R: Runtime> {
-    /// None, if the data folder cannot be opened: then nothing is kept.
+    /// None, if the data folder cannot be opened or the engine is not known: then nothing is kept.
     disk: Option<R::Disk>,
     /// What the names of this engine's files end with.
     ending: String,
@@ -73,10 +73,19 @@ pub(super) struct Artifacts<R: Runtime> {
 }
 
 impl<R: Runtime> Artifacts<R> {
-    pub(super) fn new(disk: io::Result<R::Disk>, fingerprint: &str) -> Artifacts<R> {
-        let ending = format!(".{}", &fingerprint[..FINGERPRINT_DIGITS]);
+    /// Keeps artifacts of the engine with that fingerprint, or none if there is no disk or no
+    /// fingerprint.
+    pub(super) fn new(disk: io::Result<R::Disk>, fingerprint: io::Result<&str>) -> Artifacts<R> {
+        let opened = disk.and_then(|disk| Ok((disk, fingerprint?)));
+        let (disk, ending) = match opened {
+            Ok((disk, digits)) => (Some(disk), format!(".{}", &digits[..FINGERPRINT_DIGITS])),
+            Err(error) => {
+                not_kept(&error);
+                (None, String::new())
+            }
+        };
         Artifacts {
-            disk: disk.inspect_err(not_kept).ok(),
+            disk,
             ending,
             known: Mutex::default(),
         }
@@ -311,7 +320,7 @@ mod tests {
         Sim::run(1, |runtime: Simulated| async move {
             let open = |engine: &str| {
                 let disk = runtime.disk("/data".as_ref());
-                let artifacts: Artifacts<Simulated> = Artifacts::new(disk, engine);
+                let artifacts: Artifacts<Simulated> = Artifacts::new(disk, Ok(engine));
                 artifacts.open();
                 artifacts
             };
@@ -332,7 +341,7 @@ mod tests {
     fn what_no_binding_names_is_bounded_and_the_rest_stays() {
         Sim::run(1, |runtime: Simulated| async move {
             let artifacts: Artifacts<Simulated> =
-                Artifacts::new(runtime.disk("/data".as_ref()), ENGINE);
+                Artifacts::new(runtime.disk("/data".as_ref()), Ok(ENGINE));
             artifacts.open();
             let needed = |other: &Digest| *other == digest(0);
             for number in 0..=SPARE_MAX as u8 + 2 {
@@ -348,7 +357,7 @@ mod tests {
 
     /// As a node opens them when it starts.
     fn open(runtime: &Simulated) -> Artifacts<Simulated> {
-        let artifacts = Artifacts::new(runtime.disk("/data".as_ref()), ENGINE);
+        let artifacts = Artifacts::new(runtime.disk("/data".as_ref()), Ok(ENGINE));
         artifacts.open();
         artifacts
     }
@@ -440,7 +449,7 @@ mod tests {
             let disk = runtime.disk("/data".as_ref()).expect("a disk");
             disk.open(FOLDER, Open::Create)
                 .expect("a file in its place");
-            let artifacts: Artifacts<Simulated> = Artifacts::new(Ok(disk.clone()), ENGINE);
+            let artifacts: Artifacts<Simulated> = Artifacts::new(Ok(disk.clone()), Ok(ENGINE));
             let error = artifacts.tidy(&disk).expect_err("it is no folder");
             let told = unkept(&error);
             assert!(

@@ -48,7 +48,7 @@ pub mod settings;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -187,10 +187,11 @@ impl<R: Runtime> Guests<R> {
         let run_load: RunLoad = Arc::new(move |account, load| {
             lane::spawn(&loads, &Lane::of(account), load);
         });
+        let fingerprint = innkeeper_sandbox::fingerprint();
         let push_idle_ms = settings.compile.push_idle_ms;
         Guests {
             shared: Arc::new(Shared {
-                artifacts: Artifacts::new(disk, &sandbox.fingerprint()),
+                artifacts: Artifacts::new(disk, fingerprint.map_err(io::Error::other)),
                 compilations: Compilations::new(
                     runtime.clone(),
                     settings.compile,
@@ -318,6 +319,15 @@ impl<R: Runtime> Guests<R> {
         Arc::new(self.clone())
     }
 
+    /// What apply's side tells of changes to bindings. It does not keep the guests alive, because
+    /// they hold apply's side: each would keep the other after the node's stop.
+    /// (test: `a_stopped_node_leaves_nothing_in_memory`)
+    pub fn listener(&self) -> Arc<dyn BindingListener> {
+        Arc::new(Listener {
+            shared: Arc::downgrade(&self.shared),
+        })
+    }
+
     /// The status of one binding, as the node sees it; none if there is no such binding.
     pub fn status(&self, name: &str) -> Option<BindingStatus> {
         let view = self.shared.reader.view();
@@ -369,7 +379,41 @@ impl<R: Runtime> Guests<R> {
     }
 }
 
-impl<R: Runtime> BindingListener for Guests<R> {
+/// See [`Guests::listener`].
+struct Listener<R: Runtime> {
+    shared: Weak<Shared<R>>,
+}
+
+impl<R: Runtime> Listener<R> {
+    /// The guests, unless the node has stopped.
+    fn guests(&self) -> Option<Guests<R>> {
+        let shared = self.shared.upgrade()?;
+        Some(Guests { shared })
+    }
+}
+
+impl<R: Runtime> BindingListener for Listener<R> {
+    fn queued(&self, bindings: &[Arc<str>]) {
+        if let Some(guests) = self.guests() {
+            guests.queued(bindings);
+        }
+    }
+
+    fn changed(&self, bindings: &[Arc<str>]) {
+        if let Some(guests) = self.guests() {
+            guests.changed(bindings);
+        }
+    }
+
+    fn cut(&self, cuts: &[Cut]) {
+        if let Some(guests) = self.guests() {
+            guests.cut(cuts);
+        }
+    }
+}
+
+impl<R: Runtime> Guests<R> {
+    /// Wakes the dispatchers of bindings whose queues grew.
     fn queued(&self, bindings: &[Arc<str>]) {
         let dispatchers = self.shared.dispatchers.lock();
         for name in bindings {
@@ -379,6 +423,7 @@ impl<R: Runtime> BindingListener for Guests<R> {
         }
     }
 
+    /// Has the activation task look at bindings again.
     fn changed(&self, bindings: &[Arc<str>]) {
         self.shared.changed.lock().extend(bindings.iter().cloned());
         self.shared.changed_bell.notify_one();
@@ -387,6 +432,7 @@ impl<R: Runtime> BindingListener for Guests<R> {
         self.queued(bindings);
     }
 
+    /// Notes events that bindings did not get, for their status.
     fn cut(&self, cuts: &[Cut]) {
         for cut in cuts {
             self.shared.reports.cut(cut);

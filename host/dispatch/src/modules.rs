@@ -6,7 +6,6 @@ use std::sync::Arc;
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_runtime::{Runtime, ThreadRole};
 use innkeeper_sandbox::{Artifact, ArtifactError, Module, ModuleError};
-use innkeeper_server::delivery::binding_listener::BindingListener;
 use innkeeper_server::delivery::pending_proposals::ProposeError;
 use innkeeper_tree::applied::{Reply, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
@@ -166,6 +165,10 @@ impl<R: Runtime> Guests<R> {
                     Ok(Some(this.keep(module, &this.named())))
                 }
                 Err(ArtifactError::NotLinked(error)) => Err(CompileError::from(error).into()),
+                // The code may be good, and stays.
+                Err(error @ ArtifactError::NoPool(_)) => {
+                    Err(CompileError::Host(error.to_string()).into())
+                }
                 Err(error) => {
                     tracing::warn!("module {digest} is compiled anew: {error}");
                     shared.artifacts.remove(digest);
@@ -190,6 +193,7 @@ impl<R: Runtime> Guests<R> {
             let module = shared.sandbox.load(digest, &artifact);
             let module = module.map_err(|error| match error {
                 ArtifactError::NotLinked(error) => CompileError::from(error),
+                error @ ArtifactError::NoPool(_) => CompileError::Host(error.to_string()),
                 // The seal is right: it is this node's own code, and more than its pool holds.
                 ArtifactError::Refused(error) => ModuleError::Invalid(error).into(),
                 error => CompileError::Host(format!(

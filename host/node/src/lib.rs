@@ -30,7 +30,7 @@ use innkeeper_auth::{Auth, AuthError, Port, Tls, TlsError};
 use innkeeper_dispatch::{AUTHORIZERS_MAX, Guests, GuestsParts, default_guest_memory_bytes};
 use innkeeper_raft::{OpenError, Settings};
 use innkeeper_runtime::{Listener, Real, Runtime, Signal, Task, ThreadRole};
-use innkeeper_sandbox::{self as sandbox, GuestFailure, Sandbox};
+use innkeeper_sandbox::{self as sandbox, Sandbox};
 use innkeeper_server::addresses::Addresses;
 use innkeeper_server::connections::accept;
 use innkeeper_server::four_letter_words::FourLetterWords;
@@ -77,9 +77,6 @@ pub enum StartError {
     /// The replica cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The memory for guests cannot be reserved.
-    #[error("the address space for guests cannot be reserved: {}; raise the limit on virtual memory (ulimit -v)", .0.message)]
-    Sandbox(GuestFailure),
 }
 
 /// A running node. Call [`Node::stop`] to end it in order.
@@ -127,7 +124,7 @@ impl<R: Runtime> Node<R> {
         let listeners = bind(&runtime, &settings).await?;
         let replicated = open_replica(&runtime, &settings, raft).await?;
         let stopping = Signal::new();
-        let guests = build_guests(&runtime, &settings, &auth, &replicated, stopping.clone())?;
+        let guests = build_guests(&runtime, &settings, &auth, &replicated, stopping.clone());
         let service = Arc::new(Service::new(ServiceParts {
             runtime,
             settings: settings.server,
@@ -320,7 +317,7 @@ fn build_guests<R: Runtime>(
     auth: &Auth,
     replicated: &Replicated<R>,
     stopping: Signal,
-) -> Result<Guests<R>, StartError> {
+) -> Guests<R> {
     let workers = runtime.threads(ThreadRole::Client);
     let places = sandbox::Settings {
         authorizers: AUTHORIZERS_MAX as u32,
@@ -344,15 +341,15 @@ fn build_guests<R: Runtime>(
         proposals: replicated.proposals.clone(),
         pending_proposals: replicated.pending_proposals.clone(),
         store: replicated.modules(),
-        sandbox: Sandbox::new(places).map_err(StartError::Sandbox)?,
+        sandbox: Sandbox::new(places),
         stats: replicated.stats.clone(),
         settings: settings.guests.clone(),
         disk: runtime.disk(&settings.server.data),
         workers,
         stopping,
     });
-    replicated.fanout.install_listener(Arc::new(guests.clone()));
-    Ok(guests)
+    replicated.fanout.install_listener(guests.listener());
+    guests
 }
 
 async fn listen<R: Runtime>(

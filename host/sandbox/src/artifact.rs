@@ -42,7 +42,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::failure::ModuleError;
+use crate::failure::{GuestFailure, ModuleError};
 use crate::text::GuestText;
 
 /// How a sealed artifact begins; the last byte is the version of the format.
@@ -70,8 +70,8 @@ pub struct Artifact {
 const TRANSCODER: &[u8] = b"component-transcode-";
 const COPIES: &[u8] = b"copy";
 
-/// Why an artifact is not loaded. Each but [`ArtifactError::NotLinked`] is mended by compiling
-/// again.
+/// Why an artifact is not loaded. Compiling again mends each but [`ArtifactError::NotLinked`] and
+/// [`ArtifactError::NoPool`].
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
     /// Torn, rotten, or no artifact at all.
@@ -86,6 +86,12 @@ pub enum ArtifactError {
     /// wasmtime refuses it.
     #[error("the compiled code cannot be loaded: {0}")]
     Refused(GuestText),
+    /// The pool of instances cannot be made; the artifact may be good.
+    #[error(
+        "the address space for guests cannot be reserved: {}; raise the limit on virtual memory (ulimit -v)",
+        .0.message
+    )]
+    NoPool(GuestFailure),
     /// It does not fit the node's worlds.
     #[error(transparent)]
     NotLinked(#[from] ModuleError),

@@ -144,7 +144,7 @@ impl Sandbox {
         // A pure function has no time, and its randomness is the same at each call.
         let seed = Seed::of("assignor").and(definition.config.as_bytes());
         let state = self.common(definition, outer, Wasi::new(0, seed));
-        let mut store = self.store(*yielding, state, limits)?;
+        let mut store = self.store(pre.engine(), *yielding, state, limits)?;
         let deadline = Arc::clone(store.data().budget.deadline());
         let assigning = async {
             let guest = pre

@@ -1,8 +1,9 @@
 //! One engine for all guests, the places that they take in its pool, and the store of one
 //! invocation.
 //!
-//! 1. [`Sandbox::new`] lays out the pool.
-//! 2. An invocation takes a place ([`Sandbox::place`]), and makes an instance of its linked module
+//! 1. [`Sandbox::new`] makes no engine: a node without bindings never needs one.
+//! 2. The first module that is loaded has the engine made, with its pool (`pool.rs`).
+//! 3. An invocation takes a place ([`Sandbox::place`]), and makes an instance of its linked module
 //!    (`module.rs`) in a fresh store.
 
 use std::future::Future;
@@ -11,33 +12,19 @@ use std::sync::Arc;
 use innkeeper_tree::Digest;
 use innkeeper_tree::binding::{Definition, Limits};
 use sha2::{Digest as _, Sha256};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+use wasmtime::{Engine, Store};
 
-use crate::artifact;
 use crate::budget::Budget;
 use crate::clock::{Deadline, Outer};
 use crate::failure::{FailureKind, GuestFailure};
 use crate::fair::{
     Account, AssignorPlace, Held, Place, Shares, Stock, VirtualTime, Want, in_turns,
 };
+use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::state::{Common, State};
 use crate::text::GuestText;
 use crate::wasi::Wasi;
-
-/// Stack of a guest, in bytes. The host's own frames under a host call come on top of it.
-const WASM_STACK_BYTES: usize = 512 << 10;
-
-/// Stack on which a guest and the host functions that it calls run, in bytes.
-const FIBER_STACK_BYTES: usize = 2 << 20;
-
-/// Memory of an instance that stays mapped between invocations: about what a small Rust
-/// guest dirties; more is slower (facts measured at 64 KiB and 1 MiB).
-const KEEP_RESIDENT_BYTES: usize = 64 << 10;
-
-/// What the host keeps of one core instance or one component instance beside its memories, in
-/// bytes: its imports, globals and functions. CPython's take a tenth of it.
-const INSTANCE_BYTES_MAX: usize = 1 << 20;
 
 /// What one host call may lift out of the guest's memory, in bytes as the host holds it, whatever
 /// `limits.output_bytes` is: some tens of milliseconds. It is four times what a transaction may
@@ -56,7 +43,7 @@ pub struct Sandbox {
 
 pub(crate) struct Shared {
     settings: Arc<Settings>,
-    engine: Engine,
+    pool: Pool,
     time: Arc<VirtualTime>,
     turns: Arc<Shares>,
     recipe_places: Arc<Shares>,
@@ -80,13 +67,12 @@ pub fn digest_of(component: &[u8]) -> Digest {
 }
 
 impl Sandbox {
-    /// Lays out the pool. Fails only where the machine cannot reserve the address space.
-    pub fn new(settings: Settings) -> Result<Sandbox, GuestFailure> {
-        let engine = Engine::new(&pooling(&settings)).map_err(host)?;
+    /// A sandbox whose pool is made when the first module is loaded.
+    pub fn new(settings: Settings) -> Sandbox {
         let time = Arc::default();
         let memory_bytes = settings.memory_bytes_per_kind();
         let whole = |places| Shares::new(Stock::whole(places, memory_bytes));
-        Ok(Sandbox {
+        Sandbox {
             shared: Arc::new(Shared {
                 turns: Shares::of_turns(settings.guest_threads, Arc::clone(&time)),
                 time,
@@ -99,15 +85,9 @@ impl Sandbox {
                 first_authorizers: whole(settings.authorizers),
                 further_authorizers: whole(settings.further_authorizer_instances()),
                 settings: Arc::new(settings),
-                engine,
+                pool: Pool::default(),
             }),
-        })
-    }
-
-    /// Which compiler's artifacts this sandbox loads: wasmtime's release and all settings that
-    /// decide how code is made, in hexadecimal digits.
-    pub fn fingerprint(&self) -> String {
-        artifact::fingerprint(&self.shared.engine)
+        }
     }
 
     /// The settings that the sandbox was made with.
@@ -115,8 +95,11 @@ impl Sandbox {
         &self.shared.settings
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.shared.engine
+    /// The engine of all guests, which is made now if there is none yet. Fails where the machine
+    /// cannot reserve the pool's address space; a later call tries again.
+    pub(crate) fn engine(&self) -> Result<&Engine, GuestFailure> {
+        let shared = &self.shared;
+        shared.pool.engine(&shared.settings).map_err(host)
     }
 
     /// How guests of a module yield. Those whose inner components hand each other strings yield
@@ -226,14 +209,15 @@ impl Sandbox {
         }
     }
 
-    /// A store for a module that yields so, with its limits and fuel set.
+    /// A store for a module of this engine that yields so, with its limits and fuel set.
     pub(crate) fn store<T: State>(
         &self,
+        engine: &Engine,
         yielding: Yielding,
         state: T,
         limits: &Limits,
     ) -> Result<Store<T>, GuestFailure> {
-        let mut store = Store::new(&self.shared.engine, state);
+        let mut store = Store::new(engine, state);
         store.limiter(|state| state.budget());
         // What one host call may lift from the guest's memory, since that is done in one go; the
         // meter bounds their sum.
@@ -281,59 +265,4 @@ fn want(account: &Account, memory_bytes: u64) -> Want {
         is_doubtful: account.is_doubtful(),
         goes_on: false,
     }
-}
-
-/// The configuration of a node: instances come from a pool that is laid out once.
-fn pooling(settings: &Settings) -> Config {
-    // The most that a component may have of each. A guest in Rust or C is one core module and
-    // wit-component's two small helpers, with one memory and two tables. Python brings its
-    // interpreter and libraries as modules of their own (38 instances, 2 memories), QuickJS a
-    // module and the stubs of its imports (2 memories). They bound what one component takes of
-    // the pool, whose totals follow from them: a memory reserves 4 GiB of address space, a table
-    // 1.6 MB, an instance none.
-    const CORE_INSTANCES: u32 = 64;
-    const TABLES: u32 = 16;
-    const MEMORIES: u32 = 4;
-    // A holder of a place finds all that the largest component may need: the totals follow from
-    // what one may have.
-    let instances = settings.instances();
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(instances)
-        .total_core_instances(instances * CORE_INSTANCES)
-        .total_memories(instances * MEMORIES)
-        .total_tables(instances * TABLES)
-        .total_stacks(instances)
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(MEMORIES)
-        .max_tables_per_component(TABLES)
-        .max_component_instance_size(INSTANCE_BYTES_MAX)
-        .max_core_instance_size(INSTANCE_BYTES_MAX)
-        .table_elements(200_000)
-        .max_memory_size(settings.memory_bytes_max)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
-        .table_keep_resident(4096);
-    let mut config = compiling();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    config
-}
-
-/// The settings that decide which code is made of a component and what it may use: they are equal
-/// in the process that compiles and in the node that loads. The pool is none of them, so a process
-/// that only compiles makes no pool. (test: `the_compiling_engine_and_the_nodes_are_compatible`)
-pub(crate) fn compiling() -> Config {
-    let mut config = Config::new();
-    config
-        .consume_fuel(true)
-        .concurrency_support(false)
-        .max_wasm_stack(WASM_STACK_BYTES)
-        .async_stack_size(FIBER_STACK_BYTES)
-        .wasm_relaxed_simd(false)
-        .wasm_memory64(false)
-        .wasm_tail_call(false)
-        .wasm_multi_memory(true)
-        // A trap names the functions that it happened in (`trace.rs`); debug information is not
-        // kept, whatever the environment says.
-        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
-        .cranelift_opt_level(wasmtime::OptLevel::Speed);
-    config
 }

@@ -79,11 +79,13 @@ impl Pre {
 
 impl Sandbox {
     /// Loads what a compiler made of the component with that digest, and links it. Blocks for
-    /// milliseconds: the code is copied and its checksum is verified.
+    /// milliseconds: the code is copied and its checksum is verified. The first call makes the pool
+    /// of instances.
     pub fn load(&self, digest: Digest, artifact: &Artifact) -> Result<Module, ArtifactError> {
-        let component = artifact.open(self.engine(), digest)?;
+        let engine = self.engine().map_err(ArtifactError::NoPool)?;
+        let component = artifact.open(engine, digest)?;
         let yielding = self.yielding(artifact.hands_strings_inside());
-        Ok(match link(self.engine(), &component)? {
+        Ok(match link(engine, &component)? {
             Pre::Recipe(pre) => Module::Recipe(Arc::new(RecipeModule(Linked {
                 digest,
                 yielding,

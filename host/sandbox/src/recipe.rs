@@ -151,7 +151,8 @@ impl Sandbox {
             account: Arc::clone(place.account()),
             assignors,
         };
-        let mut store = self.store(*yielding, state, &limits).map_err(bare)?;
+        let store = self.store(pre.engine(), *yielding, state, &limits);
+        let mut store = store.map_err(bare)?;
         let told: Vec<wit::Event> = events.iter().map(tell).collect();
         let deadline = Arc::clone(store.data().common.budget.deadline());
         let reacting = async {

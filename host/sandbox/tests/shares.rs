@@ -34,8 +34,7 @@ fn memory_is_shared_out_and_what_can_never_be_had_is_said() {
     let sandbox = Sandbox::new(Settings {
         memory_bytes_total: 4 * (100 << 20),
         ..Settings::default()
-    })
-    .expect("the pool fits");
+    });
     let account = sandbox.account();
     account.succeeded();
     let (small, large) = (recipe_limits(60 << 20), recipe_limits(101 << 20));
@@ -63,7 +62,7 @@ fn a_recipe_does_not_hold_its_view_while_it_waits_for_its_assignors_memory() {
         memory_bytes_total: 4 * (100 << 20),
         ..Settings::default()
     });
-    let mut world = World::with(sandbox.expect("the pool fits"));
+    let mut world = World::with(sandbox);
     let limits = format!(r#","limits":{{"memory_bytes":{ASSIGNOR_BYTES}}}"#);
     world.assignor("range", &range, &limits);
     let recipe = world.group("range", &group);
@@ -109,7 +108,7 @@ fn pools_add_up() {
         guest_threads: 64,
         ..Settings::default()
     };
-    let mut world = World::with(Sandbox::new(settings.clone()).expect("the pool fits"));
+    let mut world = World::with(Sandbox::new(settings.clone()));
     world.account.succeeded();
     world.create("/in", "");
     let looping = world.recipe(

@@ -31,7 +31,7 @@ pub async fn measure(modules: &Path) -> anyhow::Result<Vec<(&'static str, Histog
         clock: Clock::new(move || started.elapsed()),
         ..Settings::default()
     };
-    let sandbox = Sandbox::new(settings).map_err(|error| anyhow!("{error}"))?;
+    let sandbox = Sandbox::new(settings);
     let load = |name: &str| -> anyhow::Result<Module> {
         let path = modules.join(format!("{name}.wasm"));
         let bytes = std::fs::read(&path)

@@ -107,7 +107,7 @@ impl Shared {
                 0,
             )),
         };
-        let store = self.sandbox.store(*yielding, state, limits);
+        let store = self.sandbox.store(pre.engine(), *yielding, state, limits);
         let mut store = store.map_err(failed)?;
         let deadline = Arc::clone(store.data().common.budget.deadline());
         let loading = async {

@@ -25,9 +25,10 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::artifact::Artifact;
-use crate::engine::{Sandbox, compiling, digest_of};
+use crate::engine::{Sandbox, digest_of};
 use crate::failure::ModuleError;
 use crate::module::{Module, link};
+use crate::pool::compiling;
 use crate::settings::Settings;
 use crate::text::GuestText;
 use innkeeper_tree::{Digest, World};
@@ -234,13 +235,15 @@ mod tests {
 
     #[test]
     fn the_compiling_engine_and_the_nodes_are_compatible() {
-        let sandbox = Sandbox::new(Settings::default()).expect("the pool fits");
+        let sandbox = Sandbox::new(Settings::default());
+        let pooled = crate::artifact::fingerprint(sandbox.engine().expect("the pool fits"));
         let compiler = Compiler::new(&Settings::default()).expect("an engine");
-        assert_eq!(sandbox.fingerprint(), compiler.fingerprint());
+        assert_eq!(pooled, compiler.fingerprint());
+        assert_eq!(crate::pool::fingerprint(), Ok(pooled.as_str()));
         // The fingerprint tells configurations apart at all.
         let mut other = compiling();
         other.consume_fuel(false);
         let other = Engine::new(&other).expect("an engine");
-        assert_ne!(sandbox.fingerprint(), crate::artifact::fingerprint(&other));
+        assert_ne!(pooled, crate::artifact::fingerprint(&other));
     }
 }

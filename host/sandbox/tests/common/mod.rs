@@ -56,7 +56,6 @@ pub fn sandbox_with(clock: Clock) -> Sandbox {
         authorizers: 4,
         ..Settings::default()
     })
-    .expect("the pool fits")
 }
 
 /// Compiles and loads a guest of the world `recipe`.

@@ -1,0 +1,153 @@
+//! What a node costs: per simulated second in which nobody asks it for anything, per operation, and
+//! per start and stop.
+//!
+//! The figures are CPU time and depend on the machine, so they are printed and not compared:
+//! `make bench-sim` shows them. What a test compares is counted in the world's trace, whose lines
+//! are polls, sends, random draws and the like. The number of lines is the same on every machine.
+#![allow(clippy::disallowed_methods)] // It measures with the system's clocks.
+
+mod common;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::simulated::{SimClient, without_http};
+use common::{Running, create, get, set};
+use innkeeper_node::Node;
+use innkeeper_proto::ErrorCode;
+use innkeeper_proto::request::Request;
+use innkeeper_runtime::sim::Window;
+use innkeeper_runtime::{Runtime, Sim, Simulated};
+use rustix::time::{ClockId, clock_gettime};
+
+const SEED: u64 = 5;
+/// Requests that a client sends before it reads the answers.
+const PIPELINED: usize = 100;
+/// Operations of each kind.
+const OPERATIONS: usize = 5_000;
+
+/// CPU time of this thread, on which a whole simulated world runs.
+fn thread_time() -> Duration {
+    time_of(ClockId::ThreadCPUTime)
+}
+
+fn time_of(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+fn print(what: &str, took: Duration, times: usize) {
+    let each_us = took.as_secs_f64() * 1e6 / times as f64;
+    println!("{what}: {each_us:.1} us of CPU time each, of {times}");
+}
+
+/// Runs a node, which nobody connects to, for so many simulated seconds after its start. Returns
+/// the CPU time of those.
+async fn idle(runtime: Simulated, seconds: u64) -> Duration {
+    let node = Node::start(runtime.clone(), without_http()).await.unwrap();
+    runtime.sleep(Duration::from_secs(60)).await;
+    let began = thread_time();
+    runtime.sleep(Duration::from_secs(seconds)).await;
+    let took = thread_time() - began;
+    node.stop().await;
+    took
+}
+
+#[test]
+fn an_idle_node_does_nearly_nothing() {
+    const SECONDS: u64 = 3_600;
+    let lines = |seconds| {
+        let (_, trace) = Sim::run_traced(SEED, Window::default(), |runtime| idle(runtime, seconds));
+        trace.lines()
+    };
+    let lines = lines(SECONDS) - lines(0);
+    let each = lines as f64 / SECONDS as f64;
+    println!("an idle node: {each:.1} lines of the trace in a simulated second");
+    let took = Sim::run(SEED, |runtime| idle(runtime, SECONDS));
+    print("a simulated second of an idle node", took, SECONDS as usize);
+}
+
+/// A client on a node of one simulated world.
+async fn operations(runtime: Simulated) {
+    let node = Node::start(runtime.clone(), without_http()).await.unwrap();
+    let mut client = SimClient::connect(&runtime, node.addr(), 60_000).await;
+    let path = |number: usize| format!("/n{number}");
+    for pipelined in [1, PIPELINED] {
+        client.send(&[create("/set", b"")]).await;
+        client.answers(1).await;
+        let first = pipelined * OPERATIONS;
+        let kinds: [(&str, &dyn Fn(usize) -> Request); 3] = [
+            ("create", &|number| create(&path(first + number), &[7; 100])),
+            ("set", &|_| set("/set", &[7; 100])),
+            ("get", &|_| get("/set", false)),
+        ];
+        for (kind, request) in kinds {
+            let requests: Vec<_> = (0..OPERATIONS).map(request).collect();
+            let began = thread_time();
+            for batch in requests.chunks(pipelined) {
+                client.send(batch).await;
+                let answers = client.answers(batch.len()).await;
+                assert!(answers.iter().all(|error| *error == ErrorCode::Ok));
+            }
+            let what = format!("{kind}, {pipelined} in flight");
+            print(&what, thread_time() - began, OPERATIONS);
+        }
+    }
+    node.stop().await;
+}
+
+#[test]
+fn operations_of_a_client() {
+    Sim::run(SEED, operations);
+}
+
+/// Starts and stops nodes, each in its own folder or all in one, in one world.
+async fn starts(runtime: Simulated, times: usize, filled: bool) -> Duration {
+    let mut settings = without_http();
+    if filled {
+        let node = Node::start(runtime.clone(), settings.clone()).await;
+        let node = node.unwrap();
+        let mut client = SimClient::connect(&runtime, node.addr(), 60_000).await;
+        for batch in 0..100 {
+            let batch: Vec<_> = (0..PIPELINED)
+                .map(|number| create(&format!("/n{batch}-{number}"), &[7; 100]))
+                .collect();
+            client.send(&batch).await;
+            assert_eq!(client.answers(PIPELINED).await, [ErrorCode::Ok; PIPELINED]);
+        }
+        node.stop().await;
+    }
+    let began = thread_time();
+    for number in 0..times {
+        if !filled {
+            settings.server.data = PathBuf::from(format!("/data-{number}"));
+        }
+        let node = Node::start(runtime.clone(), settings.clone()).await;
+        node.unwrap().stop().await;
+    }
+    thread_time() - began
+}
+
+#[test]
+fn starts_and_stops() {
+    let (times, filled_times) = (300, 50);
+    let took = Sim::run(SEED, |runtime| starts(runtime, times, false));
+    print("a start and a stop in an empty folder", took, times);
+    let took = Sim::run(SEED, |runtime| starts(runtime, filled_times, true));
+    print("a start and a stop with 10,000 znodes", took, filled_times);
+}
+
+#[test]
+fn starts_and_stops_of_real_nodes() {
+    let times = 30;
+    let (began, wall) = (time_of(ClockId::ProcessCPUTime), Instant::now());
+    for _ in 0..times {
+        drop(Running::start_with(|_| {}).stop());
+    }
+    let took = time_of(ClockId::ProcessCPUTime) - began;
+    print("a start and a stop of a real node", took, times);
+    println!(
+        "  and {:.1} ms by the clock",
+        wall.elapsed().as_secs_f64() * 1e3 / times as f64
+    );
+}
