@@ -215,6 +215,7 @@ fn fault(seed: u64, order: impl FnOnce(&SimDisk)) -> Option<String> {
         async move { load(&runtime, &recorder, 1, 400).await }
     });
     drop(sim);
+    disk.heal();
     let survived = disk.reopen();
     let mut sim = Sim::new(seed + 1);
     sim.mount(FOLDER, survived);

@@ -25,7 +25,7 @@ impl Change {
 }
 
 /// The effect of a power cut on changes that were not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Unsynced {
     /// All are lost.
     Lost,
@@ -33,6 +33,7 @@ pub enum Unsynced {
     Kept,
     /// The seed decides for each change. A write may also be torn: some sectors are kept, others
     /// lost.
+    #[default]
     Seeded,
 }
 
@@ -82,6 +83,11 @@ impl Content {
     /// A sync has failed: the process still reads its writes, but they never reach the disk.
     pub(super) fn fail_sync(&mut self) {
         self.unsynced.clear();
+    }
+
+    /// Where each written page begins, and how many of its bytes belong to the file.
+    pub(super) fn written(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.current.written()
     }
 
     /// Flips bits of one byte, on the disk and for the process.

@@ -4,36 +4,40 @@
 //!
 //! 1. Create a [`SimDisk`] with a seed and choose when the power fails:
 //!    [`cut_at_sync`](SimDisk::cut_at_sync).
-//! 2. Run the code on it. After the power cut every call fails, also on open files.
+//! 2. Run the code on it. After the power cut every call fails, also on open files. If the disk
+//!    belongs to a [`Host`](super::Host), the whole machine loses power in the middle of that sync.
 //! 3. [`reopen`](SimDisk::reopen) returns the disk after the cut: everything that was synced is
 //!    there; of the rest, some changes are kept, some are lost, and some are torn, as the seed
-//!    decides.
+//!    decides. A host's next start does the same.
 //! 4. Run the code's recovery on this disk, and check that all acknowledged writes are there.
+//!
+//! | Fault | Begins | Ends |
+//! |---|---|---|
+//! | lost, kept or torn writes and names | [`set_unsynced`](SimDisk::set_unsynced), a power cut | at once |
+//! | a power cut | [`power_cut`](SimDisk::power_cut), [`cut_at_sync`](SimDisk::cut_at_sync) | `reopen`, the host's next start |
+//! | one failed sync | [`fail_sync`](SimDisk::fail_sync) | with that sync |
+//! | slow syncs | [`set_sync_time`](SimDisk::set_sync_time) | the same, with the default |
+//! | a full disk | [`set_capacity`](SimDisk::set_capacity) | the same, with `None` |
+//! | flipped bits in reads | [`flip_bits_on_read`](SimDisk::flip_bits_on_read) | the same, with `None` |
+//! | any of these for some files, failing reads, writes and syncs | [`set_faults`](SimDisk::set_faults) | the same, with the default |
+//! | flipped bits on the disk | [`rot`](SimDisk::rot), [`corrupt`](SimDisk::corrupt) | by writing there |
+//!
+//! [`heal`](SimDisk::heal) ends all that can end. The faults are the hardware's: a disk that is
+//! full, slow or failing is so after a restart of its machine, too, and a fault that is planned for
+//! a later sync still comes.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::clock::world_sleep_until;
-use super::content::{Content, Unsynced};
-use super::names::{Names, Node, parent};
-use super::sync_time::{SyncQueue, SyncTime, Synced};
+use super::content::Unsynced;
+use super::device::{Attached, OnPowerLoss, not_found};
+use super::faults::{CutAt, FileFaults, Rot, SyncFault};
+use super::file::{SimFile, SimLock};
+use super::names::{Node, parent};
+use super::sync_time::{SyncTime, Synced};
 use crate::disk::{check_path, in_context};
 use crate::{Disk, File, Open};
-
-/// Whether the power fails before or after the effect of a sync.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CutAt {
-    /// Before the effect: the seed decides which of the changes survive.
-    Before,
-    /// After the effect: the changes are durable, but the caller gets an error.
-    After,
-}
 
 /// A simulated disk. Clones are the same disk.
 ///
@@ -42,289 +46,145 @@ pub enum CutAt {
 /// - Other changes survive as [`Unsynced`] says: a file whose folder was not synced may vanish, a
 ///   rename may be undone, a write may be lost or torn between sectors of 512 bytes.
 /// - After a power cut every call on this handle and its files fails for ever. Only the handle from
-///   [`SimDisk::reopen`] works.
+///   [`SimDisk::reopen`] works. The faults can be changed through any handle.
 /// - The same seed and the same calls give the same results.
 #[derive(Clone)]
 pub struct SimDisk {
-    shared: Arc<Mutex<State>>,
-    life: u64,
+    attached: Attached,
 }
 
-/// An open file of a [`SimDisk`].
-pub struct SimFile {
-    disk: SimDisk,
-    id: u64,
-    path: String,
-    writable: bool,
-}
-
-/// The lock on a simulated disk.
-pub struct SimLock {
-    disk: SimDisk,
-}
-
-struct State {
-    rng: ChaCha8Rng,
-    names: Names,
-    files: BTreeMap<u64, Content>,
-    next_file: u64,
-    /// How many times the disk was reopened; a handle of an earlier life is dead.
-    life: u64,
-    powered: bool,
-    locked: bool,
-    syncs: u64,
-    unsynced: Unsynced,
-    cut: Option<(u64, CutAt)>,
-    failing_sync: Option<u64>,
-    capacity: Option<u64>,
-    flip_one_read_in: Option<u64>,
-    queue: SyncQueue,
-}
-
+/// Life and faults.
 impl SimDisk {
-    /// An empty disk.
+    /// An empty disk without faults.
     pub fn new(seed: u64) -> Self {
-        let state = State {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            names: Names::default(),
-            files: BTreeMap::new(),
-            next_file: 0,
-            life: 0,
-            powered: true,
-            locked: false,
-            syncs: 0,
-            unsynced: Unsynced::Seeded,
-            cut: None,
-            failing_sync: None,
-            capacity: None,
-            flip_one_read_in: None,
-            queue: SyncQueue::default(),
-        };
         Self {
-            shared: Arc::new(Mutex::new(state)),
-            life: 0,
+            attached: Attached::new(seed),
         }
     }
 
     /// Sets the effect of power cuts on unsynced changes; [`Unsynced::Seeded`] is the default.
     pub fn set_unsynced(&self, unsynced: Unsynced) {
-        self.shared.lock().unsynced = unsynced;
+        self.attached.lock().faults.unsynced = unsynced;
     }
 
-    /// Cuts the power now.
+    /// Cuts the power now. A host that has this disk loses power with all its disks.
     pub fn power_cut(&self) {
-        self.shared.lock().power_cut();
+        self.attached.cut_power();
     }
 
-    /// Cuts the power at the `nth` sync from now, of a file or of a folder; 1 is the next one.
+    /// Cuts the power at the `nth` sync from now, of a file or of a folder; 1 is the next one, and
+    /// 0 takes a planned cut back. A host that has this disk loses power with all its disks: what
+    /// it is doing in that moment ends at its next await, and nobody hears of it.
     pub fn cut_at_sync(&self, nth: u64, at: CutAt) {
-        let mut state = self.shared.lock();
-        state.cut = Some((state.syncs + nth, at));
+        self.cut_at_sync_of("", nth, at);
+    }
+
+    /// Like [`SimDisk::cut_at_sync`], counting only syncs of paths that begin with `prefix`. A cut
+    /// that is planned for another prefix stays planned.
+    pub fn cut_at_sync_of(&self, prefix: &str, nth: u64, at: CutAt) {
+        let mut device = self.attached.lock();
+        device.faults.plan(prefix, nth, SyncFault::Cut(at));
     }
 
     /// Whether the power is on; false from a cut to the next [`SimDisk::reopen`].
     pub fn is_powered(&self) -> bool {
-        let state = self.shared.lock();
-        state.powered && state.life == self.life
+        self.attached.is_alive(&self.attached.lock())
     }
 
     /// Switches the power on and returns the disk after the cut. If the power is on, it is cut
-    /// first. All planned faults (a cut, a failing sync, a full disk, flipped bits) are off then.
+    /// first, and no host is told. Faults stay as they are, and planned ones stay planned:
+    /// [`heal`](SimDisk::heal) ends them.
     pub fn reopen(&self) -> SimDisk {
-        let mut state = self.shared.lock();
-        if state.powered {
-            state.power_cut();
-        }
-        let named: std::collections::BTreeSet<u64> = state.names.files().collect();
-        state.files.retain(|id, _| named.contains(id));
-        state.life += 1;
-        state.powered = true;
-        state.cut = None;
-        state.failing_sync = None;
-        state.capacity = None;
-        state.flip_one_read_in = None;
-        state.queue.time = SyncTime::default();
-        SimDisk {
-            shared: self.shared.clone(),
-            life: state.life,
+        Self {
+            attached: self.attached.reopened(),
         }
     }
 
     /// The disk after the process that used it was killed: the handles of that process are dead and
-    /// its lock is free, and the machine keeps what was written and not synced. Planned faults
-    /// stay.
+    /// its lock is free, and the machine keeps what was written and not synced.
     pub(super) fn after_kill(&self) -> SimDisk {
-        let mut state = self.shared.lock();
-        state.life += 1;
-        state.locked = false;
-        SimDisk {
-            shared: self.shared.clone(),
-            life: state.life,
+        Self {
+            attached: self.attached.after_kill(),
         }
     }
 
-    /// Makes the `nth` sync from now fail (1 is the next one). Its changes never become durable.
+    /// The power fails, and the host knows it.
+    pub(super) fn lose_power(&self) {
+        self.attached.lock().lose_power();
+    }
+
+    /// From now on the host of this disk is told when the disk cuts its power.
+    pub(super) fn on_power_loss(&self, tell: OnPowerLoss) {
+        self.attached.on_power_loss(tell);
+    }
+
+    /// Makes the `nth` sync from now fail; 1 is the next one, and 0 takes a planned failure back.
+    /// What the sync covers of a file never becomes durable.
     pub fn fail_sync(&self, nth: u64) {
-        let mut state = self.shared.lock();
-        state.failing_sync = Some(state.syncs + nth);
+        self.fail_sync_of("", nth);
+    }
+
+    /// Like [`SimDisk::fail_sync`], counting only syncs of paths that begin with `prefix`. A
+    /// failure that is planned for another prefix stays planned.
+    pub fn fail_sync_of(&self, prefix: &str, nth: u64) {
+        let mut device = self.attached.lock();
+        device.faults.plan(prefix, nth, SyncFault::Fail);
+    }
+
+    /// Sets what goes wrong with the files and folders whose path begins with `prefix`, instead of
+    /// what was set for the same prefix; `""` is all of them. If several prefixes fit, each one's
+    /// faults happen.
+    pub fn set_faults(&self, prefix: &str, faults: FileFaults) {
+        *self.attached.lock().faults.of(prefix) = faults;
     }
 
     /// Sets how long each sync takes from now on. A sync still returns at once; it is over when
     /// [`Disk::settled`] has returned. If the power fails before that, what was written before the
     /// sync is at the seed's mercy, and what was written after it is lost.
     pub fn set_sync_time(&self, time: SyncTime) {
-        self.shared.lock().queue.time = time;
+        self.attached.lock().faults.sync_time = time;
     }
 
-    /// Makes the disk full once its files are `bytes` long together; `None` lifts the limit.
+    /// Makes the disk full once its files are `bytes` long together; `None` lifts the limit. It is
+    /// the capacity in the faults of the prefix `""`.
     pub fn set_capacity(&self, bytes: Option<u64>) {
-        self.shared.lock().capacity = bytes;
+        self.attached.lock().faults.of("").capacity_bytes = bytes;
     }
 
     /// The length of all files together, in bytes.
     pub fn used(&self) -> u64 {
-        self.shared.lock().used()
+        self.attached.lock().used("")
     }
 
-    /// Flips a bit in one of so many reads, chosen by the seed; `None` stops it.
+    /// Flips a bit in one of so many reads, chosen by the seed; `None` stops it. They are the
+    /// flipped reads in the faults of the prefix `""`.
     pub fn flip_bits_on_read(&self, one_in: Option<u64>) {
-        self.shared.lock().flip_one_read_in = one_in;
+        self.attached.lock().faults.of("").flipped_reads_one_in = one_in;
     }
 
     /// Flips the bits of `mask` in one byte of a file, for good.
     pub fn corrupt(&self, path: &str, offset: u64, mask: u8) -> io::Result<()> {
-        let mut state = self.alive("corrupt", path)?;
-        match state.names.get(path) {
+        let mut device = self.attached.lock();
+        match device.names.get(path) {
             Some(Node::File(id)) => {
-                state.content(id).corrupt(offset, mask);
+                device.content(id).corrupt(offset, mask);
                 Ok(())
             }
             _ => Err(in_context(not_found(), "corrupt", path)),
         }
     }
 
-    fn alive(&self, doing: &str, path: &str) -> io::Result<parking_lot::MutexGuard<'_, State>> {
-        let state = self.shared.lock();
-        if state.powered && state.life == self.life {
-            return Ok(state);
-        }
-        Err(in_context(power_is_off(), doing, path))
+    /// Flips one bit, drawn from the seed, in the written pages of the files whose path begins with
+    /// `prefix`, for good. Returns where; `None` if nothing is written in such a file.
+    pub fn rot(&self, prefix: &str) -> Option<Rot> {
+        self.attached.lock().rot(prefix)
     }
 
-    /// Runs `change` on the state of a living disk, with errors put in context.
-    fn with<T>(
-        &self,
-        doing: &str,
-        path: &str,
-        change: impl FnOnce(&mut State) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let mut state = self.alive(doing, path)?;
-        check_path(path)
-            .and_then(|()| change(&mut state))
-            .map_err(|error| in_context(error, doing, path))
-    }
-}
-
-impl State {
-    fn content(&mut self, id: u64) -> &mut Content {
-        self.files.entry(id).or_default()
-    }
-
-    fn power_cut(&mut self) {
-        if !self.powered {
-            return;
-        }
-        self.powered = false;
-        self.locked = false;
-        self.finish_syncs();
-        let under_way = self.queue.cut();
-        let (unsynced, rng) = (self.unsynced, &mut self.rng);
-        self.names.cut(under_way, || match unsynced {
-            Unsynced::Lost => false,
-            Unsynced::Kept => true,
-            Unsynced::Seeded => rng.next_u32().is_multiple_of(2),
-        });
-        for content in self.files.values_mut() {
-            content.cut(unsynced, under_way, &mut self.rng);
-        }
-    }
-
-    /// Makes durable what the syncs that are over by now have reached.
-    fn finish_syncs(&mut self) {
-        while let Some(over) = self.queue.next_over() {
-            self.make_durable(over.number, &over.what);
-        }
-    }
-
-    /// Ends all running syncs at once.
-    fn skip_waiting(&mut self) {
-        while let Some(next) = self.queue.next() {
-            self.make_durable(next.number, &next.what);
-        }
-    }
-
-    fn make_durable(&mut self, number: u64, what: &Synced) {
-        match what {
-            Synced::File(id) => self.content(*id).sync(number),
-            Synced::Folder(folder) => self.names.sync(number, folder),
-        }
-    }
-
-    /// Counts a sync, lets what was ordered for it happen, and else begins it.
-    fn sync(&mut self, what: Synced) -> io::Result<()> {
-        self.finish_syncs();
-        self.syncs += 1;
-        let number = self.syncs;
-        let cut = match self.cut {
-            Some((nth, at)) if nth == self.syncs => Some(at),
-            _ => None,
-        };
-        if cut == Some(CutAt::Before) {
-            self.power_cut();
-            return Err(power_is_off());
-        }
-        if self.failing_sync == Some(self.syncs) {
-            // The syncs before it are not touched by its failure.
-            self.skip_waiting();
-            if let Synced::File(id) = what {
-                self.content(id).fail_sync();
-            }
-            return Err(io::Error::from(rustix::io::Errno::IO));
-        }
-        if !self.queue.begin(number, &what, &mut self.rng) {
-            self.make_durable(number, &what);
-        }
-        if cut == Some(CutAt::After) {
-            self.skip_waiting();
-            self.power_cut();
-            return Err(power_is_off());
-        }
-        Ok(())
-    }
-
-    fn used(&self) -> u64 {
-        let len = |id| self.files.get(&id).map_or(0, Content::len);
-        self.names.files().map(len).sum()
-    }
-
-    /// Checks that a file may grow to `len`.
-    fn check_room(&mut self, id: u64, len: u64) -> io::Result<()> {
-        let Some(capacity) = self.capacity else {
-            return Ok(());
-        };
-        let grows = len.saturating_sub(self.content(id).len());
-        if grows > 0 && self.used() + grows > capacity {
-            return Err(io::Error::from(rustix::io::Errno::NOSPC));
-        }
-        Ok(())
-    }
-
-    fn check_folder(&self, folder: &str) -> io::Result<()> {
-        match self.names.get(folder) {
-            Some(Node::Folder) => Ok(()),
-            Some(Node::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
-            None => Err(not_found()),
-        }
+    /// Ends every fault that is on and takes every planned one back. What was lost stays lost, and
+    /// flipped bits stay flipped; a disk without power stays off. The effect of power cuts stays as
+    /// [`set_unsynced`](SimDisk::set_unsynced) has it.
+    pub fn heal(&self) {
+        self.attached.lock().faults.heal();
     }
 }
 
@@ -333,24 +193,23 @@ impl Disk for SimDisk {
     type Lock = SimLock;
 
     fn open(&self, path: &str, how: Open) -> io::Result<SimFile> {
-        let id = self.with("open", path, |state| {
-            state.check_folder(parent(path))?;
-            match (state.names.get(path), how) {
+        let id = self.attached.with("open", path, |device| {
+            device.check_folder(parent(path))?;
+            match (device.names.get(path), how) {
                 (Some(Node::Folder), _) => Err(io::ErrorKind::IsADirectory.into()),
                 (Some(_), Open::CreateNew) => Err(io::ErrorKind::AlreadyExists.into()),
                 (Some(Node::File(id)), _) => Ok(id),
                 (None, Open::Read | Open::Write) => Err(not_found()),
                 (None, Open::Create | Open::CreateNew) => {
-                    let id = state.next_file;
-                    state.next_file += 1;
-                    state.files.insert(id, Content::default());
-                    state.names.put(state.syncs, path, Node::File(id));
+                    device.check_write(path)?;
+                    let id = device.make_file();
+                    device.names.put(device.syncs, path, Node::File(id));
                     Ok(id)
                 }
             }
         })?;
         Ok(SimFile {
-            disk: self.clone(),
+            disk: self.attached.clone(),
             id,
             path: path.to_owned(),
             writable: how != Open::Read,
@@ -358,19 +217,20 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        self.with("list", folder, |state| {
-            state.check_folder(folder)?;
-            let mut names = state.names.list(folder);
+        self.attached.with("list", folder, |device| {
+            device.check_folder(folder)?;
+            let mut names = device.names.list(folder);
             names.sort_unstable();
             Ok(names)
         })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.with(&format!("rename {from} to"), to, |state| {
+        let doing = format!("rename {from} to");
+        self.attached.with(&doing, to, |device| {
             check_path(from)?;
-            state.check_folder(parent(to))?;
-            match (state.names.get(from), state.names.get(to)) {
+            device.check_folder(parent(to))?;
+            match (device.names.get(from), device.names.get(to)) {
                 (None, _) => Err(not_found()),
                 (Some(Node::Folder), _) => Err(io::Error::new(
                     io::ErrorKind::Unsupported,
@@ -379,7 +239,8 @@ impl Disk for SimDisk {
                 (_, Some(Node::Folder)) => Err(io::ErrorKind::IsADirectory.into()),
                 (Some(Node::File(_)), _) if from == to => Ok(()),
                 (Some(Node::File(_)), _) => {
-                    state.names.rename(state.syncs, from, to);
+                    device.check_write(to)?;
+                    device.names.rename(device.syncs, from, to);
                     Ok(())
                 }
             }
@@ -387,24 +248,27 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
-        self.with("remove", path, |state| match state.names.get(path) {
-            Some(Node::File(_)) => {
-                state.names.remove(state.syncs, path);
-                Ok(())
-            }
-            Some(Node::Folder) => Err(io::ErrorKind::IsADirectory.into()),
-            None => Err(not_found()),
-        })
+        self.attached
+            .with("remove", path, |device| match device.names.get(path) {
+                Some(Node::File(_)) => {
+                    device.check_write(path)?;
+                    device.names.remove(device.syncs, path);
+                    Ok(())
+                }
+                Some(Node::Folder) => Err(io::ErrorKind::IsADirectory.into()),
+                None => Err(not_found()),
+            })
     }
 
     fn create_folder(&self, folder: &str) -> io::Result<()> {
-        self.with("make the folder", folder, |state| {
-            state.check_folder(parent(folder))?;
-            match state.names.get(folder) {
+        self.attached.with("make the folder", folder, |device| {
+            device.check_folder(parent(folder))?;
+            match device.names.get(folder) {
                 Some(Node::Folder) => Ok(()),
                 Some(Node::File(_)) => Err(io::ErrorKind::AlreadyExists.into()),
                 None => {
-                    state.names.put(state.syncs, folder, Node::Folder);
+                    device.check_write(folder)?;
+                    device.names.put(device.syncs, folder, Node::Folder);
                     Ok(())
                 }
             }
@@ -434,161 +298,58 @@ impl Disk for SimDisk {
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        self.with("sync the folder", folder, |state| {
-            state.check_folder(folder)?;
-            state.sync(Synced::Folder(folder.to_owned()))
+        self.attached.with("sync the folder", folder, |device| {
+            device.check_folder(folder)?;
+            device.sync(folder, Synced::Folder(folder.to_owned()))
         })
     }
 
     async fn settled(&self) -> io::Result<()> {
-        let over = {
-            let mut state = self.alive("sync", "")?;
-            state.finish_syncs();
-            state.queue.all_over()
-        };
+        let over = self.attached.with("sync", "", |device| {
+            device.finish_syncs();
+            Ok(device.queue.all_over())
+        })?;
         let Some(over) = over else {
             return Ok(());
         };
         world_sleep_until(over).await;
         // A power cut in between is an error here, too.
-        self.alive("sync", "")?.finish_syncs();
-        Ok(())
+        self.attached.with("sync", "", |device| {
+            device.finish_syncs();
+            Ok(())
+        })
     }
 
     fn lock(&self) -> io::Result<SimLock> {
-        let mut state = self.alive("lock", "")?;
-        if state.locked {
+        let was_locked = self.attached.with("lock", "", |device| {
+            Ok(std::mem::replace(&mut device.locked, true))
+        })?;
+        if was_locked {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 "the data folder is in use by another process: stop it, or use another folder",
             ));
         }
-        state.locked = true;
-        Ok(SimLock { disk: self.clone() })
+        Ok(SimLock {
+            disk: self.attached.clone(),
+        })
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        self.with("see how much is free in", "", |state| {
-            let capacity = state.capacity.unwrap_or(u64::MAX);
-            Ok(capacity.saturating_sub(state.used()))
+        self.attached.with("see how much is free in", "", |device| {
+            let capacities = device.faults.capacities("");
+            let free = capacities.map(|(prefix, most)| most.saturating_sub(device.used(prefix)));
+            Ok(free.min().unwrap_or_else(|| u64::MAX - device.used("")))
         })
     }
 
     fn sync_count(&self) -> u64 {
-        self.shared.lock().syncs
+        self.attached.lock().syncs
     }
-}
-
-impl SimFile {
-    fn with<T>(
-        &self,
-        doing: &str,
-        change: impl FnOnce(&mut State) -> io::Result<T>,
-    ) -> io::Result<T> {
-        self.disk.with(doing, &self.path, change)
-    }
-
-    fn with_writable<T>(
-        &self,
-        doing: &str,
-        change: impl FnOnce(&mut State) -> io::Result<T>,
-    ) -> io::Result<T> {
-        self.with(doing, |state| {
-            if !self.writable {
-                return Err(io::Error::from(rustix::io::Errno::BADF));
-            }
-            change(state)
-        })
-    }
-}
-
-impl File for SimFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.with("read", |state| {
-            let read = state.content(self.id).read(buffer, offset);
-            if let Some(one_in) = state.flip_one_read_in
-                && read > 0
-                && state.rng.next_u64().is_multiple_of(one_in)
-            {
-                let bit = state.rng.next_u64() % (read as u64 * 8);
-                buffer[(bit / 8) as usize] ^= 1 << (bit % 8);
-            }
-            Ok(read)
-        })
-    }
-
-    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.with_writable("write", |state| {
-            state.check_room(self.id, offset + data.len() as u64)?;
-            let syncs = state.syncs;
-            state.content(self.id).write(syncs, data, offset);
-            Ok(())
-        })
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.with("look at", |state| Ok(state.content(self.id).len()))
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.with_writable("set the length of", |state| {
-            state.check_room(self.id, len)?;
-            let syncs = state.syncs;
-            state.content(self.id).set_len(syncs, len);
-            Ok(())
-        })
-    }
-
-    fn preallocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.with_writable("preallocate", |state| {
-            let end = offset + len;
-            state.check_room(self.id, end)?;
-            let syncs = state.syncs;
-            let content = state.content(self.id);
-            if content.len() < end {
-                content.set_len(syncs, end);
-            }
-            Ok(())
-        })
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let id = self.id;
-        self.with("sync", |state| state.sync(Synced::File(id)))
-    }
-}
-
-impl Drop for SimLock {
-    fn drop(&mut self) {
-        let mut state = self.disk.shared.lock();
-        if state.life == self.disk.life {
-            state.locked = false;
-        }
-    }
-}
-
-fn not_found() -> io::Error {
-    io::Error::from(rustix::io::Errno::NOENT)
-}
-
-fn power_is_off() -> io::Error {
-    io::Error::other("the simulated power is off")
 }
 
 impl fmt::Debug for SimDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimDisk(life {})", self.life)
-    }
-}
-
-impl fmt::Debug for SimFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.path)
-    }
-}
-
-impl fmt::Debug for SimLock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SimLock")
+        write!(f, "SimDisk(life {})", self.attached.life())
     }
 }

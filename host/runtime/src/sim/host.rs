@@ -43,6 +43,7 @@ pub struct Died;
 
 impl Host {
     pub(super) fn new(world: Arc<WorldState>, machine: Arc<Machine>) -> Self {
+        machine.follow_disks();
         Self { world, machine }
     }
 
@@ -91,8 +92,11 @@ impl Host {
         };
         let machine = self.machine.clone();
         let (sender, output) = oneshot::channel();
+        let own = life.clone();
         life.start(Box::pin(async move {
             match AssertUnwindSafe(main).catch_unwind().await {
+                // It lost power in its last moment, so it has no output.
+                Ok(_) if own.is_over() => {}
                 Ok(output) => {
                     // If the process is not awaited, its output is of no interest.
                     _ = sender.send(output);
@@ -146,7 +150,8 @@ impl Host {
 
     /// The disk at a folder of the host, for planning faults and for looking at what survived. The
     /// handle is that of the present life; the faults of [`SimDisk`] can be planned through an old
-    /// one, too.
+    /// one, too. They stay from one life to the next until they are [ended](SimDisk::heal). A disk
+    /// that [cuts the power](SimDisk::cut_at_sync) cuts that of the whole machine.
     pub fn disk(&self, root: impl AsRef<Path>) -> SimDisk {
         self.machine.disk(root.as_ref())
     }

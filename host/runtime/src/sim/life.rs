@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -34,7 +34,8 @@ type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// One life of a host.
 ///
 /// Invariants:
-/// - Once it is over, none of its tasks is polled again, and a task that is spawned is dropped.
+/// - Once it is over, none of its tasks is polled again or has an output, and a task that is
+///   spawned is dropped.
 /// - While it is stopped, none of its tasks is polled; its clock goes on.
 /// - Its monotonic clock starts at zero and runs at the host's rate.
 pub(super) struct Life {
@@ -146,13 +147,21 @@ impl Life {
         self.state.lock().phase == Phase::Over
     }
 
-    /// Runs `future` as a task of this life.
+    /// Runs `future` as a task of this life. A task that ends its own host has no output.
     #[track_caller]
     pub(super) fn spawn<F>(self: &Arc<Self>, role: ThreadRole, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        let life = self.clone();
+        let future = async move {
+            let output = future.await;
+            if life.is_over() {
+                pending::<()>().await;
+            }
+            output
+        };
         let (task, run) = Task::wrap(role, future, self.on_lost_panic.clone());
         self.start(Box::pin(run));
         task

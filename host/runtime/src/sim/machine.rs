@@ -61,6 +61,10 @@ pub(super) struct Machine {
 struct State {
     life: Option<Arc<Life>>,
     disks: BTreeMap<PathBuf, SimDisk>,
+    /// Do the disks end the host when they cut the power?
+    is_cut_by_disks: bool,
+    /// Has the machine lost power since the last start?
+    is_dark: bool,
     /// Is a panic of this host part of the test, so that it is kept here instead of failing the
     /// run?
     expects_panic: bool,
@@ -96,6 +100,8 @@ impl Machine {
             state: Mutex::new(State {
                 life: None,
                 disks: BTreeMap::new(),
+                is_cut_by_disks: false,
+                is_dark: false,
                 expects_panic: false,
                 panics: Vec::new(),
             }),
@@ -159,6 +165,7 @@ impl Machine {
             on_lost_panic,
         );
         let mut state = self.state.lock();
+        state.is_dark = false;
         for disk in state.disks.values_mut() {
             if !disk.is_powered() {
                 *disk = disk.reopen();
@@ -185,15 +192,13 @@ impl Machine {
         life.is_some()
     }
 
-    /// A panic ends the host, and fails the run unless the test expects it.
+    /// A panic ends the host, and fails the run unless the test expects it. What panics because
+    /// the power is gone did not happen.
     pub(super) fn panicked(&self, message: String) {
-        let life = self.state.lock().life.take();
-        if let Some(life) = life {
-            let rest = life.end();
-            self.cut_off(Ends::Kill);
-            // The panic may come in the middle of another task's work.
-            rest.leave();
+        if self.state.lock().is_dark {
+            return;
         }
+        self.end_within(Ends::Kill);
         let mut state = self.state.lock();
         if state.expects_panic {
             state.panics.push(message);
@@ -203,6 +208,37 @@ impl Machine {
         }
     }
 
+    /// Ends the present life in the middle of a task's work, which goes on to its next await. The
+    /// executor drops the tasks, since a lock may be held here that they want.
+    fn end_within(&self, how: Ends) {
+        let life = self.state.lock().life.take();
+        let rest = life.map(|life| life.end());
+        if rest.is_some() || how == Ends::PowerCut {
+            self.cut_off(how);
+        }
+        if let Some(rest) = rest {
+            rest.leave();
+        }
+    }
+
+    /// From now on a disk that cuts its power cuts that of the whole machine.
+    pub(super) fn follow_disks(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        state.is_cut_by_disks = true;
+        for disk in state.disks.values() {
+            self.follow(disk);
+        }
+    }
+
+    fn follow(self: &Arc<Self>, disk: &SimDisk) {
+        let machine = Arc::downgrade(self);
+        disk.on_power_loss(Arc::new(move || {
+            if let Some(machine) = machine.upgrade() {
+                machine.end_within(Ends::PowerCut);
+            }
+        }));
+    }
+
     fn cut_off(&self, how: Ends) {
         self.clock().note(format_args!("{} {how:?}", self.id));
         match how {
@@ -210,10 +246,12 @@ impl Machine {
             Ends::Kill => self.net.hang_up(self.id),
             Ends::PowerCut => self.net.darken(self.id),
         }
-        for disk in self.state.lock().disks.values_mut() {
+        let mut state = self.state.lock();
+        state.is_dark |= how == Ends::PowerCut;
+        for disk in state.disks.values_mut() {
             match how {
                 Ends::Exit | Ends::Kill => *disk = disk.after_kill(),
-                Ends::PowerCut => disk.power_cut(),
+                Ends::PowerCut => disk.lose_power(),
             }
         }
     }
@@ -227,18 +265,22 @@ impl Machine {
     }
 
     /// The disk at a folder; an empty one if there is none.
-    pub(super) fn disk(&self, root: &Path) -> SimDisk {
-        let mut state = self.state.lock();
-        let seed = self.seed.wrapping_add(state.disks.len() as u64);
-        let disk = state
-            .disks
-            .entry(root.to_owned())
-            .or_insert_with(|| SimDisk::new(seed));
-        disk.clone()
+    pub(super) fn disk(self: &Arc<Self>, root: &Path) -> SimDisk {
+        let present = self.state.lock().disks.get(root).cloned();
+        present.unwrap_or_else(|| {
+            let number = self.state.lock().disks.len() as u64;
+            let disk = SimDisk::new(self.seed.wrapping_add(number));
+            self.mount(root.to_owned(), disk.clone());
+            disk
+        })
     }
 
-    pub(super) fn mount(&self, root: PathBuf, disk: SimDisk) {
-        self.state.lock().disks.insert(root, disk);
+    pub(super) fn mount(self: &Arc<Self>, root: PathBuf, disk: SimDisk) {
+        let mut state = self.state.lock();
+        if state.is_cut_by_disks {
+            self.follow(&disk);
+        }
+        state.disks.insert(root, disk);
     }
 }
 

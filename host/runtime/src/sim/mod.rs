@@ -15,7 +15,8 @@
 //!    ends in a panic that says so.
 //! 5. Bytes between sockets arrive after a time that their link draws, and in random pieces. Links
 //!    are slow, cut or lossy as the director [says](LinkSettings). Disks are [`SimDisk`]s, which
-//!    outlive the world if the test holds them.
+//!    outlive the world if the test holds them. Each has one [plan of faults](SimDisk), which the
+//!    log's files and redb's share.
 //! 6. A host is [killed](Host::kill), [stopped](Host::stop) or [loses power](Host::cut_power), and
 //!    starts again in the same world on the disks that survived.
 //!
@@ -30,10 +31,19 @@
 //! **Invariant:** a panic that would end a real process ends its host, and the run fails with its
 //! message unless a test expects it ([`Host::expect_panic`]). (tests:
 //! `a_panic_ends_its_host_and_the_run`, `an_expected_panic_ends_only_its_host`)
+//!
+//! **Invariant:** everything on a disk goes through its plan of faults, which outlives each life
+//! of its host, and a disk that cuts its power cuts that of its host in the middle of the sync.
+//! (tests: `faults_of_the_hardware_survive_a_restart_and_end_when_healed`,
+//! `a_disk_that_cuts_its_power_ends_its_host_within_the_sync`,
+//! `what_was_synced_is_there_after_any_faults`)
 
 mod clock;
 mod content;
+mod device;
 mod disk;
+mod faults;
+mod file;
 mod host;
 mod life;
 mod link;
@@ -59,7 +69,9 @@ use std::sync::Arc;
 use openraft_rt_sim::SimRuntime;
 
 pub use content::Unsynced;
-pub use disk::{CutAt, SimDisk, SimFile, SimLock};
+pub use disk::SimDisk;
+pub use faults::{CutAt, FileFaults, Rot};
+pub use file::{SimFile, SimLock};
 pub use host::{Died, Host, Process};
 pub use link::{LinkSettings, Tail};
 pub use machine::HostSettings;
@@ -125,7 +137,9 @@ impl Sim {
     }
 
     /// Puts a disk at a folder of this world: the one that survived another world's power cut,
-    /// or one with faults ordered. A folder without one gets an empty disk.
+    /// or one with faults ordered. A folder without one gets an empty disk. A disk that cuts its
+    /// power is dead for this world, and nothing else is: the main future is on the host, and must
+    /// return. In a [`World`] the host would end.
     pub fn mount(&self, root: impl Into<PathBuf>, disk: SimDisk) {
         self.machine.mount(root.into(), disk);
     }

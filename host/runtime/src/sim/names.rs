@@ -98,12 +98,15 @@ impl Names {
         in_folder.map(|path| name(path).to_owned()).collect()
     }
 
-    /// The files with a name that the process sees.
-    pub(super) fn files(&self) -> impl Iterator<Item = u64> {
-        self.current.values().filter_map(|node| match node {
-            Node::File(id) => Some(*id),
-            Node::Folder => None,
-        })
+    /// The files whose path begins with `prefix`, with their paths, as the process sees them.
+    pub(super) fn files(&self, prefix: &str) -> impl Iterator<Item = (&str, u64)> {
+        let begin = self.current.range(prefix.to_owned()..);
+        begin
+            .take_while(move |(path, _)| path.starts_with(prefix))
+            .filter_map(|(path, node)| match node {
+                Node::File(id) => Some((path.as_str(), *id)),
+                Node::Folder => None,
+            })
     }
 
     /// Makes every change in `folder` durable that came before the sync with this number began,

@@ -34,6 +34,15 @@ impl Pages {
         count
     }
 
+    /// Where each page begins that is not all zeros by itself, and how many of its bytes belong to
+    /// the file.
+    pub(super) fn written(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.pages.keys().map(|page| {
+            let begin = page * PAGE;
+            (begin, PAGE.min(self.len.saturating_sub(begin)))
+        })
+    }
+
     pub(super) fn write(&mut self, data: &[u8], offset: u64) {
         for (page, within, range) in pieces(offset, data.len()) {
             let source = &data[range];

@@ -21,6 +21,19 @@ pub struct SyncTime {
     pub stalls: Option<Tail>,
 }
 
+impl SyncTime {
+    /// How long the next sync takes.
+    pub(super) fn draw(&self, random: &mut ChaCha8Rng) -> Duration {
+        if *self == SyncTime::default() {
+            return Duration::ZERO;
+        }
+        let jitter_nanos = u64::try_from(self.jitter.as_nanos()).unwrap_or(u64::MAX);
+        let jitter = Duration::from_nanos(random.next_u64() % jitter_nanos.max(1));
+        let stalls = self.stalls.as_ref();
+        self.least + jitter + stalls.map_or(Duration::ZERO, |tail| tail.draw(random))
+    }
+}
+
 /// What a sync makes durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Synced {
@@ -40,7 +53,6 @@ pub(super) struct Running {
 /// The syncs of a disk that are not over, one after another, as one device does them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SyncQueue {
-    pub(super) time: SyncTime,
     running: VecDeque<Running>,
     /// The newest time that the disk has seen. Outside of a world its clock stands.
     seen: Instant,
@@ -70,16 +82,9 @@ impl SyncQueue {
         self.running.pop_front()
     }
 
-    /// Begins a sync. Returns false if it takes no time and nothing runs before it.
-    pub(super) fn begin(&mut self, number: u64, what: &Synced, random: &mut ChaCha8Rng) -> bool {
-        let takes = if self.time == SyncTime::default() {
-            Duration::ZERO
-        } else {
-            let jitter_nanos = u64::try_from(self.time.jitter.as_nanos()).unwrap_or(u64::MAX);
-            let jitter = Duration::from_nanos(random.next_u64() % jitter_nanos.max(1));
-            let stalls = self.time.stalls.as_ref();
-            self.time.least + jitter + stalls.map_or(Duration::ZERO, |tail| tail.draw(random))
-        };
+    /// Begins a sync that takes so long. Returns false if it takes no time and nothing runs before
+    /// it.
+    pub(super) fn begin(&mut self, number: u64, what: &Synced, takes: Duration) -> bool {
         self.busy_until = self.busy_until.max(self.seen) + takes;
         if self.running.is_empty() && self.busy_until <= self.seen {
             return false;
@@ -100,10 +105,7 @@ impl SyncQueue {
     /// The power fails: returns the number of the sync that was under way, if one was.
     pub(super) fn cut(&mut self) -> Option<u64> {
         let first = self.running.front().map(|running| running.number);
-        *self = Self {
-            time: self.time.clone(),
-            ..Self::default()
-        };
+        *self = Self::default();
         first
     }
 }
