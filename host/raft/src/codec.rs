@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use innkeeper_tree::encoding;
 use openraft::EntryPayload;
 use openraft::impls::BasicNode;
@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
         Ok(head)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
         let bytes = self.bytes(N)?;
         bytes
             .try_into()
@@ -82,6 +82,10 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn u8(&mut self) -> Result<u8, CodecError> {
         Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, CodecError> {
+        Ok(u16::from_le_bytes(self.array()?))
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, CodecError> {
@@ -102,7 +106,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn flag(&mut self) -> Result<bool, CodecError> {
+    pub(crate) fn flag(&mut self) -> Result<bool, CodecError> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -119,16 +123,19 @@ impl<'a> Fields<'a> {
 }
 
 /// Appends a vote.
-pub fn put_vote(out: &mut Vec<u8>, vote: &Vote) {
-    out.push(VERSION);
-    out.extend_from_slice(&vote.leader_id.term.to_le_bytes());
-    out.extend_from_slice(&vote.leader_id.voted_for.to_le_bytes());
-    out.push(u8::from(vote.committed));
+pub fn put_vote(out: &mut impl BufMut, vote: &Vote) {
+    out.put_u8(VERSION);
+    out.put_slice(&vote.leader_id.term.to_le_bytes());
+    out.put_slice(&vote.leader_id.voted_for.to_le_bytes());
+    out.put_u8(u8::from(vote.committed));
 }
 
 /// Reads a vote.
 pub fn vote(bytes: &[u8]) -> Result<Vote, CodecError> {
-    let mut fields = Fields::new("vote", bytes);
+    read_vote(&mut Fields::new("vote", bytes))
+}
+
+pub(crate) fn read_vote(fields: &mut Fields<'_>) -> Result<Vote, CodecError> {
     fields.version()?;
     let leader_id = LeaderId::new(fields.u64()?, fields.u64()?);
     Ok(Vote {
@@ -138,14 +145,14 @@ pub fn vote(bytes: &[u8]) -> Result<Vote, CodecError> {
 }
 
 /// Appends a log id that may be absent.
-pub fn put_log_id(out: &mut Vec<u8>, id: Option<&LogId>) {
-    out.push(VERSION);
+pub fn put_log_id(out: &mut impl BufMut, id: Option<&LogId>) {
+    out.put_u8(VERSION);
     match id {
-        None => out.push(0),
+        None => out.put_u8(0),
         Some(id) => {
-            out.push(1);
-            out.extend_from_slice(&id.committed_leader_id().to_le_bytes());
-            out.extend_from_slice(&id.index.to_le_bytes());
+            out.put_u8(1);
+            out.put_slice(&id.committed_leader_id().to_le_bytes());
+            out.put_slice(&id.index.to_le_bytes());
         }
     }
 }
@@ -155,7 +162,7 @@ pub fn optional_log_id(bytes: &[u8]) -> Result<Option<LogId>, CodecError> {
     read_log_id(&mut Fields::new("log id", bytes))
 }
 
-fn read_log_id(fields: &mut Fields<'_>) -> Result<Option<LogId>, CodecError> {
+pub(crate) fn read_log_id(fields: &mut Fields<'_>) -> Result<Option<LogId>, CodecError> {
     fields.version()?;
     if !fields.flag()? {
         return Ok(None);
@@ -166,30 +173,30 @@ fn read_log_id(fields: &mut Fields<'_>) -> Result<Option<LogId>, CodecError> {
 
 /// Appends a count or a length in 32 bits; the error is a number that does not fit.
 pub(crate) fn put_count(
-    out: &mut Vec<u8>,
+    out: &mut impl BufMut,
     what: &'static str,
     count: usize,
 ) -> Result<(), CodecError> {
     let short = u32::try_from(count).map_err(|_| CodecError::TooMany { what, count })?;
-    out.extend_from_slice(&short.to_le_bytes());
+    out.put_slice(&short.to_le_bytes());
     Ok(())
 }
 
-fn put_membership_fields(out: &mut Vec<u8>, membership: &Membership) -> Result<(), CodecError> {
+fn put_membership_fields(out: &mut impl BufMut, membership: &Membership) -> Result<(), CodecError> {
     let configs = membership.get_joint_config();
     put_count(out, "configurations", configs.len())?;
     for config in configs {
         put_count(out, "voters", config.len())?;
         for id in config {
-            out.extend_from_slice(&id.to_le_bytes());
+            out.put_slice(&id.to_le_bytes());
         }
     }
     let nodes: Vec<_> = membership.nodes().collect();
     put_count(out, "nodes", nodes.len())?;
     for (id, node) in nodes {
-        out.extend_from_slice(&id.to_le_bytes());
+        out.put_slice(&id.to_le_bytes());
         put_count(out, "bytes of an address", node.addr.len())?;
-        out.extend_from_slice(node.addr.as_bytes());
+        out.put_slice(node.addr.as_bytes());
     }
     Ok(())
 }
@@ -246,18 +253,18 @@ pub fn stored_membership(bytes: &[u8]) -> Result<StoredMembership, CodecError> {
 
 /// Appends an entry: version, kind, term, index, then the content. After an error the caller must
 /// drop the bytes that were appended.
-pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) -> Result<(), CodecError> {
+pub fn put_entry(out: &mut impl BufMut, entry: &Entry) -> Result<(), CodecError> {
     let kind = match &entry.payload {
         EntryPayload::Blank => BLANK,
         EntryPayload::Normal(_) => COMMAND,
         EntryPayload::Membership(_) => MEMBERSHIP,
     };
-    out.extend_from_slice(&[VERSION, kind]);
-    out.extend_from_slice(&entry.log_id.committed_leader_id().to_le_bytes());
-    out.extend_from_slice(&entry.log_id.index.to_le_bytes());
+    out.put_slice(&[VERSION, kind]);
+    out.put_slice(&entry.log_id.committed_leader_id().to_le_bytes());
+    out.put_slice(&entry.log_id.index.to_le_bytes());
     match &entry.payload {
         EntryPayload::Blank => {}
-        EntryPayload::Normal(proposal) => out.extend_from_slice(proposal.encoded()),
+        EntryPayload::Normal(proposal) => out.put_slice(proposal.encoded()),
         EntryPayload::Membership(membership) => put_membership_fields(out, membership)?,
     }
     Ok(())

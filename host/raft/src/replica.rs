@@ -25,6 +25,7 @@ use crate::checkpoint_schedule::ASK_AGAIN;
 use crate::error::{Failure, OpenError, Unavailable};
 use crate::histogram::RaftStats;
 use crate::modules::ModuleStore;
+use crate::peer::Group;
 use crate::proposals::Proposals;
 use crate::settings::Settings;
 use crate::startup::{Started, open_stores, start};
@@ -62,6 +63,33 @@ impl<R: Runtime> Replica<R> {
         settings: Settings,
         delivery: Arc<dyn Delivery>,
     ) -> Result<Self, OpenError> {
+        Self::open_as(runtime, disk, settings, None, delivery).await
+    }
+
+    /// Opens the replica as a member of a group. It returns before the group has a leader.
+    pub async fn open_in_group(
+        runtime: R,
+        disk: R::Disk,
+        settings: Settings,
+        group: Group<R>,
+        delivery: Arc<dyn Delivery>,
+    ) -> Result<Self, OpenError> {
+        if !group.voters.contains_key(&settings.node_id) {
+            return Err(OpenError::Settings(format!(
+                "node {} is not in its own list of voters",
+                settings.node_id
+            )));
+        }
+        Self::open_as(runtime, disk, settings, Some(group), delivery).await
+    }
+
+    async fn open_as(
+        runtime: R,
+        disk: R::Disk,
+        settings: Settings,
+        group: Option<Group<R>>,
+        delivery: Arc<dyn Delivery>,
+    ) -> Result<Self, OpenError> {
         settings.check().map_err(OpenError::Settings)?;
         let settings = Arc::new(settings);
         let lock = disk.lock().map_err(|error| match error.kind() {
@@ -80,7 +108,7 @@ impl<R: Runtime> Replica<R> {
         let stored = stored.map_err(|panic| OpenError::Stopped(panic.to_string()))??;
 
         // openraft's static functions work on its own thread only.
-        let parts = start(runtime.clone(), settings, failure, stored, delivery);
+        let parts = start(runtime.clone(), settings, failure, stored, group, delivery);
         let started = runtime.spawn(ThreadRole::Raft, parts).await;
         let started = started.map_err(|panic| OpenError::Stopped(panic.to_string()))??;
         Ok(Self {
@@ -142,6 +170,7 @@ impl<R: Runtime> Replica<R> {
         let metrics = started.raft.metrics();
         let metrics = metrics.borrow_watched();
         let failure = started.failure.get();
+        let applied = started.state.applied();
         let role = match metrics.state {
             _ if failure.is_some() || metrics.running_state.is_err() => RaftRole::Stopped,
             ServerState::Leader => RaftRole::Leader,
@@ -157,7 +186,8 @@ impl<R: Runtime> Replica<R> {
             term: metrics.current_term,
             last_log: metrics.last_log_index,
             committed: metrics.local_committed.map(|id| id.index),
-            applied: started.state.applied().map(|id| id.index),
+            applied: applied.map(|id| id.index),
+            applied_term: applied.map(|id| **id.committed_leader_id()),
             checkpoint: started.checkpointer.durable.get().map(|id| id.index),
             replayed: started.replayed,
             syncs: parts.disk.sync_count(),
@@ -220,6 +250,7 @@ impl<R: Runtime> Parts<R> {
                 select3(done, started.failure.failed(), again).await;
             }
         }
+        started.peers.close();
         started.stop.raise();
         if let Err(error) = started.schedule.await {
             tracing::error!("the task of the checkpoints failed while the node stopped: {error}");

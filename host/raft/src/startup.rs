@@ -7,7 +7,7 @@
 //! `what_was_answered_survives_a_power_cut`, `sessions_and_zxids_survive_a_restart`,
 //! `a_power_cut_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new`)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +23,13 @@ use crate::Delivery;
 use crate::checkpoint_schedule::Schedule;
 use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError};
+use crate::incarnation;
 use crate::log::Log;
 use crate::modules::ModuleStore;
-use crate::network::Network;
+use crate::peer::{
+    Acceptor, Group, Identity, Incarnation, Network, PeerSettings, Peers, Secret, Served,
+    Unprotected, form,
+};
 use crate::proposals::{Proposals, Proposer};
 use crate::read_index::ReadIndex;
 use crate::settings::Settings;
@@ -37,6 +41,7 @@ pub(crate) struct Stored<R: Runtime> {
     log: Log<R>,
     machine: StateMachine<R>,
     modules: ModuleStore<R>,
+    incarnation: Incarnation,
 }
 
 pub(crate) async fn open_stores<R: Runtime>(
@@ -55,18 +60,21 @@ pub(crate) async fn open_stores<R: Runtime>(
         log.clone(),
         delivery,
     )?;
+    let incarnation = incarnation::of_folder(&runtime, &disk).map_err(OpenError::Folder)?;
     let modules = ModuleStore::open(runtime, &disk, settings.module_cache_bytes)?;
     disk.settled().await.map_err(OpenError::Folder)?;
     Ok(Stored {
         log,
         machine,
         modules,
+        incarnation,
     })
 }
 
 /// The parts of a replica that runs.
 pub(crate) struct Started<R: Runtime> {
     pub(crate) raft: RaftOf<R>,
+    pub(crate) peers: Peers<R>,
     pub(crate) log: Log<R>,
     pub(crate) state: Arc<StateShared>,
     pub(crate) checkpointer: Checkpointer,
@@ -106,19 +114,24 @@ pub(crate) async fn start<R: Runtime>(
     settings: Arc<Settings>,
     failure: Failure,
     stored: Stored<R>,
+    group: Option<Group<R>>,
     delivery: Arc<dyn Delivery>,
 ) -> Result<Started<R>, OpenError> {
     let Stored {
         mut log,
         mut machine,
         modules,
+        incarnation,
     } = stored;
-    let node_id = match member_number(&mut log, &mut machine, settings.node_id).await {
-        Ok(node_id) => node_id,
-        Err(error) => {
-            log.close().await;
-            return Err(error);
-        }
+    let node_id = match &group {
+        Some(_) => settings.node_id,
+        None => match member_number(&mut log, &mut machine, settings.node_id).await {
+            Ok(node_id) => node_id,
+            Err(error) => {
+                log.close().await;
+                return Err(error);
+            }
+        },
     };
     let settings = Arc::new(Settings {
         node_id,
@@ -134,10 +147,17 @@ pub(crate) async fn start<R: Runtime>(
     let last = next(log.status().last.map(|(_, index)| index));
     let replayed = last.saturating_sub(checkpoint);
 
+    let identity = Identity {
+        cluster: None,
+        node_id: settings.node_id,
+        incarnation,
+        feature_level: 1,
+    };
+    let peers = peers(&runtime, identity, group.as_ref());
     let raft: RaftOf<R> = Raft::new(
         settings.node_id,
         Arc::new(config),
-        Network,
+        Network::new(peers.clone()),
         log.clone(),
         machine,
     )
@@ -153,13 +173,16 @@ pub(crate) async fn start<R: Runtime>(
             watch_openraft(raft.clone(), stop.clone(), failure.clone()),
         )
         .detach();
-    match lead(&raft, &settings, &failure).await {
-        Ok(()) => {}
-        Err(error) => {
-            stop.raise();
-            let _ = raft.shutdown().await;
-            log.close().await;
-            return Err(error);
+    match group {
+        Some(group) => join(&runtime, &peers, &raft, group),
+        None => {
+            if let Err(error) = lead(&raft, &settings, &failure).await {
+                stop.raise();
+                peers.close();
+                let _ = raft.shutdown().await;
+                log.close().await;
+                return Err(error);
+            }
         }
     }
 
@@ -191,6 +214,7 @@ pub(crate) async fn start<R: Runtime>(
     let read_index = ReadIndex::start(&runtime, raft.clone(), stop.clone(), failure.clone());
     Ok(Started {
         raft,
+        peers,
         log,
         state,
         checkpointer,
@@ -205,6 +229,41 @@ pub(crate) async fn start<R: Runtime>(
         settings,
         replayed,
     })
+}
+
+/// This node's connections to its peers; a node alone has none.
+fn peers<R: Runtime>(runtime: &R, identity: Identity, group: Option<&Group<R>>) -> Peers<R> {
+    let Some(group) = group else {
+        let secret = Secret::new("");
+        let protection = Arc::new(Unprotected);
+        let settings = PeerSettings::default();
+        return Peers::new(runtime.clone(), settings, identity, secret, protection);
+    };
+    let peers = Peers::new(
+        runtime.clone(),
+        group.settings.clone(),
+        identity,
+        group.secret.clone(),
+        group.protection.clone(),
+    );
+    for (voter, address) in &group.voters {
+        peers.set_address(*voter, address.clone());
+    }
+    peers
+}
+
+/// Opens the peer port and looks for the other members.
+fn join<R: Runtime>(runtime: &R, peers: &Peers<R>, raft: &RaftOf<R>, group: Group<R>) {
+    let voters: Arc<BTreeSet<_>> = Arc::new(group.voters.into_keys().collect());
+    let served = Served {
+        raft: raft.clone(),
+        voters: voters.clone(),
+    };
+    let acceptor = Acceptor::new(peers.clone(), served);
+    let accepting = acceptor.run(group.listener);
+    runtime.spawn(ThreadRole::Raft, accepting).detach();
+    let forming = form(peers.clone(), raft.clone(), voters);
+    runtime.spawn(ThreadRole::Raft, forming).detach();
 }
 
 /// This node's number as the member of its group of one. It is the number in the data folder, even

@@ -34,6 +34,8 @@ pub struct Status {
     pub committed: Option<u64>,
     /// Index of the last entry applied and published.
     pub applied: Option<u64>,
+    /// The term of that entry.
+    pub applied_term: Option<u64>,
     /// Index of the last entry in `state.redb`; `None` before the first checkpoint.
     pub checkpoint: Option<u64>,
     /// How many entries were applied from the log when the node opened.

@@ -1,0 +1,207 @@
+//! The leader's end of a log connection: appends go out one after another, without waiting for the
+//! answer of the one before.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::io;
+
+use futures_util::stream::{self, Stream, StreamExt};
+use innkeeper_runtime::{Instant, Runtime, Select3, select3};
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use parking_lot::Mutex;
+
+use super::channel::Channel;
+use super::frame::Frame;
+use super::hello;
+use super::link::Link;
+use super::message::{self, BodyError, kind};
+use super::peers::Peers;
+use crate::types::{NodeId, TypeConfig};
+
+/// Sends streams of appends to one follower, one stream at a time, over one connection.
+pub(super) struct Appends<R: Runtime> {
+    peers: Peers<R>,
+    node: NodeId,
+    /// openraft wants its network to be `Sync`. Nobody else has this, so it is never locked.
+    link: Mutex<Option<Link>>,
+    next_number: u64,
+}
+
+/// An append without its answer.
+struct Waiting {
+    number: u64,
+    bytes: usize,
+}
+
+impl<R: Runtime> Appends<R> {
+    pub(super) fn new(peers: Peers<R>, node: NodeId) -> Self {
+        Self {
+            peers,
+            node,
+            link: Mutex::new(None),
+            next_number: 1,
+        }
+    }
+
+    /// Connects, unless the connection of the last stream stands. The error is a sentence.
+    pub(super) async fn connect(&mut self) -> Result<(), String> {
+        if self.link.get_mut().is_none() {
+            let (link, _) = self.peers.dial(self.node, Channel::Log).await?;
+            *self.link.get_mut() = Some(link);
+        }
+        Ok(())
+    }
+
+    /// The results of the appends in `input`, in its order. It ends after the input has ended, or
+    /// after the first error; an error is a sentence.
+    pub(super) fn stream<'s, S>(
+        &'s mut self,
+        input: S,
+    ) -> impl Stream<Item = Result<StreamAppendResult<TypeConfig<R>>, String>> + Send + 's
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig<R>>> + Send + Unpin + 's,
+    {
+        let heard = self.peers.inner().runtime.now();
+        let state = Sending {
+            appends: self,
+            input: Some(input),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            is_first: true,
+            heard,
+        };
+        stream::unfold(Some(state), |state| async move {
+            let mut state = state?;
+            match state.next().await {
+                Ok(Some(Ok(matching))) => Some((Ok(Ok(matching)), Some(state))),
+                // After an error the follower takes nothing more of this stream.
+                Ok(Some(Err(error))) => Some((Ok(Err(error)), None)),
+                Ok(None) => None,
+                Err(error) => {
+                    *state.appends.link.get_mut() = None;
+                    let (peers, node) = (&state.appends.peers, state.appends.node);
+                    let what = format!("the connection broke: {error}");
+                    peers.complain(node, Channel::Log, &what);
+                    Some((Err(what), None))
+                }
+            }
+        })
+    }
+}
+
+struct Sending<'s, R: Runtime, S> {
+    appends: &'s mut Appends<R>,
+    /// `None` after its end.
+    input: Option<S>,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    is_first: bool,
+    /// When the last answer came, or the first append went out after a time without any.
+    heard: Instant,
+}
+
+impl<R, S> Sending<'_, R, S>
+where
+    R: Runtime,
+    S: Stream<Item = AppendEntriesRequest<TypeConfig<R>>> + Send + Unpin,
+{
+    /// The next result; `None` if the input has ended and everything is answered.
+    async fn next(&mut self) -> io::Result<Option<StreamAppendResult<TypeConfig<R>>>> {
+        let runtime = self.appends.peers.inner().runtime.clone();
+        let settings = self.appends.peers.inner().settings.clone();
+        loop {
+            if self.input.is_none() && self.waiting.is_empty() {
+                return Ok(None);
+            }
+            let Some(link) = self.appends.link.get_mut() else {
+                return Err(io::ErrorKind::NotConnected.into());
+            };
+            let has_room = link.has_room()
+                && self.waiting.len() < settings.appends_max
+                && self.waiting_bytes < settings.append_bytes_max;
+            let input = &mut self.input;
+            let more = async {
+                match input {
+                    Some(input) if has_room => input.next().await,
+                    _ => pending().await,
+                }
+            };
+            let waits = !self.waiting.is_empty();
+            let quiet = runtime.sleep_until(self.heard + settings.silence_timeout);
+            let quiet = async {
+                if waits {
+                    quiet.await;
+                } else {
+                    pending::<()>().await;
+                }
+            };
+            match select3(link.next(), more, quiet).await {
+                Select3::First(frame) => {
+                    let frame = frame?;
+                    self.heard = runtime.now();
+                    if let Some(result) = self.answered(frame)? {
+                        return Ok(Some(result));
+                    }
+                }
+                Select3::Second(Some(request)) => {
+                    if self.waiting.is_empty() {
+                        self.heard = runtime.now();
+                    }
+                    self.put(&request)?;
+                }
+                Select3::Second(None) => self.input = None,
+                Select3::Third(()) => {
+                    let what = format!("no answer for {} ms", settings.silence_timeout.as_millis());
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, request: &AppendEntriesRequest<TypeConfig<R>>) -> io::Result<()> {
+        let number = self.appends.next_number;
+        self.appends.next_number += 1;
+        let first = std::mem::take(&mut self.is_first);
+        let kind = if first {
+            kind::APPEND_FIRST
+        } else {
+            kind::APPEND
+        };
+        let mut bytes = 0;
+        if let Some(link) = self.appends.link.get_mut() {
+            link.put::<BodyError>(kind, number, |out| {
+                let before = out.len();
+                message::put_append(out, request)?;
+                bytes = out.len() - before;
+                Ok(())
+            })?;
+        }
+        self.waiting.push_back(Waiting { number, bytes });
+        self.waiting_bytes += bytes;
+        Ok(())
+    }
+
+    /// The result in an answer; `None` if it belongs to an earlier stream.
+    fn answered(&mut self, frame: Frame) -> io::Result<Option<StreamAppendResult<TypeConfig<R>>>> {
+        if let Some(sentence) = hello::refusal(&frame) {
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, sentence));
+        }
+        let oldest = self.waiting.front().map(|waiting| waiting.number);
+        if frame.number < oldest.unwrap_or(self.appends.next_number) {
+            return Ok(None);
+        }
+        if oldest != Some(frame.number) {
+            let what = format!("the answer {} came before its turn", frame.number);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        if frame.kind != kind::ANSWER {
+            return Err(io::Error::other(hello::shown(&frame.body)));
+        }
+        let result = message::append_result::<R>(&frame.body);
+        let result = result.map_err(BodyError::from)?;
+        if let Some(done) = self.waiting.pop_front() {
+            self.waiting_bytes -= done.bytes;
+        }
+        Ok(Some(result))
+    }
+}

@@ -1,0 +1,43 @@
+//! Peers: the connections between the nodes of a group.
+//!
+//! 1. For each pair of nodes, direction and [`Channel`] there is at most one connection. The node
+//!    that asks dials. Votes and heartbeats, the log, operations and snapshots so never wait for
+//!    each other.
+//! 2. A connection begins with a [hello](hello): both ends say who they are and prove that they
+//!    know the group's [`Secret`]. Protection such as TLS is put beneath it ([`Protection`]).
+//! 3. After the hello there are [frames](frame), whose [bodies](message) have versions.
+//! 4. openraft asks its peers through [`network`]: by [calls], which are answered as they finish,
+//!    and by [appends], which are sent one after another and answered in order.
+//! 5. A [`Group`] without entries is formed by questions to all its voters.
+//! 6. The other side [accepts](accept) connections and [serves](serve) them.
+//!
+//! Everything runs on the raft thread and reaches the world through `Runtime`.
+
+mod accept;
+mod address;
+mod appends;
+mod calls;
+mod channel;
+mod frame;
+mod group;
+mod hello;
+mod identity;
+mod link;
+mod message;
+mod network;
+mod peers;
+mod serve;
+mod wire;
+
+pub use address::{NoPeerAddress, PeerAddress};
+pub use channel::Channel;
+pub use group::Group;
+pub use hello::{HelloError, PeerInfo};
+pub use identity::{ClusterId, Identity, Incarnation, Secret};
+pub use peers::{PeerSettings, Peers};
+pub use wire::{Protecting, Protection, Unprotected, Wire};
+
+pub(crate) use accept::Acceptor;
+pub(crate) use group::form;
+pub(crate) use network::Network;
+pub(crate) use serve::Served;

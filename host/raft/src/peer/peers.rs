@@ -1,0 +1,262 @@
+//! This node's connections to its peers: how they are made, and what is known of each peer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_runtime::{Latest, Runtime, Signal};
+use parking_lot::Mutex;
+
+use super::address::PeerAddress;
+use super::calls::Caller;
+use super::channel::Channel;
+use super::hello::{self, HELLO_BYTES_MAX, HelloError, PeerInfo};
+use super::identity::{Identity, Secret};
+use super::link::Link;
+use super::wire::Protection;
+use crate::types::NodeId;
+
+/// How this node talks to its peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// How long making a connection may take, with the name's resolution, the protection and the
+    /// hello. An accepted connection has the same time for its hello.
+    pub dial_timeout: Duration,
+    /// A connection on which answers are awaited ends when nothing has come for this long.
+    pub silence_timeout: Duration,
+    /// The pause after the first dial that failed. It doubles up to `backoff_max`.
+    pub backoff_min: Duration,
+    /// The longest pause between two dials.
+    pub backoff_max: Duration,
+    /// How many calls to one peer may wait for an answer. Further ones are refused at once.
+    pub calls_max: usize,
+    /// How many appends to one peer may wait for an answer. Further ones are read from the log
+    /// when there is room.
+    pub appends_max: usize,
+    /// How many bytes of appends to one peer may wait for an answer. One append may go beyond it.
+    pub append_bytes_max: usize,
+    /// The longest body of a frame with entries, in bytes. It has room for the longest command.
+    pub body_bytes_max: usize,
+    /// How many accepted connections may be in their hello. Further ones are closed.
+    pub hellos_max: usize,
+}
+
+impl Default for PeerSettings {
+    fn default() -> Self {
+        Self {
+            dial_timeout: Duration::from_secs(1),
+            silence_timeout: Duration::from_secs(2),
+            backoff_min: Duration::from_millis(20),
+            backoff_max: Duration::from_millis(500),
+            calls_max: 1024,
+            appends_max: 64,
+            append_bytes_max: 16 << 20,
+            body_bytes_max: 1 << 30,
+            hellos_max: 64,
+        }
+    }
+}
+
+/// What a node needs to talk to its peers. Clones share it.
+pub struct Peers<R: Runtime> {
+    inner: Arc<Inner<R>>,
+}
+
+pub(super) struct Inner<R: Runtime> {
+    pub(super) runtime: R,
+    pub(super) settings: PeerSettings,
+    pub(super) secret: Secret,
+    pub(super) protection: Arc<dyn Protection<R>>,
+    /// Ends everything that was started here.
+    pub(super) stop: Signal,
+    identity: Mutex<Identity>,
+    peers: Mutex<BTreeMap<NodeId, Known>>,
+}
+
+/// What is known of one peer.
+#[derive(Default)]
+struct Known {
+    address: Option<PeerAddress>,
+    caller: Option<Caller>,
+    /// Counts the hellos from this peer: it is there, so a dial need not wait longer.
+    hellos: Option<Latest<u64>>,
+    /// The last complaint for each channel. It is logged when it changes.
+    complaints: BTreeMap<Channel, String>,
+}
+
+impl<R: Runtime> Clone for Peers<R> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Peers<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Peers(of node {})", self.identity().node_id)
+    }
+}
+
+impl<R: Runtime> Peers<R> {
+    /// A node without connections.
+    pub fn new(
+        runtime: R,
+        settings: PeerSettings,
+        identity: Identity,
+        secret: Secret,
+        protection: Arc<dyn Protection<R>>,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                runtime,
+                settings,
+                secret,
+                protection,
+                stop: Signal::new(),
+                identity: Mutex::new(identity),
+                peers: Mutex::new(BTreeMap::new()),
+            }),
+        }
+    }
+
+    /// What this node says of itself.
+    pub fn identity(&self) -> Identity {
+        self.inner.identity.lock().clone()
+    }
+
+    /// Changes what this node says of itself in later hellos.
+    pub fn set_identity(&self, identity: Identity) {
+        *self.inner.identity.lock() = identity;
+    }
+
+    /// Sets where a peer is reached. Connections that stand are kept.
+    pub fn set_address(&self, node: NodeId, address: PeerAddress) {
+        self.known(node, |known| known.address = Some(address));
+    }
+
+    /// Ends all connections, those that were dialed and those that were accepted.
+    pub fn close(&self) {
+        self.inner.stop.raise();
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner<R>> {
+        &self.inner
+    }
+
+    fn known<T>(&self, node: NodeId, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(self.inner.peers.lock().entry(node).or_default())
+    }
+
+    /// The caller of a peer. It keeps the control connection open from now on.
+    pub(super) fn caller(&self, node: NodeId) -> Caller {
+        let known = self.known(node, |known| known.caller.clone());
+        known.unwrap_or_else(|| {
+            let caller = Caller::start(self, node);
+            self.known(node, |known| known.caller.get_or_insert(caller).clone())
+        })
+    }
+
+    /// Counts a peer's hellos.
+    pub(super) fn hellos(&self, node: NodeId) -> Latest<u64> {
+        self.known(node, |known| {
+            known.hellos.get_or_insert_with(|| Latest::new(0)).clone()
+        })
+    }
+
+    /// A peer has said hello.
+    pub(super) fn greeted(&self, node: NodeId) {
+        self.hellos(node).update(|count| {
+            *count += 1;
+            true
+        });
+    }
+
+    /// Makes a connection for one channel. The error is a sentence; it has been logged unless the
+    /// last one was the same.
+    pub(super) async fn dial(
+        &self,
+        node: NodeId,
+        channel: Channel,
+    ) -> Result<(Link, PeerInfo), String> {
+        let inner = &self.inner;
+        let dialing = inner
+            .runtime
+            .timeout(inner.settings.dial_timeout, self.dialed(node, channel));
+        let dialed = match dialing.await {
+            Ok(dialed) => dialed,
+            Err(_) => Err(format!(
+                "no connection within {} ms",
+                inner.settings.dial_timeout.as_millis()
+            )),
+        };
+        match &dialed {
+            Ok(_) => self.contented(node, channel),
+            Err(what) => self.complain(node, channel, what),
+        }
+        dialed
+    }
+
+    async fn dialed(&self, node: NodeId, channel: Channel) -> Result<(Link, PeerInfo), String> {
+        let inner = &self.inner;
+        let address = self.known(node, |known| known.address.clone());
+        let address = address.ok_or_else(|| format!("the address of node {node} is not known"))?;
+        let at = |error: &dyn fmt::Display| format!("node {node} at {address}: {error}");
+        let found = inner.runtime.resolve(&address.host).await;
+        let mut last = String::new();
+        for ip in found.map_err(|error| at(&error))? {
+            let to = SocketAddr::new(ip, address.port);
+            let stream = match inner.runtime.connect_tcp(to).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    last = at(&error);
+                    continue;
+                }
+            };
+            let wire = inner.protection.dialed(stream, &address.host).await;
+            let mut wire = wire.map_err(|error| at(&error))?;
+            let binding = std::mem::take(&mut wire.binding);
+            let mut link = Link::new(wire, HELLO_BYTES_MAX);
+            let own = self.identity();
+            let said = hello::dial(
+                &inner.runtime,
+                &mut link,
+                &binding,
+                &own,
+                &inner.secret,
+                node,
+                channel,
+            );
+            let info = said.await.map_err(|error| at(&error))?;
+            link.set_body_bytes_max(inner.settings.body_bytes_max);
+            return Ok((link, info));
+        }
+        Err(last)
+    }
+
+    /// Logs a complaint unless it is the last one again.
+    pub(super) fn complain(&self, node: NodeId, channel: Channel, what: &str) {
+        let is_new = self.known(node, |known| {
+            let old = known.complaints.insert(channel, what.to_owned());
+            old.as_deref() != Some(what)
+        });
+        if is_new {
+            tracing::warn!("the {channel} connection to node {node}: {what}");
+        }
+    }
+
+    fn contented(&self, node: NodeId, channel: Channel) {
+        let complaint = self.known(node, |known| known.complaints.remove(&channel));
+        if complaint.is_some() {
+            tracing::info!("the {channel} connection to node {node} stands again");
+        }
+    }
+
+    /// Logs why an accepted connection did not get through its hello.
+    pub(super) fn refused(&self, from: Option<SocketAddr>, error: &HelloError) {
+        let from = from.map_or_else(|| "a peer".to_owned(), |from| from.to_string());
+        tracing::warn!("a connection of {from} to the peer port ends: {error}");
+    }
+}

@@ -1,0 +1,253 @@
+//! Serving one connection of a peer, by its channel.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::pending;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
+use innkeeper_runtime::{Runtime, Select2, select2};
+use openraft::errors::Fatal;
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use tokio::sync::mpsc;
+
+use super::channel::Channel;
+use super::frame::{Frame, TooLong};
+use super::group;
+use super::hello::{self, PeerInfo};
+use super::link::Link;
+use super::message::{self, BodyError, kind};
+use super::peers::Peers;
+use crate::engine::RaftOf;
+use crate::types::{LogId, NodeId, TypeConfig};
+
+/// What a node's peers are served with.
+pub(crate) struct Served<R: Runtime> {
+    pub(crate) raft: RaftOf<R>,
+    /// The voters in this node's settings.
+    pub(crate) voters: Arc<BTreeSet<NodeId>>,
+}
+
+impl<R: Runtime> Clone for Served<R> {
+    fn clone(&self) -> Self {
+        Self {
+            raft: self.raft.clone(),
+            voters: self.voters.clone(),
+        }
+    }
+}
+
+/// Serves a connection until it breaks, and returns why.
+pub(super) async fn channel<R: Runtime>(
+    peers: &Peers<R>,
+    served: &Served<R>,
+    link: Link,
+    peer: &PeerInfo,
+) -> io::Error {
+    let served = match peer.channel {
+        Channel::Control => control(peers, served, link).await,
+        Channel::Log => log(peers, &served.raft, link).await,
+        Channel::Forward | Channel::Bulk => Err(io::ErrorKind::Unsupported.into()),
+    };
+    match served {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+/// The loops below end by an error only.
+type Never = std::convert::Infallible;
+
+fn check(frame: &Frame) -> io::Result<()> {
+    match hello::refusal(frame) {
+        Some(sentence) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, sentence)),
+        None => Ok(()),
+    }
+}
+
+/// Answers calls, each when it is finished.
+async fn control<R: Runtime>(
+    peers: &Peers<R>,
+    served: &Served<R>,
+    mut link: Link,
+) -> io::Result<Never> {
+    let most = peers.inner().settings.calls_max;
+    let mut calls = FuturesUnordered::new();
+    loop {
+        let reads = calls.len() < most && link.has_room();
+        let finished = async {
+            match calls.next().await {
+                Some(finished) => finished,
+                None => pending().await,
+            }
+        };
+        match select2(finished, read(&mut link, reads)).await {
+            Select2::First((number, answer)) => put_answer(&mut link, number, answer)?,
+            Select2::Second(frame) => {
+                let frame = frame?;
+                check(&frame)?;
+                let served = served.clone();
+                calls.push(async move { (frame.number, call(&served, frame).await) });
+            }
+        }
+    }
+}
+
+/// The next frame, or for ever the sending of what waits.
+async fn read(link: &mut Link, reads: bool) -> io::Result<Frame> {
+    if reads {
+        return link.next().await;
+    }
+    link.flush().await?;
+    pending().await
+}
+
+fn put_answer(link: &mut Link, number: u64, answer: Result<Bytes, String>) -> io::Result<()> {
+    let (kind, body) = match answer {
+        Ok(body) => (kind::ANSWER, body),
+        Err(sentence) => (kind::FAILED, sentence.into_bytes().into()),
+    };
+    link.put::<TooLong>(kind, number, |out| {
+        out.put_slice(&body);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Does what a call asks for. The error is a sentence.
+async fn call<R: Runtime>(served: &Served<R>, frame: Frame) -> Result<Bytes, String> {
+    let (raft, body) = (&served.raft, &frame.body);
+    match frame.kind {
+        kind::VOTE => {
+            let request = message::vote_request::<R>(body).map_err(told)?;
+            let response = raft.vote(request).await.map_err(told)?;
+            Ok(message::bytes(|out| {
+                message::put_vote_response(out, &response)
+            }))
+        }
+        kind::PRE_VOTE => {
+            let request = message::vote_request::<R>(body).map_err(told)?;
+            let response = raft.pre_vote(request).await.map_err(told)?;
+            Ok(message::bytes(|out| {
+                message::put_vote_response(out, &response)
+            }))
+        }
+        kind::HEARTBEAT => {
+            let request = message::append::<R>(body).map_err(told)?;
+            let (prev, last) = (request.prev_log_id, last_of(&request));
+            let response = raft.append_entries(request).await.map_err(told)?;
+            let result = response.into_stream_result(prev, last);
+            Ok(message::bytes(|out| {
+                message::put_append_result::<R>(out, &result)
+            }))
+        }
+        kind::TRANSFER => {
+            let request = message::transfer::<R>(body).map_err(told)?;
+            // openraft's reasons for a refusal cannot be named, so they go as a sentence.
+            let taken = raft.handle_transfer_leader(request).await.map_err(told)?;
+            taken.map_err(told)?;
+            Ok(Bytes::new())
+        }
+        kind::ABOUT => {
+            // The asker's own list is not needed: it judges the difference itself.
+            let about = group::about(raft, &served.voters).await?;
+            let mut out = BytesMut::new();
+            about.put(&mut out).map_err(told)?;
+            Ok(out.freeze())
+        }
+        unknown => Err(format!(
+            "this node does not know calls of kind {unknown}: update it first"
+        )),
+    }
+}
+
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn last_of<R: Runtime>(request: &AppendEntriesRequest<TypeConfig<R>>) -> Option<LogId> {
+    let last = request.entries.last().map(|entry| entry.log_id);
+    last.or(request.prev_log_id)
+}
+
+/// What openraft says to a stream of appends.
+type Results<R> = Pin<
+    Box<dyn Stream<Item = Result<StreamAppendResult<TypeConfig<R>>, Fatal<TypeConfig<R>>>> + Send>,
+>;
+
+/// One stream of appends on a log connection.
+struct Appending<R: Runtime> {
+    input: mpsc::Sender<AppendEntriesRequest<TypeConfig<R>>>,
+    results: Results<R>,
+    /// The numbers of the appends without a result, in order.
+    numbers: VecDeque<u64>,
+}
+
+impl<R: Runtime> Appending<R> {
+    fn start(raft: &RaftOf<R>, appends_max: usize) -> Self {
+        let (input, queue) = mpsc::channel(appends_max.max(1));
+        let requests = stream::unfold(queue, |mut queue| async move {
+            queue.recv().await.map(|request| (request, queue))
+        });
+        Self {
+            input,
+            results: Box::pin(raft.stream_append(requests)),
+            numbers: VecDeque::new(),
+        }
+    }
+}
+
+/// Takes appends, hands them to openraft in their order, and sends its results.
+async fn log<R: Runtime>(peers: &Peers<R>, raft: &RaftOf<R>, mut link: Link) -> io::Result<Never> {
+    let most = peers.inner().settings.appends_max;
+    let mut appending: Option<Appending<R>> = None;
+    loop {
+        let reads = link.has_room()
+            && appending
+                .as_ref()
+                .is_none_or(|appending| appending.input.capacity() > 0);
+        let result = async {
+            match &mut appending {
+                Some(appending) => appending.results.next().await,
+                None => pending().await,
+            }
+        };
+        match select2(result, read(&mut link, reads)).await {
+            Select2::First(Some(Ok(result))) => {
+                let is_over = result.is_err();
+                let number = appending.as_mut().and_then(|a| a.numbers.pop_front());
+                let number = number.ok_or_else(|| io::Error::other("a result of no append"))?;
+                link.put::<BodyError>(kind::ANSWER, number, |out| {
+                    message::put_append_result::<R>(out, &result);
+                    Ok(())
+                })?;
+                if is_over {
+                    // The leader begins another stream. What it had sent before goes nowhere.
+                    appending = None;
+                }
+            }
+            Select2::First(Some(Err(fatal))) => return Err(io::Error::other(fatal.to_string())),
+            Select2::First(None) => appending = None,
+            Select2::Second(frame) => {
+                let frame = frame?;
+                check(&frame)?;
+                match frame.kind {
+                    kind::APPEND_FIRST => appending = Some(Appending::start(raft, most)),
+                    kind::APPEND => {}
+                    unknown => {
+                        let what = format!("a frame of kind {unknown} on the log channel");
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                    }
+                }
+                if let Some(appending) = &mut appending {
+                    let request = message::append::<R>(&frame.body).map_err(BodyError::from)?;
+                    appending.numbers.push_back(frame.number);
+                    // If openraft has stopped, the results end and say why.
+                    let _ = appending.input.try_send(request);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A group of replicas in a simulated world.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_raft::peer::{Group, PeerAddress, PeerSettings, Secret, Unprotected};
+use innkeeper_raft::{RaftRole, Replica, Settings, Status};
+use innkeeper_runtime::sim::Host;
+use innkeeper_runtime::{Runtime, Simulated, World};
+use parking_lot::Mutex;
+
+use super::Recorder;
+
+pub const FOLDER: &str = "/data";
+pub const PEER_PORT: u16 = 2888;
+
+/// A replica's handle, while its host lives.
+type Slot = Arc<Mutex<Option<Arc<Replica<Simulated>>>>>;
+
+/// One member: its host, and what its present life has delivered.
+pub struct Member {
+    pub id: u64,
+    pub host: Host,
+    slot: Slot,
+    recorder: Arc<Mutex<Recorder>>,
+}
+
+/// What a member is started with.
+#[derive(Clone)]
+pub struct Start {
+    pub voters: Vec<u64>,
+    pub secret: Secret,
+    pub settings: Settings,
+}
+
+impl Start {
+    pub fn of(voters: &[u64]) -> Self {
+        Self {
+            voters: voters.to_vec(),
+            secret: Secret::new("swordfish"),
+            settings: settings(),
+        }
+    }
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        segment_bytes: 16 << 10,
+        checkpoint_entries: 200,
+        checkpoint_interval: Duration::from_secs(2),
+        batch_commands: 16,
+        ..Settings::default()
+    }
+}
+
+fn name(id: u64) -> String {
+    format!("node-{id}")
+}
+
+impl Member {
+    pub fn new(world: &World, id: u64) -> Self {
+        Self {
+            id,
+            host: world.host(&name(id)),
+            slot: Slot::default(),
+            recorder: Arc::new(Mutex::new(Recorder::new())),
+        }
+    }
+
+    /// Starts the replica on its host.
+    pub fn start(&self, start: &Start) {
+        let recorder = Recorder::new();
+        *self.recorder.lock() = recorder.clone();
+        let address = SocketAddr::new(self.host.address(), PEER_PORT);
+        let voters: BTreeMap<u64, PeerAddress> = start
+            .voters
+            .iter()
+            .map(|id| {
+                let host = name(*id);
+                (
+                    *id,
+                    PeerAddress {
+                        host,
+                        port: PEER_PORT,
+                    },
+                )
+            })
+            .collect();
+        let settings = Settings {
+            node_id: self.id,
+            ..start.settings.clone()
+        };
+        let (slot, secret) = (self.slot.clone(), start.secret.clone());
+        let life = self.host.start(move |runtime| async move {
+            let group = Group {
+                voters,
+                listener: runtime.listen_tcp(address).await.unwrap(),
+                secret,
+                protection: Arc::new(Unprotected),
+                settings: PeerSettings::default(),
+            };
+            let disk = runtime.disk(Path::new(FOLDER)).unwrap();
+            let delivery = Arc::new(recorder);
+            let opened = Replica::open_in_group(runtime, disk, settings, group, delivery).await;
+            let replica = Arc::new(opened.unwrap_or_else(|error| panic!("{error}")));
+            let failed = replica.failed();
+            *slot.lock() = Some(replica);
+            panic!("a replica failed: {}", failed.await);
+        });
+        life.detach();
+    }
+
+    /// Ends the replica's process.
+    pub fn kill(&self) {
+        self.host.kill();
+        self.slot.lock().take();
+    }
+
+    /// Cuts the power of the replica's host.
+    pub fn cut_power(&self) {
+        self.host.cut_power();
+        self.slot.lock().take();
+    }
+
+    /// The replica, if it has opened.
+    pub fn replica(&self) -> Option<Arc<Replica<Simulated>>> {
+        self.slot.lock().clone()
+    }
+
+    pub fn status(&self) -> Option<Status> {
+        self.replica().map(|replica| replica.status())
+    }
+
+    pub fn recorder(&self) -> Recorder {
+        self.recorder.lock().clone()
+    }
+
+    pub fn leads(&self) -> bool {
+        let role = self.status().map(|status| status.role);
+        role == Some(RaftRole::Leader)
+    }
+}
+
+/// Waits until something is true, and fails after a minute of the world's time.
+pub async fn eventually(world: &World, what: &str, mut check: impl FnMut() -> bool) {
+    let until = world.now() + Duration::from_secs(60);
+    while !check() {
+        assert!(world.now() < until, "not within a minute: {what}");
+        world.sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The member that leads and has applied an entry of its term.
+pub async fn leader<'a>(world: &World, members: &'a [Member]) -> &'a Member {
+    let leads = |member: &Member| {
+        member.status().is_some_and(|status| {
+            status.role == RaftRole::Leader && status.applied_term == Some(status.term)
+        })
+    };
+    eventually(world, "a leader", || members.iter().any(leads)).await;
+    let found = members.iter().find(|member| leads(member));
+    found.expect("nothing has run since it was seen")
+}

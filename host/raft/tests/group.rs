@@ -1,0 +1,152 @@
+//! Three replicas in a simulated world form a group, elect a leader and replicate.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use common::group::{Member, Start, eventually, leader};
+use common::{Recorder, create, dump};
+use innkeeper_raft::peer::Secret;
+use innkeeper_runtime::World;
+
+const VOTERS: [u64; 3] = [1, 2, 3];
+
+fn members(world: &World, ids: &[u64]) -> Vec<Member> {
+    ids.iter().map(|id| Member::new(world, *id)).collect()
+}
+
+/// Submits some operations at the leader and waits until they are applied there.
+async fn write(world: &World, members: &[Member], tickets: std::ops::Range<u64>) {
+    let leader = leader(world, members).await;
+    let proposals = leader.replica().expect("it leads").proposals();
+    let recorder = leader.recorder();
+    proposals
+        .submit(tickets.clone().map(create).collect())
+        .await;
+    let applied = |recorder: &Recorder| {
+        let acks = recorder.acks();
+        tickets.clone().all(|ticket| acks.contains_key(&ticket))
+    };
+    eventually(world, "the operations are applied", || applied(&recorder)).await;
+}
+
+/// Waits until all members have applied the same, and compares what they show.
+async fn same_everywhere(world: &World, members: &[Member]) {
+    let applied = || -> BTreeSet<_> {
+        let status = members.iter().map(|member| member.status());
+        status
+            .map(|status| status.and_then(|s| s.applied))
+            .collect()
+    };
+    eventually(world, "all have applied the same", || applied().len() == 1).await;
+    let shown: Vec<_> = members
+        .iter()
+        .map(|member| {
+            let reader = member.replica().expect("it runs").reader();
+            (reader.last_zxid(), dump(&reader.view()))
+        })
+        .collect();
+    for other in &shown[1..] {
+        assert_eq!(other, &shown[0]);
+    }
+}
+
+#[test]
+fn a_group_forms_in_any_order_and_replicates() {
+    for (seed, order) in [[0, 1, 2], [2, 0, 1], [1, 2, 0]].into_iter().enumerate() {
+        World::run(seed as u64, async |world| {
+            let members = members(&world, &VOTERS);
+            let start = Start::of(&VOTERS);
+            for (number, place) in order.into_iter().enumerate() {
+                members[place].start(&start);
+                world.sleep(Duration::from_millis(700)).await;
+                let is_formed = members.iter().any(Member::leads);
+                assert!(number > 0 || !is_formed, "one of three forms nothing");
+            }
+            write(&world, &members, 1..200).await;
+            same_everywhere(&world, &members).await;
+            let terms: BTreeSet<_> = members
+                .iter()
+                .filter_map(|member| member.status())
+                .map(|status| (status.term, status.leader))
+                .collect();
+            assert_eq!(terms.len(), 1, "{terms:?}");
+        });
+    }
+}
+
+#[test]
+fn another_leader_follows_one_that_dies_and_the_dead_one_comes_back() {
+    for seed in 0..10 {
+        World::run(seed, async |world| {
+            let members = members(&world, &VOTERS);
+            let start = Start::of(&VOTERS);
+            members.iter().for_each(|member| member.start(&start));
+            let mut next = 1;
+            for death in 0..4 {
+                write(&world, &members, next..next + 50).await;
+                next += 50;
+                let old = leader(&world, &members).await;
+                let term = old.status().map(|status| status.term);
+                if death % 2 == 0 {
+                    old.kill();
+                } else {
+                    old.cut_power();
+                }
+                write(&world, &members, next..next + 50).await;
+                next += 50;
+                let new = leader(&world, &members).await;
+                assert!(new.status().map(|status| status.term) > term);
+                old.start(&start);
+                eventually(&world, "the dead one is back", || old.replica().is_some()).await;
+                same_everywhere(&world, &members).await;
+            }
+            let reader = members[0].replica().expect("it runs").reader();
+            assert_eq!(reader.last_zxid().0, next - 1, "nothing is lost or doubled");
+        });
+    }
+}
+
+#[test]
+fn lists_that_differ_form_nothing() {
+    World::run(1, async |world| {
+        let members = members(&world, &[1, 2, 3, 4]);
+        members[0].start(&Start::of(&[1, 2, 3]));
+        members[1].start(&Start::of(&[1, 2, 4]));
+        members[3].start(&Start::of(&[1, 3, 4]));
+        world.sleep(Duration::from_secs(30)).await;
+        assert!(!members.iter().any(Member::leads));
+        // The lists that agree form a group, and the odd one stays out of it.
+        members[2].start(&Start::of(&[1, 2, 3]));
+        leader(&world, &members).await;
+        world.sleep(Duration::from_secs(5)).await;
+        let status = members[3].status().expect("it runs");
+        assert_eq!((status.term, status.last_log), (0, None));
+    });
+}
+
+#[test]
+fn a_node_with_another_secret_stays_outside() {
+    World::run(2, async |world| {
+        let members = members(&world, &VOTERS);
+        let start = Start::of(&VOTERS);
+        let wrong = Start {
+            secret: Secret::new("herring"),
+            ..start.clone()
+        };
+        members[0].start(&start);
+        members[1].start(&wrong);
+        world.sleep(Duration::from_secs(10)).await;
+        assert!(!members.iter().any(Member::leads));
+        members[2].start(&start);
+        write(&world, &members, 1..20).await;
+        let status = members[1].status().expect("it runs");
+        assert_eq!((status.term, status.last_log), (0, None));
+        // With the right secret it gets everything.
+        members[1].kill();
+        members[1].start(&start);
+        eventually(&world, "it is back", || members[1].replica().is_some()).await;
+        same_everywhere(&world, &members).await;
+    });
+}
