@@ -284,3 +284,39 @@ impl<R: Runtime> Parts<R> {
         drop(lock);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use innkeeper_runtime::Sim;
+    use innkeeper_tree::{Applied, Operation};
+
+    use super::*;
+    use crate::error::Refusal;
+
+    struct Published;
+
+    impl Delivery for Published {
+        fn deliver(&self, _batch: Vec<Applied>, publish: &mut dyn FnMut()) {
+            publish();
+        }
+
+        fn refused(&self, _operation: Operation, _refusal: Refusal) {}
+    }
+
+    #[test]
+    fn a_node_fails_if_openraft_ends_by_itself() {
+        Sim::run(1, async |runtime| {
+            let disk = runtime.disk("/data".as_ref()).expect("a disk");
+            let replica =
+                Replica::open(runtime, disk, Settings::default(), Arc::new(Published)).await;
+            let replica = replica.expect("it opens");
+            let ended = replica.parts().started.raft.shutdown().await;
+            ended.expect("openraft ends");
+            let sentence = replica.failed().await;
+            assert!(
+                sentence.starts_with("replication has stopped: "),
+                "{sentence}"
+            );
+        });
+    }
+}

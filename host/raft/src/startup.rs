@@ -328,30 +328,22 @@ async fn lead<R: Runtime>(
 
 /// Fails the node if openraft stops by itself.
 async fn watch_openraft<R: Runtime>(raft: RaftOf<R>, stop: Signal, failure: Failure) {
-    let mut metrics = raft.metrics();
+    // Both end with openraft. The full metrics change with each of its ticks, and nobody wakes for
+    // those; the server's change only with the node's role and the members.
+    let (metrics, mut changes) = (raft.metrics(), raft.server_metrics());
     drop(raft);
     loop {
-        let ended = metrics
-            .borrow_watched()
-            .running_state
-            .as_ref()
-            .err()
-            .map(ToString::to_string);
-        if let Some(fatal) = ended {
-            if !stop.is_raised() {
-                failure.fail(format!("replication has stopped: {fatal}"));
-            }
-            return;
-        }
-        match select2(stop.wait(), metrics.changed()).await {
-            Select2::Second(Ok(())) => {}
+        match select2(stop.wait(), changes.changed()).await {
             Select2::First(()) => return,
-            Select2::Second(Err(_)) => {
-                if !stop.is_raised() {
-                    failure.fail("replication has ended without saying why");
-                }
-                return;
-            }
+            Select2::Second(Ok(())) => {}
+            Select2::Second(Err(_)) => break,
         }
     }
+    if stop.is_raised() {
+        return;
+    }
+    failure.fail(match &metrics.borrow_watched().running_state {
+        Err(fatal) => format!("replication has stopped: {fatal}"),
+        Ok(()) => "replication has ended without saying why".to_owned(),
+    });
 }

@@ -19,6 +19,7 @@
 //! ([`Unwritable`]) is a failure of the node, too, before any part of its batch is written. It
 //! would be a fault of this program, since the bound on commands is far lower.
 
+mod content;
 mod core;
 mod flusher;
 mod record;

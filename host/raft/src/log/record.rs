@@ -17,6 +17,8 @@
 //! (tests: `what_cannot_be_written_is_refused_whole`,
 //! `a_record_beyond_its_bound_stops_the_log_and_leaves_it_readable`)
 
+use std::ops::Range;
+
 use crc32c::{crc32c, crc32c_append};
 
 use crate::codec::CodecError;
@@ -247,10 +249,15 @@ pub(crate) fn read(bytes: &[u8], at: usize, seed: u32) -> Result<Record<'_>, &'s
     })
 }
 
-/// The offset of an undamaged record of a batch above `batch`, at or after `from`.
-pub(crate) fn find_above(bytes: &[u8], from: usize, seed: u32, batch: u64) -> Option<usize> {
-    let mut at = from.next_multiple_of(ALIGN);
-    while at + RECORD_HEADER <= bytes.len() {
+/// The offset of an undamaged record of a batch above `batch` that begins in `range`.
+pub(crate) fn find_above(
+    bytes: &[u8],
+    range: Range<usize>,
+    seed: u32,
+    batch: u64,
+) -> Option<usize> {
+    let mut at = range.start.next_multiple_of(ALIGN);
+    while at < range.end && at + RECORD_HEADER <= bytes.len() {
         // At nearly every offset this word is not the one of a record, so it is checked first.
         let tagged = u64_at(bytes, at + 8);
         if tagged != 0

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use innkeeper_runtime::{Disk, File, Instant, Open, Runtime};
 
+use super::content::Content;
 use super::core::Core;
 use super::record::{self, Header, Kind};
 use super::segments::{self, FOLDER, Segment};
@@ -148,7 +149,7 @@ impl<R: Runtime> Replay<R> {
         now: Instant,
     ) -> Result<bool, LogError> {
         let path = segments::path(number);
-        let bytes = disk.read_whole(&path)?;
+        let Content { bytes, written } = Content::read(disk, &path)?;
         let seed = record::seed(number);
         match record::read_segment_header(&bytes, number) {
             Header::Good => {}
@@ -161,7 +162,7 @@ impl<R: Runtime> Replay<R> {
             }
             Header::Bad => {
                 let first = self.core.next_batch;
-                if newest && record::find_above(&bytes, 0, seed, first).is_none() {
+                if newest && record::find_above(&bytes, 0..written, seed, first).is_none() {
                     return Ok(false);
                 }
                 return Err(LogError::Corrupt {
@@ -217,7 +218,7 @@ impl<R: Runtime> Replay<R> {
                 )),
             }
         };
-        let later = record::find_above(&bytes, whole, seed, self.core.next_batch);
+        let later = record::find_above(&bytes, whole..written, seed, self.core.next_batch);
         if !newest || later.is_some() {
             return Err(LogError::Corrupt {
                 segment: path,
