@@ -35,6 +35,7 @@ help:
 	@echo 'make bench     measure latency and throughput (release build)'
 	@echo 'make bench-sustained   measure creates and sets for minutes, beside a real ZooKeeper (release build)'
 	@echo 'make bench-hostile   measure clients and a harmless binding beside hostile guests (release build)'
+	@echo 'make bench-sim   measure the CPU time of simulated nodes: idle, per operation, per start'
 	@echo 'make release   build the optimised binary, its debug information beside it'
 	@echo 'make man       write the manual pages, in $(CARGO_TARGET_DIR)/man'
 	@echo 'make guests    build only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'
@@ -162,6 +163,11 @@ bench-sustained: release
 .PHONY: bench-hostile
 bench-hostile: release
 	$(CARGO_TARGET_DIR)/release/innkeeper-bench --hostile --server $(CARGO_TARGET_DIR)/release/innkeeper $(ARGS)
+
+# As the tests run, not optimised for release: it is what a simulated world costs a test.
+.PHONY: bench-sim
+bench-sim: guests
+	$(CARGO) test --workspace --test costs -- --nocapture --test-threads 1
 
 # Every answer compared with a real ZooKeeper's: always the same cases here, thousands more by
 # `make oracle` (ARGS="--seed 7" for one, ARGS="--from 100000" for others).

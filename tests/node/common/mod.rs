@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)] // A client of tests has sockets of its own.
 
 pub mod asked;
+pub mod cpu;
 pub mod exposition;
 pub mod simulated;
 
