@@ -174,7 +174,7 @@ impl Stage {
                 self.world.sleep(lasts).await;
                 self.world.heal_all();
             }
-            5 => self.world.reset_connections(&self.node, client),
+            5 => _ = self.world.reset_connections(&self.node, client),
             6 => self.node.jump_wall_clock(3_600_000),
             _ => self.node.jump_wall_clock(-3_600_000),
         }

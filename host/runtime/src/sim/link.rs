@@ -88,6 +88,10 @@ impl Link {
         self.settings = settings;
     }
 
+    pub(super) fn settings(&self) -> LinkSettings {
+        self.settings.clone()
+    }
+
     /// Since when nothing gets through.
     pub(super) fn cut_at(&self) -> Option<Instant> {
         self.cut_at

@@ -19,6 +19,8 @@
 //!    log's files and redb's share.
 //! 6. A host is [killed](Host::kill), [stopped](Host::stop) or [loses power](Host::cut_power), and
 //!    starts again in the same world on the disks that survived.
+//! 7. A [`Schedule`] draws all such faults from a seed, plays them on a [`Cast`] of hosts beside
+//!    what these do, and heals everything at its end.
 //!
 //! **Invariant:** what one host does reaches another one only over the network. Tasks, timers,
 //! clocks, random numbers, files and addresses have one host each. (tests:
@@ -53,6 +55,7 @@ mod net;
 mod pages;
 mod pipe;
 mod raft;
+mod schedule;
 mod simulated;
 mod socket;
 mod state;
@@ -76,6 +79,9 @@ pub use host::{Died, Host, Process};
 pub use link::{LinkSettings, Tail};
 pub use machine::HostSettings;
 pub use raft::{HostInstant, HostRng, SimJoin, SimRaft};
+pub use schedule::{
+    Cast, Fault, FaultKind, FaultRate, Rates, Record, Schedule, ScheduleSettings, Scope,
+};
 pub use simulated::Simulated;
 pub use socket::{SimListener, SimReader, SimStream, SimWriter};
 pub use sync_time::SyncTime;

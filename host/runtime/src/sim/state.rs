@@ -23,6 +23,8 @@ pub(super) struct WorldState {
     machines: Mutex<Vec<Arc<Machine>>>,
     /// The first panic that no test expects. It ends the run.
     failure: Latest<Option<String>>,
+    /// What is shown if the run fails.
+    pub(super) journal: Mutex<Vec<String>>,
 }
 
 impl WorldState {
@@ -32,6 +34,7 @@ impl WorldState {
             net: Network::new(Arc::new(WorldClock::default()), !seed),
             machines: Mutex::new(Vec::new()),
             failure: Latest::new(None),
+            journal: Mutex::new(Vec::new()),
         })
     }
 
@@ -70,6 +73,28 @@ impl WorldState {
                 format!("no host has the name {name}"),
             )),
         }
+    }
+
+    /// Now, for people.
+    pub(super) fn seconds(&self) -> String {
+        format!("{:.3} s", self.net.clock.now().since_start().as_secs_f64())
+    }
+
+    /// What a person needs to know of a run that has failed.
+    pub(super) fn story(&self) -> String {
+        let mut story = format!(
+            "The world of seed {} failed after {}.",
+            self.seed,
+            self.seconds()
+        );
+        let journal = self.journal.lock();
+        if !journal.is_empty() {
+            story += " What happened to it:";
+        }
+        for line in &*journal {
+            story = story + "\n  " + line;
+        }
+        story + "\n"
     }
 
     /// Runs `main` on the executor, until it is done or a panic fails the run.

@@ -203,15 +203,19 @@ impl Wires {
         }
     }
 
-    /// Breaks every connection between two hosts, for both ends at once.
-    pub(super) fn reset(&mut self, now: Instant, a: HostId, b: HostId) {
+    /// Breaks every connection between two hosts, for both ends at once. Returns how many there
+    /// were.
+    pub(super) fn reset(&mut self, now: Instant, a: HostId, b: HostId) -> usize {
+        let mut broken = 0;
         for connection in self.connections.values() {
             if connection.hosts == [a, b] || connection.hosts == [b, a] {
+                broken += 1;
                 for pipe in &connection.pipes {
                     pipe.lock().break_at(now);
                 }
             }
         }
+        broken
     }
 
     /// How many connections are registered.

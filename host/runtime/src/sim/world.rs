@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use crate::Instant;
 /// Invariants:
 /// - Two worlds with one seed whose directors do the same are equal.
 /// - A panic of a host that no test [expects](Host::expect_panic) ends the run with its message.
+/// - If the run ends in a panic, of a host or of the director, the seed and the
+///   [journal](World::journal) are shown on stderr.
 #[derive(Clone)]
 pub struct World {
     state: Arc<WorldState>,
@@ -55,6 +58,7 @@ impl World {
         F: FnOnce(World) -> Fut,
         Fut: Future,
     {
+        let _shown = ShownOnFailure(state.clone());
         let mut executor = SimRuntime::with_seed(state.seed);
         let world = World {
             state: state.clone(),
@@ -103,6 +107,13 @@ impl World {
         net.wires(|wires, _| wires.link(from, to).set(settings));
     }
 
+    /// The settings of the link from one host to another.
+    pub fn link(&self, from: &Host, to: &Host) -> LinkSettings {
+        let (from, to) = (from.id(), to.id());
+        let net = &self.state.net;
+        net.wires(|wires, _| wires.link(from, to).settings())
+    }
+
     /// Lets nothing through from one host to another until it [heals](World::heal). Bytes wait, and
     /// a connect hangs until its time limit. Nothing happens to bytes that have arrived.
     pub fn cut(&self, from: &Host, to: &Host) {
@@ -110,6 +121,13 @@ impl World {
         let net = &self.state.net;
         net.clock.note(format_args!("{from} to {to} is cut"));
         net.wires(|wires, now| wires.cut(now, from, to));
+    }
+
+    /// Whether nothing gets through from one host to another.
+    pub fn is_cut(&self, from: &Host, to: &Host) -> bool {
+        let (from, to) = (from.id(), to.id());
+        let net = &self.state.net;
+        net.wires(|wires, _| wires.link(from, to).cut_at().is_some())
     }
 
     /// Ends a [cut](World::cut): what waited arrives, in the order of each connection.
@@ -132,12 +150,19 @@ impl World {
     }
 
     /// Breaks every connection between two hosts. Both ends learn it at once, even over a cut
-    /// link; what was on its way is lost.
-    pub fn reset_connections(&self, a: &Host, b: &Host) {
+    /// link; what was on its way is lost. Returns how many connections there were.
+    pub fn reset_connections(&self, a: &Host, b: &Host) -> usize {
         let (a, b) = (a.id(), b.id());
         let net = &self.state.net;
         net.clock.note(format_args!("{a} and {b} are reset"));
-        net.wires(|wires, now| wires.reset(now, a, b));
+        net.wires(|wires, now| wires.reset(now, a, b))
+    }
+
+    /// Keeps a line for the person who reads why a run has failed: if this world's run ends in a
+    /// panic, the line is shown on stderr with its time, between the seed and the end.
+    pub fn journal(&self, line: impl fmt::Display) {
+        let line = format!("{}: {line}", self.state.seconds());
+        self.state.journal.lock().push(line);
     }
 
     /// How many connections there are, counting those of which one end is still open.
@@ -149,5 +174,17 @@ impl World {
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "World(seed {})", self.seed())
+    }
+}
+
+/// Shows the seed and the journal of a world on stderr if its run ends in a panic.
+struct ShownOnFailure(Arc<WorldState>);
+
+impl Drop for ShownOnFailure {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Without stderr nobody reads it.
+            _ = std::io::stderr().write_all(self.0.story().as_bytes());
+        }
     }
 }
