@@ -61,6 +61,13 @@ impl NodeProcess {
         Self::when_ready(child, data, arguments)
     }
 
+    /// Starts a node on free ports with further arguments, and with this as its standard input.
+    pub fn start_reading(data: &Path, input: impl Into<Stdio>, arguments: &[&str]) -> NodeProcess {
+        let mut command = Self::command(data, "127.0.0.1:0", "127.0.0.1:0", arguments);
+        let child = command.stdin(input).spawn().expect("the binary runs");
+        Self::when_ready(child, data, arguments)
+    }
+
     fn start_at(data: &Path, listen: &str, http: &str, arguments: &[&str]) -> NodeProcess {
         let child = Self::spawn(data, listen, http, arguments);
         Self::when_ready(child, data, arguments)

@@ -3,6 +3,10 @@
 #![allow(clippy::disallowed_methods)] // Files of its own, on purpose.
 
 mod common;
+#[path = "../guarantees/support.rs"]
+mod support;
+
+use std::io::Write;
 
 use base64::Engine;
 use bytes::{Buf, Bytes};
@@ -12,6 +16,7 @@ use innkeeper_proto::reply::{MultiResult, Reply};
 use innkeeper_proto::request::{Auth, Create, MultiOp, Request, SetAcl};
 use innkeeper_proto::{Acl, ErrorCode, OpCode, Perms};
 use md5::{Digest, Md5};
+use support::NodeProcess;
 
 const USERS: &str = "Server {
     org.apache.zookeeper.server.auth.DigestLoginModule required
@@ -106,6 +111,26 @@ fn sasl_proves_an_identity() {
     super_user.must(get("/b", false));
     nobody.must(Request::Create(create_for("/c", "digest", "x:y")));
     assert_eq!(super_user.ask(get("/c", false)).err, ErrorCode::NoAuth);
+}
+
+/// A shell's `<(…)` is a pipe, which gives its text only once.
+#[test]
+fn the_users_may_come_out_of_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, mut output) = std::io::pipe().unwrap();
+    output.write_all(USERS.as_bytes()).unwrap();
+    drop(output);
+    let flags = [
+        "-Djava.security.auth.login.config=/dev/stdin",
+        "-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+    ];
+    let node = NodeProcess::start_reading(folder.path(), input, &flags);
+    let mut bob = Client::connect(node.zookeeper, 30_000);
+    assert_eq!(log_in(&mut bob, "bob", "bob's password").err, ErrorCode::Ok);
+    let (_, properties) = node.http("GET", "/commands/system_properties", b"");
+    let properties = properties.to_string();
+    assert!(properties.contains("/dev/stdin"), "{properties}");
+    assert!(!properties.contains("bob"), "{properties}");
 }
 
 #[test]

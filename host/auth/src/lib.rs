@@ -39,10 +39,10 @@ mod x509;
 pub use digest::{DigestAlgorithm, digest_of, no_digest};
 pub use error::AuthError;
 pub use sasl::digest_md5::NONCE_BYTES;
-pub use sasl::{Negotiation, jaas_file};
+pub use sasl::{Negotiation, jaas_text};
 pub use schemes::{Auth, SaslAnswer, is_shown};
 pub use secrets::{HIDDEN, Secrets};
-pub use settings::AuthSettings;
+pub use settings::{AuthSettings, JaasText};
 pub use stores::{StoreError, StoreSettings};
 pub use tls::{
     ClientAuth, ClientStream, Opened, Port, Refused, Tls, TlsError, TlsSettings, Validity, open,

@@ -5,6 +5,8 @@
 //! 2. A property is secret by its use, if a placeholder of the JAAS file stands for it: what that
 //!    file holds are passwords. (test: `properties_of_the_jaas_file_are_secret`)
 
+use crate::values::Secret;
+
 /// What stands for a secret where the configuration is shown.
 pub const HIDDEN: &str = "<not shown>";
 
@@ -18,12 +20,12 @@ const PLACE: &str = "path";
 #[derive(Clone, Default, Debug)]
 pub struct Secrets {
     /// The text of the JAAS file.
-    jaas: Option<String>,
+    jaas: Option<Secret>,
 }
 
 impl Secrets {
     /// Those by name, and those that the text of a JAAS file has placeholders for.
-    pub fn new(jaas: Option<String>) -> Self {
+    pub fn new(jaas: Option<Secret>) -> Self {
         Self { jaas }
     }
 
@@ -36,7 +38,7 @@ impl Secrets {
     pub fn fills(&self, name: &str) -> bool {
         let placeholder = format!("${{{name}}}");
         let jaas = self.jaas.as_ref();
-        jaas.is_some_and(|text| text.contains(&placeholder))
+        jaas.is_some_and(|text| text.reveal().contains(&placeholder))
     }
 
     /// The value, or what stands for it if it is secret.
@@ -59,7 +61,9 @@ mod tests {
 
     #[test]
     fn settings_are_secret_by_name_or_by_use() {
-        let secrets = Secrets::new(Some("Server { m required user_a=\"${a.word}\"; };".into()));
+        let secrets = Secrets::new(Some(Secret::new(
+            "Server { m required user_a=\"${a.word}\"; };",
+        )));
         for name in [
             "ssl.keyStore.password",
             "zookeeper.ssl.trustStore.passWord",

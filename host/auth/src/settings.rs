@@ -41,10 +41,22 @@ pub struct AuthSettings {
     pub properties: BTreeMap<String, Secret>,
     /// Where the users of SASL are (`java.security.auth.login.config`).
     pub jaas_file: Option<PathBuf>,
+    /// What that file holds, if it has been read already. It is not read again, since a pipe gives
+    /// its text only once.
+    pub jaas_text: Option<JaasText>,
     /// The section of that file (`sasl.serverconfig`).
     pub jaas_section: String,
     /// Whether that section was named, so that it must be there.
     pub jaas_section_named: bool,
+}
+
+/// A JAAS file that has been read. Its text holds passwords.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JaasText {
+    /// Where the file is, its placeholders filled.
+    pub path: PathBuf,
+    /// All of it.
+    pub text: Secret,
 }
 
 impl Default for AuthSettings {
@@ -64,6 +76,7 @@ impl Default for AuthSettings {
             enforce_schemes: Vec::new(),
             properties: BTreeMap::new(),
             jaas_file: None,
+            jaas_text: None,
             jaas_section: "Server".to_owned(),
             jaas_section_named: false,
         }

@@ -14,7 +14,7 @@ mod users;
 
 use digest_md5::{Exchange, NONCE_BYTES, Refusal};
 pub(crate) use users::Users;
-pub use users::jaas_file;
+pub use users::jaas_text;
 
 /// How far the SASL exchange of one connection has come. A connection has one exchange.
 #[derive(Debug, Default)]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::jaas::{self, placeholders};
 use crate::error::AuthError;
-use crate::settings::AuthSettings;
+use crate::settings::{AuthSettings, JaasText};
+use crate::values::Secret;
 
 /// The option of a login module that names a user begins so.
 const USER_PREFIX: &str = "user_";
@@ -27,11 +28,11 @@ impl Users {
     /// Reads the users of the JAAS file that the settings name; `None` if they name none, or a file
     /// without the section.
     pub(crate) fn of_settings(settings: &AuthSettings) -> Result<Option<Self>, AuthError> {
-        let Some((path, text)) = jaas_file(settings)? else {
+        let Some(JaasText { path, text }) = jaas_text(settings)? else {
             return Ok(None);
         };
         let known = |name: &str| value_of(settings, name);
-        let sections = jaas::parse(&text, &known).map_err(|malformed| AuthError::Jaas {
+        let sections = jaas::parse(text.reveal(), &known).map_err(|malformed| AuthError::Jaas {
             path: path.clone(),
             what: malformed.to_string(),
         })?;
@@ -85,14 +86,21 @@ impl Users {
     }
 }
 
-/// The path and the text of the JAAS file that the settings name; `None` if they name none.
-pub fn jaas_file(settings: &AuthSettings) -> Result<Option<(PathBuf, String)>, AuthError> {
+/// The JAAS file that the settings name, read now unless they have its text already; `None` if they
+/// name none.
+pub fn jaas_text(settings: &AuthSettings) -> Result<Option<JaasText>, AuthError> {
     let Some(named) = &settings.jaas_file else {
         return Ok(None);
     };
     let path = jaas_path(named, &|name| value_of(settings, name))?;
+    if let Some(read) = settings.jaas_text.as_ref().filter(|read| read.path == path) {
+        return Ok(Some(read.clone()));
+    }
     match std::fs::read(&path) {
-        Ok(bytes) => Ok(Some((path, String::from_utf8_lossy(&bytes).into_owned()))),
+        Ok(bytes) => {
+            let text = Secret::new(String::from_utf8_lossy(&bytes));
+            Ok(Some(JaasText { path, text }))
+        }
         Err(error) => Err(AuthError::JaasFile { path, error }),
     }
 }
@@ -127,6 +135,30 @@ pub(super) mod tests {
     pub(crate) fn users() -> Users {
         let text = "Server { m required user_bob=\"p\" user_super=\"q\" other=x; };";
         Users::of(&jaas::parse(text, &|_| None).unwrap()["Server"])
+    }
+
+    #[test]
+    fn a_file_that_was_read_is_not_read_again_and_its_text_is_not_shown() {
+        let path = PathBuf::from("/nowhere/jaas.conf");
+        let text = Secret::new("Server { m required user_bob=\"hush\"; };");
+        let settings = AuthSettings {
+            jaas_file: Some(path.clone()),
+            jaas_text: Some(JaasText { path, text }),
+            ..AuthSettings::default()
+        };
+        let users = Users::of_settings(&settings).unwrap().unwrap();
+        assert_eq!(users.password_of("bob"), Some("hush"));
+        assert!(!format!("{settings:?}").contains("hush"));
+        // It is the text of that file alone.
+        let other = AuthSettings {
+            jaas_file: Some("/nowhere/other.conf".into()),
+            ..settings
+        };
+        let error = Users::of_settings(&other).unwrap_err();
+        assert!(
+            error.to_string().contains("other.conf cannot be read"),
+            "{error}"
+        );
     }
 
     #[test]

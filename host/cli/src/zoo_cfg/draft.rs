@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
-use innkeeper_auth::{Secrets, java, no_digest};
+use innkeeper_auth::{JaasText, Secrets, java, no_digest};
 use innkeeper_node::NodeSettings;
 use innkeeper_server::settings::ConnectionWeights;
 
@@ -149,6 +149,12 @@ impl Draft {
             warnings: Vec::new(),
             notes: BTreeMap::new(),
         }
+    }
+
+    /// Takes the JAAS file that was read.
+    pub(super) fn take_jaas(&mut self, jaas: Option<JaasText>) {
+        self.secrets = Secrets::new(jaas.as_ref().map(|jaas| jaas.text.clone()));
+        self.settings.server.auth.jaas_text = jaas;
     }
 
     /// Adds a warning: something acts otherwise than in ZooKeeper.

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use innkeeper_auth::{AuthSettings, Secret, Secrets, java};
+use innkeeper_auth::{AuthSettings, JaasText, Secret, Secrets, java};
 use innkeeper_proto::frame::FourLetterWord;
 
 use draft::Draft;
@@ -73,7 +73,7 @@ const TITLES: &[(&str, &str)] = &[
 pub(super) fn read(path: &Path, properties: &[String]) -> anyhow::Result<Read> {
     let mut draft = Draft::new();
     let file = ConfigFile::read(path)?;
-    draft.secrets = secrets_of(&file.entries, properties);
+    draft.take_jaas(jaas_text(&file.entries, properties));
     draft.settings.admin.initial_configuration = file.shown(&draft.secrets);
     let lines = file.lines(&mut draft);
     if let Some(damage) = file.damage {
@@ -90,7 +90,7 @@ pub(super) fn read_properties(properties: &[String], data: PathBuf) -> anyhow::R
     let mut draft = Draft::local();
     draft.data_dir = Some(data);
     draft.client_port = Some(CLIENT_PORT);
-    draft.secrets = secrets_of(&[], properties);
+    draft.take_jaas(jaas_text(&[], properties));
     merge(Vec::new(), properties, &mut draft)?;
     draft.finish()
 }
@@ -138,9 +138,10 @@ fn given_of(entry: &Entry, secrets: &Secrets) -> Given {
     }
 }
 
-/// What is secret by its name, or by its use in the JAAS file. The command line alone names that
-/// file; a placeholder in its name may stand for a line of the configuration file.
-fn secrets_of(entries: &[Entry], properties: &[String]) -> Secrets {
+/// The JAAS file, read before everything else, because it says which properties are secret. The
+/// command line alone names it; a placeholder in its name may stand for a line of the configuration
+/// file. `None` if there is none, or if it cannot be read: that is told when the users are read.
+fn jaas_text(entries: &[Entry], properties: &[String]) -> Option<JaasText> {
     let of_line = properties.iter().map(|property| {
         let (key, value) = key_and_value(property);
         (key.to_owned(), value)
@@ -159,12 +160,11 @@ fn secrets_of(entries: &[Entry], properties: &[String]) -> Secrets {
         ..AuthSettings::default()
     };
     let named = named.map(|named| settings.set(JAAS_FILE, &named, &mut |_| {}));
-    let file = match named {
-        Some(Ok(_)) => innkeeper_auth::jaas_file(&settings),
+    match named {
+        Some(Ok(_)) => innkeeper_auth::jaas_text(&settings).ok().flatten(),
         // A mistake is told when the setting is taken.
-        _ => Ok(None),
-    };
-    Secrets::new(file.ok().flatten().map(|(_, text)| text))
+        _ => None,
+    }
 }
 
 /// The parts of a `-D` property. As in Java, neither of them is trimmed.
