@@ -9,6 +9,7 @@ pub mod embedded;
 mod everywhere;
 mod log;
 mod manual;
+mod names;
 mod operator;
 mod serve;
 mod zoo_cfg;

@@ -30,6 +30,7 @@ use innkeeper_server::settings::MAX_ANSWER_MIB_RANGE;
 
 use super::everywhere::Everywhere;
 use super::log::{Format, Log, Weight};
+use super::names::{self, host_and_port};
 use super::zoo_cfg::{self, MissingDataDir, Read};
 use super::zookeeper_data::{self, Refused};
 
@@ -109,7 +110,7 @@ pub(super) fn run(args: ServeArgs, everywhere: &Everywhere) -> anyhow::Result<()
             end: Box::pin(runtime.terminated()),
             reload: runtime.reload_requests(),
         };
-        let settings = checked_settings(args, everywhere, &log)?;
+        let settings = checked_settings(&runtime, args, everywhere, &log).await?;
         serve(runtime, settings, Arc::new(log), everywhere.json, signals).await
     })
     .context("the threads of the node cannot be started")?
@@ -252,13 +253,15 @@ async fn tell_left_out<R: Runtime>(runtime: R, log: Arc<Log>) {
 
 /// The settings of a node. An error if they are invalid, or if the node would begin with an empty
 /// tree beside ZooKeeper's own data without `--ignore-zookeeper-data`.
-fn checked_settings(
+async fn checked_settings<R: Runtime>(
+    runtime: &R,
     args: ServeArgs,
     everywhere: &Everywhere,
     log: &Log,
 ) -> anyhow::Result<NodeSettings> {
     let ignore = args.ignore_zookeeper_data;
-    let (settings, mut data_folders) = read_settings(args, everywhere, log).map_err(Invalid)?;
+    let read = read_settings(runtime, args, everywhere, log).await;
+    let (settings, mut data_folders) = read.map_err(Invalid)?;
     data_folders.push(settings.server.data.clone());
     match zookeeper_data::check(&settings.server.data, &data_folders) {
         Ok(()) => {}
@@ -272,7 +275,8 @@ fn checked_settings(
 }
 
 /// The settings, and the folders in which a ZooKeeper with the same settings keeps its data.
-fn read_settings(
+async fn read_settings<R: Runtime>(
+    runtime: &R,
     args: ServeArgs,
     everywhere: &Everywhere,
     log: &Log,
@@ -283,8 +287,11 @@ fn read_settings(
         warnings,
         notes,
     } = match &args.config {
-        Some(path) => zoo_cfg::read(path, &args.properties)?,
-        None => zoo_cfg::read_properties(&args.properties, everywhere.data_or_default()?)?,
+        Some(path) => zoo_cfg::read(runtime, path, &args.properties).await?,
+        None => {
+            let data = everywhere.data_or_default()?;
+            zoo_cfg::read_properties(runtime, &args.properties, data).await?
+        }
     };
     if let Some(words) = &args.words {
         settings.admin.words = zoo_cfg::words(words)?;
@@ -308,11 +315,11 @@ fn read_settings(
         settings.server.data = data;
     }
     if let Some(listen) = args.listen {
-        settings.server.listen = address("--listen", &listen)?;
+        settings.server.listen = address(runtime, "--listen", &listen).await?;
         settings.server.plain_clients = true;
     }
     if let Some(http) = &everywhere.http {
-        settings.admin.http = Some(address("--http", http)?);
+        settings.admin.http = Some(address(runtime, "--http", http).await?);
     }
     settings.admin.http_closed = args.http_closed;
     match args.tick_time_ms {
@@ -392,16 +399,11 @@ fn read_settings(
 
 /// The address that a flag names as HOST:PORT, where the host is an IP address or a name.
 /// (test: `a_host_is_given_by_number_or_by_name`)
-fn address(flag: &str, text: &str) -> anyhow::Result<SocketAddr> {
-    let parts = text.rsplit_once(':').filter(|(host, _)| {
-        // An IPv6 address needs brackets: without them its last part would be read as the port.
-        !host.is_empty() && (host.starts_with('[') && host.ends_with(']') || !host.contains(':'))
-    });
-    let parts = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
-    let (host, port) = parts.with_context(|| {
+async fn address<R: Runtime>(runtime: &R, flag: &str, text: &str) -> anyhow::Result<SocketAddr> {
+    let (host, port) = host_and_port(text).with_context(|| {
         format!("{flag} {text}: write HOST:PORT, as in 127.0.0.1:2181, localhost:0 or [::1]:2181")
     })?;
-    zoo_cfg::resolve(host, port).with_context(|| {
+    names::address(runtime, host, port).await.with_context(|| {
         format!(
             "{flag} {text}: no address of this name was found; correct the name, or write an IP address"
         )
@@ -434,6 +436,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use innkeeper_runtime::Sim;
 
     #[test]
     fn the_binary_knows_when_it_was_built() {
@@ -444,7 +447,10 @@ mod tests {
 
     #[test]
     fn a_host_is_given_by_number_or_by_name() {
-        let found = |text| address("--listen", text).map(|addr| addr.to_string());
+        let found = |text| {
+            let found = Sim::run(1, async |runtime| address(&runtime, "--listen", text).await);
+            found.map(|addr| addr.to_string())
+        };
         assert_eq!(found("127.0.0.1:2181").unwrap(), "127.0.0.1:2181");
         assert_eq!(found("[::1]:0").unwrap(), "[::1]:0");
         // As Java, which prefers IPv4.

@@ -1,7 +1,7 @@
 //! Requests to a running node: HTTP over its admin socket or over TCP.
 
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::super::everywhere::Everywhere;
+use super::super::names::{addresses, host_and_port};
 
 /// Longest time for connecting.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -133,16 +134,15 @@ impl Remote {
                 self.runtime.timeout(CONNECT_LIMIT, connecting).await
             }
             Way::Http { address, .. } => {
-                let found = address
-                    .to_socket_addrs()
-                    .ok()
-                    .and_then(|mut found| found.next());
-                let Some(found) = found else {
-                    return Err(NodeError::NoNode(format!(
+                let no_address = || {
+                    NodeError::NoNode(format!(
                         "`{address}` is not an address; write --http HOST:PORT"
-                    )));
+                    ))
                 };
-                let connecting = self.runtime.connect_tcp(found);
+                let (host, port) = host_and_port(address).ok_or_else(no_address)?;
+                let found = addresses(&self.runtime, host).await;
+                let found = found.map_err(|_| no_address())?;
+                let connecting = self.connect_any(&found, port);
                 self.runtime.timeout(CONNECT_LIMIT, connecting).await
             }
         };
@@ -150,6 +150,22 @@ impl Remote {
         connected
             .unwrap_or_else(timed_out)
             .map_err(|error| self.not_connected(&error))
+    }
+
+    /// Connects to the first of a host's addresses at which somebody answers.
+    async fn connect_any(
+        &self,
+        hosts: &[IpAddr],
+        port: u16,
+    ) -> io::Result<<Real as Runtime>::Stream> {
+        let mut last = Err(io::ErrorKind::NotFound.into());
+        for host in hosts {
+            last = self.runtime.connect_tcp(SocketAddr::new(*host, port)).await;
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
     }
 
     fn not_connected(&self, error: &io::Error) -> NodeError {

@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 use innkeeper_auth::{JaasText, Secrets, java, no_digest};
 use innkeeper_node::NodeSettings;
+use innkeeper_runtime::Runtime;
 use innkeeper_server::settings::ConnectionWeights;
 
+use crate::names;
+
 use super::ensemble::{self, Ensemble};
-use super::values::{Given, resolve};
+use super::values::Given;
 
 /// The note on keys that concern the other servers of an ensemble.
 pub(super) const ALONE: &str = "this release serves alone, with no other server to wait for";
@@ -213,8 +216,8 @@ impl Draft {
         fits
     }
 
-    /// Decides what depends on several keys.
-    pub(super) fn finish(mut self) -> anyhow::Result<Read> {
+    /// Decides what depends on several keys, and resolves the names of hosts.
+    pub(super) async fn finish<R: Runtime>(mut self, runtime: &R) -> anyhow::Result<Read> {
         let Some(data_dir) = self.data_dir.take() else {
             bail!("dataDir is not set: name the folder for the node's data");
         };
@@ -225,8 +228,8 @@ impl Draft {
             return Err(MissingDataDir(data_dir).into());
         }
         self.timeouts()?;
-        self.identity(&data_dir)?;
-        self.addresses()?;
+        self.identity(runtime, &data_dir).await?;
+        self.addresses(runtime).await?;
         self.throttles();
         self.unification();
         // ZooKeeper starts with any text as the digest.
@@ -293,7 +296,11 @@ impl Draft {
     }
 
     /// Finds the number of this server, and warns of the servers that it does not replicate to.
-    fn identity(&mut self, data_dir: &std::path::Path) -> anyhow::Result<()> {
+    async fn identity<R: Runtime>(
+        &mut self,
+        runtime: &R,
+        data_dir: &std::path::Path,
+    ) -> anyhow::Result<()> {
         if !self.standalone_enabled {
             self.ensemble.disable_standalone();
         }
@@ -324,13 +331,18 @@ impl Draft {
         }
         let client = number.and_then(|number| self.ensemble.member(number)?.client.clone());
         if let Some((host, port)) = client {
-            self.client_of_server_line(&host, port)?;
+            self.client_of_server_line(runtime, &host, port).await?;
         }
         Ok(())
     }
 
     /// Takes the address for clients in this server's `server.N` line; `clientPort` must agree.
-    fn client_of_server_line(&mut self, host: &str, port: u16) -> anyhow::Result<()> {
+    async fn client_of_server_line<R: Runtime>(
+        &mut self,
+        runtime: &R,
+        host: &str,
+        port: u16,
+    ) -> anyhow::Result<()> {
         if let Some(other) = self.client_port
             && other != port
         {
@@ -339,13 +351,15 @@ impl Draft {
             );
         }
         self.client_port = Some(port);
-        self.client_of_line = Some(resolve(host, port)?);
+        self.client_of_line = Some(names::address(runtime, host, port).await?);
         Ok(())
     }
 
-    fn addresses(&mut self) -> anyhow::Result<()> {
+    async fn addresses<R: Runtime>(&mut self, runtime: &R) -> anyhow::Result<()> {
         match (self.client_port, &self.client_address) {
-            (Some(port), Some(address)) => self.settings.server.listen = address.address(port)?,
+            (Some(port), Some(address)) => {
+                self.settings.server.listen = address.address(runtime, port).await?;
+            }
             (None, Some(address)) => bail!("{address}, but clientPort is not set: set it as well"),
             (Some(port), None) => {
                 let everywhere = SocketAddr::new(self.everywhere, port);
@@ -358,7 +372,7 @@ impl Draft {
         }
         self.settings.server.plain_clients = self.client_port.is_some();
         self.settings.server.secure_listen = match (self.secure_port, &self.secure_address) {
-            (Some(port), Some(address)) => Some(address.address(port)?),
+            (Some(port), Some(address)) => Some(address.address(runtime, port).await?),
             (Some(port), None) => Some(SocketAddr::new(self.everywhere, port)),
             (None, Some(address)) => {
                 bail!("{address}, but secureClientPort is not set: set it as well")
@@ -367,7 +381,10 @@ impl Draft {
         };
         if self.admin.enabled {
             let port = self.admin_port()?;
-            self.settings.admin.http = Some(self.listens(self.admin.host.as_ref(), port)?);
+            self.settings.admin.http = Some(
+                self.listens(runtime, self.admin.host.as_ref(), port)
+                    .await?,
+            );
         } else {
             self.settings.admin.http = None;
         }
@@ -375,7 +392,10 @@ impl Draft {
         if self.metrics.provider {
             let given = self.metrics.port.as_ref();
             let port = given.map_or(Ok(METRICS_PORT), Given::port)?;
-            self.settings.admin.metrics = Some(self.listens(self.metrics.host.as_ref(), port)?);
+            self.settings.admin.metrics = Some(
+                self.listens(runtime, self.metrics.host.as_ref(), port)
+                    .await?,
+            );
         }
         let all = [
             (
@@ -424,9 +444,14 @@ impl Draft {
     }
 
     /// The address of a port: the given host, or else the default of this draft.
-    fn listens(&self, host: Option<&Given>, port: u16) -> anyhow::Result<SocketAddr> {
+    async fn listens<R: Runtime>(
+        &self,
+        runtime: &R,
+        host: Option<&Given>,
+        port: u16,
+    ) -> anyhow::Result<SocketAddr> {
         match host {
-            Some(host) => host.address(port),
+            Some(host) => host.address(runtime, port).await,
             None => Ok(SocketAddr::new(self.everywhere, port)),
         }
     }

@@ -26,12 +26,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use innkeeper_auth::{AuthSettings, JaasText, Secret, Secrets, java};
 use innkeeper_proto::frame::FourLetterWord;
+use innkeeper_runtime::Runtime;
 
 use draft::Draft;
 pub(super) use draft::{MissingDataDir, Read};
 use keys::{Key, PREFIX, Rule};
 use properties::{Damage, Entry, MARK};
-pub(super) use values::resolve;
 use values::{Given, Origin};
 
 /// The port for clients of a node without a configuration file.
@@ -69,8 +69,13 @@ const TITLES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Reads the configuration file and the `-D` properties (`KEY=VALUE`).
-pub(super) fn read(path: &Path, properties: &[String]) -> anyhow::Result<Read> {
+/// Reads the configuration file and the `-D` properties (`KEY=VALUE`), and resolves the names of
+/// hosts.
+pub(super) async fn read<R: Runtime>(
+    runtime: &R,
+    path: &Path,
+    properties: &[String],
+) -> anyhow::Result<Read> {
     let mut draft = Draft::new();
     let file = ConfigFile::read(path)?;
     draft.take_jaas(jaas_text(&file.entries, properties));
@@ -79,20 +84,27 @@ pub(super) fn read(path: &Path, properties: &[String]) -> anyhow::Result<Read> {
     if let Some(damage) = file.damage {
         draft.warn(damage.consequence().to_owned());
     }
-    let read = merge(lines, properties, &mut draft)
-        .and_then(|()| take_dynamic_file(path, &mut draft))
-        .and_then(|()| draft.finish());
+    let taken =
+        merge(lines, properties, &mut draft).and_then(|()| take_dynamic_file(path, &mut draft));
+    let read = match taken {
+        Ok(()) => draft.finish(runtime).await,
+        Err(error) => Err(error),
+    };
     file.explain(read)
 }
 
 /// Reads the `-D` properties of a node without a configuration file.
-pub(super) fn read_properties(properties: &[String], data: PathBuf) -> anyhow::Result<Read> {
+pub(super) async fn read_properties<R: Runtime>(
+    runtime: &R,
+    properties: &[String],
+    data: PathBuf,
+) -> anyhow::Result<Read> {
     let mut draft = Draft::local();
     draft.data_dir = Some(data);
     draft.client_port = Some(CLIENT_PORT);
     draft.take_jaas(jaas_text(&[], properties));
     merge(Vec::new(), properties, &mut draft)?;
-    draft.finish()
+    draft.finish(runtime).await
 }
 
 /// Reads a list of four-letter words as ZooKeeper does: unknown words are no error and are returned

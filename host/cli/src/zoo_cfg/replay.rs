@@ -8,6 +8,7 @@ use std::path::Path;
 
 use innkeeper_auth::Auth;
 use innkeeper_node::NodeSettings;
+use innkeeper_runtime::{RealConfig, Threads};
 use serde::Deserialize;
 
 use super::*;
@@ -52,7 +53,7 @@ const BASE: [(&str, &str); 5] = [
 
 impl Case {
     /// Starts it, as far as there is no node.
-    fn start(&self, folder: &Path) -> anyhow::Result<NodeSettings> {
+    fn start(&self, threads: &Threads, folder: &Path) -> anyhow::Result<NodeSettings> {
         let fill = |text: &str| {
             let text = text.replace("{folder}", &folder.display().to_string());
             let (mut filled, mut port) = (String::new(), 20_000);
@@ -90,7 +91,9 @@ impl Case {
         let path = folder.join("zoo.cfg");
         std::fs::write(&path, text).unwrap();
         let properties: Vec<String> = self.properties.iter().map(|text| fill(text)).collect();
-        let settings = read(&path, &properties)?.settings;
+        // The system's resolver, as in ZooKeeper, takes `0` for an address as well.
+        let read = threads.block_on(read(&threads.runtime(), &path, &properties));
+        let settings = read?.settings;
         let server = &settings.server;
         Auth::new(&server.auth, server.serves_tls())?;
         // TLS that cannot be set up stops the start as well; none of the cases has a key store.
@@ -308,9 +311,14 @@ fn may_stop(case: &Case, why: &str) -> bool {
     false
 }
 
-fn differences(case: &Case, plain: &Case, used: &mut BTreeSet<usize>) -> Vec<String> {
+fn differences(
+    threads: &Threads,
+    case: &Case,
+    plain: &Case,
+    used: &mut BTreeSet<usize>,
+) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    let settings = match (case.start(folder.path()), case.exit) {
+    let settings = match (case.start(threads, folder.path()), case.exit) {
         // What ZooKeeper refuses is refused here, or means nothing.
         (_, Some(_)) => return Vec::new(),
         (Ok(settings), None) => settings,
@@ -360,10 +368,11 @@ fn the_start_stops_only_where_zookeepers_does() {
         .map(|line| serde_json::from_str(line).expect(line))
         .collect();
     assert!(cases.len() > 3000, "{}", cases.len());
+    let threads = Threads::start(RealConfig::default()).unwrap();
     let mut used = BTreeSet::new();
     let found: Vec<String> = cases
         .iter()
-        .flat_map(|case| differences(case, &cases[0], &mut used))
+        .flat_map(|case| differences(&threads, case, &cases[0], &mut used))
         .collect();
     assert!(
         found.is_empty(),

@@ -6,8 +6,16 @@ use std::path::PathBuf;
 use super::keys::{self, Rule};
 use super::*;
 use innkeeper_admin::settings::AdminSettings;
-use innkeeper_node::NodeSettings;
+use innkeeper_node::{Node, NodeSettings};
+use innkeeper_runtime::{Latest, Sim, World};
 use innkeeper_server::settings::ServerSettings;
+
+/// As [`super::read`], in a world of its own.
+fn read(path: &Path, properties: &[String]) -> anyhow::Result<Read> {
+    Sim::run(1, async |runtime| {
+        super::read(&runtime, path, properties).await
+    })
+}
 
 /// A folder with a data folder, and the text of a file that names it.
 struct Bench {
@@ -264,7 +272,10 @@ fn properties_of_the_jaas_file_are_secret() {
         // A node without a configuration file. A line of one cannot name the folder.
         if !named.contains("folder.of.users") {
             let properties: Vec<String> = properties.iter().map(|&text| text.to_owned()).collect();
-            let read = read_properties(&properties, bench.data()).unwrap();
+            let read = Sim::run(1, async |runtime| {
+                read_properties(&runtime, &properties, bench.data()).await
+            });
+            let read = read.unwrap();
             let shown = &read.settings.admin.system_properties["zookeeper.a.word"];
             assert_eq!(shown, "<not shown>", "{named}");
             assert!(read.warnings.is_empty(), "{named}: {:?}", read.warnings);
@@ -715,4 +726,42 @@ fn the_file_of_kazoos_harness_is_taken() {
     );
     let read = bench.read(&three, &properties).unwrap();
     assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
+}
+
+/// The names of hosts are those of the world that the node lives in.
+#[test]
+fn a_node_listens_at_a_name() {
+    let bench = Bench::new();
+    let text = format!(
+        "dataDir={}\nclientPort=2181\nclientPortAddress=zoo-1\nadmin.serverAddress=zoo-1\n",
+        bench.data().display()
+    );
+    let path = bench.write("zoo.cfg", &text);
+    World::run(1, async |world| {
+        let (zoo, other) = (world.host("zoo-1"), world.host("other"));
+        let bound = Latest::new(None);
+        let started = bound.clone();
+        let serving = zoo.start(move |runtime| async move {
+            let read = super::read(&runtime, &path, &[]).await.unwrap();
+            let node = Node::start(runtime, read.settings).await.unwrap();
+            started.set(Some((node.addr(), node.http().unwrap())));
+            node.failed().await
+        });
+        serving.detach();
+        let (addr, http) = bound.wait_for(Option::is_some).await.unwrap();
+        assert_eq!(addr.to_string(), format!("{}:2181", zoo.address()));
+        assert_eq!(http.to_string(), format!("{}:8080", zoo.address()));
+        let client = other.boot();
+        let found = client.resolve("zoo-1").await.unwrap();
+        client.connect_tcp((found[0], 2181).into()).await.unwrap();
+        // A name that nobody has stops the start.
+        let text = text.replace("clientPortAddress=zoo-1", "clientPortAddress=zoo-2");
+        let path = bench.write("zoo.cfg", &text);
+        let error = super::read(&client, &path, &[]).await.unwrap_err();
+        let error = format!("{error:#}");
+        assert!(
+            error.contains("clientPortAddress=zoo-2 is no address"),
+            "{error}"
+        );
+    });
 }

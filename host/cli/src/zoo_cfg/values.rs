@@ -6,10 +6,13 @@
 //! if its value is `true` in upper or lower case, and off otherwise. [`innkeeper_auth::java`] parses
 //! as Java does.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 use anyhow::{Context, anyhow, bail};
 use innkeeper_auth::{HIDDEN, java};
+use innkeeper_runtime::Runtime;
+
+use crate::names;
 
 /// One key with its value and its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,34 +97,16 @@ impl Given {
     }
 
     /// The address of a host and a port.
-    pub(super) fn address(&self, port: u16) -> anyhow::Result<SocketAddr> {
-        resolve(&self.value, port).with_context(|| {
+    pub(super) async fn address<R: Runtime>(
+        &self,
+        runtime: &R,
+        port: u16,
+    ) -> anyhow::Result<SocketAddr> {
+        let found = names::address(runtime, &self.value, port).await;
+        found.with_context(|| {
             format!("{self} is no address and no name of one: write an IP address")
         })
     }
-}
-
-/// The address of a host by name or number. An empty one is this machine's own, as in Java.
-pub(crate) fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    if bare.is_empty() {
-        return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
-    }
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(address, port));
-    }
-    let found = (bare, port).to_socket_addrs();
-    let found: Vec<_> = found
-        .with_context(|| format!("{host} is not known"))?
-        .collect();
-    // As Java does, IPv4 comes before IPv6, in whatever order the system answers.
-    let first = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
-    first
-        .copied()
-        .with_context(|| format!("{host} has no address"))
 }
 
 #[cfg(test)]
@@ -155,13 +140,6 @@ mod tests {
         for text in ["yes", "", "true "] {
             assert!(given(text).boolean().is_err(), "{text:?}");
         }
-    }
-
-    #[test]
-    fn an_empty_address_is_this_machine() {
-        assert_eq!(resolve("", 7).unwrap().to_string(), "127.0.0.1:7");
-        assert_eq!(resolve("[::1]", 7).unwrap().to_string(), "[::1]:7");
-        assert!(resolve("${HOST}", 7).is_err());
     }
 
     #[test]
