@@ -35,7 +35,7 @@ help:
 	@echo 'make bench     measure latency and throughput (release build)'
 	@echo 'make bench-sustained   measure creates and sets for minutes, beside a real ZooKeeper (release build)'
 	@echo 'make bench-hostile   measure clients and a harmless binding beside hostile guests (release build)'
-	@echo 'make bench-sim   measure the CPU time of simulated nodes: idle, per operation, per start'
+	@echo 'make bench-sim   measure the CPU time of simulated nodes: idle, per operation, per start, per seed'
 	@echo 'make release   build the optimised binary, its debug information beside it'
 	@echo 'make man       write the manual pages, in $(CARGO_TARGET_DIR)/man'
 	@echo 'make guests    build only the WebAssembly modules (GUEST_TOOLCHAIN=rustup|debian)'

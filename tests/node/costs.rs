@@ -8,16 +8,20 @@
 
 mod common;
 
+use std::future::pending;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::simulated::{SimClient, without_http};
+use common::simulated::{FOLDER, SimClient, without_http};
 use common::{Running, cpu, create, get, set};
 use innkeeper_node::Node;
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::Request;
-use innkeeper_runtime::sim::Window;
-use innkeeper_runtime::{Runtime, Sim, Simulated};
+use innkeeper_runtime::sim::{SyncTime, Window};
+use innkeeper_runtime::{Runtime, Sim, Simulated, World};
+use parking_lot::Mutex;
 
 const SEED: u64 = 5;
 /// Requests that a client sends before it reads the answers.
@@ -136,4 +140,91 @@ fn starts_and_stops_of_real_nodes() {
         "  and {:.1} ms by the clock, the mean of {times}",
         wall.elapsed().as_secs_f64() * 1e3 / times as f64
     );
+}
+
+/// Paths whose creates were acknowledged.
+type Acknowledged = Arc<Mutex<Vec<String>>>;
+
+/// Creates znodes, ten in flight, until its host is killed.
+async fn write(runtime: Simulated, node: SocketAddr, life: u64, acknowledged: Acknowledged) {
+    let mut client = connect(&runtime, node).await;
+    for batch in 0.. {
+        let path = |number| format!("/n{life}-{batch}-{number}");
+        let requests: Vec<_> = (0..10).map(|number| create(&path(number), b"x")).collect();
+        client.send(&requests).await;
+        for number in 0..10 {
+            let answer = client.try_answer().await.expect("the node outlives it");
+            assert_eq!(answer.err, ErrorCode::Ok);
+            acknowledged.lock().push(path(number));
+        }
+    }
+}
+
+/// A client of a node that is just starting.
+async fn connect(runtime: &Simulated, node: SocketAddr) -> SimClient {
+    while runtime.connect_tcp(node).await.is_err() {
+        runtime.sleep(Duration::from_millis(10)).await;
+    }
+    SimClient::connect(runtime, node, 60_000).await
+}
+
+/// A node that loses power ten times while a client writes. Returns how many writes were
+/// acknowledged; all of them are there at the end.
+fn power_cuts(seed: u64) -> usize {
+    World::run(seed, async |world| {
+        let (host, client) = (world.host("node"), world.host("client"));
+        host.disk(FOLDER).set_sync_time(SyncTime {
+            least: Duration::from_millis(2),
+            jitter: Duration::from_millis(8),
+            stalls: None,
+        });
+        let node = SocketAddr::new(host.address(), 2181);
+        let start = || {
+            let serve = move |runtime| async move {
+                let mut settings = without_http();
+                settings.server.listen = node;
+                let _node = Node::start(runtime, settings).await.expect("it starts");
+                pending::<()>().await;
+            };
+            host.start(serve).detach();
+        };
+        let acknowledged = Acknowledged::default();
+        for life in 0..10 {
+            start();
+            let told = acknowledged.clone();
+            let writing = client.start(move |runtime| write(runtime, node, life, told));
+            writing.detach();
+            world.sleep(Duration::from_millis(500 + 37 * life)).await;
+            client.kill();
+            host.cut_power();
+        }
+        start();
+        let acknowledged = std::mem::take(&mut *acknowledged.lock());
+        let count = acknowledged.len();
+        let reading = client.start(move |runtime| async move {
+            let mut client = connect(&runtime, node).await;
+            let reads: Vec<_> = acknowledged.iter().map(|path| get(path, false)).collect();
+            for batch in reads.chunks(PIPELINED) {
+                client.send(batch).await;
+                let answers = client.answers(batch.len()).await;
+                assert!(answers.iter().all(|error| *error == ErrorCode::Ok));
+            }
+        });
+        reading.await.expect("everything is there");
+        count
+    })
+}
+
+#[test]
+fn seeds_of_power_cuts() {
+    const SEEDS: usize = 10;
+    let began = cpu::of_thread();
+    let acknowledged: usize = (0..SEEDS as u64).map(power_cuts).sum();
+    let took = cpu::of_thread() - began;
+    cpu::print_each("a seed with ten power cuts", took, SEEDS);
+    println!(
+        "a seed with ten power cuts: {} writes are acknowledged",
+        acknowledged / SEEDS
+    );
+    assert!(acknowledged > SEEDS * 1_000, "{acknowledged}");
 }

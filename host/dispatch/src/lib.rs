@@ -319,7 +319,7 @@ impl<R: Runtime> Guests<R> {
         Arc::new(self.clone())
     }
 
-    /// What apply's side tells of changes to bindings. It does not keep the guests alive, because
+    /// The guests hear through it what apply did to bindings. It does not keep them alive, because
     /// they hold apply's side: each would keep the other after the node's stop.
     /// (test: `a_stopped_node_leaves_nothing_in_memory`)
     pub fn listener(&self) -> Arc<dyn BindingListener> {
