@@ -36,7 +36,7 @@ pub(super) const MARK: &str = "\u{ef}\u{bb}\u{bf}";
 /// the same, as by Java.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Damage {
-    /// A byte-order mark of UTF-8, which becomes a part of the first key.
+    /// A byte-order mark of UTF-8, which becomes a part of the first key, if there is one in line 1.
     Mark,
     /// UTF-16: each key has zeros in it.
     Utf16,
@@ -46,7 +46,7 @@ impl Damage {
     /// What is wrong with a file of these bytes; `None` if it is read as it was meant.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
-            [0xef, 0xbb, 0xbf, ..] => Some(Self::Mark),
+            [0xef, 0xbb, 0xbf, text @ ..] if first_line_says_something(text) => Some(Self::Mark),
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Some(Self::Utf16),
             _ => None,
         }
@@ -65,6 +65,15 @@ impl Damage {
             }
         }
     }
+}
+
+/// Whether a mark before this text takes something away: a key, or the line that follows a comment
+/// with a backslash at its end, because with a mark before it that is no comment.
+fn first_line_says_something(text: &[u8]) -> bool {
+    let line = text.split(|byte| matches!(byte, b'\n' | b'\r')).next();
+    let line = line.unwrap_or_default();
+    let start = line.trim_ascii_start();
+    !(start.is_empty() || matches!(start[0], b'#' | b'!')) || line.ends_with(b"\\")
 }
 
 /// All entries in the order of the text. A key may occur more than once.

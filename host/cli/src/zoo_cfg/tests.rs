@@ -308,6 +308,14 @@ fn a_file_that_was_saved_in_another_form_is_named_as_the_cause() {
     assert_eq!(read.settings.server.tick_time_ms, 3000);
     assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
     assert!(read.warnings[0].starts_with(mark), "{:?}", read.warnings);
+    // Line 1 may say nothing anyway.
+    for first in ["# comment", "  ! comment", "", " \t"] {
+        let read = read_bytes(marked(&format!("{first}\n{least}")), &[]).unwrap();
+        assert_eq!(read.warnings, [""; 0], "{first:?}");
+    }
+    // With a mark before it this is no comment, and takes line 2 with it.
+    let error = read_bytes(marked(&format!("# comment \\\n{least}")), &[]).unwrap_err();
+    assert!(format!("{error:#}").contains(mark), "{error:#}");
     // The kind of an error decides on the exit code.
     let properties = ["zookeeper.datadir.autocreate=false".to_owned()];
     let missing = marked("# comment\ndataDir=/no/such\nclientPort=2181\n");
