@@ -1,6 +1,6 @@
 //! `/commands`: ZooKeeper's AdminServer.
 //!
-//! 1. The router's fallback asks [`Commands::find`] whether a path is below the command URL
+//! 1. The router's fallback asks [`find`] whether a path is below the command URL
 //!    (`admin.commandURL`); the URL is the operator's choice and may be anything.
 //! 2. Without a name, the answer is the page of links. With one, the command runs, and its answer
 //!    is JSON with ZooKeeper's field names: its own fields, then `command` and `error`.

@@ -1,7 +1,8 @@
 //! Who may change things: every client of the admin socket, and the super user over HTTP.
 //!
 //! A request over HTTP that brings a wrong name or password costs its address one of the
-//! [`Attempts`]; when they are used up, its requests are refused and their passwords are not compared.
+//! [`Attempts`](super::attempts::Attempts); when they are used up, its requests are refused and
+//! their passwords are not compared.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! SASL: how a client proves a password that it does not send.
 //!
 //! 1. At the node's start the users are read from the JAAS file ([`jaas`], [`Users`]).
-//! 2. Each connection has an [`Exchange`](digest_md5::Exchange) of its own, kept in a
+//! 2. Each connection has an [`Exchange`] of its own, kept in a
 //!    [`Negotiation`]; the client's tokens come in `sasl` requests, the node's go back in their
 //!    replies.
 //! 3. The last token proves who the client is: the session gains the identity `sasl:user`.

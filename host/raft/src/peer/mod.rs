@@ -3,13 +3,14 @@
 //! 1. For each pair of nodes, direction and [`Channel`] there is at most one connection. The node
 //!    that asks dials. Votes and heartbeats, the log, operations and snapshots so never wait for
 //!    each other.
-//! 2. A connection begins with a [hello](hello): both ends say who they are and prove that they
+//! 2. A connection begins with a hello (`hello.rs`): both ends say who they are and prove that they
 //!    know the group's [`Secret`]. Protection such as TLS is put beneath it ([`Protection`]).
-//! 3. After the hello there are [frames](frame), whose [bodies](message) have versions.
-//! 4. openraft asks its peers through [`network`]: by [calls], which are answered as they finish,
-//!    and by [appends], which are sent one after another and answered in order.
+//! 3. After the hello there are frames (`frame.rs`), whose bodies (`message.rs`) have versions.
+//! 4. openraft asks its peers through `network.rs`: by calls (`calls.rs`), which are answered as
+//!    they finish, and by appends (`appends.rs`), which are sent one after another and answered in
+//!    order.
 //! 5. A [`Group`] without entries is formed by questions to all its voters.
-//! 6. The other side [accepts](accept) connections and [serves](serve) them.
+//! 6. The other side accepts connections (`accept.rs`) and serves them (`serve.rs`).
 //!
 //! Everything runs on the raft thread and reaches the world through `Runtime`.
 
