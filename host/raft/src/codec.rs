@@ -12,7 +12,9 @@ use openraft::EntryPayload;
 use openraft::impls::BasicNode;
 use openraft::vote::RaftLeaderId;
 
-use crate::types::{Entry, LeaderId, LogId, Membership, Proposal, StoredMembership, Vote, log_id};
+use crate::types::{
+    Entry, LeaderId, LogId, Membership, Origin, Proposal, StoredMembership, Vote, log_id,
+};
 
 /// Why a value cannot be decoded or encoded.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,11 @@ const VERSION: u8 = 1;
 const BLANK: u8 = 0;
 const COMMAND: u8 = 1;
 const MEMBERSHIP: u8 = 2;
+const COMMAND_OF: u8 = 3;
+/// Bytes of an entry's version, kind, term and index.
+const ENTRY_FIXED: usize = 18;
+/// Bytes of an origin.
+const ORIGIN: usize = 24;
 
 /// Reads fields from the front of a slice.
 pub(crate) struct Fields<'a> {
@@ -256,32 +263,45 @@ pub fn stored_membership(bytes: &[u8]) -> Result<StoredMembership, CodecError> {
 pub fn put_entry(out: &mut impl BufMut, entry: &Entry) -> Result<(), CodecError> {
     let kind = match &entry.payload {
         EntryPayload::Blank => BLANK,
-        EntryPayload::Normal(_) => COMMAND,
+        EntryPayload::Normal(proposal) if proposal.is_void(&entry.log_id) => BLANK,
+        EntryPayload::Normal(proposal) => match proposal.origin() {
+            Some(_) => COMMAND_OF,
+            None => COMMAND,
+        },
         EntryPayload::Membership(_) => MEMBERSHIP,
     };
     out.put_slice(&[VERSION, kind]);
-    out.put_slice(&entry.log_id.committed_leader_id().to_le_bytes());
-    out.put_slice(&entry.log_id.index.to_le_bytes());
+    out.put_u64_le(**entry.log_id.committed_leader_id());
+    out.put_u64_le(entry.log_id.index);
     match &entry.payload {
-        EntryPayload::Blank => {}
-        EntryPayload::Normal(proposal) => out.put_slice(proposal.encoded()),
+        EntryPayload::Normal(proposal) if kind != BLANK => {
+            if let Some(origin) = proposal.origin() {
+                out.put_u64_le(origin.node);
+                out.put_u64_le(origin.run);
+                out.put_u64_le(origin.number);
+            }
+            out.put_slice(proposal.encoded());
+        }
+        EntryPayload::Blank | EntryPayload::Normal(_) => {}
         EntryPayload::Membership(membership) => put_membership_fields(out, membership)?,
     }
     Ok(())
 }
 
-/// About how many bytes [`put_entry`] will append, to reserve room.
+/// How many bytes [`put_entry`] will append. For a membership it is an estimate.
 pub fn entry_len_hint(entry: &Entry) -> usize {
-    const FIXED: usize = 18;
-    FIXED
+    ENTRY_FIXED
         + match &entry.payload {
             EntryPayload::Blank => 0,
-            EntryPayload::Normal(proposal) => proposal.encoded().len(),
+            EntryPayload::Normal(proposal) if proposal.is_void(&entry.log_id) => 0,
+            EntryPayload::Normal(proposal) => {
+                let origin = proposal.origin().map_or(0, |_| ORIGIN);
+                origin + proposal.encoded().len()
+            }
             EntryPayload::Membership(membership) => membership
                 .nodes()
                 .map(|(_, node)| 32 + node.addr.len())
-                .sum::<usize>()
-                .saturating_add(64 * membership.get_joint_config().len() + 64),
+                .sum(),
         }
 }
 
@@ -301,14 +321,23 @@ pub fn entry(bytes: &[u8]) -> Result<Entry, CodecError> {
     let id = log_id(fields.u64()?, fields.u64()?);
     let payload = match kind {
         BLANK => EntryPayload::Blank,
-        COMMAND => {
+        COMMAND | COMMAND_OF => {
+            let origin = if kind == COMMAND_OF {
+                Some(Origin {
+                    node: fields.u64()?,
+                    run: fields.u64()?,
+                    number: fields.u64()?,
+                })
+            } else {
+                None
+            };
             let encoded = Bytes::copy_from_slice(fields.rest());
             let command =
                 encoding::decode_command(encoded.clone()).map_err(|e| CodecError::Invalid {
                     what: "command",
                     why: e.to_string(),
                 })?;
-            EntryPayload::Normal(Proposal::new(command, encoded))
+            EntryPayload::Normal(Proposal::new(command, encoded, origin))
         }
         MEMBERSHIP => EntryPayload::Membership(read_membership_fields(&mut fields)?),
         found => {

@@ -14,7 +14,8 @@
 //!    the tree and hands the results to the server's [`Delivery`], which publishes and answers.
 //! 4. From time to time another thread writes the changes to `state.redb`, in one commit with the
 //!    log id that they belong to. Then old segments of the log may be removed.
-//! 5. After a crash the node reads `state.redb`, applies the rest of the log, elects itself and
+//! 5. In a group, each node [talks](peer) to the others; a follower's operations go to the leader.
+//! 6. After a crash the node reads `state.redb`, applies the rest of the log, elects itself and
 //!    serves.
 //!
 //! A [`Replica`] holds all of this for one node. The crate reaches clocks, disks and threads only
@@ -52,6 +53,7 @@ mod proposals;
 mod read_index;
 mod replica;
 mod settings;
+mod standing;
 mod startup;
 pub mod state;
 mod status;
@@ -67,8 +69,8 @@ pub use replica::Replica;
 pub use settings::Settings;
 pub use status::{RaftRole, Status};
 pub use types::{
-    Entry, LeaderId, LogId, Membership, NodeId, Payload, Proposal, SnapshotMeta, StoredMembership,
-    Term, TypeConfig, Vote, log_id,
+    Entry, LeaderId, LogId, Membership, NodeId, Origin, Payload, Proposal, SnapshotMeta,
+    StoredMembership, Term, TypeConfig, Vote, log_id,
 };
 
 /// Implemented by the server: it gets the results of applied commands, and refused operations.

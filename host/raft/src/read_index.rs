@@ -1,51 +1,87 @@
-//! The read index: a quorum confirms that this node still leads, and the node waits until it has
-//! applied everything that was committed.
+//! The read index: a quorum confirms that a node still leads, and the reading node waits until it
+//! has applied everything that was committed by then.
+//!
+//! A node that follows asks the leader for the index. If there is no leader, the question waits
+//! for one; the caller limits the time.
 //!
 //! openraft merges consecutive writes in its queue, and any other message between them ends the
-//! merge. So there is one confirmation at a time: all callers that ask while it runs share the next
-//! one.
+//! merge. So there is one confirmation at a time on each node: all callers that ask while it runs
+//! share the next one.
 
-use innkeeper_runtime::{Runtime, Select2, Signal, ThreadRole, select2};
-use openraft::errors::{LinearizableReadError, RaftError};
-use openraft::{Raft, ReadPolicy};
+use std::time::Duration;
+
+use innkeeper_runtime::{Runtime, Signal, ThreadRole, select2};
+use openraft::ReadPolicy;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::RaftError;
+use openraft::raft::linearizable_read::{Linearizer, ReadLogId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::engine::RaftOf;
 use crate::error::{Failure, Unavailable};
-use crate::state::StateMachine;
-use crate::types::TypeConfig;
+use crate::peer::Peers;
+use crate::types::{LogId, NodeId};
 
 /// How many callers may wait for the next confirmation. Further callers wait until there is room.
 const WAITING: usize = 16_384;
 
-type Answer = Result<(), Unavailable>;
+/// The pause after a question that no leader has answered.
+const AGAIN: Duration = Duration::from_millis(20);
+
+type Answer = Result<LogId, Unavailable>;
+
+struct Question {
+    /// May this node ask another one? A node that was asked may not.
+    may_ask: bool,
+    answer: oneshot::Sender<Answer>,
+}
 
 /// Asks for confirmations. Clones share one task.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadIndex {
-    questions: mpsc::Sender<oneshot::Sender<Answer>>,
+    questions: mpsc::Sender<Question>,
     failure: Failure,
 }
 
 impl ReadIndex {
     pub(crate) fn start<R: Runtime>(
         runtime: &R,
-        raft: Raft<TypeConfig<R>, StateMachine<R>>,
+        raft: RaftOf<R>,
+        peers: Peers<R>,
         stop: Signal,
         failure: Failure,
     ) -> Self {
         let (questions, queue) = mpsc::channel(WAITING);
-        let task = run(raft, queue, stop, failure.clone());
-        runtime.spawn(ThreadRole::Raft, task).detach();
+        let asking = Asking {
+            raft,
+            peers,
+            failure: failure.clone(),
+        };
+        runtime
+            .spawn(ThreadRole::Raft, asking.run(queue, stop))
+            .detach();
         Self { questions, failure }
     }
 
-    /// Returns after everything that was committed before the call is applied and published.
-    pub(crate) async fn confirm(&self) -> Answer {
-        let (sender, answer) = oneshot::channel();
-        if self.questions.send(sender).await.is_err() {
+    /// Returns after this node has applied everything that was committed before the call. Waits for
+    /// a leader if there is none.
+    pub(crate) async fn confirm(&self) -> Result<(), Unavailable> {
+        self.ask(true).await.map(drop)
+    }
+
+    /// The last entry that another node must apply before a read that began now. An error if this
+    /// node does not lead.
+    pub(crate) async fn led(&self) -> Answer {
+        self.ask(false).await
+    }
+
+    async fn ask(&self, may_ask: bool) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let question = Question { may_ask, answer };
+        if self.questions.send(question).await.is_err() {
             return Err(self.stopped());
         }
-        match answer.await {
+        match answered.await {
             Ok(answer) => answer,
             Err(_) => Err(self.stopped()),
         }
@@ -57,35 +93,114 @@ impl ReadIndex {
     }
 }
 
-async fn run<R: Runtime>(
-    raft: Raft<TypeConfig<R>, StateMachine<R>>,
-    mut queue: mpsc::Receiver<oneshot::Sender<Answer>>,
-    stop: Signal,
+struct Asking<R: Runtime> {
+    raft: RaftOf<R>,
+    peers: Peers<R>,
     failure: Failure,
-) {
-    loop {
-        let Select2::Second(Some(first)) = select2(stop.wait(), queue.recv()).await else {
-            return;
-        };
-        let mut waiting = vec![first];
-        while let Ok(another) = queue.try_recv() {
-            waiting.push(another);
-        }
-        let answer = match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(error)) => Err(not_leader(&error)),
-            Err(RaftError::Fatal(fatal)) => {
-                let sentence = failure.get().unwrap_or_else(|| fatal.to_string());
-                Err(Unavailable::Stopped(sentence))
+}
+
+impl<R: Runtime> Asking<R> {
+    async fn run(self, mut queue: mpsc::Receiver<Question>, stop: Signal) {
+        let serve = async {
+            while let Some(first) = queue.recv().await {
+                let mut waiting = vec![first];
+                while let Ok(another) = queue.try_recv() {
+                    waiting.push(another);
+                }
+                self.answer(waiting).await;
             }
         };
-        for asker in waiting {
-            // A caller may have gone meanwhile.
-            let _ = asker.send(answer.clone());
+        select2(stop.wait(), serve).await;
+    }
+
+    /// Answers all questions that came before the confirmation began.
+    async fn answer(&self, mut waiting: Vec<Question>) {
+        loop {
+            let mut confirmed = self.confirmed().await;
+            if let Ok(id) = confirmed {
+                // Other nodes wait for their own state machines.
+                waiting = answer(waiting, &confirmed, |question| !question.may_ask);
+                if let Err(stopped) = self.applied(id).await {
+                    confirmed = Err(stopped);
+                }
+            }
+            let is_final = matches!(confirmed, Ok(_) | Err(Unavailable::Stopped(_)));
+            // What comes from another node is answered now: that node asks again. So it is on a
+            // node alone, where nobody else can lead.
+            let alone = self.is_alone();
+            let later = answer(waiting, &confirmed, |question| {
+                !question.may_ask || is_final || alone
+            });
+            if later.is_empty() {
+                return;
+            }
+            waiting = later;
+            self.peers.inner().runtime.sleep(AGAIN).await;
         }
+    }
+
+    fn is_alone(&self) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().voter_ids().count() <= 1
+    }
+
+    async fn confirmed(&self) -> Answer {
+        let (own, leader) = {
+            let metrics = self.raft.server_metrics();
+            let metrics = metrics.borrow_watched();
+            (metrics.id, metrics.current_leader)
+        };
+        match leader {
+            Some(leader) if leader != own => self.ask_leader(leader).await,
+            _ => self.lead().await,
+        }
+    }
+
+    async fn lead(&self) -> Answer {
+        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => Ok(*linearizer.read_log_id().log_id()),
+            Err(RaftError::APIError(error)) => Err(Unavailable::NotLeader(error.to_string())),
+            Err(RaftError::Fatal(fatal)) => {
+                let sentence = self.failure.get().unwrap_or_else(|| fatal.to_string());
+                Err(Unavailable::Stopped(sentence))
+            }
+        }
+    }
+
+    /// Waits until this node has applied an entry.
+    async fn applied(&self, id: LogId) -> Result<(), Unavailable> {
+        let read = ReadLogId::from_log_id(id);
+        let linearizer = Linearizer::new(self.peers.identity().node_id, read, None);
+        match linearizer.await_ready(&self.raft).await {
+            Ok(_) => Ok(()),
+            Err(fatal) => {
+                let sentence = self.failure.get().unwrap_or_else(|| fatal.to_string());
+                Err(Unavailable::Stopped(sentence))
+            }
+        }
+    }
+
+    async fn ask_leader(&self, leader: NodeId) -> Answer {
+        self.peers
+            .read_index(leader)
+            .await
+            .map_err(Unavailable::NotLeader)
     }
 }
 
-fn not_leader<R: Runtime>(error: &LinearizableReadError<TypeConfig<R>>) -> Unavailable {
-    Unavailable::NotLeader(error.to_string())
+/// Answers those whose turn it is, and returns the others. Callers that have gone are dropped.
+fn answer(
+    waiting: Vec<Question>,
+    confirmed: &Answer,
+    is_now: impl Fn(&Question) -> bool,
+) -> Vec<Question> {
+    let there = waiting
+        .into_iter()
+        .filter(|question| !question.answer.is_closed());
+    let (now, later): (Vec<_>, Vec<_>) = there.partition(is_now);
+    for question in now {
+        let _ = question.answer.send(confirmed.clone());
+    }
+    later
 }

@@ -30,7 +30,7 @@ use crate::peer::{
     Acceptor, Group, Identity, Incarnation, Network, PeerSettings, Peers, Secret, Served,
     Unprotected, form,
 };
-use crate::proposals::{Proposals, Proposer};
+use crate::proposals::{Around, Intake, Proposals, Proposer};
 use crate::read_index::ReadIndex;
 use crate::settings::Settings;
 use crate::state::{Checkpointer, StateMachine, StateShared};
@@ -173,32 +173,31 @@ pub(crate) async fn start<R: Runtime>(
             watch_openraft(raft.clone(), stop.clone(), failure.clone()),
         )
         .detach();
-    match group {
-        Some(group) => join(&runtime, &peers, &raft, group),
-        None => {
-            if let Err(error) = lead(&raft, &settings, &failure).await {
-                stop.raise();
-                peers.close();
-                let _ = raft.shutdown().await;
-                log.close().await;
-                return Err(error);
-            }
-        }
+    if group.is_none()
+        && let Err(error) = lead(&raft, &settings, &failure).await
+    {
+        stop.raise();
+        peers.close();
+        let _ = raft.shutdown().await;
+        log.close().await;
+        return Err(error);
     }
 
     let closing = Signal::new();
     let (proposals, queue) = Proposals::new(&settings, failure.clone(), delivery);
-    let proposer = Proposer::new(
-        runtime.clone(),
-        raft.clone(),
-        settings.clone(),
-        proposals.clone(),
-        queue,
-        state.clone(),
-        checkpointer.clone(),
-        failure.clone(),
-        closing.clone(),
-    );
+    let intake = Intake::default();
+    let around = Around {
+        runtime: runtime.clone(),
+        raft: raft.clone(),
+        peers: peers.clone(),
+        settings: settings.clone(),
+        state: state.clone(),
+        checkpointer: checkpointer.clone(),
+        failure: failure.clone(),
+        intake: intake.clone(),
+        stop: closing.clone(),
+    };
+    let proposer = Proposer::new(around, proposals.clone(), queue);
     let proposer = runtime.spawn(ThreadRole::Raft, proposer.run());
     let schedule = Schedule {
         runtime: runtime.clone(),
@@ -211,7 +210,23 @@ pub(crate) async fn start<R: Runtime>(
         interval: settings.checkpoint_interval,
     };
     let schedule = runtime.spawn(ThreadRole::Raft, schedule.run());
-    let read_index = ReadIndex::start(&runtime, raft.clone(), stop.clone(), failure.clone());
+    let read_index = ReadIndex::start(
+        &runtime,
+        raft.clone(),
+        peers.clone(),
+        stop.clone(),
+        failure.clone(),
+    );
+    if let Some(group) = group {
+        let voters: Arc<BTreeSet<_>> = Arc::new(group.voters.keys().copied().collect());
+        let served = Served {
+            raft: raft.clone(),
+            voters,
+            intake,
+            read_index: read_index.clone(),
+        };
+        join(&runtime, &peers, served, group.listener);
+    }
     Ok(Started {
         raft,
         peers,
@@ -253,16 +268,10 @@ fn peers<R: Runtime>(runtime: &R, identity: Identity, group: Option<&Group<R>>) 
 }
 
 /// Opens the peer port and looks for the other members.
-fn join<R: Runtime>(runtime: &R, peers: &Peers<R>, raft: &RaftOf<R>, group: Group<R>) {
-    let voters: Arc<BTreeSet<_>> = Arc::new(group.voters.into_keys().collect());
-    let served = Served {
-        raft: raft.clone(),
-        voters: voters.clone(),
-    };
-    let acceptor = Acceptor::new(peers.clone(), served);
-    let accepting = acceptor.run(group.listener);
+fn join<R: Runtime>(runtime: &R, peers: &Peers<R>, served: Served<R>, listener: R::Listener) {
+    let forming = form(peers.clone(), served.raft.clone(), served.voters.clone());
+    let accepting = Acceptor::new(peers.clone(), served).run(listener);
     runtime.spawn(ThreadRole::Raft, accepting).detach();
-    let forming = form(peers.clone(), raft.clone(), voters);
     runtime.spawn(ThreadRole::Raft, forming).detach();
 }
 

@@ -41,6 +41,20 @@ pub fn log_id(term: u64, index: u64) -> LogId {
     LogId::new_term_index(term, index)
 }
 
+/// The place of a command among those of the node to which it was submitted.
+///
+/// It stands in the log beside the command. By it a node finds its own operations among those that
+/// are applied, whichever node led when they were appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The node to which the operation was submitted.
+    pub node: NodeId,
+    /// The run of the node: a random number that each start draws.
+    pub run: u64,
+    /// The number of the operation in this run. Numbers ascend along the log.
+    pub number: u64,
+}
+
 /// A command in the log, decoded and encoded. Clones share it.
 ///
 /// Invariant: `encoded` is the encoding of `command`. It is made once: when the command is
@@ -53,14 +67,49 @@ pub struct Proposal {
 struct Inner {
     command: Command,
     encoded: Bytes,
+    origin: Option<Origin>,
+    /// The only term in which the command may be appended; `None` for one that was read.
+    bound_to: Option<u64>,
 }
 
 impl Proposal {
-    /// A command with its encoding.
-    pub fn new(command: Command, encoded: Bytes) -> Self {
+    /// A command with its encoding, as it is read from a log.
+    pub fn new(command: Command, encoded: Bytes, origin: Option<Origin>) -> Self {
         Self {
-            inner: Arc::new(Inner { command, encoded }),
+            inner: Arc::new(Inner {
+                command,
+                encoded,
+                origin,
+                bound_to: None,
+            }),
         }
+    }
+
+    /// A command that is proposed in one term.
+    pub(crate) fn bound(command: Command, encoded: Bytes, origin: Origin, term: u64) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                command,
+                encoded,
+                origin: Some(origin),
+                bound_to: Some(term),
+            }),
+        }
+    }
+
+    /// The operation's place among those of its node. Logs of older releases name none.
+    pub fn origin(&self) -> Option<Origin> {
+        self.inner.origin
+    }
+
+    /// Was this command, as the entry with this id, appended in another term than the one that it
+    /// was proposed in? Then the entry does nothing and is stored and sent as a blank one.
+    ///
+    /// This happens if a leader loses the term and wins a later one while a batch waits for
+    /// openraft. By then the batch's nodes may have sent the operations again.
+    pub fn is_void(&self, id: &LogId) -> bool {
+        let term = **id.committed_leader_id();
+        self.inner.bound_to.is_some_and(|bound| bound != term)
     }
 
     /// The command.

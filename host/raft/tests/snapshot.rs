@@ -26,7 +26,7 @@ fn entry(index: u64, operation: Operation) -> Entry {
     encoding::encode_command(&command, &mut encoded);
     Entry {
         log_id: log_id(1, index),
-        payload: EntryPayload::Normal(Proposal::new(command, encoded.into())),
+        payload: EntryPayload::Normal(Proposal::new(command, encoded.into(), None)),
     }
 }
 

@@ -60,7 +60,7 @@ fn entry(term: u64, index: u64, bytes: usize) -> Entry {
             };
             let mut encoded = Vec::new();
             encoding::encode_command(&command, &mut encoded);
-            EntryPayload::Normal(Proposal::new(command, encoded.into()))
+            EntryPayload::Normal(Proposal::new(command, encoded.into(), None))
         }
     };
     Entry {

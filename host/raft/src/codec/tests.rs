@@ -75,7 +75,7 @@ fn entries_have_their_bytes() {
     encoding::encode_command(&command, &mut encoded);
     let normal = Entry {
         log_id: log_id(2, 4),
-        payload: EntryPayload::Normal(Proposal::new(command.clone(), encoded.clone().into())),
+        payload: EntryPayload::Normal(Proposal::new(command.clone(), encoded.clone().into(), None)),
     };
     out.clear();
     put_entry(&mut out, &normal).unwrap();

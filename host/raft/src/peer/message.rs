@@ -32,6 +32,12 @@ pub(super) mod kind {
     pub(in crate::peer) const APPEND: u8 = 21;
     /// What a node says about its group, and asks of another one.
     pub(in crate::peer) const ABOUT: u8 = 22;
+    /// A follower asks the leader for the index up to which a read must wait.
+    pub(in crate::peer) const READ_INDEX: u8 = 23;
+    /// Opens a stream of operations.
+    pub(in crate::peer) const FORWARD_OPEN: u8 = 24;
+    /// Operations of an open stream.
+    pub(in crate::peer) const FORWARD: u8 = 25;
     /// The answer to the question of the same number.
     pub(in crate::peer) const ANSWER: u8 = 32;
     /// Instead of an answer: a sentence that says why there is none.
@@ -226,6 +232,16 @@ pub(super) fn transfer<R: Runtime>(
     let to = fields.u64()?;
     let last = codec::read_log_id(&mut fields)?;
     Ok(TransferLeaderRequest::new(from, to, last))
+}
+
+pub(super) fn put_read_index(out: &mut BytesMut, id: &LogId) {
+    out.put_u8(VERSION);
+    codec::put_log_id(out, Some(id));
+}
+
+pub(super) fn read_index(body: &[u8]) -> Result<LogId, CodecError> {
+    const WHAT: &str = "read index";
+    present(WHAT, codec::read_log_id(&mut fields(WHAT, body)?)?)
 }
 
 /// The bytes that a function appends.

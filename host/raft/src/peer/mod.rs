@@ -9,6 +9,7 @@
 //! 4. openraft asks its peers through `network.rs`: by calls (`calls.rs`), which are answered as
 //!    they finish, and by appends (`appends.rs`), which are sent one after another and answered in
 //!    order.
+//!    A follower forwards its operations to the leader (`forward.rs`).
 //! 5. A [`Group`] without entries is formed by questions to all its voters.
 //! 6. The other side accepts connections (`accept.rs`) and serves them (`serve.rs`).
 //!
@@ -19,6 +20,7 @@ mod address;
 mod appends;
 mod calls;
 mod channel;
+mod forward;
 mod frame;
 mod group;
 mod hello;
@@ -39,6 +41,7 @@ pub use peers::{PeerSettings, Peers};
 pub use wire::{Protecting, Protection, Unprotected, Wire};
 
 pub(crate) use accept::Acceptor;
+pub(crate) use forward::Forwarder;
 pub(crate) use group::form;
 pub(crate) use network::Network;
 pub(crate) use serve::Served;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use innkeeper_runtime::{Latest, Runtime, Signal};
 use parking_lot::Mutex;
 
@@ -15,8 +16,9 @@ use super::channel::Channel;
 use super::hello::{self, HELLO_BYTES_MAX, HelloError, PeerInfo};
 use super::identity::{Identity, Secret};
 use super::link::Link;
+use super::message::{self, kind};
 use super::wire::Protection;
-use crate::types::NodeId;
+use crate::types::{LogId, NodeId};
 
 /// How this node talks to its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +66,8 @@ pub struct Peers<R: Runtime> {
     inner: Arc<Inner<R>>,
 }
 
-pub(super) struct Inner<R: Runtime> {
-    pub(super) runtime: R,
+pub(crate) struct Inner<R: Runtime> {
+    pub(crate) runtime: R,
     pub(super) settings: PeerSettings,
     pub(super) secret: Secret,
     pub(super) protection: Arc<dyn Protection<R>>,
@@ -142,7 +144,7 @@ impl<R: Runtime> Peers<R> {
         self.inner.stop.raise();
     }
 
-    pub(super) fn inner(&self) -> &Arc<Inner<R>> {
+    pub(crate) fn inner(&self) -> &Arc<Inner<R>> {
         &self.inner
     }
 
@@ -172,6 +174,19 @@ impl<R: Runtime> Peers<R> {
             *count += 1;
             true
         });
+    }
+
+    /// Asks the leader for the last entry that must be applied before a read that begins now. The
+    /// error is a sentence.
+    pub(crate) async fn read_index(&self, leader: NodeId) -> Result<LogId, String> {
+        let inner = &self.inner;
+        let caller = self.caller(leader);
+        let asked = caller.call(kind::READ_INDEX, Bytes::new());
+        let limit = inner.settings.silence_timeout;
+        let answer = inner.runtime.timeout(limit, asked).await;
+        let answer = answer.map_err(|_| format!("node {leader} does not answer"))?;
+        let answer = answer.map_err(|error| error.to_string())?;
+        message::read_index(&answer).map_err(|error| error.to_string())
     }
 
     /// Makes a connection for one channel. The error is a sentence; it has been logged unless the

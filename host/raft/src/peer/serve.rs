@@ -14,6 +14,7 @@ use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::sync::mpsc;
 
 use super::channel::Channel;
+use super::forward;
 use super::frame::{Frame, TooLong};
 use super::group;
 use super::hello::{self, PeerInfo};
@@ -21,6 +22,8 @@ use super::link::Link;
 use super::message::{self, BodyError, kind};
 use super::peers::Peers;
 use crate::engine::RaftOf;
+use crate::proposals::Intake;
+use crate::read_index::ReadIndex;
 use crate::types::{LogId, NodeId, TypeConfig};
 
 /// What a node's peers are served with.
@@ -28,6 +31,8 @@ pub(crate) struct Served<R: Runtime> {
     pub(crate) raft: RaftOf<R>,
     /// The voters in this node's settings.
     pub(crate) voters: Arc<BTreeSet<NodeId>>,
+    pub(crate) intake: Intake,
+    pub(crate) read_index: ReadIndex,
 }
 
 impl<R: Runtime> Clone for Served<R> {
@@ -35,6 +40,8 @@ impl<R: Runtime> Clone for Served<R> {
         Self {
             raft: self.raft.clone(),
             voters: self.voters.clone(),
+            intake: self.intake.clone(),
+            read_index: self.read_index.clone(),
         }
     }
 }
@@ -49,7 +56,8 @@ pub(super) async fn channel<R: Runtime>(
     let served = match peer.channel {
         Channel::Control => control(peers, served, link).await,
         Channel::Log => log(peers, &served.raft, link).await,
-        Channel::Forward | Channel::Bulk => Err(io::ErrorKind::Unsupported.into()),
+        Channel::Forward => forwarded(served, link, peer.identity.node_id).await,
+        Channel::Bulk => Err(io::ErrorKind::Unsupported.into()),
     };
     match served {
         Ok(never) => match never {},
@@ -150,6 +158,10 @@ async fn call<R: Runtime>(served: &Served<R>, frame: Frame) -> Result<Bytes, Str
             taken.map_err(told)?;
             Ok(Bytes::new())
         }
+        kind::READ_INDEX => {
+            let id = served.read_index.led().await.map_err(told)?;
+            Ok(message::bytes(|out| message::put_read_index(out, &id)))
+        }
         kind::ABOUT => {
             // The asker's own list is not needed: it judges the difference itself.
             let about = group::about(raft, &served.voters).await?;
@@ -249,5 +261,41 @@ async fn log<R: Runtime>(peers: &Peers<R>, raft: &RaftOf<R>, mut link: Link) -> 
                 }
             }
         }
+    }
+}
+
+/// Takes the operations of another node while this node leads.
+async fn forwarded<R: Runtime>(
+    served: &Served<R>,
+    mut link: Link,
+    node: NodeId,
+) -> io::Result<Never> {
+    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let opening = link.next().await?;
+    check(&opening)?;
+    if opening.kind != kind::FORWARD_OPEN {
+        return Err(invalid(format!("a stream begins with {}", opening.kind)));
+    }
+    let (term, run) = forward::read_open(&opening.body).map_err(BodyError::from)?;
+    let opened = served.intake.open(node, run, term);
+    let refused = opened.clone().err();
+    let answer = opened.map(|taken| message::bytes(|out| forward::put_taken(out, taken)));
+    put_answer(&mut link, opening.number, answer)?;
+    link.flush().await?;
+    if let Some(sentence) = refused {
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, sentence));
+    }
+    loop {
+        served.intake.room(node).await;
+        let frame = link.next().await?;
+        if frame.kind != kind::FORWARD {
+            return Err(invalid(format!(
+                "a frame of kind {} in a stream",
+                frame.kind
+            )));
+        }
+        let operations = forward::read_operations(frame.body).map_err(BodyError::from)?;
+        let pushed = served.intake.push(node, run, term, operations);
+        pushed.map_err(io::Error::other)?;
     }
 }

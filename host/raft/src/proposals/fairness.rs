@@ -23,7 +23,7 @@ use innkeeper_tree::transaction::GuestWrite;
 use innkeeper_tree::{Operation, SessionId, View};
 use rustc_hash::FxHashMap;
 
-use super::Room;
+use super::intake::Holder;
 
 /// After so many losses in a row others are held back.
 const LOSSES: u32 = 3;
@@ -95,7 +95,7 @@ const fn session_of(operation: &Operation) -> Option<SessionId> {
 /// An operation that is held back.
 struct Held {
     operation: Operation,
-    room: Room,
+    holder: Holder,
     /// From this time on it goes before all others.
     due: Instant,
 }
@@ -181,26 +181,26 @@ impl Fairness {
     /// `intake` that need not wait. Those before it are held back.
     pub(super) fn next(
         &mut self,
-        intake: &mut VecDeque<(Operation, Room)>,
+        intake: &mut VecDeque<(Operation, Holder)>,
         footprints: &InFlight,
         now: Instant,
-    ) -> Option<(Operation, Room)> {
+    ) -> Option<(Operation, Holder)> {
         loop {
             // This is checked for each operation: if the one before was the favoured one, those
             // that waited for it go before later ones.
             if self.is_due(now) {
                 return self.take_first();
             }
-            let (operation, room) = intake.pop_front()?;
+            let (operation, holder) = intake.pop_front()?;
             if self.passes(&operation, footprints, now) {
-                return Some((operation, room));
+                return Some((operation, holder));
             }
             if let Some(session) = session_of(&operation) {
                 *self.waiting_sessions.entry(session).or_default() += 1;
             }
             self.waiting.push_back(Held {
                 operation,
-                room,
+                holder,
                 due: now + self.hold_back,
             });
         }
@@ -237,9 +237,9 @@ impl Fairness {
         !self.active.iter().any(concerned)
     }
 
-    fn take_first(&mut self) -> Option<(Operation, Room)> {
+    fn take_first(&mut self) -> Option<(Operation, Holder)> {
         let Held {
-            operation, room, ..
+            operation, holder, ..
         } = self.waiting.pop_front()?;
         if let Some(session) = session_of(&operation)
             && let Entry::Occupied(mut count) = self.waiting_sessions.entry(session)
@@ -249,7 +249,7 @@ impl Fairness {
                 count.remove();
             }
         }
-        Some((operation, room))
+        Some((operation, holder))
     }
 
     /// The time at which the first waiting operation is due, if there is one.
@@ -260,11 +260,13 @@ impl Fairness {
     }
 
     /// All waiting operations, when the node is closed.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Operation, Room)> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Operation, Holder)> {
         self.active.clear();
         self.waiting_sessions.clear();
         let waiting = std::mem::take(&mut self.waiting);
-        waiting.into_iter().map(|held| (held.operation, held.room))
+        waiting
+            .into_iter()
+            .map(|held| (held.operation, held.holder))
     }
 }
 

@@ -3,18 +3,35 @@
 //! 1. Submitters put operations into a queue. It is bounded in operations and bytes; a submitter
 //!    waits while it is full. An operation whose command would be longer than `command_bytes_max`
 //!    is refused. Submitters that number their operations call [`Proposals::fit`] first.
-//! 2. The proposer's task takes all queued operations as a batch, as soon as fewer than
+//! 2. The proposer's task of each node knows the node's [standing](crate::standing). On a follower
+//!    it numbers and encodes the operations, and a stream takes them to the leader, which takes
+//!    from all nodes in turn.
+//! 3. The leader's task takes all queued operations as a batch, as soon as fewer than
 //!    `batches_in_flight` batches are proposed and not yet applied. There is no timer: operations
 //!    that arrive while a sync runs are the next batch.
-//! 3. The task adds the time and predicts the zxid of each operation. It refuses a transaction if a
+//! 4. The task adds the time and predicts the zxid of each operation. It refuses a transaction if a
 //!    proposal in flight may write what the transaction read, because apply would refuse it later
 //!    and an entry of the log would be wasted.
-//! 4. The task encodes each command once, compares its exact length with the bound, and hands the
-//!    batch to openraft in one message.
-//! 5. When the batch's last command is applied, the next batch may go. The
+//! 5. The task encodes each command once, compares its exact length with the bound, and hands the
+//!    batch to openraft in one message. The batch is bound to the leader's term: if openraft
+//!    appends it in another one, its entries do nothing.
+//! 6. When the batch's last command is applied, the next batch may go. The
 //!    [delivery](crate::Delivery) gives the answers.
+//!
+//! An operation's number stands in the log beside its command. By it a node sees what of its own
+//! was applied, whichever node led. When the first entry of a newer term is applied here, what was
+//! sent in older terms and is not applied was lost for certain: along the log terms never fall. It
+//! goes out again, in order, except what only a leader decides, which is refused.
+//!
+//! **Invariant:** each operation is applied at most once, and those of one node in their order,
+//! whatever happens to nodes and connections. (test:
+//! `every_operation_is_applied_once_and_in_order_whatever_happens`)
 
+mod batch;
 mod fairness;
+mod flights;
+mod intake;
+mod outstanding;
 mod proposer;
 mod size;
 
@@ -30,7 +47,9 @@ use crate::Delivery;
 use crate::error::{Failure, Refusal};
 use crate::settings::Settings;
 
-pub(crate) use proposer::Proposer;
+pub(crate) use intake::{Forwarded, Intake};
+pub(crate) use outstanding::Outstanding;
+pub(crate) use proposer::{Around, Proposer};
 
 /// An operation that is not too long to be proposed.
 #[derive(Debug)]

@@ -1,26 +1,40 @@
-//! The proposer: the task that takes batches out of the queue and proposes them.
+//! The proposer: the task through which everything passes on its way into the log.
+//!
+//! On the established leader it proposes batches. On a follower it numbers and encodes the
+//! operations, and a [stream](crate::peer) takes them to the leader. Otherwise they wait.
+//!
+//! What was sent in one term is settled by the first applied entry of a newer one: by then it was
+//! applied here, or it never will be. What is left goes out again, in order, except what only a
+//! leader decides, which is refused.
 
 use std::collections::VecDeque;
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use innkeeper_runtime::{Instant, Runtime, Select2, Select4, Signal, select2, select4};
-use innkeeper_tree::footprint::InFlight;
-use innkeeper_tree::{Command, Operation, Zxid, encoding};
-use openraft::Raft;
+use futures_util::{FutureExt, StreamExt};
+use innkeeper_runtime::{
+    AbortOnDrop, Instant, Runtime, Select2, Select4, Signal, ThreadRole, select2, select4,
+};
+use innkeeper_tree::{Command, Operation, encoding};
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::ClientWriteError;
 use tokio::sync::mpsc;
 
+use super::batch::{Batch, Stamped};
 use super::fairness::Fairness;
+use super::flights::Flights;
+use super::intake::{Holder, Intake};
+use super::outstanding::{Outstanding, Sent, is_leaders_own};
 use super::{Proposals, Room, Submission, size};
+use crate::engine::RaftOf;
 use crate::error::{Failure, Refusal};
+use crate::peer::{Forwarder, Peers};
 use crate::settings::Settings;
-use crate::state::{Checkpointer, StateMachine, StateShared, weight};
-use crate::types::{Proposal, TypeConfig};
+use crate::standing::Standing;
+use crate::state::{Checkpointer, Progress, StateShared, weight};
+use crate::types::{NodeId, Origin, Proposal};
 
 /// The proposer does not wait for less than this: timers are not finer, and clients do not notice.
 const PACED_AHEAD: Duration = Duration::from_millis(1);
@@ -29,148 +43,268 @@ const PACED_AHEAD: Duration = Duration::from_millis(1);
 /// slow.
 const PACED_MOST: Duration = Duration::from_millis(100);
 
-/// The result of a proposed batch.
-struct Done {
-    /// The places in the batch of operations that were not appended, because this node does not
-    /// lead.
-    refused: Vec<usize>,
-    /// openraft has stopped.
-    fatal: Option<String>,
-}
+/// How long a leader waits after openraft has refused a batch, because no quorum has acknowledged
+/// it for a while.
+const WITHOUT_LEASE: Duration = Duration::from_millis(20);
 
-/// A batch that is proposed and not yet applied.
-struct Flight {
-    proposals: Vec<Proposal>,
-    /// The bytes that the batch adds to the lag of the checkpoints.
-    weight: u64,
-    first_zxid: Zxid,
-    /// How many of the proposals are in the footprints.
-    indexed: usize,
-    done: Pin<Box<dyn Future<Output = Done> + Send>>,
+/// How long a member of a group that is closed waits for what is in flight. Without a quorum it
+/// would wait for ever.
+const CLOSING: Duration = Duration::from_secs(3);
+
+/// An operation with whose it is.
+type Item = (Operation, Holder);
+
+/// What the proposer works with.
+pub(crate) struct Around<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) raft: RaftOf<R>,
+    pub(crate) peers: Peers<R>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) state: Arc<StateShared>,
+    /// The proposer is slowed down to the speed at which `state.redb` can follow.
+    pub(crate) checkpointer: Checkpointer,
+    pub(crate) failure: Failure,
+    /// What other nodes send while this one leads.
+    pub(crate) intake: Intake,
+    pub(crate) stop: Signal,
 }
 
 /// The proposer's task.
 ///
 /// Invariants:
-/// - `next_zxid` is the zxid of the next proposal if every proposal in flight is appended. If one
-///   was refused, nothing is proposed until all others in flight are applied.
+/// - Operations of this node are sent in the order in which they came, and so are those of another
+///   node. A batch that openraft refused goes out again before anything else.
 /// - At most `batches_in_flight` batches of at most `batch_commands` commands are in flight.
 pub(crate) struct Proposer<R: Runtime> {
-    runtime: R,
-    raft: Raft<TypeConfig<R>, StateMachine<R>>,
-    settings: Arc<Settings>,
+    around: Around<R>,
     proposals: Proposals,
     queue: mpsc::Receiver<Submission>,
-    state: Arc<StateShared>,
-    /// The proposer is slowed down to the speed at which `state.redb` can follow.
-    checkpointer: Checkpointer,
-    /// The time at which the proposed batches are over at this speed.
-    paced: Option<Instant>,
-    failure: Failure,
-    stop: Signal,
-    intake: VecDeque<(Operation, Room)>,
+    /// This node and its run.
+    own: (NodeId, u64),
+    next_number: u64,
+    standing: Standing,
+    /// The term of the last applied entry that was looked at.
+    term: u64,
+    /// The snapshots installed when the progress was looked at last.
+    installed: u64,
+    /// What waits to be sent.
+    waiting: VecDeque<Item>,
     fairness: Fairness,
-    in_flight: VecDeque<Flight>,
-    next_zxid: Zxid,
-    resync: bool,
+    outstanding: Outstanding,
+    flights: Flights,
+    /// The stream to the leader that this node follows.
+    forwarding: Option<AbortOnDrop<()>>,
+    /// The time at which the proposed batches are over at the checkpoints' speed.
+    paced: Option<Instant>,
+    /// Nothing is proposed before this time, for want of a lease.
+    lapsed: Option<Instant>,
     last_time_ms: u64,
-    /// The footprints of the proposals in flight. They are updated only when a transaction needs
-    /// them.
-    footprints: InFlight,
 }
 
 enum Event {
-    Done(Done),
     More(Submission),
-    Due,
+    Look,
     Stop,
 }
 
 impl<R: Runtime> Proposer<R> {
-    #[allow(clippy::too_many_arguments)] // Wired up once, in one place.
     pub(crate) fn new(
-        runtime: R,
-        raft: Raft<TypeConfig<R>, StateMachine<R>>,
-        settings: Arc<Settings>,
+        around: Around<R>,
         proposals: Proposals,
         queue: mpsc::Receiver<Submission>,
-        state: Arc<StateShared>,
-        checkpointer: Checkpointer,
-        failure: Failure,
-        stop: Signal,
     ) -> Self {
-        let fairness = Fairness::new(settings.hold_back);
-        let footprints = InFlight::new(runtime.random_u64());
+        let runtime = &around.runtime;
+        let own = (around.settings.node_id, runtime.random_u64());
+        around.state.set_own(own.0, own.1);
         Self {
-            runtime,
-            raft,
-            settings,
             proposals,
             queue,
-            state,
-            checkpointer,
+            own,
+            next_number: 1,
+            standing: Standing::Waits,
+            term: 0,
+            installed: 0,
+            waiting: VecDeque::new(),
+            fairness: Fairness::new(around.settings.hold_back),
+            outstanding: Outstanding::default(),
+            flights: Flights::new(runtime.random_u64()),
+            forwarding: None,
             paced: None,
-            failure,
-            stop,
-            intake: VecDeque::new(),
-            fairness,
-            in_flight: VecDeque::new(),
-            next_zxid: Zxid::default(),
-            resync: false,
+            lapsed: None,
             last_time_ms: 0,
-            footprints,
+            around,
         }
     }
 
-    /// Runs until the node is closed or fails. At its end everything in the queue was refused and,
-    /// if the node was closed in order, everything in flight was applied.
+    /// Runs until the node is closed or fails. At its end everything that was not sent was refused.
+    /// If the node was closed in order, everything that was sent is applied, unless a group has no
+    /// quorum.
     pub(crate) async fn run(mut self) {
         loop {
+            self.look();
             self.take_queued();
-            let waits = !self.intake.is_empty() || self.fairness.is_due(self.runtime.now());
-            if waits && self.may_propose() {
-                self.propose().await;
-                continue;
+            if self.has_work() {
+                match self.standing {
+                    Standing::Leads { term, alone } if self.may_propose() => {
+                        self.propose(term, alone).await;
+                        continue;
+                    }
+                    Standing::Follows { .. } => {
+                        self.forward();
+                        continue;
+                    }
+                    Standing::Leads { .. } | Standing::Waits => {}
+                }
             }
             match self.wait().await {
-                Event::Done(done) => self.landed(done),
-                Event::More(submission) => self.intake.extend(submission.operations),
-                Event::Due => {}
+                Event::More(submission) => self.admit(submission),
+                Event::Look => {}
                 Event::Stop => break,
             }
         }
         self.end().await;
     }
 
+    fn admit(&mut self, submission: Submission) {
+        let own = submission.operations.into_iter();
+        self.waiting
+            .extend(own.map(|(operation, room)| (operation, Holder::Own(room))));
+    }
+
+    fn has_work(&self) -> bool {
+        !self.waiting.is_empty() || self.fairness.is_due(self.around.runtime.now())
+    }
+
+    /// Fills up what waits to a whole batch, from this node's queue and from the other nodes in
+    /// turn.
     fn take_queued(&mut self) {
-        while self.intake.len() < self.settings.batch_commands {
+        let most = self.around.settings.batch_commands;
+        let nodes = match self.standing {
+            Standing::Leads { .. } => self.around.intake.nodes_waiting(),
+            Standing::Waits | Standing::Follows { .. } => 0,
+        };
+        let each = (most / (nodes + 1)).max(1);
+        let mut own = 0;
+        while self.waiting.len() < most && (nodes == 0 || own < each) {
             match self.queue.try_recv() {
-                Ok(submission) => self.intake.extend(submission.operations),
-                Err(_) => return,
+                Ok(submission) => {
+                    own += submission.operations.len();
+                    self.admit(submission);
+                }
+                Err(_) => break,
+            }
+        }
+        if nodes > 0 && self.waiting.len() < most {
+            let room = most - self.waiting.len();
+            self.waiting.extend(self.around.intake.take(each, room));
+        }
+    }
+
+    /// Looks at what was applied and at what this node is by now.
+    fn look(&mut self) {
+        let progress = self.around.state.progress();
+        self.outstanding.applied(progress.own);
+        if progress.installed != self.installed {
+            self.installed = progress.installed;
+            // It may be in the snapshot, so it must not go out again, and nothing tells which of
+            // it is. The delivery has heard of the snapshot.
+            drop(self.outstanding.take_from(0));
+            self.flights.clear();
+        }
+        let term = self.settled(&progress);
+        if term > self.term {
+            self.term = term;
+            self.settle();
+        }
+        self.flights.landed(progress.zxid);
+        let standing = Standing::of(&self.around.raft, progress.applied);
+        if standing != self.standing {
+            self.stand(standing);
+        }
+    }
+
+    /// The term whose first entry is applied: all operations of older terms are settled.
+    ///
+    /// With the cfg below they count as settled as soon as another node votes in a newer term, so
+    /// that some are sent again although they are applied later, and a test must fail.
+    fn settled(&self, progress: &Progress) -> u64 {
+        if cfg!(innkeeper_break = "early-resend") {
+            let metrics = self.around.raft.server_metrics();
+            return metrics.borrow_watched().vote.leader_id.term;
+        }
+        progress.applied.map_or(0, |id| **id.committed_leader_id())
+    }
+
+    /// The first entry of a newer term is applied: what was sent before and is not applied never
+    /// will be.
+    fn settle(&mut self) {
+        self.flights.clear();
+        self.lapsed = None;
+        // What other nodes have sent in an older term they send again.
+        let is_own = |item: &Item| matches!(item.1, Holder::Own(_));
+        let held: Vec<_> = self.fairness.drain().filter(is_own).collect();
+        self.waiting.retain(is_own);
+        let lost = self.outstanding.take_from(0);
+        let lost = lost.into_iter().map(|sent| {
+            (
+                sent.proposal.into_command().operation,
+                Holder::Own(sent.room),
+            )
+        });
+        let again: Vec<_> = lost.chain(held).collect();
+        for (operation, holder) in again.into_iter().rev() {
+            if is_leaders_own(&operation) {
+                self.proposals
+                    .shared
+                    .delivery
+                    .refused(operation, Refusal::NotLeader);
+            } else {
+                self.waiting.push_front((operation, holder));
             }
         }
     }
 
-    /// The bytes that are proposed and not yet applied, counted as for the lag of the checkpoints.
-    fn flying(&self) -> u64 {
-        self.in_flight.iter().map(|batch| batch.weight).sum()
+    /// This node is something else from now on.
+    fn stand(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.forwarding = None;
+        let leads = match standing {
+            Standing::Leads { term, .. } => Some(term),
+            Standing::Waits | Standing::Follows { .. } => None,
+        };
+        self.around.intake.set_term(leads);
+        if let Standing::Follows { term, leader } = standing {
+            let forwarder = Forwarder {
+                peers: self.around.peers.clone(),
+                leader,
+                term,
+                run: self.own.1,
+                outstanding: self.outstanding.clone(),
+            };
+            let runtime = &self.around.runtime;
+            let task = runtime.spawn(ThreadRole::Raft, forwarder.run());
+            self.forwarding = Some(task.abort_on_drop());
+        }
     }
 
     /// Is the lag of the checkpoints at its bound?
     fn is_behind(&self) -> bool {
-        self.checkpointer.lag.is_full(self.flying())
+        self.around.checkpointer.lag.is_full(self.flights.weight())
     }
 
-    /// The time until which the proposer must wait because of its pace, if it must.
+    /// The time until which the proposer must wait, because of its pace or for a lease.
     fn paced(&self) -> Option<Instant> {
-        let paced = self.paced?;
-        (paced > self.runtime.now() + PACED_AHEAD).then_some(paced)
+        let now = self.around.runtime.now();
+        let paced = self.paced.filter(|paced| *paced > now + PACED_AHEAD);
+        let lapsed = self.lapsed.filter(|lapsed| *lapsed > now);
+        paced.into_iter().chain(lapsed).max()
     }
 
     /// Notes a batch that goes into the log.
     fn pace(&mut self, weight: u64) {
-        let now = self.runtime.now();
-        let pause = self.checkpointer.lag.pace(weight, self.flying());
+        let now = self.around.runtime.now();
+        let lag = &self.around.checkpointer.lag;
+        let pause = lag.pace(weight, self.flights.weight());
         self.paced = pause.map(|pause| {
             let from = self.paced.filter(|paced| *paced > now).unwrap_or(now);
             from + pause.min(PACED_MOST)
@@ -178,43 +312,64 @@ impl<R: Runtime> Proposer<R> {
     }
 
     fn may_propose(&self) -> bool {
-        let free = if self.resync {
-            self.in_flight.is_empty()
-        } else {
-            self.in_flight.len() < self.settings.batches_in_flight
-        };
-        free && !self.is_behind() && self.paced().is_none() && self.failure.get().is_none()
+        matches!(self.standing, Standing::Leads { .. })
+            && self.flights.len() < self.around.settings.batches_in_flight
+            && !self.is_behind()
+            && self.paced().is_none()
+            && self.around.failure.get().is_none()
     }
 
     async fn wait(&mut self) -> Event {
-        let hungry = self.intake.is_empty();
+        let hungry = self.waiting.is_empty();
+        let leads = matches!(self.standing, Standing::Leads { .. });
         let behind = self.is_behind();
         // If nothing can be proposed, the end of a batch in flight wakes the task anyway.
         let held = self.fairness.deadline();
         let paced = (!hungry || held.is_some()).then(|| self.paced()).flatten();
         let held = held.filter(|_| self.may_propose());
         let deadline = [held, paced].into_iter().flatten().min();
-        let durable = &self.checkpointer.durable;
-        let (runtime, queue) = (&self.runtime, &mut self.queue);
-        let (stop, failure) = (&self.stop, &self.failure);
-        let flight = self.in_flight.front_mut();
-        let done = async {
-            match flight {
-                Some(batch) => batch.done.as_mut().await,
-                None => pending().await,
-            }
-        };
+        let Around {
+            runtime,
+            raft,
+            state,
+            checkpointer,
+            failure,
+            intake,
+            stop,
+            ..
+        } = &self.around;
+        let queue = &mut self.queue;
         let more = async {
             match hungry {
                 true => queue.recv().await,
                 false => pending().await,
             }
         };
+        let others = async {
+            match hungry && leads {
+                true => intake.arrived().await,
+                false => pending().await,
+            }
+        };
+        let mut metrics = raft.server_metrics();
+        let changed = async {
+            // A change that came after the last look is seen at once.
+            metrics.borrow_and_update();
+            let now = Standing::of(raft, state.progress().applied);
+            if now == self.standing {
+                let moved = async {
+                    if metrics.changed().await.is_err() {
+                        pending::<()>().await;
+                    }
+                };
+                select2(state.advanced.notified(), moved).await;
+            }
+        };
         let due = async {
-            let seen = durable.get();
+            let seen = checkpointer.durable.get();
             let checkpoint = async {
                 match behind {
-                    true => drop(durable.wait_for(|now| *now != seen).await),
+                    true => drop(checkpointer.durable.wait_for(|now| *now != seen).await),
                     false => pending().await,
                 }
             };
@@ -227,244 +382,224 @@ impl<R: Runtime> Proposer<R> {
             select2(checkpoint, time_comes).await;
         };
         let end = async {
-            match select2(stop.wait(), failure.failed()).await {
-                Select2::First(()) | Select2::Second(_) => {}
-            }
+            select2(stop.wait(), failure.failed()).await;
         };
-        match select4(end, done, more, due).await {
+        match select4(end, select2(changed, others), more, due).await {
             Select4::First(()) | Select4::Third(None) => Event::Stop,
-            Select4::Second(done) => Event::Done(done),
             Select4::Third(Some(submission)) => Event::More(submission),
-            Select4::Fourth(()) => Event::Due,
+            Select4::Second(_) | Select4::Fourth(()) => Event::Look,
         }
     }
 
-    /// Notes the end of the oldest batch in flight.
-    fn landed(&mut self, done: Done) {
-        let Some(batch) = self.in_flight.pop_front() else {
-            return;
-        };
-        if let Some(fatal) = done.fatal {
-            self.failure.fail(fatal);
-        }
-        if !done.refused.is_empty() {
-            self.resync = true;
-        }
-        let mut places = done.refused.into_iter().peekable();
-        for (place, proposal) in batch.proposals.into_iter().enumerate() {
-            if places.next_if_eq(&place).is_some() {
-                let operation = proposal.into_command().operation;
-                let delivery = &self.proposals.shared.delivery;
-                delivery.refused(operation, Refusal::NotLeader);
-            }
-        }
-    }
-
-    async fn propose(&mut self) {
-        let reader = self.state.reader();
-        let now = self.runtime.now();
-        if self.in_flight.is_empty() {
-            self.next_zxid = reader.last_zxid().next();
-            self.footprints.clear();
-            self.resync = false;
-        }
-        self.footprints.applied(reader.last_zxid());
-        for proposal in self.state.take_lost() {
+    async fn propose(&mut self, term: u64, alone: bool) {
+        let reader = self.around.state.reader();
+        let published = reader.last_zxid();
+        let now = self.around.runtime.now();
+        for proposal in self.around.state.take_lost() {
             let operation = &proposal.command().operation;
+            let footprints = &self.flights.footprints;
             self.fairness
-                .lost(operation, &self.footprints, &reader.view(), now);
+                .lost(operation, footprints, &reader.view(), now);
         }
-        self.last_time_ms = self.last_time_ms.max(self.runtime.wall_ms());
+        self.last_time_ms = self.last_time_ms.max(self.around.runtime.wall_ms());
 
-        let first_zxid = self.next_zxid;
-        let most = self.settings.command_bytes_max;
+        let first_zxid = self.flights.next_zxid(published);
+        let most = self.around.settings.command_bytes_max;
         let mut batch = Batch::new(self.last_time_ms, first_zxid, most);
-        while batch.commands.len() < self.settings.batch_commands {
-            let (intake, footprints) = (&mut self.intake, &self.footprints);
-            let Some((operation, room)) = self.fairness.next(intake, footprints, now) else {
+        while batch.commands.len() < self.around.settings.batch_commands {
+            let footprints = &self.flights.footprints;
+            let Some((operation, holder)) = self.fairness.next(&mut self.waiting, footprints, now)
+            else {
                 break;
             };
             if let Operation::Transaction { transaction, .. } = &operation {
-                self.index(&mut batch, reader.last_zxid());
-                if self.footprints.doomed(transaction).is_some() {
+                self.flights.index(&mut batch, published);
+                let footprints = &mut self.flights.footprints;
+                if footprints.doomed(transaction).is_some() {
                     self.fairness
-                        .lost(&operation, &self.footprints, &reader.view(), now);
-                    drop(room);
+                        .lost(&operation, footprints, &reader.view(), now);
+                    drop(holder);
                     let delivery = &self.proposals.shared.delivery;
                     delivery.refused(operation, Refusal::Doomed);
                     continue;
                 }
             }
-            if let Some((operation, refusal)) = batch.push(operation, room) {
+            if let Some((operation, refusal)) = batch.push(operation, holder) {
                 self.proposals.shared.delivery.refused(operation, refusal);
             }
         }
-        if batch.commands.is_empty() {
+        if !batch.commands.is_empty() {
+            self.send(batch, term, alone).await;
+        }
+    }
+
+    /// Proposes a batch in a term.
+    async fn send(&mut self, batch: Batch, term: u64, alone: bool) {
+        let (first_zxid, indexed) = (batch.first_zxid, batch.indexed);
+        let first_number = self.next_number;
+        let mut proposals = Vec::with_capacity(batch.commands.len());
+        let mut peers = Vec::new();
+        let mut batch_weight = 0;
+        for stamped in batch.into_stamped() {
+            let Stamped {
+                command,
+                encoded,
+                holder,
+            } = stamped;
+            batch_weight += weight(encoded.len());
+            let origin = match &holder {
+                Holder::Own(_) => self.number(),
+                Holder::Peer(origin) => *origin,
+            };
+            let proposal = Proposal::bound(command, encoded, origin, term);
+            proposals.push(proposal.clone());
+            match holder {
+                Holder::Own(room) => self.outstanding.push(Sent {
+                    number: origin.number,
+                    proposal,
+                    room,
+                }),
+                peer @ Holder::Peer(_) => peers.push((proposals.len() - 1, peer)),
+            }
+        }
+        self.pace(batch_weight);
+        let raft = self.around.raft.clone();
+        let written = raft.client_write_many(proposals.iter().cloned()).await;
+        let mut results = match written {
+            Ok(results) => results,
+            Err(fatal) => return self.stopped(&fatal.to_string(), first_number),
+        };
+        self.flights
+            .push(proposals, batch_weight, first_zxid, indexed);
+        if alone {
             return;
         }
-        let indexed = batch.indexed;
-        let (proposals, room) = batch.into_proposals();
-        let each = proposals
-            .iter()
-            .map(|proposal| weight(proposal.encoded().len()));
-        let weight = each.sum();
-        self.pace(weight);
-        self.next_zxid = Zxid(first_zxid.0 + proposals.len() as u64);
-        let written = self.raft.client_write_many(proposals.iter().cloned()).await;
-        drop(room);
-        match written {
-            Ok(results) => self.in_flight.push_back(Flight {
-                proposals,
-                weight,
-                first_zxid,
-                indexed,
-                done: Box::pin(done::<R>(results)),
-            }),
-            Err(fatal) => {
-                let sentence = self.failure.fail(fatal.to_string());
-                for proposal in proposals {
-                    let operation = proposal.into_command().operation;
-                    let delivery = &self.proposals.shared.delivery;
-                    delivery.refused(operation, Refusal::Stopped(sentence.clone()));
-                }
+        // openraft takes its messages in order: after this one it has appended the batch, or has
+        // refused it as a whole.
+        if let Err(fatal) = raft.with_raft_state(|_| ()).await {
+            self.around.failure.fail(fatal.to_string());
+            return;
+        }
+        let first = results.next().now_or_never();
+        if let Some(Some(Ok(Err(ClientWriteError::ForwardToLeader(_))))) = first {
+            self.take_back(first_number, peers);
+        }
+    }
+
+    /// A batch was not appended: it waits again, before everything else.
+    fn take_back(&mut self, first_number: u64, peers: Vec<(usize, Holder)>) {
+        let proposals = self.flights.take_back();
+        let mut own = self.outstanding.take_from(first_number);
+        let mut peers = peers.into_iter().peekable();
+        let mut back = Vec::with_capacity(proposals.len());
+        for (place, proposal) in proposals.into_iter().enumerate() {
+            let holder = match peers.next_if(|(of, _)| *of == place) {
+                Some((_, peer)) => Some(peer),
+                None => own.pop_front().map(|sent| {
+                    drop(sent.proposal);
+                    Holder::Own(sent.room)
+                }),
+            };
+            if let Some(holder) = holder {
+                back.push((proposal.into_command().operation, holder));
+            }
+        }
+        for item in back.into_iter().rev() {
+            self.waiting.push_front(item);
+        }
+        self.next_number = first_number;
+        self.lapsed = Some(self.around.runtime.now() + WITHOUT_LEASE);
+    }
+
+    /// openraft has stopped before it took the batch.
+    fn stopped(&mut self, fatal: &str, first_number: u64) {
+        let sentence = self.around.failure.fail(fatal);
+        for sent in self.outstanding.take_from(first_number) {
+            let operation = sent.proposal.into_command().operation;
+            let delivery = &self.proposals.shared.delivery;
+            delivery.refused(operation, Refusal::Stopped(sentence.clone()));
+        }
+    }
+
+    fn number(&mut self) -> Origin {
+        let number = self.next_number;
+        self.next_number += 1;
+        let (node, run) = self.own;
+        Origin { node, run, number }
+    }
+
+    /// Hands everything that waits to the stream to the leader.
+    fn forward(&mut self) {
+        let held: Vec<_> = self.fairness.drain().collect();
+        let items: Vec<_> = held.into_iter().chain(self.waiting.drain(..)).collect();
+        for (operation, holder) in items {
+            // Nobody sends to a node that does not lead.
+            let Holder::Own(room) = holder else {
+                continue;
+            };
+            if let Some((operation, refusal)) = self.forward_one(operation, room) {
+                self.proposals.shared.delivery.refused(operation, refusal);
             }
         }
     }
 
-    /// Brings the footprints up to date with everything in flight and in the batch so far.
-    fn index(&mut self, batch: &mut Batch, published: Zxid) {
-        let footprints = &mut self.footprints;
-        for flight in &mut self.in_flight {
-            let from = flight.indexed;
-            for (place, proposal) in flight.proposals.iter().enumerate().skip(from) {
-                let zxid = Zxid(flight.first_zxid.0 + place as u64);
-                // An applied operation is in the view that the next guest reads.
-                if zxid > published {
-                    footprints.admit(zxid, &proposal.command().operation);
-                }
-            }
-            flight.indexed = flight.proposals.len();
+    /// Gives back an operation that cannot be sent.
+    fn forward_one(&mut self, operation: Operation, room: Room) -> Option<(Operation, Refusal)> {
+        if is_leaders_own(&operation) {
+            return Some((operation, Refusal::NotLeader));
         }
-        for (place, command) in batch.commands.iter().enumerate().skip(batch.indexed) {
-            let zxid = Zxid(batch.first_zxid.0 + place as u64);
-            footprints.admit(zxid, &command.operation);
+        // The leader sets the time.
+        let command = Command {
+            time_ms: 0,
+            operation,
+        };
+        let mut encoded = Vec::new();
+        encoding::encode_command(&command, &mut encoded);
+        let most = self.around.settings.command_bytes_max;
+        if let Err(refusal) = size::check(encoded.len(), most) {
+            return Some((command.operation, refusal));
         }
-        batch.indexed = batch.commands.len();
+        let origin = self.number();
+        self.outstanding.push(Sent {
+            number: origin.number,
+            proposal: Proposal::new(command, Bytes::from(encoded), Some(origin)),
+            room,
+        });
+        None
     }
 
     async fn end(mut self) {
         self.proposals.close();
         self.queue.close();
         let mut rest: VecDeque<_> = self.fairness.drain().collect();
-        rest.append(&mut self.intake);
+        rest.append(&mut self.waiting);
         while let Ok(submission) = self.queue.try_recv() {
-            rest.extend(submission.operations);
+            let own = submission.operations.into_iter();
+            rest.extend(own.map(|(operation, room)| (operation, Holder::Own(room))));
         }
-        for (operation, _room) in rest {
-            self.proposals.refuse(operation);
+        for (operation, holder) in rest {
+            if let Holder::Own(_) = holder {
+                self.proposals.refuse(operation);
+            }
         }
-        while self.failure.get().is_none() {
-            let Some(batch) = self.in_flight.front_mut() else {
-                return;
+        let alone = matches!(self.standing, Standing::Leads { alone: true, .. });
+        let until = self.around.runtime.now() + CLOSING;
+        while !self.outstanding.is_empty() && self.around.failure.get().is_none() {
+            let state = self.around.state.clone();
+            let limit = async {
+                match alone {
+                    true => pending().await,
+                    false => self.around.runtime.sleep_until(until).await,
+                }
             };
-            let failure = &self.failure;
-            match select2(batch.done.as_mut(), failure.failed()).await {
-                Select2::First(done) => self.landed(done),
-                Select2::Second(_) => return,
+            let failed = self.around.failure.failed();
+            match select2(select2(failed, limit), state.advanced.notified()).await {
+                Select2::First(_) => return,
+                Select2::Second(()) => {
+                    let Progress { own, .. } = state.progress();
+                    self.outstanding.applied(own);
+                }
             }
         }
-    }
-}
-
-async fn done<R: Runtime>(
-    mut results: impl futures_util::Stream<Item = WriteResult<R>> + Unpin,
-) -> Done {
-    let mut done = Done {
-        refused: Vec::new(),
-        fatal: None,
-    };
-    let mut place = 0;
-    while let Some(result) = results.next().await {
-        match result {
-            Ok(Ok(_)) => {}
-            Ok(Err(ClientWriteError::ForwardToLeader(_))) => done.refused.push(place),
-            // The result is unknown. A session may send again: its sequence numbers prevent that
-            // anything is applied twice.
-            Ok(Err(_)) => {}
-            Err(fatal) => {
-                done.fatal = Some(fatal.to_string());
-                return done;
-            }
-        }
-        place += 1;
-    }
-    done
-}
-
-type WriteResult<R> =
-    Result<openraft::raft::WriteResult<TypeConfig<R>>, openraft::errors::Fatal<TypeConfig<R>>>;
-
-/// A batch that is being put together.
-///
-/// Invariant: no command in it is longer than `command_bytes_max`.
-struct Batch {
-    time_ms: u64,
-    command_bytes_max: usize,
-    first_zxid: Zxid,
-    commands: Vec<Command>,
-    room: Option<Room>,
-    encoded: Vec<u8>,
-    ends: Vec<usize>,
-    indexed: usize,
-}
-
-impl Batch {
-    fn new(time_ms: u64, first_zxid: Zxid, command_bytes_max: usize) -> Self {
-        Self {
-            time_ms,
-            command_bytes_max,
-            first_zxid,
-            commands: Vec::new(),
-            room: None,
-            encoded: Vec::new(),
-            ends: Vec::new(),
-            indexed: 0,
-        }
-    }
-
-    /// Encodes an operation into the batch, or gives it back unchanged if its exact length is above
-    /// the bound.
-    fn push(&mut self, operation: Operation, room: Room) -> Option<(Operation, Refusal)> {
-        let start = self.encoded.len();
-        let command = Command {
-            time_ms: self.time_ms,
-            operation,
-        };
-        encoding::encode_command(&command, &mut self.encoded);
-        let bytes = self.encoded.len() - start;
-        if let Err(refusal) = size::check(bytes, self.command_bytes_max) {
-            self.encoded.truncate(start);
-            return Some((command.operation, refusal));
-        }
-        self.ends.push(self.encoded.len());
-        self.commands.push(command);
-        match &mut self.room {
-            Some(all) => all.join(room),
-            none => *none = Some(room),
-        }
-        None
-    }
-
-    /// The encodings share one buffer.
-    fn into_proposals(self) -> (Vec<Proposal>, Option<Room>) {
-        let encoded = Bytes::from(self.encoded);
-        let mut start = 0;
-        let with_bytes = self.commands.into_iter().zip(self.ends);
-        let proposals = with_bytes.map(|(command, end)| {
-            let bytes = encoded.slice(start..end);
-            start = end;
-            Proposal::new(command, bytes)
-        });
-        (proposals.collect(), self.room)
     }
 }

@@ -9,12 +9,12 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::{Stream, StreamExt};
 use innkeeper_runtime::{Runtime, ThreadRole, yield_now};
 use innkeeper_tree::applied::{Applied, Outcome, SessionResult, TicketResult};
-use innkeeper_tree::{Reader, Tree};
+use innkeeper_tree::{Reader, Tree, Zxid};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{BasicNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
 use parking_lot::Mutex;
@@ -40,8 +40,11 @@ const LOST_RACES: usize = 1024;
 pub(crate) struct StateShared {
     /// The tree's reader; installing a snapshot replaces it.
     reader: Mutex<Reader>,
-    /// The last applied and published entry.
-    applied: Mutex<Option<LogId>>,
+    progress: Mutex<Progress>,
+    /// Told after each change of the progress, for the proposer.
+    pub(crate) advanced: Notify,
+    /// This node and its run, once they are known.
+    own: OnceLock<(NodeId, u64)>,
     /// A checkpoint is due.
     pub(crate) due: Notify,
     /// Commands that lost a race in apply: a transaction with a conflict, or a session's write
@@ -49,13 +52,37 @@ pub(crate) struct StateShared {
     lost: Mutex<Vec<Proposal>>,
 }
 
+/// How far this node has applied the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Progress {
+    /// The last applied and published entry.
+    pub(crate) applied: Option<LogId>,
+    /// The number of the last operation of this node's run among the applied entries; 0 before the
+    /// first.
+    pub(crate) own: u64,
+    /// The last published zxid.
+    pub(crate) zxid: Zxid,
+    /// How many snapshots this node has installed. What it had sent before the last one may be in
+    /// there, and it cannot tell.
+    pub(crate) installed: u64,
+}
+
 impl StateShared {
+    /// Names this node and its run, before anything is proposed.
+    pub(crate) fn set_own(&self, node: NodeId, run: u64) {
+        let _ = self.own.set((node, run));
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        *self.progress.lock()
+    }
+
     pub(crate) fn reader(&self) -> Reader {
         self.reader.lock().clone()
     }
 
     pub(crate) fn applied(&self) -> Option<LogId> {
-        *self.applied.lock()
+        self.progress.lock().applied
     }
 
     pub(crate) fn take_lost(&self) -> Vec<Proposal> {
@@ -73,6 +100,9 @@ pub struct StateMachine<R: Runtime> {
     runtime: R,
     tree: Tree,
     applied: Option<LogId>,
+    /// The last number of this node's run that was applied.
+    own_applied: u64,
+    installed: u64,
     membership: StoredMembership,
     /// The last applied entry at the last capture.
     captured: Option<LogId>,
@@ -113,7 +143,14 @@ impl<R: Runtime> StateMachine<R> {
         );
         let shared = Arc::new(StateShared {
             reader: Mutex::new(tree.reader()),
-            applied: Mutex::new(meta.last_log_id),
+            progress: Mutex::new(Progress {
+                applied: meta.last_log_id,
+                own: 0,
+                zxid: tree.last_zxid(),
+                installed: 0,
+            }),
+            advanced: Notify::new(),
+            own: OnceLock::new(),
             due: Notify::new(),
             lost: Mutex::new(Vec::new()),
         });
@@ -121,6 +158,8 @@ impl<R: Runtime> StateMachine<R> {
             runtime,
             tree,
             applied: meta.last_log_id,
+            own_applied: 0,
+            installed: 0,
             membership: meta.last_membership,
             captured: meta.last_log_id,
             weight: 0,
@@ -194,7 +233,7 @@ impl<R: Runtime> StateMachine<R> {
             .checkpointer
             .lag
             .applied(std::mem::take(&mut self.weight));
-        *self.shared.applied.lock() = self.applied;
+        self.advance();
         for responder in responders.drain(..) {
             responder.send(());
         }
@@ -208,6 +247,25 @@ impl<R: Runtime> StateMachine<R> {
             }
         }
         Ok(())
+    }
+
+    /// Notes the number of an operation of this run.
+    fn note_own(&mut self, proposal: &Proposal) {
+        if let (Some(origin), Some((node, run))) = (proposal.origin(), self.shared.own.get())
+            && (origin.node, origin.run) == (*node, *run)
+        {
+            self.own_applied = origin.number;
+        }
+    }
+
+    fn advance(&self) {
+        *self.shared.progress.lock() = Progress {
+            applied: self.applied,
+            own: self.own_applied,
+            zxid: self.tree.last_zxid(),
+            installed: self.installed,
+        };
+        self.shared.advanced.notify_one();
     }
 
     /// Captures the changes and queues the capture. `None` if nothing was applied since the last
@@ -278,7 +336,9 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
             let (entry, responder) = item?;
             match &entry.payload {
                 EntryPayload::Blank => {}
+                EntryPayload::Normal(proposal) if proposal.is_void(&entry.log_id) => {}
                 EntryPayload::Normal(proposal) => {
+                    self.note_own(proposal);
                     let applied = self.apply_command(proposal)?;
                     batch.push(applied);
                     self.weight += weight(proposal.encoded().len());
@@ -330,8 +390,9 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
         self.applied = meta.last_log_id;
         self.captured = meta.last_log_id;
         self.membership = meta.last_membership.clone();
+        self.installed += 1;
         *self.shared.reader.lock() = self.tree.reader();
-        *self.shared.applied.lock() = self.applied;
+        self.advance();
         if let Some(applied) = self.applied {
             self.log.applied(applied.index);
         }

@@ -11,8 +11,8 @@ mod store;
 
 pub(crate) use checkpoint::Checkpointer;
 pub(crate) use lag::weight;
-pub(crate) use machine::StateShared;
 pub use machine::{CheckpointBuilder, StateMachine};
+pub(crate) use machine::{Progress, StateShared};
 pub use snapshot::SnapshotData;
 
 use innkeeper_runtime::Disk;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use innkeeper_raft::peer::{Group, PeerAddress, PeerSettings, Secret, Unprotected};
 use innkeeper_raft::{RaftRole, Replica, Settings, Status};
 use innkeeper_runtime::sim::Host;
-use innkeeper_runtime::{Runtime, Simulated, World};
+use innkeeper_runtime::{Runtime, Simulated, ThreadRole, World};
 use parking_lot::Mutex;
 
 use super::Recorder;
@@ -72,6 +72,15 @@ impl Member {
 
     /// Starts the replica on its host.
     pub fn start(&self, start: &Start) {
+        self.start_with(start, |_| async {});
+    }
+
+    /// Starts the replica, and something beside it as a part of its process.
+    pub fn start_with<F, Fut>(&self, start: &Start, beside: F)
+    where
+        F: FnOnce(Simulated) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
         let recorder = Recorder::new();
         *self.recorder.lock() = recorder.clone();
         let address = SocketAddr::new(self.host.address(), PEER_PORT);
@@ -95,6 +104,8 @@ impl Member {
         };
         let (slot, secret) = (self.slot.clone(), start.secret.clone());
         let life = self.host.start(move |runtime| async move {
+            let task = beside(runtime.clone());
+            runtime.spawn(ThreadRole::Client, task).detach();
             let group = Group {
                 voters,
                 listener: runtime.listen_tcp(address).await.unwrap(),

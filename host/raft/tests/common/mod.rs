@@ -38,6 +38,8 @@ pub struct Recorder {
 #[derive(Default)]
 struct Inner {
     acks: BTreeMap<u64, Ack>,
+    /// Tickets that were applied more than once.
+    twice: Vec<u64>,
     refused: Vec<(Operation, Refusal)>,
     last_zxid: Option<u64>,
     batches: u64,
@@ -53,6 +55,15 @@ impl Recorder {
 
     pub fn acks(&self) -> BTreeMap<u64, Ack> {
         self.inner.lock().acks.clone()
+    }
+
+    /// Are both the same recorder?
+    pub fn is_same(&self, other: &Recorder) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    pub fn twice(&self) -> Vec<u64> {
+        self.inner.lock().twice.clone()
     }
 
     pub fn refused(&self) -> Vec<(Operation, Refusal)> {
@@ -101,7 +112,9 @@ impl Delivery for Recorder {
                         time_ms: applied.time_ms,
                         ok,
                     };
-                    inner.acks.insert(ticket.0, ack);
+                    if inner.acks.insert(ticket.0, ack).is_some() {
+                        inner.twice.push(ticket.0);
+                    }
                 }
             }
         }

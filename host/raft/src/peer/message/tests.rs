@@ -32,7 +32,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         };
         let mut encoded = Vec::new();
         encoding::encode_command(&command, &mut encoded);
-        EntryPayload::Normal(Proposal::new(command, encoded.into()))
+        EntryPayload::Normal(Proposal::new(command, encoded.into(), None))
     });
     let membership = prop::collection::btree_set(any::<u64>(), 1..4).prop_map(|ids| {
         let nodes = ids

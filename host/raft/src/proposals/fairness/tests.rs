@@ -28,7 +28,7 @@ struct Desk {
     proposals: Proposals,
     footprints: InFlight,
     view: View,
-    intake: VecDeque<(Operation, Room)>,
+    intake: VecDeque<(Operation, Holder)>,
     out: Vec<Operation>,
     now: Instant,
 }
@@ -50,7 +50,7 @@ impl Desk {
 
     fn comes(&mut self, operation: Operation) {
         let room = self.proposals.room_now(1).expect("the queue has room");
-        self.intake.push_back((operation, room));
+        self.intake.push_back((operation, Holder::Own(room)));
     }
 
     fn lost(&mut self, operation: &Operation) {

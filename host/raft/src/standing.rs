@@ -1,0 +1,68 @@
+//! What this node is in its group at the moment: the one that proposes, one that sends its
+//! operations to the leader, or neither.
+//!
+//! **Invariant:** a node leads or follows in a term only after it has applied an entry of this
+//! term. Before that it cannot know what became of the operations of older terms, and predictions
+//! of zxids would be wrong.
+
+use innkeeper_runtime::Runtime;
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
+
+use crate::engine::RaftOf;
+use crate::types::{LogId, NodeId, TypeConfig};
+
+/// A node's standing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// No leader is known, or the first entry of its term is not applied here yet.
+    Waits,
+    /// This node is the established leader.
+    Leads {
+        /// Its term.
+        term: u64,
+        /// No other node votes, so openraft never refuses a write for a lapsed lease.
+        alone: bool,
+    },
+    /// Another node leads.
+    Follows {
+        /// The leader's term.
+        term: u64,
+        /// The leader.
+        leader: NodeId,
+    },
+}
+
+impl Standing {
+    /// The standing of a node that has applied the log up to `applied`.
+    pub(crate) fn of<R: Runtime>(raft: &RaftOf<R>, applied: Option<LogId>) -> Self {
+        let metrics = raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        judge(&metrics, applied)
+    }
+}
+
+fn judge<R: Runtime>(
+    metrics: &RaftServerMetrics<TypeConfig<R>>,
+    applied: Option<LogId>,
+) -> Standing {
+    let vote = &metrics.vote;
+    let term = vote.leader_id.term;
+    let applied_term = applied.map(|id| **id.committed_leader_id());
+    if !vote.committed || applied_term != Some(term) {
+        return Standing::Waits;
+    }
+    let leader = vote.leader_id.voted_for;
+    if leader != metrics.id {
+        return Standing::Follows { term, leader };
+    }
+    if metrics.state != ServerState::Leader {
+        return Standing::Waits;
+    }
+    let voters = metrics.membership_config.membership().voter_ids().count();
+    Standing::Leads {
+        term,
+        alone: voters == 1,
+    }
+}
