@@ -68,6 +68,16 @@ pub enum LogError {
         /// The kind of damage.
         what: String,
     },
+    /// A segment's end looks torn in one read and not in the next one.
+    #[error(
+        "two reads of log segment {segment} differ at byte {offset}, so the disk or the memory of this machine returns wrong data; check them and start the node again, since nothing was changed"
+    )]
+    Unsteady {
+        /// The segment's file.
+        segment: String,
+        /// The first byte that differs.
+        offset: u64,
+    },
     /// A segment is missing.
     #[error(
         "the log has a hole before {segment}: the entries between {have} and {need} are missing; restore the data folder from a backup or from another node"

@@ -52,7 +52,7 @@ pub(crate) async fn open_stores<R: Runtime>(
     delivery: Arc<dyn Delivery>,
 ) -> Result<Stored<R>, OpenError> {
     disk.list("").map_err(OpenError::Folder)?;
-    let log = Log::open_with(runtime.clone(), &disk, settings.clone(), failure)?;
+    let log = Log::open_with(runtime.clone(), &disk, settings.clone(), failure.clone())?;
     let machine = StateMachine::open(
         runtime.clone(),
         &disk,
@@ -61,7 +61,7 @@ pub(crate) async fn open_stores<R: Runtime>(
         delivery,
     )?;
     let incarnation = incarnation::of_folder(&runtime, &disk).map_err(OpenError::Folder)?;
-    let modules = ModuleStore::open(runtime, &disk, settings.module_cache_bytes)?;
+    let modules = ModuleStore::open(runtime, &disk, settings.module_cache_bytes, failure)?;
     disk.settled().await.map_err(OpenError::Folder)?;
     Ok(Stored {
         log,

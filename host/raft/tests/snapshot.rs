@@ -11,6 +11,7 @@ use futures_util::stream;
 use innkeeper_raft::log::Log;
 use innkeeper_raft::state::{SnapshotData, StateMachine, read_checkpoint};
 use innkeeper_raft::{Delivery, Entry, Proposal, Refusal, Settings, StateError, log_id};
+use innkeeper_runtime::sim::FileFaults;
 use innkeeper_runtime::{Disk, Runtime, Sim, SimDisk, Simulated};
 use innkeeper_tree::{Applied, Command, Operation, encoding};
 use openraft::EntryPayload;
@@ -183,4 +184,59 @@ fn a_power_cut_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new() {
         }
     }
     assert!(old > 3 && new > 3, "{old} {new}");
+}
+
+/// Whatever the disk does to the new file, the old state stays until the new one is whole, and the
+/// error is one sentence.
+#[test]
+fn a_fault_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new() {
+    let (mut installed, mut failed) = (0, 0);
+    for seed in 0..60 {
+        let (disk, is_installed) = Sim::run(seed, |runtime| async move {
+            let from = disk(&runtime, "/from");
+            let (_log, mut machine) = open(&runtime, &from);
+            let entries = (0..50).map(|i| entry(i, create(i + 1))).collect();
+            apply(&mut machine, entries).await;
+            let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
+            let snapshot = builder.build_snapshot().await.unwrap();
+
+            let to = disk(&runtime, "/to");
+            let (_log, mut receiver) = open(&runtime, &to);
+            apply(&mut receiver, vec![entry(0, create(77))]).await;
+            let mut builder = receiver.try_create_snapshot_builder(true).await.unwrap();
+            builder.build_snapshot().await.unwrap();
+
+            let one_in = Some(1 + runtime.random_u64() % 20);
+            let mut faults = FileFaults::default();
+            match seed % 5 {
+                0 => to.fail_sync(1 + runtime.random_u64() % 12),
+                1 => faults.capacity_bytes = Some(runtime.random_u64() % (1 << 21)),
+                2 => faults.write_errors_one_in = one_in,
+                3 => faults.read_errors_one_in = one_in,
+                _ => faults.flipped_reads_one_in = one_in,
+            }
+            to.set_faults("state.redb", faults);
+            let ended = receiver
+                .install_snapshot(&snapshot.meta, snapshot.snapshot)
+                .await;
+            if let Err(error) = &ended {
+                let sentence = error.to_string();
+                assert!(sentence.starts_with("state.redb "), "{sentence}");
+                assert!(!sentence.contains('\n'), "{sentence}");
+                let does_tell = sentence.contains("; check") || sentence.contains("; restore");
+                assert!(does_tell, "{sentence}");
+            }
+            (to, ended.is_ok())
+        });
+        disk.heal();
+        let (tree, _) = read_checkpoint(&disk.reopen())
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+            .expect("it is there");
+        match (tree.last_zxid().0, is_installed) {
+            (50, true) => installed += 1,
+            (1 | 50, false) => failed += 1,
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+    assert!(installed > 10 && failed > 20, "{installed} {failed}");
 }

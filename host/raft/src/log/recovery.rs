@@ -4,7 +4,9 @@
 //!    acknowledged before all of it was synced.
 //! 2. A damaged record in the newest segment, with no undamaged record of a later batch after it,
 //!    is a torn tail, and the log ends there. Anywhere else acknowledged records are damaged, and
-//!    opening fails.
+//!    opening fails. If the disk has changed a bit in the last batch after it was synced, this
+//!    looks the same as a torn tail, and the batch is lost: nothing on the disk says that it was
+//!    whole. (test: `a_rotten_bit_is_refused_or_does_no_harm`)
 //! 3. The newest segment is cut after the last complete batch, so that no old bytes follow new
 //!    ones, and is preallocated again.
 //! 4. The files and the folder are synced before the entries count as durable, because the last
@@ -163,6 +165,7 @@ impl<R: Runtime> Replay<R> {
             Header::Bad => {
                 let first = self.core.next_batch;
                 if newest && record::find_above(&bytes, 0..written, seed, first).is_none() {
+                    check_steady(disk, &path, &bytes)?;
                     return Ok(false);
                 }
                 return Err(LogError::Corrupt {
@@ -226,6 +229,9 @@ impl<R: Runtime> Replay<R> {
                 what: what.to_owned(),
             });
         }
+        if bytes[whole..].iter().any(|byte| *byte != 0) {
+            check_steady(disk, &path, &bytes)?;
+        }
         Ok(true)
     }
 
@@ -277,6 +283,20 @@ impl<R: Runtime> Replay<R> {
         }
         Ok(())
     }
+}
+
+/// Checks that a second read of a segment gives the same bytes. What looks like a torn tail is cut
+/// off for good, so it must be on the disk, and not only in one read.
+fn check_steady<D: Disk>(disk: &D, path: &str, bytes: &[u8]) -> Result<(), LogError> {
+    let again = disk.read_whole(path)?;
+    let same = again.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+    if again.len() == bytes.len() && same == bytes.len() {
+        return Ok(());
+    }
+    Err(LogError::Unsteady {
+        segment: path.to_owned(),
+        offset: same as u64,
+    })
 }
 
 fn next_index(id: Option<LogId>) -> u64 {

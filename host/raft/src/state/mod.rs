@@ -3,6 +3,7 @@
 //! [`StateMachine`] applies entries to the tree; the checkpointer writes the changes to disk.
 
 pub(crate) mod backend;
+mod blocks;
 mod checkpoint;
 mod lag;
 mod machine;
@@ -15,7 +16,9 @@ pub use machine::{CheckpointBuilder, StateMachine};
 pub(crate) use machine::{Progress, StateShared};
 pub use snapshot::SnapshotData;
 
-use innkeeper_runtime::Disk;
+use std::io;
+
+use innkeeper_runtime::{Disk, Open};
 use innkeeper_tree::Tree;
 
 use crate::error::StateError;
@@ -27,10 +30,9 @@ const READ_ONCE_CACHE_BYTES: usize = 16 << 20;
 /// The tree in `state.redb` of a disk, without the log, and the id of its last entry. `None` if
 /// there is no such file. No process may have the data folder open. Blocks.
 pub fn read_checkpoint<D: Disk>(disk: &D) -> Result<Option<(Tree, SnapshotMeta)>, StateError> {
-    match backend::open_existing(disk, store::FILE, READ_ONCE_CACHE_BYTES)? {
-        None => Ok(None),
-        Some(database) => {
-            drop(database);
+    match disk.open(store::FILE, Open::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        _ => {
             let store = store::StateStore::open(disk.clone(), READ_ONCE_CACHE_BYTES)?;
             store.restore().map(Some)
         }

@@ -31,8 +31,8 @@ fn table(table: Table) -> Rows<'static> {
     TableDefinition::new(table.name())
 }
 
-fn failed(error: impl std::fmt::Display) -> StateError {
-    StateError::store(FILE, error)
+fn failed(error: impl Into<redb::Error>) -> StateError {
+    backend::failed(FILE, error)
 }
 
 fn damaged(error: impl std::fmt::Display) -> StateError {
@@ -60,13 +60,13 @@ impl<D: Disk> StateStore<D> {
     /// Waits until what was written is durable.
     pub(crate) async fn settled(&self) -> Result<(), StateError> {
         let settled = self.disk.settled().await;
-        settled.map_err(|error| StateError::store(FILE, error))
+        settled.map_err(failed)
     }
 
     /// Opens `state.redb` and creates an empty one if there is none.
     pub(crate) fn open(disk: D, cache_bytes: usize) -> Result<Self, StateError> {
-        let database = match backend::open_existing(&disk, FILE, cache_bytes)? {
-            Some(database) => database,
+        let opened = match backend::open_existing(&disk, FILE, cache_bytes)? {
+            Some(opened) => opened,
             None => backend::create(&disk, FILE, cache_bytes, |database| {
                 let none = StoredMembership::default();
                 commit(
@@ -80,7 +80,7 @@ impl<D: Disk> StateStore<D> {
         let store = Self {
             disk,
             cache_bytes,
-            current: Arc::new(Mutex::new(Arc::new(database))),
+            current: Arc::new(Mutex::new(Arc::new(opened.database))),
         };
         store.check_format()?;
         Ok(store)
@@ -141,7 +141,7 @@ impl<D: Disk> StateStore<D> {
         let fresh = backend::create(&self.disk, FILE, self.cache_bytes, |database| {
             commit(database, records, meta.last_log_id, &meta.last_membership)
         })?;
-        *self.current.lock() = Arc::new(fresh);
+        *self.current.lock() = Arc::new(fresh.database);
         Ok(())
     }
 }

@@ -152,9 +152,14 @@ fn admin(ticket: u64, op: WriteOp) -> Operation {
 
 /// Creates the ticket's znode, with data that tells the ticket.
 pub fn create(ticket: u64) -> Operation {
+    create_wide(ticket, 0)
+}
+
+/// Like [`create`], with data of at least `bytes` bytes: spaces follow.
+pub fn create_wide(ticket: u64, bytes: usize) -> Operation {
     let op = WriteOp::Create {
         path: path_of(ticket),
-        data: Some(Bytes::from(ticket.to_string())),
+        data: Some(Bytes::from(format!("{ticket:<bytes$}"))),
         acl: acl::open(),
         mode: CreateMode::Persistent,
         ttl_ms: 0,
