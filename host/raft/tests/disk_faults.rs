@@ -25,7 +25,8 @@ const MODULE_COUNT: u64 = 97;
 /// Operations that are proposed together.
 const BURST: u64 = 5;
 
-/// Small segments and frequent checkpoints, so that a short run has many of both.
+/// Small segments and frequent checkpoints, so that a short run has many of both, and hardly a
+/// cache, so that redb reads from the disk what it has written.
 fn settings() -> Settings {
     Settings {
         segment_bytes: 8192,
@@ -37,6 +38,8 @@ fn settings() -> Settings {
         batch_commands: 8,
         batches_in_flight: 2,
         apply_commands: 4,
+        state_cache_bytes: 1 << 14,
+        module_cache_bytes: 1 << 14,
         ..Settings::default()
     }
 }
@@ -405,6 +408,34 @@ fn bits_that_flip_in_reads_are_refused_or_do_no_harm() {
         }
     }
     assert!(opened > 10 && refused > 10, "{opened} {refused}");
+}
+
+/// What was verified when the node opened is verified again when it is read.
+#[test]
+fn bits_that_flip_while_a_node_runs_are_refused_or_do_no_harm() {
+    let mut refused = 0;
+    for seed in 0..20 {
+        let (disk, known) = written(seed, 3 + seed % 10);
+        run(seed, &disk, |runtime| {
+            let (known, refused) = (&known, &mut refused);
+            async move {
+                let life = Life::open(&runtime).await.expect("nothing fails yet");
+                let flips = FileFaults {
+                    flipped_reads_one_in: Some(1),
+                    ..FileFaults::default()
+                };
+                let disk = runtime.disk(Path::new(FOLDER)).expect("a folder");
+                disk.set_faults(MODULES, flips);
+                let list = life.replica.modules().list().await;
+                *refused += usize::from(list.is_err());
+                life.check(known, true).await;
+                disk.heal();
+                life.check(known, false).await;
+            }
+        });
+        check_when_well(seed + 1, &disk, &known);
+    }
+    assert!(refused > 10, "{refused}");
 }
 
 #[test]

@@ -275,12 +275,21 @@ fn three_batches(runtime: &Simulated) -> impl Future<Output = (Vec<u8>, [usize; 
 
 const SEGMENT: &str = "log/00000000000000000001.wal";
 
-/// Opens a log whose only segment has these bytes.
-async fn open_bytes(runtime: &Simulated, bytes: &[u8]) -> Result<Vec<Entry>, LogError> {
-    let disk = SimDisk::new(1);
+/// A disk with a log whose only segment has these bytes.
+fn disk_of(seed: u64, bytes: &[u8]) -> SimDisk {
+    let disk = SimDisk::new(seed);
     disk.create_folder("log").unwrap();
     let file = disk.open(SEGMENT, Open::CreateNew).unwrap();
     file.write_at(bytes, 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_folder("log").unwrap();
+    disk.sync_folder("").unwrap();
+    disk
+}
+
+/// Opens a log whose only segment has these bytes.
+async fn open_bytes(runtime: &Simulated, bytes: &[u8]) -> Result<Vec<Entry>, LogError> {
+    let disk = disk_of(1, bytes);
     let settings = settings(8192);
     let mut log = Log::open(runtime.clone(), &disk, settings.clone())?;
     let entries = log.try_get_log_entries(..).await.unwrap();
@@ -326,6 +335,34 @@ fn a_tail_torn_at_any_byte_is_cut_at_the_last_whole_batch() {
             let entries = open_bytes(&runtime, &bytes[..cut]).await.unwrap();
             assert_eq!(entries.len(), 0);
         }
+    });
+}
+
+/// A tail is cut off for good, so a bit that flips in one read must not make it look torn.
+#[test]
+fn a_bit_that_flips_in_one_read_cuts_nothing_off() {
+    Sim::run(1, |runtime| async move {
+        let (bytes, ends) = three_batches(&runtime).await;
+        let (mut opened, mut refused) = (0, 0);
+        for seed in 0..400 {
+            let batches = 1 + seed as usize % 3;
+            let disk = disk_of(seed, &bytes[..ends[batches - 1]]);
+            disk.flip_bits_on_read(Some(1 + seed % 3));
+            let settings = settings(8192);
+            match Log::open(runtime.clone(), &disk, settings.clone()) {
+                Ok(_) => opened += 1,
+                Err(error) => {
+                    let sentence = error.to_string();
+                    assert!(sentence.contains("segment log/"), "{sentence}");
+                    refused += 1;
+                }
+            }
+            disk.heal();
+            let mut log = Log::open(runtime.clone(), &disk.reopen(), settings).unwrap();
+            let entries = log.try_get_log_entries(..).await.unwrap();
+            assert_eq!(entries.len(), 3 * batches, "seed {seed}");
+        }
+        assert!(opened > 50 && refused > 50, "{opened} {refused}");
     });
 }
 
