@@ -62,13 +62,10 @@ pub struct Settings {
     /// A sync of the log that takes longer than this is counted as slow and logged, as with
     /// ZooKeeper's `fsync.warningthresholdms`.
     pub slow_sync: Duration,
-    /// The time between a leader's heartbeats.
-    pub heartbeat_interval: Duration,
-    /// The shortest time after which a follower without heartbeats stands for election. It is at
-    /// least half a second, so that a busy machine does not lose its leader.
-    pub election_timeout_min: Duration,
-    /// The longest such time. Each follower draws a random time between the two.
-    pub election_timeout_max: Duration,
+    /// The least silence of a leader after which a follower stands for election. The others follow
+    /// within two fifths of it, by chance. A leader sends ten signs of life in this time. A voter
+    /// grants no vote for seven tenths of it after it has heard from a leader.
+    pub election: Duration,
     /// How long opening may take, from the first vote until the whole log is applied.
     pub open_timeout: Duration,
 }
@@ -95,9 +92,7 @@ impl Default for Settings {
             apply_commands: 512,
             hold_back: Duration::from_millis(5),
             slow_sync: Duration::from_secs(1),
-            heartbeat_interval: Duration::from_millis(100),
-            election_timeout_min: Duration::from_millis(500),
-            election_timeout_max: Duration::from_millis(1000),
+            election: Duration::from_millis(500),
             open_timeout: Duration::from_secs(300),
         }
     }
@@ -110,20 +105,17 @@ const MIN_SEGMENT_BYTES: u64 = 4096;
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// The smallest bound on commands: it has room for everything that a node proposes by itself.
 const MIN_COMMAND_BYTES: usize = 1024;
-/// The smallest election timeout: a busy machine must not look like a dead leader.
-const MIN_ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
+/// The shortest `election`: openraft counts in whole milliseconds, and a busy machine must not look
+/// like a dead leader.
+const MIN_ELECTION: Duration = Duration::from_millis(100);
 
 impl Settings {
     /// Checks the settings. The error is one sentence that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
         let wrong = if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&self.segment_bytes) {
             Some("segment_bytes must lie between 4096 and 1073741824")
-        } else if self.election_timeout_min < MIN_ELECTION_TIMEOUT {
-            Some("election_timeout_min must be at least 500 ms")
-        } else if self.election_timeout_max <= self.election_timeout_min {
-            Some("election_timeout_max must be greater than election_timeout_min")
-        } else if self.heartbeat_interval >= self.election_timeout_min {
-            Some("heartbeat_interval must be smaller than election_timeout_min")
+        } else if self.election < MIN_ELECTION {
+            Some("election must be at least 100 ms")
         } else if self.command_bytes_max < MIN_COMMAND_BYTES {
             Some("command_bytes_max must be at least 1024")
         } else if self.record_bytes_max > MAX_BODY_BYTES {

@@ -93,13 +93,19 @@ pub(crate) struct Started<R: Runtime> {
     pub(crate) replayed: u64,
 }
 
-fn config(settings: &Settings) -> Config {
+/// openraft's follower grants no vote for its greatest election timeout after it has heard from a
+/// leader, and stands for election after another draw between the two timeouts. So the least
+/// silence is the sum of both.
+fn config(settings: &Settings, alone: bool) -> Config {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let election = settings.election;
+    // Nobody hears a node alone. Its heartbeats only set the pace of openraft's clock.
+    let heartbeats = if alone { 5 } else { 10 };
     Config {
         cluster_name: "innkeeper".to_owned(),
-        heartbeat_interval: ms(settings.heartbeat_interval),
-        election_timeout_min: ms(settings.election_timeout_min),
-        election_timeout_max: ms(settings.election_timeout_max),
+        heartbeat_interval: ms(election / heartbeats),
+        election_timeout_min: ms(election * 3 / 10),
+        election_timeout_max: ms(election * 7 / 10),
         // This crate's own schedule asks for checkpoints and purges the log.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: u64::MAX,
@@ -137,7 +143,7 @@ pub(crate) async fn start<R: Runtime>(
         node_id,
         ..(*settings).clone()
     });
-    let config = config(&settings)
+    let config = config(&settings, group.is_none())
         .validate()
         .map_err(|e| OpenError::Settings(e.to_string()))?;
     let state = machine.shared();
