@@ -9,10 +9,15 @@
 //!    whole. (test: `a_rotten_bit_is_refused_or_does_no_harm`)
 //! 3. The newest segment is cut after the last complete batch, so that no old bytes follow new
 //!    ones, and is preallocated again.
-//! 4. The files and the folder are synced before the entries count as durable, because the last
-//!    process may have died between its write and its sync.
+//! 4. The newest segment is written again, because a sync of the last process may have failed: the
+//!    system then still shows the bytes, but has given up writing them, and no later sync makes
+//!    them durable. The first failed sync ends a process, so older segments have none of them.
+//!    (test: `what_a_failed_sync_did_not_write_is_written_by_the_next_process`)
+//!    Then the files and the folder are synced before the entries count as durable, because the
+//!    last process may have died between its write and its sync.
 //! 5. Segments that the purge mark covers are removed, if their removal was lost in the crash.
 
+use std::io;
 use std::sync::Arc;
 
 use innkeeper_runtime::{Disk, File, Instant, Open, Runtime};
@@ -25,6 +30,9 @@ use crate::codec;
 use crate::error::LogError;
 use crate::settings::Settings;
 use crate::types::LogId;
+
+/// The newest segment is written again in pieces of so many bytes.
+const WRITE_AGAIN_BYTES: usize = 1 << 20;
 
 /// Reads the log of a disk. Blocks.
 pub(crate) fn open<R: Runtime>(
@@ -72,6 +80,11 @@ pub(crate) fn open<R: Runtime>(
             active.file = Some(Arc::new(file));
         }
     }
+    if let Some(newest) = core.segments.list.back()
+        && let Some(file) = &newest.file
+    {
+        write_again(&**file, newest.end)?;
+    }
     for segment in &core.segments.list {
         if let Some(file) = &segment.file {
             file.sync()?;
@@ -87,6 +100,20 @@ pub(crate) fn open<R: Runtime>(
     }
     core.committed_written = core.committed;
     Ok(core)
+}
+
+/// Writes the first `len` bytes of a file once more, as they are.
+fn write_again<F: File>(file: &F, len: u64) -> io::Result<()> {
+    let mut buffer = vec![0; WRITE_AGAIN_BYTES];
+    let mut at = 0;
+    while at < len {
+        let rest = usize::try_from(len - at).unwrap_or(usize::MAX);
+        let piece = &mut buffer[..rest.min(WRITE_AGAIN_BYTES)];
+        file.read_exact_at(piece, at)?;
+        file.write_at(piece, at)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 struct Replay<R: Runtime> {
