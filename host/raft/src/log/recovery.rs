@@ -17,7 +17,6 @@
 //!    last process may have died between its write and its sync.
 //! 5. Segments that the purge mark covers are removed, if their removal was lost in the crash.
 
-use std::io;
 use std::sync::Arc;
 
 use innkeeper_runtime::{Disk, File, Instant, Open, Runtime};
@@ -30,9 +29,6 @@ use crate::codec;
 use crate::error::LogError;
 use crate::settings::Settings;
 use crate::types::LogId;
-
-/// The newest segment is written again in pieces of so many bytes.
-const WRITE_AGAIN_BYTES: usize = 1 << 20;
 
 /// Reads the log of a disk. Blocks.
 pub(crate) fn open<R: Runtime>(
@@ -53,6 +49,7 @@ pub(crate) fn open<R: Runtime>(
         core: Core::new(settings),
         gap: None,
         gone: Vec::new(),
+        verified: Vec::new(),
     };
     let newest = numbers.last().copied();
     let mut previous: Option<u64> = None;
@@ -68,7 +65,12 @@ pub(crate) fn open<R: Runtime>(
         }
     }
     replay.check_gap()?;
-    let Replay { mut core, gone, .. } = replay;
+    let Replay {
+        mut core,
+        gone,
+        verified,
+        ..
+    } = replay;
 
     if let Some(active) = core.segments.active()
         && active.sealed_at.is_none()
@@ -83,7 +85,8 @@ pub(crate) fn open<R: Runtime>(
     if let Some(newest) = core.segments.list.back()
         && let Some(file) = &newest.file
     {
-        write_again(&**file, newest.end)?;
+        // What was verified, and not what another read would show: its bits may flip.
+        file.write_at(&verified, 0)?;
     }
     for segment in &core.segments.list {
         if let Some(file) = &segment.file {
@@ -102,26 +105,14 @@ pub(crate) fn open<R: Runtime>(
     Ok(core)
 }
 
-/// Writes the first `len` bytes of a file once more, as they are.
-fn write_again<F: File>(file: &F, len: u64) -> io::Result<()> {
-    let mut buffer = vec![0; WRITE_AGAIN_BYTES];
-    let mut at = 0;
-    while at < len {
-        let rest = usize::try_from(len - at).unwrap_or(usize::MAX);
-        let piece = &mut buffer[..rest.min(WRITE_AGAIN_BYTES)];
-        file.read_exact_at(piece, at)?;
-        file.write_at(piece, at)?;
-        at += piece.len() as u64;
-    }
-    Ok(())
-}
-
 struct Replay<R: Runtime> {
     core: Core<R, <R::Disk as Disk>::File>,
     /// The last gap between segments.
     gap: Option<Gap>,
     /// Segments whose removal was lost in the crash.
     gone: Vec<u64>,
+    /// The bytes of the segment that was read last, up to its last whole batch.
+    verified: Vec<u8>,
 }
 
 struct Gap {
@@ -178,7 +169,7 @@ impl<R: Runtime> Replay<R> {
         now: Instant,
     ) -> Result<bool, LogError> {
         let path = segments::path(number);
-        let Content { bytes, written } = Content::read(disk, &path)?;
+        let Content { mut bytes, written } = Content::read(disk, &path)?;
         let seed = record::seed(number);
         match record::read_segment_header(&bytes, number) {
             Header::Good => {}
@@ -237,6 +228,9 @@ impl<R: Runtime> Replay<R> {
                         active.end = whole as u64;
                         if record.kind == Kind::SegmentEnd {
                             active.sealed_at = Some(now);
+                            drop(batch);
+                            bytes.truncate(whole);
+                            self.verified = bytes;
                             return Ok(true);
                         }
                     }
@@ -261,6 +255,9 @@ impl<R: Runtime> Replay<R> {
         if rest.iter().any(|byte| *byte != 0) {
             check_steady(disk, &path, &bytes)?;
         }
+        drop(batch);
+        bytes.truncate(whole);
+        self.verified = bytes;
         Ok(true)
     }
 
