@@ -16,6 +16,7 @@ use innkeeper_runtime::{Disk, Runtime, Select2, Signal, Task, ThreadRole, select
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
 use openraft::impls::BasicNode;
+use openraft::metrics::WaitError;
 use openraft::storage::RaftStateMachine;
 use openraft::{Config, Raft, ServerState, SnapshotPolicy, StorageHelper};
 
@@ -334,7 +335,11 @@ async fn lead<R: Runtime>(
     match select2(failure.failed(), ready).await {
         Select2::First(sentence) => Err(OpenError::Stopped(sentence)),
         Select2::Second(Ok(_)) => Ok(()),
-        Select2::Second(Err(_)) => Err(OpenError::NotReady {
+        // openraft has stopped by itself, and `watch_openraft` says why.
+        Select2::Second(Err(WaitError::ShuttingDown)) => {
+            Err(OpenError::Stopped(failure.failed().await))
+        }
+        Select2::Second(Err(WaitError::Timeout(..))) => Err(OpenError::NotReady {
             seconds: settings.open_timeout.as_secs(),
             state: raft.metrics().borrow_watched().to_string(),
         }),
