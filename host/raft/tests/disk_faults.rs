@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Ack, Recorder, create, create_wide, dump, path_of};
+use common::{Ack, Recorder, create, create_wide, dump, path_of, small};
 use innkeeper_raft::{ModuleStore, OpenError, Replica, Settings};
 use innkeeper_runtime::sim::{FileFaults, Unsynced};
 use innkeeper_runtime::{Disk, File, Open, Runtime, Select2, Sim, SimDisk, Simulated, select2};
@@ -25,22 +25,13 @@ const MODULE_COUNT: u64 = 97;
 /// Operations that are proposed together.
 const BURST: u64 = 5;
 
-/// Small segments and frequent checkpoints, so that a short run has many of both, and hardly a
-/// cache, so that redb reads from the disk what it has written.
+/// Hardly a cache, so that redb reads from the disk what it has written.
 fn settings() -> Settings {
     Settings {
-        segment_bytes: 8192,
         checkpoint_entries: 15,
-        lag_bytes: 60 * 128,
-        checkpoint_interval: Duration::from_secs(1),
-        retention_age: Duration::ZERO,
-        retention_bytes: 0,
-        batch_commands: 8,
-        batches_in_flight: 2,
-        apply_commands: 4,
         state_cache_bytes: 1 << 14,
         module_cache_bytes: 1 << 14,
-        ..Settings::default()
+        ..small()
     }
 }
 

@@ -7,28 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Ack, Recorder, create, dump, path_of, set};
+use common::{Ack, Recorder, create, dump, path_of, set, small};
 use innkeeper_raft::{Replica, Settings};
 use innkeeper_runtime::sim::{CutAt, SyncTime, Tail, Unsynced, Window};
 use innkeeper_runtime::{Disk, Runtime, Select2, Sim, SimDisk, Simulated, World, select2};
 use innkeeper_tree::{Command, Operation, Tree, Zxid};
 
 const FOLDER: &str = "/data";
-
-fn settings() -> Settings {
-    Settings {
-        segment_bytes: 8192,
-        checkpoint_entries: 30,
-        lag_bytes: 60 * 128,
-        checkpoint_interval: Duration::from_secs(1),
-        retention_age: Duration::ZERO,
-        retention_bytes: 0,
-        batch_commands: 8,
-        batches_in_flight: 2,
-        apply_commands: 4,
-        ..Settings::default()
-    }
-}
 
 /// The ticket's operation: every third sets what an earlier one created.
 fn operation(ticket: u64) -> Operation {
@@ -48,7 +33,7 @@ async fn load(
 ) -> Result<(), String> {
     let disk = runtime.disk(Path::new(FOLDER)).unwrap();
     let delivery = Arc::new(recorder.clone());
-    let opened = Replica::open(runtime.clone(), disk, settings(), delivery).await;
+    let opened = Replica::open(runtime.clone(), disk, small(), delivery).await;
     let replica = opened.map_err(|error| error.to_string())?;
     recorder.reset();
     let proposals = replica.proposals();
@@ -78,7 +63,7 @@ async fn reopened(runtime: &Simulated, acks: &BTreeMap<u64, Ack>) -> (Zxid, Reco
     let disk = runtime.disk(Path::new(FOLDER)).unwrap();
     let recorder = Recorder::new();
     let delivery = Arc::new(recorder.clone());
-    let replica = Replica::open(runtime.clone(), disk.clone(), settings(), delivery)
+    let replica = Replica::open(runtime.clone(), disk.clone(), small(), delivery)
         .await
         .unwrap_or_else(|error| panic!("it does not open again: {error}"));
     let zxid = replica.reader().last_zxid();

@@ -106,6 +106,18 @@ impl<R: Runtime> PeerClient<R> {
         read(&answer).map_err(unreachable)
     }
 
+    /// Asks for a vote, or whether a vote would be given.
+    async fn ask_for_vote(
+        &self,
+        kind: u8,
+        request: &VoteRequest<TypeConfig<R>>,
+        option: &RPCOption,
+    ) -> Result<VoteResponse<TypeConfig<R>>, Failed<R>> {
+        let body = message::bytes(|out| message::put_vote_request(out, request));
+        self.call(kind, body, option, message::vote_response::<R>)
+            .await
+    }
+
     async fn heartbeat(
         &self,
         request: &AppendEntriesRequest<TypeConfig<R>>,
@@ -168,9 +180,7 @@ impl<R: Runtime> RaftNetworkV2<TypeConfig<R>> for PeerClient<R> {
         rpc: VoteRequest<TypeConfig<R>>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig<R>>, Failed<R>> {
-        let body = message::bytes(|out| message::put_vote_request(out, &rpc));
-        self.call(kind::VOTE, body, &option, message::vote_response::<R>)
-            .await
+        self.ask_for_vote(kind::VOTE, &rpc, &option).await
     }
 
     async fn pre_vote(
@@ -178,9 +188,7 @@ impl<R: Runtime> RaftNetworkV2<TypeConfig<R>> for PeerClient<R> {
         rpc: VoteRequest<TypeConfig<R>>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig<R>>, Failed<R>> {
-        let body = message::bytes(|out| message::put_vote_request(out, &rpc));
-        self.call(kind::PRE_VOTE, body, &option, message::vote_response::<R>)
-            .await
+        self.ask_for_vote(kind::PRE_VOTE, &rpc, &option).await
     }
 
     async fn transfer_leader(

@@ -7,15 +7,32 @@ pub mod group;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use innkeeper_proto::CreateMode;
-use innkeeper_raft::{Delivery, Refusal};
+use innkeeper_raft::{Delivery, Refusal, Settings};
 use innkeeper_runtime::Latest;
 use innkeeper_tree::applied::{Applied, Outcome, Reply, TicketResult};
 use innkeeper_tree::command::{Identity, Write, WriteOp};
 use innkeeper_tree::{Operation, Ticket, View, acl};
 use parking_lot::Mutex;
+
+/// Small segments and frequent checkpoints, so that a short run has many of both.
+pub fn small() -> Settings {
+    Settings {
+        segment_bytes: 8192,
+        checkpoint_entries: 30,
+        lag_bytes: 60 * 128,
+        checkpoint_interval: Duration::from_secs(1),
+        retention_age: Duration::ZERO,
+        retention_bytes: 0,
+        batch_commands: 8,
+        batches_in_flight: 2,
+        apply_commands: 4,
+        ..Settings::default()
+    }
+}
 
 /// What was delivered for one ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
