@@ -1,15 +1,14 @@
 //! A group of replicas in a simulated world.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_raft::peer::{Group, PeerAddress, PeerSettings, Secret, Unprotected};
-use innkeeper_raft::{RaftRole, Replica, Settings, Status};
+use innkeeper_raft::{Delivery, OpenError, RaftRole, Replica, Settings, Status};
 use innkeeper_runtime::sim::Host;
-use innkeeper_runtime::{Runtime, Simulated, ThreadRole, World};
+use innkeeper_runtime::{Runtime, Simulated, World};
 use parking_lot::Mutex;
 
 use super::Recorder;
@@ -56,8 +55,40 @@ pub fn settings() -> Settings {
     }
 }
 
-fn name(id: u64) -> String {
+/// The name of a member's host.
+pub fn name(id: u64) -> String {
     format!("node-{id}")
+}
+
+/// Opens a member's replica in the process of its host, whose address is `ip`.
+pub async fn open(
+    runtime: Simulated,
+    id: u64,
+    ip: IpAddr,
+    start: &Start,
+    delivery: Arc<dyn Delivery>,
+) -> Result<Replica<Simulated>, OpenError> {
+    let address = |voter: &u64| PeerAddress {
+        host: name(*voter),
+        port: PEER_PORT,
+    };
+    let voters = start.voters.iter().map(|voter| (*voter, address(voter)));
+    let group = Group {
+        voters: voters.collect(),
+        listener: runtime
+            .listen_tcp(SocketAddr::new(ip, PEER_PORT))
+            .await
+            .unwrap(),
+        secret: start.secret.clone(),
+        protection: Arc::new(Unprotected),
+        settings: PeerSettings::default(),
+    };
+    let settings = Settings {
+        node_id: id,
+        ..start.settings.clone()
+    };
+    let disk = runtime.disk(Path::new(FOLDER)).map_err(OpenError::Folder)?;
+    Replica::open_in_group(runtime, disk, settings, group, delivery).await
 }
 
 impl Member {
@@ -72,50 +103,12 @@ impl Member {
 
     /// Starts the replica on its host.
     pub fn start(&self, start: &Start) {
-        self.start_with(start, |_| async {});
-    }
-
-    /// Starts the replica, and something beside it as a part of its process.
-    pub fn start_with<F, Fut>(&self, start: &Start, beside: F)
-    where
-        F: FnOnce(Simulated) -> Fut + Send + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
         let recorder = Recorder::new();
         *self.recorder.lock() = recorder.clone();
-        let address = SocketAddr::new(self.host.address(), PEER_PORT);
-        let voters: BTreeMap<u64, PeerAddress> = start
-            .voters
-            .iter()
-            .map(|id| {
-                let host = name(*id);
-                (
-                    *id,
-                    PeerAddress {
-                        host,
-                        port: PEER_PORT,
-                    },
-                )
-            })
-            .collect();
-        let settings = Settings {
-            node_id: self.id,
-            ..start.settings.clone()
-        };
-        let (slot, secret) = (self.slot.clone(), start.secret.clone());
+        let (id, slot, start) = (self.id, self.slot.clone(), start.clone());
+        let ip = self.host.address();
         let life = self.host.start(move |runtime| async move {
-            let task = beside(runtime.clone());
-            runtime.spawn(ThreadRole::Client, task).detach();
-            let group = Group {
-                voters,
-                listener: runtime.listen_tcp(address).await.unwrap(),
-                secret,
-                protection: Arc::new(Unprotected),
-                settings: PeerSettings::default(),
-            };
-            let disk = runtime.disk(Path::new(FOLDER)).unwrap();
-            let delivery = Arc::new(recorder);
-            let opened = Replica::open_in_group(runtime, disk, settings, group, delivery).await;
+            let opened = open(runtime, id, ip, &start, Arc::new(recorder)).await;
             let replica = Arc::new(opened.unwrap_or_else(|error| panic!("{error}")));
             let failed = replica.failed();
             *slot.lock() = Some(replica);

@@ -74,11 +74,6 @@ impl Recorder {
         self.inner.lock().acks.clone()
     }
 
-    /// Are both the same recorder?
-    pub fn is_same(&self, other: &Recorder) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
-    }
-
     pub fn twice(&self) -> Vec<u64> {
         self.inner.lock().twice.clone()
     }
@@ -155,7 +150,8 @@ pub fn path_of(ticket: u64) -> String {
     format!("/n{ticket:09}")
 }
 
-fn admin(ticket: u64, op: WriteOp) -> Operation {
+/// A write outside any session.
+pub fn admin(ticket: u64, op: WriteOp) -> Operation {
     Operation::Admin {
         ticket: Ticket(ticket),
         identities: vec![Identity {

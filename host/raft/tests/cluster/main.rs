@@ -1,0 +1,74 @@
+//! A group of three or five replicas in a simulated world on bad days. A schedule of faults kills
+//! them, cuts their power, stops them, cuts and slows down their links, lets their clocks jump, and
+//! makes their disks slow, full or wrong, while clients at each of them write and read.
+//!
+//! 1. [`stage`] sets up the replicas and draws the faults. [`clients`] are tasks in the process of
+//!    a replica and end with it: the next process has new ones.
+//! 2. [`history`] is told everything that the clients submit, read and are answered, and everything
+//!    that a replica applies. It belongs to the test and forgets nothing.
+//! 3. Each of the [`invariants`] has a file. What can be judged at once is judged when it happens,
+//!    and the replica that broke the invariant ends the run; the rest is judged after everything
+//!    has healed, and once more after all machines have lost their power together.
+//!
+//! A run that fails shows its seed, its plan of faults and what was done. `INNKEEPER_SEEDS=FROM..TO`
+//! runs other seeds than `make test` does, for instance `INNKEEPER_SEEDS=1000..2000`.
+
+mod clients;
+#[path = "../common/mod.rs"]
+mod common;
+mod history;
+mod invariants;
+mod scenes;
+mod stage;
+
+use std::ops::Range;
+
+use innkeeper_runtime::sim::FaultKind;
+use stage::{Sum, run};
+
+/// The seeds of `make test`.
+const SEEDS: Range<u64> = 0..24;
+
+fn seeds() -> Range<u64> {
+    let Ok(asked) = std::env::var("INNKEEPER_SEEDS") else {
+        return SEEDS;
+    };
+    let numbers = asked.split_once("..").and_then(|(from, to)| {
+        let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+        (from < to).then_some(from..to)
+    });
+    numbers.unwrap_or_else(|| panic!("INNKEEPER_SEEDS={asked} is no range such as 100..200"))
+}
+
+#[test]
+fn every_operation_is_applied_once_and_in_order_whatever_happens() {
+    let seeds = seeds();
+    let mut all = Sum::default();
+    for seed in seeds.clone() {
+        all.add(&run(seed));
+    }
+    println!(
+        "{all:?}, {} restarts, {} ended by themselves",
+        all.record.restarts(),
+        all.record.ended_by_itself()
+    );
+    if seeds != SEEDS {
+        return;
+    }
+    let missing = FaultKind::ALL
+        .iter()
+        .find(|kind| all.record.count(**kind) == 0);
+    assert_eq!(missing, None, "each kind of fault took effect");
+    // The faults came while clients were at work, and leaders changed.
+    assert!(
+        all.applied > 60_000 && all.read > 8_000 && all.terms > 80 && all.lives > 400,
+        "{all:?}"
+    );
+    // Some answers were "not done", and some doors were full.
+    assert!(all.refused > 0 && all.doors_full > 0, "{all:?}");
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    assert_eq!(run(4), run(4));
+}

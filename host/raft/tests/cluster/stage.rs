@@ -1,0 +1,251 @@
+//! The replicas, the faults that they suffer, and the course of a run.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use innkeeper_raft::{Replica, Settings, Status};
+use innkeeper_runtime::sim::{
+    Cast, FaultKind, Host, Process, Rates, Record, Schedule, ScheduleSettings, SyncTime, Tail,
+};
+use innkeeper_runtime::{Select2, Simulated, World, select2};
+use parking_lot::Mutex;
+
+use crate::clients;
+use crate::common::group::{self, FOLDER, Start};
+use crate::history::{Door, History};
+use crate::invariants::bounds::Bounds;
+use crate::invariants::groups::Leaders;
+use crate::invariants::{healed, lost};
+
+/// For how long faults happen.
+const STORM: Duration = Duration::from_secs(25);
+/// So many times as many faults as on a rough day, so that elections meet faults, too.
+const RATE: f64 = 2.5;
+/// The invariants of a moment are looked at so often.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Small enough that the doors are full now and then, and that there are many segments and
+/// checkpoints.
+fn settings() -> Settings {
+    Settings {
+        queued_operations: 100,
+        ..group::settings()
+    }
+}
+
+fn slow_syncs() -> SyncTime {
+    SyncTime {
+        least: Duration::from_millis(1),
+        jitter: Duration::from_millis(4),
+        stalls: Some(Tail {
+            one_in: 50,
+            least: Duration::from_millis(50),
+            most: Duration::from_millis(500),
+        }),
+    }
+}
+
+/// All faults of the simulated world. Against flipped bits a replica has the others.
+fn rates() -> Rates {
+    Rates::rough()
+        .times(RATE)
+        .with(FaultKind::FlippedBits, 1.0, 500..=4_000)
+}
+
+/// A replica ends by itself only because its disk is full, a sync has failed or a read was wrong. Its
+/// sentence then names what could not be read or written.
+const CAUSES: [&str; 5] = [
+    "state.redb ",
+    "modules.redb ",
+    "log segment ",
+    "the log cannot be read or written",
+    "the data folder cannot be used",
+];
+
+/// One replica, in whichever life it is.
+pub struct Member {
+    pub id: u64,
+    pub host: Host,
+    /// The replica of the present life belongs to its process.
+    replica: Mutex<Weak<Replica<Simulated>>>,
+    /// The present life's door.
+    door: Mutex<Option<Arc<Door>>>,
+}
+
+impl Member {
+    /// The replica, if it runs and has opened.
+    pub fn replica(&self) -> Option<Arc<Replica<Simulated>>> {
+        self.replica.lock().upgrade()
+    }
+
+    pub fn status(&self) -> Option<Status> {
+        self.replica().map(|replica| replica.status())
+    }
+
+    pub fn door(&self) -> Option<Arc<Door>> {
+        self.door.lock().clone()
+    }
+}
+
+/// What a run came to.
+#[derive(Default, PartialEq)]
+pub struct Sum {
+    pub record: Record,
+    /// Commands that were applied.
+    pub applied: usize,
+    /// Confirmed reads.
+    pub read: u64,
+    /// Operations that were refused.
+    pub refused: usize,
+    /// The highest terms of the runs, added up.
+    pub terms: u64,
+    pub lives: usize,
+    /// Looks that found a door with as many operations as it takes.
+    pub doors_full: u64,
+}
+
+impl Sum {
+    pub fn add(&mut self, other: &Sum) {
+        self.record.add(&other.record);
+        self.applied += other.applied;
+        self.read += other.read;
+        self.refused += other.refused;
+        self.terms += other.terms;
+        self.lives += other.lives;
+        self.doors_full += other.doors_full;
+    }
+}
+
+impl fmt::Debug for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} commands applied, {} reads, {} refusals, {} terms, {} lives, {} looks at full doors",
+            self.applied, self.read, self.refused, self.terms, self.lives, self.doors_full
+        )
+    }
+}
+
+/// Shows the plan if the run fails.
+struct PlanOnFailure(String);
+
+impl Drop for PlanOnFailure {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the plan was:\n{}", self.0);
+        }
+    }
+}
+
+/// A replica's process, from its start until it cannot go on.
+async fn serve(
+    runtime: Simulated,
+    member: Arc<Member>,
+    start: Start,
+    door: Arc<Door>,
+    world: World,
+) {
+    let ip = member.host.address();
+    let opening = group::open(runtime.clone(), member.id, ip, &start, door.clone());
+    let why = match opening.await {
+        Ok(replica) => {
+            let replica = Arc::new(replica);
+            *member.replica.lock() = Arc::downgrade(&replica);
+            clients::start(&runtime, &replica, &door);
+            replica.failed().await
+        }
+        Err(error) => error.to_string(),
+    };
+    world.journal(format!("node {} ends: {why}", member.id));
+    assert!(CAUSES.iter().any(|cause| why.contains(cause)), "{why}");
+}
+
+/// Adds a replica to the cast.
+fn add(world: &World, cast: &mut Cast, member: &Arc<Member>, start: &Start, history: &History) {
+    let (world, member) = (world.clone(), member.clone());
+    let (start, history) = (start.clone(), history.clone());
+    let host = member.host.clone();
+    let begin = move |host: &Host| -> Process<()> {
+        let door = Arc::new(history.open_door(member.id));
+        *member.door.lock() = Some(door.clone());
+        let (member, start, world) = (member.clone(), start.clone(), world.clone());
+        host.start(move |runtime| serve(runtime, member, start, door, world))
+    };
+    cast.server_with_disk(&host, FOLDER, slow_syncs(), begin);
+}
+
+/// One run: a storm, its end, and the judgement.
+pub fn run(seed: u64) -> Sum {
+    let members = if seed.is_multiple_of(2) { 3 } else { 5 };
+    // In every second pair of runs all but a minority run and reach each other at any moment.
+    let down_max = (seed % 4 < 2).then_some(members / 2);
+    World::run(seed, async |world| {
+        let voters: Vec<u64> = (1..=members as u64).collect();
+        let start = Start {
+            settings: settings(),
+            ..Start::of(&voters)
+        };
+        let history = History::new();
+        let mut cast = Cast::new(&world);
+        let members = voters.iter().map(|id| {
+            let member = Arc::new(Member {
+                id: *id,
+                host: world.host(&group::name(*id)),
+                replica: Mutex::default(),
+                door: Mutex::default(),
+            });
+            add(&world, &mut cast, &member, &start, &history);
+            member
+        });
+        let members: Vec<_> = members.collect();
+        let schedule = Schedule::draw(
+            seed,
+            ScheduleSettings {
+                length: STORM,
+                rates: rates(),
+                down_max,
+                ..ScheduleSettings::default()
+            },
+            &cast,
+        );
+        let _shown = PlanOnFailure(schedule.to_string());
+        let leaders = Rc::new(Mutex::new(Leaders::default()));
+        let full = Rc::new(Cell::new(0));
+        let looking = async {
+            let bounds = Bounds::of(&start.settings);
+            loop {
+                for member in &members {
+                    if let (Some(status), Some(door)) = (member.status(), member.door()) {
+                        leaders.lock().look(&status);
+                        full.set(full.get() + u64::from(bounds.look(&status, &door)));
+                    }
+                }
+                world.sleep(LOOK).await;
+            }
+        };
+        let storm = async {
+            let record = schedule.run(&mut cast).await;
+            history.end();
+            healed::wait(&world, &members, &history).await;
+            record
+        };
+        let record = match select2(storm, looking).await {
+            Select2::First(record) => record,
+            Select2::Second(never) => never,
+        };
+        history.check();
+        lost::check(&members, &history);
+        // Not by what memory holds, but by what is on the disks.
+        members
+            .iter()
+            .for_each(|member| _ = member.host.cut_power());
+        cast.start();
+        healed::wait(&world, &members, &history).await;
+        lost::check(&members, &history);
+        let terms = leaders.lock().highest_term();
+        history.sum(record, terms, full.get())
+    })
+}
