@@ -7,6 +7,11 @@
 //! openraft merges consecutive writes in its queue, and any other message between them ends the
 //! merge. So there is one confirmation at a time on each node: all callers that ask while it runs
 //! share the next one.
+//!
+//! **Invariant:** a confirmed read sees everything that was acknowledged on any node before it
+//! began, and everything that an earlier confirmed read has seen. (tests:
+//! `a_confirmed_read_sees_what_was_acknowledged_before_on_any_node`,
+//! `every_operation_is_applied_once_and_in_order_whatever_happens`)
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! openraft's network: how it asks a peer for something.
+//!
+//! **Invariant:** a leader with a quorum that hears it is not deposed by a node that was away. A node
+//! that hears no leader asks first whether it would be elected (a pre-vote), and a node that hears
+//! the leader says no. (test: `one_that_was_away_deposes_no_leader`)
 
 use std::fmt;
 use std::time::Duration;
