@@ -5,7 +5,7 @@
 //! heartbeat. (tests: `blocking_roles_hold_up_only_themselves`,
 //! `threads_have_the_name_and_priority_of_their_role`)
 //!
-//! **Invariant:** a panic in `raft`, `fsync` or `checkpoint` that nobody awaits ends the process:
+//! **Invariant:** a panic in `raft`, `fsync`, `checkpoint` or `reading` that nobody awaits ends the process:
 //! without its core a node would keep its clients waiting. (test:
 //! `a_lost_core_panic_ends_the_process`)
 
@@ -29,6 +29,9 @@ pub enum ThreadRole {
     /// the syncs of the log.
     /// Changed key stores of TLS are read here as well.
     Checkpoint,
+    /// Reading of old log entries, for peers that lag and after a start: one thread, so that a read
+    /// delays neither heartbeats nor syncs, and does not wait for a checkpoint.
+    Reading,
     /// Client connections: a pool of threads. Authorizers run inside the tasks of connections.
     Client,
     /// Admin HTTP and the admin socket. They share the threads of [`ThreadRole::Client`].
@@ -49,6 +52,7 @@ impl ThreadRole {
         match self {
             ThreadRole::Fsync
             | ThreadRole::Checkpoint
+            | ThreadRole::Reading
             | ThreadRole::Guest
             | ThreadRole::Spare
             | ThreadRole::Compile => true,
@@ -60,7 +64,9 @@ impl ThreadRole {
     /// it, the process ends, since otherwise clients would wait for ever.
     pub fn is_core(self) -> bool {
         match self {
-            ThreadRole::Raft | ThreadRole::Fsync | ThreadRole::Checkpoint => true,
+            ThreadRole::Raft | ThreadRole::Fsync | ThreadRole::Checkpoint | ThreadRole::Reading => {
+                true
+            }
             ThreadRole::Client
             | ThreadRole::Admin
             | ThreadRole::Guest
@@ -75,6 +81,7 @@ impl ThreadRole {
             ThreadRole::Raft => "raft",
             ThreadRole::Fsync => "fsync",
             ThreadRole::Checkpoint => "checkpoint",
+            ThreadRole::Reading => "reading",
             ThreadRole::Client => "client",
             ThreadRole::Admin => "admin",
             ThreadRole::Guest => "guest",

@@ -18,10 +18,11 @@ use openraft_rt::AsyncRuntime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 
-const ROLES: [ThreadRole; 7] = [
+const ROLES: [ThreadRole; 8] = [
     ThreadRole::Raft,
     ThreadRole::Fsync,
     ThreadRole::Checkpoint,
+    ThreadRole::Reading,
     ThreadRole::Client,
     ThreadRole::Admin,
     ThreadRole::Guest,
@@ -537,6 +538,7 @@ fn blocking_roles_hold_up_only_themselves() {
         let blocked: Vec<_> = [
             ThreadRole::Fsync,
             ThreadRole::Checkpoint,
+            ThreadRole::Reading,
             ThreadRole::Guest,
             ThreadRole::Spare,
             ThreadRole::Compile,
@@ -592,6 +594,7 @@ fn threads_have_the_name_and_priority_of_their_role() {
             (ThreadRole::Raft, "raft", 0),
             (ThreadRole::Fsync, "fsync", 0),
             (ThreadRole::Checkpoint, "checkpoint", 0),
+            (ThreadRole::Reading, "reading", 0),
             (ThreadRole::Client, "client", 0),
             (ThreadRole::Admin, "client", 0),
             (ThreadRole::Guest, "guest", 5),

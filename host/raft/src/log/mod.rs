@@ -31,4 +31,5 @@ mod tail;
 
 pub(crate) use record::MAX_BODY_BYTES;
 pub use record::Unwritable;
+pub(crate) use store::REQUEST_ENTRIES;
 pub use store::{Log, LogStatus};

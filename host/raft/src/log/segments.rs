@@ -67,6 +67,14 @@ pub(crate) struct Stretch<F> {
     pub(crate) end: u64,
 }
 
+impl<F> Stretch<F> {
+    /// The length of its records.
+    pub(crate) fn bytes(&self) -> u64 {
+        let begin = self.offsets.first().map_or(self.end, |at| u64::from(*at));
+        self.end - begin
+    }
+}
+
 /// All segments, oldest first.
 #[derive(Debug)]
 pub(crate) struct Segments<F> {

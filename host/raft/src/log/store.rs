@@ -30,11 +30,14 @@ use crate::settings::Settings;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 /// How many entries one step of a stream reads. Each step takes a lock and allocates a vector.
-const STREAM_STEP: usize = 256;
-/// The greatest number of entries of a limited read.
-const LIMITED_READ: u64 = 1024;
-/// The greatest number of bytes that a limited read takes from disk; a single entry may have more.
-const READ_BYTES: u64 = 16 << 20;
+const STREAM_STEP: u64 = 256;
+/// The greatest number of bytes that one step of a stream takes from disk; a single entry may have
+/// more.
+const STREAM_BYTES: u64 = 16 << 20;
+/// The greatest number of entries in a request to a peer.
+pub(crate) const REQUEST_ENTRIES: u64 = 1024;
+/// The greatest number of bytes of entries in a request to a peer; a single entry may have more.
+const REQUEST_BYTES: u64 = 1 << 20;
 
 /// The write-ahead log. Clones are the same log.
 ///
@@ -135,6 +138,11 @@ impl<R: Runtime> Log<R> {
         }
     }
 
+    /// The id of the last entry, purged or not, durable or not.
+    pub(crate) fn last_log_id(&self) -> Option<LogId> {
+        self.shared.core.lock().last_log_id()
+    }
+
     /// Waits until all entries up to `index` are durable here, so that a checkpoint may hold them.
     /// If no append is waiting, it returns at once.
     pub(crate) async fn flushed_past(&self, index: u64) -> Result<(), String> {
@@ -224,15 +232,9 @@ impl<R: Runtime> Log<R> {
         queued.map_err(|sentence| io::Error::other(self.shared.failure.fail(sentence)))
     }
 
-    /// Entries of `start..end` from memory, or from disk if they are no longer in memory: at most
-    /// `limit` entries from memory, and not much more than `most_bytes` from disk.
-    async fn read(
-        &self,
-        start: u64,
-        end: u64,
-        limit: usize,
-        most_bytes: u64,
-    ) -> io::Result<Vec<Entry>> {
+    /// The first entries of `start..end`, from memory, or from disk if they are no longer there. The
+    /// disk is read on a thread of its own.
+    async fn read(&self, start: u64, end: u64, most: Most) -> io::Result<Vec<Entry>> {
         let (on_disk, mut in_memory) = {
             let core = self.shared.core.lock();
             let first = core.segments.first_index().unwrap_or(u64::MAX);
@@ -241,20 +243,27 @@ impl<R: Runtime> Log<R> {
             if start >= end {
                 return Ok(Vec::new());
             }
+            let end = end.min(start.saturating_add(most.entries));
             let in_tail = core.tail.first().unwrap_or(u64::MAX);
             if start >= in_tail {
-                return Ok(core.tail.range(start, end, limit));
+                return Ok(core.tail.range(start, end, most.memory_bytes));
             }
             let to = end.min(in_tail);
-            let (stretches, whole) = core.segments.locate(start, to, most_bytes);
-            let room = limit.saturating_sub((in_tail - start) as usize);
-            let in_memory = match whole {
+            let (stretches, whole) = core.segments.locate(start, to, most.disk_bytes);
+            let on_disk: u64 = stretches.iter().map(Stretch::bytes).sum();
+            let room = most.memory_bytes.saturating_sub(on_disk);
+            let mut in_memory = match whole {
                 true => core.tail.range(in_tail, end, room),
                 false => Vec::new(),
             };
+            // There is an entry from disk already, so even the first one here must fit.
+            let first = in_memory.first().map_or(0, codec::entry_len_hint);
+            if first as u64 > room {
+                in_memory.clear();
+            }
             (stretches, in_memory)
         };
-        let read = self.runtime.spawn(ThreadRole::Checkpoint, async move {
+        let read = self.runtime.spawn(ThreadRole::Reading, async move {
             let mut entries = Vec::new();
             for stretch in &on_disk {
                 read_stretch(stretch, &mut entries)?;
@@ -268,6 +277,33 @@ impl<R: Runtime> Log<R> {
         entries.append(&mut in_memory);
         Ok(entries)
     }
+}
+
+/// How much one read may return. One entry is always returned.
+#[derive(Clone, Copy)]
+struct Most {
+    entries: u64,
+    disk_bytes: u64,
+    /// Entries in memory are shared and not copied.
+    memory_bytes: u64,
+}
+
+impl Most {
+    const ALL: Self = Self {
+        entries: u64::MAX,
+        disk_bytes: u64::MAX,
+        memory_bytes: u64::MAX,
+    };
+    const STEP: Self = Self {
+        entries: STREAM_STEP,
+        disk_bytes: STREAM_BYTES,
+        memory_bytes: u64::MAX,
+    };
+    const REQUEST: Self = Self {
+        entries: REQUEST_ENTRIES,
+        disk_bytes: REQUEST_BYTES,
+        memory_bytes: REQUEST_BYTES,
+    };
 }
 
 /// Reads and decodes one stretch. Blocks.
@@ -318,7 +354,7 @@ impl<R: Runtime> RaftLogReader<TypeConfig<R>> for Log<R> {
         range: RB,
     ) -> Result<Vec<Entry>, io::Error> {
         let (start, end) = bounds(&range);
-        self.read(start, end, usize::MAX, u64::MAX).await
+        self.read(start, end, Most::ALL).await
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -330,8 +366,7 @@ impl<R: Runtime> RaftLogReader<TypeConfig<R>> for Log<R> {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        let end = end.min(start.saturating_add(LIMITED_READ));
-        self.read(start, end, usize::MAX, READ_BYTES).await
+        self.read(start, end, Most::REQUEST).await
     }
 
     async fn entries_stream<RB>(
@@ -375,9 +410,7 @@ impl<R: Runtime> Steps<R> {
         if self.next >= self.end {
             return Ok(None);
         }
-        let upto = self.end.min(self.next.saturating_add(STREAM_STEP as u64));
-        let entries = self.log.read(self.next, upto, STREAM_STEP, READ_BYTES);
-        let entries = entries.await?;
+        let entries = self.log.read(self.next, self.end, Most::STEP).await?;
         match entries.last() {
             None => self.next = self.end,
             Some(last) => self.next = last.log_id.index + 1,
@@ -463,3 +496,6 @@ impl<R: Runtime> RaftLogStorage<TypeConfig<R>> for Log<R> {
         self.queue(|core| core.purge(log_id, self.runtime.now()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,8 +43,9 @@ impl Tail {
         self.entries.front().map(|e| e.log_id.index)
     }
 
-    /// The entries of `start..end` that are in memory, at most `limit` of them.
-    pub(crate) fn range(&self, start: u64, end: u64, limit: usize) -> Vec<Entry> {
+    /// The first entries of `start..end` that are in memory: as many as fit into `most_bytes` of
+    /// encoded bytes, and at least one.
+    pub(crate) fn range(&self, start: u64, end: u64, most_bytes: u64) -> Vec<Entry> {
         let Some(first) = self.first() else {
             return Vec::new();
         };
@@ -54,7 +55,13 @@ impl Tail {
         if from >= to {
             return Vec::new();
         }
-        self.entries.range(from..to).take(limit).cloned().collect()
+        let mut bytes = 0_u64;
+        let fits = |(place, entry): &(usize, &Entry)| {
+            bytes = bytes.saturating_add(codec::entry_len_hint(entry) as u64);
+            *place == 0 || bytes <= most_bytes
+        };
+        let entries = self.entries.range(from..to).enumerate().take_while(fits);
+        entries.map(|(_, entry)| entry.clone()).collect()
     }
 
     pub(crate) fn truncate_from(&mut self, index: u64) {

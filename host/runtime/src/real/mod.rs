@@ -79,6 +79,7 @@ struct Inner {
     raft: Handle,
     fsync: Pool,
     checkpoint: Pool,
+    reading: Pool,
     guest: Pool,
     spare: Pool,
     compile: Pool,
@@ -114,6 +115,7 @@ impl Threads {
             raft: raft.handle().clone(),
             fsync: pool(ThreadRole::Fsync, 1, normal)?,
             checkpoint: pool(ThreadRole::Checkpoint, 1, normal)?,
+            reading: pool(ThreadRole::Reading, 1, normal)?,
             guest: pool(ThreadRole::Guest, config.guest_threads.get(), GUEST)?,
             spare: pool(
                 ThreadRole::Spare,
@@ -168,6 +170,7 @@ impl Drop for Threads {
             &inner.spare,
             &inner.compile,
             &inner.checkpoint,
+            &inner.reading,
             &inner.fsync,
         ];
         self.raft_stop.raise();
@@ -271,6 +274,7 @@ impl Runtime for Real {
             ThreadRole::Client | ThreadRole::Admin => _ = inner.client.spawn(run),
             ThreadRole::Fsync => inner.fsync.spawn(run),
             ThreadRole::Checkpoint => inner.checkpoint.spawn(run),
+            ThreadRole::Reading => inner.reading.spawn(run),
             ThreadRole::Guest => inner.guest.spawn(run),
             ThreadRole::Spare => inner.spare.spawn(run),
             ThreadRole::Compile => inner.compile.spawn(run),
@@ -284,6 +288,7 @@ impl Runtime for Real {
             ThreadRole::Client | ThreadRole::Admin => self.inner.config.client_threads.get(),
             ThreadRole::Fsync => self.inner.fsync.threads(),
             ThreadRole::Checkpoint => self.inner.checkpoint.threads(),
+            ThreadRole::Reading => self.inner.reading.threads(),
             ThreadRole::Guest => self.inner.guest.threads(),
             ThreadRole::Spare => self.inner.spare.threads(),
             ThreadRole::Compile => self.inner.compile.threads(),
