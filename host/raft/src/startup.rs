@@ -25,11 +25,11 @@ use crate::checkpoint_schedule::Schedule;
 use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError};
 use crate::incarnation;
-use crate::log::Log;
+use crate::log::{Log, REQUEST_ENTRIES};
 use crate::modules::ModuleStore;
 use crate::peer::{
     Acceptor, Group, Identity, Incarnation, Network, PeerSettings, Peers, Secret, Served,
-    Unprotected, form,
+    Succession, Unprotected, form,
 };
 use crate::proposals::{Around, Intake, Proposals, Proposer};
 use crate::read_index::ReadIndex;
@@ -107,11 +107,15 @@ fn config(settings: &Settings, alone: bool) -> Config {
         heartbeat_interval: ms(election / heartbeats),
         election_timeout_min: ms(election * 3 / 10),
         election_timeout_max: ms(election * 7 / 10),
+        max_payload_entries: REQUEST_ENTRIES,
         // This crate's own schedule asks for checkpoints and purges the log.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: u64::MAX,
         enable_leader_restore: Some(false),
         enable_pre_vote: Some(true),
+        // A leader without a quorum falls silent for this time, sends signs of life for as long,
+        // and so on. Its followers, who may hear it, stand for election in its silence.
+        quorum_loss_probe_interval: Some(ms(election * 2)),
         ..Config::default()
     }
 }
@@ -226,11 +230,14 @@ pub(crate) async fn start<R: Runtime>(
     );
     if let Some(group) = group {
         let voters: Arc<BTreeSet<_>> = Arc::new(group.voters.keys().copied().collect());
+        let succession =
+            Succession::new(peers.clone(), raft.clone(), log.clone(), settings.election);
         let served = Served {
             raft: raft.clone(),
             voters,
             intake,
             read_index: read_index.clone(),
+            succession,
         };
         join(&runtime, &peers, served, group.listener);
     }
@@ -277,9 +284,11 @@ fn peers<R: Runtime>(runtime: &R, identity: Identity, group: Option<&Group<R>>) 
 /// Opens the peer port and looks for the other members.
 fn join<R: Runtime>(runtime: &R, peers: &Peers<R>, served: Served<R>, listener: R::Listener) {
     let forming = form(peers.clone(), served.raft.clone(), served.voters.clone());
+    let succession = served.succession.clone();
     let accepting = Acceptor::new(peers.clone(), served).run(listener);
     runtime.spawn(ThreadRole::Raft, accepting).detach();
     runtime.spawn(ThreadRole::Raft, forming).detach();
+    runtime.spawn(ThreadRole::Raft, succession.run()).detach();
 }
 
 /// This node's number as the member of its group of one. It is the number in the data folder, even

@@ -128,7 +128,7 @@ impl<R: Runtime> Acceptor<R> {
         let own = self.peers.identity();
         let said = hello::accept(&inner.runtime, &mut link, &binding, &own, &inner.secret);
         let peer = said.await?;
-        link.set_body_bytes_max(inner.settings.body_bytes_max);
+        self.peers.stands(&mut link, peer.identity.node_id);
         Ok((link, peer))
     }
 }

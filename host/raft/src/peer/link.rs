@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use innkeeper_runtime::Latest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::frame::{self, Frame};
@@ -14,6 +15,28 @@ use super::wire::Wire;
 /// A task puts no further frames on a link while so many bytes wait to be sent. One frame may go
 /// beyond it.
 const WAITING_BYTES_MAX: usize = 256 << 10;
+
+/// Counts a connection among those that stand with a peer, until it is dropped.
+pub(super) struct Counted(Latest<usize>);
+
+impl Counted {
+    pub(super) fn new(count: Latest<usize>) -> Self {
+        count.update(|count| {
+            *count += 1;
+            true
+        });
+        Self(count)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.update(|count| {
+            *count -= 1;
+            true
+        });
+    }
+}
 
 /// A connection with its buffers.
 ///
@@ -26,6 +49,8 @@ pub(super) struct Link {
     /// Bytes were written that are not flushed.
     unflushed: bool,
     body_bytes_max: usize,
+    /// Present after the hello.
+    counted: Option<Counted>,
 }
 
 impl Link {
@@ -36,12 +61,14 @@ impl Link {
             output: BytesMut::new(),
             unflushed: false,
             body_bytes_max,
+            counted: None,
         }
     }
 
-    /// Allows bodies of another length from now on.
-    pub(super) fn set_body_bytes_max(&mut self, bytes: usize) {
-        self.body_bytes_max = bytes;
+    /// The hello is over: bodies of another length are allowed, and the connection counts.
+    pub(super) fn greeted(&mut self, body_bytes_max: usize, counted: Counted) {
+        self.body_bytes_max = body_bytes_max;
+        self.counted = Some(counted);
     }
 
     /// Is there room for another frame?

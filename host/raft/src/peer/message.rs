@@ -38,6 +38,8 @@ pub(super) mod kind {
     pub(in crate::peer) const FORWARD_OPEN: u8 = 24;
     /// Operations of an open stream.
     pub(in crate::peer) const FORWARD: u8 = 25;
+    /// A voter asks whether it may stand for election in place of a dead leader.
+    pub(in crate::peer) const SUCCEED: u8 = 30;
     /// The answer to the question of the same number.
     pub(in crate::peer) const ANSWER: u8 = 32;
     /// Instead of an answer: a sentence that says why there is none.

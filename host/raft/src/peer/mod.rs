@@ -11,7 +11,8 @@
 //!    order.
 //!    A follower forwards its operations to the leader (`forward.rs`).
 //! 5. A [`Group`] without entries is formed by questions to all its voters.
-//! 6. The other side accepts connections (`accept.rs`) and serves them (`serve.rs`).
+//! 6. A leader whose process has died is replaced at once (`succession.rs`).
+//! 7. The other side accepts connections (`accept.rs`) and serves them (`serve.rs`).
 //!
 //! Everything runs on the raft thread and reaches the world through `Runtime`.
 
@@ -30,6 +31,7 @@ mod message;
 mod network;
 mod peers;
 mod serve;
+mod succession;
 mod wire;
 
 pub use address::{NoPeerAddress, PeerAddress};
@@ -45,3 +47,4 @@ pub(crate) use forward::Forwarder;
 pub(crate) use group::form;
 pub(crate) use network::Network;
 pub(crate) use serve::Served;
+pub(crate) use succession::Succession;

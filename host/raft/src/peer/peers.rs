@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +16,13 @@ use super::calls::Caller;
 use super::channel::Channel;
 use super::hello::{self, HELLO_BYTES_MAX, HelloError, PeerInfo};
 use super::identity::{Identity, Secret};
-use super::link::Link;
+use super::link::{Counted, Link};
 use super::message::{self, kind};
 use super::wire::Protection;
 use crate::types::{LogId, NodeId};
+
+/// A machine that refuses a connection does so within this time.
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// How this node talks to its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +88,8 @@ struct Known {
     caller: Option<Caller>,
     /// Counts the hellos from this peer: it is there, so a dial need not wait longer.
     hellos: Option<Latest<u64>>,
+    /// Counts the connections with this peer that stand.
+    connections: Option<Latest<usize>>,
     /// The last complaint for each channel. It is logged when it changes.
     complaints: BTreeMap<Channel, String>,
 }
@@ -176,6 +182,45 @@ impl<R: Runtime> Peers<R> {
         });
     }
 
+    /// Counts the connections with a peer that stand, those that were dialed and those that were
+    /// accepted.
+    pub(super) fn connections(&self, node: NodeId) -> Latest<usize> {
+        self.known(node, |known| {
+            known
+                .connections
+                .get_or_insert_with(|| Latest::new(0))
+                .clone()
+        })
+    }
+
+    /// The hello on a connection with a peer is over.
+    pub(super) fn stands(&self, link: &mut Link, node: NodeId) {
+        let counted = Counted::new(self.connections(node));
+        link.greeted(self.inner.settings.body_bytes_max, counted);
+    }
+
+    /// Does the peer's machine refuse a connection at once? Then no process listens there.
+    pub(super) async fn is_refused(&self, node: NodeId) -> bool {
+        let inner = &self.inner;
+        let Some(address) = self.known(node, |known| known.address.clone()) else {
+            return false;
+        };
+        let refused = async {
+            let found = inner.runtime.resolve(&address.host).await;
+            let found = found.unwrap_or_default();
+            for ip in &found {
+                let to = SocketAddr::new(*ip, address.port);
+                match inner.runtime.connect_tcp(to).await.map_err(|e| e.kind()) {
+                    Err(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => {}
+                    Ok(_) | Err(_) => return false,
+                }
+            }
+            !found.is_empty()
+        };
+        let refused = inner.runtime.timeout(AT_ONCE, refused).await;
+        refused.unwrap_or(false)
+    }
+
     /// Asks the leader for the last entry that must be applied before a read that begins now. The
     /// error is a sentence.
     pub(crate) async fn read_index(&self, leader: NodeId) -> Result<LogId, String> {
@@ -245,7 +290,7 @@ impl<R: Runtime> Peers<R> {
                 channel,
             );
             let info = said.await.map_err(|error| at(&error))?;
-            link.set_body_bytes_max(inner.settings.body_bytes_max);
+            self.stands(&mut link, node);
             return Ok((link, info));
         }
         Err(last)

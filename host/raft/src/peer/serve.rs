@@ -21,6 +21,7 @@ use super::hello::{self, PeerInfo};
 use super::link::Link;
 use super::message::{self, BodyError, kind};
 use super::peers::Peers;
+use super::succession::Succession;
 use crate::engine::RaftOf;
 use crate::proposals::Intake;
 use crate::read_index::ReadIndex;
@@ -33,6 +34,7 @@ pub(crate) struct Served<R: Runtime> {
     pub(crate) voters: Arc<BTreeSet<NodeId>>,
     pub(crate) intake: Intake,
     pub(crate) read_index: ReadIndex,
+    pub(crate) succession: Succession<R>,
 }
 
 impl<R: Runtime> Clone for Served<R> {
@@ -42,6 +44,7 @@ impl<R: Runtime> Clone for Served<R> {
             voters: self.voters.clone(),
             intake: self.intake.clone(),
             read_index: self.read_index.clone(),
+            succession: self.succession.clone(),
         }
     }
 }
@@ -166,6 +169,7 @@ async fn call<R: Runtime>(served: &Served<R>, frame: Frame) -> Result<Bytes, Str
             let id = served.read_index.led().await.map_err(told)?;
             Ok(message::bytes(|out| message::put_read_index(out, &id)))
         }
+        kind::SUCCEED => served.succession.answer(body).map_err(told),
         kind::ABOUT => {
             // The asker's own list is not needed: it judges the difference itself.
             let about = group::about(raft, &served.voters).await?;

@@ -33,6 +33,8 @@ pub struct Start {
     pub voters: Vec<u64>,
     pub secret: Secret,
     pub settings: Settings,
+    /// The port of this voter is a wrong one, where nobody listens.
+    pub astray: Option<u64>,
 }
 
 impl Start {
@@ -41,6 +43,7 @@ impl Start {
             voters: voters.to_vec(),
             secret: Secret::new("swordfish"),
             settings: settings(),
+            astray: None,
         }
     }
 }
@@ -70,7 +73,7 @@ pub async fn open(
 ) -> Result<Replica<Simulated>, OpenError> {
     let address = |voter: &u64| PeerAddress {
         host: name(*voter),
-        port: PEER_PORT,
+        port: PEER_PORT + u16::from(start.astray == Some(*voter)),
     };
     let voters = start.voters.iter().map(|voter| (*voter, address(voter)));
     let group = Group {
