@@ -147,6 +147,18 @@ impl Tree {
         }
     }
 
+    /// The state of another tree takes the place of this one, for every reader at once. Views keep
+    /// what they show. Returns the old state; dropping it takes time in proportion to its znodes.
+    /// (test: `a_reader_goes_on_with_the_state_that_took_the_place`)
+    pub fn replace(&mut self, mut new: Tree) -> Tree {
+        // Readers hold the place where this tree publishes, so the new one publishes there now.
+        let epoch = new.published.load_full();
+        std::mem::swap(&mut self.published, &mut new.published);
+        let replaced = new.published.swap(epoch);
+        self.published.store(replaced);
+        std::mem::replace(self, new)
+    }
+
     /// Frees old versions that only closed views could see. It looks at `budget` znodes at most
     /// and returns how many it looked at. Each command frees some as well; this call is for times
     /// without commands.

@@ -229,3 +229,45 @@ fn check(view: &View) {
     names.dedup();
     assert_eq!(names.len(), ACCOUNTS, "at {}", view.zxid());
 }
+
+/// Another state comes from elsewhere, as with a snapshot of another node. Readers that were given
+/// out before show it, and what is published later; views stay what they were.
+#[test]
+fn a_reader_goes_on_with_the_state_that_took_the_place() {
+    let grown = |names: &[&str]| {
+        let mut tree = Tree::new();
+        for name in names {
+            let write = create(format!("/{name}"), (*name).to_owned());
+            apply(&mut tree, Write::Single(write));
+        }
+        tree.publish();
+        tree
+    };
+    let has = |view: &View, path: &str| view.get(path).is_some();
+    let mut tree = grown(&["a", "b"]);
+    let reader = tree.reader();
+    let before = reader.view();
+    let old = tree.replace(grown(&["b", "c", "d"]));
+    assert_eq!(old.last_zxid().0, 2);
+    drop(old);
+
+    let after = reader.view();
+    assert_eq!((before.zxid().0, after.zxid().0), (2, 3));
+    assert!(has(&before, "/a") && !has(&before, "/c"));
+    assert!(!has(&after, "/a") && has(&after, "/d"));
+    apply(
+        &mut tree,
+        Write::Single(set("/c".to_owned(), "new".to_owned())),
+    );
+    assert_eq!(reader.last_zxid().0, 3, "nothing was published");
+    tree.publish();
+    assert_eq!(reader.last_zxid().0, 4);
+    let data = |view: &View| view.get("/c").and_then(|znode| znode.data);
+    assert_eq!(data(&reader.view()).as_deref(), Some(b"new".as_slice()));
+    assert_eq!(data(&after).as_deref(), Some(b"c".as_slice()));
+    // The old version goes when the last view of it has gone.
+    assert_eq!(tree.stats().old_versions, 1);
+    drop((before, after));
+    tree.reclaim(100);
+    assert_eq!(tree.stats().old_versions, 0);
+}
