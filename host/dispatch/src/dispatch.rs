@@ -282,7 +282,8 @@ impl<R: Runtime> Guests<R> {
                     format!("its transaction was refused: {refusal}"),
                 ))
             }
-            Err(ProposeError::Refused(_)) => Turn::Doomed,
+            // If the transaction was applied, its events are acknowledged and do not come again.
+            Err(ProposeError::Refused(_) | ProposeError::Replaced) => Turn::Doomed,
             Err(ProposeError::Stopping) => Turn::Gone,
         }
     }

@@ -15,7 +15,7 @@ use innkeeper_raft::{Delivery, Refusal, Replica, Settings};
 use innkeeper_runtime::{Disk, File, Latest, Open, Real, RealConfig, Runtime, Threads};
 use innkeeper_tree::applied::Applied;
 use innkeeper_tree::command::{Identity, Write, WriteOp};
-use innkeeper_tree::{Operation, Ticket, acl};
+use innkeeper_tree::{Operation, Ticket, View, acl};
 
 /// How long each figure is measured.
 const SECONDS: u64 = 5;
@@ -32,6 +32,10 @@ impl Delivery for Count {
             *done += batch.len() as u64;
             true
         });
+    }
+
+    fn installed(&self, _before: &View, _after: &View, _publish: &mut dyn FnMut()) {
+        panic!("a node alone installs no snapshot");
     }
 
     fn refused(&self, operation: Operation, refusal: Refusal) {

@@ -4,16 +4,19 @@
 //!    since the last capture, or when `checkpoint_interval` has passed.
 //! 2. The schedule asks openraft for a snapshot. The state machine answers with a capture, the
 //!    checkpointer makes it durable, and openraft gets the id of the last entry in it.
-//! 3. Then the segments below this entry that the retention does not keep are purged.
+//! 3. Then the segments below this entry that the retention does not keep are purged, except what
+//!    a node needs to which a snapshot goes (`peer/holds.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{Runtime, Select2, Select3, Signal, select2, select3};
+use openraft::async_runtime::watch::WatchReceiver;
 
 use crate::engine::RaftOf;
 use crate::error::Failure;
 use crate::log::Log;
+use crate::peer::Peers;
 use crate::state::{Checkpointer, StateShared};
 use crate::types::LogId;
 
@@ -32,6 +35,7 @@ pub(crate) struct Schedule<R: Runtime> {
     pub(crate) stop: Signal,
     pub(crate) failure: Failure,
     pub(crate) interval: Duration,
+    pub(crate) peers: Peers<R>,
 }
 
 impl<R: Runtime> Schedule<R> {
@@ -81,8 +85,27 @@ impl<R: Runtime> Schedule<R> {
             |metrics| metrics.snapshot >= Some::<LogId>(durable),
             "the checkpoint is known",
         );
-        if known.await.is_ok() && self.raft.trigger().purge_log(upto).await.is_err() {
+        if known.await.is_err() {
+            return;
+        }
+        let upto = self.held(upto);
+        if self.raft.trigger().purge_log(upto).await.is_err() {
             tracing::debug!("nothing was purged: openraft has stopped");
         }
+    }
+
+    /// How much of a purge the targets of this node's snapshots allow.
+    fn held(&self, upto: u64) -> u64 {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let matched = metrics.replication.as_ref().map(|targets| {
+            let index = |id: &Option<LogId>| id.map(|id| id.index);
+            let targets = targets.iter();
+            targets.map(|(target, id)| (*target, index(id))).collect()
+        });
+        let inner = self.peers.inner();
+        inner
+            .holds
+            .limit(upto, matched.as_ref(), inner.runtime.now())
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use innkeeper_runtime::Latest;
+use innkeeper_tree::Digest;
 
 use crate::codec::CodecError;
 use crate::log::Unwritable;
@@ -183,6 +184,22 @@ impl From<StateError> for io::Error {
     fn from(error: StateError) -> Self {
         io::Error::other(error)
     }
+}
+
+/// Why a module could not be taken from another node.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No node has given it.
+    #[error("no other node gives the module {digest}: {reasons}; push it again")]
+    Nowhere {
+        /// The module.
+        digest: Digest,
+        /// What each node said.
+        reasons: String,
+    },
+    /// It cannot be stored here.
+    #[error(transparent)]
+    Store(#[from] StateError),
 }
 
 /// Why a read could not be confirmed. The caller may try again or ask the leader.

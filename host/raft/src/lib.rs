@@ -59,10 +59,10 @@ pub mod state;
 mod status;
 mod types;
 
-use innkeeper_tree::{Applied, Operation};
+use innkeeper_tree::{Applied, Operation, View};
 
 pub use codec::CodecError;
-pub use error::{LogError, OpenError, Refusal, StateError, Unavailable};
+pub use error::{FetchError, LogError, OpenError, Refusal, StateError, Unavailable};
 pub use modules::ModuleStore;
 pub use proposals::{Fitting, Proposals};
 pub use replica::Replica;
@@ -82,6 +82,18 @@ pub trait Delivery: Send + Sync + 'static {
     ///
     /// When a node opens it is also called for replayed commands, before [`Replica::open`] returns.
     fn deliver(&self, batch: Vec<Applied>, publish: &mut dyn FnMut());
+
+    /// Called instead of [`Delivery::deliver`] when a snapshot of another node has replaced the
+    /// state, on openraft's thread. The state jumps from `before`, which was published last, to
+    /// `after`. Nothing is known of the commands in between: no events, and no results, even for
+    /// operations that were submitted here. So the delivery ends what relies on every event or
+    /// waits for a result, above all the connections of clients, which come back and read anew.
+    ///
+    /// It calls `publish` exactly once, as for a batch, and must not block. The views are not to
+    /// be kept: `before` keeps the whole old state in memory.
+    ///
+    /// While a node opens nothing is installed.
+    fn installed(&self, before: &View, after: &View, publish: &mut dyn FnMut());
 
     /// Called for a refused operation, for which nothing was appended to the log. It runs on
     /// openraft's thread, or on the submitter's thread if the node is closed.

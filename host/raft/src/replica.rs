@@ -16,16 +16,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{Disk, Runtime, Select2, ThreadRole, select2, select3};
-use innkeeper_tree::Reader;
+use innkeeper_tree::{Digest, Reader};
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use crate::Delivery;
 use crate::checkpoint_schedule::ASK_AGAIN;
-use crate::error::{Failure, OpenError, Unavailable};
+use crate::error::{Failure, FetchError, OpenError, Unavailable};
 use crate::histogram::RaftStats;
 use crate::modules::ModuleStore;
-use crate::peer::Group;
+use crate::peer::{Group, fetch};
 use crate::proposals::Proposals;
 use crate::settings::Settings;
 use crate::startup::{Started, open_stores, start};
@@ -140,8 +140,8 @@ impl<R: Runtime> Replica<R> {
         self.parts().started.read_index.confirm().await
     }
 
-    /// The reader of the state, which gives out views. Installing a snapshot replaces it, so ask
-    /// again for each new connection.
+    /// The reader of the state, which gives out views. It stays valid when a snapshot of another
+    /// node replaces the state: its next view is one of the new state.
     pub fn reader(&self) -> Reader {
         self.parts().started.state.reader()
     }
@@ -154,6 +154,21 @@ impl<R: Runtime> Replica<R> {
     /// The modules stored on this node.
     pub fn modules(&self) -> ModuleStore<R> {
         self.parts().started.modules.clone()
+    }
+
+    /// Makes this node store a module of at most `bytes_max` bytes. If it is not here, another node
+    /// gives it. One module is fetched at a time; further callers wait.
+    pub async fn fetch_module(&self, digest: Digest, bytes_max: usize) -> Result<(), FetchError> {
+        let started = &self.parts().started;
+        let own = started.settings.node_id;
+        let nodes: Vec<_> = {
+            let metrics = started.raft.server_metrics();
+            let metrics = metrics.borrow_watched();
+            let members = metrics.membership_config.membership().nodes();
+            let members = members.map(|(node, _)| *node);
+            members.filter(|node| *node != own).collect()
+        };
+        fetch(&started.peers, &started.modules, &nodes, digest, bytes_max).await
     }
 
     /// Waits until the node has failed for good and returns a sentence with the reason.
@@ -288,7 +303,7 @@ impl<R: Runtime> Parts<R> {
 #[cfg(test)]
 mod tests {
     use innkeeper_runtime::Sim;
-    use innkeeper_tree::{Applied, Operation};
+    use innkeeper_tree::{Applied, Operation, View};
 
     use super::*;
     use crate::error::Refusal;
@@ -297,6 +312,10 @@ mod tests {
 
     impl Delivery for Published {
         fn deliver(&self, _batch: Vec<Applied>, publish: &mut dyn FnMut()) {
+            publish();
+        }
+
+        fn installed(&self, _before: &View, _after: &View, publish: &mut dyn FnMut()) {
             publish();
         }
 

@@ -19,6 +19,7 @@ use openraft::impls::BasicNode;
 use openraft::metrics::WaitError;
 use openraft::storage::RaftStateMachine;
 use openraft::{Config, Raft, ServerState, SnapshotPolicy, StorageHelper};
+use tokio::sync::Semaphore;
 
 use crate::Delivery;
 use crate::checkpoint_schedule::Schedule;
@@ -62,6 +63,7 @@ pub(crate) async fn open_stores<R: Runtime>(
         delivery,
     )?;
     let incarnation = incarnation::of_folder(&runtime, &disk).map_err(OpenError::Folder)?;
+    machine.folder().tidy();
     let modules = ModuleStore::open(runtime, &disk, settings.module_cache_bytes, failure)?;
     disk.settled().await.map_err(OpenError::Folder)?;
     Ok(Stored {
@@ -152,6 +154,7 @@ pub(crate) async fn start<R: Runtime>(
         .validate()
         .map_err(|e| OpenError::Settings(e.to_string()))?;
     let state = machine.shared();
+    let folder = machine.folder();
     let checkpointer = machine.checkpointer();
     let next = |index: Option<u64>| index.map_or(0, |index| index + 1);
     let checkpoint = next(state.applied().map(|id| id.index));
@@ -219,6 +222,7 @@ pub(crate) async fn start<R: Runtime>(
         stop: stop.clone(),
         failure: failure.clone(),
         interval: settings.checkpoint_interval,
+        peers: peers.clone(),
     };
     let schedule = runtime.spawn(ThreadRole::Raft, schedule.run());
     let read_index = ReadIndex::start(
@@ -238,6 +242,9 @@ pub(crate) async fn start<R: Runtime>(
             intake,
             read_index: read_index.clone(),
             succession,
+            folder,
+            modules: modules.clone(),
+            receiving: Arc::new(Semaphore::new(1)),
         };
         join(&runtime, &peers, served, group.listener);
     }

@@ -5,52 +5,11 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::group::{Member, Start, eventually, leader};
-use common::{Recorder, create, dump};
+use common::group::{Member, Start, eventually, leader, members, same_everywhere, write};
 use innkeeper_raft::peer::Secret;
 use innkeeper_runtime::World;
 
 const VOTERS: [u64; 3] = [1, 2, 3];
-
-fn members(world: &World, ids: &[u64]) -> Vec<Member> {
-    ids.iter().map(|id| Member::new(world, *id)).collect()
-}
-
-/// Submits some operations at the leader and waits until they are applied there.
-async fn write(world: &World, members: &[Member], tickets: std::ops::Range<u64>) {
-    let leader = leader(world, members).await;
-    let proposals = leader.replica().expect("it leads").proposals();
-    let recorder = leader.recorder();
-    proposals
-        .submit(tickets.clone().map(create).collect())
-        .await;
-    let applied = |recorder: &Recorder| {
-        let acks = recorder.acks();
-        tickets.clone().all(|ticket| acks.contains_key(&ticket))
-    };
-    eventually(world, "the operations are applied", || applied(&recorder)).await;
-}
-
-/// Waits until all members have applied the same, and compares what they show.
-async fn same_everywhere(world: &World, members: &[Member]) {
-    let applied = || -> BTreeSet<_> {
-        let status = members.iter().map(|member| member.status());
-        status
-            .map(|status| status.and_then(|s| s.applied))
-            .collect()
-    };
-    eventually(world, "all have applied the same", || applied().len() == 1).await;
-    let shown: Vec<_> = members
-        .iter()
-        .map(|member| {
-            let reader = member.replica().expect("it runs").reader();
-            (reader.last_zxid(), dump(&reader.view()))
-        })
-        .collect();
-    for other in &shown[1..] {
-        assert_eq!(other, &shown[0]);
-    }
-}
 
 #[test]
 fn a_group_forms_in_any_order_and_replicates() {

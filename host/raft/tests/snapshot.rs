@@ -5,15 +5,17 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use common::{create, dump, set};
 use futures_util::stream;
 use innkeeper_raft::log::Log;
 use innkeeper_raft::state::{SnapshotData, StateMachine, read_checkpoint};
-use innkeeper_raft::{Delivery, Entry, Proposal, Refusal, Settings, StateError, log_id};
+use innkeeper_raft::{
+    Delivery, Entry, Proposal, Refusal, Settings, SnapshotMeta, StateError, log_id,
+};
 use innkeeper_runtime::sim::FileFaults;
 use innkeeper_runtime::{Disk, Runtime, Sim, SimDisk, Simulated};
-use innkeeper_tree::{Applied, Command, Operation, encoding};
+use innkeeper_tree::{Applied, Command, Operation, View, encoding};
 use openraft::EntryPayload;
 use openraft::RaftSnapshotBuilder;
 use openraft::storage::{IOFlushed, RaftLogStorage, RaftStateMachine};
@@ -39,6 +41,10 @@ impl Delivery for Publish {
         publish();
     }
 
+    fn installed(&self, _before: &View, _after: &View, publish: &mut dyn FnMut()) {
+        publish();
+    }
+
     fn refused(&self, operation: Operation, refusal: Refusal) {
         panic!("nothing is proposed here, but {operation:?} was refused: {refusal}");
     }
@@ -61,6 +67,61 @@ async fn apply(machine: &mut Machine, entries: Vec<Entry>) {
 
 fn disk(runtime: &Simulated, name: &str) -> SimDisk {
     runtime.disk(Path::new(name)).unwrap()
+}
+
+/// Lets a checkpoint be written of everything that is applied.
+async fn checkpoint(machine: &mut Machine) {
+    let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
+    builder.build_snapshot().await.unwrap();
+}
+
+/// Gives a node the bytes of a snapshot, in pieces.
+fn arrive(
+    machine: &Machine,
+    bytes: &[u8],
+    piece_bytes: usize,
+) -> Result<(SnapshotMeta, SnapshotData), StateError> {
+    let mut incoming = machine.incoming()?;
+    for piece in bytes.chunks(piece_bytes) {
+        incoming.take(piece)?;
+    }
+    incoming.finish()
+}
+
+/// A node that is to install another one's snapshot.
+struct Receiver {
+    disk: SimDisk,
+    machine: Machine,
+    _log: Log<Simulated>,
+    /// A snapshot whose last zxid is 50.
+    bytes: BytesMut,
+}
+
+impl Receiver {
+    /// Its checkpoint is at zxid 1.
+    async fn open(runtime: &Simulated) -> Self {
+        let from = disk(runtime, "/from");
+        let (_log, mut machine) = open(runtime, &from);
+        let entries = (0..50).map(|i| entry(i, create(i + 1))).collect();
+        apply(&mut machine, entries).await;
+        let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
+        let snapshot = builder.build_snapshot().await.unwrap();
+        let mut bytes = BytesMut::new();
+        for piece in snapshot.snapshot.pieces(1000).unwrap() {
+            bytes.extend_from_slice(&piece.unwrap());
+        }
+
+        let disk = disk(runtime, "/to");
+        let (log, mut machine) = open(runtime, &disk);
+        apply(&mut machine, vec![entry(0, create(77))]).await;
+        checkpoint(&mut machine).await;
+        Self {
+            disk,
+            machine,
+            _log: log,
+            bytes,
+        }
+    }
 }
 
 #[test]
@@ -107,42 +168,46 @@ fn a_snapshot_travels_as_bytes_and_replaces_the_state() {
             pieces += 1;
         }
         assert!(pieces > 10, "{pieces}");
-        let bytes = bytes.freeze();
-        let (meta, data) = SnapshotData::from_bytes(bytes.clone()).unwrap();
-        assert_eq!(meta, snapshot.meta);
 
         let to = disk(&runtime, "/to");
         let (log, mut receiver) = open(&runtime, &to);
         apply(&mut receiver, vec![entry(0, create(77))]).await;
+        // Pieces may be cut anywhere.
+        let (meta, data) = arrive(&receiver, &bytes, 7).unwrap();
+        assert_eq!(meta, snapshot.meta);
+        assert!(data.pieces(1000).is_err(), "it is not this node's state");
         receiver.install_snapshot(&meta, data).await.unwrap();
         let (applied, _) = receiver.applied_state().await.unwrap();
         assert_eq!(applied, meta.last_log_id);
         // It goes on from there, and what it keeps is whole.
         apply(&mut receiver, vec![entry(260, create(900))]).await;
-        let mut builder = receiver.try_create_snapshot_builder(true).await.unwrap();
-        builder.build_snapshot().await.unwrap();
-        let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
-        builder.build_snapshot().await.unwrap();
+        checkpoint(&mut receiver).await;
+        checkpoint(&mut machine).await;
+
+        // Damage anywhere is seen before anything is replaced.
+        for at in (0..bytes.len()).step_by(37) {
+            let mut damaged = bytes.to_vec();
+            damaged[at] ^= 1;
+            assert!(arrive(&receiver, &damaged, 1000).is_err(), "byte {at}");
+        }
+        for cut in [1, 4, 9, 1000] {
+            let beginning = &bytes[..bytes.len() - cut];
+            assert!(matches!(
+                arrive(&receiver, beginning, 1000),
+                Err(StateError::Damaged { .. })
+            ));
+        }
+        bytes.extend_from_slice(b"!");
+        assert!(
+            arrive(&receiver, &bytes, 1000).is_err(),
+            "something follows"
+        );
         drop((machine, receiver, builder, snapshot, log));
         let (sent, _) = read_checkpoint(&from.reopen()).unwrap().unwrap();
         let (got, _) = read_checkpoint(&to.reopen()).unwrap().unwrap();
         assert_eq!(sent.hash(), got.hash());
         assert_eq!(sent.last_zxid(), got.last_zxid());
         assert_eq!(dump(&sent.reader().view()), dump(&got.reader().view()));
-
-        // Damage anywhere is seen before anything is replaced.
-        for at in (0..bytes.len()).step_by(37) {
-            let mut damaged = bytes.to_vec();
-            damaged[at] ^= 1;
-            assert!(
-                SnapshotData::from_bytes(Bytes::from(damaged)).is_err(),
-                "byte {at}"
-            );
-        }
-        assert!(matches!(
-            SnapshotData::from_bytes(bytes.slice(..bytes.len() - 9)),
-            Err(StateError::Damaged { .. })
-        ));
     });
 }
 
@@ -152,23 +217,13 @@ fn a_power_cut_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new() {
     let mut new = 0;
     for nth in 1..40 {
         let disks = Sim::run(nth, |runtime| async move {
-            let from = disk(&runtime, "/from");
-            let (_log, mut machine) = open(&runtime, &from);
-            let entries = (0..50).map(|i| entry(i, create(i + 1))).collect();
-            apply(&mut machine, entries).await;
-            let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
-            let snapshot = builder.build_snapshot().await.unwrap();
-
-            let to = disk(&runtime, "/to");
-            let (_log, mut receiver) = open(&runtime, &to);
-            apply(&mut receiver, vec![entry(0, create(77))]).await;
-            let mut builder = receiver.try_create_snapshot_builder(true).await.unwrap();
-            builder.build_snapshot().await.unwrap();
-            to.cut_at_sync(nth, innkeeper_runtime::sim::CutAt::Before);
-            let _ = receiver
-                .install_snapshot(&snapshot.meta, snapshot.snapshot)
-                .await;
-            to
+            let mut receiver = Receiver::open(&runtime).await;
+            let before = innkeeper_runtime::sim::CutAt::Before;
+            receiver.disk.cut_at_sync(nth, before);
+            if let Ok((meta, data)) = arrive(&receiver.machine, &receiver.bytes, 1000) {
+                let _ = receiver.machine.install_snapshot(&meta, data).await;
+            }
+            receiver.disk
         });
         // Without a cut that is still planned, if installing took fewer syncs.
         disks.heal();
@@ -187,56 +242,72 @@ fn a_power_cut_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new() {
 }
 
 /// Whatever the disk does to the new file, the old state stays until the new one is whole, and the
-/// error is one sentence.
+/// error is one sentence. A snapshot that cannot be written is refused, and the node goes on.
 #[test]
 fn a_fault_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new() {
-    let (mut installed, mut failed) = (0, 0);
+    let (mut installed, mut refused, mut failed) = (0, 0, 0);
     for seed in 0..60 {
-        let (disk, is_installed) = Sim::run(seed, |runtime| async move {
-            let from = disk(&runtime, "/from");
-            let (_log, mut machine) = open(&runtime, &from);
-            let entries = (0..50).map(|i| entry(i, create(i + 1))).collect();
-            apply(&mut machine, entries).await;
-            let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
-            let snapshot = builder.build_snapshot().await.unwrap();
-
-            let to = disk(&runtime, "/to");
-            let (_log, mut receiver) = open(&runtime, &to);
-            apply(&mut receiver, vec![entry(0, create(77))]).await;
-            let mut builder = receiver.try_create_snapshot_builder(true).await.unwrap();
-            builder.build_snapshot().await.unwrap();
-
+        let (disk, expected) = Sim::run(seed, |runtime| async move {
+            let Receiver {
+                disk,
+                mut machine,
+                _log,
+                bytes,
+            } = Receiver::open(&runtime).await;
             let one_in = Some(1 + runtime.random_u64() % 20);
             let mut faults = FileFaults::default();
-            match seed % 5 {
-                0 => to.fail_sync(1 + runtime.random_u64() % 12),
+            match seed % 6 {
+                0 => disk.fail_sync(1 + seed / 6),
                 1 => faults.capacity_bytes = Some(runtime.random_u64() % (1 << 21)),
                 2 => faults.write_errors_one_in = one_in,
                 3 => faults.read_errors_one_in = one_in,
+                // See below.
+                4 => {}
                 _ => faults.flipped_reads_one_in = one_in,
             }
-            to.set_faults("state.redb", faults);
-            let ended = receiver
-                .install_snapshot(&snapshot.meta, snapshot.snapshot)
-                .await;
-            if let Err(error) = &ended {
-                let sentence = error.to_string();
-                assert!(sentence.starts_with("state.redb "), "{sentence}");
-                assert!(!sentence.contains('\n'), "{sentence}");
-                let does_tell = sentence.contains("; check") || sentence.contains("; restore");
-                assert!(does_tell, "{sentence}");
-            }
-            (to, ended.is_ok())
+            disk.set_faults("state.redb", faults);
+            let told = |error: String| {
+                assert!(error.starts_with("state.redb "), "{error}");
+                assert!(!error.contains('\n'), "{error}");
+                let does_tell = error.contains("; check") || error.contains("; restore");
+                assert!(does_tell, "{error}");
+            };
+            let expected: &[u64] = match arrive(&machine, &bytes, 1000) {
+                Ok((meta, data)) => {
+                    if seed % 6 == 4 {
+                        // openraft counts on the snapshot by now, so the node cannot go on.
+                        disk.fail_sync(1);
+                    }
+                    match machine.install_snapshot(&meta, data).await {
+                        Ok(()) => &[50],
+                        Err(error) => {
+                            told(error.to_string());
+                            &[1, 50]
+                        }
+                    }
+                }
+                Err(error) => {
+                    told(error.to_string());
+                    disk.heal();
+                    apply(&mut machine, vec![entry(1, create(78))]).await;
+                    checkpoint(&mut machine).await;
+                    &[2]
+                }
+            };
+            (disk, expected)
         });
         disk.heal();
         let (tree, _) = read_checkpoint(&disk.reopen())
             .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
             .expect("it is there");
-        match (tree.last_zxid().0, is_installed) {
-            (50, true) => installed += 1,
-            (1 | 50, false) => failed += 1,
-            other => panic!("seed {seed}: {other:?}"),
+        let zxid = tree.last_zxid().0;
+        assert!(expected.contains(&zxid), "seed {seed}: {zxid}");
+        match expected {
+            [50] => installed += 1,
+            [2] => refused += 1,
+            _ => failed += 1,
         }
     }
-    assert!(installed > 10 && failed > 20, "{installed} {failed}");
+    let all = (installed, refused, failed);
+    assert!(installed > 5 && refused > 20 && failed > 5, "{all:?}");
 }

@@ -143,7 +143,9 @@ impl IntoResponse for Problem {
 fn status_of(error: &ProposeError) -> StatusCode {
     match error {
         ProposeError::Refused(Refusal::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-        ProposeError::Refused(_) | ProposeError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        ProposeError::Refused(_) | ProposeError::Stopping | ProposeError::Replaced => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 

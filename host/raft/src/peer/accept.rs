@@ -13,7 +13,8 @@ use super::channel::Channel;
 use super::hello::{self, HELLO_BYTES_MAX, HelloError, PeerInfo};
 use super::link::Link;
 use super::peers::Peers;
-use super::serve::{self, Served};
+use super::serve;
+use super::served::Served;
 use crate::types::NodeId;
 
 /// The pause after an accept that failed, for example for want of file descriptors.

@@ -100,6 +100,21 @@ impl Link {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
+    /// The next frame from the peer, or `None` as soon as there is room for another one to the
+    /// peer.
+    pub(super) async fn next_or_room(&mut self) -> io::Result<Option<Frame>> {
+        poll_fn(|cx| {
+            if let Poll::Ready(frame) = self.poll_next(cx) {
+                return Poll::Ready(frame.map(Some));
+            }
+            match self.has_room() {
+                true => Poll::Ready(Ok(None)),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
     /// The next `len` bytes from the peer, which are no frame.
     pub(super) async fn next_raw(&mut self, len: usize) -> io::Result<BytesMut> {
         poll_fn(|cx| {

@@ -44,6 +44,16 @@ pub(super) mod kind {
     pub(in crate::peer) const ANSWER: u8 = 32;
     /// Instead of an answer: a sentence that says why there is none.
     pub(in crate::peer) const FAILED: u8 = 33;
+    /// Begins a snapshot.
+    pub(in crate::peer) const SNAPSHOT: u8 = 40;
+    /// The next bytes of a snapshot or a module.
+    pub(in crate::peer) const PIECE: u8 = 41;
+    /// There are no further pieces.
+    pub(in crate::peer) const END: u8 = 42;
+    /// The node is at work on what it got; the answer comes later.
+    pub(in crate::peer) const WORKING: u8 = 43;
+    /// Asks for a module by its digest.
+    pub(in crate::peer) const MODULE: u8 = 44;
 }
 
 pub(super) const VERSION: u8 = 1;
@@ -209,7 +219,7 @@ pub(super) fn append_result<R: Runtime>(
     })
 }
 
-fn present(what: &'static str, id: Option<LogId>) -> Result<LogId, CodecError> {
+pub(super) fn present(what: &'static str, id: Option<LogId>) -> Result<LogId, CodecError> {
     id.ok_or_else(|| CodecError::Invalid {
         what,
         why: "it names no log id".to_owned(),

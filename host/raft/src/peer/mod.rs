@@ -10,6 +10,7 @@
 //!    they finish, and by appends (`appends.rs`), which are sent one after another and answered in
 //!    order.
 //!    A follower forwards its operations to the leader (`forward.rs`).
+//!    Snapshots and modules go over a channel of their own (`transfer.rs`).
 //! 5. A [`Group`] without entries is formed by questions to all its voters.
 //! 6. A leader whose process has died is replaced at once (`succession.rs`).
 //! 7. The other side accepts connections (`accept.rs`) and serves them (`serve.rs`).
@@ -21,17 +22,23 @@ mod address;
 mod appends;
 mod calls;
 mod channel;
+mod fetch;
 mod forward;
 mod frame;
 mod group;
 mod hello;
+mod holds;
 mod identity;
+mod incoming;
 mod link;
 mod message;
 mod network;
+mod outgoing;
 mod peers;
 mod serve;
+mod served;
 mod succession;
+mod transfer;
 mod wire;
 
 pub use address::{NoPeerAddress, PeerAddress};
@@ -43,8 +50,9 @@ pub use peers::{PeerSettings, Peers};
 pub use wire::{Protecting, Protection, Unprotected, Wire};
 
 pub(crate) use accept::Acceptor;
+pub(crate) use fetch::fetch;
 pub(crate) use forward::Forwarder;
 pub(crate) use group::form;
 pub(crate) use network::Network;
-pub(crate) use serve::Served;
+pub(crate) use served::Served;
 pub(crate) use succession::Succession;

@@ -23,6 +23,7 @@ use openraft::{OptionalSend, Snapshot};
 use super::appends::Appends;
 use super::calls::{Caller, NoAnswer};
 use super::message::{self, kind};
+use super::outgoing::{self, Unsent};
 use super::peers::Peers;
 use crate::codec::CodecError;
 use crate::state::SnapshotData;
@@ -207,16 +208,17 @@ impl<R: Runtime> RaftNetworkV2<TypeConfig<R>> for PeerClient<R> {
 
     async fn full_snapshot(
         &mut self,
-        _vote: Vote,
-        _snapshot: Snapshot<Term, NodeId, BasicNode, SnapshotData>,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        vote: Vote,
+        snapshot: Snapshot<Term, NodeId, BasicNode, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig<R>>, StreamingError<TypeConfig<R>>> {
-        // Until snapshots travel, a follower that needs one waits for it.
-        let sentence = format!("a snapshot cannot be sent to node {} yet", self.node);
-        Err(StreamingError::Unreachable(Unreachable::from_string(
-            sentence,
-        )))
+        match outgoing::send(&self.peers, self.node, vote, snapshot, cancel).await {
+            Ok(vote) => Ok(SnapshotResponse::new(vote)),
+            Err(Unsent::Cancelled(closed)) => Err(closed.into()),
+            // openraft begins anew after a pause.
+            Err(Unsent::Failed(what)) => Err(Unreachable::from_string(what).into()),
+        }
     }
 
     fn backoff(&self) -> Option<Backoff> {

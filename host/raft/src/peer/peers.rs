@@ -10,11 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use innkeeper_runtime::{Latest, Runtime, Signal};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::address::PeerAddress;
 use super::calls::Caller;
 use super::channel::Channel;
 use super::hello::{self, HELLO_BYTES_MAX, HelloError, PeerInfo};
+use super::holds::Holds;
 use super::identity::{Identity, Secret};
 use super::link::{Counted, Link};
 use super::message::{self, kind};
@@ -47,6 +49,12 @@ pub struct PeerSettings {
     pub body_bytes_max: usize,
     /// How many accepted connections may be in their hello. Further ones are closed.
     pub hellos_max: usize,
+    /// The transfer of a snapshot or a module ends, on both sides, when nothing of it has moved for
+    /// this long. A snapshot then begins anew.
+    pub stall_timeout: Duration,
+    /// A leader keeps the entries after a snapshot for the node to which it goes. It stops keeping
+    /// them when nothing has moved there for this long.
+    pub hold_timeout: Duration,
 }
 
 impl Default for PeerSettings {
@@ -61,6 +69,8 @@ impl Default for PeerSettings {
             append_bytes_max: 16 << 20,
             body_bytes_max: 1 << 30,
             hellos_max: 64,
+            stall_timeout: Duration::from_secs(10),
+            hold_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -77,6 +87,12 @@ pub(crate) struct Inner<R: Runtime> {
     pub(super) protection: Arc<dyn Protection<R>>,
     /// Ends everything that was started here.
     pub(super) stop: Signal,
+    /// What is kept in the log for the targets of snapshots.
+    pub(crate) holds: Holds,
+    /// The one snapshot that may be sent at a time has it.
+    pub(super) sending: Arc<Semaphore>,
+    /// The one module that may be fetched at a time has it.
+    pub(super) fetching: Semaphore,
     identity: Mutex<Identity>,
     peers: Mutex<BTreeMap<NodeId, Known>>,
 }
@@ -90,6 +106,8 @@ struct Known {
     hellos: Option<Latest<u64>>,
     /// Counts the connections with this peer that stand.
     connections: Option<Latest<usize>>,
+    /// The one transfer that may go over this node's bulk connection to the peer has it.
+    bulk: Option<Arc<Semaphore>>,
     /// The last complaint for each channel. It is logged when it changes.
     complaints: BTreeMap<Channel, String>,
 }
@@ -119,6 +137,9 @@ impl<R: Runtime> Peers<R> {
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
+                holds: Holds::new(settings.hold_timeout),
+                sending: Arc::new(Semaphore::new(1)),
+                fetching: Semaphore::new(1),
                 runtime,
                 settings,
                 secret,
@@ -164,6 +185,17 @@ impl<R: Runtime> Peers<R> {
         known.unwrap_or_else(|| {
             let caller = Caller::start(self, node);
             self.known(node, |known| known.caller.get_or_insert(caller).clone())
+        })
+    }
+
+    /// The right to use this node's bulk connection to a peer. A newer connection would end the
+    /// older one, so there is one at a time.
+    pub(super) fn bulk(&self, node: NodeId) -> Arc<Semaphore> {
+        self.known(node, |known| {
+            let bulk = known
+                .bulk
+                .get_or_insert_with(|| Arc::new(Semaphore::new(1)));
+            bulk.clone()
         })
     }
 

@@ -1,10 +1,9 @@
 //! Serving one connection of a peer, by its channel.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
@@ -14,40 +13,19 @@ use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::sync::mpsc;
 
 use super::channel::Channel;
+use super::fetch;
 use super::forward;
 use super::frame::{Frame, TooLong};
 use super::group;
-use super::hello::{self, PeerInfo};
+use super::hello::PeerInfo;
+use super::incoming;
 use super::link::Link;
 use super::message::{self, BodyError, kind};
 use super::peers::Peers;
-use super::succession::Succession;
+use super::served::{Never, Served, check};
+use super::transfer;
 use crate::engine::RaftOf;
-use crate::proposals::Intake;
-use crate::read_index::ReadIndex;
 use crate::types::{LogId, NodeId, TypeConfig};
-
-/// What a node's peers are served with.
-pub(crate) struct Served<R: Runtime> {
-    pub(crate) raft: RaftOf<R>,
-    /// The voters in this node's settings.
-    pub(crate) voters: Arc<BTreeSet<NodeId>>,
-    pub(crate) intake: Intake,
-    pub(crate) read_index: ReadIndex,
-    pub(crate) succession: Succession<R>,
-}
-
-impl<R: Runtime> Clone for Served<R> {
-    fn clone(&self) -> Self {
-        Self {
-            raft: self.raft.clone(),
-            voters: self.voters.clone(),
-            intake: self.intake.clone(),
-            read_index: self.read_index.clone(),
-            succession: self.succession.clone(),
-        }
-    }
-}
 
 /// Serves a connection until it breaks, and returns why.
 pub(super) async fn channel<R: Runtime>(
@@ -60,21 +38,11 @@ pub(super) async fn channel<R: Runtime>(
         Channel::Control => control(peers, served, link).await,
         Channel::Log => log(peers, &served.raft, link).await,
         Channel::Forward => forwarded(served, link, peer.identity.node_id).await,
-        Channel::Bulk => Err(io::ErrorKind::Unsupported.into()),
+        Channel::Bulk => bulk(peers, served, link).await,
     };
     match served {
         Ok(never) => match never {},
         Err(error) => error,
-    }
-}
-
-/// The loops below end by an error only.
-type Never = std::convert::Infallible;
-
-fn check(frame: &Frame) -> io::Result<()> {
-    match hello::refusal(frame) {
-        Some(sentence) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, sentence)),
-        None => Ok(()),
     }
 }
 
@@ -305,5 +273,31 @@ async fn forwarded<R: Runtime>(
         let operations = forward::read_operations(frame.body).map_err(BodyError::from)?;
         let pushed = served.intake.push(node, run, term, operations);
         pushed.map_err(io::Error::other)?;
+    }
+}
+
+/// Serves one transfer of a snapshot or a module.
+async fn bulk<R: Runtime>(
+    peers: &Peers<R>,
+    served: &Served<R>,
+    mut link: Link,
+) -> io::Result<Never> {
+    let opening = link.next().await?;
+    check(&opening)?;
+    match opening.kind {
+        kind::SNAPSHOT => incoming::serve(peers, served, &mut link, &opening).await?,
+        kind::MODULE => fetch::serve(peers, &served.modules, &mut link, &opening).await?,
+        unknown => {
+            let sentence =
+                format!("this node does not know transfers of kind {unknown}: update it first");
+            transfer::put_failed(&mut link, opening.number, &sentence)?;
+        }
+    }
+    // What the dialer had sent before it heard the answer is read, since closing the connection
+    // over it could lose the answer.
+    let stall = peers.inner().settings.stall_timeout;
+    loop {
+        let frame = peers.inner().runtime.timeout(stall, link.next()).await;
+        frame.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     }
 }

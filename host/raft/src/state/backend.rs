@@ -92,7 +92,17 @@ pub(crate) fn open_existing<D: Disk>(
     name: &'static str,
     cache_bytes: usize,
 ) -> Result<Option<Opened>, StateError> {
-    let file = match disk.open(name, Open::Write) {
+    open_as(disk, name, name, cache_bytes)
+}
+
+/// Opens the file `path`, which is, or will be, the file `name`.
+fn open_as<D: Disk>(
+    disk: &D,
+    name: &'static str,
+    path: &str,
+    cache_bytes: usize,
+) -> Result<Option<Opened>, StateError> {
+    let file = match disk.open(path, Open::Write) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(name, error)),
@@ -125,20 +135,51 @@ pub(crate) fn create<D: Disk>(
     cache_bytes: usize,
     fill: impl FnOnce(&Database) -> Result<(), StateError>,
 ) -> Result<Opened, StateError> {
-    let failed = |e: io::Error| failed(name, e);
-    let fresh = format!("{name}.new");
-    let file = disk.open(&fresh, Open::Create).map_err(failed)?;
-    file.set_len(0).map_err(failed)?;
-    let fresh_database = database(name, file, cache_bytes)?.database;
+    let fresh_database = create_new(disk, name, cache_bytes)?;
     fill(&fresh_database)?;
     // redb writes when it is closed, so it is closed before the file gets its name.
     drop(fresh_database);
-    disk.rename(&fresh, name).map_err(failed)?;
-    disk.sync_folder("").map_err(failed)?;
+    name_new(disk, name)?;
     match open_existing(disk, name, cache_bytes)? {
         Some(opened) => Ok(opened),
         None => Err(StateError::damaged(name, "it vanished after it was made")),
     }
+}
+
+/// The name of a file that is not whole yet.
+pub(crate) fn new_name(name: &str) -> String {
+    format!("{name}.new")
+}
+
+/// Creates an empty redb file with the name `<name>.new`.
+pub(crate) fn create_new<D: Disk>(
+    disk: &D,
+    name: &'static str,
+    cache_bytes: usize,
+) -> Result<Database, StateError> {
+    let failed = |e: io::Error| failed(name, e);
+    let file = disk.open(&new_name(name), Open::Create).map_err(failed)?;
+    file.set_len(0).map_err(failed)?;
+    Ok(database(name, file, cache_bytes)?.database)
+}
+
+/// Opens `<name>.new`, which is closed and durable, and verifies all of it.
+pub(crate) fn open_new<D: Disk>(
+    disk: &D,
+    name: &'static str,
+    cache_bytes: usize,
+) -> Result<Opened, StateError> {
+    match open_as(disk, name, &new_name(name), cache_bytes)? {
+        Some(opened) => Ok(opened),
+        None => Err(StateError::damaged(name, "it vanished after it was made")),
+    }
+}
+
+/// Gives the file `<name>.new` its name, in one step. It must be whole and durable.
+pub(crate) fn name_new<D: Disk>(disk: &D, name: &'static str) -> Result<(), StateError> {
+    let failed = |e: io::Error| failed(name, e);
+    disk.rename(&new_name(name), name).map_err(failed)?;
+    disk.sync_folder("").map_err(failed)
 }
 
 fn database<F: File>(

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::lag::Lag;
 use super::snapshot::SnapshotData;
 use super::store::StateStore;
-use crate::error::Failure;
+use crate::error::{Failure, StateError};
 use crate::log::Log;
 use crate::types::{LogId, SnapshotMeta, StoredMembership};
 
@@ -194,6 +194,7 @@ async fn run<R: Runtime>(
                 let result = result.map_err(|e| failure.fail(e));
                 let failed = result.is_err();
                 if !failed {
+                    lag.installed();
                     durable.set(meta.last_log_id);
                 }
                 let _ = done.send(result);
@@ -211,13 +212,17 @@ fn install<D: Disk>(
     meta: &SnapshotMeta,
     data: &SnapshotData,
 ) -> Result<Tree, String> {
-    store
-        .replace(data.records(), meta)
-        .map_err(|e| e.to_string())?;
-    store
-        .restore()
-        .map(|(tree, _)| tree)
-        .map_err(|e| e.to_string())
+    let tree = match data.as_received() {
+        None => data
+            .records()
+            .and_then(|records| store.replace(records, meta))
+            .and_then(|()| Ok(store.restore()?.0)),
+        Some(received) => match received.take() {
+            Some(contents) => store.take_new(contents.opened).map(|()| contents.tree),
+            None => Err(StateError::store("a snapshot", "it was installed before")),
+        },
+    };
+    tree.map_err(|e| e.to_string())
 }
 
 /// Waits until what was written is durable.

@@ -120,6 +120,13 @@ impl Lag {
         }
     }
 
+    /// A snapshot has replaced the state, so everything that was applied is durable.
+    pub(crate) fn installed(&self) {
+        let mut state = self.state.lock();
+        state.writing = None;
+        state.durable = state.applied;
+    }
+
     /// Is the budget used up, with so many bytes proposed and not yet applied?
     pub(crate) fn is_full(&self, flying: u64) -> bool {
         let state = self.state.lock();

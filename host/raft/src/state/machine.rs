@@ -22,8 +22,9 @@ use tokio::sync::Notify;
 
 use super::checkpoint::{Checkpointer, Pending};
 use super::lag::{Lag, weight};
+use super::received::Incoming;
 use super::snapshot::SnapshotData;
-use super::store::StateStore;
+use super::store::{Folder, StateStore};
 use crate::Delivery;
 use crate::error::{Failure, StateError};
 use crate::log::Log;
@@ -38,8 +39,8 @@ const LOST_RACES: usize = 1024;
 
 /// The parts of the state machine that other tasks use.
 pub(crate) struct StateShared {
-    /// The tree's reader; installing a snapshot replaces it.
-    reader: Mutex<Reader>,
+    /// The tree's reader, which stays the same when a snapshot replaces the state.
+    reader: Reader,
     progress: Mutex<Progress>,
     /// Told after each change of the progress, for the proposer.
     pub(crate) advanced: Notify,
@@ -78,7 +79,7 @@ impl StateShared {
     }
 
     pub(crate) fn reader(&self) -> Reader {
-        self.reader.lock().clone()
+        self.reader.clone()
     }
 
     pub(crate) fn applied(&self) -> Option<LogId> {
@@ -142,7 +143,7 @@ impl<R: Runtime> StateMachine<R> {
             failure.clone(),
         );
         let shared = Arc::new(StateShared {
-            reader: Mutex::new(tree.reader()),
+            reader: tree.reader(),
             progress: Mutex::new(Progress {
                 applied: meta.last_log_id,
                 own: 0,
@@ -247,6 +248,34 @@ impl<R: Runtime> StateMachine<R> {
             }
         }
         Ok(())
+    }
+
+    /// Lets a snapshot's tree take the place of the present one, and tells the delivery. Returns
+    /// the old tree.
+    fn replace_tree(&mut self, fresh: Tree) -> io::Result<Tree> {
+        let before = self.tree.reader().view();
+        let after = fresh.reader().view();
+        let mut fresh = Some(fresh);
+        let mut old = None;
+        let (tree, delivery) = (&mut self.tree, &self.delivery);
+        let delivered = catch_unwind(AssertUnwindSafe(|| {
+            delivery.installed(&before, &after, &mut || {
+                let fresh = fresh.take().expect("an install is published once");
+                old = Some(tree.replace(fresh));
+            });
+            old.take().expect("an install is published")
+        }));
+        delivered.map_err(|panic| self.panicked("installing a snapshot", panic.as_ref()))
+    }
+
+    /// Begins to take a snapshot of another node. At most one may be under way. Blocks.
+    pub fn incoming(&self) -> Result<Incoming<R::Disk>, StateError> {
+        Incoming::begin(self.folder())
+    }
+
+    /// Where snapshots of other nodes arrive.
+    pub(crate) fn folder(&self) -> Folder<R::Disk> {
+        self.store.folder()
     }
 
     /// Notes the number of an operation of this run.
@@ -386,12 +415,17 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
         let installed = self.checkpointer.install(meta.clone(), snapshot).await;
-        self.tree = installed.map_err(io::Error::other)?;
+        let fresh = installed.map_err(io::Error::other)?;
         self.applied = meta.last_log_id;
         self.captured = meta.last_log_id;
+        self.weight_captured = self.weight_applied;
         self.membership = meta.last_membership.clone();
         self.installed += 1;
-        *self.shared.reader.lock() = self.tree.reader();
+        let old = self.replace_tree(fresh)?;
+        // The raft thread has no time for all of its znodes.
+        let drop_old = async move { drop(old) };
+        let runtime = &self.runtime;
+        runtime.spawn(ThreadRole::Checkpoint, drop_old).detach();
         self.advance();
         if let Some(applied) = self.applied {
             self.log.applied(applied.index);

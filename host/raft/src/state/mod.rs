@@ -5,8 +5,10 @@
 pub(crate) mod backend;
 mod blocks;
 mod checkpoint;
+mod decoder;
 mod lag;
 mod machine;
+mod received;
 mod snapshot;
 mod store;
 
@@ -14,7 +16,9 @@ pub(crate) use checkpoint::Checkpointer;
 pub(crate) use lag::weight;
 pub use machine::{CheckpointBuilder, StateMachine};
 pub(crate) use machine::{Progress, StateShared};
+pub use received::Incoming;
 pub use snapshot::SnapshotData;
+pub(crate) use store::Folder;
 
 use std::io;
 

@@ -1,7 +1,7 @@
 //! A snapshot: all records of the state at one log id.
 //!
 //! On the node that made it, a snapshot is a view of `state.redb`, which is read only when it is
-//! needed. Between nodes it is bytes:
+//! needed. Between nodes it is bytes, which are decoded as they [arrive](super::received):
 //!
 //! ```text
 //! snapshot = "INKPSNAP" version:u8 meta record* end
@@ -10,18 +10,19 @@
 //! end      = 0xff records:u64 crc:u32          (of everything before the crc)
 //! ```
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use crc32c::crc32c_append;
-use innkeeper_tree::{Record, Table};
+use innkeeper_tree::{Record, Tree};
+use parking_lot::Mutex;
 
+use super::backend::Opened;
+use super::decoder::{END, MAGIC, VERSION};
 use super::store::StateView;
-use crate::codec::{self, CodecError, Fields};
+use crate::codec::{self, CodecError};
 use crate::error::StateError;
 use crate::types::SnapshotMeta;
-
-const MAGIC: &[u8; 8] = b"INKPSNAP";
-const VERSION: u8 = 1;
-const END: u8 = 0xff;
 
 /// The content of a snapshot.
 #[derive(Clone)]
@@ -33,18 +34,19 @@ pub struct SnapshotData {
 enum Source {
     /// `state.redb` as of one commit.
     View(StateView),
-    /// The bytes from another node.
-    Bytes(Bytes),
+    /// The file and the tree that were made of another node's bytes.
+    Received(Received),
 }
 
 impl std::fmt::Debug for SnapshotData {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut s = f.debug_struct("SnapshotData");
-        match &self.source {
-            Source::View(_) => s.field("source", &"state.redb"),
-            Source::Bytes(bytes) => s.field("bytes", &bytes.len()),
+        let source = match &self.source {
+            Source::View(_) => "state.redb",
+            Source::Received(_) => "another node",
         };
-        s.finish()
+        f.debug_struct("SnapshotData")
+            .field("source", &source)
+            .finish()
     }
 }
 
@@ -55,42 +57,65 @@ impl SnapshotData {
         }
     }
 
-    /// A snapshot from another node's bytes, which are checked first.
-    pub fn from_bytes(bytes: Bytes) -> Result<(SnapshotMeta, Self), StateError> {
-        let meta = check(&bytes)?;
-        let data = Self {
-            source: Source::Bytes(bytes),
-        };
-        Ok((meta, data))
+    pub(super) fn received(contents: Contents) -> Self {
+        let contents = Arc::new(Mutex::new(Some(contents)));
+        Self {
+            source: Source::Received(Received { contents }),
+        }
     }
 
-    /// The bytes to send, in pieces of about `piece_bytes`. Blocks.
+    /// What has arrived from another node; `None` for this node's own state.
+    pub(crate) fn as_received(&self) -> Option<&Received> {
+        match &self.source {
+            Source::View(_) => None,
+            Source::Received(received) => Some(received),
+        }
+    }
+
+    /// The bytes to send, in pieces of about `piece_bytes`. Blocks. The error is also for a
+    /// snapshot of another node: a node sends its own state only.
     pub fn pieces(
         &self,
         piece_bytes: usize,
-    ) -> Result<Box<dyn Iterator<Item = Result<Bytes, StateError>> + Send>, StateError> {
-        match &self.source {
-            Source::Bytes(bytes) => {
-                let mut rest = bytes.clone();
-                Ok(Box::new(std::iter::from_fn(move || {
-                    let len = rest.len().min(piece_bytes.max(1));
-                    (len > 0).then(|| Ok(rest.split_to(len)))
-                })))
-            }
-            Source::View(view) => {
-                let meta = view.meta()?;
-                let encoder = Encoder::new(meta, view.records(), piece_bytes);
-                Ok(Box::new(encoder.map_err(unwritable)?))
-            }
-        }
+    ) -> Result<impl Iterator<Item = Result<Bytes, StateError>> + Send + use<>, StateError> {
+        let view = self.view()?;
+        Encoder::new(view.meta()?, view.records(), piece_bytes).map_err(unwritable)
     }
 
-    /// All records. Blocks.
-    pub(crate) fn records(&self) -> Box<dyn Iterator<Item = Result<Record, StateError>> + Send> {
+    /// All records. Blocks. The error is the same as that of [`SnapshotData::pieces`].
+    pub(crate) fn records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Record, StateError>> + Send + use<>, StateError> {
+        Ok(self.view()?.records())
+    }
+
+    fn view(&self) -> Result<&StateView, StateError> {
         match &self.source {
-            Source::View(view) => Box::new(view.records()),
-            Source::Bytes(bytes) => Box::new(Decoder::new(bytes.clone())),
+            Source::View(view) => Ok(view),
+            Source::Received(_) => Err(StateError::Unwritable {
+                file: "a snapshot",
+                why: "it is another node's and was not installed".to_owned(),
+            }),
         }
+    }
+}
+
+/// A snapshot that has arrived whole. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Received {
+    contents: Arc<Mutex<Option<Contents>>>,
+}
+
+/// The open file and the tree of a snapshot that has arrived.
+pub(crate) struct Contents {
+    pub(crate) opened: Opened,
+    pub(crate) tree: Tree,
+}
+
+impl Received {
+    /// Takes the contents; `None` if they were taken before.
+    pub(crate) fn take(&self) -> Option<Contents> {
+        self.contents.lock().take()
     }
 }
 
@@ -181,117 +206,5 @@ fn unwritable(why: CodecError) -> StateError {
     StateError::Unwritable {
         file: "a snapshot",
         why: why.to_string(),
-    }
-}
-
-fn sized<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], CodecError> {
-    let len = fields.u32()? as usize;
-    fields.bytes(len)
-}
-
-fn damaged(why: impl std::fmt::Display) -> StateError {
-    StateError::damaged("a snapshot", why)
-}
-
-/// Checks all bytes and reads the last log id and the membership.
-fn check(bytes: &Bytes) -> Result<SnapshotMeta, StateError> {
-    let Some((covered, crc)) = bytes.split_last_chunk::<4>() else {
-        return Err(damaged("it is too short"));
-    };
-    if crc32c_append(0, covered) != u32::from_le_bytes(*crc) {
-        return Err(damaged("its checksum does not match"));
-    }
-    let mut decoder = Decoder::new(bytes.clone());
-    let meta = decoder.meta()?;
-    let mut count: u64 = 0;
-    for record in &mut decoder {
-        record?;
-        count += 1;
-    }
-    if decoder.declared != Some(count) {
-        return Err(damaged("it does not hold the records that it counts"));
-    }
-    Ok(meta)
-}
-
-/// Reads records out of bytes.
-struct Decoder {
-    bytes: Bytes,
-    at: usize,
-    declared: Option<u64>,
-    failed: bool,
-}
-
-impl Decoder {
-    fn new(bytes: Bytes) -> Self {
-        Self {
-            bytes,
-            at: 0,
-            declared: None,
-            failed: false,
-        }
-    }
-
-    fn meta(&mut self) -> Result<SnapshotMeta, StateError> {
-        let mut fields = Fields::new("snapshot", &self.bytes);
-        if fields.bytes(MAGIC.len()).map_err(damaged)? != MAGIC {
-            return Err(damaged("it is not a snapshot"));
-        }
-        match fields.u8().map_err(damaged)? {
-            VERSION => {}
-            found => {
-                return Err(StateError::Version {
-                    file: "a snapshot",
-                    found,
-                    known: VERSION,
-                });
-            }
-        }
-        let applied = sized(&mut fields).map_err(damaged)?;
-        let membership = sized(&mut fields).map_err(damaged)?;
-        let meta = SnapshotMeta {
-            last_log_id: codec::optional_log_id(applied).map_err(damaged)?,
-            last_membership: codec::stored_membership(membership).map_err(damaged)?,
-        };
-        self.at = self.bytes.len() - fields.rest().len();
-        Ok(meta)
-    }
-
-    fn record(&mut self) -> Result<Option<Record>, StateError> {
-        if self.at == 0 {
-            self.meta()?;
-        }
-        if self.declared.is_some() {
-            return Ok(None);
-        }
-        let mut fields = Fields::new("snapshot", &self.bytes[self.at..]);
-        let tag = fields.u8().map_err(damaged)?;
-        if tag == END {
-            self.declared = Some(fields.u64().map_err(damaged)?);
-            return Ok(None);
-        }
-        let table = Table::from_tag(tag)
-            .ok_or_else(|| damaged(format!("it names an unknown table {tag}")))?;
-        let key = sized(&mut fields).map_err(damaged)?.to_vec();
-        let value = sized(&mut fields).map_err(damaged)?.to_vec();
-        self.at = self.bytes.len() - fields.rest().len();
-        Ok(Some(Record {
-            table,
-            key,
-            value: Some(value),
-        }))
-    }
-}
-
-impl Iterator for Decoder {
-    type Item = Result<Record, StateError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let record = self.record().transpose();
-        self.failed = matches!(record, Some(Err(_)));
-        record
     }
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use innkeeper_runtime::Disk;
 use innkeeper_tree::{Record, Table, Tree};
 use parking_lot::Mutex;
-use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 
-use super::backend;
+use super::backend::{self, Opened};
 use crate::codec;
 use crate::error::StateError;
 use crate::types::{LogId, SnapshotMeta, StoredMembership};
@@ -37,6 +37,27 @@ fn failed(error: impl Into<redb::Error>) -> StateError {
 
 fn damaged(error: impl std::fmt::Display) -> StateError {
     StateError::damaged(FILE, error)
+}
+
+/// Where snapshots arrive. It does not keep `state.redb` open.
+#[derive(Clone)]
+pub(crate) struct Folder<D> {
+    pub(crate) disk: D,
+    /// redb's page cache, in bytes.
+    pub(crate) cache_bytes: usize,
+}
+
+impl<D: Disk> Folder<D> {
+    /// Removes what is left of a snapshot that was not installed. Nothing is lost if that fails:
+    /// the next one writes over it. Blocks.
+    pub(crate) fn tidy(&self) {
+        let name = backend::new_name(FILE);
+        if let Err(error) = self.disk.remove(&name)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!("what is left of a snapshot cannot be removed: {error}");
+        }
+    }
 }
 
 /// The checkpoint file, open. Clones are the same file. All calls block.
@@ -69,7 +90,7 @@ impl<D: Disk> StateStore<D> {
             Some(opened) => opened,
             None => backend::create(&disk, FILE, cache_bytes, |database| {
                 let none = StoredMembership::default();
-                commit(
+                write(
                     database,
                     std::iter::empty::<Result<Record, StateError>>(),
                     None,
@@ -110,26 +131,34 @@ impl<D: Disk> StateStore<D> {
         applied: Option<LogId>,
         membership: &StoredMembership,
     ) -> Result<(), StateError> {
-        commit(&self.database(), records.map(Ok), applied, membership)
+        write(&self.database(), records.map(Ok), applied, membership)
     }
 
     /// A view of the last commit. Later commits do not change it.
     pub(crate) fn read(&self) -> Result<StateView, StateError> {
-        let transaction = self.database().begin_read().map_err(failed)?;
-        Ok(StateView {
-            transaction: Arc::new(transaction),
-        })
+        StateView::of(&self.database())
     }
 
     /// The tree of the last commit, with its log id and membership.
     pub(crate) fn restore(&self) -> Result<(Tree, SnapshotMeta), StateError> {
         let view = self.read()?;
-        let meta = view.meta()?;
-        let tree = match meta.last_log_id {
-            None => Tree::new(),
-            Some(_) => Tree::restore(view.records()).map_err(damaged)?,
-        };
-        Ok((tree, meta))
+        Ok((view.tree()?, view.meta()?))
+    }
+
+    /// Lets the file that was made for this take the place of the whole file, in one step. Views
+    /// of the old file stay valid.
+    pub(crate) fn take_new(&self, opened: Opened) -> Result<(), StateError> {
+        backend::name_new(&self.disk, FILE)?;
+        *self.current.lock() = Arc::new(opened.database);
+        Ok(())
+    }
+
+    /// Where a file arrives that can take this one's place.
+    pub(crate) fn folder(&self) -> Folder<D> {
+        Folder {
+            disk: self.disk.clone(),
+            cache_bytes: self.cache_bytes,
+        }
     }
 
     /// Replaces the whole file in one step. Views of the old file stay valid.
@@ -139,42 +168,66 @@ impl<D: Disk> StateStore<D> {
         meta: &SnapshotMeta,
     ) -> Result<(), StateError> {
         let fresh = backend::create(&self.disk, FILE, self.cache_bytes, |database| {
-            commit(database, records, meta.last_log_id, &meta.last_membership)
+            write(database, records, meta.last_log_id, &meta.last_membership)
         })?;
         *self.current.lock() = Arc::new(fresh.database);
         Ok(())
     }
 }
 
-fn commit(
+/// One commit of records with the log id and the membership that they belong to.
+fn write(
     database: &Database,
     records: impl Iterator<Item = Result<Record, StateError>>,
     applied: Option<LogId>,
     membership: &StoredMembership,
 ) -> Result<(), StateError> {
+    let transaction = begin(database)?;
+    put(&transaction, records)?;
+    commit(transaction, applied, membership)
+}
+
+pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StateError> {
     let mut transaction = database.begin_write().map_err(failed)?;
     // The commit also saves the allocator's state, so that opening after a crash need not read
     // the whole file. Checkpoints are rare, and no client waits for them.
     transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+/// Writes and deletes records.
+pub(super) fn put(
+    transaction: &WriteTransaction,
+    records: impl Iterator<Item = Result<Record, StateError>>,
+) -> Result<(), StateError> {
+    let mut tables = Vec::with_capacity(Table::ALL.len());
+    for each in Table::ALL {
+        tables.push(transaction.open_table(table(each)).map_err(failed)?);
+    }
+    for record in records {
+        let record = record?;
+        let place = Table::ALL
+            .iter()
+            .position(|each| *each == record.table)
+            .unwrap_or_default();
+        let key = record.key.as_slice();
+        match &record.value {
+            Some(value) => tables[place]
+                .insert(key, value.as_slice())
+                .map_err(failed)?,
+            None => tables[place].remove(key).map_err(failed)?,
+        };
+    }
+    Ok(())
+}
+
+/// Commits what was put, with the log id and the membership that it belongs to.
+pub(super) fn commit(
+    transaction: WriteTransaction,
+    applied: Option<LogId>,
+    membership: &StoredMembership,
+) -> Result<(), StateError> {
     {
-        let mut tables = Vec::with_capacity(Table::ALL.len());
-        for each in Table::ALL {
-            tables.push(transaction.open_table(table(each)).map_err(failed)?);
-        }
-        for record in records {
-            let record = record?;
-            let place = Table::ALL
-                .iter()
-                .position(|each| *each == record.table)
-                .unwrap_or_default();
-            let key = record.key.as_slice();
-            match &record.value {
-                Some(value) => tables[place]
-                    .insert(key, value.as_slice())
-                    .map_err(failed)?,
-                None => tables[place].remove(key).map_err(failed)?,
-            };
-        }
         let mut raft = transaction.open_table(RAFT).map_err(failed)?;
         let mut applied_bytes = Vec::new();
         codec::put_log_id(&mut applied_bytes, applied.as_ref());
@@ -194,6 +247,11 @@ fn commit(
     transaction.commit().map_err(failed)
 }
 
+/// The tree of the last commit of a file.
+pub(super) fn tree(database: &Database) -> Result<Tree, StateError> {
+    StateView::of(database)?.tree()
+}
+
 /// `state.redb` as of one commit. Clones are the same view.
 #[derive(Clone)]
 pub(crate) struct StateView {
@@ -201,6 +259,21 @@ pub(crate) struct StateView {
 }
 
 impl StateView {
+    fn of(database: &Database) -> Result<Self, StateError> {
+        let transaction = database.begin_read().map_err(failed)?;
+        Ok(Self {
+            transaction: Arc::new(transaction),
+        })
+    }
+
+    /// The tree of all records.
+    fn tree(&self) -> Result<Tree, StateError> {
+        match self.meta()?.last_log_id {
+            None => Ok(Tree::new()),
+            Some(_) => Tree::restore(self.records()).map_err(damaged),
+        }
+    }
+
     fn raft_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
         let raft = self.transaction.open_table(RAFT).map_err(damaged)?;
         let row = raft.get(key).map_err(failed)?;

@@ -203,6 +203,13 @@ impl Delivery for Door {
         }
     }
 
+    fn installed(&self, _before: &View, _after: &View, _publish: &mut dyn FnMut()) {
+        panic!(
+            "node {} needed a snapshot: the log is kept too briefly",
+            self.node
+        );
+    }
+
     fn refused(&self, operation: Operation, refusal: Refusal) {
         let (Operation::Admin { ticket, .. } | Operation::Activate { ticket, .. }) = operation
         else {

@@ -1,17 +1,18 @@
 //! A group of replicas in a simulated world.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_raft::peer::{Group, PeerAddress, PeerSettings, Secret, Unprotected};
+use innkeeper_raft::peer::{Group, PeerAddress, PeerSettings, Protection, Secret, Unprotected};
 use innkeeper_raft::{Delivery, OpenError, RaftRole, Replica, Settings, Status};
 use innkeeper_runtime::sim::Host;
 use innkeeper_runtime::{Runtime, Simulated, World};
 use parking_lot::Mutex;
 
-use super::Recorder;
+use super::{Recorder, create_wide, dump};
 
 pub const FOLDER: &str = "/data";
 pub const PEER_PORT: u16 = 2888;
@@ -35,6 +36,8 @@ pub struct Start {
     pub settings: Settings,
     /// The port of this voter is a wrong one, where nobody listens.
     pub astray: Option<u64>,
+    pub peers: PeerSettings,
+    pub protection: Arc<dyn Protection<Simulated>>,
 }
 
 impl Start {
@@ -44,6 +47,8 @@ impl Start {
             secret: Secret::new("swordfish"),
             settings: settings(),
             astray: None,
+            peers: PeerSettings::default(),
+            protection: Arc::new(Unprotected),
         }
     }
 }
@@ -83,8 +88,8 @@ pub async fn open(
             .await
             .unwrap(),
         secret: start.secret.clone(),
-        protection: Arc::new(Unprotected),
-        settings: PeerSettings::default(),
+        protection: start.protection.clone(),
+        settings: start.peers.clone(),
     };
     let settings = Settings {
         node_id: id,
@@ -170,4 +175,59 @@ pub async fn leader<'a>(world: &World, members: &'a [Member]) -> &'a Member {
     eventually(world, "a leader", || members.iter().any(leads)).await;
     let found = members.iter().find(|member| leads(member));
     found.expect("nothing has run since it was seen")
+}
+
+pub fn members(world: &World, ids: &[u64]) -> Vec<Member> {
+    ids.iter().map(|id| Member::new(world, *id)).collect()
+}
+
+/// Submits some operations at the leader and waits until they are applied there.
+pub async fn write(world: &World, members: &[Member], tickets: std::ops::Range<u64>) {
+    write_wide(world, members, tickets, 0).await;
+}
+
+/// Like [`write`], with data of at least `bytes` bytes in each znode.
+pub async fn write_wide(
+    world: &World,
+    members: &[Member],
+    tickets: std::ops::Range<u64>,
+    bytes: usize,
+) {
+    let leader = leader(world, members).await;
+    let proposals = leader.replica().expect("it leads").proposals();
+    let recorder = leader.recorder();
+    proposals
+        .submit(
+            tickets
+                .clone()
+                .map(|ticket| create_wide(ticket, bytes))
+                .collect(),
+        )
+        .await;
+    let applied = |recorder: &Recorder| {
+        let acks = recorder.acks();
+        tickets.clone().all(|ticket| acks.contains_key(&ticket))
+    };
+    eventually(world, "the operations are applied", || applied(&recorder)).await;
+}
+
+/// Waits until all members have applied the same, and compares what they show.
+pub async fn same_everywhere(world: &World, members: &[Member]) {
+    let applied = || -> BTreeSet<_> {
+        let status = members.iter().map(|member| member.status());
+        status
+            .map(|status| status.and_then(|s| s.applied))
+            .collect()
+    };
+    eventually(world, "all have applied the same", || applied().len() == 1).await;
+    let shown: Vec<_> = members
+        .iter()
+        .map(|member| {
+            let reader = member.replica().expect("it runs").reader();
+            (reader.last_zxid(), dump(&reader.view()))
+        })
+        .collect();
+    for other in &shown[1..] {
+        assert_eq!(other, &shown[0]);
+    }
 }

@@ -60,6 +60,7 @@ struct Inner {
     refused: Vec<(Operation, Refusal)>,
     last_zxid: Option<u64>,
     batches: u64,
+    installs: Vec<u64>,
 }
 
 impl Recorder {
@@ -80,6 +81,11 @@ impl Recorder {
 
     pub fn refused(&self) -> Vec<(Operation, Refusal)> {
         self.inner.lock().refused.clone()
+    }
+
+    /// The zxids of the snapshots that were installed.
+    pub fn installs(&self) -> Vec<u64> {
+        self.inner.lock().installs.clone()
     }
 
     pub fn batches(&self) -> u64 {
@@ -134,6 +140,15 @@ impl Delivery for Recorder {
             *done += count;
             true
         });
+    }
+
+    fn installed(&self, before: &View, after: &View, publish: &mut dyn FnMut()) {
+        publish();
+        let (before, after) = (before.zxid().0, after.zxid().0);
+        assert!(before <= after, "{after} was installed after {before}");
+        let mut inner = self.inner.lock();
+        inner.last_zxid = Some(after);
+        inner.installs.push(after);
     }
 
     fn refused(&self, operation: Operation, refusal: Refusal) {

@@ -22,6 +22,7 @@ mod watch_report;
 
 pub use watch_report::WatchItem;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -222,11 +223,7 @@ impl Fanout {
 
     /// Closes every connection.
     pub(crate) fn close_all(&self, close: Close) {
-        let outboxes: Vec<_> = {
-            let inner = self.inner.lock();
-            let served = inner.seats.iter().flatten();
-            served.map(|served| served.outbox.clone()).collect()
-        };
+        let outboxes = self.inner.lock().outboxes();
         for outbox in outboxes {
             outbox.close(close);
         }
@@ -234,6 +231,12 @@ impl Fanout {
 }
 
 impl Inner {
+    /// The outboxes of all connections.
+    fn outboxes(&self) -> Vec<Arc<Outbox>> {
+        let served = self.seats.iter().flatten();
+        served.map(|served| served.outbox.clone()).collect()
+    }
+
     /// Ends a connection's service; its number is free for another connection.
     fn vacate(&mut self, watcher: WatcherId) {
         self.vacate_session(watcher);
@@ -418,6 +421,38 @@ impl Delivery for Fanout {
         after.run(self.listener.get());
     }
 
+    fn installed(&self, before: &View, after: &View, publish: &mut dyn FnMut()) {
+        let outboxes = {
+            let inner = self.inner.lock();
+            publish();
+            inner.outboxes()
+        };
+        for outbox in outboxes {
+            outbox.close(Close::Replaced);
+        }
+        for old in before.sessions() {
+            if after.session(old.session).is_none() {
+                self.expiry.ended(old.session);
+            }
+        }
+        for info in after.sessions() {
+            let (session, attachment) = (info.session, info.attachment);
+            self.expiry.opened(session, attachment, info.timeout_ms);
+        }
+        self.pending_proposals.replaced();
+        if let Some(listener) = self.listener.get() {
+            let names = |view: &View| -> BTreeSet<Arc<str>> {
+                let bindings = view.bindings().iter();
+                bindings.map(|binding| binding.name.clone()).collect()
+            };
+            let present = names(after);
+            let changed: Vec<_> = names(before).union(&present).cloned().collect();
+            let present: Vec<_> = present.into_iter().collect();
+            listener.changed(&changed);
+            listener.queued(&present);
+        }
+    }
+
     fn refused(&self, operation: Operation, refusal: Refusal) {
         match operation {
             // The write has lost its place in the session's order: the connection closes, and the
@@ -445,3 +480,6 @@ impl Delivery for Fanout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

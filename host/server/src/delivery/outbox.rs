@@ -106,6 +106,8 @@ pub(crate) enum Close {
     Stopping,
     /// The quorum was lost, or is back.
     Quorum,
+    /// The state of another node has replaced this one's, and events are missing in between.
+    Replaced,
 }
 
 /// The outbox of one connection.

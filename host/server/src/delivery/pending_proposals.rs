@@ -30,8 +30,8 @@ pub struct Settled {
     pub result: TicketResult,
 }
 
-/// Why a proposal has no result here. Either the operation was not appended to the log, or the node
-/// stops, and its next start shows whether the operation was applied.
+/// Why a proposal has no result here. Either the operation was not appended to the log, or only the
+/// state shows whether it was applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ProposeError {
     /// The operation was not proposed.
@@ -40,6 +40,11 @@ pub enum ProposeError {
     /// The node stops.
     #[error("the node is stopping; try again when it runs")]
     Stopping,
+    /// The state of another node has replaced this one's. The operation may be in there.
+    #[error(
+        "this node has taken over the state of another one, so it does not know whether the operation was applied; look before you try again"
+    )]
+    Replaced,
 }
 
 /// The channel by which a waiting task is told, once the lock is released.
@@ -67,14 +72,23 @@ impl PendingProposals {
         operation: impl FnOnce(Ticket) -> Operation,
     ) -> Result<Settled, ProposeError> {
         let ticket = Ticket(runtime.random_u64());
-        let (sender, receiver) = oneshot::channel();
-        self.waiting.lock().insert(ticket, sender);
+        let receiver = self.wait_for(ticket);
         let _forget = Forget {
             pending_proposals: self,
             ticket,
         };
         proposals.submit(vec![operation(ticket)]).await;
         receiver.await.unwrap_or(Err(ProposeError::Stopping))
+    }
+
+    /// Notes a waiter of a ticket.
+    pub(crate) fn wait_for(
+        &self,
+        ticket: Ticket,
+    ) -> oneshot::Receiver<Result<Settled, ProposeError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.lock().insert(ticket, sender);
+        receiver
     }
 
     /// Takes out the waiter of a ticket. Most tickets belong to other nodes and have no waiter
@@ -85,10 +99,19 @@ impl PendingProposals {
 
     /// Tells all waiters that the node stops.
     pub(crate) fn stop(&self) {
+        self.end(|| ProposeError::Stopping);
+    }
+
+    /// Tells all waiters that the state was replaced. It must be published.
+    pub(crate) fn replaced(&self) {
+        self.end(|| ProposeError::Replaced);
+    }
+
+    fn end(&self, why: impl Fn() -> ProposeError) {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         for (_, waiter) in waiting {
             // The waiting task may have ended; then nobody needs the answer.
-            let _ = waiter.send(Err(ProposeError::Stopping));
+            let _ = waiter.send(Err(why()));
         }
     }
 }

@@ -18,6 +18,7 @@ struct NoDelivery;
 
 impl Delivery for NoDelivery {
     fn deliver(&self, _batch: Vec<Applied>, _publish: &mut dyn FnMut()) {}
+    fn installed(&self, _before: &View, _after: &View, _publish: &mut dyn FnMut()) {}
     fn refused(&self, _operation: Operation, _refusal: Refusal) {}
 }
 

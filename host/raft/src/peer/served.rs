@@ -1,0 +1,59 @@
+//! What serves the connections of peers needs of this node.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use innkeeper_runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use super::frame::Frame;
+use super::hello;
+use super::succession::Succession;
+use crate::engine::RaftOf;
+use crate::modules::ModuleStore;
+use crate::proposals::Intake;
+use crate::read_index::ReadIndex;
+use crate::state::Folder;
+use crate::types::NodeId;
+
+/// What a node's peers are served with.
+pub(crate) struct Served<R: Runtime> {
+    pub(crate) raft: RaftOf<R>,
+    /// The voters in this node's settings.
+    pub(crate) voters: Arc<BTreeSet<NodeId>>,
+    pub(crate) intake: Intake,
+    pub(crate) read_index: ReadIndex,
+    pub(crate) succession: Succession<R>,
+    /// Where snapshots arrive.
+    pub(crate) folder: Folder<R::Disk>,
+    pub(crate) modules: ModuleStore<R>,
+    /// The one snapshot that may arrive at a time has it.
+    pub(crate) receiving: Arc<Semaphore>,
+}
+
+impl<R: Runtime> Clone for Served<R> {
+    fn clone(&self) -> Self {
+        Self {
+            raft: self.raft.clone(),
+            voters: self.voters.clone(),
+            intake: self.intake.clone(),
+            read_index: self.read_index.clone(),
+            succession: self.succession.clone(),
+            folder: self.folder.clone(),
+            modules: self.modules.clone(),
+            receiving: self.receiving.clone(),
+        }
+    }
+}
+
+/// What serves a connection ends by an error only.
+pub(super) type Never = std::convert::Infallible;
+
+/// The first frame of a channel may be the dialer's refusal.
+pub(super) fn check(frame: &Frame) -> io::Result<()> {
+    match hello::refusal(frame) {
+        Some(sentence) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, sentence)),
+        None => Ok(()),
+    }
+}
