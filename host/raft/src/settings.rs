@@ -64,7 +64,9 @@ pub struct Settings {
     pub slow_sync: Duration,
     /// The least silence of a leader after which a follower stands for election. The others follow
     /// within two fifths of it, by chance. A leader sends ten signs of life in this time. A voter
-    /// grants no vote for seven tenths of it after it has heard from a leader.
+    /// grants no vote for seven tenths of it after it has heard from a leader. A round trip between
+    /// two nodes must take less than a tenth of it: a leader does not wait longer for an answer to
+    /// a sign of life, and without those no read is confirmed while nothing is written.
     pub election: Duration,
     /// How long opening may take, from the first vote until the whole log is applied.
     pub open_timeout: Duration,

@@ -89,7 +89,10 @@ fn unreachable<R: Runtime>(what: impl fmt::Display) -> Failed<R> {
 }
 
 impl<R: Runtime> PeerClient<R> {
-    /// Makes a call within the time that openraft allows, and reads its answer.
+    /// Makes a call within the time that openraft allows, and reads its answer. That is all of the
+    /// time after which openraft gives it up: for a sign of life or a confirmed read the tenth of
+    /// [`election`](crate::Settings::election), for a vote three tenths. (test:
+    /// `nodes_that_are_far_apart_form_a_group_that_serves`)
     async fn call<T>(
         &self,
         kind: u8,
@@ -97,7 +100,7 @@ impl<R: Runtime> PeerClient<R> {
         option: &RPCOption,
         read: impl FnOnce(&[u8]) -> Result<T, CodecError>,
     ) -> Result<T, Failed<R>> {
-        let limit = option.soft_ttl();
+        let limit = option.hard_ttl();
         let runtime = &self.peers.inner().runtime;
         let called = runtime.timeout(limit, self.caller.call(kind, body)).await;
         let answer: Result<Bytes, NoAnswer> = called.map_err(|_| {

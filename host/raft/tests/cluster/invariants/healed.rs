@@ -10,17 +10,40 @@ use innkeeper_runtime::World;
 use crate::history::History;
 use crate::stage::Member;
 
-/// In so much virtual time.
+/// Virtual time in which everything is answered and applied, once all replicas are open.
 const HEALED: Duration = Duration::from_secs(10);
+/// Virtual time in which they open. Syncs that a fault has made slow still have to end.
+const OPEN: Duration = Duration::from_secs(60);
 
 /// Waits until nothing is open any more.
 pub async fn wait(world: &World, members: &[Arc<Member>], history: &History) {
-    let until = world.now() + HEALED;
-    while !members.iter().all(|member| is_up_to_date(member, history)) {
-        if world.now() >= until {
-            let open: Vec<_> = members.iter().map(|it| open(it, history)).collect();
-            panic!("after {} s:\n{}", HEALED.as_secs(), open.join("\n"));
-        }
+    let opens = || members.iter().all(|member| member.replica().is_some());
+    wait_for(world, OPEN, opens, || {
+        "not all replicas have opened".to_owned()
+    })
+    .await;
+    let is_over = || members.iter().all(|member| is_up_to_date(member, history));
+    wait_for(world, HEALED, is_over, || {
+        let open: Vec<_> = members.iter().map(|it| open(it, history)).collect();
+        open.join("\n")
+    })
+    .await;
+}
+
+async fn wait_for(
+    world: &World,
+    limit: Duration,
+    is_done: impl Fn() -> bool,
+    what: impl Fn() -> String,
+) {
+    let until = world.now() + limit;
+    while !is_done() {
+        assert!(
+            world.now() < until,
+            "after {} s:\n{}",
+            limit.as_secs(),
+            what()
+        );
         world.sleep(Duration::from_millis(20)).await;
     }
 }
