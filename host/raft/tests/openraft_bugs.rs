@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::create;
 use common::group::{FOLDER, Member, Start, eventually, leader, members, same_everywhere, write};
 use innkeeper_raft::log::Log;
 use innkeeper_raft::{Settings, Vote};
@@ -55,6 +56,106 @@ fn a_follower_that_is_back_is_not_served_with_pauses() {
                 let took = world.now().since(began);
                 assert!(took < Duration::from_millis(150), "{took:?}");
             }
+        });
+    }
+}
+
+/// A log that loses its beginning with each checkpoint.
+fn brief_log() -> Start {
+    Start {
+        settings: Settings {
+            segment_bytes: 4096,
+            checkpoint_entries: 20,
+            checkpoint_interval: Duration::from_millis(500),
+            retention_age: Duration::ZERO,
+            retention_bytes: 0,
+            ..common::group::settings()
+        },
+        ..Start::of(&VOTERS)
+    }
+}
+
+/// #1761: a leader took a write, lost its leadership, and got a snapshot that went beyond its log.
+/// openraft kept the write's place, and panicked when it applied the next entry. Here this happens to
+/// a leader with many writes that wait.
+#[test]
+fn a_leader_whose_writes_a_snapshot_superseded_goes_on() {
+    for seed in 0..6 {
+        World::run(seed, async |world| {
+            let members = members(&world, &VOTERS);
+            let start = brief_log();
+            members.iter().for_each(|member| member.start(&start));
+            write(&world, &members, 1..50).await;
+            same_everywhere(&world, &members).await;
+            let old = leader(&world, &members).await;
+            let rest = others(&members, old);
+            for other in &rest {
+                world.part(&old.host, &other.host);
+            }
+            let proposals = old.replica().expect("it runs").proposals();
+            proposals.submit((1_000..1_040).map(create).collect()).await;
+            let next = || rest.iter().find(|member| member.leads());
+            eventually(&world, "another one leads", || next().is_some()).await;
+            let stale = old.status().expect("it runs").last_log;
+            let next = next().expect("it was seen");
+            let proposals = next.replica().expect("it leads").proposals();
+            proposals.submit((100..400).map(create).collect()).await;
+            eventually(&world, "its log begins behind the old leader's", || {
+                next.status()
+                    .is_some_and(|status| status.log.purged > stale)
+            })
+            .await;
+            world.heal_all();
+            eventually(&world, "the old leader gets a snapshot", || {
+                !old.recorder().installs().is_empty()
+            })
+            .await;
+            write(&world, &members, 400..450).await;
+            same_everywhere(&world, &members).await;
+        });
+    }
+}
+
+/// #1828: a leader that had purged all of its log, and knew nothing of a follower since it led, never
+/// sent it anything until the next write. A node purges whole segments only, so its last entries
+/// stay; this is as near as it comes. Here the follower was away since before the election, and
+/// nothing is written after it is back.
+#[test]
+fn a_follower_that_a_new_leader_never_met_gets_the_state_from_a_purged_log() {
+    for seed in 0..6 {
+        World::run(seed, async |world| {
+            let members = members(&world, &VOTERS);
+            let start = brief_log();
+            members.iter().for_each(|member| member.start(&start));
+            write(&world, &members, 1..50).await;
+            let old = leader(&world, &members).await;
+            let [away, next] = others(&members, old)[..] else {
+                panic!("there are three");
+            };
+            away.kill();
+            write(&world, &members, 50..100).await;
+            eventually(&world, "the other one has it", || {
+                let of = |member: &Member| member.status().and_then(|status| status.applied);
+                of(next) == of(old)
+            })
+            .await;
+            old.kill();
+            old.start(&start);
+            eventually(&world, "it is back", || old.replica().is_some()).await;
+            write(&world, &members, 100..400).await;
+            let leader = leader(&world, &members).await;
+            let stale = Some(60);
+            eventually(&world, "its log begins behind the follower's", || {
+                leader
+                    .status()
+                    .is_some_and(|status| status.log.purged > stale)
+            })
+            .await;
+            world.sleep(Duration::from_secs(2)).await;
+            away.start(&start);
+            eventually(&world, "it is back", || away.replica().is_some()).await;
+            same_everywhere(&world, &members).await;
+            assert!(!away.recorder().installs().is_empty(), "by a snapshot");
         });
     }
 }

@@ -89,10 +89,11 @@ fn unreachable<R: Runtime>(what: impl fmt::Display) -> Failed<R> {
 }
 
 impl<R: Runtime> PeerClient<R> {
-    /// Makes a call within the time that openraft allows, and reads its answer. That is all of the
-    /// time after which openraft gives it up: for a sign of life or a confirmed read the tenth of
-    /// [`election`](crate::Settings::election), for a vote three tenths. (test:
-    /// `nodes_that_are_far_apart_form_a_group_that_serves`)
+    /// Makes a call and reads its answer.
+    ///
+    /// **Invariant:** a call to a peer waits for its answer as long as openraft does: for a sign of
+    /// life and for the confirmation of a read a tenth of [`election`](crate::Settings::election),
+    /// for a vote three tenths. (test: `nodes_that_are_far_apart_form_a_group_that_serves`)
     async fn call<T>(
         &self,
         kind: u8,

@@ -28,6 +28,9 @@ pub struct Submission {
     /// A write must come after this zxid: it was known when the operation was submitted.
     pub after: u64,
     pub answer: Option<Answer>,
+    /// A snapshot was installed on its replica before it was answered. If it was sent by then, it
+    /// may be in the snapshot or lost, and nobody can tell its client.
+    pub may_stay_open: bool,
 }
 
 /// The history of a run. Clones are the same one.
@@ -44,6 +47,7 @@ struct Inner {
     submissions: Vec<Submission>,
     one: OneHistory,
     real_time: RealTime,
+    installs: u64,
 }
 
 impl History {
@@ -79,7 +83,8 @@ impl History {
     pub fn unanswered(&self, life: usize) -> usize {
         let inner = self.inner.lock();
         let of_life = inner.submissions.iter().filter(|it| it.life == life);
-        of_life.filter(|it| it.answer.is_none()).count()
+        let open = of_life.filter(|it| it.answer.is_none() && !it.may_stay_open);
+        open.count()
     }
 
     /// Judges everything that can be judged only at the end.
@@ -113,6 +118,7 @@ impl History {
             terms,
             lives: inner.lives,
             doors_full,
+            installs: inner.installs,
         }
     }
 }
@@ -139,6 +145,8 @@ struct Progress {
     taken: u64,
     /// Operations that it has answered.
     answered: u64,
+    /// A snapshot was installed. What was sent by then has given its room back and gets no answer.
+    has_jumped: bool,
 }
 
 impl Door {
@@ -152,10 +160,12 @@ impl Door {
         }
     }
 
-    /// How many operations the door has taken and not answered.
-    pub fn held(&self) -> u64 {
+    /// How many operations the door has taken and not answered; `None` after a snapshot, when
+    /// nobody can tell.
+    pub fn held(&self) -> Option<u64> {
         let progress = self.progress.lock();
-        progress.taken.saturating_sub(progress.answered)
+        let held = progress.taken.saturating_sub(progress.answered);
+        (!progress.has_jumped).then_some(held)
     }
 
     /// A client begins to read. Returns the zxid that it must see at least.
@@ -203,11 +213,20 @@ impl Delivery for Door {
         }
     }
 
-    fn installed(&self, _before: &View, _after: &View, _publish: &mut dyn FnMut()) {
-        panic!(
-            "node {} needed a snapshot: the log is kept too briefly",
-            self.node
-        );
+    fn installed(&self, before: &View, after: &View, publish: &mut dyn FnMut()) {
+        publish();
+        let mut progress = self.progress.lock();
+        let mut inner = self.history.lock();
+        let inner = &mut *inner;
+        progress
+            .zxids
+            .jump(self.node, before.zxid().0, after.zxid().0);
+        inner.one.shows(self.node, after);
+        inner.installs += 1;
+        progress.has_jumped = true;
+        for submission in &mut inner.submissions {
+            submission.may_stay_open |= submission.life == self.life && submission.answer.is_none();
+        }
     }
 
     fn refused(&self, operation: Operation, refusal: Refusal) {
@@ -245,6 +264,7 @@ impl Submitter {
             wish,
             after,
             answer: None,
+            may_stay_open: false,
         });
         inner.submissions.len() as u64 - 1
     }

@@ -32,6 +32,8 @@ const LOOK: Duration = Duration::from_millis(10);
 fn settings() -> Settings {
     Settings {
         queued_operations: 100,
+        // A replica that was away for some seconds needs a snapshot.
+        retention_age: Duration::from_secs(2),
         ..group::settings()
     }
 }
@@ -105,6 +107,8 @@ pub struct Sum {
     pub lives: usize,
     /// Looks that found a door with as many operations as it takes.
     pub doors_full: u64,
+    /// Snapshots that were installed.
+    pub installs: u64,
 }
 
 impl Sum {
@@ -116,6 +120,7 @@ impl Sum {
         self.terms += other.terms;
         self.lives += other.lives;
         self.doors_full += other.doors_full;
+        self.installs += other.installs;
     }
 }
 
@@ -123,8 +128,14 @@ impl fmt::Debug for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} commands applied, {} reads, {} refusals, {} terms, {} lives, {} looks at full doors",
-            self.applied, self.read, self.refused, self.terms, self.lives, self.doors_full
+            "{} commands applied, {} reads, {} refusals, {} terms, {} lives, {} looks at full doors, {} snapshots",
+            self.applied,
+            self.read,
+            self.refused,
+            self.terms,
+            self.lives,
+            self.doors_full,
+            self.installs
         )
     }
 }

@@ -1,6 +1,7 @@
 //! **Each operation is applied at most once, in its submitter's order, and none is left out.** If a
 //! later operation of a submitter is applied, each earlier one was applied before it, or was
-//! refused as something that only a leader decides.
+//! refused as something that only a leader decides. What a snapshot on its replica has left without
+//! an answer may be lost, as with a connection that breaks: the server closes its clients' then.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +38,7 @@ pub fn check(
                     last = *zxid;
                 }
                 None if submissions[ticket as usize].wish == Wish::LeadersOwn => {}
+                None if submissions[ticket as usize].may_stay_open => {}
                 None => missing = missing.or(Some(ticket)),
             }
         }
