@@ -204,6 +204,8 @@ impl<R: Runtime> Replica<R> {
             applied: applied.map(|id| id.index),
             applied_term: applied.map(|id| **id.committed_leader_id()),
             checkpoint: started.checkpointer.durable.get().map(|id| id.index),
+            lag_bytes: started.checkpointer.lag.bytes(),
+            unanswered_bytes: started.peers.unanswered_bytes(),
             replayed: started.replayed,
             syncs: parts.disk.sync_count(),
             log: started.log.status(),

@@ -28,9 +28,15 @@ pub struct Settings {
     /// A checkpoint also begins this long after the last one, if anything has changed.
     pub checkpoint_interval: Duration,
     /// How many bytes of applied commands may be in no checkpoint yet. Each command counts for at
-    /// least 128 bytes. It bounds how much of the log a start replays. From an eighth of it on,
-    /// proposals are slowed down more and more; at all of it they wait.
+    /// least 128 bytes. It bounds how much of the log a start replays. From an eighth of it on, a
+    /// leader slows proposals down more and more; at all of it they wait, and a follower takes no
+    /// further entries from the leader.
     pub lag_bytes: u64,
+    /// How many bytes of memory the entries may take that a follower has got from the leader and
+    /// has not yet applied and synced. Above it, it takes no further ones. A command counts for
+    /// about twice its encoded bytes. What is on its way is bounded by
+    /// [`PeerSettings`](crate::peer::PeerSettings).
+    pub held_bytes: usize,
     /// How many bytes of applied entries stay in memory for readers of the log. Entries that are
     /// not yet applied or synced always stay in memory; on a leader there are at most
     /// `batch_commands * batches_in_flight` of them.
@@ -82,6 +88,7 @@ impl Default for Settings {
             checkpoint_entries: 100_000,
             checkpoint_interval: Duration::from_secs(10),
             lag_bytes: 512 << 20,
+            held_bytes: 64 << 20,
             tail_bytes: 8 << 20,
             state_cache_bytes: 64 << 20,
             module_cache_bytes: 8 << 20,
@@ -126,6 +133,7 @@ impl Settings {
             Some("command_bytes_max must be at most half of record_bytes_max")
         } else if self.checkpoint_entries == 0
             || self.lag_bytes == 0
+            || self.held_bytes == 0
             || self.queued_operations == 0
             || self.queued_bytes == 0
             || self.batch_commands == 0

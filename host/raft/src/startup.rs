@@ -29,7 +29,7 @@ use crate::incarnation;
 use crate::log::{Log, REQUEST_ENTRIES};
 use crate::modules::ModuleStore;
 use crate::peer::{
-    Acceptor, Group, Identity, Incarnation, Network, PeerSettings, Peers, Secret, Served,
+    Acceptor, Backlog, Group, Identity, Incarnation, Network, PeerSettings, Peers, Secret, Served,
     Succession, Unprotected, form,
 };
 use crate::proposals::{Around, Intake, Proposals, Proposer};
@@ -245,6 +245,10 @@ pub(crate) async fn start<R: Runtime>(
             folder,
             modules: modules.clone(),
             receiving: Arc::new(Semaphore::new(1)),
+            backlog: Backlog {
+                log: log.clone(),
+                checkpointer: checkpointer.clone(),
+            },
         };
         join(&runtime, &peers, served, group.listener);
     }

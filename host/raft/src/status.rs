@@ -38,6 +38,10 @@ pub struct Status {
     pub applied_term: Option<u64>,
     /// Index of the last entry in `state.redb`; `None` before the first checkpoint.
     pub checkpoint: Option<u64>,
+    /// Bytes of commands that are applied and not yet in `state.redb`. Each counts for at least 128.
+    pub lag_bytes: u64,
+    /// Bytes of entries that this node has sent to others as their leader, without an answer.
+    pub unanswered_bytes: usize,
     /// How many entries were applied from the log when the node opened.
     pub replayed: u64,
     /// How many syncs, of files and folders, the disk has done since the process started.

@@ -173,6 +173,7 @@ fn finish<R: Runtime>(shared: &Shared<R>, work: Work<R>, error: Option<String>) 
         }
     }
     shared.flushed.notify_waiters();
+    shared.settled.notify_waiters();
     for append in appends {
         append.io_completed(match &error {
             None => Ok(()),

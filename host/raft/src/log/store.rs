@@ -16,6 +16,7 @@ use innkeeper_runtime::{File, Instant, Runtime, ThreadRole};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
 use super::core::Core;
@@ -78,6 +79,8 @@ pub struct LogStatus {
     pub last: Option<(u64, u64)>,
     /// Index of the last purged entry.
     pub purged: Option<u64>,
+    /// Bytes of memory of the entries that are not yet applied, or not yet synced.
+    pub held_bytes: usize,
 }
 
 impl<R: Runtime> Log<R> {
@@ -101,6 +104,7 @@ impl<R: Runtime> Log<R> {
             core: Mutex::new(core),
             queued: Notify::new(),
             flushed: Notify::new(),
+            settled: Notify::new(),
             failure,
             stats: Arc::default(),
         });
@@ -165,6 +169,21 @@ impl<R: Runtime> Log<R> {
     /// Notes that entries up to `index` are applied, so that they may leave memory.
     pub fn applied(&self, index: u64) {
         self.shared.core.lock().note_applied(index);
+        self.shared.settled.notify_waiters();
+    }
+
+    /// Do entries that are not applied or not durable take more memory than they may? A follower
+    /// then takes no further entries from the leader. Of those that it has `received`, some may not
+    /// be appended yet.
+    pub(crate) fn is_full(&self, received: usize) -> bool {
+        let core = self.shared.core.lock();
+        let held = core.tail.held().max(2 * received);
+        core.failed.is_none() && held >= core.settings.held_bytes
+    }
+
+    /// Ends when more entries are applied or durable, even if that comes before its first poll.
+    pub(crate) fn settles(&self) -> Notified<'_> {
+        self.shared.settled.notified()
     }
 
     /// The index up to which whole segments may be purged, if a checkpoint covers `covered`.
@@ -201,6 +220,7 @@ impl<R: Runtime> Log<R> {
                 .last
                 .map(|last| (**last.committed_leader_id(), last.index)),
             purged: core.purged.map(|purged| purged.index),
+            held_bytes: core.tail.held(),
         }
     }
 

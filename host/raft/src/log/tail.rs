@@ -10,13 +10,17 @@ use crate::types::Entry;
 /// Invariants:
 /// - The entries are consecutive and end with the log's last entry.
 /// - An entry leaves at the front only when it is applied and flushed, and more than `keep` bytes
-///   of later entries are here. Bound: `keep` plus the entries in flight, which are bounded by the
-///   number of batches in flight.
+///   of later entries are here. Bound: `keep` plus the held bytes, which a leader bounds by its
+///   batches in flight, and a follower by reading nothing more from the leader.
 #[derive(Debug)]
 pub(crate) struct Tail {
     entries: VecDeque<Entry>,
     bytes: usize,
     keep: usize,
+    /// The bytes of the entries that are not both applied and flushed.
+    held: usize,
+    /// Entries from here on are held.
+    held_from: u64,
 }
 
 impl Tail {
@@ -25,7 +29,14 @@ impl Tail {
             entries: VecDeque::new(),
             bytes: 0,
             keep,
+            held: 0,
+            held_from: 0,
         }
+    }
+
+    /// The bytes of memory of the entries that are not both applied and flushed.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     fn cost(entry: &Entry) -> usize {
@@ -34,7 +45,11 @@ impl Tail {
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {
-        self.bytes += Self::cost(&entry);
+        let cost = Self::cost(&entry);
+        self.bytes += cost;
+        if entry.log_id.index >= self.held_from {
+            self.held += cost;
+        }
         self.entries.push_back(entry);
     }
 
@@ -66,15 +81,23 @@ impl Tail {
 
     pub(crate) fn truncate_from(&mut self, index: u64) {
         while self.entries.back().is_some_and(|e| e.log_id.index >= index) {
-            if let Some(entry) = self.entries.pop_back() {
-                self.bytes -= Self::cost(&entry);
-            }
+            let entry = self.entries.pop_back();
+            self.removed(entry);
         }
     }
 
     fn pop(&mut self) {
-        if let Some(entry) = self.entries.pop_front() {
-            self.bytes -= Self::cost(&entry);
+        let entry = self.entries.pop_front();
+        self.removed(entry);
+    }
+
+    fn removed(&mut self, entry: Option<Entry>) {
+        if let Some(entry) = entry {
+            let cost = Self::cost(&entry);
+            self.bytes -= cost;
+            if entry.log_id.index >= self.held_from {
+                self.held -= cost;
+            }
         }
     }
 
@@ -84,10 +107,61 @@ impl Tail {
         }
     }
 
-    /// Drops entries up to and including `index`, except the last `keep` bytes.
+    /// The entries up to and including `index` are applied and flushed: they are dropped, except the
+    /// last `keep` bytes.
     pub(crate) fn release(&mut self, index: u64) {
+        let upto = index.saturating_add(1);
+        if let Some(first) = self.first()
+            && upto > self.held_from
+        {
+            let place = |at: u64| (at.max(first) - first).min(self.entries.len() as u64) as usize;
+            let settled = self.entries.range(place(self.held_from)..place(upto));
+            self.held -= settled.map(Self::cost).sum::<usize>();
+            self.held_from = upto;
+        }
         while self.bytes > self.keep && self.first().is_some_and(|first| first <= index) {
             self.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::EntryPayload;
+
+    use super::*;
+    use crate::types::log_id;
+
+    fn entry(index: u64) -> Entry {
+        Entry {
+            log_id: log_id(1, index),
+            payload: EntryPayload::Blank,
+        }
+    }
+
+    #[test]
+    fn entries_are_held_until_they_are_applied_and_flushed() {
+        for keep in [0, 1 << 20] {
+            let one = Tail::cost(&entry(0));
+            let mut tail = Tail::new(keep);
+            (5..15).for_each(|index| tail.push(entry(index)));
+            assert_eq!(tail.held(), 10 * one);
+            tail.release(7);
+            tail.release(6);
+            assert_eq!(tail.held(), 7 * one);
+            // Another leader replaces the last ones.
+            tail.truncate_from(12);
+            assert_eq!(tail.held(), 4 * one);
+            tail.push(entry(12));
+            assert_eq!(tail.held(), 5 * one);
+            // A snapshot takes the place of the first ones.
+            tail.purge(9);
+            assert_eq!(tail.held(), 3 * one);
+            // Applied before they were here: openraft applies what it gets again.
+            tail.release(20);
+            assert_eq!(tail.held(), 0);
+            tail.push(entry(13));
+            assert_eq!(tail.held(), 0);
         }
     }
 }

@@ -100,6 +100,13 @@ struct Sending<'s, R: Runtime, S> {
     heard: Instant,
 }
 
+impl<R: Runtime, S> Drop for Sending<'_, R, S> {
+    fn drop(&mut self) {
+        let Appends { peers, node, .. } = &*self.appends;
+        peers.set_unanswered(*node, 0);
+    }
+}
+
 impl<R, S> Sending<'_, R, S>
 where
     R: Runtime,
@@ -135,9 +142,11 @@ where
                     pending::<()>().await;
                 }
             };
-            match select3(link.next(), more, quiet).await {
+            match select3(link.next_or_room(), more, quiet).await {
                 Select3::First(frame) => {
-                    let frame = frame?;
+                    let Some(frame) = frame? else {
+                        continue;
+                    };
                     self.heard = runtime.now();
                     if let Some(result) = self.answered(frame)? {
                         return Ok(Some(result));
@@ -156,6 +165,11 @@ where
                 }
             }
         }
+    }
+
+    fn tell(&self) {
+        let Appends { peers, node, .. } = &*self.appends;
+        peers.set_unanswered(*node, self.waiting_bytes);
     }
 
     fn put(&mut self, request: &AppendEntriesRequest<TypeConfig<R>>) -> io::Result<()> {
@@ -178,6 +192,7 @@ where
         }
         self.waiting.push_back(Waiting { number, bytes });
         self.waiting_bytes += bytes;
+        self.tell();
         Ok(())
     }
 
@@ -201,6 +216,7 @@ where
         let result = result.map_err(BodyError::from)?;
         if let Some(done) = self.waiting.pop_front() {
             self.waiting_bytes -= done.bytes;
+            self.tell();
         }
         Ok(Some(result))
     }

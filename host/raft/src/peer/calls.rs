@@ -165,8 +165,9 @@ impl<R: Runtime> Task<R> {
                     pending::<()>().await;
                 }
             };
-            match select3(link.next(), more, quiet).await {
-                Select3::First(Ok(frame)) => {
+            match select3(link.next_or_room(), more, quiet).await {
+                Select3::First(Ok(None)) => {}
+                Select3::First(Ok(Some(frame))) => {
                     heard = runtime.now();
                     if let Err(error) = self.answered(frame) {
                         return error;

@@ -84,14 +84,16 @@ impl<R: Runtime> Forwarder<R> {
                 sent = *last;
                 link.put::<BodyError>(kind::FORWARD, 0, |out| Ok(put_operations(out, &batch)?))?;
             }
-            // While everything is sent, the link only says when it breaks. While it is full, it
-            // says nothing; it is looked at again when something was applied or added.
+            // While everything is sent, the link only says when it breaks.
             let more = async {
                 select2(self.outstanding.added(), inner.runtime.sleep(silence / 8)).await;
             };
-            match select2(link.next(), more).await {
+            match select2(link.next_or_room(), more).await {
                 Select2::First(frame) => {
-                    let what = hello::refusal(&frame?)
+                    let Some(frame) = frame? else {
+                        continue;
+                    };
+                    let what = hello::refusal(&frame)
                         .unwrap_or_else(|| "the leader ends the stream".to_owned());
                     return Err(io::Error::new(io::ErrorKind::ConnectionRefused, what));
                 }

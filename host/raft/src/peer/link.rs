@@ -100,17 +100,16 @@ impl Link {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// The next frame from the peer, or `None` as soon as there is room for another one to the
-    /// peer.
+    /// The next frame from the peer. If there was no room for another frame, it also ends when there
+    /// is again, with `None`.
     pub(super) async fn next_or_room(&mut self) -> io::Result<Option<Frame>> {
+        let was_full = !self.has_room();
         poll_fn(|cx| {
-            if let Poll::Ready(frame) = self.poll_next(cx) {
-                return Poll::Ready(frame.map(Some));
+            let next = self.poll_next(cx);
+            if next.is_pending() && was_full && self.has_room() {
+                return Poll::Ready(Ok(None));
             }
-            match self.has_room() {
-                true => Poll::Ready(Ok(None)),
-                false => Poll::Pending,
-            }
+            next.map_ok(Some)
         })
         .await
     }

@@ -20,6 +20,7 @@
 mod accept;
 mod address;
 mod appends;
+mod backlog;
 mod calls;
 mod channel;
 mod fetch;
@@ -50,6 +51,7 @@ pub use peers::{PeerSettings, Peers};
 pub use wire::{Protecting, Protection, Unprotected, Wire};
 
 pub(crate) use accept::Acceptor;
+pub(crate) use backlog::Backlog;
 pub(crate) use fetch::fetch;
 pub(crate) use forward::Forwarder;
 pub(crate) use group::form;

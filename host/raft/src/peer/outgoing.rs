@@ -94,13 +94,6 @@ async fn transfer<R: Runtime>(
     let mut moved = runtime.now();
     loop {
         let has_room = link.has_room();
-        let heard = async {
-            if has_room || is_sent {
-                link.next().await.map(Some)
-            } else {
-                link.next_or_room().await
-            }
-        };
         let more = async {
             if has_room && !is_sent {
                 pieces.recv().await
@@ -109,7 +102,7 @@ async fn transfer<R: Runtime>(
             }
         };
         let stalled = runtime.sleep_until(moved + stall);
-        match select3(heard, more, stalled).await {
+        match select3(link.next_or_room(), more, stalled).await {
             Select3::First(frame) => match frame? {
                 None => {}
                 Some(frame) if frame.kind == kind::WORKING => {}

@@ -108,6 +108,8 @@ struct Known {
     connections: Option<Latest<usize>>,
     /// The one transfer that may go over this node's bulk connection to the peer has it.
     bulk: Option<Arc<Semaphore>>,
+    /// Bytes of appends to this peer without an answer.
+    unanswered: usize,
     /// The last complaint for each channel. It is logged when it changes.
     complaints: BTreeMap<Channel, String>,
 }
@@ -223,6 +225,17 @@ impl<R: Runtime> Peers<R> {
                 .get_or_insert_with(|| Latest::new(0))
                 .clone()
         })
+    }
+
+    /// Notes how many bytes of appends to a peer have no answer.
+    pub(super) fn set_unanswered(&self, node: NodeId, bytes: usize) {
+        self.known(node, |known| known.unanswered = bytes);
+    }
+
+    /// The bytes of appends to all peers without an answer.
+    pub(crate) fn unanswered_bytes(&self) -> usize {
+        let peers = self.inner.peers.lock();
+        peers.values().map(|known| known.unanswered).sum()
     }
 
     /// The hello on a connection with a peer is over.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
-use innkeeper_runtime::{Runtime, Select2, select2};
+use innkeeper_runtime::{Runtime, Select2, Select3, select2, select3};
 use openraft::errors::Fatal;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::sync::mpsc;
@@ -36,7 +36,7 @@ pub(super) async fn channel<R: Runtime>(
 ) -> io::Error {
     let served = match peer.channel {
         Channel::Control => control(peers, served, link).await,
-        Channel::Log => log(peers, &served.raft, link).await,
+        Channel::Log => log(peers, served, link).await,
         Channel::Forward => forwarded(served, link, peer.identity.node_id).await,
         Channel::Bulk => bulk(peers, served, link).await,
     };
@@ -65,7 +65,9 @@ async fn control<R: Runtime>(
         match select2(finished, read(&mut link, reads)).await {
             Select2::First((number, answer)) => put_answer(&mut link, number, answer)?,
             Select2::Second(frame) => {
-                let frame = frame?;
+                let Some(frame) = frame? else {
+                    continue;
+                };
                 check(&frame)?;
                 let served = served.clone();
                 calls.push(async move { (frame.number, call(&served, frame).await) });
@@ -74,12 +76,17 @@ async fn control<R: Runtime>(
     }
 }
 
-/// The next frame, or for ever the sending of what waits.
-async fn read(link: &mut Link, reads: bool) -> io::Result<Frame> {
+/// The next frame. If nothing may be read, what waits is sent; then it ends with `None` if this was
+/// the reason.
+async fn read(link: &mut Link, reads: bool) -> io::Result<Option<Frame>> {
     if reads {
-        return link.next().await;
+        return link.next().await.map(Some);
     }
+    let was_full = !link.has_room();
     link.flush().await?;
+    if was_full {
+        return Ok(None);
+    }
     pending().await
 }
 
@@ -169,8 +176,10 @@ type Results<R> = Pin<
 struct Appending<R: Runtime> {
     input: mpsc::Sender<AppendEntriesRequest<TypeConfig<R>>>,
     results: Results<R>,
-    /// The numbers of the appends without a result, in order.
-    numbers: VecDeque<u64>,
+    /// The numbers and bytes of the appends without a result, in order.
+    waiting: VecDeque<(u64, usize)>,
+    /// Their bytes.
+    bytes: usize,
 }
 
 impl<R: Runtime> Appending<R> {
@@ -182,30 +191,61 @@ impl<R: Runtime> Appending<R> {
         Self {
             input,
             results: Box::pin(raft.stream_append(requests)),
-            numbers: VecDeque::new(),
+            waiting: VecDeque::new(),
+            bytes: 0,
         }
+    }
+
+    fn take(&mut self, frame: &Frame) -> Result<(), BodyError> {
+        let request = message::append::<R>(&frame.body)?;
+        self.waiting.push_back((frame.number, frame.body.len()));
+        self.bytes += frame.body.len();
+        // If openraft has stopped, the results end and say why.
+        let _ = self.input.try_send(request);
+        Ok(())
+    }
+
+    /// The number of the append that has a result now.
+    fn answered(&mut self) -> Option<u64> {
+        let (number, bytes) = self.waiting.pop_front()?;
+        self.bytes -= bytes;
+        Some(number)
     }
 }
 
-/// Takes appends, hands them to openraft in their order, and sends its results.
-async fn log<R: Runtime>(peers: &Peers<R>, raft: &RaftOf<R>, mut link: Link) -> io::Result<Never> {
-    let most = peers.inner().settings.appends_max;
+/// Takes appends, hands them to openraft in their order, and sends its results. While too much
+/// waits on this node, it takes no further ones. If that lasts, the leader dials again and again.
+async fn log<R: Runtime>(
+    peers: &Peers<R>,
+    served: &Served<R>,
+    mut link: Link,
+) -> io::Result<Never> {
+    let settings = &peers.inner().settings;
+    let most = settings.appends_max;
     let mut appending: Option<Appending<R>> = None;
     loop {
-        let reads = link.has_room()
-            && appending
-                .as_ref()
-                .is_none_or(|appending| appending.input.capacity() > 0);
+        let received = appending.as_ref().map_or(0, |appending| appending.bytes);
+        let is_full = served.backlog.is_full(received);
+        let has_room = appending.as_ref().is_none_or(|appending| {
+            appending.input.capacity() > 0 && appending.bytes < settings.append_bytes_max
+        });
+        let reads = link.has_room() && has_room && !is_full;
+        let shrinks = async {
+            match is_full {
+                true => served.backlog.has_room(received).await,
+                false => pending().await,
+            }
+        };
         let result = async {
             match &mut appending {
                 Some(appending) => appending.results.next().await,
                 None => pending().await,
             }
         };
-        match select2(result, read(&mut link, reads)).await {
-            Select2::First(Some(Ok(result))) => {
+        match select3(result, read(&mut link, reads), shrinks).await {
+            Select3::First(Some(Ok(result))) => {
                 let is_over = result.is_err();
-                let number = appending.as_mut().and_then(|a| a.numbers.pop_front());
+                let number = appending.as_mut().and_then(Appending::answered);
                 let number = number.ok_or_else(|| io::Error::other("a result of no append"))?;
                 link.put::<BodyError>(kind::ANSWER, number, |out| {
                     message::put_append_result::<R>(out, &result);
@@ -216,13 +256,16 @@ async fn log<R: Runtime>(peers: &Peers<R>, raft: &RaftOf<R>, mut link: Link) -> 
                     appending = None;
                 }
             }
-            Select2::First(Some(Err(fatal))) => return Err(io::Error::other(fatal.to_string())),
-            Select2::First(None) => appending = None,
-            Select2::Second(frame) => {
-                let frame = frame?;
+            Select3::First(Some(Err(fatal))) => return Err(io::Error::other(fatal.to_string())),
+            Select3::First(None) => appending = None,
+            Select3::Third(()) => {}
+            Select3::Second(frame) => {
+                let Some(frame) = frame? else {
+                    continue;
+                };
                 check(&frame)?;
                 match frame.kind {
-                    kind::APPEND_FIRST => appending = Some(Appending::start(raft, most)),
+                    kind::APPEND_FIRST => appending = Some(Appending::start(&served.raft, most)),
                     kind::APPEND => {}
                     unknown => {
                         let what = format!("a frame of kind {unknown} on the log channel");
@@ -230,10 +273,7 @@ async fn log<R: Runtime>(peers: &Peers<R>, raft: &RaftOf<R>, mut link: Link) -> 
                     }
                 }
                 if let Some(appending) = &mut appending {
-                    let request = message::append::<R>(&frame.body).map_err(BodyError::from)?;
-                    appending.numbers.push_back(frame.number);
-                    // If openraft has stopped, the results end and say why.
-                    let _ = appending.input.try_send(request);
+                    appending.take(&frame)?;
                 }
             }
         }

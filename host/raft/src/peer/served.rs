@@ -7,6 +7,7 @@ use std::sync::Arc;
 use innkeeper_runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use super::backlog::Backlog;
 use super::frame::Frame;
 use super::hello;
 use super::succession::Succession;
@@ -25,6 +26,7 @@ pub(crate) struct Served<R: Runtime> {
     pub(crate) intake: Intake,
     pub(crate) read_index: ReadIndex,
     pub(crate) succession: Succession<R>,
+    pub(crate) backlog: Backlog<R>,
     /// Where snapshots arrive.
     pub(crate) folder: Folder<R::Disk>,
     pub(crate) modules: ModuleStore<R>,
@@ -40,6 +42,7 @@ impl<R: Runtime> Clone for Served<R> {
             intake: self.intake.clone(),
             read_index: self.read_index.clone(),
             succession: self.succession.clone(),
+            backlog: self.backlog.clone(),
             folder: self.folder.clone(),
             modules: self.modules.clone(),
             receiving: self.receiving.clone(),

@@ -127,6 +127,12 @@ impl Lag {
         state.durable = state.applied;
     }
 
+    /// The bytes that are applied and not durable.
+    pub(crate) fn bytes(&self) -> u64 {
+        let state = self.state.lock();
+        state.applied - state.durable
+    }
+
     /// Is the budget used up, with so many bytes proposed and not yet applied?
     pub(crate) fn is_full(&self, flying: u64) -> bool {
         let state = self.state.lock();

@@ -1,0 +1,49 @@
+//! What a follower has taken from its leader and not yet worked off.
+//!
+//! **Invariant:** a follower keeps no more in memory than its bounds, however slow its disk and
+//! however fast the leader. (tests: `what_is_appended_and_not_synced_is_bounded_on_a_follower`,
+//! `what_is_applied_and_in_no_checkpoint_is_bounded_on_a_follower`)
+
+use innkeeper_runtime::{Runtime, select2};
+
+use crate::log::Log;
+use crate::state::Checkpointer;
+
+/// The bounds on a follower's backlog. Clones are of the same node.
+pub(crate) struct Backlog<R: Runtime> {
+    pub(crate) log: Log<R>,
+    pub(crate) checkpointer: Checkpointer,
+}
+
+impl<R: Runtime> Clone for Backlog<R> {
+    fn clone(&self) -> Self {
+        Self {
+            log: self.log.clone(),
+            checkpointer: self.checkpointer.clone(),
+        }
+    }
+}
+
+impl<R: Runtime> Backlog<R> {
+    /// With so many bytes received and not answered: is there too much that waits for its sync, for being applied, or for a checkpoint? Then
+    /// nothing more is read from the leader.
+    ///
+    /// This is no deadlock: syncs and checkpoints need nothing from the leader, and what is
+    /// committed is heard of by its signs of life, on another connection.
+    pub(super) fn is_full(&self, received: usize) -> bool {
+        self.log.is_full(received) || self.checkpointer.lag.is_full(0)
+    }
+
+    /// Returns when enough of it was worked off.
+    pub(super) async fn has_room(&self, received: usize) {
+        let durable = &self.checkpointer.durable;
+        loop {
+            let settles = self.log.settles();
+            let seen = durable.get();
+            if !self.is_full(received) {
+                return;
+            }
+            select2(settles, durable.wait_for(|at| *at != seen)).await;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A follower whose disk is slow takes no more from the leader than it may keep in memory.
+
+mod common;
+
+use std::time::Duration;
+
+use common::create_wide;
+use common::group::{FOLDER, Member, Start, eventually, leader};
+use innkeeper_raft::{Settings, Status};
+use innkeeper_runtime::World;
+use innkeeper_runtime::sim::SyncTime;
+
+const VOTERS: [u64; 3] = [1, 2, 3];
+const COMMANDS: u64 = 4_000;
+const DATA_BYTES: usize = 4 << 10;
+/// All commands together have 16 MiB.
+const LIMIT: usize = 256 << 10;
+/// Two requests that were read before the last one was appended or applied.
+const OVER: usize = 2 << 20;
+
+/// The greatest values that were seen.
+#[derive(Debug, Default)]
+struct Seen {
+    held: usize,
+    lag: u64,
+    unanswered: usize,
+}
+
+impl Seen {
+    fn look(&mut self, follower: Option<Status>, leader: Option<Status>) {
+        if let Some(status) = follower {
+            self.held = self.held.max(status.log.held_bytes);
+            self.lag = self.lag.max(status.lag_bytes);
+        }
+        if let Some(status) = leader {
+            self.unanswered = self.unanswered.max(status.unanswered_bytes);
+        }
+    }
+}
+
+/// Runs a group with one follower whose disk is slow, and which has settings of its own; then the
+/// disk is quick again.
+fn with_slow_follower(seed: u64, settings: impl Fn(Settings) -> Settings) -> Seen {
+    World::run(seed, async |world| {
+        let members: Vec<_> = VOTERS.iter().map(|id| Member::new(&world, *id)).collect();
+        let start = Start {
+            settings: Settings {
+                segment_bytes: 1 << 20,
+                ..Settings::default()
+            },
+            ..Start::of(&VOTERS)
+        };
+        members.iter().for_each(|member| member.start(&start));
+        let old = leader(&world, &members).await;
+        let slow = members.iter().find(|m| m.id != old.id).expect("a follower");
+        slow.kill();
+        slow.start(&Start {
+            settings: settings(start.settings.clone()),
+            ..start.clone()
+        });
+        let follows = || slow.status().is_some_and(|s| s.leader == Some(old.id));
+        eventually(&world, "it follows", follows).await;
+
+        slow.host.disk(FOLDER).set_sync_time(SyncTime {
+            least: Duration::from_millis(300),
+            jitter: Duration::from_millis(300),
+            stalls: None,
+        });
+        let proposals = old.replica().expect("it leads").proposals();
+        let writing = async {
+            for first in (0..COMMANDS).step_by(50) {
+                let operations = (first..first + 50).map(|ticket| create_wide(ticket, DATA_BYTES));
+                proposals.submit(operations.collect()).await;
+            }
+        };
+        let mut seen = Seen::default();
+        let until = world.now() + Duration::from_secs(5);
+        let watching = async {
+            while world.now() < until {
+                seen.look(slow.status(), old.status());
+                world.sleep(Duration::from_micros(500)).await;
+            }
+        };
+        tokio::join!(writing, watching);
+        let is_done = |member: &Member| {
+            let applied = member
+                .replica()
+                .map(|replica| replica.reader().last_zxid().0);
+            applied == Some(COMMANDS)
+        };
+        eventually(&world, "the others have applied it", || is_done(old)).await;
+        assert!(!is_done(slow), "its disk was quick enough");
+        slow.host.disk(FOLDER).set_sync_time(SyncTime::default());
+        while !is_done(slow) {
+            seen.look(slow.status(), old.status());
+            assert!(world.now() < until + Duration::from_secs(20), "it hangs");
+            world.sleep(Duration::from_millis(1)).await;
+        }
+        seen
+    })
+}
+
+#[test]
+fn what_is_appended_and_not_synced_is_bounded_on_a_follower() {
+    let seen = with_slow_follower(1, |settings| Settings {
+        held_bytes: LIMIT,
+        ..settings
+    });
+    println!("{seen:?}");
+    // An entry takes about twice its bytes.
+    assert!(
+        seen.held >= LIMIT && seen.held <= LIMIT + 2 * OVER,
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn what_is_applied_and_in_no_checkpoint_is_bounded_on_a_follower() {
+    let seen = with_slow_follower(2, |settings| Settings {
+        lag_bytes: LIMIT as u64,
+        ..settings
+    });
+    println!("{seen:?}");
+    let lag = seen.lag as usize;
+    assert!((LIMIT..=LIMIT + OVER).contains(&lag), "{seen:?}");
+}
+
+#[test]
+fn what_is_sent_and_not_acknowledged_is_bounded_on_a_leader() {
+    let seen = with_slow_follower(3, |settings| settings);
+    println!("{seen:?}");
+    // Many requests are under way at once, to two followers; each may exceed it by one request.
+    let (least, most) = (4 << 20, 2 * ((16 << 20) + OVER));
+    assert!(
+        seen.unanswered > least && seen.unanswered <= most,
+        "{seen:?}"
+    );
+}
