@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::dump;
 use common::group::{
     FOLDER, Member, Start, eventually, leader, members, same_everywhere, write, write_wide,
 };
+use common::{create, dump};
 use innkeeper_raft::peer::{PeerSettings, Protecting, Protection, Unprotected, Wire};
 use innkeeper_raft::{ModuleStore, Settings};
 use innkeeper_runtime::sim::{FileFaults, LinkSettings, SimStream};
@@ -88,11 +88,12 @@ impl Scene {
             self.write(100).await;
         }
         let others = &self.members[..2];
+        // An entry's index is greater than its ticket, since there are others in the log.
         let are_purged = || {
             others.iter().all(|member| {
                 let status = member.status();
                 let purged = status.and_then(|status| status.log.purged);
-                purged.is_some_and(|purged| purged > first + 10)
+                purged.is_some_and(|purged| purged > first + 100)
             })
         };
         while !are_purged() {
@@ -197,6 +198,46 @@ fn an_empty_node_gets_a_snapshot() {
         scene.same().await;
         assert_eq!(scene.away().recorder().installs().len(), 1);
     });
+}
+
+/// A node is cut off while operations are submitted to it, and comes back by a snapshot. What it
+/// had sent before may be in there, so it waits for none of it; what comes later is applied.
+#[test]
+fn operations_at_a_node_that_installs_a_snapshot_are_applied_once_or_given_up() {
+    for seed in 0..6 {
+        World::run(seed, async |world| {
+            let mut scene = Scene::set(world, start(), 300).await;
+            scene.comes_back().await;
+            scene.same().await;
+            let replica = scene.away().replica().expect("it runs");
+            let recorder = scene.away().recorder();
+            let installs = recorder.installs().len();
+            let submit = |tickets: std::ops::Range<u64>| {
+                let proposals = replica.proposals();
+                async move { proposals.submit(tickets.map(create).collect()).await }
+            };
+            submit(800_000..800_020).await;
+            scene.world.sleep(Duration::from_millis(seed)).await;
+            for other in &scene.members[..2] {
+                scene.world.part(&other.host, &scene.away().host);
+            }
+            submit(800_020..800_040).await;
+            scene.outgrow(300).await;
+            scene.world.heal_all();
+            let world = scene.world.clone();
+            let is_installed = || recorder.installs().len() > installs;
+            eventually(&world, "it has installed it", is_installed).await;
+            submit(900_000..900_020).await;
+            let is_done = || {
+                let acks = recorder.acks();
+                (900_000..900_020).all(|ticket| acks.contains_key(&ticket))
+            };
+            eventually(&world, "later ones are applied", is_done).await;
+            scene.same().await;
+            assert_eq!(recorder.twice(), [0_u64; 0]);
+            assert!(recorder.refused().is_empty());
+        });
+    }
 }
 
 /// The snapshot takes longer than many checkpoints, each of which lets the leader purge its log.
