@@ -15,6 +15,7 @@
 //! 4. From time to time another thread writes the changes to `state.redb`, in one commit with the
 //!    log id that they belong to. Then old segments of the log may be removed.
 //! 5. In a group, each node [talks](peer) to the others; a follower's operations go to the leader.
+//!    The leader brings Raft's membership to the configuration in the state (`membership`).
 //! 6. After a crash the node reads `state.redb`, applies the rest of the log, elects itself and
 //!    serves.
 //!
@@ -45,8 +46,8 @@ mod codec;
 mod engine;
 mod error;
 pub mod histogram;
-mod incarnation;
 pub mod log;
+mod membership;
 mod modules;
 pub mod peer;
 mod proposals;
@@ -58,6 +59,7 @@ mod startup;
 pub mod state;
 mod status;
 mod types;
+mod voting_right;
 
 use innkeeper_tree::{Applied, Operation, View};
 
@@ -67,7 +69,7 @@ pub use modules::ModuleStore;
 pub use proposals::{Fitting, Proposals};
 pub use replica::Replica;
 pub use settings::Settings;
-pub use status::{RaftRole, Status};
+pub use status::{RaftMembers, RaftRole, Status};
 pub use types::{
     Entry, LeaderId, LogId, Membership, NodeId, Origin, Payload, Proposal, SnapshotMeta,
     StoredMembership, Term, TypeConfig, Vote, log_id,

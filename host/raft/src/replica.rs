@@ -24,12 +24,14 @@ use crate::Delivery;
 use crate::checkpoint_schedule::ASK_AGAIN;
 use crate::error::{Failure, FetchError, OpenError, Unavailable};
 use crate::histogram::RaftStats;
+use crate::membership::transfer;
 use crate::modules::ModuleStore;
 use crate::peer::{Group, fetch};
 use crate::proposals::Proposals;
 use crate::settings::Settings;
 use crate::startup::{Started, open_stores, start};
-use crate::status::{RaftRole, Status};
+use crate::status::{RaftMembers, RaftRole, Status};
+use crate::types::NodeId;
 
 /// How long closing waits until the state's file is closed.
 const LET_GO: Duration = Duration::from_secs(10);
@@ -74,11 +76,20 @@ impl<R: Runtime> Replica<R> {
         group: Group<R>,
         delivery: Arc<dyn Delivery>,
     ) -> Result<Self, OpenError> {
-        if !group.voters.contains_key(&settings.node_id) {
+        let me = settings.node_id;
+        if !group.voters.contains_key(&me) && !group.learners.contains_key(&me) {
             return Err(OpenError::Settings(format!(
-                "node {} is not in its own list of voters",
-                settings.node_id
+                "node {me} is not in its own list of members"
             )));
+        }
+        if group
+            .voters
+            .keys()
+            .any(|node| group.learners.contains_key(node))
+        {
+            return Err(OpenError::Settings(
+                "a node stands in the list of members as a voter and as a learner".to_owned(),
+            ));
         }
         Self::open_as(runtime, disk, settings, Some(group), delivery).await
     }
@@ -101,6 +112,7 @@ impl<R: Runtime> Replica<R> {
             runtime.clone(),
             disk.clone(),
             settings.clone(),
+            group.is_some(),
             failure.clone(),
             delivery.clone(),
         );
@@ -138,6 +150,20 @@ impl<R: Runtime> Replica<R> {
     /// call; a quorum confirms what that is. Calls at the same time share one confirmation.
     pub async fn read_index(&self) -> Result<(), Unavailable> {
         self.parts().started.read_index.confirm().await
+    }
+
+    /// Hands the leadership over to a voter, and returns when it leads. Writes wait meanwhile. This
+    /// node must lead. If nobody takes over within two election timeouts, this node stands for
+    /// election itself. The error is a sentence.
+    pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), String> {
+        let Parts {
+            runtime, started, ..
+        } = self.parts();
+        let (handle, raft) = (runtime.clone(), started.raft.clone());
+        let election = started.settings.election;
+        let handing = async move { transfer(&handle, &raft, election, to).await };
+        let handed = runtime.spawn(ThreadRole::Raft, handing).await;
+        handed.unwrap_or_else(|panic| Err(panic.to_string()))
     }
 
     /// The reader of the state, which gives out views. It stays valid when a snapshot of another
@@ -201,6 +227,14 @@ impl<R: Runtime> Replica<R> {
             term: metrics.current_term,
             last_log: metrics.last_log_index,
             committed: metrics.local_committed.map(|id| id.index),
+            members: {
+                let membership = metrics.membership_config.membership();
+                RaftMembers {
+                    voters: membership.voter_ids().collect(),
+                    learners: membership.learner_ids().collect(),
+                    changes: membership.get_joint_config().len() > 1,
+                }
+            },
             applied: applied.map(|id| id.index),
             applied_term: applied.map(|id| **id.committed_leader_id()),
             checkpoint: started.checkpointer.durable.get().map(|id| id.index),
@@ -269,6 +303,11 @@ impl<R: Runtime> Parts<R> {
         }
         started.peers.close();
         started.stop.raise();
+        if let Some(keeper) = started.keeper
+            && let Err(error) = keeper.await
+        {
+            tracing::error!("the task of the membership failed while the node stopped: {error}");
+        }
         if let Err(error) = started.schedule.await {
             tracing::error!("the task of the checkpoints failed while the node stopped: {error}");
         }

@@ -25,31 +25,33 @@ use crate::Delivery;
 use crate::checkpoint_schedule::Schedule;
 use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError};
-use crate::incarnation;
 use crate::log::{Log, REQUEST_ENTRIES};
+use crate::membership::Keeper;
 use crate::modules::ModuleStore;
 use crate::peer::{
-    Acceptor, Backlog, Group, Identity, Incarnation, Network, PeerSettings, Peers, Secret, Served,
-    Succession, Unprotected, form,
+    Acceptor, Backlog, Group, Identity, Network, PeerSettings, Peers, Secret, Served, Succession,
+    Unprotected, form,
 };
 use crate::proposals::{Around, Intake, Proposals, Proposer};
 use crate::read_index::ReadIndex;
 use crate::settings::Settings;
 use crate::state::{Checkpointer, StateMachine, StateShared};
 use crate::types::NodeId;
+use crate::voting_right::{self, VotingRight};
 
 /// The log, the state machine and the modules, read from the disk.
 pub(crate) struct Stored<R: Runtime> {
     log: Log<R>,
     machine: StateMachine<R>,
     modules: ModuleStore<R>,
-    incarnation: Incarnation,
+    right: VotingRight<R>,
 }
 
 pub(crate) async fn open_stores<R: Runtime>(
     runtime: R,
     disk: R::Disk,
     settings: Arc<Settings>,
+    in_group: bool,
     failure: Failure,
     delivery: Arc<dyn Delivery>,
 ) -> Result<Stored<R>, OpenError> {
@@ -62,15 +64,16 @@ pub(crate) async fn open_stores<R: Runtime>(
         log.clone(),
         delivery,
     )?;
-    let incarnation = incarnation::of_folder(&runtime, &disk).map_err(OpenError::Folder)?;
+    let (me, state) = (settings.node_id, machine.shared());
+    let stored = voting_right::open(&runtime, &disk, &log, &state, me, in_group).await?;
     machine.folder().tidy();
-    let modules = ModuleStore::open(runtime, &disk, settings.module_cache_bytes, failure)?;
+    let modules = ModuleStore::open(runtime.clone(), &disk, settings.module_cache_bytes, failure)?;
     disk.settled().await.map_err(OpenError::Folder)?;
     Ok(Stored {
         log,
         machine,
         modules,
-        incarnation,
+        right: VotingRight::new(runtime, disk, stored),
     })
 }
 
@@ -91,6 +94,8 @@ pub(crate) struct Started<R: Runtime> {
     pub(crate) stop: Signal,
     pub(crate) proposer: Task<()>,
     pub(crate) schedule: Task<()>,
+    /// The task of the membership; a node alone has none.
+    pub(crate) keeper: Option<Task<()>>,
     pub(crate) settings: Arc<Settings>,
     /// Entries that were applied from the log when the replica was opened.
     pub(crate) replayed: u64,
@@ -99,7 +104,7 @@ pub(crate) struct Started<R: Runtime> {
 /// openraft's follower grants no vote for its greatest election timeout after it has heard from a
 /// leader, and stands for election after another draw between the two timeouts. So the least
 /// silence is the sum of both.
-fn config(settings: &Settings, alone: bool) -> Config {
+fn config(settings: &Settings, alone: bool, may_vote: bool) -> Config {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let election = settings.election;
     // Nobody hears a node alone. Its heartbeats only set the pace of openraft's clock.
@@ -118,6 +123,7 @@ fn config(settings: &Settings, alone: bool) -> Config {
         // A leader without a quorum falls silent for this time, sends signs of life for as long,
         // and so on. Its followers, who may hear it, stand for election in its silence.
         quorum_loss_probe_interval: Some(ms(election * 2)),
+        enable_elect: may_vote,
         ..Config::default()
     }
 }
@@ -134,7 +140,7 @@ pub(crate) async fn start<R: Runtime>(
         mut log,
         mut machine,
         modules,
-        incarnation,
+        right,
     } = stored;
     let node_id = match &group {
         Some(_) => settings.node_id,
@@ -150,7 +156,7 @@ pub(crate) async fn start<R: Runtime>(
         node_id,
         ..(*settings).clone()
     });
-    let config = config(&settings, group.is_none())
+    let config = config(&settings, group.is_none(), right.may_vote())
         .validate()
         .map_err(|e| OpenError::Settings(e.to_string()))?;
     let state = machine.shared();
@@ -162,10 +168,11 @@ pub(crate) async fn start<R: Runtime>(
     let replayed = last.saturating_sub(checkpoint);
 
     let identity = Identity {
-        cluster: None,
+        cluster: state.group.get().map(|group| group.cluster),
         node_id: settings.node_id,
-        incarnation,
+        incarnation: right.incarnation(),
         feature_level: 1,
+        may_vote: right.may_vote(),
     };
     let peers = peers(&runtime, identity, group.as_ref());
     let raft: RaftOf<R> = Raft::new(
@@ -232,13 +239,35 @@ pub(crate) async fn start<R: Runtime>(
         stop.clone(),
         failure.clone(),
     );
+    let mut keeper = None;
     if let Some(group) = group {
+        let task = Keeper {
+            runtime: runtime.clone(),
+            raft: raft.clone(),
+            peers: peers.clone(),
+            proposals: proposals.clone(),
+            state: state.clone(),
+            log: log.clone(),
+            right: right.clone(),
+            me: settings.node_id,
+            listed: group.listed(),
+            election: settings.election,
+            stop: stop.clone(),
+            failure: failure.clone(),
+        };
+        keeper = Some(runtime.spawn(ThreadRole::Raft, task.run()));
         let voters: Arc<BTreeSet<_>> = Arc::new(group.voters.keys().copied().collect());
-        let succession =
-            Succession::new(peers.clone(), raft.clone(), log.clone(), settings.election);
+        let succession = Succession::new(
+            peers.clone(),
+            raft.clone(),
+            log.clone(),
+            right.clone(),
+            settings.election,
+        );
         let served = Served {
             raft: raft.clone(),
             voters,
+            right,
             intake,
             read_index: read_index.clone(),
             succession,
@@ -266,6 +295,7 @@ pub(crate) async fn start<R: Runtime>(
         stop,
         proposer,
         schedule,
+        keeper,
         settings,
         replayed,
     })
@@ -286,15 +316,16 @@ fn peers<R: Runtime>(runtime: &R, identity: Identity, group: Option<&Group<R>>) 
         group.secret.clone(),
         group.protection.clone(),
     );
-    for (voter, address) in &group.voters {
-        peers.set_address(*voter, address.clone());
+    for (node, address) in group.voters.iter().chain(&group.learners) {
+        peers.set_address(*node, address.clone());
     }
     peers
 }
 
 /// Opens the peer port and looks for the other members.
 fn join<R: Runtime>(runtime: &R, peers: &Peers<R>, served: Served<R>, listener: R::Listener) {
-    let forming = form(peers.clone(), served.raft.clone(), served.voters.clone());
+    let (right, voters) = (served.right.clone(), served.voters.clone());
+    let forming = form(peers.clone(), served.raft.clone(), right, voters);
     let succession = served.succession.clone();
     let accepting = Acceptor::new(peers.clone(), served).run(listener);
     runtime.spawn(ThreadRole::Raft, accepting).detach();

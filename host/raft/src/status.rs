@@ -1,5 +1,7 @@
 //! The status of a node: its role, log and checkpoints at one moment.
 
+use std::collections::BTreeSet;
+
 use crate::log::LogStatus;
 
 /// The role of a node in its Raft group.
@@ -17,6 +19,17 @@ pub enum RaftRole {
     Stopped,
 }
 
+/// The nodes of Raft's membership in the newest entry of the log that sets one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RaftMembers {
+    /// The nodes that vote. Within a change these are the voters before and after it.
+    pub voters: BTreeSet<u64>,
+    /// The nodes that only get the log.
+    pub learners: BTreeSet<u64>,
+    /// Is a change of the voters under way?
+    pub changes: bool,
+}
+
 /// A node's state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -32,6 +45,8 @@ pub struct Status {
     pub last_log: Option<u64>,
     /// Index of the last entry known to be committed.
     pub committed: Option<u64>,
+    /// The nodes of Raft's membership.
+    pub members: RaftMembers,
     /// Index of the last entry applied and published.
     pub applied: Option<u64>,
     /// The term of that entry.

@@ -2,12 +2,16 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::create;
-use common::group::{FOLDER, Member, Start, eventually, leader};
+use common::group::{FOLDER, Member, Start, done, eventually, group, leader, peer_address};
+use innkeeper_raft::peer::PeerAddress;
 use innkeeper_runtime::World;
 use innkeeper_runtime::sim::{LinkSettings, SyncTime};
+use innkeeper_tree::group::{GroupChange, Role};
+use innkeeper_tree::{Operation, Ticket};
 
 const VOTERS: [u64; 3] = [1, 2, 3];
 
@@ -182,18 +186,28 @@ fn refused_dials_do_not_depose_a_leader_whose_connections_stand() {
             let start = Start::of(&VOTERS);
             members.iter().for_each(|member| member.start(&start));
             let old = leader(&world, &members).await;
-            // They start again with a port for the leader where nobody listens, one by one.
-            let astray = Start {
-                astray: Some(old.id),
-                ..start.clone()
+            // The group is told of a port of the leader where nobody listens. The others start
+            // again, one by one, and dial it there.
+            eventually(&world, "it is founded", || group(old).is_some()).await;
+            let right = peer_address(old.id);
+            let astray = PeerAddress {
+                port: right.port + 1,
+                ..right
             };
+            let wish = GroupChange::Configure {
+                ticket: Ticket(1),
+                version: None,
+                joining: [(old.id, (Role::Voter, astray.to_string()))].into(),
+                leaving: BTreeSet::new(),
+            };
+            assert!(done(&world, old, 1, Operation::Group(wish)).await);
             for other in members.iter().filter(|m| m.id != old.id) {
                 other.kill();
-                other.start(&astray);
+                other.start(&start);
                 let is_back = || {
-                    other
-                        .status()
-                        .is_some_and(|status| status.leader == Some(old.id))
+                    other.status().is_some_and(|status| {
+                        status.leader == Some(old.id) && group(other) == group(old)
+                    })
                 };
                 eventually(&world, "it follows again", is_back).await;
             }

@@ -167,6 +167,11 @@ pub enum TicketResult {
     Activated,
     /// A binding was not activated: its document was changed since, or its module is unknown.
     Void,
+    /// The group has the wanted configuration, whose version this is; or why it has not:
+    /// BadVersion (the configuration is not the one that the caller has seen), BadArguments (no
+    /// voter would be left, there would be more than 255 members, or an address is empty or longer
+    /// than 300 bytes), ReconfigDisabled (there is no group: the node is alone).
+    Configured(Result<Zxid, ErrorCode>),
 }
 
 /// The precondition of a transaction that failed.

@@ -2,13 +2,14 @@
 //!
 //! 1. [`Tree::run`] takes the next zxid and calls the code for the kind of command: a session's
 //!    request or an administrator's write (`write`), a guest's transaction (`guest`), a session's
-//!    creation and end (`sessions`), modules and bindings (`bindings`).
+//!    creation and end (`sessions`), modules and bindings (`bindings`), the group (`group`).
 //! 2. Changes of znodes are made in a [`change::Change`], which can be undone as a whole.
 //! 3. [`Tree::finish`] keeps the change: it queues events for recipes, advances `policy_zxid`s,
 //!    updates the bindings, and frees some old versions that views have left.
 
 mod bindings;
 mod change;
+mod group;
 mod guest;
 mod hash;
 mod quota;
@@ -167,6 +168,7 @@ impl Tree {
                     self.mix(&[b'l', *level as u8]);
                 }
             }
+            Operation::Group(change) => self.change_group(change, &mut applied),
         }
         applied
     }

@@ -17,6 +17,7 @@ use innkeeper_proto::Acl;
 use crate::acl::AclRef;
 use crate::bindings::Bindings;
 use crate::encoding::rows::{self, Meta, Row, SessionRow, ZnodeRow};
+use crate::group::GroupInfo;
 use crate::modules::Modules;
 use crate::owner::Owner;
 use crate::path;
@@ -173,6 +174,11 @@ impl Tree {
         for digest in std::mem::take(&mut self.dirty_modules) {
             small.push(rows::module(&digest, self.modules.get(&digest)));
         }
+        if let Some(group) = &self.group
+            && std::mem::take(&mut self.is_group_dirty)
+        {
+            small.push(rows::group(group));
+        }
         if self.captured != Some(self.zxid) {
             small.push(rows::meta(&Meta {
                 zxid: self.zxid,
@@ -222,12 +228,14 @@ struct Restoring {
     quotas: Quotas,
     queues: BTreeMap<Arc<str>, Queue>,
     meta: Option<Meta>,
+    group: Option<GroupInfo>,
 }
 
 impl Restoring {
     fn take(&mut self, row: Row) -> Result<(), RestoreError> {
         match row {
             Row::Meta(meta) => self.meta = Some(meta),
+            Row::Group(group) => self.group = Some(group),
             Row::Znode(path, znode) => self.znode(path, znode)?,
             Row::Session(id, session) => self.sessions.push((id, session)),
             Row::Binding(binding) => self.bindings.insert(binding),
@@ -334,6 +342,7 @@ impl Restoring {
             },
             self.bindings,
             self.modules,
+            self.group,
         );
         tree.quotas = self.quotas;
         tree.captured = Some(zxid);

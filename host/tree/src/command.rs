@@ -10,6 +10,7 @@
 use bytes::Bytes;
 use innkeeper_proto::{Acl, CreateMode, ErrorCode};
 
+use crate::group::GroupChange;
 use crate::ids::{Digest, SessionId, Ticket};
 use crate::transaction::Transaction;
 use crate::{World, Zxid};
@@ -126,6 +127,8 @@ pub enum Operation {
         /// level.
         level: u32,
     },
+    /// The group is founded, or its members change.
+    Group(GroupChange),
 }
 
 /// The requests of a session that go through the log.

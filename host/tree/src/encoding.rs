@@ -26,6 +26,7 @@
 //! optional value is a byte 0, or a byte 1 and the value.
 
 mod command;
+mod group;
 mod primitives;
 pub mod rows;
 mod size;

@@ -142,11 +142,12 @@ impl Keys {
             Operation::Activate { binding, .. } => emit(self.of(Of::Binding, binding)),
             Operation::Sweep(sweep) => self.deleted(&sweep.path, subtrees, emit),
             // No transaction can have read a session that is created or reattached, a module that
-            // is registered, or the level.
+            // is registered, the level, or the group.
             Operation::CreateSession { .. }
             | Operation::Reattach { .. }
             | Operation::RegisterModule { .. }
-            | Operation::RaiseLevel { .. } => {}
+            | Operation::RaiseLevel { .. }
+            | Operation::Group(_) => {}
         }
     }
 

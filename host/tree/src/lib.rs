@@ -30,6 +30,7 @@ mod capture;
 pub mod command;
 pub mod encoding;
 pub mod footprint;
+pub mod group;
 mod horizon;
 pub mod ids;
 pub mod modules;

@@ -1,5 +1,5 @@
 //! The records of a checkpoint: one for each znode, session, binding, queue entry and module, and
-//! one for the numbers of the whole state.
+//! one each for the numbers of the whole state and for the group.
 //!
 //! A checkpoint is a stream of the changed records; a snapshot is a stream of all records. A
 //! record can be decoded without any other, so they may be read in any order.
@@ -19,7 +19,7 @@ pub struct Record {
 /// The tables of the checkpoint store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Table {
-    /// The numbers of the whole state, in one record.
+    /// The numbers of the whole state, and the group, in a record each.
     Meta,
     /// Znodes. The key is the path.
     Znodes,

@@ -22,6 +22,7 @@ pub(crate) use nodes::{Dirty, Nodes};
 use crate::acl::AclRef;
 use crate::bindings::Bindings;
 use crate::command::Sweep;
+use crate::group::GroupInfo;
 use crate::modules::Modules;
 use crate::owner::Owner;
 use crate::queue::{Queue, QueueEntry};
@@ -47,6 +48,7 @@ pub(crate) struct Epoch {
     pub(crate) level: u32,
     pub(crate) bindings: Arc<Bindings>,
     pub(crate) modules: Arc<Modules>,
+    pub(crate) group: Option<Arc<GroupInfo>>,
     pub(crate) store: Arc<Store>,
     /// The number of znodes at this zxid.
     pub(crate) znodes: usize,

@@ -16,6 +16,7 @@ use crate::acl;
 use crate::applied::Applied;
 use crate::bindings::Bindings;
 use crate::command::Command;
+use crate::group::GroupInfo;
 use crate::horizon::Horizon;
 use crate::modules::Modules;
 use crate::path;
@@ -39,6 +40,7 @@ pub struct Tree {
     pub(crate) level: u32,
     pub(crate) bindings: Arc<Bindings>,
     pub(crate) modules: Arc<Modules>,
+    pub(crate) group: Option<Arc<GroupInfo>>,
     /// Computed from the znodes when a checkpoint is restored.
     pub(crate) quotas: Quotas,
     /// Keys of the bindings that changed since the last capture. The sets below hold the same for
@@ -46,6 +48,7 @@ pub struct Tree {
     pub(crate) dirty_bindings: BTreeSet<Arc<str>>,
     pub(crate) dirty_modules: BTreeSet<Digest>,
     pub(crate) dirty_queues: BTreeSet<(Arc<str>, QueueKey)>,
+    pub(crate) is_group_dirty: bool,
     /// The zxid of the last capture, or of the checkpoint that the tree was restored from.
     pub(crate) captured: Option<Zxid>,
     #[cfg(innkeeper_break = "ack-in-transaction")]
@@ -76,6 +79,7 @@ impl Tree {
             Numbers::default(),
             Bindings::default(),
             Modules::default(),
+            None,
         )
     }
 
@@ -84,6 +88,7 @@ impl Tree {
         numbers: Numbers,
         bindings: Bindings,
         modules: Modules,
+        group: Option<GroupInfo>,
     ) -> Tree {
         let Numbers {
             zxid,
@@ -91,6 +96,7 @@ impl Tree {
             hash,
             level,
         } = numbers;
+        let group = group.map(Arc::new);
         let (store, bindings, modules) = (Arc::new(store), Arc::new(bindings), Arc::new(modules));
         let epoch = Epoch {
             znodes: store.nodes.read().len(),
@@ -99,6 +105,7 @@ impl Tree {
             level,
             bindings: bindings.clone(),
             modules: modules.clone(),
+            group: group.clone(),
             store: store.clone(),
         };
         Tree {
@@ -111,10 +118,12 @@ impl Tree {
             level,
             bindings,
             modules,
+            group,
             quotas: Quotas::default(),
             dirty_bindings: BTreeSet::new(),
             dirty_modules: BTreeSet::new(),
             dirty_queues: BTreeSet::new(),
+            is_group_dirty: false,
             captured: None,
             #[cfg(innkeeper_break = "ack-in-transaction")]
             outside_acks: Vec::new(),
@@ -139,6 +148,7 @@ impl Tree {
             level: self.level,
             bindings: self.bindings.clone(),
             modules: self.modules.clone(),
+            group: self.group.clone(),
             store: self.store.clone(),
         });
         let replaced = self.published.swap(epoch);
@@ -203,6 +213,11 @@ impl Tree {
     /// The feature level in force: which kinds of commands all members of the group understand.
     pub fn level(&self) -> u32 {
         self.level
+    }
+
+    /// The group, once it is founded; a node alone has none.
+    pub fn group(&self) -> Option<&Arc<GroupInfo>> {
+        self.group.as_ref()
     }
 }
 

@@ -17,6 +17,7 @@ use innkeeper_proto::Stat;
 use crate::acl::AclRef;
 use crate::bindings::Bindings;
 use crate::command::Sweep;
+use crate::group::GroupInfo;
 use crate::modules::Modules;
 use crate::owner::Owner;
 use crate::queue::QueueEntry;
@@ -209,6 +210,11 @@ impl View {
     /// The feature level in force.
     pub fn level(&self) -> u32 {
         self.epoch.level
+    }
+
+    /// The group, once it is founded; a node alone has none.
+    pub fn group(&self) -> Option<&Arc<GroupInfo>> {
+        self.epoch.group.as_ref()
     }
 
     /// A session, if it is alive.

@@ -166,6 +166,17 @@ impl<R: Runtime> Log<R> {
         }
     }
 
+    /// Some entries from `start` on; none if the log ends before it.
+    pub(crate) async fn some_from(&self, start: u64) -> io::Result<Vec<Entry>> {
+        self.read(start, u64::MAX, Most::STEP).await
+    }
+
+    /// Nothing was ever written here, neither an entry nor a vote.
+    pub(crate) fn is_unused(&self) -> bool {
+        let core = self.shared.core.lock();
+        core.vote.is_none() && core.last.is_none() && core.purged.is_none()
+    }
+
     /// Notes that entries up to `index` are applied, so that they may leave memory.
     pub fn applied(&self, index: u64) {
         self.shared.core.lock().note_applied(index);

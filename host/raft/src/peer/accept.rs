@@ -99,7 +99,7 @@ impl<R: Runtime> Acceptor<R> {
             Err(error) => return self.peers.refused(from, &error),
         };
         let (node, channel) = (peer.identity.node_id, peer.channel);
-        self.peers.greeted(node);
+        self.peers.greeted(&peer.identity);
         let newer = Signal::new();
         {
             let mut current = self.current.lock();

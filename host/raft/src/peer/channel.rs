@@ -35,6 +35,11 @@ impl Channel {
         }
     }
 
+    /// Does it bring a peer the state, so that what the peer answers counts for the quorum?
+    pub(super) fn carries_state(self) -> bool {
+        matches!(self, Channel::Log | Channel::Bulk)
+    }
+
     pub(super) fn of_number(number: u8) -> Option<Self> {
         Self::ALL
             .into_iter()

@@ -1,10 +1,18 @@
 //! The group that a node is to be a member of, and how it is formed.
 //!
-//! Empty nodes compare their lists of voters. When a majority of the listed nodes is reachable,
-//! empty and has the same list, each of them initializes openraft with these numbers. So the first
-//! entry of the log is the same on all of them, and it does not matter in which order they start,
-//! or that some of them initialize later than others. A node that finds the group formed waits for
-//! the leader's entries. Lists that differ form nothing.
+//! 1. Empty nodes compare their lists of voters. A node that reaches a majority of the listed nodes,
+//!    all empty and with the same list, is ready: it may vote from now on.
+//! 2. A node that reaches a majority that is ready initializes openraft with these numbers. The
+//!    first entry of the log is the same on all nodes, so their order does not matter, nor that
+//!    some initialize later than others.
+//! 3. The first leader writes the group into the state ([`crate::membership`]).
+//!
+//! A node that is not ready when the others form the group waits until the leader takes it in.
+//! Lists that differ form nothing.
+//!
+//! **Invariant:** a node whose folder was emptied forms no group while it reaches a node that has
+//! one: it waits until the leader takes it in. (test:
+//! `wiped_nodes_form_no_second_group_beside_a_node_that_has_the_first`)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +22,8 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use innkeeper_runtime::Runtime;
+use innkeeper_tree::group::Role;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::BasicNode;
 
@@ -22,9 +32,10 @@ use super::identity::Secret;
 use super::message::{self, kind};
 use super::peers::{PeerSettings, Peers};
 use super::wire::Protection;
-use crate::codec::{self, CodecError};
+use crate::codec::{self, CodecError, Fields};
 use crate::engine::RaftOf;
 use crate::types::NodeId;
+use crate::voting_right::VotingRight;
 
 /// The pause between two rounds of questions.
 const ROUND: Duration = Duration::from_millis(100);
@@ -33,8 +44,13 @@ const ANSWER: Duration = Duration::from_millis(500);
 
 /// The group that a replica is a member of.
 pub struct Group<R: Runtime> {
-    /// The voters with the addresses of their peer ports. The replica's own number is among them.
+    /// The voters with the addresses of their peer ports, the same on all nodes. Once the group is
+    /// founded, its own configuration counts instead; a node that is to be taken into it lists
+    /// itself and nodes that are members.
     pub voters: BTreeMap<NodeId, PeerAddress>,
+    /// The learners with the addresses of their peer ports. The replica's own number stands here or
+    /// among the voters.
+    pub learners: BTreeMap<NodeId, PeerAddress>,
     /// This node's peer port.
     pub listener: R::Listener,
     /// The secret that all members know; the empty one protects nothing.
@@ -53,11 +69,27 @@ impl<R: Runtime> fmt::Debug for Group<R> {
     }
 }
 
+impl<R: Runtime> Group<R> {
+    /// The members in the settings.
+    pub(crate) fn listed(&self) -> BTreeMap<NodeId, (Role, String)> {
+        let of = |role| {
+            move |(node, address): (&NodeId, &PeerAddress)| (*node, (role, address.to_string()))
+        };
+        let voters = self.voters.iter().map(of(Role::Voter));
+        let learners = self.learners.iter().map(of(Role::Learner));
+        voters.chain(learners).collect()
+    }
+}
+
 /// What a node says about its group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct About {
     /// It has entries or a vote already.
     pub(super) is_initialized: bool,
+    /// It may vote, so what it has is a group's.
+    pub(super) may_vote: bool,
+    /// The voters of the membership in its log.
+    pub(super) members: BTreeSet<NodeId>,
     /// The voters in its settings.
     pub(super) voters: BTreeSet<NodeId>,
 }
@@ -66,33 +98,45 @@ impl About {
     pub(super) fn put(&self, out: &mut BytesMut) -> Result<(), CodecError> {
         out.put_u8(message::VERSION);
         out.put_u8(u8::from(self.is_initialized));
-        codec::put_count(out, "voters", self.voters.len())?;
-        self.voters.iter().for_each(|voter| out.put_u64_le(*voter));
-        Ok(())
+        out.put_u8(u8::from(self.may_vote));
+        put_nodes(out, &self.members)?;
+        put_nodes(out, &self.voters)
     }
 
     pub(super) fn read(body: &[u8]) -> Result<Self, CodecError> {
         let mut fields = message::fields("list of voters", body)?;
-        let is_initialized = fields.flag()?;
-        let mut voters = BTreeSet::new();
-        for _ in 0..fields.u32()? {
-            voters.insert(fields.u64()?);
-        }
         Ok(Self {
-            is_initialized,
-            voters,
+            is_initialized: fields.flag()?,
+            may_vote: fields.flag()?,
+            members: nodes(&mut fields)?,
+            voters: nodes(&mut fields)?,
         })
     }
+}
+
+fn put_nodes(out: &mut BytesMut, nodes: &BTreeSet<NodeId>) -> Result<(), CodecError> {
+    codec::put_count(out, "nodes", nodes.len())?;
+    nodes.iter().for_each(|node| out.put_u64_le(*node));
+    Ok(())
+}
+
+fn nodes(fields: &mut Fields<'_>) -> Result<BTreeSet<NodeId>, CodecError> {
+    (0..fields.u32()?).map(|_| fields.u64()).collect()
 }
 
 /// What this node says about its group.
 pub(super) async fn about<R: Runtime>(
     raft: &RaftOf<R>,
+    right: &VotingRight<R>,
     voters: &BTreeSet<NodeId>,
 ) -> Result<About, String> {
     let is_initialized = raft.is_initialized().await;
+    let metrics = raft.server_metrics();
+    let membership = metrics.borrow_watched().membership_config.clone();
     Ok(About {
         is_initialized: is_initialized.map_err(|fatal| fatal.to_string())?,
+        may_vote: right.may_vote(),
+        members: membership.voter_ids().collect(),
         voters: voters.clone(),
     })
 }
@@ -101,41 +145,68 @@ pub(super) async fn about<R: Runtime>(
 pub(crate) async fn form<R: Runtime>(
     peers: Peers<R>,
     raft: RaftOf<R>,
+    right: VotingRight<R>,
     voters: Arc<BTreeSet<NodeId>>,
 ) {
     let runtime = peers.inner().runtime.clone();
+    let me = peers.identity().node_id;
     let mut told = BTreeMap::new();
     loop {
-        let Ok(own) = about(&raft, &voters).await else {
+        let Ok(own) = about(&raft, &right, &voters).await else {
             return;
         };
         if own.is_initialized || peers.inner().stop.is_raised() {
             return;
         }
         let answers = ask_all(&peers, &own).await;
-        let mut same = 1;
+        let (mut empty, mut ready) = (1, 1);
+        let mut is_formed_elsewhere = false;
         for (node, about) in answers {
-            if about.voters != own.voters {
+            let is_other = about.members != own.voters || peers.knows_cluster_of(node);
+            if about.is_initialized && about.may_vote && is_other {
+                is_formed_elsewhere = true;
+            } else if about.voters != own.voters {
                 tell_difference(&peers, &mut told, node, &own, &about);
-            } else if !about.is_initialized {
-                same += 1;
+            } else {
+                empty += usize::from(!about.is_initialized);
+                ready += usize::from(about.may_vote);
             }
         }
-        // A voter that is initialized counts for nothing: if the group is formed, its leader sends
-        // this node the entries.
-        if same > voters.len() / 2 {
-            let members: BTreeMap<_, _> = voters
-                .iter()
-                .map(|voter| (*voter, BasicNode::default()))
-                .collect();
-            match raft.initialize(members).await {
-                Ok(()) => tracing::info!("this node forms a group of the voters {}", list(&voters)),
-                // An entry or a vote of another member came first.
-                Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-                Err(error) => tracing::warn!("the group cannot be formed: {error}"),
+        if voters.contains(&me) && !is_formed_elsewhere {
+            let majority = voters.len() / 2 + 1;
+            if own.may_vote && ready >= majority {
+                initialize(&raft, &voters).await;
+            } else if !own.may_vote && empty >= majority {
+                match right.joined().await {
+                    Ok(()) => {
+                        let_vote(&raft, &right, &peers);
+                        continue;
+                    }
+                    Err(error) => tracing::warn!("the group cannot be formed: {error}"),
+                }
             }
         }
         runtime.sleep(ROUND).await;
+    }
+}
+
+/// Lets this node vote.
+pub(crate) fn let_vote<R: Runtime>(raft: &RaftOf<R>, right: &VotingRight<R>, peers: &Peers<R>) {
+    right.let_vote();
+    peers.change_identity(|identity| identity.may_vote = true);
+    raft.runtime_config().elect(true);
+}
+
+async fn initialize<R: Runtime>(raft: &RaftOf<R>, voters: &BTreeSet<NodeId>) {
+    let members: BTreeMap<_, _> = voters
+        .iter()
+        .map(|voter| (*voter, BasicNode::default()))
+        .collect();
+    match raft.initialize(members).await {
+        Ok(()) => tracing::info!("this node forms a group of the voters {}", list(voters)),
+        // An entry or a vote of another member came first.
+        Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+        Err(error) => tracing::warn!("the group cannot be formed: {error}"),
     }
 }
 
@@ -196,6 +267,8 @@ mod tests {
     fn what_a_node_says_is_read_back_and_a_difference_is_named() {
         let own = About {
             is_initialized: false,
+            may_vote: true,
+            members: [1].into(),
             voters: [1, 2, 3].into(),
         };
         let mut body = BytesMut::new();
@@ -203,8 +276,8 @@ mod tests {
         assert_eq!(About::read(&body).unwrap(), own);
         assert!(About::read(&body[..body.len() - 1]).is_err());
         let other = About {
-            is_initialized: false,
             voters: [1, 2, 4].into(),
+            ..own.clone()
         };
         assert_eq!(
             difference(1, &own, 2, &other),

@@ -103,6 +103,7 @@ impl Hello {
         out.put_slice(&self.from.incarnation.0);
         out.put_u32_le(self.from.feature_level);
         out.put_slice(&self.random);
+        out.put_u8(u8::from(self.from.may_vote));
         out
     }
 
@@ -112,6 +113,7 @@ impl Hello {
         let protocols = (fields.u16()?, fields.u16()?);
         let channel = fields.u8()?;
         let (node_id, to) = (fields.u64()?, fields.u64()?);
+        let random;
         let (has_cluster, cluster) = (fields.flag()?, ClusterId(fields.array()?));
         Ok(Self {
             protocols,
@@ -121,9 +123,13 @@ impl Hello {
                 node_id,
                 incarnation: Incarnation(fields.array()?),
                 feature_level: fields.u32()?,
+                may_vote: {
+                    random = fields.array()?;
+                    fields.flag()?
+                },
             },
             to,
-            random: fields.array()?,
+            random,
         })
     }
 

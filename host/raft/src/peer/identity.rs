@@ -8,37 +8,7 @@ use sha2::Sha256;
 
 use crate::types::NodeId;
 
-/// 128 random bits, shown in hexadecimal.
-macro_rules! random_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub [u8; 16]);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-    };
-}
-
-random_id! {
-    /// The id that a group got when it was founded.
-    ClusterId
-}
-
-random_id! {
-    /// The id of a data folder, drawn when the folder was first used. A node whose folder was
-    /// emptied has another one, and so is seen to have forgotten its votes.
-    Incarnation
-}
+pub use innkeeper_tree::group::{ClusterId, Incarnation};
 
 /// What a node says of itself in a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +21,9 @@ pub struct Identity {
     pub incarnation: Incarnation,
     /// The highest feature level that this node supports.
     pub feature_level: u32,
+    /// May this node vote? A node whose folder was empty may not before a group has named the
+    /// folder, or before it has founded one.
+    pub may_vote: bool,
 }
 
 /// A secret that the nodes of a group share. Nothing shows it.

@@ -11,7 +11,7 @@
 //!    order.
 //!    A follower forwards its operations to the leader (`forward.rs`).
 //!    Snapshots and modules go over a channel of their own (`transfer.rs`).
-//! 5. A [`Group`] without entries is formed by questions to all its voters.
+//! 5. A [`Group`] without entries is formed by questions to all its voters (`group.rs`).
 //! 6. A leader whose process has died is replaced at once (`succession.rs`).
 //! 7. The other side accepts connections (`accept.rs`) and serves them (`serve.rs`).
 //!
@@ -54,7 +54,7 @@ pub(crate) use accept::Acceptor;
 pub(crate) use backlog::Backlog;
 pub(crate) use fetch::fetch;
 pub(crate) use forward::Forwarder;
-pub(crate) use group::form;
+pub(crate) use group::{form, let_vote};
 pub(crate) use network::Network;
 pub(crate) use served::Served;
 pub(crate) use succession::Succession;

@@ -132,6 +132,8 @@ impl<R: Runtime> PeerClient<R> {
         request: &AppendEntriesRequest<TypeConfig<R>>,
         option: &RPCOption,
     ) -> Result<StreamAppendResult<TypeConfig<R>>, Failed<R>> {
+        // Its answer would count for the quorum.
+        self.peers.trust(self.node).map_err(unreachable)?;
         let mut body = bytes::BytesMut::new();
         message::put_append(&mut body, request).map_err(unreachable)?;
         let read = message::append_result::<R>;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use innkeeper_runtime::{Latest, Runtime, Signal};
+use innkeeper_tree::group::GroupInfo;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -17,7 +18,7 @@ use super::calls::Caller;
 use super::channel::Channel;
 use super::hello::{self, HELLO_BYTES_MAX, HelloError, PeerInfo};
 use super::holds::Holds;
-use super::identity::{Identity, Secret};
+use super::identity::{Identity, Incarnation, Secret};
 use super::link::{Counted, Link};
 use super::message::{self, kind};
 use super::wire::Protection;
@@ -95,6 +96,10 @@ pub(crate) struct Inner<R: Runtime> {
     pub(super) fetching: Semaphore,
     identity: Mutex<Identity>,
     peers: Mutex<BTreeMap<NodeId, Known>>,
+    /// The data folders that the group has named.
+    named: Mutex<BTreeMap<NodeId, Incarnation>>,
+    /// Counts the hellos in which a peer said something new of itself.
+    news: Latest<u64>,
 }
 
 /// What is known of one peer.
@@ -110,6 +115,8 @@ struct Known {
     bulk: Option<Arc<Semaphore>>,
     /// Bytes of appends to this peer without an answer.
     unanswered: usize,
+    /// What it said of itself in its last hello.
+    identity: Option<Identity>,
     /// The last complaint for each channel. It is logged when it changes.
     complaints: BTreeMap<Channel, String>,
 }
@@ -149,6 +156,8 @@ impl<R: Runtime> Peers<R> {
                 stop: Signal::new(),
                 identity: Mutex::new(identity),
                 peers: Mutex::new(BTreeMap::new()),
+                named: Mutex::new(BTreeMap::new()),
+                news: Latest::new(0),
             }),
         }
     }
@@ -159,8 +168,82 @@ impl<R: Runtime> Peers<R> {
     }
 
     /// Changes what this node says of itself in later hellos.
-    pub fn set_identity(&self, identity: Identity) {
-        *self.inner.identity.lock() = identity;
+    pub(crate) fn change_identity(&self, change: impl FnOnce(&mut Identity)) {
+        change(&mut self.inner.identity.lock());
+    }
+
+    /// Takes over what the group says of itself: its id, the members' addresses and folders.
+    pub(crate) fn set_group(&self, group: &GroupInfo) {
+        self.change_identity(|identity| identity.cluster = Some(group.cluster));
+        let me = self.identity().node_id;
+        let mut named = BTreeMap::new();
+        for (node, member) in &group.members {
+            if let Some(incarnation) = member.incarnation {
+                named.insert(*node, incarnation);
+            }
+            if *node == me {
+                continue;
+            }
+            match member.address.parse() {
+                Ok(address) => {
+                    self.set_address(*node, address);
+                    // A node that is to be taken in must be seen first.
+                    self.caller(*node);
+                }
+                Err(error) => tracing::warn!("the address of node {node}: {error}"),
+            }
+        }
+        *self.inner.named.lock() = named;
+    }
+
+    /// What the peers said of themselves in their last hellos.
+    pub(crate) fn met(&self) -> BTreeMap<NodeId, Identity> {
+        let peers = self.inner.peers.lock();
+        let met = peers
+            .iter()
+            .filter_map(|(node, known)| Some((*node, known.identity.clone()?)));
+        met.collect()
+    }
+
+    /// Has this peer said that it belongs to a founded group?
+    pub(super) fn knows_cluster_of(&self, node: NodeId) -> bool {
+        self.known(node, |known| {
+            let identity = known.identity.as_ref();
+            identity.is_some_and(|identity| identity.cluster.is_some())
+        })
+    }
+
+    /// Changes when a peer says something new of itself.
+    pub(crate) fn news(&self) -> Latest<u64> {
+        self.inner.news.clone()
+    }
+
+    fn meet(&self, identity: &Identity) {
+        let is_new = self.known(identity.node_id, |known| {
+            let old = known.identity.replace(identity.clone());
+            old.as_ref() != Some(identity)
+        });
+        if is_new {
+            self.inner.news.update(|count| {
+                *count += 1;
+                true
+            });
+        }
+    }
+
+    /// Does what a peer has stored and promised count? A node whose folder was emptied has
+    /// forgotten both, until the group has named its new folder. The error is a sentence.
+    pub(super) fn trust(&self, node: NodeId) -> Result<(), String> {
+        let Some(identity) = self.known(node, |known| known.identity.clone()) else {
+            return Err(format!("node {node} has not said hello yet"));
+        };
+        let named = self.inner.named.lock().get(&node).copied();
+        if identity.may_vote || named == Some(identity.incarnation) {
+            return Ok(());
+        }
+        Err(format!(
+            "the data folder of node {node} was empty, and its group has not taken it in yet"
+        ))
     }
 
     /// Sets where a peer is reached. Connections that stand are kept.
@@ -208,9 +291,10 @@ impl<R: Runtime> Peers<R> {
         })
     }
 
-    /// A peer has said hello.
-    pub(super) fn greeted(&self, node: NodeId) {
-        self.hellos(node).update(|count| {
+    /// A peer has dialed and said hello.
+    pub(super) fn greeted(&self, identity: &Identity) {
+        self.meet(identity);
+        self.hellos(identity.node_id).update(|count| {
             *count += 1;
             true
         });
@@ -335,6 +419,10 @@ impl<R: Runtime> Peers<R> {
                 channel,
             );
             let info = said.await.map_err(|error| at(&error))?;
+            self.meet(&info.identity);
+            if channel.carries_state() {
+                self.trust(node)?;
+            }
             self.stands(&mut link, node);
             return Ok((link, info));
         }

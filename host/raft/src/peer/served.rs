@@ -17,12 +17,14 @@ use crate::proposals::Intake;
 use crate::read_index::ReadIndex;
 use crate::state::Folder;
 use crate::types::NodeId;
+use crate::voting_right::VotingRight;
 
 /// What a node's peers are served with.
 pub(crate) struct Served<R: Runtime> {
     pub(crate) raft: RaftOf<R>,
     /// The voters in this node's settings.
     pub(crate) voters: Arc<BTreeSet<NodeId>>,
+    pub(crate) right: VotingRight<R>,
     pub(crate) intake: Intake,
     pub(crate) read_index: ReadIndex,
     pub(crate) succession: Succession<R>,
@@ -39,6 +41,7 @@ impl<R: Runtime> Clone for Served<R> {
         Self {
             raft: self.raft.clone(),
             voters: self.voters.clone(),
+            right: self.right.clone(),
             intake: self.intake.clone(),
             read_index: self.read_index.clone(),
             succession: self.succession.clone(),

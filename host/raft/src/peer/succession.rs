@@ -37,6 +37,7 @@ use crate::codec::{self, CodecError};
 use crate::engine::RaftOf;
 use crate::log::Log;
 use crate::types::{LogId, NodeId, TypeConfig, Vote};
+use crate::voting_right::VotingRight;
 
 /// A follower waits so long for each voter that comes before it.
 const STAGGER: Duration = Duration::from_millis(30);
@@ -206,6 +207,7 @@ pub(crate) struct Succession<R: Runtime> {
     peers: Peers<R>,
     raft: RaftOf<R>,
     log: Log<R>,
+    right: VotingRight<R>,
     opinion: Arc<Mutex<Opinion>>,
     /// After this time openraft's followers stand for election by themselves.
     silence: Duration,
@@ -217,6 +219,7 @@ impl<R: Runtime> Clone for Succession<R> {
             peers: self.peers.clone(),
             raft: self.raft.clone(),
             log: self.log.clone(),
+            right: self.right.clone(),
             opinion: self.opinion.clone(),
             silence: self.silence,
         }
@@ -224,11 +227,18 @@ impl<R: Runtime> Clone for Succession<R> {
 }
 
 impl<R: Runtime> Succession<R> {
-    pub(crate) fn new(peers: Peers<R>, raft: RaftOf<R>, log: Log<R>, silence: Duration) -> Self {
+    pub(crate) fn new(
+        peers: Peers<R>,
+        raft: RaftOf<R>,
+        log: Log<R>,
+        right: VotingRight<R>,
+        silence: Duration,
+    ) -> Self {
         Self {
             peers,
             raft,
             log,
+            right,
             opinion: Arc::default(),
             silence,
         }
@@ -262,7 +272,7 @@ impl<R: Runtime> Succession<R> {
     async fn succeed(&self, led: &Led) {
         let runtime = &self.peers.inner().runtime;
         let me = self.peers.identity().node_id;
-        if !led.others().contains(&me) {
+        if !led.others().contains(&me) || !self.right.may_vote() {
             return pending().await;
         }
         let connections = self.peers.connections(led.leader);

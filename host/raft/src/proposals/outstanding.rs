@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use innkeeper_tree::Operation;
+use innkeeper_tree::group::GroupChange;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -100,11 +101,13 @@ pub(crate) fn is_leaders_own(operation: &Operation) -> bool {
         | Operation::Sweep(_)
         | Operation::Activate { .. }
         | Operation::Transaction { .. }
-        | Operation::RaiseLevel { .. } => true,
+        | Operation::RaiseLevel { .. }
+        | Operation::Group(GroupChange::Found { .. } | GroupChange::Admit { .. }) => true,
         Operation::CreateSession { .. }
         | Operation::Reattach { .. }
         | Operation::Session { .. }
         | Operation::Admin { .. }
-        | Operation::RegisterModule { .. } => false,
+        | Operation::RegisterModule { .. }
+        | Operation::Group(GroupChange::Configure { .. }) => false,
     }
 }

@@ -12,8 +12,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use futures_util::{Stream, StreamExt};
-use innkeeper_runtime::{Runtime, ThreadRole, yield_now};
+use innkeeper_runtime::{Latest, Runtime, ThreadRole, yield_now};
 use innkeeper_tree::applied::{Applied, Outcome, SessionResult, TicketResult};
+use innkeeper_tree::group::GroupInfo;
 use innkeeper_tree::{Reader, Tree, Zxid};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{BasicNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
@@ -42,6 +43,8 @@ pub(crate) struct StateShared {
     /// The tree's reader, which stays the same when a snapshot replaces the state.
     reader: Reader,
     progress: Mutex<Progress>,
+    /// The group that the applied entries have founded.
+    pub(crate) group: Latest<Option<Arc<GroupInfo>>>,
     /// Told after each change of the progress, for the proposer.
     pub(crate) advanced: Notify,
     /// This node and its run, once they are known.
@@ -150,6 +153,7 @@ impl<R: Runtime> StateMachine<R> {
                 zxid: tree.last_zxid(),
                 installed: 0,
             }),
+            group: Latest::new(tree.group().cloned()),
             advanced: Notify::new(),
             own: OnceLock::new(),
             due: Notify::new(),
@@ -294,6 +298,17 @@ impl<R: Runtime> StateMachine<R> {
             zxid: self.tree.last_zxid(),
             installed: self.installed,
         };
+        let group = self.tree.group();
+        self.shared.group.update(|known| {
+            let is_same = match (known.as_ref(), group) {
+                (Some(known), Some(group)) => Arc::ptr_eq(known, group),
+                (known, group) => known.is_none() && group.is_none(),
+            };
+            if !is_same {
+                *known = group.cloned();
+            }
+            !is_same
+        });
         self.shared.advanced.notify_one();
     }
 

@@ -204,6 +204,9 @@ impl Delivery for Door {
                     RealTime::comes_after(submission.after, zxid);
                     inner.real_time.knows(zxid);
                 }
+            } else if applied.outcome == Outcome::Nobody {
+                // The group was founded, or one of its members taken in.
+                inner.one.applied(self.node, applied, Wish::LeadersOwn);
             } else {
                 panic!(
                     "node {} has applied what nobody submitted: {applied:?}",
@@ -230,6 +233,9 @@ impl Delivery for Door {
     }
 
     fn refused(&self, operation: Operation, refusal: Refusal) {
+        if let Operation::Group(_) = operation {
+            return;
+        }
         let (Operation::Admin { ticket, .. } | Operation::Activate { ticket, .. }) = operation
         else {
             panic!("nobody submitted {operation:?}");

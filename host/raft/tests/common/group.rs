@@ -9,7 +9,9 @@ use std::time::Duration;
 use innkeeper_raft::peer::{Group, PeerAddress, PeerSettings, Protection, Secret, Unprotected};
 use innkeeper_raft::{Delivery, OpenError, RaftRole, Replica, Settings, Status};
 use innkeeper_runtime::sim::Host;
-use innkeeper_runtime::{Runtime, Simulated, World};
+use innkeeper_runtime::{Runtime, SimDisk, Simulated, World};
+use innkeeper_tree::group::GroupInfo;
+use innkeeper_tree::{Operation, Reader};
 use parking_lot::Mutex;
 
 use super::{Recorder, create_wide, dump};
@@ -32,10 +34,9 @@ pub struct Member {
 #[derive(Clone)]
 pub struct Start {
     pub voters: Vec<u64>,
+    pub learners: Vec<u64>,
     pub secret: Secret,
     pub settings: Settings,
-    /// The port of this voter is a wrong one, where nobody listens.
-    pub astray: Option<u64>,
     pub peers: PeerSettings,
     pub protection: Arc<dyn Protection<Simulated>>,
 }
@@ -44,9 +45,9 @@ impl Start {
     pub fn of(voters: &[u64]) -> Self {
         Self {
             voters: voters.to_vec(),
+            learners: Vec::new(),
             secret: Secret::new("swordfish"),
             settings: settings(),
-            astray: None,
             peers: PeerSettings::default(),
             protection: Arc::new(Unprotected),
         }
@@ -68,6 +69,14 @@ pub fn name(id: u64) -> String {
     format!("node-{id}")
 }
 
+/// Where the peers reach a member.
+pub fn peer_address(id: u64) -> PeerAddress {
+    PeerAddress {
+        host: name(id),
+        port: PEER_PORT,
+    }
+}
+
 /// Opens a member's replica in the process of its host, whose address is `ip`.
 pub async fn open(
     runtime: Simulated,
@@ -76,13 +85,10 @@ pub async fn open(
     start: &Start,
     delivery: Arc<dyn Delivery>,
 ) -> Result<Replica<Simulated>, OpenError> {
-    let address = |voter: &u64| PeerAddress {
-        host: name(*voter),
-        port: PEER_PORT + u16::from(start.astray == Some(*voter)),
-    };
-    let voters = start.voters.iter().map(|voter| (*voter, address(voter)));
+    let addresses = |ids: &[u64]| ids.iter().map(|id| (*id, peer_address(*id))).collect();
     let group = Group {
-        voters: voters.collect(),
+        voters: addresses(&start.voters),
+        learners: addresses(&start.learners),
         listener: runtime
             .listen_tcp(SocketAddr::new(ip, PEER_PORT))
             .await
@@ -135,6 +141,12 @@ impl Member {
     pub fn cut_power(&self) {
         self.host.cut_power();
         self.slot.lock().take();
+    }
+
+    /// Ends the replica's process and puts an empty disk in the place of its own.
+    pub fn wipe(&self, seed: u64) {
+        self.kill();
+        self.host.mount(FOLDER, SimDisk::new(seed));
     }
 
     /// The replica, if it has opened.
@@ -230,4 +242,28 @@ pub async fn same_everywhere(world: &World, members: &[Member]) {
     for other in &shown[1..] {
         assert_eq!(other, &shown[0]);
     }
+}
+
+/// The group that a member knows of.
+pub fn group(member: &Member) -> Option<Arc<GroupInfo>> {
+    let replica = member.replica()?;
+    replica.reader().view().group().cloned()
+}
+
+/// Submits an operation at a member's door and waits for its result.
+pub async fn done(world: &World, member: &Member, ticket: u64, operation: Operation) -> bool {
+    let recorder = member.recorder();
+    let proposals = member.replica().expect("it runs").proposals();
+    proposals.submit(vec![operation]).await;
+    eventually(world, "it is answered", || {
+        recorder.acks().contains_key(&ticket)
+    })
+    .await;
+    recorder.acks()[&ticket].ok
+}
+
+/// How many znodes were created since the state was empty.
+pub fn created(reader: &Reader) -> u64 {
+    let from_the_beginning = 4;
+    dump(&reader.view()).len() as u64 - from_the_beginning
 }

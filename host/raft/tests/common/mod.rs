@@ -123,7 +123,9 @@ impl Delivery for Recorder {
                 if let Outcome::Ticket { ticket, result } = applied.outcome {
                     let ok = matches!(
                         result,
-                        TicketResult::Admin(Reply::Single(Ok(_))) | TicketResult::Committed
+                        TicketResult::Admin(Reply::Single(Ok(_)))
+                            | TicketResult::Committed
+                            | TicketResult::Configured(Ok(_))
                     );
                     let ack = Ack {
                         zxid,

@@ -29,6 +29,7 @@ use bytes::Bytes;
 use innkeeper_proto::{KeeperState, WatcherEvent};
 use innkeeper_raft::{Delivery, Refusal};
 use innkeeper_tree::applied::{Event, Outcome, TicketResult};
+use innkeeper_tree::group::GroupChange;
 use innkeeper_tree::{Applied, Operation, Reader, SessionId, View, Zxid};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -465,13 +466,15 @@ impl Delivery for Fanout {
             // The expiry makes the proposal again.
             Operation::ExpireSession { .. }
             | Operation::Sweep(_)
-            | Operation::RaiseLevel { .. } => {}
+            | Operation::RaiseLevel { .. }
+            | Operation::Group(GroupChange::Found { .. } | GroupChange::Admit { .. }) => {}
             Operation::CreateSession { ticket, .. }
             | Operation::Reattach { ticket, .. }
             | Operation::Admin { ticket, .. }
             | Operation::Transaction { ticket, .. }
             | Operation::RegisterModule { ticket, .. }
-            | Operation::Activate { ticket, .. } => {
+            | Operation::Activate { ticket, .. }
+            | Operation::Group(GroupChange::Configure { ticket, .. }) => {
                 if let Some(waiter) = self.pending_proposals.take(ticket) {
                     // The task that waited may have ended; then nobody needs the answer.
                     let _ = waiter.send(Err(ProposeError::Refused(refusal)));

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::EncodingError;
+use super::group;
 use super::primitives::{Reader, Sink, put_list, put_option, put_str, put_u64, unknown};
 use super::transaction::{put_transaction, transaction};
 use super::write::{put_write, write};
@@ -27,6 +28,7 @@ mod tag {
     pub(super) const CREATE_LOCAL_SESSION: u8 = 10;
     pub(super) const ADMIN_IN_QUOTA: u8 = 11;
     pub(super) const SWEEP: u8 = 12;
+    pub(super) const GROUP: u8 = 13;
 
     pub(super) const REQUEST_WRITE: u8 = 1;
     pub(super) const REQUEST_CLOSE: u8 = 2;
@@ -162,6 +164,10 @@ pub(super) fn put_operation<B: Sink>(out: &mut B, operation: &Operation) {
             out.put_u8(tag::RAISE_LEVEL);
             put_u64(out, u64::from(*level));
         }
+        Operation::Group(change) => {
+            out.put_u8(tag::GROUP);
+            group::put_change(out, change);
+        }
     }
 }
 
@@ -246,6 +252,7 @@ fn operation(reader: &mut Reader) -> Result<Operation, EncodingError> {
         tag::RAISE_LEVEL => Operation::RaiseLevel {
             level: reader.u32("level")?,
         },
+        tag::GROUP => Operation::Group(group::change(reader)?),
         tag => return Err(unknown("command", tag)),
     })
 }

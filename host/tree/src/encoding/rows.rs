@@ -13,6 +13,7 @@ use super::primitives::{
     Reader, Sink, put_acl, put_data, put_i64, put_list, put_option, put_str, put_u64,
 };
 use crate::bindings::{Active, Binding};
+use crate::group::GroupInfo;
 use crate::modules::ModuleInfo;
 use crate::queue::{Kinds, Pending, QueueKey};
 use crate::record::{Record, Table};
@@ -25,8 +26,11 @@ pub const ROW_VERSION: u8 = 1;
 /// The version of a local session's row. It has the same fields as the row of any session.
 pub const LOCAL_SESSION_VERSION: u8 = 2;
 
-/// The key of the only row of [`Table::Meta`].
+/// The key of the row of [`Table::Meta`] with the state's numbers.
 pub const META_KEY: &[u8] = b"state";
+
+/// The key of the row of [`Table::Meta`] with the group.
+pub const GROUP_KEY: &[u8] = b"group";
 
 /// The numbers of the whole state.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -88,8 +92,10 @@ pub struct SessionRow {
 /// A decoded row.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Row {
-    /// A row of [`Table::Meta`].
+    /// The row of [`Table::Meta`] with the numbers.
     Meta(Meta),
+    /// The row of [`Table::Meta`] with the group.
+    Group(GroupInfo),
     /// A row of [`Table::Znodes`]: the path and the znode.
     Znode(String, ZnodeRow<Bytes, Vec<Acl>>),
     /// A row of [`Table::Sessions`].
@@ -138,6 +144,13 @@ pub fn meta(meta: &Meta) -> Record {
         put_u64(out, meta.time_ms);
         put_u64(out, u64::from(meta.level));
         out.put_u64_le(meta.hash);
+    })
+}
+
+/// The row of the group.
+pub fn group(group: &GroupInfo) -> Record {
+    row(Table::Meta, GROUP_KEY.to_vec(), 256, |out| {
+        super::group::put_group(out, group);
     })
 }
 
@@ -267,6 +280,11 @@ pub fn decode(table: Table, key: &[u8], value: impl Into<Bytes>) -> Result<Row, 
     };
     let row = match table {
         Table::Meta => {
+            if key == GROUP_KEY {
+                let group = super::group::group(&mut reader)?;
+                reader.finish(table.name())?;
+                return Ok(Row::Group(group));
+            }
             if key != META_KEY {
                 return Err(bad_key());
             }

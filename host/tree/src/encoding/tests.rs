@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use innkeeper_proto::{Acl, CreateMode, ErrorCode, Perms};
 use proptest::prelude::*;
@@ -6,6 +8,7 @@ use super::rows::{self, Meta, Row, SessionRow, ZnodeRow};
 use super::*;
 use crate::binding::{Definition, Limits};
 use crate::command::{Command, Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
+use crate::group::{ClusterId, GroupChange, GroupInfo, Incarnation, Member, Role};
 use crate::queue::{Kinds, Pending, QueueKey};
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};
 use crate::{Active, Binding, Digest, ModuleInfo, Record, SessionId, Table, Ticket, World, Zxid};
@@ -51,6 +54,21 @@ fn write(write: Write, policy_zxid: Option<Zxid>) -> Operation {
 
 fn single(op: WriteOp) -> Operation {
     write(Write::Single(op), Some(Zxid(200)))
+}
+
+fn members() -> BTreeMap<u64, Member> {
+    let member = |role, address: &str, incarnation| Member {
+        role,
+        address: address.to_owned(),
+        incarnation,
+    };
+    BTreeMap::from([
+        (
+            1,
+            member(Role::Voter, "one:2888", Some(Incarnation([0x11; 16]))),
+        ),
+        (2, member(Role::Learner, "[::1]:2888", None)),
+    ])
 }
 
 /// The limits are stated, so that new defaults do not change the golden bytes.
@@ -286,6 +304,30 @@ fn samples() -> Vec<(&'static str, Operation)> {
         ),
         ("raise-level", Operation::RaiseLevel { level: 2 }),
         (
+            "found",
+            Operation::Group(GroupChange::Found {
+                cluster: ClusterId([0xc1; 16]),
+                members: members(),
+            }),
+        ),
+        (
+            "admit",
+            Operation::Group(GroupChange::Admit {
+                node: 2,
+                was: None,
+                incarnation: Incarnation([0x22; 16]),
+            }),
+        ),
+        (
+            "configure",
+            Operation::Group(GroupChange::Configure {
+                ticket: Ticket(13),
+                version: Some(Zxid(13)),
+                joining: [(4, (Role::Learner, "four:2888".to_owned()))].into(),
+                leaving: [1, 300].into(),
+            }),
+        ),
+        (
             "create-local-session",
             Operation::CreateSession {
                 ticket: connect.0,
@@ -414,6 +456,14 @@ fn row_samples() -> Vec<(&'static str, Record)> {
                 time_ms: 1_700_000_000_000,
                 level: 1,
                 hash: 0x0102_0304_0506_0708,
+            }),
+        ),
+        (
+            "group",
+            rows::group(&GroupInfo {
+                cluster: ClusterId([0xc1; 16]),
+                version: Zxid(300),
+                members: members(),
             }),
         ),
         ("znode", full),
@@ -569,6 +619,7 @@ fn a_row_without_the_newest_limit_has_its_default() {
 fn again(row: Row) -> Record {
     match row {
         Row::Meta(meta) => rows::meta(&meta),
+        Row::Group(group) => rows::group(&group),
         Row::Znode(path, znode) => rows::znode(&path, Some(&znode)),
         Row::Session(id, session) => rows::session(id, Some(&session)),
         Row::Binding(binding) => rows::binding(&binding.name, Some(&binding)),

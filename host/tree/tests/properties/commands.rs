@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use innkeeper_proto::{Acl, CreateMode, ErrorCode, Perms};
 use innkeeper_tree::command::{Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
+use innkeeper_tree::group::{ClusterId, GroupChange, Incarnation, Member, Role};
 use innkeeper_tree::transaction::{Ack, GuestWrite, Read, Transaction};
 use innkeeper_tree::{Digest, SessionId, Ticket, World, Zxid, acl};
 use proptest::prelude::*;
@@ -140,6 +141,48 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => world().prop_map(register),
         1 => session().prop_map(reattach_with_a_wrong_password),
         1 => (0u32..3).prop_map(|level| Operation::RaiseLevel { level }),
+        2 => group_change().prop_map(Operation::Group),
+    ]
+}
+
+fn group_change() -> impl Strategy<Value = GroupChange> {
+    let role = || prop::sample::select(&[Role::Voter, Role::Learner][..]);
+    let folder = || (1u8..4).prop_map(|byte| Incarnation([byte; 16]));
+    let address = || prop::sample::select(&["", "a:1", "b:2"][..]).prop_map(str::to_owned);
+    let member =
+        (role(), address(), prop::option::of(folder())).prop_map(|(role, address, incarnation)| {
+            Member {
+                role,
+                address,
+                incarnation,
+            }
+        });
+    let version = prop_oneof![3 => Just(None), 1 => zxid().prop_map(Some)];
+    prop_oneof![
+        prop::collection::btree_map(1u64..5, member, 0..4).prop_map(|members| {
+            GroupChange::Found {
+                cluster: ClusterId([7; 16]),
+                members,
+            }
+        }),
+        (1u64..5, prop::option::of(folder()), folder()).prop_map(|(node, was, incarnation)| {
+            GroupChange::Admit {
+                node,
+                was,
+                incarnation,
+            }
+        }),
+        (
+            version,
+            prop::collection::btree_map(1u64..5, (role(), address()), 0..3),
+            prop::collection::btree_set(1u64..5, 0..3),
+        )
+            .prop_map(|(version, joining, leaving)| GroupChange::Configure {
+                ticket: Ticket(0),
+                version,
+                joining,
+                leaving,
+            }),
     ]
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use innkeeper_tree::group::GroupInfo;
 use innkeeper_tree::owner::Owner;
 use innkeeper_tree::{Binding, Modules, QueueEntry, SessionInfo, Tree, View, Znode, Zxid};
 
@@ -20,6 +21,7 @@ pub struct Dump {
     sessions: Vec<SessionInfo>,
     bindings: Vec<Arc<Binding>>,
     modules: Arc<Modules>,
+    group: Option<Arc<GroupInfo>>,
 }
 
 /// All that can be read of the newest state of a tree.
@@ -88,6 +90,7 @@ pub fn dump(view: &View) -> Dump {
         sessions,
         bindings: view.bindings().iter().cloned().collect(),
         modules: view.modules().clone(),
+        group: view.group().cloned(),
     }
 }
 

@@ -23,6 +23,7 @@ fn end(node_id: NodeId) -> End {
             node_id,
             incarnation: Incarnation([node_id as u8; 16]),
             feature_level: 1,
+            may_vote: true,
         },
         secret: Secret::new("swordfish"),
         binding: b"",

@@ -202,8 +202,61 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => (ticket(), "[a-z]{1,5}", any_zxid())
             .prop_map(|(ticket, binding, wish)| Operation::Activate { ticket, binding, wish }),
         1 => any::<u32>().prop_map(|level| Operation::RaiseLevel { level }),
+        1 => any_group_change().prop_map(Operation::Group),
         1 => (any_path(), any_zxid(), any_zxid())
             .prop_map(|(path, mzxid, pzxid)| Operation::Sweep(Sweep { path, mzxid, pzxid })),
+    ]
+}
+
+fn any_role() -> impl Strategy<Value = Role> {
+    prop::sample::select(&[Role::Voter, Role::Learner][..])
+}
+
+fn any_incarnation() -> impl Strategy<Value = Incarnation> {
+    any::<[u8; 16]>().prop_map(Incarnation)
+}
+
+fn any_group_change() -> impl Strategy<Value = GroupChange> {
+    let member = (any_role(), ".{0,9}", prop::option::of(any_incarnation())).prop_map(
+        |(role, address, incarnation)| Member {
+            role,
+            address,
+            incarnation,
+        },
+    );
+    prop_oneof![
+        (
+            any::<[u8; 16]>(),
+            prop::collection::btree_map(any::<u64>(), member, 0..4)
+        )
+            .prop_map(|(cluster, members)| GroupChange::Found {
+                cluster: ClusterId(cluster),
+                members,
+            }),
+        (
+            any::<u64>(),
+            prop::option::of(any_incarnation()),
+            any_incarnation()
+        )
+            .prop_map(|(node, was, incarnation)| GroupChange::Admit {
+                node,
+                was,
+                incarnation,
+            }),
+        (
+            any::<u64>().prop_map(Ticket),
+            prop::option::of(any_zxid()),
+            prop::collection::btree_map(any::<u64>(), (any_role(), ".{0,9}"), 0..4),
+            prop::collection::btree_set(any::<u64>(), 0..4),
+        )
+            .prop_map(
+                |(ticket, version, joining, leaving)| GroupChange::Configure {
+                    ticket,
+                    version,
+                    joining,
+                    leaving,
+                }
+            ),
     ]
 }
 

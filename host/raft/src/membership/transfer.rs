@@ -1,0 +1,111 @@
+//! The leader hands its term over.
+//!
+//! openraft stops taking writes when it begins, and never takes them again in this term. So it
+//! begins only for a voter that has nearly everything, and if the voter does not take over, this
+//! node stands for election itself.
+
+use std::time::Duration;
+
+use innkeeper_runtime::{Runtime, Select2, select2};
+use openraft::async_runtime::watch::WatchReceiver;
+
+use crate::engine::RaftOf;
+use crate::types::NodeId;
+
+/// The new leader lacks at most so many entries when the old one stops taking writes.
+const LACKS_MOST: u64 = 256;
+
+/// Hands the leadership over to a voter. Returns when a node leads in a newer term, or after two
+/// election timeouts. Writes wait meanwhile. The error is a sentence.
+pub(crate) async fn transfer<R: Runtime>(
+    runtime: &R,
+    raft: &RaftOf<R>,
+    election: Duration,
+    to: NodeId,
+) -> Result<(), String> {
+    check(raft, to)?;
+    if raft.metrics().borrow_watched().id == to {
+        return Ok(());
+    }
+    let has_nearly_all = async {
+        loop {
+            check(raft, to)?;
+            if lacks(raft, to).is_some_and(|lacks| lacks <= LACKS_MOST) {
+                return Ok::<_, String>(());
+            }
+            runtime.sleep(election / 20).await;
+        }
+    };
+    let limit = runtime.sleep(election * 4);
+    match select2(has_nearly_all, limit).await {
+        Select2::First(result) => result?,
+        Select2::Second(()) => {
+            return Err(format!(
+                "node {to} lacks too much of the log to lead: try again when it has caught up"
+            ));
+        }
+    }
+    let term = term(raft);
+    let stopped = |error: &dyn std::fmt::Display| format!("replication has stopped: {error}");
+    let begun = raft.trigger().transfer_leader(to).await;
+    begun.map_err(|error| stopped(&error))?;
+    let mut metrics = raft.server_metrics();
+    let led = async {
+        loop {
+            let vote = metrics.borrow_and_update().vote;
+            if vote.committed && vote.leader_id.term > term {
+                return Some(vote.leader_id.voted_for);
+            }
+            if metrics.changed().await.is_err() {
+                return None;
+            }
+        }
+    };
+    let limit = runtime.sleep(election * 2);
+    match select2(led, limit).await {
+        Select2::First(Some(leader)) if leader == to => Ok(()),
+        Select2::First(Some(leader)) => Err(format!(
+            "node {to} has not taken over: node {leader} leads now"
+        )),
+        Select2::First(None) => Err("replication has stopped".to_owned()),
+        Select2::Second(()) => {
+            let again = raft.trigger().elect(false).await;
+            again.map_err(|error| stopped(&error))?;
+            Err(format!(
+                "node {to} has not taken over: this node stands for election again"
+            ))
+        }
+    }
+}
+
+fn term<R: Runtime>(raft: &RaftOf<R>) -> u64 {
+    let metrics = raft.server_metrics();
+    metrics.borrow_watched().vote.leader_id.term
+}
+
+fn check<R: Runtime>(raft: &RaftOf<R>, to: NodeId) -> Result<(), String> {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    if !metrics.state.is_leader() {
+        let leader = metrics.current_leader;
+        return Err(match leader {
+            Some(leader) => format!("this node does not lead: ask node {leader}"),
+            None => "no node leads at the moment: try again".to_owned(),
+        });
+    }
+    let mut voters = metrics.membership_config.voter_ids();
+    if !voters.any(|voter| voter == to) {
+        return Err(format!(
+            "node {to} does not vote in this group: name one that does"
+        ));
+    }
+    Ok(())
+}
+
+/// How many entries a peer lacks.
+fn lacks<R: Runtime>(raft: &RaftOf<R>, to: NodeId) -> Option<u64> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let matched = (*metrics.replication.as_ref()?.get(&to)?)?;
+    Some(metrics.last_log_index?.saturating_sub(matched.index))
+}

@@ -1,0 +1,399 @@
+//! Replicas found a group and change its members in a simulated world.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use common::group::{Member, Start, done, eventually, group, leader, peer_address};
+use common::{create, path_of};
+use innkeeper_raft::RaftMembers;
+use innkeeper_runtime::World;
+use innkeeper_tree::group::{ClusterId, GroupChange, Role};
+use innkeeper_tree::{Operation, Ticket};
+
+const VOTERS: [u64; 3] = [1, 2, 3];
+
+fn members(world: &World, ids: &[u64]) -> Vec<Member> {
+    ids.iter().map(|id| Member::new(world, *id)).collect()
+}
+
+fn start_all(members: &[Member], start: &Start) {
+    members.iter().for_each(|member| member.start(start));
+}
+
+async fn write(world: &World, member: &Member, ticket: u64) {
+    assert!(done(world, member, ticket, create(ticket)).await);
+}
+
+fn change(ticket: u64, joining: &[(u64, Role)], leaving: &[u64]) -> Operation {
+    let joining = joining
+        .iter()
+        .map(|(id, role)| (*id, (*role, peer_address(*id).to_string())));
+    Operation::Group(GroupChange::Configure {
+        ticket: Ticket(ticket),
+        version: None,
+        joining: joining.collect(),
+        leaving: leaving.iter().copied().collect(),
+    })
+}
+
+/// Waits until all these members know that the group has these voters and learners, each with the
+/// data folder that it has.
+async fn reached(world: &World, members: &[&Member], voters: &[u64], learners: &[u64]) {
+    let wanted = RaftMembers {
+        voters: voters.iter().copied().collect(),
+        learners: learners.iter().copied().collect(),
+        changes: false,
+    };
+    let all: BTreeSet<u64> = wanted.voters.union(&wanted.learners).copied().collect();
+    let is_reached = |member: &&Member| {
+        let (Some(status), Some(group)) = (member.status(), group(member)) else {
+            return false;
+        };
+        let named = group
+            .members
+            .iter()
+            .filter(|(_, m)| m.incarnation.is_some());
+        let named: BTreeSet<u64> = named.map(|(id, _)| *id).collect();
+        status.members == wanted && status.applied == status.last_log && named == all
+    };
+    let what = format!("the voters are {voters:?} and the learners {learners:?}");
+    eventually(world, &what, || members.iter().all(is_reached)).await;
+}
+
+/// Is the ticket's znode on these members?
+fn has(member: &Member, ticket: u64) -> bool {
+    let reader = member.replica().expect("it runs").reader();
+    reader.view().exists(&path_of(ticket)).is_some()
+}
+
+#[test]
+fn a_group_is_founded_once_and_keeps_its_id() {
+    for seed in 0..5 {
+        World::run(seed, async |world| {
+            let members = members(&world, &VOTERS);
+            let start = Start::of(&VOTERS);
+            let all: Vec<_> = members.iter().collect();
+            // The third comes when the others have founded the group.
+            start_all(&members[..2], &start);
+            eventually(&world, "it is founded", || group(&members[0]).is_some()).await;
+            write(&world, leader(&world, &members).await, 1).await;
+            members[2].start(&start);
+            reached(&world, &all, &VOTERS, &[]).await;
+            let ids = || -> BTreeSet<ClusterId> {
+                let groups = members.iter().filter_map(group);
+                groups.map(|group| group.cluster).collect()
+            };
+            let first = ids();
+            assert_eq!(first.len(), 1);
+            for round in 0..3 {
+                members.iter().for_each(Member::cut_power);
+                start_all(&members, &start);
+                let leader = leader(&world, &members).await;
+                write(&world, leader, 10 + round).await;
+                reached(&world, &all, &VOTERS, &[]).await;
+                assert_eq!(ids(), first);
+            }
+        });
+    }
+}
+
+#[test]
+fn wiped_nodes_form_no_second_group_beside_a_node_that_has_the_first() {
+    for seed in 0..5 {
+        World::run(seed, async |world| {
+            let members = members(&world, &VOTERS);
+            let start = Start::of(&VOTERS);
+            start_all(&members, &start);
+            reached(&world, &members.iter().collect::<Vec<_>>(), &VOTERS, &[]).await;
+            write(&world, &members[0], 1).await;
+            members[0].kill();
+            members[1].wipe(seed + 100);
+            members[2].wipe(seed + 200);
+            start_all(&members, &start);
+            world.sleep(Duration::from_secs(20)).await;
+            assert!(!members.iter().any(Member::leads), "the quorum is gone");
+            for member in &members[1..] {
+                let status = member.status().expect("it runs");
+                assert_eq!((status.last_log, status.term), (None, 0));
+            }
+            let status = members[0].status().expect("it runs");
+            assert!(status.last_log.is_some(), "it keeps what it has");
+        });
+    }
+}
+
+/// The leader and the first follower have an entry that the second follower lacks. The first one
+/// loses its disk, and then the leader is away.
+#[test]
+fn a_wiped_voter_does_not_help_to_elect_a_leader_that_has_less() {
+    for seed in 0..5 {
+        World::run(seed, async |world| {
+            let members = members(&world, &VOTERS);
+            let start = Start::of(&VOTERS);
+            start_all(&members, &start);
+            let all: Vec<_> = members.iter().collect();
+            reached(&world, &all, &VOTERS, &[]).await;
+            let old = leader(&world, &members).await;
+            let rest: Vec<_> = all.iter().filter(|m| m.id != old.id).collect();
+            let (wiped, lacking) = (rest[0], rest[1]);
+            for other in [old, wiped] {
+                world.part(&lacking.host, &other.host);
+            }
+            write(&world, old, 1).await;
+            old.kill();
+            wiped.wipe(seed + 100);
+            world.heal_all();
+            wiped.start(&start);
+            world.sleep(Duration::from_secs(20)).await;
+            assert!(!members.iter().any(Member::leads), "nobody may vote for it");
+            old.start(&start);
+            reached(&world, &all, &VOTERS, &[]).await;
+            assert!(members.iter().all(|member| has(member, 1)));
+        });
+    }
+}
+
+/// A follower's folder is emptied again and again, also while it is taken back in, and the leader
+/// dies in between.
+#[test]
+fn a_wiped_voter_is_taken_back_by_itself() {
+    for seed in 0..10 {
+        World::run(seed, async |world| {
+            let members = members(&world, &VOTERS);
+            let start = Start::of(&VOTERS);
+            start_all(&members, &start);
+            let all: Vec<_> = members.iter().collect();
+            reached(&world, &all, &VOTERS, &[]).await;
+            for round in 0..4 {
+                let ticket = round + 1;
+                let old = leader(&world, &members).await;
+                write(&world, old, ticket).await;
+                let wiped = all.iter().find(|member| member.id != old.id).unwrap();
+                wiped.wipe(seed * 10 + round);
+                wiped.start(&start);
+                let pause = (seed * 37 + round * 101) % 900;
+                world.sleep(Duration::from_millis(pause)).await;
+                if round % 2 == 0 {
+                    wiped.wipe(seed * 10 + round + 1000);
+                    wiped.start(&start);
+                } else {
+                    old.cut_power();
+                    old.start(&start);
+                }
+                reached(&world, &all, &VOTERS, &[]).await;
+                assert!(members.iter().all(|member| has(member, ticket)));
+            }
+        });
+    }
+}
+
+/// The log of a group that grew from one begins with a membership of this one alone. Its node must
+/// not elect itself when it reads that again.
+#[test]
+fn a_wiped_founder_does_not_act_on_the_membership_of_its_past() {
+    for seed in 0..10 {
+        World::run(seed, async |world| {
+            let members = members(&world, &VOTERS);
+            let all: Vec<_> = members.iter().collect();
+            members[0].start(&Start::of(&[1]));
+            leader(&world, &members).await;
+            let grow = change(1, &[(2, Role::Voter), (3, Role::Voter)], &[]);
+            eventually(&world, "it is founded", || group(&members[0]).is_some()).await;
+            assert!(done(&world, &members[0], 1, grow).await);
+            let start = Start::of(&VOTERS);
+            start_all(&members[1..], &start);
+            reached(&world, &all, &VOTERS, &[]).await;
+            for ticket in 2..30 {
+                write(&world, &members[0], ticket).await;
+            }
+            members[0].wipe(seed + 100);
+            let new = leader(&world, &members).await;
+            members[0].start(&start);
+            let pause = Duration::from_millis(seed * 53);
+            world.sleep(pause).await;
+            // Its leader goes, while it reads the log.
+            for other in &members[1..] {
+                world.part(&members[0].host, &other.host);
+            }
+            world.sleep(Duration::from_secs(10)).await;
+            assert!(!members[0].leads());
+            world.heal_all();
+            write(&world, new, 30).await;
+            reached(&world, &all, &VOTERS, &[]).await;
+            assert!(members.iter().all(|member| has(member, 30)));
+        });
+    }
+}
+
+#[test]
+fn members_come_and_go() {
+    World::run(1, async |world| {
+        let members = members(&world, &[1, 2, 3, 4, 5]);
+        let start = Start::of(&VOTERS);
+        start_all(&members[..3], &start);
+        let first: Vec<_> = members[..3].iter().collect();
+        reached(&world, &first, &VOTERS, &[]).await;
+        for ticket in 1..100 {
+            write(&world, &members[0], ticket).await;
+        }
+        // A learner comes; a follower's door takes the wish.
+        let follower = members[..3].iter().find(|member| !member.leads()).unwrap();
+        let wish = change(100, &[(4, Role::Learner)], &[]);
+        assert!(done(&world, follower, 100, wish).await);
+        let join = Start {
+            learners: vec![4, 5],
+            ..start.clone()
+        };
+        members[3].start(&join);
+        let four: Vec<_> = members[..4].iter().collect();
+        reached(&world, &four, &VOTERS, &[4]).await;
+        assert!(has(&members[3], 1) && has(&members[3], 99));
+        // It is promoted, and a voter becomes a learner.
+        let wish = change(101, &[(4, Role::Voter), (2, Role::Learner)], &[]);
+        assert!(done(&world, &members[0], 101, wish).await);
+        reached(&world, &four, &[1, 3, 4], &[2]).await;
+        // A member is replaced by one that starts later.
+        let wish = change(102, &[(5, Role::Voter)], &[2, 3]);
+        assert!(done(&world, &members[0], 102, wish).await);
+        world.sleep(Duration::from_secs(2)).await;
+        members[4].start(&join);
+        let rest = [&members[0], &members[3], &members[4]];
+        reached(&world, &rest, &[1, 4, 5], &[]).await;
+        members[1].kill();
+        members[2].kill();
+        write(&world, &members[4], 103).await;
+        // The leader goes, too.
+        let old = leader(&world, &members).await;
+        let door = rest.iter().find(|member| member.id != old.id).unwrap();
+        assert!(done(&world, door, 104, change(104, &[], &[old.id])).await);
+        let left: Vec<_> = rest.iter().filter(|m| m.id != old.id).copied().collect();
+        let ids: Vec<_> = left.iter().map(|member| member.id).collect();
+        reached(&world, &left, &ids, &[]).await;
+        old.kill();
+        write(&world, left[0], 105).await;
+        assert!(left.iter().all(|member| has(member, 105) && has(member, 1)));
+        // Nobody takes the last voters away.
+        let wish = change(106, &[], &ids);
+        assert!(!done(&world, left[0], 106, wish).await);
+    });
+}
+
+/// The leader dies at some moment of a change, and comes back later.
+#[test]
+fn what_a_leader_left_half_done_its_successor_finishes() {
+    for seed in 0..20 {
+        World::run(seed, async |world| {
+            let members = members(&world, &[1, 2, 3, 4, 5]);
+            let start = Start::of(&VOTERS);
+            let join = Start {
+                learners: vec![4, 5],
+                ..start.clone()
+            };
+            start_all(&members[..3], &start);
+            start_all(&members[3..], &join);
+            let first: Vec<_> = members[..3].iter().collect();
+            reached(&world, &first, &VOTERS, &[]).await;
+            let old = leader(&world, &members).await;
+            let wish = change(1, &[(4, Role::Voter), (5, Role::Voter)], &[3]);
+            assert!(done(&world, old, 1, wish).await);
+            world.sleep(Duration::from_millis(seed * 11)).await;
+            old.cut_power();
+            let living: Vec<_> = members.iter().filter(|m| m.id != old.id).collect();
+            let gone_too = 3;
+            if old.id == gone_too {
+                reached(&world, &living, &[1, 2, 4, 5], &[]).await;
+            } else {
+                eventually(&world, "the change is over", || {
+                    living.iter().filter(|m| m.id != gone_too).all(|member| {
+                        member.status().is_some_and(|status| {
+                            let voters = &status.members.voters;
+                            *voters == BTreeSet::from([1, 2, 4, 5]) && !status.members.changes
+                        })
+                    })
+                })
+                .await;
+            }
+            old.start(&start);
+            let stay: Vec<_> = members.iter().filter(|m| m.id != gone_too).collect();
+            reached(&world, &stay, &[1, 2, 4, 5], &[]).await;
+        });
+    }
+}
+
+#[test]
+fn leadership_is_handed_to_a_voter_and_not_to_anybody_else() {
+    World::run(3, async |world| {
+        let members = members(&world, &[1, 2, 3, 4]);
+        let start = Start {
+            learners: vec![4],
+            ..Start::of(&VOTERS)
+        };
+        start_all(&members, &start);
+        let all: Vec<_> = members.iter().collect();
+        reached(&world, &all, &VOTERS, &[4]).await;
+        let mut ticket = 0;
+        for to in [1, 3, 2, 3, 1] {
+            let old = leader(&world, &members).await;
+            let replica = old.replica().unwrap();
+            if old.id == to {
+                continue;
+            }
+            // Operations on their way are neither lost nor doubled.
+            let recorder = old.recorder();
+            let tickets: Vec<_> = (ticket + 1..=ticket + 200).collect();
+            ticket += 200;
+            let operations = tickets.iter().map(|ticket| create(*ticket)).collect();
+            let (submitting, handing) = (replica.proposals(), replica.transfer_leadership(to));
+            let both = innkeeper_runtime::select2(
+                async {
+                    submitting.submit(operations).await;
+                    std::future::pending::<()>().await;
+                },
+                handing,
+            );
+            let innkeeper_runtime::Select2::Second(handed) = both.await else {
+                unreachable!("the first never ends");
+            };
+            handed.expect("it is handed over");
+            assert_eq!(leader(&world, &members).await.id, to);
+            eventually(&world, "all are answered", || {
+                let acks = recorder.acks();
+                tickets.iter().all(|ticket| acks.contains_key(ticket))
+            })
+            .await;
+            assert!(recorder.twice().is_empty());
+        }
+        let old = leader(&world, &members).await;
+        let replica = old.replica().unwrap();
+        for (to, sentence) in [
+            (4, "node 4 does not vote in this group: name one that does"),
+            (9, "node 9 does not vote in this group: name one that does"),
+        ] {
+            let refused = replica.transfer_leadership(to).await;
+            assert_eq!(refused, Err(sentence.to_owned()));
+        }
+        let follower = members[..3].iter().find(|m| m.id != old.id).unwrap();
+        let asked = follower
+            .replica()
+            .unwrap()
+            .transfer_leadership(old.id)
+            .await;
+        let sentence = format!("this node does not lead: ask node {}", old.id);
+        assert_eq!(asked, Err(sentence));
+        // A voter that is away does not take over, and the group goes on.
+        follower.host.stop();
+        let refused = replica.transfer_leadership(follower.id).await;
+        let refused = refused.expect_err("it is stopped");
+        let begin = format!("node {} has not taken over: ", follower.id);
+        assert!(refused.starts_with(&begin), "{refused}");
+        let now = leader(&world, &members).await;
+        write(&world, now, 10_000).await;
+        follower.host.resume();
+        eventually(&world, "all have it", || {
+            members.iter().all(|member| has(member, 10_000))
+        })
+        .await;
+    });
+}

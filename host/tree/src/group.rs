@@ -1,0 +1,122 @@
+//! The group in the state: the nodes that form it, and what each of them is.
+//!
+//! The wanted configuration stands here; Raft's own membership follows it, one change at a time. A
+//! member's [`Incarnation`] is the data folder by which the member is known: a node whose folder
+//! was emptied has forgotten its votes, so it must not vote before the group has named its new
+//! folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::{Ticket, Zxid};
+
+/// The greatest number of members. ZooKeeper's server numbers end here, too.
+pub const MEMBERS_MAX: usize = 255;
+
+/// The greatest number of bytes of a member's address: a DNS name has at most 253.
+pub const ADDRESS_BYTES_MAX: usize = 300;
+
+/// 128 random bits, shown in hexadecimal.
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 16]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+random_id! {
+    /// The id that a group got when it was founded.
+    ClusterId
+}
+
+random_id! {
+    /// The id of a data folder, drawn when the folder was first used. A node whose folder was
+    /// emptied has another one, and so is seen to have forgotten its votes.
+    Incarnation
+}
+
+/// What a member is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// It votes, and what it has stored counts. ZooKeeper calls it a participant.
+    Voter,
+    /// It only gets the log. ZooKeeper calls it an observer.
+    Learner,
+}
+
+/// One member.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// What it is to be.
+    pub role: Role,
+    /// The host and port at which its peers reach it.
+    pub address: String,
+    /// The data folder by which it is known; `None` until the group has seen the node.
+    pub incarnation: Option<Incarnation>,
+}
+
+/// A founded group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupInfo {
+    /// The group's id.
+    pub cluster: ClusterId,
+    /// The zxid of the last change of the configuration: of addresses, roles and numbers.
+    pub version: Zxid,
+    /// The members by their numbers; at least one is a voter.
+    pub members: BTreeMap<u64, Member>,
+}
+
+impl GroupInfo {
+    /// Is a node with this data folder a member?
+    pub fn names(&self, node: u64, incarnation: Incarnation) -> bool {
+        let member = self.members.get(&node);
+        member.is_some_and(|member| member.incarnation == Some(incarnation))
+    }
+}
+
+/// A change of the group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GroupChange {
+    /// The first leader founds the group. It does nothing if the group is founded already.
+    Found {
+        /// The group's id, random.
+        cluster: ClusterId,
+        /// The members, with the data folders that the leader has seen.
+        members: BTreeMap<u64, Member>,
+    },
+    /// The leader names a member's data folder: of a node that it has not seen before, or of one
+    /// that was emptied. The node is no part of Raft's membership at this point of the log. It
+    /// does nothing if another folder was named since.
+    Admit {
+        /// The member.
+        node: u64,
+        /// The folder that was named before.
+        was: Option<Incarnation>,
+        /// The folder from now on.
+        incarnation: Incarnation,
+    },
+    /// Somebody wants another configuration.
+    Configure {
+        /// Names the caller that waits for the result.
+        ticket: Ticket,
+        /// The version that the caller has seen; `None` for any.
+        version: Option<Zxid>,
+        /// Members that come, or that change their role or address.
+        joining: BTreeMap<u64, (Role, String)>,
+        /// Members that go. Numbers of no member are left alone.
+        leaving: BTreeSet<u64>,
+    },
+}

@@ -1,0 +1,171 @@
+//! The group in the state: it is founded once, folders are named, and its members change.
+
+use std::collections::BTreeMap;
+
+use innkeeper_proto::ErrorCode;
+use innkeeper_tree::applied::{Outcome, TicketResult};
+use innkeeper_tree::group::{
+    ClusterId, GroupChange, GroupInfo, Incarnation, MEMBERS_MAX, Member, Role,
+};
+use innkeeper_tree::{Command, Operation, Record, Ticket, Tree, Zxid};
+
+fn apply(tree: &mut Tree, change: GroupChange) -> Outcome {
+    let applied = tree.apply(&Command {
+        time_ms: 0,
+        operation: Operation::Group(change),
+    });
+    tree.publish();
+    applied.outcome
+}
+
+fn member(role: Role, folder: Option<u8>) -> Member {
+    Member {
+        role,
+        address: "here:2888".to_owned(),
+        incarnation: folder.map(|byte| Incarnation([byte; 16])),
+    }
+}
+
+fn found(cluster: u8) -> GroupChange {
+    GroupChange::Found {
+        cluster: ClusterId([cluster; 16]),
+        members: [
+            (1, member(Role::Voter, Some(1))),
+            (2, member(Role::Voter, None)),
+        ]
+        .into(),
+    }
+}
+
+fn configure(
+    tree: &mut Tree,
+    version: Option<Zxid>,
+    joining: &[(u64, Role, &str)],
+    leaving: &[u64],
+) -> Result<Zxid, ErrorCode> {
+    let joining: BTreeMap<_, _> = joining
+        .iter()
+        .map(|(node, role, address)| (*node, (*role, (*address).to_owned())))
+        .collect();
+    let outcome = apply(
+        tree,
+        GroupChange::Configure {
+            ticket: Ticket(5),
+            version,
+            joining,
+            leaving: leaving.iter().copied().collect(),
+        },
+    );
+    match outcome {
+        Outcome::Ticket {
+            ticket: Ticket(5),
+            result: TicketResult::Configured(result),
+        } => result,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn group(tree: &Tree) -> GroupInfo {
+    let group = tree.reader().view().group().cloned();
+    (*group.expect("it is founded")).clone()
+}
+
+#[test]
+fn a_group_is_founded_once() {
+    let mut tree = Tree::new();
+    let nobody = GroupChange::Found {
+        cluster: ClusterId([9; 16]),
+        members: [(1, member(Role::Learner, Some(1)))].into(),
+    };
+    apply(&mut tree, nobody);
+    assert_eq!(tree.reader().view().group(), None, "somebody must vote");
+    assert_eq!(
+        configure(&mut tree, None, &[], &[]),
+        Err(ErrorCode::ReconfigDisabled)
+    );
+    apply(&mut tree, found(1));
+    let first = group(&tree);
+    assert_eq!(first.version, Zxid(3));
+    let hash = tree.hash();
+    apply(&mut tree, found(2));
+    assert_eq!(group(&tree), first);
+    assert_ne!(tree.hash(), hash, "the command has its zxid all the same");
+}
+
+#[test]
+fn a_folder_is_named_only_in_the_place_of_the_one_that_was_seen() {
+    let mut tree = Tree::new();
+    apply(&mut tree, found(1));
+    let admit = |node, was: Option<u8>, now: u8| GroupChange::Admit {
+        node,
+        was: was.map(|byte| Incarnation([byte; 16])),
+        incarnation: Incarnation([now; 16]),
+    };
+    apply(&mut tree, admit(2, None, 2));
+    assert!(group(&tree).names(2, Incarnation([2; 16])));
+    // Both of an older leader and of a number that is no member nothing is left.
+    apply(&mut tree, admit(2, None, 3));
+    apply(&mut tree, admit(7, None, 7));
+    let now = group(&tree);
+    assert!(now.names(2, Incarnation([2; 16])) && !now.members.contains_key(&7));
+    apply(&mut tree, admit(2, Some(2), 3));
+    assert!(group(&tree).names(2, Incarnation([3; 16])));
+    assert_eq!(
+        group(&tree).version,
+        Zxid(1),
+        "the configuration is the same"
+    );
+}
+
+#[test]
+fn a_configuration_is_changed_if_it_is_the_one_that_was_seen() {
+    let mut tree = Tree::new();
+    apply(&mut tree, found(1));
+    let stale = configure(&mut tree, Some(Zxid(7)), &[], &[2]);
+    assert_eq!(stale, Err(ErrorCode::BadVersion));
+    let third = configure(
+        &mut tree,
+        Some(Zxid(1)),
+        &[(3, Role::Learner, "three:2888")],
+        &[2, 99],
+    );
+    assert_eq!(third, Ok(Zxid(3)));
+    let now = group(&tree);
+    assert_eq!(now.version, Zxid(3));
+    assert_eq!(now.members.keys().copied().collect::<Vec<_>>(), [1, 3]);
+    // A member that changes keeps its folder.
+    let moved = configure(&mut tree, None, &[(1, Role::Voter, "there:1")], &[]);
+    assert_eq!(moved, Ok(Zxid(4)));
+    assert!(group(&tree).names(1, Incarnation([1; 16])));
+    let long = "x".repeat(301);
+    for (joining, leaving) in [
+        (&[][..], &[1][..]),
+        (&[(1, Role::Learner, "there:1")], &[]),
+        (&[(4, Role::Voter, "")], &[]),
+        (&[(4, Role::Voter, long.as_str())], &[]),
+    ] {
+        let refused = configure(&mut tree, None, joining, leaving);
+        assert_eq!(refused, Err(ErrorCode::BadArguments));
+    }
+    let crowd: Vec<_> = (10..10 + MEMBERS_MAX as u64)
+        .map(|node| (node, Role::Learner, "a:1"))
+        .collect();
+    assert_eq!(
+        configure(&mut tree, None, &crowd, &[]),
+        Err(ErrorCode::BadArguments)
+    );
+    assert_eq!(group(&tree).version, Zxid(4));
+}
+
+#[test]
+fn a_checkpoint_holds_the_group() {
+    let mut tree = Tree::new();
+    apply(&mut tree, found(1));
+    let records: Vec<Record> = tree.capture().records().collect();
+    let restored = Tree::restore(records.into_iter().map(Ok::<_, std::io::Error>)).unwrap();
+    assert_eq!(group(&restored), group(&tree));
+    assert_eq!(restored.hash(), tree.hash());
+    apply(&mut tree, found(2));
+    let second = tree.capture().records().count();
+    assert_eq!(second, 1, "only the numbers have changed");
+}
