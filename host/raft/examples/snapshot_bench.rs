@@ -227,6 +227,7 @@ async fn open(
     let own = voters.get(&id).ok_or("there are three nodes")?.port;
     let group = Group {
         voters,
+        learners: BTreeMap::new(),
         listener: runtime
             .listen_tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, own)))
             .await?,
