@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_runtime::{Instant, Runtime, Select4, Signal, ThreadRole, select2, select4};
+use innkeeper_runtime::{Instant, Runtime, Select2, Select4, Signal, ThreadRole, select2, select4};
 use innkeeper_tree::Operation;
 use innkeeper_tree::group::{GroupInfo, Role};
 use openraft::async_runtime::watch::WatchReceiver;
@@ -100,7 +100,8 @@ impl<R: Runtime> Keeper<R> {
             let end = select2(stop.wait(), self.failure.failed());
             let moved = select2(metrics.changed(), news.changed());
             match select4(end, groups.changed(), moved, pause).await {
-                Select4::First(_) => return,
+                // openraft has ended, and nothing changes any more.
+                Select4::First(_) | Select4::Third(Select2::First(Err(_))) => return,
                 Select4::Second(group) => self.follow(group),
                 Select4::Third(_) | Select4::Fourth(()) => {}
             }

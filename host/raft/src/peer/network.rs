@@ -137,8 +137,11 @@ impl<R: Runtime> PeerClient<R> {
         let mut body = bytes::BytesMut::new();
         message::put_append(&mut body, request).map_err(unreachable)?;
         let read = message::append_result::<R>;
-        self.call(kind::HEARTBEAT, body.freeze(), option, read)
-            .await
+        let answer = self.call(kind::HEARTBEAT, body.freeze(), option, read);
+        let answer = answer.await?;
+        // The call may have waited for another connection, to a folder that was emptied meanwhile.
+        self.peers.trust(self.node).map_err(unreachable)?;
+        Ok(answer)
     }
 }
 

@@ -119,6 +119,7 @@ impl History {
             lives: inner.lives,
             doors_full,
             installs: inner.installs,
+            ..Sum::default()
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The replicas, the faults that they suffer, and the course of a run.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use innkeeper_runtime::sim::{
 use innkeeper_runtime::{Select2, Simulated, World, select2};
 use parking_lot::Mutex;
 
+use crate::actions::{self, Wipes};
 use crate::clients;
 use crate::common::group::{self, FOLDER, Start};
 use crate::history::{Door, History};
@@ -75,6 +77,8 @@ pub struct Member {
     replica: Mutex<Weak<Replica<Simulated>>>,
     /// The present life's door.
     door: Mutex<Option<Arc<Door>>>,
+    /// Its folder is to be emptied before it opens.
+    to_wipe: AtomicBool,
 }
 
 impl Member {
@@ -109,6 +113,10 @@ pub struct Sum {
     pub doors_full: u64,
     /// Snapshots that were installed.
     pub installs: u64,
+    /// How often the leadership was handed over.
+    pub transfers: u64,
+    /// Data folders that were emptied.
+    pub wipes: u64,
 }
 
 impl Sum {
@@ -121,6 +129,8 @@ impl Sum {
         self.lives += other.lives;
         self.doors_full += other.doors_full;
         self.installs += other.installs;
+        self.transfers += other.transfers;
+        self.wipes += other.wipes;
     }
 }
 
@@ -128,14 +138,16 @@ impl fmt::Debug for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} commands applied, {} reads, {} refusals, {} terms, {} lives, {} looks at full doors, {} snapshots",
+            "{} commands applied, {} reads, {} refusals, {} terms, {} lives, {} looks at full doors, {} snapshots, {} transfers, {} empty folders",
             self.applied,
             self.read,
             self.refused,
             self.terms,
             self.lives,
             self.doors_full,
-            self.installs
+            self.installs,
+            self.transfers,
+            self.wipes
         )
     }
 }
@@ -159,6 +171,17 @@ async fn serve(
     door: Arc<Door>,
     world: World,
 ) {
+    if member.to_wipe.load(Ordering::Relaxed) {
+        if let Err(error) = actions::wipe(&runtime, FOLDER).await {
+            world.journal(format!(
+                "the folder of node {} is not empty yet: {error}",
+                member.id
+            ));
+            return;
+        }
+        world.journal(format!("the folder of node {} is empty", member.id));
+        member.to_wipe.store(false, Ordering::Relaxed);
+    }
     let ip = member.host.address();
     let opening = group::open(runtime.clone(), member.id, ip, &start, door.clone());
     let why = match opening.await {
@@ -175,11 +198,23 @@ async fn serve(
 }
 
 /// Adds a replica to the cast.
-fn add(world: &World, cast: &mut Cast, member: &Arc<Member>, start: &Start, history: &History) {
+fn add(
+    world: &World,
+    cast: &mut Cast,
+    member: &Arc<Member>,
+    start: &Start,
+    history: &History,
+    wipes: &Rc<RefCell<Wipes>>,
+    dice: &Simulated,
+) {
+    let (wipes, dice) = (wipes.clone(), dice.clone());
     let (world, member) = (world.clone(), member.clone());
     let (start, history) = (start.clone(), history.clone());
     let host = member.host.clone();
     let begin = move |host: &Host| -> Process<()> {
+        if wipes.borrow_mut().draw(&dice, member.id, &history) {
+            member.to_wipe.store(true, Ordering::Relaxed);
+        }
         let door = Arc::new(history.open_door(member.id));
         *member.door.lock() = Some(door.clone());
         let (member, start, world) = (member.clone(), start.clone(), world.clone());
@@ -201,14 +236,17 @@ pub fn run(seed: u64) -> Sum {
         };
         let history = History::new();
         let mut cast = Cast::new(&world);
+        let dice = world.host("operator").boot();
+        let wipes = Rc::new(RefCell::new(Wipes::new(members)));
         let members = voters.iter().map(|id| {
             let member = Arc::new(Member {
                 id: *id,
                 host: world.host(&group::name(*id)),
                 replica: Mutex::default(),
                 door: Mutex::default(),
+                to_wipe: AtomicBool::new(false),
             });
-            add(&world, &mut cast, &member, &start, &history);
+            add(&world, &mut cast, &member, &start, &history, &wipes, &dice);
             member
         });
         let members: Vec<_> = members.collect();
@@ -229,16 +267,26 @@ pub fn run(seed: u64) -> Sum {
             let bounds = Bounds::of(&start.settings);
             loop {
                 for member in &members {
+                    wipes.borrow_mut().look(member);
                     if let (Some(status), Some(door)) = (member.status(), member.door()) {
                         leaders.lock().look(&status);
+                        if let Some(replica) = member.replica() {
+                            leaders.lock().look_into(&replica.reader().view());
+                        }
                         full.set(full.get() + u64::from(bounds.look(&status, &door)));
                     }
                 }
                 world.sleep(LOOK).await;
             }
         };
+        let handed = Cell::new(0);
+        let operating = actions::transfers(world.clone(), dice.clone(), members.clone(), &handed);
         let storm = async {
-            let record = schedule.run(&mut cast).await;
+            let record = match select2(schedule.run(&mut cast), operating).await {
+                Select2::First(record) => record,
+                Select2::Second(never) => match never {},
+            };
+            wipes.borrow_mut().stop();
             history.end();
             healed::wait(&world, &members, &history).await;
             record
@@ -257,6 +305,10 @@ pub fn run(seed: u64) -> Sum {
         healed::wait(&world, &members, &history).await;
         lost::check(&members, &history);
         let terms = leaders.lock().highest_term();
-        history.sum(record, terms, full.get())
+        Sum {
+            transfers: handed.get(),
+            wipes: wipes.borrow().count,
+            ..history.sum(record, terms, full.get())
+        }
     })
 }

@@ -1,14 +1,18 @@
 //! **Never two groups.** A term has at most one leader. Two groups that formed side by side would
-//! each have a leader of term 1, and so would two halves that both believe to be a majority.
+//! each have a leader of term 1, and so would two halves that both believe to be a majority. And there
+//! is one cluster id, in all lives of all replicas.
 
 use std::collections::BTreeMap;
 
 use innkeeper_raft::{RaftRole, Status};
+use innkeeper_tree::View;
+use innkeeper_tree::group::ClusterId;
 
 /// The leader of each term that was seen.
 #[derive(Default)]
 pub struct Leaders {
     of_term: BTreeMap<u64, u64>,
+    cluster: Option<ClusterId>,
 }
 
 impl Leaders {
@@ -21,6 +25,14 @@ impl Leaders {
                 "two replicas lead in term {}",
                 status.term
             );
+        }
+    }
+
+    /// Looks at what a replica holds.
+    pub fn look_into(&mut self, view: &View) {
+        if let Some(group) = view.group() {
+            let cluster = *self.cluster.get_or_insert(group.cluster);
+            assert!(cluster == group.cluster, "two groups were founded");
         }
     }
 

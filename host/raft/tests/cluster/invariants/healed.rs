@@ -52,7 +52,11 @@ fn is_up_to_date(member: &Member, history: &History) -> bool {
     let (Some(replica), Some(door)) = (member.replica(), member.door()) else {
         return false;
     };
-    replica.reader().last_zxid().0 == history.last_zxid() && history.unanswered(door.life) == 0
+    let members = replica.status().members;
+    replica.reader().last_zxid().0 == history.last_zxid()
+        && history.unanswered(door.life) == 0
+        && members.voters.contains(&member.id)
+        && !members.changes
 }
 
 /// What is still open at a replica.
