@@ -35,6 +35,7 @@ help:
 	@echo 'make bench     measure latency and throughput (release build)'
 	@echo 'make bench-sustained   measure creates and sets for minutes, beside a real ZooKeeper (release build)'
 	@echo 'make bench-hostile   measure clients and a harmless binding beside hostile guests (release build)'
+	@echo 'make bench-raft   measure three replicas in three processes: commands per second, what each costs, a leader'"'"'s death'
 	@echo 'make bench-sim   measure the CPU time of simulated nodes: idle, per operation, per start, per seed'
 	@echo 'make release   build the optimised binary, its debug information beside it'
 	@echo 'make man       write the manual pages, in $(CARGO_TARGET_DIR)/man'
@@ -165,6 +166,10 @@ bench-hostile: release
 	$(CARGO_TARGET_DIR)/release/innkeeper-bench --hostile --server $(CARGO_TARGET_DIR)/release/innkeeper $(ARGS)
 
 # As the tests run, not optimised for release: it is what a simulated world costs a test.
+.PHONY: bench-raft
+bench-raft: guests
+	$(CARGO) test --workspace --test processes -- --ignored --nocapture --test-threads 1 measure::figures
+
 .PHONY: bench-sim
 bench-sim: guests
 	$(CARGO) test --workspace --test costs -- --nocapture --test-threads 1

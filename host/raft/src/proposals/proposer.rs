@@ -20,6 +20,8 @@ use innkeeper_runtime::{
 use innkeeper_tree::{Command, Operation, encoding};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::ClientWriteError;
+use openraft::metrics::RaftServerMetrics;
+use openraft::type_config::alias::WatchReceiverOf;
 use tokio::sync::mpsc;
 
 use super::batch::{Batch, Stamped};
@@ -34,7 +36,7 @@ use crate::peer::{Forwarder, Peers};
 use crate::settings::Settings;
 use crate::standing::Standing;
 use crate::state::{Checkpointer, Progress, StateShared, weight};
-use crate::types::{NodeId, Origin, Proposal};
+use crate::types::{LogId, NodeId, Origin, Proposal, TypeConfig};
 
 /// The proposer does not wait for less than this: timers are not finer, and clients do not notice.
 const PACED_AHEAD: Duration = Duration::from_millis(1);
@@ -83,6 +85,10 @@ pub(crate) struct Proposer<R: Runtime> {
     own: (NodeId, u64),
     next_number: u64,
     standing: Standing,
+    /// openraft's word on votes and members. It counts as seen when the standing was judged by it.
+    server: WatchReceiverOf<TypeConfig<R>, RaftServerMetrics<TypeConfig<R>>>,
+    /// The last applied entry by which the standing was judged.
+    judged: Option<LogId>,
     /// The term of the last applied entry that was looked at.
     term: u64,
     /// The snapshots installed when the progress was looked at last.
@@ -122,6 +128,8 @@ impl<R: Runtime> Proposer<R> {
             own,
             next_number: 1,
             standing: Standing::Waits,
+            server: around.raft.server_metrics(),
+            judged: None,
             term: 0,
             installed: 0,
             waiting: VecDeque::new(),
@@ -217,6 +225,11 @@ impl<R: Runtime> Proposer<R> {
             self.settle();
         }
         self.flights.landed(progress.zxid);
+        let is_new = self.server.changed().now_or_never().is_some();
+        if !is_new && progress.applied == self.judged {
+            return;
+        }
+        self.judged = progress.applied;
         let standing = Standing::of(&self.around.raft, progress.applied);
         if standing != self.standing {
             self.stand(standing);
@@ -330,7 +343,6 @@ impl<R: Runtime> Proposer<R> {
         let deadline = [held, paced].into_iter().flatten().min();
         let Around {
             runtime,
-            raft,
             state,
             checkpointer,
             failure,
@@ -351,19 +363,15 @@ impl<R: Runtime> Proposer<R> {
                 false => pending().await,
             }
         };
-        let mut metrics = raft.server_metrics();
+        // A change that came after the last look ends the wait at once.
+        let mut server = self.server.clone();
         let changed = async {
-            // A change that came after the last look is seen at once.
-            metrics.borrow_and_update();
-            let now = Standing::of(raft, state.progress().applied);
-            if now == self.standing {
-                let moved = async {
-                    if metrics.changed().await.is_err() {
-                        pending::<()>().await;
-                    }
-                };
-                select2(state.advanced.notified(), moved).await;
-            }
+            let moved = async {
+                if server.changed().await.is_err() {
+                    pending::<()>().await;
+                }
+            };
+            select2(state.advanced.notified(), moved).await;
         };
         let due = async {
             let seen = checkpointer.durable.get();

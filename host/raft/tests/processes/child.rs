@@ -1,0 +1,345 @@
+//! A replica in a process of its own. Each line of its input is a command, and gets one line as its
+//! answer; lines of its log go between the answers. It ends with its input.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_raft::peer::{Group, PeerAddress, PeerSettings, Secret, Unprotected};
+use innkeeper_raft::{Delivery, Refusal, Replica, Settings};
+use innkeeper_runtime::{Latest, Real, RealConfig, Runtime, ThreadRole, Threads};
+use innkeeper_tree::applied::{Applied, Outcome};
+use innkeeper_tree::{Operation, View};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata};
+
+use crate::common::{create_wide, dump};
+
+/// The variable with the process's orders: its number, its run, its port, its folder, the secret,
+/// and the ports at which it finds the voters.
+pub const ORDERS: &str = "INNKEEPER_REPLICA";
+/// Comes before each line for the driver, since the test harness writes lines as well.
+pub const MARK: &str = "> ";
+/// Bytes of data in a znode of the load.
+const DATA_BYTES: usize = 100;
+/// The tickets of one run of one node.
+const RUN_TICKETS: u64 = 10_000_000;
+/// A process that nobody ends, ends.
+const LIFE: Duration = Duration::from_secs(400);
+
+#[derive(Clone)]
+pub struct Orders {
+    pub id: u64,
+    pub run: u64,
+    pub port: u16,
+    pub folder: String,
+    pub secret: String,
+    pub voters: Vec<(u64, u16)>,
+}
+
+impl Orders {
+    pub fn text(&self) -> String {
+        let voters: Vec<_> = self
+            .voters
+            .iter()
+            .map(|(id, port)| format!("{id}={port}"))
+            .collect();
+        let Self {
+            id,
+            run,
+            port,
+            folder,
+            secret,
+            ..
+        } = self;
+        format!("{id}|{run}|{port}|{folder}|{secret}|{}", voters.join(","))
+    }
+
+    fn read(text: &str) -> Self {
+        let parts: Vec<_> = text.split('|').collect();
+        let voters = parts[5].split(',').map(|voter| {
+            let (id, port) = voter.split_once('=').expect("a number and a port");
+            (id.parse().unwrap(), port.parse().unwrap())
+        });
+        Self {
+            id: parts[0].parse().unwrap(),
+            run: parts[1].parse().unwrap(),
+            port: parts[2].parse().unwrap(),
+            folder: parts[3].to_owned(),
+            secret: parts[4].to_owned(),
+            voters: voters.collect(),
+        }
+    }
+}
+
+fn say(line: fmt::Arguments<'_>) {
+    // The driver may have gone; then the input ends as well.
+    let _ = writeln!(std::io::stdout(), "{MARK}{line}");
+}
+
+/// Publishes, and counts the operations of this run that are applied.
+struct Own {
+    run: u64,
+    done: Latest<u64>,
+}
+
+impl Delivery for Own {
+    fn deliver(&self, batch: Vec<Applied>, publish: &mut dyn FnMut()) {
+        publish();
+        let is_own = |applied: &&Applied| match &applied.outcome {
+            Outcome::Ticket { ticket, .. } => ticket.0 / RUN_TICKETS == self.run,
+            _ => false,
+        };
+        let own = batch.iter().filter(is_own).count() as u64;
+        self.done.update(|done| {
+            *done += own;
+            own > 0
+        });
+    }
+
+    fn installed(&self, _before: &View, _after: &View, publish: &mut dyn FnMut()) {
+        publish();
+    }
+
+    fn refused(&self, operation: Operation, refusal: Refusal) {
+        panic!("{operation:?} was refused: {refusal}");
+    }
+}
+
+/// Writes warnings of the log as lines.
+struct Lines;
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN && metadata.target().starts_with("innkeeper")
+    }
+
+    fn new_span(&self, _span: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        say(format_args!("log {}", message.0));
+    }
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
+}
+
+#[test]
+#[ignore = "the other tests start it as a process of its own"]
+fn replica() {
+    let Ok(orders) = std::env::var(ORDERS) else {
+        panic!("the other tests start this as a process of its own");
+    };
+    tracing::subscriber::set_global_default(Lines).unwrap();
+    let threads = Threads::start(RealConfig {
+        client_threads: NonZeroUsize::MIN,
+        guest_threads: NonZeroUsize::MIN,
+    })
+    .unwrap();
+    let runtime = threads.runtime();
+    let watchdog = runtime.clone();
+    let life = runtime.spawn(ThreadRole::Client, async move {
+        watchdog.sleep(LIFE).await;
+        std::process::exit(3);
+    });
+    life.detach();
+    threads.block_on(serve(runtime, Orders::read(&orders)));
+    // Without the order of a shutdown, which would wait for a quorum.
+    std::process::exit(0);
+}
+
+/// The present process's CPU time in microseconds: fields 14 and 15 of proc(5), in hundredths of a
+/// second.
+fn cpu_us() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("its state");
+    let (_, behind_name) = stat.rsplit_once(')').expect("a name");
+    let fields: Vec<_> = behind_name.split_whitespace().collect();
+    let ticks = |field: usize| fields[field - 3].parse::<u64>().expect("a number");
+    (ticks(14) + ticks(15)) * 10_000
+}
+
+/// How late the raft thread runs a timer of a millisecond: as long as its longest poll, or the wait
+/// for a processor.
+async fn late(runtime: Real, latest: Latest<u64>) {
+    const EACH: Duration = Duration::from_millis(1);
+    loop {
+        let due = runtime.now() + EACH;
+        runtime.sleep_until(due).await;
+        let late_us = runtime.now().since(due).as_micros() as u64;
+        latest.update(|most| {
+            *most = (*most).max(late_us);
+            false
+        });
+    }
+}
+
+struct Served {
+    runtime: Real,
+    replica: Replica<Real>,
+    done: Latest<u64>,
+    sent: u64,
+    run: u64,
+    most_late_us: Latest<u64>,
+}
+
+impl Served {
+    async fn submit(&mut self, count: u64) {
+        let from = self.run * RUN_TICKETS + self.sent;
+        self.sent += count;
+        let operations = (from..from + count).map(|ticket| create_wide(ticket, DATA_BYTES));
+        self.replica.proposals().submit(operations.collect()).await;
+    }
+
+    /// Keeps so many operations in flight for so long, and returns how many were applied.
+    async fn load(&mut self, in_flight: u64, took: Duration) -> u64 {
+        let until = self.runtime.now() + took;
+        let before = self.sent;
+        while self.runtime.now() < until {
+            let done = self.done.get();
+            let room = in_flight - (self.sent - done);
+            if room > 0 {
+                self.submit(room).await;
+            }
+            self.done.wait_for(|now| *now > done).await;
+        }
+        let all = self.sent;
+        self.done.wait_for(|done| *done >= all).await;
+        all - before
+    }
+
+    async fn answer(&mut self, words: &[&str]) -> String {
+        let number = |place: usize| words[place].parse::<u64>().expect("a number");
+        match words[0] {
+            "submit" => {
+                self.submit(number(1)).await;
+                let all = self.sent;
+                self.done.wait_for(|done| *done >= all).await;
+                "done".to_owned()
+            }
+            "load" => {
+                let began = self.runtime.now();
+                let count = self.load(number(1), Duration::from_secs(number(2))).await;
+                let took = self.runtime.now().since(began);
+                format!("load {count} {}", took.as_micros())
+            }
+            "read" => match self.replica.read_index().await {
+                Ok(()) => "read".to_owned(),
+                Err(error) => format!("error {error}"),
+            },
+            "sum" => {
+                let mut hasher = DefaultHasher::new();
+                let shown = dump(&self.replica.reader().view());
+                format!("{shown:?}").hash(&mut hasher);
+                let own = shown.iter().filter(|znode| znode.0.starts_with("/n"));
+                format!("sum {} {}", own.count(), hasher.finish())
+            }
+            "status" => {
+                let status = self.replica.status();
+                let leader = status.leader.unwrap_or(0);
+                format!("status {leader} {} {}", status.term, status.log.bytes)
+            }
+            "cpu" => format!("cpu {}", cpu_us()),
+            "late" => {
+                let most_us = self.most_late_us.get();
+                self.most_late_us.set(0);
+                format!("late {most_us}")
+            }
+            other => format!("error what is {other}?"),
+        }
+    }
+}
+
+async fn serve(runtime: Real, orders: Orders) {
+    let run = orders.id * 1000 + orders.run;
+    let done = Latest::new(0);
+    let delivery = Arc::new(Own {
+        run,
+        done: done.clone(),
+    });
+    let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), orders.port);
+    let host = Ipv4Addr::LOCALHOST.to_string();
+    let voters = orders.voters.iter().map(|(id, port)| {
+        let address = PeerAddress {
+            host: host.clone(),
+            port: *port,
+        };
+        (*id, address)
+    });
+    let group = Group {
+        voters: voters.collect(),
+        learners: BTreeMap::new(),
+        listener: runtime.listen_tcp(address).await.unwrap(),
+        secret: Secret::new(&orders.secret),
+        protection: Arc::new(Unprotected),
+        settings: PeerSettings::default(),
+    };
+    let settings = Settings {
+        node_id: orders.id,
+        ..Settings::default()
+    };
+    let disk = runtime.disk(Path::new(&orders.folder)).unwrap();
+    let opened = Replica::open_in_group(runtime.clone(), disk, settings, group, delivery).await;
+    let most_late_us = Latest::new(0);
+    let lateness = late(runtime.clone(), most_late_us.clone());
+    runtime.spawn(ThreadRole::Raft, lateness).detach();
+    let mut served = Served {
+        runtime,
+        replica: opened.unwrap_or_else(|error| panic!("{error}")),
+        done,
+        sent: 0,
+        run,
+        most_late_us,
+    };
+    say(format_args!("open"));
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        let answer = served.answer(&words).await;
+        say(format_args!("{answer}"));
+    }
+}
+
+/// Uses one processor until its input ends.
+#[test]
+#[ignore = "the measurements start it as a process of its own"]
+fn spin() {
+    assert!(
+        std::env::var_os(ORDERS).is_some(),
+        "the measurements start this"
+    );
+    let threads = Threads::start(RealConfig::default()).unwrap();
+    let busy = threads.runtime().spawn(ThreadRole::Guest, async {
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    busy.detach();
+    std::io::stdin().lock().lines().for_each(drop);
+    std::process::exit(0);
+}

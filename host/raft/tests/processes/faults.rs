@@ -1,0 +1,87 @@
+//! What happens to processes: they are killed, stopped, cut off and refused.
+
+use innkeeper_runtime::{Latest, Real, RealConfig};
+
+use crate::driver::{Replica, three};
+
+/// All of them show the same, and it is what was acknowledged.
+fn same_everywhere(replicas: &mut [Replica], acknowledged: u64) {
+    let mut sums = Vec::new();
+    for replica in replicas {
+        assert_eq!(replica.ask("read"), "read");
+        sums.push(replica.ask("sum"));
+    }
+    assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
+    let count = sums[0].split_whitespace().nth(1).expect("a number");
+    assert_eq!(count.parse::<u64>().unwrap(), acknowledged);
+}
+
+/// Submits ten operations at each, and waits until they are applied there.
+fn submit<'a>(replicas: impl Iterator<Item = &'a mut Replica>) -> u64 {
+    let mut acknowledged = 0;
+    for replica in replicas {
+        assert_eq!(replica.ask("submit 10"), "done");
+        acknowledged += 10;
+    }
+    acknowledged
+}
+
+fn run<Fut: Future<Output = ()>>(scene: impl FnOnce(Real) -> Fut) {
+    Real::run(RealConfig::default(), scene).unwrap();
+}
+
+#[test]
+fn three_processes_survive_a_kill_a_stop_and_a_cut() {
+    run(async |runtime| {
+        let folder = tempfile::tempdir().unwrap();
+        let is_open = Latest::new(true);
+        let mut all = three(&runtime, folder.path(), &is_open).await;
+        all.iter_mut().for_each(Replica::start);
+        let mut acknowledged = submit(all.iter_mut());
+        same_everywhere(&mut all, acknowledged);
+
+        // Its process dies, and it starts again on what its disk has.
+        let leader = all[0].leader();
+        let place = leader as usize - 1;
+        all[place].kill();
+        acknowledged += submit(all.iter_mut().filter(|r| r.orders.id != leader));
+        all[place].start();
+        acknowledged += submit(all.iter_mut());
+        same_everywhere(&mut all, acknowledged);
+
+        // It is stopped, and later finds that it leads no more.
+        let leader = all[0].leader();
+        let place = leader as usize - 1;
+        all[place].signal("STOP");
+        acknowledged += submit(all.iter_mut().filter(|r| r.orders.id != leader));
+        all[place].signal("CONT");
+        acknowledged += submit(all.iter_mut());
+        same_everywhere(&mut all, acknowledged);
+
+        // Nothing gets through to the third one. What it is given waits, and is not lost.
+        is_open.set(false);
+        all[2].say("submit 10");
+        acknowledged += submit(all[..2].iter_mut());
+        is_open.set(true);
+        assert_eq!(all[2].hear(), "done");
+        acknowledged += 10;
+        same_everywhere(&mut all, acknowledged);
+    });
+}
+
+#[test]
+fn a_process_with_another_secret_is_told_so_and_tells_it() {
+    run(async |runtime| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = three(&runtime, folder.path(), &Latest::new(true)).await;
+        all[2].orders.secret = "herring".to_owned();
+        all.iter_mut().for_each(Replica::start);
+        submit(all[..2].iter_mut());
+        let sentence = "different secrets: give all nodes of the group the same one";
+        all[2].hear_log(sentence);
+        let told = all[0].hear_log(sentence);
+        let is_meant = |nodes: &&str| told.contains(*nodes);
+        assert!(["1 and 3", "3 and 1"].iter().any(is_meant), "{told}");
+        assert_eq!(all[2].numbers("status")[0], 0, "it knows no leader");
+    });
+}

@@ -1,0 +1,12 @@
+//! Three replicas in three processes on loopback, with real sockets, files and signals.
+//!
+//! This test program starts itself as the processes ([`child`]), and a [`driver`] talks to them by
+//! lines. [`faults`] kills, stops and cuts them off; [`measure`] is what `make bench-raft` runs.
+
+mod child;
+#[path = "../common/mod.rs"]
+mod common;
+mod driver;
+mod faults;
+mod measure;
+mod proxy;
