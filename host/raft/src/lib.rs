@@ -43,6 +43,7 @@
 
 mod checkpoint_schedule;
 mod codec;
+mod comparison;
 mod engine;
 mod error;
 pub mod histogram;

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 
 use crate::Delivery;
 use crate::checkpoint_schedule::Schedule;
+use crate::comparison::Comparison;
 use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError};
 use crate::log::{Log, REQUEST_ENTRIES};
@@ -256,6 +257,17 @@ pub(crate) async fn start<R: Runtime>(
             failure: failure.clone(),
         };
         keeper = Some(runtime.spawn(ThreadRole::Raft, task.run()));
+        let comparison = Comparison {
+            runtime: runtime.clone(),
+            raft: raft.clone(),
+            peers: peers.clone(),
+            state: state.clone(),
+            me: settings.node_id,
+            pace: settings.election * 2,
+            stop: stop.clone(),
+            failure: failure.clone(),
+        };
+        runtime.spawn(ThreadRole::Raft, comparison.run()).detach();
         let voters: Arc<BTreeSet<_>> = Arc::new(group.voters.keys().copied().collect());
         let succession = Succession::new(
             peers.clone(),
@@ -268,6 +280,7 @@ pub(crate) async fn start<R: Runtime>(
             raft: raft.clone(),
             voters,
             right,
+            state: state.clone(),
             intake,
             read_index: read_index.clone(),
             succession,

@@ -90,6 +90,12 @@ impl Store {
         digests.push_back((zxid, hash));
     }
 
+    pub(crate) fn digest_at(&self, zxid: Zxid) -> Option<u64> {
+        let digests = self.digests.lock();
+        let place = digests.binary_search_by_key(&zxid, |(at, _)| *at).ok()?;
+        Some(digests[place].1)
+    }
+
     pub(crate) fn digests(&self) -> Vec<(Zxid, u64)> {
         self.digests.lock().iter().copied().collect()
     }

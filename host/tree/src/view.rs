@@ -162,6 +162,12 @@ impl View {
         self.epoch.store.sessions.read().ephemeral_count()
     }
 
+    /// The rolling hash at this zxid; `None` if it was not kept, see [`View::digests`]. It costs a
+    /// search among the kept ones.
+    pub fn digest_at(&self, zxid: Zxid) -> Option<u64> {
+        self.epoch.store.digest_at(zxid)
+    }
+
     /// The rolling hash at each 128th zxid since the node was opened, oldest first, at most 1024 of
     /// them. They are equal on all nodes.
     pub fn digests(&self) -> Vec<(Zxid, u64)> {

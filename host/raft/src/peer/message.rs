@@ -6,6 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use innkeeper_runtime::Runtime;
+use innkeeper_tree::Zxid;
 use openraft::EntryPayload;
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest,
@@ -40,6 +41,8 @@ pub(super) mod kind {
     pub(in crate::peer) const FORWARD: u8 = 25;
     /// A voter asks whether it may stand for election in place of a dead leader.
     pub(in crate::peer) const SUCCEED: u8 = 30;
+    /// A node asks for the rolling hash of the state at a zxid.
+    pub(in crate::peer) const HASH: u8 = 31;
     /// The answer to the question of the same number.
     pub(in crate::peer) const ANSWER: u8 = 32;
     /// Instead of an answer: a sentence that says why there is none.
@@ -254,6 +257,28 @@ pub(super) fn put_read_index(out: &mut BytesMut, id: &LogId) {
 pub(super) fn read_index(body: &[u8]) -> Result<LogId, CodecError> {
     const WHAT: &str = "read index";
     present(WHAT, codec::read_log_id(&mut fields(WHAT, body)?)?)
+}
+
+pub(super) fn put_zxid(out: &mut BytesMut, zxid: Zxid) {
+    out.put_u8(VERSION);
+    out.put_u64_le(zxid.0);
+}
+
+pub(super) fn zxid(body: &[u8]) -> Result<Zxid, CodecError> {
+    fields("zxid", body)?.u64().map(Zxid)
+}
+
+pub(super) fn put_hash(out: &mut BytesMut, hash: Option<u64>) {
+    out.put_u8(VERSION);
+    out.put_u8(u8::from(hash.is_some()));
+    out.put_u64_le(hash.unwrap_or_default());
+}
+
+pub(super) fn hash(body: &[u8]) -> Result<Option<u64>, CodecError> {
+    let mut fields = fields("hash of the state", body)?;
+    let is_there = fields.flag()?;
+    let hash = fields.u64()?;
+    Ok(is_there.then_some(hash))
 }
 
 /// The bytes that a function appends.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use innkeeper_runtime::{Latest, Runtime, Signal};
+use innkeeper_tree::Zxid;
 use innkeeper_tree::group::GroupInfo;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -361,6 +362,21 @@ impl<R: Runtime> Peers<R> {
         let answer = answer.map_err(|_| format!("node {leader} does not answer"))?;
         let answer = answer.map_err(|error| error.to_string())?;
         message::read_index(&answer).map_err(|error| error.to_string())
+    }
+
+    /// Asks a peer for the rolling hash of its state at a zxid; `None` if the peer does not have it.
+    /// The error is a sentence.
+    pub(crate) async fn hash_at(&self, node: NodeId, zxid: Zxid) -> Result<Option<u64>, String> {
+        let inner = &self.inner;
+        let body = message::bytes(|out| message::put_zxid(out, zxid));
+        let caller = self.caller(node);
+        let asked = caller.call(kind::HASH, body);
+        let answer = inner.runtime.timeout(inner.settings.silence_timeout, asked);
+        let answer = answer
+            .await
+            .map_err(|_| format!("node {node} does not answer"))?;
+        let answer = answer.map_err(|error| error.to_string())?;
+        message::hash(&answer).map_err(|error| error.to_string())
     }
 
     /// Makes a connection for one channel. The error is a sentence; it has been logged unless the

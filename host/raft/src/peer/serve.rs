@@ -153,6 +153,11 @@ async fn call<R: Runtime>(served: &Served<R>, frame: Frame) -> Result<Bytes, Str
             let id = served.read_index.led().await.map_err(told)?;
             Ok(message::bytes(|out| message::put_read_index(out, &id)))
         }
+        kind::HASH => {
+            let zxid = message::zxid(body).map_err(told)?;
+            let hash = served.state.reader().view().digest_at(zxid);
+            Ok(message::bytes(|out| message::put_hash(out, hash)))
+        }
         kind::SUCCEED => served.succession.answer(body).map_err(told),
         kind::ABOUT => {
             // The asker's own list is not needed: it judges the difference itself.

@@ -15,7 +15,7 @@ use crate::engine::RaftOf;
 use crate::modules::ModuleStore;
 use crate::proposals::Intake;
 use crate::read_index::ReadIndex;
-use crate::state::Folder;
+use crate::state::{Folder, StateShared};
 use crate::types::NodeId;
 use crate::voting_right::VotingRight;
 
@@ -25,6 +25,7 @@ pub(crate) struct Served<R: Runtime> {
     /// The voters in this node's settings.
     pub(crate) voters: Arc<BTreeSet<NodeId>>,
     pub(crate) right: VotingRight<R>,
+    pub(crate) state: Arc<StateShared>,
     pub(crate) intake: Intake,
     pub(crate) read_index: ReadIndex,
     pub(crate) succession: Succession<R>,
@@ -42,6 +43,7 @@ impl<R: Runtime> Clone for Served<R> {
             raft: self.raft.clone(),
             voters: self.voters.clone(),
             right: self.right.clone(),
+            state: self.state.clone(),
             intake: self.intake.clone(),
             read_index: self.read_index.clone(),
             succession: self.succession.clone(),

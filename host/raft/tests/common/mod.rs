@@ -197,6 +197,18 @@ pub fn create_wide(ticket: u64, bytes: usize) -> Operation {
     admin(ticket, op)
 }
 
+/// Replaces the data of an operation that creates a znode.
+pub fn replace_data(operation: &mut Operation, with: &str) {
+    let Operation::Admin {
+        write: Write::Single(WriteOp::Create { data, .. }),
+        ..
+    } = operation
+    else {
+        panic!("it creates no znode: {operation:?}");
+    };
+    *data = Some(Bytes::copy_from_slice(with.as_bytes()));
+}
+
 /// Sets the data of another ticket's znode.
 pub fn set(ticket: u64, of: u64) -> Operation {
     let op = WriteOp::SetData {
