@@ -14,6 +14,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crc32c::crc32c;
 use innkeeper_runtime::{Disk, Runtime, Signal, ThreadRole};
 use innkeeper_tree::Operation;
 use innkeeper_tree::group::GroupChange;
@@ -25,12 +26,15 @@ use crate::peer::Incarnation;
 use crate::state::StateShared;
 use crate::types::{Entry, NodeId};
 
-/// The file's name. It has the id in 32 hexadecimal digits, and then perhaps [`JOINS`], each with a
-/// newline.
+/// The file's name. Its lines are the id in 32 hexadecimal digits, perhaps [`JOINS`], and [`SUM`]
+/// with the CRC-32C of the lines before in 8 hexadecimal digits. The first files had no checksum.
 const FILE: &str = "incarnation";
 
 /// The line of a folder that was empty and is not taken in yet.
-const JOINS: &str = "joins";
+const JOINS: &str = "joins\n";
+
+/// What the line of the checksum begins with.
+const SUM: &str = "sum ";
 
 /// The content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,15 +47,20 @@ pub(crate) struct Stored {
 /// Reads the folder's id. A folder without one gets one, which is durable when [`Disk::settled`]
 /// has returned. Blocks.
 fn read<R: Runtime>(runtime: &R, disk: &R::Disk) -> io::Result<Stored> {
-    match disk.read_whole(FILE) {
-        Ok(content) => parse(&content).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "the file {FILE} does not hold 32 hexadecimal digits: restore it from a backup, or empty the folder and let the node join its group anew"
-                ),
-            )
-        }),
+    // What one read has damaged another one may show.
+    let found = disk.read_whole(FILE).map(|content| parse(&content));
+    let found = match found {
+        Ok(None) => disk.read_whole(FILE).map(|content| parse(&content)),
+        found => found,
+    };
+    match found {
+        Ok(Some(stored)) => Ok(stored),
+        Ok(None) => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "the file {FILE} is damaged: restore it from a backup, or empty the folder and let the node join its group anew"
+            ),
+        )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut bytes = [0; 16];
             runtime.fill_random(&mut bytes);
@@ -69,18 +78,24 @@ fn read<R: Runtime>(runtime: &R, disk: &R::Disk) -> io::Result<Stored> {
 /// Replaces the file. It is durable when [`Disk::settled`] has returned. Blocks.
 fn write<D: Disk>(disk: &D, stored: Stored) -> io::Result<()> {
     let joins = if stored.joins { JOINS } else { "" };
-    let end = if stored.joins { "\n" } else { "" };
-    let content = format!("{}\n{joins}{end}", stored.incarnation);
+    let lines = format!("{}\n{joins}", stored.incarnation);
+    let content = format!("{lines}{SUM}{:08x}\n", crc32c(lines.as_bytes()));
     disk.replace(FILE, content.as_bytes())
 }
 
 fn parse(content: &[u8]) -> Option<Stored> {
-    let text = std::str::from_utf8(content).ok()?.strip_suffix('\n')?;
-    let (digits, joins) = match text.split_once('\n') {
-        None => (text, false),
-        Some((digits, JOINS)) => (digits, true),
-        Some(_) => return None,
+    let text = std::str::from_utf8(content).ok()?;
+    let (digits, rest) = text.split_once('\n')?;
+    let (lines, joins) = match rest.strip_prefix(JOINS) {
+        Some(_) => (digits.len() + 1 + JOINS.len(), true),
+        None => (digits.len() + 1, false),
     };
+    let (covered, sum) = text.split_at(lines);
+    let expected = format!("{SUM}{:08x}\n", crc32c(covered.as_bytes()));
+    let is_first_form = sum.is_empty() && !joins;
+    if sum != expected && !is_first_form {
+        return None;
+    }
     if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
@@ -272,11 +287,29 @@ mod tests {
             for damaged in [&b"0123"[..], b"0123\n", b"\n", b""] {
                 disk.replace(FILE, damaged).unwrap();
                 let error = read(&runtime, &disk).unwrap_err();
-                assert!(error.to_string().contains("32 hexadecimal digits"));
+                assert!(error.to_string().contains("is damaged"), "{error}");
             }
-            let strange = format!("{}\nleaves\n", first.incarnation);
-            disk.replace(FILE, strange.as_bytes()).unwrap();
-            assert!(read(&runtime, &disk).is_err());
+            // The first files had the digits alone.
+            disk.replace(FILE, format!("{}\n", first.incarnation).as_bytes())
+                .unwrap();
+            assert_eq!(read(&runtime, &disk).unwrap(), first);
+        });
+    }
+
+    #[test]
+    fn no_flipped_bit_makes_another_folder_of_it() {
+        Sim::run(8, async |runtime| {
+            let disk = runtime.disk(Path::new("/data")).unwrap();
+            let first = read(&runtime, &disk).unwrap();
+            for joins in [false, true] {
+                write(&disk, Stored { joins, ..first }).unwrap();
+                let good = disk.read_whole(FILE).unwrap();
+                for bit in 0..good.len() * 8 {
+                    let mut flipped = good.clone();
+                    flipped[bit / 8] ^= 1 << (bit % 8);
+                    assert_eq!(parse(&flipped), None, "bit {bit}");
+                }
+            }
         });
     }
 }
