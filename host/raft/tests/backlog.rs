@@ -66,7 +66,8 @@ fn with_slow_follower(seed: u64, settings: impl Fn(Settings) -> Settings) -> See
             jitter: Duration::from_millis(300),
             stalls: None,
         });
-        let proposals = old.replica().expect("it leads").proposals();
+        let replica = old.replica().expect("it leads");
+        let (proposals, before) = (replica.proposals(), replica.reader().last_zxid().0);
         let writing = async {
             for first in (0..COMMANDS).step_by(50) {
                 let operations = (first..first + 50).map(|ticket| create_wide(ticket, DATA_BYTES));
@@ -86,7 +87,7 @@ fn with_slow_follower(seed: u64, settings: impl Fn(Settings) -> Settings) -> See
             let applied = member
                 .replica()
                 .map(|replica| replica.reader().last_zxid().0);
-            applied == Some(COMMANDS)
+            applied == Some(before + COMMANDS)
         };
         eventually(&world, "the others have applied it", || is_done(old)).await;
         assert!(!is_done(slow), "its disk was quick enough");
