@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use innkeeper_raft::peer::{Group, PeerAddress, PeerSettings, Secret, Unprotected};
@@ -113,8 +114,13 @@ impl Delivery for Own {
     }
 }
 
-/// Writes warnings of the log as lines.
-struct Lines;
+/// So many lines of its log a process writes at most: the driver may read another process meanwhile,
+/// and a full pipe would stop the raft thread.
+const LOG_LINES: usize = 200;
+
+/// Writes warnings of the log as lines, and counts them.
+#[derive(Default)]
+struct Lines(AtomicUsize);
 
 struct Message(String);
 
@@ -140,6 +146,9 @@ impl tracing::Subscriber for Lines {
     fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        if self.0.fetch_add(1, Ordering::Relaxed) >= LOG_LINES {
+            return;
+        }
         let mut message = Message(String::new());
         event.record(&mut message);
         say(format_args!("log {}", message.0));
@@ -156,7 +165,7 @@ fn replica() {
     let Ok(orders) = std::env::var(ORDERS) else {
         panic!("the other tests start this as a process of its own");
     };
-    tracing::subscriber::set_global_default(Lines).unwrap();
+    tracing::subscriber::set_global_default(Lines::default()).unwrap();
     let threads = Threads::start(RealConfig {
         client_threads: NonZeroUsize::MIN,
         guest_threads: NonZeroUsize::MIN,
