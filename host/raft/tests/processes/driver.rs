@@ -143,24 +143,17 @@ async fn free_port(runtime: &Real) -> u16 {
     listener.local_addr().expect("a port").port()
 }
 
-/// Three replicas that have not started. Everything between the third one and the others goes
-/// through proxies, which `is_open` cuts.
+/// Three replicas that have not started. What the others send to the third one goes through a
+/// proxy, which `is_open` cuts. All have the same list, since the group's own takes its place.
 pub async fn three(runtime: &Real, folder: &Path, is_open: &Latest<bool>) -> Vec<Replica> {
     let mut ports = Vec::new();
     for _ in 0..3 {
         ports.push(free_port(runtime).await);
     }
+    let third = proxy::start(runtime, ports[2], is_open.clone()).await;
+    let voters = vec![(1, ports[0]), (2, ports[1]), (3, third)];
     let mut replicas = Vec::new();
     for id in 1..=3 {
-        let mut voters = Vec::new();
-        for (voter, port) in (1..=3).zip(&ports) {
-            let through = (id == 3) != (voter == 3);
-            let port = match through {
-                true => proxy::start(runtime, *port, is_open.clone()).await,
-                false => *port,
-            };
-            voters.push((voter, port));
-        }
         let folder = folder.join(format!("node-{id}"));
         replicas.push(Replica {
             orders: Orders {
@@ -169,7 +162,7 @@ pub async fn three(runtime: &Real, folder: &Path, is_open: &Latest<bool>) -> Vec
                 port: ports[id as usize - 1],
                 folder: folder.to_str().expect("a path in UTF-8").to_owned(),
                 secret: "swordfish".to_owned(),
-                voters,
+                voters: voters.clone(),
             },
             process: None,
             log: Vec::new(),
