@@ -261,6 +261,17 @@ impl Served {
                 Ok(()) => "read".to_owned(),
                 Err(error) => format!("error {error}"),
             },
+            "voters" => {
+                // A node that came late is taken out and in again, and votes then.
+                let voters = number(1) as usize;
+                loop {
+                    let members = self.replica.status().members;
+                    if members.voters.len() == voters && !members.changes {
+                        break "voters".to_owned();
+                    }
+                    self.runtime.sleep(Duration::from_millis(10)).await;
+                }
+            }
             "sum" => {
                 let mut hasher = DefaultHasher::new();
                 let shown = dump(&self.replica.reader().view());

@@ -26,12 +26,20 @@ fn submit<'a>(replicas: impl Iterator<Item = &'a mut Replica>) -> u64 {
     acknowledged
 }
 
+/// Waits until all of them vote and know it.
+fn all_vote(replicas: &mut [Replica]) {
+    let voters = format!("voters {}", replicas.len());
+    for replica in replicas {
+        assert_eq!(replica.ask(&voters), "voters");
+    }
+}
+
 fn run<Fut: Future<Output = ()>>(scene: impl FnOnce(Real) -> Fut) {
     Real::run(RealConfig::default(), scene).unwrap();
 }
 
 #[test]
-#[ignore = "it hangs since the members stand in the state, and nobody knows why yet"]
+#[ignore = "in some runs the third process does not answer, and nobody knows why yet"]
 fn three_processes_survive_a_kill_a_stop_and_a_cut() {
     run(async |runtime| {
         let folder = tempfile::tempdir().unwrap();
@@ -40,6 +48,7 @@ fn three_processes_survive_a_kill_a_stop_and_a_cut() {
         all.iter_mut().for_each(Replica::start);
         let mut acknowledged = submit(all.iter_mut());
         same_everywhere(&mut all, acknowledged);
+        all_vote(&mut all);
 
         // Its process dies, and it starts again on what its disk has.
         let leader = all[0].leader();
