@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::group::{Member, Start, done, eventually, group, leader, peer_address};
+use common::group::{Member, Start, done, eventually, group, leader, members, peer_address};
 use common::{create, path_of};
 use innkeeper_raft::RaftMembers;
 use innkeeper_runtime::World;
@@ -13,10 +13,6 @@ use innkeeper_tree::group::{ClusterId, GroupChange, Role};
 use innkeeper_tree::{Operation, Ticket};
 
 const VOTERS: [u64; 3] = [1, 2, 3];
-
-fn members(world: &World, ids: &[u64]) -> Vec<Member> {
-    ids.iter().map(|id| Member::new(world, *id)).collect()
-}
 
 fn start_all(members: &[Member], start: &Start) {
     members.iter().for_each(|member| member.start(start));
@@ -62,7 +58,15 @@ async fn reached(world: &World, members: &[&Member], voters: &[u64], learners: &
     eventually(world, &what, || members.iter().all(is_reached)).await;
 }
 
-/// Is the ticket's znode on these members?
+/// Three voters that have founded their group and know each other.
+async fn founded(world: &World, start: &Start) -> Vec<Member> {
+    let members = members(world, &VOTERS);
+    start_all(&members, start);
+    reached(world, &members.iter().collect::<Vec<_>>(), &VOTERS, &[]).await;
+    members
+}
+
+/// Is the ticket's znode on this member?
 fn has(member: &Member, ticket: u64) -> bool {
     let reader = member.replica().expect("it runs").reader();
     reader.view().exists(&path_of(ticket)).is_some()
@@ -103,10 +107,8 @@ fn a_group_is_founded_once_and_keeps_its_id() {
 fn wiped_nodes_form_no_second_group_beside_a_node_that_has_the_first() {
     for seed in 0..5 {
         World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
             let start = Start::of(&VOTERS);
-            start_all(&members, &start);
-            reached(&world, &members.iter().collect::<Vec<_>>(), &VOTERS, &[]).await;
+            let members = founded(&world, &start).await;
             write(&world, &members[0], 1).await;
             members[0].kill();
             members[1].wipe(seed + 100);
@@ -130,11 +132,9 @@ fn wiped_nodes_form_no_second_group_beside_a_node_that_has_the_first() {
 fn a_wiped_voter_does_not_help_to_elect_a_leader_that_has_less() {
     for seed in 0..5 {
         World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
             let start = Start::of(&VOTERS);
-            start_all(&members, &start);
+            let members = founded(&world, &start).await;
             let all: Vec<_> = members.iter().collect();
-            reached(&world, &all, &VOTERS, &[]).await;
             let old = leader(&world, &members).await;
             let rest: Vec<_> = all.iter().filter(|m| m.id != old.id).collect();
             let (wiped, lacking) = (rest[0], rest[1]);
@@ -161,11 +161,9 @@ fn a_wiped_voter_does_not_help_to_elect_a_leader_that_has_less() {
 fn a_wiped_voter_is_taken_back_by_itself() {
     for seed in 0..10 {
         World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
             let start = Start::of(&VOTERS);
-            start_all(&members, &start);
+            let members = founded(&world, &start).await;
             let all: Vec<_> = members.iter().collect();
-            reached(&world, &all, &VOTERS, &[]).await;
             for round in 0..4 {
                 let ticket = round + 1;
                 let old = leader(&world, &members).await;

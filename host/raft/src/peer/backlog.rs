@@ -25,8 +25,8 @@ impl<R: Runtime> Clone for Backlog<R> {
 }
 
 impl<R: Runtime> Backlog<R> {
-    /// With so many bytes received and not answered: is there too much that waits for its sync, for being applied, or for a checkpoint? Then
-    /// nothing more is read from the leader.
+    /// With so many bytes received and not answered: is there too much that waits for its sync, for
+    /// being applied, or for a checkpoint? Then nothing more is read from the leader.
     ///
     /// This is no deadlock: syncs and checkpoints need nothing from the leader, and what is
     /// committed is heard of by its signs of life, on another connection.
