@@ -58,7 +58,7 @@ fn read<R: Runtime>(runtime: &R, disk: &R::Disk) -> io::Result<Stored> {
         Ok(None) => Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!(
-                "the file {FILE} is damaged: restore it from a backup, or empty the folder and let the node join its group anew"
+                "the file {FILE} is damaged: restore it from a backup; a node alone may also remove this one file, and a member of a group may empty its folder and join anew"
             ),
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
