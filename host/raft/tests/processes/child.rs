@@ -272,6 +272,10 @@ impl Served {
                     self.runtime.sleep(Duration::from_millis(10)).await;
                 }
             }
+            "hand" => match self.replica.transfer_leadership(number(1)).await {
+                Ok(()) => "handed".to_owned(),
+                Err(error) => format!("error {error}"),
+            },
             "sum" => {
                 let mut hasher = DefaultHasher::new();
                 let shown = dump(&self.replica.reader().view());

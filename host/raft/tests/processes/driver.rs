@@ -131,8 +131,14 @@ impl Replica {
 
     /// The leader, as this node knows it after a confirmed read.
     pub fn leader(&mut self) -> u64 {
-        assert_eq!(self.ask("read"), "read");
-        self.numbers("status")[0]
+        loop {
+            assert_eq!(self.ask("read"), "read");
+            // It may have fallen silent since the read.
+            let leader = self.numbers("status")[0];
+            if leader != 0 {
+                return leader;
+            }
+        }
     }
 }
 
