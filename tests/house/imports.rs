@@ -58,6 +58,7 @@ const TIERS: &[&[&str]] = &[
         "expiry",
         "local_sessions",
         "quorum",
+        "reports",
         "socket",
         "throttle",
     ],

@@ -3,12 +3,13 @@
 //! [`Node::start`] takes five steps:
 //! 1. Bind the sockets. A port in use ends the start before the data folder is touched.
 //! 2. Open the replica. It locks the data folder, recovers, and becomes the leader of its group of
-//!    one. Every session begins anew with its full timeout.
+//!    one, or a member of its group. Every session begins anew with its full timeout.
 //! 3. Build the guests on the replica.
 //! 4. Build the service for ZooKeeper's clients.
 //! 5. Start the tasks. They load the modules of all active bindings and serve operators. Clients
 //!    are accepted when the modules of all active authorizers are loaded, so that every request
-//!    passes its authorizer; other modules may still be loading.
+//!    passes its authorizer; other modules may still be loading. A member of a group accepts
+//!    connections at once, since a client may have agreed to be served without a quorum.
 //!
 //! [`Node::stop`] raises a signal, after which no connection is accepted; closes the connections,
 //! whose sessions live on; and shuts the replica down, which writes a checkpoint.
@@ -23,19 +24,22 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use innkeeper_admin::settings::{AdminAddresses, AdminSettings};
 use innkeeper_admin::surface::{Surface, SurfaceParts};
 use innkeeper_auth::{Auth, AuthError, Port, Tls, TlsError};
 use innkeeper_dispatch::{AUTHORIZERS_MAX, Guests, GuestsParts, default_guest_memory_bytes};
-use innkeeper_raft::{OpenError, Settings};
-use innkeeper_runtime::{Listener, Real, Runtime, Signal, Task, ThreadRole};
+use innkeeper_raft::peer::{Group, PeerSettings, Secret, Unprotected};
+use innkeeper_raft::{OpenError, Settings, Unavailable};
+use innkeeper_runtime::{Listener, Real, Runtime, Signal, Task, ThreadRole, select2};
 use innkeeper_sandbox::{self as sandbox, Sandbox};
 use innkeeper_server::addresses::Addresses;
 use innkeeper_server::connections::accept;
 use innkeeper_server::four_letter_words::FourLetterWords;
 use innkeeper_server::replicated::Replicated;
 use innkeeper_server::service::{Service, ServiceParts};
+use innkeeper_server::settings::{CATCH_UP_AGAIN_MS, GroupSettings};
 use innkeeper_server::tasks;
 use serde_json::{Value, json};
 
@@ -94,6 +98,7 @@ struct Listeners<R: Runtime> {
     secure: Option<R::Listener>,
     http: Option<R::Listener>,
     metrics: Option<R::Listener>,
+    peers: Option<R::Listener>,
     addresses: Addresses,
     admin_addresses: AdminAddresses,
 }
@@ -121,8 +126,11 @@ impl<R: Runtime> Node<R> {
             true => Some(Arc::new(Tls::load(&runtime, &settings.server.tls)?)),
             false => None,
         };
-        let listeners = bind(&runtime, &settings).await?;
-        let replicated = open_replica(&runtime, &settings, raft).await?;
+        let mut listeners = bind(&runtime, &settings).await?;
+        let group = settings.server.group.as_ref();
+        let group = group.zip(listeners.peers.take());
+        let group = group.map(|(group, listener)| group_of(group, listener));
+        let replicated = open_replica(&runtime, &settings, raft, group).await?;
         let stopping = Signal::new();
         let guests = build_guests(&runtime, &settings, &auth, &replicated, stopping.clone());
         let service = Arc::new(Service::new(ServiceParts {
@@ -157,7 +165,14 @@ impl<R: Runtime> Node<R> {
         let operators =
             innkeeper_admin::http::start(surface.clone(), listeners.http, listeners.metrics);
         let innkeeper_admin::http::Serving { mut tasks, socket } = operators.await;
-        guests.wait_for_authorizers().await;
+        match &service.settings.group {
+            Some(_) => {
+                service.quorum.set_authorizers(false);
+                let admitting = admit_clients(service.clone(), guests.clone());
+                tasks.push(service.runtime.spawn(ThreadRole::Client, admitting));
+            }
+            None => guests.wait_for_authorizers().await,
+        }
         let words: Arc<dyn FourLetterWords> = Arc::new(surface);
         let ports = [
             (listeners.plain, service.settings.plain_port()),
@@ -272,6 +287,8 @@ async fn bind<R: Runtime>(
     let secure = listen(runtime, secure, "ZooKeeper's clients over TLS").await?;
     let http = listen(runtime, settings.admin.http, HTTP).await?;
     let metrics = listen(runtime, settings.admin.metrics, "metrics").await?;
+    let peers = settings.server.group.as_ref().map(|group| group.listen);
+    let peers = listen(runtime, peers, "the other nodes of its group").await?;
     let bound_address = |listener: &Option<R::Listener>, asked: Option<SocketAddr>| {
         let listener = listener.as_ref();
         listener.and_then(|listener| listener.local_addr().or(asked))
@@ -289,9 +306,39 @@ async fn bind<R: Runtime>(
         secure,
         http,
         metrics,
+        peers,
         addresses,
         admin_addresses,
     })
+}
+
+/// The group as its replica is told of it.
+fn group_of<R: Runtime>(settings: &GroupSettings, listener: R::Listener) -> Group<R> {
+    Group {
+        voters: settings.voters.clone(),
+        learners: settings.observers.clone(),
+        listener,
+        secret: Secret::new(settings.secret.reveal()),
+        protection: Arc::new(Unprotected),
+        settings: PeerSettings::default(),
+    }
+}
+
+/// Lets clients in when the modules of all active authorizers are loaded. Which ones are active is
+/// known when the node has caught up with its group.
+async fn admit_clients<R: Runtime>(service: Arc<Service<R>>, guests: Guests<R>) {
+    let admitting = async {
+        while let Err(why) = service.read_index().await {
+            if let Unavailable::Stopped(_) = why {
+                return;
+            }
+            let pause = Duration::from_millis(CATCH_UP_AGAIN_MS);
+            service.runtime.sleep(pause).await;
+        }
+        guests.wait_for_authorizers().await;
+        service.quorum.set_authorizers(true);
+    };
+    select2(service.stopping.wait(), admitting).await;
 }
 
 /// Opens the data folder and the replica in it.
@@ -299,6 +346,7 @@ async fn open_replica<R: Runtime>(
     runtime: &R,
     settings: &NodeSettings,
     raft: Settings,
+    group: Option<Group<R>>,
 ) -> Result<Replicated<R>, StartError> {
     let disk = runtime
         .disk(&settings.server.data)
@@ -306,7 +354,7 @@ async fn open_replica<R: Runtime>(
             path: settings.server.data.clone(),
             error,
         })?;
-    Ok(Replicated::open(runtime, disk, &settings.server, raft).await?)
+    Ok(Replicated::open(runtime, disk, &settings.server, raft, group).await?)
 }
 
 /// Builds the part that runs guests, and has apply report changes of bindings to it. No guest runs

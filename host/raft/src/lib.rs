@@ -62,6 +62,7 @@ mod status;
 mod types;
 mod voting_right;
 
+use bytes::Bytes;
 use innkeeper_tree::{Applied, Operation, View};
 
 pub use codec::CodecError;
@@ -70,6 +71,7 @@ pub use modules::ModuleStore;
 pub use proposals::{Fitting, Proposals};
 pub use replica::Replica;
 pub use settings::Settings;
+pub use standing::Standing;
 pub use status::{RaftMembers, RaftRole, Status};
 pub use types::{
     Entry, LeaderId, LogId, Membership, NodeId, Origin, Payload, Proposal, SnapshotMeta,
@@ -101,4 +103,13 @@ pub trait Delivery: Send + Sync + 'static {
     /// Called for a refused operation, for which nothing was appended to the log. It runs on
     /// openraft's thread, or on the submitter's thread if the node is closed.
     fn refused(&self, operation: Operation, refusal: Refusal);
+
+    /// The server of another node asks something beside the log ([`Replica::ask`]). `leads` is true
+    /// if this node is the established leader and a quorum has acknowledged it within its lease.
+    /// The answer is the body that the other server gets, or a sentence that says why there is
+    /// none. It is made on openraft's thread and must not block.
+    fn asked(&self, from: NodeId, leads: bool, question: &[u8]) -> Result<Bytes, String> {
+        let _ = (from, leads, question);
+        Err("this node answers no questions of servers: update it first".to_owned())
+    }
 }

@@ -15,7 +15,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_runtime::{Disk, Runtime, Select2, ThreadRole, select2, select3};
+use bytes::Bytes;
+use innkeeper_runtime::{Disk, LatestReader, Runtime, Select2, ThreadRole, select2, select3};
 use innkeeper_tree::{Digest, Reader};
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -29,6 +30,7 @@ use crate::modules::ModuleStore;
 use crate::peer::{Group, fetch};
 use crate::proposals::Proposals;
 use crate::settings::Settings;
+use crate::standing::Standing;
 use crate::startup::{Started, open_stores, start};
 use crate::status::{RaftMembers, RaftRole, Status};
 use crate::types::NodeId;
@@ -150,6 +152,33 @@ impl<R: Runtime> Replica<R> {
     /// call; a quorum confirms what that is. Calls at the same time share one confirmation.
     pub async fn read_index(&self) -> Result<(), Unavailable> {
         self.parts().started.read_index.confirm().await
+    }
+
+    /// What this node is in its group at the moment.
+    pub fn standing(&self) -> Standing {
+        let started = &self.parts().started;
+        Standing::of(&started.raft, started.state.applied())
+    }
+
+    /// Tells when the [`standing`](Self::standing) has changed, some time after it did.
+    pub fn standings(&self) -> LatestReader<Standing> {
+        self.parts().started.standing.reader()
+    }
+
+    /// The term in which this node leads, if it is established and a quorum has acknowledged within
+    /// the [lease](Settings::lease) that it leads.
+    pub fn leads_under_lease(&self) -> Option<u64> {
+        let started = &self.parts().started;
+        let lease = started.settings.lease();
+        Standing::leads_under_lease(&started.raft, started.state.applied(), lease)
+    }
+
+    /// Asks the server of another node ([`Delivery::asked`]) and returns its answer. A question and
+    /// its answer take at most 1 MiB. Waits up to
+    /// [`silence_timeout`](crate::peer::PeerSettings::silence_timeout). The error is a sentence;
+    /// then it is not known whether the other server has got the question.
+    pub async fn ask(&self, node: NodeId, question: Bytes) -> Result<Bytes, String> {
+        self.parts().started.peers.ask_server(node, question).await
     }
 
     /// Hands the leadership over to a voter, and returns when it leads. Writes wait meanwhile. This

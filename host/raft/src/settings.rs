@@ -119,6 +119,12 @@ const MIN_COMMAND_BYTES: usize = 1024;
 const MIN_ELECTION: Duration = Duration::from_millis(100);
 
 impl Settings {
+    /// How long a quorum's acknowledgement keeps others from electing another leader: a voter
+    /// grants no vote for this long after it has heard from its leader.
+    pub fn lease(&self) -> Duration {
+        self.election * 7 / 10
+    }
+
     /// Checks the settings. The error is one sentence that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
         let wrong = if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&self.segment_bytes) {

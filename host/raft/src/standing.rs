@@ -5,17 +5,19 @@
 //! term. Before that it cannot know what became of the operations of older terms, and predictions
 //! of zxids would be wrong.
 
+use std::time::Duration;
+
 use innkeeper_runtime::Runtime;
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
+use openraft::{Instant as _, ServerState};
 
 use crate::engine::RaftOf;
 use crate::types::{LogId, NodeId, TypeConfig};
 
 /// A node's standing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// No leader is known, or the first entry of its term is not applied here yet.
     Waits,
     /// This node is the established leader.
@@ -40,6 +42,28 @@ impl Standing {
         let metrics = raft.server_metrics();
         let metrics = metrics.borrow_watched();
         judge(&metrics, applied)
+    }
+
+    /// The term in which this node leads, if it is established and a quorum has acknowledged that
+    /// it leads within the lease. A node alone needs no acknowledgement.
+    ///
+    /// Within the lease no other leader is elected by silence. One that is elected past it, because
+    /// this process was found dead or hands over, is followed by this node's next look at its vote.
+    pub(crate) fn leads_under_lease<R: Runtime>(
+        raft: &RaftOf<R>,
+        applied: Option<LogId>,
+        lease: Duration,
+    ) -> Option<u64> {
+        let Self::Leads { term, alone } = Self::of(raft, applied) else {
+            return None;
+        };
+        if alone {
+            return Some(term);
+        }
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let acknowledged = metrics.last_quorum_acked.as_ref()?;
+        (acknowledged.elapsed() < lease).then_some(term)
     }
 }
 

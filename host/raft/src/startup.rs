@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_runtime::{Disk, Runtime, Select2, Signal, Task, ThreadRole, select2};
+use innkeeper_runtime::{Disk, Latest, Runtime, Select2, Signal, Task, ThreadRole, select2};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
 use openraft::impls::BasicNode;
@@ -36,6 +36,7 @@ use crate::peer::{
 use crate::proposals::{Around, Intake, Proposals, Proposer};
 use crate::read_index::ReadIndex;
 use crate::settings::Settings;
+use crate::standing::Standing;
 use crate::state::{Checkpointer, StateMachine, StateShared};
 use crate::types::NodeId;
 use crate::voting_right::{self, VotingRight};
@@ -88,6 +89,8 @@ pub(crate) struct Started<R: Runtime> {
     pub(crate) modules: ModuleStore<R>,
     pub(crate) proposals: Proposals,
     pub(crate) read_index: ReadIndex,
+    /// What the node was when the proposer looked last.
+    pub(crate) standing: Latest<Standing>,
     pub(crate) failure: Failure,
     /// Ends the proposer's task.
     pub(crate) closing: Signal,
@@ -114,7 +117,7 @@ fn config(settings: &Settings, alone: bool, may_vote: bool) -> Config {
         cluster_name: "innkeeper".to_owned(),
         heartbeat_interval: ms(election / heartbeats),
         election_timeout_min: ms(election * 3 / 10),
-        election_timeout_max: ms(election * 7 / 10),
+        election_timeout_max: ms(settings.lease()),
         max_payload_entries: REQUEST_ENTRIES,
         // This crate's own schedule asks for checkpoints and purges the log.
         snapshot_policy: SnapshotPolicy::Never,
@@ -206,8 +209,9 @@ pub(crate) async fn start<R: Runtime>(
     }
 
     let closing = Signal::new();
-    let (proposals, queue) = Proposals::new(&settings, failure.clone(), delivery);
+    let (proposals, queue) = Proposals::new(&settings, failure.clone(), delivery.clone());
     let intake = Intake::default();
+    let standing = Latest::new(Standing::Waits);
     let around = Around {
         runtime: runtime.clone(),
         raft: raft.clone(),
@@ -217,6 +221,7 @@ pub(crate) async fn start<R: Runtime>(
         checkpointer: checkpointer.clone(),
         failure: failure.clone(),
         intake: intake.clone(),
+        standing: standing.clone(),
         stop: closing.clone(),
     };
     let proposer = Proposer::new(around, proposals.clone(), queue);
@@ -287,6 +292,8 @@ pub(crate) async fn start<R: Runtime>(
             folder,
             modules: modules.clone(),
             receiving: Arc::new(Semaphore::new(1)),
+            lease: settings.lease(),
+            delivery: delivery.clone(),
             backlog: Backlog {
                 log: log.clone(),
                 checkpointer: checkpointer.clone(),
@@ -303,6 +310,7 @@ pub(crate) async fn start<R: Runtime>(
         modules,
         proposals,
         read_index,
+        standing,
         failure,
         closing,
         stop,

@@ -11,7 +11,7 @@
 //! 4. The session merges these with the answers to its reads, in zxid order, and one write takes
 //!    them to the `socket`.
 //!
-//! Beside these, `expiry` finds silent sessions, [`tasks`] run in the background, [`inspect`]
+//! Beside these, `expiry` finds silent sessions, with the `reports` of other nodes, [`tasks`] run in the background, [`inspect`]
 //! answers operators, and the [`service`] is what all parts share.
 
 // They panic where nobody reads any more.
@@ -29,6 +29,7 @@ mod local_sessions;
 pub mod protocol;
 pub mod quorum;
 pub mod replicated;
+mod reports;
 pub mod service;
 mod sessions;
 pub mod settings;

@@ -88,7 +88,7 @@ impl LocalSessions {
             recorded: Arc::default(),
         };
         sessions.insert(session, local);
-        expiry.opened(session, ATTACHMENT, timeout_ms);
+        expiry.opened_local(session, ATTACHMENT, timeout_ms);
         true
     }
 
@@ -114,7 +114,7 @@ impl LocalSessions {
             return false;
         };
         local.timeout_ms = timeout_ms;
-        expiry.opened(session, ATTACHMENT, timeout_ms);
+        expiry.opened_local(session, ATTACHMENT, timeout_ms);
         true
     }
 

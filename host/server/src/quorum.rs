@@ -1,14 +1,23 @@
 //! Whether the node's group has a quorum, and which clients are served without one.
 //!
-//! 1. A task reads the replica's status again and again: a group that knows its leader has its
-//!    quorum, and one that has not known any for a while has lost it. A node alone always has it.
-//! 2. When the quorum is lost, every connection is closed, as in ZooKeeper. From then on a client
-//!    is served only if `readonlymode.enabled` is set and the client agreed to be read-only. It
-//!    gets a session that only this node knows (`local_sessions.rs`), with reads, watches and
-//!    pings; every write is answered with NotReadOnly. Other clients' connections are closed
-//!    without an answer, so that they try another node.
-//! 3. When the quorum is back, the read-only sessions end with their connections.
+//! 1. The node reports to the leader again and again ([`crate::reports`]). The leader acknowledges a
+//!    report only while a quorum acknowledges the leader. So an acknowledged report proves that the
+//!    group had its quorum, and this node contact with it, when the report was made. Who is
+//!    remembered as the leader proves nothing. A node alone always has its quorum.
+//! 2. A connection is served while the last acknowledged report is younger than a third of its
+//!    session's timeout. Then it is closed: its session may expire elsewhere after the whole timeout,
+//!    so its client learns of the danger before.
+//! 3. A node that has begun, or that has taken over the state of another node, serves clients after
+//!    it has caught up with what was committed by then.
+//! 4. Without acknowledged reports a client is served only if `readonlymode.enabled` is set and the
+//!    client agreed to be read-only. It gets a session that only this node knows
+//!    (`local_sessions.rs`), with reads, watches and pings; every write is answered with NotReadOnly.
+//!    Other clients' connections are closed without an answer, so that they try another node.
+//! 5. When the quorum is back, the read-only sessions end with their connections.
 
+use std::time::Duration;
+
+use innkeeper_runtime::{Instant, Latest};
 use parking_lot::Mutex;
 
 /// The state of the quorum.
@@ -16,8 +25,19 @@ use parking_lot::Mutex;
 pub enum Held {
     /// The group has its quorum.
     Held,
-    /// The group has lost it: as far as this node knows, there is no leader.
+    /// The group has lost it, as far as this node knows.
     Lost,
+}
+
+/// When this node had contact with a leader that had a quorum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Contact {
+    /// No other node votes: always.
+    Alone,
+    /// Not yet.
+    Never,
+    /// When the last acknowledged report was made.
+    At(Instant),
 }
 
 /// What the node knows of its quorum.
@@ -27,10 +47,17 @@ pub enum Held {
 #[derive(Debug)]
 pub struct Quorum {
     inner: Mutex<Inner>,
+    /// How often the node has begun or taken over another state.
+    begun: Latest<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Inner {
+    contact: Contact,
+    /// The beginning with which the node has caught up.
+    caught_up: u64,
+    /// The modules of the active authorizers are there.
+    authorizers: bool,
     seen: Held,
     pinned: Option<Held>,
     changes: u64,
@@ -38,17 +65,35 @@ struct Inner {
 
 impl Default for Quorum {
     fn default() -> Self {
-        Self {
-            inner: Mutex::new(Inner {
-                seen: Held::Held,
-                pinned: None,
-                changes: 0,
-            }),
-        }
+        Self::alone()
     }
 }
 
 impl Quorum {
+    /// That of a node alone.
+    pub(crate) fn alone() -> Self {
+        Self::new(Contact::Alone, Held::Held, 0)
+    }
+
+    /// That of a member of a group, before its first report.
+    pub(crate) fn of_member() -> Self {
+        Self::new(Contact::Never, Held::Lost, 1)
+    }
+
+    fn new(contact: Contact, seen: Held, begun: u64) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                contact,
+                caught_up: 0,
+                authorizers: true,
+                seen,
+                pinned: None,
+                changes: 0,
+            }),
+            begun: Latest::new(begun),
+        }
+    }
+
     /// The current state.
     pub fn state(&self) -> Held {
         self.inner.lock().state()
@@ -60,13 +105,82 @@ impl Quorum {
         (inner.state(), inner.changes)
     }
 
-    /// Sets the state from the replica's status. Returns true if the state changed.
-    pub(crate) fn see(&self, seen: Held) -> bool {
-        self.change(|inner| inner.seen = seen)
+    /// How old the last contact with a leader that had a quorum is; `None` if there was none.
+    pub fn contact_age(&self, now: Instant) -> Option<Duration> {
+        match self.inner.lock().contact {
+            Contact::Alone => Some(Duration::ZERO),
+            Contact::Never => None,
+            Contact::At(at) => Some(now.since(at)),
+        }
     }
 
-    /// Sets the state for a test, or, with `None`, lets the replica's status count again. Returns
-    /// true if the state changed.
+    /// Whether a session with this timeout is served: not read-only, but as a quorum allows.
+    pub(crate) fn serves(&self, timeout_ms: u32, now: Instant) -> bool {
+        let begun = self.begun.get();
+        let inner = self.inner.lock();
+        if let Some(pinned) = inner.pinned {
+            return pinned == Held::Held;
+        }
+        let in_contact = match inner.contact {
+            Contact::Alone => true,
+            Contact::Never => false,
+            Contact::At(at) => now.since(at) <= patience(timeout_ms),
+        };
+        in_contact && inner.authorizers && inner.caught_up == begun
+    }
+
+    /// This node votes alone.
+    pub(crate) fn votes_alone(&self) {
+        self.inner.lock().contact = Contact::Alone;
+    }
+
+    /// A report that was made at this time was acknowledged.
+    pub(crate) fn acknowledged(&self, made: Instant) {
+        let mut inner = self.inner.lock();
+        inner.contact = match inner.contact {
+            Contact::At(before) => Contact::At(before.max(made)),
+            Contact::Alone | Contact::Never => Contact::At(made),
+        };
+    }
+
+    /// The state was replaced: no client is served until the node has caught up.
+    pub(crate) fn begins_anew(&self) {
+        self.begun.update(|begun| {
+            *begun += 1;
+            true
+        });
+    }
+
+    /// Waits until the node has not caught up, and returns the beginning with which it is to catch
+    /// up.
+    pub(crate) async fn is_behind(&self) -> u64 {
+        let behind = |begun: &u64| self.inner.lock().caught_up != *begun;
+        self.begun.wait_for(behind).await
+    }
+
+    /// Everything is applied that was committed after this beginning.
+    pub(crate) fn has_caught_up(&self, begun: u64) {
+        self.inner.lock().caught_up = begun;
+    }
+
+    /// Whether the modules of all active authorizers are there. Without them no client is served.
+    pub fn set_authorizers(&self, are_there: bool) {
+        self.inner.lock().authorizers = are_there;
+    }
+
+    /// Judges the state by the age of the last contact. Returns true if the state has changed.
+    pub(crate) fn look(&self, now: Instant, lost_after: Duration) -> bool {
+        self.change(|inner| {
+            inner.seen = match inner.contact {
+                Contact::Alone => Held::Held,
+                Contact::At(at) if now.since(at) <= lost_after => Held::Held,
+                Contact::At(_) | Contact::Never => Held::Lost,
+            }
+        })
+    }
+
+    /// Sets the state for a test, or, with `None`, lets the reports count again. Returns true if
+    /// the state changed.
     pub(crate) fn pin(&self, pinned: Option<Held>) -> bool {
         self.change(|inner| inner.pinned = pinned)
     }
@@ -84,5 +198,60 @@ impl Quorum {
 impl Inner {
     fn state(&self) -> Held {
         self.pinned.unwrap_or(self.seen)
+    }
+}
+
+/// How old the last acknowledged report may be while a session with this timeout is served.
+pub(crate) fn patience(timeout_ms: u32) -> Duration {
+    Duration::from_millis(u64::from(timeout_ms)) / 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_served_for_a_third_of_its_timeout_after_an_acknowledged_report() {
+        let quorum = Quorum::of_member();
+        let start = Instant::default();
+        let at = |ms| start + Duration::from_millis(ms);
+        assert!(!quorum.serves(3000, at(0)), "no report was acknowledged");
+        quorum.acknowledged(at(1000));
+        assert!(!quorum.serves(3000, at(1000)), "it has not caught up");
+        quorum.has_caught_up(1);
+        assert!(quorum.serves(3000, at(2000)));
+        assert!(!quorum.serves(3000, at(2001)));
+        assert!(quorum.serves(30_000, at(2001)));
+        // An older report that is acknowledged later takes nothing back.
+        quorum.acknowledged(at(500));
+        assert!(quorum.serves(3000, at(2000)));
+        quorum.set_authorizers(false);
+        assert!(!quorum.serves(3000, at(1000)));
+        quorum.set_authorizers(true);
+        quorum.begins_anew();
+        assert!(!quorum.serves(3000, at(1000)));
+        quorum.has_caught_up(1);
+        assert!(!quorum.serves(3000, at(1000)), "with the old beginning");
+        quorum.has_caught_up(2);
+        assert!(quorum.serves(3000, at(1000)));
+    }
+
+    #[test]
+    fn the_state_is_lost_and_held_again_by_reports_alone() {
+        let quorum = Quorum::of_member();
+        let start = Instant::default();
+        let (at, patience) = (
+            |ms| start + Duration::from_millis(ms),
+            Duration::from_secs(1),
+        );
+        assert!(!quorum.look(at(0), patience));
+        assert_eq!(quorum.state(), Held::Lost);
+        quorum.acknowledged(at(100));
+        assert!(quorum.look(at(1100), patience));
+        assert_eq!(quorum.moment(), (Held::Held, 1));
+        assert!(quorum.look(at(1101), patience));
+        assert_eq!(quorum.moment(), (Held::Lost, 2));
+        quorum.votes_alone();
+        assert!(quorum.look(at(9000), patience));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use innkeeper_raft::peer::Group;
 use innkeeper_raft::{ModuleStore, OpenError, Proposals, Replica, Settings};
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::Reader;
@@ -10,6 +11,7 @@ use innkeeper_tree::Reader;
 use crate::delivery::fanout::Fanout;
 use crate::delivery::pending_proposals::PendingProposals;
 use crate::expiry::Expiry;
+use crate::quorum::Quorum;
 use crate::settings::ServerSettings;
 use crate::stats::Stats;
 
@@ -18,7 +20,6 @@ use crate::stats::Stats;
 ///
 /// Invariant: every session of the state has its full timeout from here on, since clients could not
 /// reach the node while it was down.
-/// heard while the node was down.
 pub struct Replicated<R: Runtime> {
     /// The way into the log.
     pub proposals: Proposals,
@@ -32,6 +33,7 @@ pub struct Replicated<R: Runtime> {
     pub stats: Arc<Stats>,
     pub(crate) replica: Replica<R>,
     pub(crate) expiry: Arc<Expiry>,
+    pub(crate) quorum: Arc<Quorum>,
 }
 
 impl<R: Runtime> std::fmt::Debug for Replicated<R> {
@@ -41,34 +43,45 @@ impl<R: Runtime> std::fmt::Debug for Replicated<R> {
 }
 
 impl<R: Runtime> Replicated<R> {
-    /// Locks the data folder, recovers what the log holds, and waits until the replica leads its
-    /// group of one.
+    /// Locks the data folder and recovers what the log holds. Without a group it waits until the
+    /// replica leads its group of one; in a group it does not wait for the other members.
     pub async fn open(
         runtime: &R,
         disk: R::Disk,
         settings: &ServerSettings,
         raft: Settings,
+        group: Option<Group<R>>,
     ) -> Result<Self, OpenError> {
         let pending_proposals = Arc::new(PendingProposals::default());
-        let expiry = Arc::new(Expiry::new((settings.tick_time_ms / 20).clamp(5, 100)));
+        let expiry = Arc::new(Expiry::new(
+            (settings.tick_time_ms / 20).clamp(5, 100),
+            group.is_some(),
+        ));
         let stats = Arc::new(Stats::default());
+        let quorum = Arc::new(match &group {
+            Some(_) => Quorum::of_member(),
+            None => Quorum::alone(),
+        });
         let fanout = Arc::new(Fanout::new(
             pending_proposals.clone(),
             expiry.clone(),
+            quorum.clone(),
             stats.clone(),
         ));
         let begun = runtime.now();
-        let replica = Replica::open(runtime.clone(), disk, raft, fanout.clone()).await?;
+        let (handle, delivery) = (runtime.clone(), fanout.clone());
+        let replica = match group {
+            Some(group) => Replica::open_in_group(handle, disk, raft, group, delivery).await?,
+            None => Replica::open(handle, disk, raft, delivery).await?,
+        };
         let opening = runtime.now() - begun;
         stats.opening_us.add(opening.as_micros() as u64);
         stats.replayed.add(replica.status().replayed);
         let reader = replica.reader();
         let sessions = reader.view().sessions();
-        expiry.restart(
-            sessions
-                .iter()
-                .map(|info| (info.session, info.attachment, info.timeout_ms)),
-        );
+        for info in sessions {
+            expiry.opened(info.session, info.attachment, info.timeout_ms);
+        }
         Ok(Self {
             proposals: replica.proposals(),
             reader,
@@ -77,6 +90,7 @@ impl<R: Runtime> Replicated<R> {
             stats,
             replica,
             expiry,
+            quorum,
         })
     }
 

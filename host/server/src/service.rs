@@ -48,7 +48,7 @@ pub struct Service<R: Runtime> {
     /// The check that requests must pass besides the ACLs.
     pub authorization: Authorization,
     /// Whether the node's group has a quorum.
-    pub quorum: Quorum,
+    pub quorum: Arc<Quorum>,
     /// Raised when the node begins to stop.
     pub stopping: Signal,
     /// When the service was made; the uptime counts from then.
@@ -125,7 +125,7 @@ impl<R: Runtime> Service<R> {
             expiry: replicated.expiry,
             auth,
             tls,
-            quorum: Quorum::default(),
+            quorum: replicated.quorum,
             local_sessions: LocalSessions::default(),
             clients: Arc::new(Clients::new(
                 settings.max_client_connections,
@@ -222,12 +222,17 @@ impl<R: Runtime> Service<R> {
         self.settings.read_only_mode && self.quorum.state() == Held::Lost
     }
 
-    /// Sets the quorum's state, whatever the replica's status is; with `None` the status counts
-    /// again. This is for tests, since a node alone cannot lose its quorum.
+    /// Sets the quorum's state, whatever the reports say; with `None` they count again. This is for tests, since a node alone cannot lose its quorum.
     pub fn pin_quorum(&self, pinned: Option<Held>) {
         if self.quorum.pin(pinned) {
             self.quorum_changed();
         }
+    }
+
+    /// Ends the sessions of clients that were served without a quorum.
+    pub(crate) fn end_read_only(&self) {
+        self.fanout.close_read_only(Close::Quorum);
+        self.local_sessions.end_read_only(&self.expiry);
     }
 
     /// Closes every connection, since it was made in another state of the quorum. (test:

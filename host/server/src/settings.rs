@@ -1,10 +1,12 @@
 //! What the server is told at its start, and the bounds of every queue that it owns.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use innkeeper_auth::{AuthSettings, Port, TlsSettings};
+use innkeeper_auth::{AuthSettings, Port, Secret, TlsSettings};
+use innkeeper_raft::peer::PeerAddress;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
 /// The version that is announced to clients.
@@ -97,12 +99,15 @@ pub const DISK_CHECK_MS: u64 = 30_000;
 /// How often the log is told again that there is little room, in milliseconds.
 pub const DISK_TOLD_MS: u64 = 3_600_000;
 
-/// How often a node looks whether its group has a leader, in milliseconds.
-pub const QUORUM_CHECK_MS: u64 = 200;
+/// The least time between two reports of a node to its leader, in milliseconds.
+pub const REPORT_LEAST_MS: u32 = 20;
 
-/// So many looks in a row must find none for the quorum to be lost: an election in passing closes
-/// no connection.
-pub const QUORUM_LOST_CHECKS: u32 = 5;
+/// The quorum counts as lost when no report was acknowledged for so many times the silence that
+/// starts an election: an election in passing tells nobody that it is lost.
+pub const QUORUM_LOST_ELECTIONS: u32 = 2;
+
+/// The pause before a node asks again how far it must catch up, in milliseconds.
+pub const CATCH_UP_AGAIN_MS: u64 = 20;
 
 /// The longest frame that a node can be told to take, in bytes: it must fit into memory, and into
 /// the log, several times.
@@ -188,9 +193,29 @@ pub struct ServerSettings {
     /// A write to the log that took longer than this to become durable is a slow one, in
     /// milliseconds (`fsync.warningthresholdms`).
     pub slow_sync_ms: u64,
+    /// The group whose member the node is; `None`: it serves alone.
+    pub group: Option<GroupSettings>,
     /// Below how much room on the data folder's file system the log is told, in bytes
     /// (`--disk-low-mib`); 0 is never.
     pub disk_low_bytes: u64,
+}
+
+/// The group whose member a node is.
+#[derive(Clone, PartialEq, Debug)]
+pub struct GroupSettings {
+    /// This node's number, one of those below.
+    pub id: u64,
+    /// The voters, with the addresses of their peer ports. It is the same on all nodes.
+    pub voters: BTreeMap<u64, PeerAddress>,
+    /// The observers, with the addresses of their peer ports.
+    pub observers: BTreeMap<u64, PeerAddress>,
+    /// Where this node's peer port is opened.
+    pub listen: SocketAddr,
+    /// The secret that all members know. The empty one protects nothing.
+    pub secret: Secret,
+    /// The least silence of a leader after which another one is elected, in milliseconds
+    /// (`innkeeper.electionMs`).
+    pub election_ms: u32,
 }
 
 /// ZooKeeper's connection throttle: a bucket of tokens that connect requests are paid from.
@@ -277,13 +302,24 @@ impl ServerSettings {
         let longest_request = self
             .jute_max_buffer_bytes
             .saturating_add(COMMAND_ENVELOPE_BYTES);
+        // Of a negative number the bits: what names a member need not be shown.
+        let number = self.server_number.unwrap_or(1).cast_unsigned();
         innkeeper_raft::Settings {
-            // Of a negative number the bits: what names a member need not be shown.
-            node_id: self.server_number.unwrap_or(1).cast_unsigned(),
+            node_id: self.group.as_ref().map_or(number, |group| group.id),
+            election: self.election(),
             slow_sync: Duration::from_millis(self.slow_sync_ms),
             command_bytes_max: longest_request.max(COMMAND_BYTES_LEAST),
             ..innkeeper_raft::Settings::default()
         }
+    }
+
+    /// The least silence of a leader after which another one is elected.
+    pub fn election(&self) -> Duration {
+        let group = self.group.as_ref();
+        let default = innkeeper_raft::Settings::default().election;
+        group.map_or(default, |group| {
+            Duration::from_millis(u64::from(group.election_ms))
+        })
     }
 
     /// The defaults of `innkeeper serve` for a data folder, on ports that the system picks.
@@ -320,6 +356,7 @@ impl ServerSettings {
             connection_throttle: ConnectionThrottleSettings::default(),
             request_throttle: RequestThrottleSettings::default(),
             slow_sync_ms: SLOW_SYNC_MS,
+            group: None,
             disk_low_bytes: DISK_LOW_BYTES,
         }
     }

@@ -366,6 +366,11 @@ impl<R: Runtime> Peers<R> {
         message::hash(&answer).map_err(|error| error.to_string())
     }
 
+    /// Asks the server of a peer. The error is a sentence.
+    pub(crate) async fn ask_server(&self, node: NodeId, question: Bytes) -> Result<Bytes, String> {
+        self.ask(node, kind::SERVER, question).await
+    }
+
     /// Makes a call to a peer and waits for its answer, up to `silence_timeout`. The error is a
     /// sentence.
     async fn ask(&self, node: NodeId, kind: u8, body: Bytes) -> Result<Bytes, String> {

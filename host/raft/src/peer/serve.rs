@@ -25,6 +25,7 @@ use super::peers::Peers;
 use super::served::{Never, Served, check};
 use super::transfer;
 use crate::engine::RaftOf;
+use crate::standing::Standing;
 use crate::types::{LogId, NodeId, TypeConfig};
 
 /// Serves a connection until it breaks, and returns why.
@@ -35,7 +36,7 @@ pub(super) async fn channel<R: Runtime>(
     peer: &PeerInfo,
 ) -> io::Error {
     let served = match peer.channel {
-        Channel::Control => control(peers, served, link).await,
+        Channel::Control => control(peers, served, link, peer.identity.node_id).await,
         Channel::Log => log(peers, served, link).await,
         Channel::Forward => forwarded(served, link, peer.identity.node_id).await,
         Channel::Bulk => bulk(peers, served, link).await,
@@ -51,6 +52,7 @@ async fn control<R: Runtime>(
     peers: &Peers<R>,
     served: &Served<R>,
     mut link: Link,
+    from: NodeId,
 ) -> io::Result<Never> {
     let most = peers.inner().settings.calls_max;
     let mut calls = FuturesUnordered::new();
@@ -70,7 +72,7 @@ async fn control<R: Runtime>(
                 };
                 check(&frame)?;
                 let served = served.clone();
-                calls.push(async move { (frame.number, call(&served, frame).await) });
+                calls.push(async move { (frame.number, call(&served, from, frame).await) });
             }
         }
     }
@@ -103,7 +105,7 @@ fn put_answer(link: &mut Link, number: u64, answer: Result<Bytes, String>) -> io
 }
 
 /// Does what a call asks for. The error is a sentence.
-async fn call<R: Runtime>(served: &Served<R>, frame: Frame) -> Result<Bytes, String> {
+async fn call<R: Runtime>(served: &Served<R>, from: NodeId, frame: Frame) -> Result<Bytes, String> {
     let (raft, body) = (&served.raft, &frame.body);
     let asks_for_vote = matches!(
         frame.kind,
@@ -157,6 +159,11 @@ async fn call<R: Runtime>(served: &Served<R>, frame: Frame) -> Result<Bytes, Str
             let zxid = message::zxid(body).map_err(told)?;
             let hash = served.state.reader().view().digest_at(zxid);
             Ok(message::bytes(|out| message::put_hash(out, hash)))
+        }
+        kind::SERVER => {
+            let applied = served.state.applied();
+            let leads = Standing::leads_under_lease(raft, applied, served.lease);
+            served.delivery.asked(from, leads.is_some(), body)
         }
         kind::SUCCEED => served.succession.answer(body).map_err(told),
         kind::ABOUT => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use innkeeper_runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -11,6 +12,7 @@ use super::backlog::Backlog;
 use super::frame::Frame;
 use super::hello;
 use super::succession::Succession;
+use crate::Delivery;
 use crate::engine::RaftOf;
 use crate::modules::ModuleStore;
 use crate::proposals::Intake;
@@ -35,6 +37,10 @@ pub(crate) struct Served<R: Runtime> {
     pub(crate) modules: ModuleStore<R>,
     /// The one snapshot that may arrive at a time has it.
     pub(crate) receiving: Arc<Semaphore>,
+    /// How long a quorum's acknowledgement holds.
+    pub(crate) lease: Duration,
+    /// Answers the servers of other nodes.
+    pub(crate) delivery: Arc<dyn Delivery>,
 }
 
 impl<R: Runtime> Clone for Served<R> {
@@ -51,6 +57,8 @@ impl<R: Runtime> Clone for Served<R> {
             folder: self.folder.clone(),
             modules: self.modules.clone(),
             receiving: self.receiving.clone(),
+            lease: self.lease,
+            delivery: self.delivery.clone(),
         }
     }
 }

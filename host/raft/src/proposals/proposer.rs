@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use innkeeper_runtime::{
-    AbortOnDrop, Instant, Runtime, Select2, Select4, Signal, ThreadRole, select2, select4,
+    AbortOnDrop, Instant, Latest, Runtime, Select2, Select4, Signal, ThreadRole, select2, select4,
 };
 use innkeeper_tree::{Command, Operation, encoding};
 use openraft::async_runtime::watch::WatchReceiver;
@@ -68,6 +68,8 @@ pub(crate) struct Around<R: Runtime> {
     pub(crate) failure: Failure,
     /// What other nodes send while this one leads.
     pub(crate) intake: Intake,
+    /// Told when the standing changes.
+    pub(crate) standing: Latest<Standing>,
     pub(crate) stop: Signal,
 }
 
@@ -280,6 +282,7 @@ impl<R: Runtime> Proposer<R> {
     /// This node is something else from now on.
     fn stand(&mut self, standing: Standing) {
         self.standing = standing;
+        self.around.standing.set(standing);
         self.forwarding = None;
         let leads = match standing {
             Standing::Leads { term, .. } => Some(term),

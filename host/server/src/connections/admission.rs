@@ -20,7 +20,6 @@ use innkeeper_tree::{Operation, SessionId};
 
 use crate::delivery::outbox::Close;
 use crate::local_sessions::{self, Password};
-use crate::quorum::Held;
 use crate::service::Service;
 use crate::socket::End;
 use crate::throttle::connections::Wanted;
@@ -61,13 +60,14 @@ pub(crate) async fn admit<R: Runtime>(
     request: &ConnectRequest,
 ) -> Result<Admitted, NotAdmitted> {
     throttle(service, request)?;
-    let (quorum, quorum_changes) = service.quorum.moment();
+    let quorum_changes = service.quorum.moment().1;
     let timeout_ms = service.settings.negotiate_timeout_ms(request.timeout_ms);
+    let serves = service.quorum.serves(timeout_ms, service.runtime.now());
     let asks = Asks {
         timeout_ms,
         quorum_changes,
     };
-    if is_ahead(service, request) && quorum == Held::Held {
+    if is_ahead(service, request) && serves {
         let fresh = service.read_index().await;
         fresh.map_err(|error| End::Unavailable(error.to_string()))?;
     }
@@ -80,18 +80,24 @@ pub(crate) async fn admit<R: Runtime>(
         let seen = request.last_zxid_seen;
         return Err(End::Ahead { seen, here }.into());
     }
-    match quorum {
-        Held::Lost => read_only(service, request, asks),
-        Held::Held if request.session_id == 0 => new_session(service, asks).await,
-        Held::Held => old_session(service, request, asks).await,
+    match (serves, request.session_id) {
+        (false, _) => read_only(service, request, asks),
+        (true, 0) => new_session(service, asks).await,
+        (true, _) => old_session(service, request, asks).await,
     }
 }
 
 impl Admitted {
-    /// Whether the quorum is the same as when the client was admitted. The connection asks this
-    /// after it has taken its seat: from then on a change of the quorum closes it.
+    /// Whether the client may still be served as it was admitted. The connection asks this after it
+    /// has taken its seat: from then on a change of the quorum closes it.
     pub(crate) fn still_holds<R: Runtime>(&self, service: &Service<R>) -> Result<(), End> {
-        if service.quorum.moment().1 == self.quorum_changes {
+        let holds = match self.read_only {
+            true => service.quorum.moment().1 == self.quorum_changes,
+            false => service
+                .quorum
+                .serves(self.timeout_ms, service.runtime.now()),
+        };
+        if holds {
             Ok(())
         } else {
             Err(End::Told(Close::Quorum))

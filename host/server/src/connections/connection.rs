@@ -265,13 +265,20 @@ async fn connect<R: Runtime, S: Stream>(
             .session(session)
             .map(|known| known.attachment),
     };
+    let served_within = (!admitted.read_only).then_some(admitted.timeout_ms);
     let seat = service
         .fanout
-        .attach(session, admitted.attachment, outbox.clone(), current)
+        .attach(
+            session,
+            admitted.attachment,
+            outbox.clone(),
+            served_within,
+            current,
+        )
         .ok_or(End::SessionOver)?;
     admitted.still_holds(service)?;
     let heartbeat = service.expiry.heartbeat(session).ok_or(End::SessionOver)?;
-    heartbeat.touch(service.expiry.now_tick());
+    service.expiry.heard(&heartbeat);
     ConnectResponse {
         protocol_version: 0,
         timeout_ms: admitted.timeout_ms as i32,

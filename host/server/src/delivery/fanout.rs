@@ -41,6 +41,8 @@ use crate::delivery::quota_log::QuotaLog;
 pub use crate::delivery::watches::WatchCounts;
 use crate::delivery::watches::{WatcherId, Watches};
 use crate::expiry::Expiry;
+use crate::quorum::Quorum;
+use crate::reports::Reporters;
 use crate::stats::Stats;
 
 /// Carries what apply did to the connections and tasks of this node that wait for it.
@@ -55,6 +57,9 @@ pub struct Fanout {
     inner: Mutex<Inner>,
     pending_proposals: Arc<PendingProposals>,
     expiry: Arc<Expiry>,
+    quorum: Arc<Quorum>,
+    /// The nodes that report to this one while it leads.
+    pub(crate) reporters: Reporters,
     listener: OnceLock<Arc<dyn BindingListener>>,
     pub(crate) quota_log: QuotaLog,
     stats: Arc<Stats>,
@@ -81,6 +86,8 @@ struct Served {
     session: SessionId,
     attachment: u32,
     outbox: Arc<Outbox>,
+    /// The session's timeout; `None` if the client is served without a quorum.
+    timeout_ms: Option<u32>,
 }
 
 /// What is to be done once the lock is released.
@@ -114,12 +121,15 @@ impl Fanout {
     pub(crate) fn new(
         pending_proposals: Arc<PendingProposals>,
         expiry: Arc<Expiry>,
+        quorum: Arc<Quorum>,
         stats: Arc<Stats>,
     ) -> Self {
         Self {
             inner: Mutex::default(),
             pending_proposals,
             expiry,
+            quorum,
+            reporters: Reporters::default(),
             listener: OnceLock::new(),
             quota_log: QuotaLog::default(),
             stats,
@@ -136,13 +146,15 @@ impl Fanout {
     }
 
     /// Makes a connection the one that serves a session here; an older one is closed. `current`
-    /// returns the session's attachment in the state, if the session exists. Returns `None` if the
-    /// session has ended or moved on since, or if the node stops.
+    /// returns the session's attachment in the state, if the session exists. `timeout_ms` is `None`
+    /// for a session that is served without a quorum. Returns `None` if the session has ended or
+    /// moved on since, or if the node stops.
     pub(crate) fn attach(
         self: &Arc<Self>,
         session: SessionId,
         attachment: u32,
         outbox: Arc<Outbox>,
+        timeout_ms: Option<u32>,
         current: impl FnOnce() -> Option<u32>,
     ) -> Option<SeatGuard> {
         let mut inner = self.inner.lock();
@@ -161,6 +173,7 @@ impl Fanout {
             session,
             attachment,
             outbox,
+            timeout_ms,
         });
         let watcher = match inner.free.pop() {
             Some(watcher) => {
@@ -220,6 +233,33 @@ impl Fanout {
     pub(crate) fn stop(&self) {
         self.inner.lock().stopping = true;
         self.close_all(Close::Stopping);
+    }
+
+    /// Closes the connections with a session timeout for which `serves` is false. Those that are
+    /// served without a quorum stay.
+    pub(crate) fn close_unless(&self, close: Close, serves: impl Fn(u32) -> bool) {
+        self.close_those(close, |served| {
+            served
+                .timeout_ms
+                .is_some_and(|timeout_ms| !serves(timeout_ms))
+        });
+    }
+
+    /// Closes the connections that are served without a quorum.
+    pub(crate) fn close_read_only(&self, close: Close) {
+        self.close_those(close, |served| served.timeout_ms.is_none());
+    }
+
+    fn close_those(&self, close: Close, those: impl Fn(&Served) -> bool) {
+        let outboxes: Vec<_> = {
+            let inner = self.inner.lock();
+            let served = inner.seats.iter().flatten();
+            let those = served.filter(|served| those(served));
+            those.map(|served| served.outbox.clone()).collect()
+        };
+        for outbox in outboxes {
+            outbox.close(close);
+        }
     }
 
     /// Closes every connection.
@@ -423,13 +463,15 @@ impl Delivery for Fanout {
     }
 
     fn installed(&self, before: &View, after: &View, publish: &mut dyn FnMut()) {
-        let outboxes = {
+        {
+            // A connection looks at its outbox after it has taken a view. So none answers from the
+            // new state: it would have missed events in between.
             let inner = self.inner.lock();
+            self.quorum.begins_anew();
+            for outbox in inner.outboxes() {
+                outbox.close(Close::Replaced);
+            }
             publish();
-            inner.outboxes()
-        };
-        for outbox in outboxes {
-            outbox.close(Close::Replaced);
         }
         for old in before.sessions() {
             if after.session(old.session).is_none() {
@@ -452,6 +494,14 @@ impl Delivery for Fanout {
             listener.changed(&changed);
             listener.queued(&present);
         }
+    }
+
+    fn asked(&self, from: u64, leads: bool, question: &[u8]) -> Result<Bytes, String> {
+        let served = |session| self.outbox_of(session);
+        let answer = self
+            .reporters
+            .answer(from, leads, question, &self.expiry, served);
+        answer.map_err(|error| error.to_string())
     }
 
     fn refused(&self, operation: Operation, refusal: Refusal) {

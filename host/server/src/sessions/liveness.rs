@@ -39,7 +39,7 @@ impl Liveness {
 
     /// The client gave a sign of life.
     pub(super) fn heard(&mut self) {
-        self.heartbeat.touch(self.expiry.now_tick());
+        self.expiry.heard(&self.heartbeat);
         self.asked_tick = None;
     }
 

@@ -1,35 +1,50 @@
 //! Counts ticks and ends sessions that stay silent.
+//!
+//! Only the established leader decides that a session of the whole service is silent, and only
+//! while a quorum acknowledges it ([`crate::expiry`]). It first asks the nodes that are in contact
+//! with it ([`crate::reports`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_runtime::{Runtime, Select2, select2};
-use innkeeper_tree::Operation;
+use futures_util::future::join_all;
+use innkeeper_raft::Replica;
+use innkeeper_runtime::{Runtime, Select2, ThreadRole, select2};
+use innkeeper_tree::{Operation, SessionId};
 
 use crate::delivery::fanout::told_expired;
 use crate::delivery::outbox::Close;
 use crate::expiry::Step;
+use crate::reports::{Answer, Found, Question, SESSIONS_MAX};
 use crate::service::Service;
 
-/// Counts ticks and ends sessions that stay silent.
+/// Runs until the node stops.
 pub(crate) async fn run<R: Runtime>(service: Arc<Service<R>>) {
     let period = Duration::from_millis(u64::from(service.expiry.tick_ms()));
     let mut interval = service.runtime.interval(period);
+    // The last term in which this node led and gave every session its full timeout.
+    let mut renewed = None;
     loop {
         if let Select2::First(()) = select2(service.stopping.wait(), interval.tick()).await {
             return;
         }
+        let Ok(replica) = service.replica() else {
+            return;
+        };
         service.answers.cut_off_stalled(service.runtime.now());
+        let leads = replica.leads_under_lease();
+        if leads.is_some() && leads != renewed {
+            service.expiry.renew_all();
+            renewed = leads;
+        }
         let mut proposals = Vec::new();
-        for step in service.expiry.tick() {
+        let mut elsewhere = Vec::new();
+        for step in service.expiry.tick(leads.is_some()) {
             match step {
                 Step::Probe(session) => match service.fanout.outbox_of(session) {
                     Some(outbox) => outbox.probe(),
-                    None => {
-                        if let Some(heartbeat) = service.expiry.heartbeat(session) {
-                            heartbeat.nothing_buffered();
-                        }
-                    }
+                    None => elsewhere.push(session),
                 },
                 Step::Expire(session, attachment) => {
                     if service.local_sessions.end(session, &service.expiry) {
@@ -46,8 +61,99 @@ pub(crate) async fn run<R: Runtime>(service: Arc<Service<R>>) {
                 }
             }
         }
+        if !elsewhere.is_empty() {
+            ask_elsewhere(&service, &replica, elsewhere);
+        }
+        drop(replica);
         if !proposals.is_empty() {
             service.proposals.submit(proposals).await;
+        }
+    }
+}
+
+/// Asks the nodes in contact whether sessions are silent that this node does not serve. A node that
+/// has not reported for a third of a session's timeout does not serve it any more.
+fn ask_elsewhere<R: Runtime>(
+    service: &Arc<Service<R>>,
+    replica: &Arc<Replica<R>>,
+    sessions: Vec<SessionId>,
+) {
+    let mut of_node: BTreeMap<u64, Vec<SessionId>> = BTreeMap::new();
+    for session in &sessions {
+        let patience = service.expiry.patience_ticks(*session);
+        for node in service.fanout.reporters.since(patience, &service.expiry) {
+            of_node.entry(node).or_default().push(*session);
+        }
+    }
+    if of_node.is_empty() {
+        return judge(service, sessions, &[]);
+    }
+    let (asking, replica) = (service.clone(), replica.clone());
+    let asked = async move {
+        let parts: Vec<_> = of_node
+            .iter()
+            .flat_map(|(node, all)| all.chunks(SESSIONS_MAX).map(|part| (*node, part.to_vec())))
+            .collect();
+        let questions = parts.into_iter().map(|(node, part)| {
+            let replica = &replica;
+            async move {
+                let question = Question::AreSilent(part.clone()).encode();
+                let answer = replica.ask(node, question).await.ok();
+                let answer = answer.and_then(|body| Answer::decode(&body).ok());
+                (node, part, answer)
+            }
+        });
+        let stop = asking.stopping.wait();
+        if let Select2::Second(answers) = select2(stop, join_all(questions)).await {
+            judge(&asking, sessions, &answers);
+        }
+    };
+    service.runtime.spawn(ThreadRole::Client, asked).detach();
+}
+
+/// Judges sessions by the answers of other nodes; an answer that did not come is `None`.
+fn judge<R: Runtime>(
+    service: &Service<R>,
+    sessions: Vec<SessionId>,
+    answers: &[(u64, Vec<SessionId>, Option<Answer>)],
+) {
+    let expiry = &service.expiry;
+    let mut found: BTreeMap<SessionId, Found> = BTreeMap::new();
+    let mut note = |session: SessionId, what| {
+        let known = found.entry(session).or_insert(Found::Silent);
+        if *known != Found::Heard && what != Found::Silent {
+            *known = what;
+        }
+    };
+    for (node, part, answer) in answers {
+        match answer {
+            Some(Answer::Found(each)) if each.len() == part.len() => {
+                for (session, what) in part.iter().zip(each) {
+                    note(*session, *what);
+                }
+            }
+            _ => {
+                for session in part {
+                    let patience = expiry.patience_ticks(*session);
+                    if service
+                        .fanout
+                        .reporters
+                        .has_reported(*node, patience, expiry)
+                    {
+                        note(*session, Found::Looking);
+                    }
+                }
+            }
+        }
+    }
+    for session in sessions {
+        let Some(heartbeat) = expiry.heartbeat(session) else {
+            continue;
+        };
+        match found.get(&session).copied().unwrap_or(Found::Silent) {
+            Found::Heard => expiry.heard_elsewhere(session),
+            Found::Looking => heartbeat.ask_again(),
+            Found::Silent => heartbeat.nothing_buffered(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The background tasks of a service, one module for each.
 
+mod catch_up;
 mod disk_room;
 mod expire;
-mod quorum_watch;
+mod report;
 mod sweeper;
 
 use std::sync::Arc;
@@ -27,7 +28,8 @@ pub fn start<R: Runtime>(service: &Arc<Service<R>>) -> Vec<Task<()>> {
             }
         }),
         runtime.spawn(ThreadRole::Client, expire::run(service.clone())),
-        runtime.spawn(ThreadRole::Client, quorum_watch::watch(service.clone())),
+        runtime.spawn(ThreadRole::Client, report::run(service.clone())),
+        runtime.spawn(ThreadRole::Client, catch_up::run(service.clone())),
         runtime.spawn(ThreadRole::Client, sweeper::run(service.clone())),
         runtime.spawn(ThreadRole::Client, disk_room::watch(service.clone())),
     ]

@@ -1,6 +1,6 @@
 //! Deletes empty containers, and znodes whose time to live has passed.
 //!
-//! 1. Every `container_check_interval_ms` the leader searches a view for such znodes
+//! 1. Every `container_check_interval_ms` the established leader searches a view for such znodes
 //!    ([`View::sweepable`](innkeeper_tree::View::sweepable)), and drops the view.
 //! 2. It proposes one command for each, a few at a time, so that at most `container_max_per_minute`
 //!    are proposed in a minute.
@@ -58,6 +58,11 @@ pub(crate) async fn run<R: Runtime>(service: Arc<Service<R>>) {
     loop {
         if let Select2::First(()) = select2(service.stopping.wait(), interval.tick()).await {
             return;
+        }
+        // What two nodes sweep, apply sweeps once; but it is the leader's work.
+        let leads = service.replica().map(|replica| replica.leads_under_lease());
+        if !matches!(leads, Ok(Some(_))) {
+            continue;
         }
         let unused = {
             let view = service.reader.view();

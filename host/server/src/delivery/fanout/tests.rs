@@ -99,8 +99,13 @@ fn what_relies_on_every_event_ends_when_the_state_is_replaced() {
     assert_eq!(after.bindings().len(), 2, "the documents are valid");
 
     let pending = Arc::new(PendingProposals::default());
-    let expiry = Arc::new(Expiry::new(100));
-    let fanout = Fanout::new(pending.clone(), expiry.clone(), Arc::new(Stats::default()));
+    let expiry = Arc::new(Expiry::new(100, false));
+    let fanout = Fanout::new(
+        pending.clone(),
+        expiry.clone(),
+        Arc::default(),
+        Arc::default(),
+    );
     let fanout = Arc::new(fanout);
     let told = Arc::new(Told::default());
     fanout.install_listener(told.clone());
@@ -115,9 +120,13 @@ fn what_relies_on_every_event_ends_when_the_state_is_replaced() {
         .zip(before.sessions())
         .map(|(outbox, info)| {
             let attachment = info.attachment;
-            fanout.attach(info.session, attachment, outbox.clone(), || {
-                Some(attachment)
-            })
+            fanout.attach(
+                info.session,
+                attachment,
+                outbox.clone(),
+                Some(10_000),
+                || Some(attachment),
+            )
         })
         .collect();
     assert!(seats.iter().all(Option::is_some));
@@ -125,6 +134,9 @@ fn what_relies_on_every_event_ends_when_the_state_is_replaced() {
 
     let mut fresh = Some(fresh);
     fanout.installed(&before, &after, &mut || {
+        for outbox in &outboxes {
+            assert_eq!(outbox.is_open(), Err(Close::Replaced), "it closes before");
+        }
         let fresh = fresh.take().expect("it is published once");
         drop(tree.replace(fresh));
         assert!(waiter.try_recv().is_err(), "nobody hears before");

@@ -268,11 +268,16 @@ mod tests {
 
     /// A fan-out, and that many sessions: the later the seat, the smaller the session's number.
     fn fanout(sessions: u64) -> (Arc<Fanout>, Vec<(SessionId, SeatGuard)>) {
-        let expiry = Arc::new(Expiry::new(10));
-        let fanout = Arc::new(Fanout::new(Arc::default(), expiry, Arc::default()));
+        let expiry = Arc::new(Expiry::new(10, false));
+        let fanout = Arc::new(Fanout::new(
+            Arc::default(),
+            expiry,
+            Arc::default(),
+            Arc::default(),
+        ));
         let seats = (1..=sessions).rev().map(|number| {
             let session = SessionId(number);
-            let seat = fanout.attach(session, 1, Arc::default(), || Some(1));
+            let seat = fanout.attach(session, 1, Arc::default(), None, || Some(1));
             (session, seat.unwrap())
         });
         let seats = seats.collect();

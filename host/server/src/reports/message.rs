@@ -1,0 +1,172 @@
+//! The bodies of the questions between servers, and of their answers.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use innkeeper_tree::SessionId;
+
+use crate::expiry::Found;
+
+const VERSION: u8 = 1;
+
+// The kinds of questions. A released number never changes.
+const REPORT: u8 = 1;
+const ARE_SILENT: u8 = 2;
+
+// What a node found. A released number never changes.
+const SILENT: u8 = 0;
+const LOOKING: u8 = 1;
+const HEARD: u8 = 2;
+
+/// The most sessions in one question: 512 KiB.
+pub(crate) const SESSIONS_MAX: usize = 65_536;
+
+/// A body is no question or answer that this release knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a message between servers cannot be read: update the older node")]
+pub(crate) struct NoMessage;
+
+/// What one server asks another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// These sessions were heard since the last report.
+    Report(Vec<SessionId>),
+    /// The leader asks whether these sessions are silent.
+    AreSilent(Vec<SessionId>),
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Whether the node leads, its quorum acknowledges it, and it has noted the report.
+    Acknowledged(bool),
+    /// What was found of each session, in the question's order.
+    Found(Vec<Found>),
+}
+
+impl Question {
+    pub(crate) fn encode(&self) -> Bytes {
+        let (kind, sessions) = match self {
+            Self::Report(sessions) => (REPORT, sessions),
+            Self::AreSilent(sessions) => (ARE_SILENT, sessions),
+        };
+        let mut out = BytesMut::with_capacity(2 + 8 * sessions.len());
+        out.put_u8(VERSION);
+        out.put_u8(kind);
+        for session in sessions {
+            out.put_u64_le(session.0);
+        }
+        out.freeze()
+    }
+
+    pub(crate) fn decode(mut body: &[u8]) -> Result<Self, NoMessage> {
+        version(&mut body)?;
+        let kind = body.try_get_u8().map_err(|_| NoMessage)?;
+        if !body.len().is_multiple_of(8) || body.len() / 8 > SESSIONS_MAX {
+            return Err(NoMessage);
+        }
+        let sessions = body
+            .chunks_exact(8)
+            .map(|mut id| SessionId(id.get_u64_le()));
+        match kind {
+            REPORT => Ok(Self::Report(sessions.collect())),
+            ARE_SILENT => Ok(Self::AreSilent(sessions.collect())),
+            _ => Err(NoMessage),
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        out.put_u8(VERSION);
+        match self {
+            Self::Acknowledged(acknowledged) => {
+                out.put_u8(REPORT);
+                out.put_u8(u8::from(*acknowledged));
+            }
+            Self::Found(found) => {
+                out.put_u8(ARE_SILENT);
+                out.extend(found.iter().map(|found| match found {
+                    Found::Silent => SILENT,
+                    Found::Looking => LOOKING,
+                    Found::Heard => HEARD,
+                }));
+            }
+        }
+        out.freeze()
+    }
+
+    pub(crate) fn decode(mut body: &[u8]) -> Result<Self, NoMessage> {
+        version(&mut body)?;
+        match body.try_get_u8().map_err(|_| NoMessage)? {
+            REPORT => match body {
+                [0] => Ok(Self::Acknowledged(false)),
+                [1] => Ok(Self::Acknowledged(true)),
+                _ => Err(NoMessage),
+            },
+            ARE_SILENT => {
+                let found = body.iter().map(|found| match *found {
+                    SILENT => Ok(Found::Silent),
+                    LOOKING => Ok(Found::Looking),
+                    HEARD => Ok(Found::Heard),
+                    _ => Err(NoMessage),
+                });
+                found.collect::<Result<_, _>>().map(Self::Found)
+            }
+            _ => Err(NoMessage),
+        }
+    }
+}
+
+fn version(body: &mut &[u8]) -> Result<(), NoMessage> {
+    match body.try_get_u8() {
+        Ok(VERSION) => Ok(()),
+        _ => Err(NoMessage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_back_and_others_are_refused() {
+        let sessions = vec![SessionId(1), SessionId(u64::MAX)];
+        for question in [
+            Question::Report(Vec::new()),
+            Question::Report(sessions.clone()),
+            Question::AreSilent(sessions),
+        ] {
+            assert_eq!(Question::decode(&question.encode()), Ok(question));
+        }
+        for answer in [
+            Answer::Acknowledged(true),
+            Answer::Acknowledged(false),
+            Answer::Found(vec![Found::Silent, Found::Looking, Found::Heard]),
+        ] {
+            assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+        }
+        let too_many = Question::Report(vec![SessionId(1); SESSIONS_MAX + 1]).encode();
+        let wrong: [&[u8]; 7] = [
+            b"",
+            b"\x01",
+            b"\x02\x01",
+            b"\x01\x03",
+            b"\x01\x01abc",
+            b"\x01\x02\x03",
+            &too_many,
+        ];
+        for body in wrong {
+            assert_eq!(Question::decode(body), Err(NoMessage));
+        }
+        for body in [
+            &b""[..],
+            b"\x01",
+            b"\x02\x01\x00",
+            b"\x01\x01",
+            b"\x01\x01\x02",
+            b"\x01\x02\x03",
+        ] {
+            assert_eq!(Answer::decode(body), Err(NoMessage));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Reports to the leader which sessions were heard, and closes the connections that were served
+//! without a quorum for too long ([`crate::reports`], [`crate::quorum`]).
+//!
+//! 1. A report is made every half of ZooKeeper's tick, or every ninth of the shortest timeout of
+//!    all sessions if that is less, and when a leader is established.
+//! 2. One report is under way at a time. It is given up when another node leads, and its sessions
+//!    go into the next one.
+//! 3. The time at which an acknowledged report was made counts, not that of the answer.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use innkeeper_raft::{Replica, Standing};
+use innkeeper_runtime::{Instant, Runtime, Select2, Select3, select2, select3};
+
+use crate::delivery::outbox::Close;
+use crate::expiry::Heartbeat;
+use crate::quorum::Held;
+use crate::reports::{Answer, Question, SESSIONS_MAX};
+use crate::service::Service;
+use crate::settings::{QUORUM_LOST_ELECTIONS, REPORT_LEAST_MS};
+
+/// Whether all parts of a report were acknowledged.
+type Acknowledged = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// A report that is under way.
+struct Report {
+    made: Instant,
+    /// What this node was when it was made.
+    standing: Standing,
+    sessions: Vec<Arc<Heartbeat>>,
+    acknowledged: Acknowledged,
+}
+
+/// Runs until the node stops.
+pub(crate) async fn run<R: Runtime>(service: Arc<Service<R>>) {
+    let Ok(mut standings) = service.replica().map(|replica| replica.standings()) else {
+        return;
+    };
+    let mut due = service.runtime.now();
+    let mut under_way: Option<Report> = None;
+    loop {
+        let Ok(replica) = service.replica() else {
+            return;
+        };
+        let (now, pause) = (service.runtime.now(), pause(&service));
+        if let Some(report) = under_way.take_if(|report| report.standing != replica.standing()) {
+            service.expiry.not_reported(report.sessions);
+        }
+        if under_way.is_none() && now >= due {
+            under_way = make(&service, replica);
+            due = now + pause;
+        }
+        look(&service);
+        let answered = async {
+            match &mut under_way {
+                Some(report) => (&mut report.acknowledged).await,
+                None => pending().await,
+            }
+        };
+        let again = match now >= due {
+            true => now + pause,
+            false => due,
+        };
+        let time_comes = service.runtime.sleep_until(again);
+        let happens = select3(answered, standings.changed(), time_comes);
+        match select2(service.stopping.wait(), happens).await {
+            Select2::First(()) => return,
+            Select2::Second(Select3::First(acknowledged)) => {
+                if let Some(report) = under_way.take() {
+                    settle(&service, report, acknowledged);
+                }
+            }
+            Select2::Second(Select3::Second(_)) => due = service.runtime.now(),
+            Select2::Second(Select3::Third(())) => {}
+        }
+    }
+}
+
+/// The time between two reports.
+fn pause<R: Runtime>(service: &Service<R>) -> Duration {
+    let half_tick = service.settings.tick_time_ms / 2;
+    let shortest_ms = service.expiry.shortest_ms();
+    let ms = shortest_ms.map_or(half_tick, |ms| half_tick.min(ms / 9));
+    Duration::from_millis(u64::from(ms.max(REPORT_LEAST_MS)))
+}
+
+/// Makes a report. A leader acknowledges its own at once.
+fn make<R: Runtime>(service: &Service<R>, replica: Arc<Replica<R>>) -> Option<Report> {
+    let made = service.runtime.now();
+    let standing = replica.standing();
+    match standing {
+        Standing::Waits => None,
+        Standing::Leads { alone: true, .. } => {
+            service.quorum.votes_alone();
+            service.expiry.reported(&service.expiry.take_unreported());
+            None
+        }
+        Standing::Leads { .. } => {
+            if replica.leads_under_lease().is_some() {
+                service.quorum.acknowledged(made);
+                service.expiry.reported(&service.expiry.take_unreported());
+            }
+            None
+        }
+        Standing::Follows { leader, .. } => {
+            let sessions = service.expiry.take_unreported();
+            let ids: Vec<_> = sessions.iter().map(|heard| heard.session).collect();
+            // Even a report of nothing asks for its acknowledgement.
+            let parts = ids.len().div_ceil(SESSIONS_MAX).max(1);
+            let parts: Vec<_> = (0..parts)
+                .map(|part| {
+                    let of_part = ids.chunks(SESSIONS_MAX).nth(part).unwrap_or_default();
+                    Question::Report(of_part.to_vec()).encode()
+                })
+                .collect();
+            let asked = async move {
+                let asked = parts.into_iter().map(|part| replica.ask(leader, part));
+                let answers = join_all(asked).await;
+                answers.into_iter().all(|answer| {
+                    let answer = answer.ok().and_then(|body| Answer::decode(&body).ok());
+                    answer == Some(Answer::Acknowledged(true))
+                })
+            };
+            Some(Report {
+                made,
+                standing,
+                sessions,
+                acknowledged: Box::pin(asked),
+            })
+        }
+    }
+}
+
+fn settle<R: Runtime>(service: &Service<R>, report: Report, acknowledged: bool) {
+    match acknowledged {
+        true => {
+            service.quorum.acknowledged(report.made);
+            service.expiry.reported(&report.sessions);
+        }
+        false => service.expiry.not_reported(report.sessions),
+    }
+}
+
+/// Judges the quorum, and closes the connections that may not be served any more.
+fn look<R: Runtime>(service: &Service<R>) {
+    let now = service.runtime.now();
+    let lost_after = service.settings.election() * QUORUM_LOST_ELECTIONS;
+    if service.quorum.look(now, lost_after) {
+        match service.quorum.state() {
+            Held::Lost => tracing::warn!(
+                event = "quorum-lost",
+                "no leader with a quorum answers: connections are closed when a third of their session's timeout has passed"
+            ),
+            Held::Held => {
+                tracing::info!(event = "quorum-held", "a leader with a quorum answers");
+                service.end_read_only();
+            }
+        }
+    }
+    let quorum = &service.quorum;
+    service
+        .fanout
+        .close_unless(Close::Quorum, |timeout_ms| quorum.serves(timeout_ms, now));
+}
