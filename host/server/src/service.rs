@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_auth::{Auth, Tls, TlsError};
+pub use innkeeper_raft::Standing;
 use innkeeper_raft::{Proposals, Replica, Unavailable};
 use innkeeper_runtime::{Instant, Runtime, Signal};
 use innkeeper_tree::{Operation, Reader, Ticket};
@@ -191,6 +192,17 @@ impl<R: Runtime> Service<R> {
     pub fn replica(&self) -> Result<Arc<Replica<R>>, Unavailable> {
         let replica = self.replica.read().clone();
         replica.ok_or_else(|| Unavailable::Stopped("the node has been stopped".to_owned()))
+    }
+
+    /// What this node is in its group at the moment. A node that stops is nothing.
+    pub fn standing(&self) -> Standing {
+        self.replica()
+            .map_or(Standing::Waits, |replica| replica.standing())
+    }
+
+    /// The term in which this node leads, if it is established and its quorum acknowledges it.
+    pub fn leads(&self) -> Option<u64> {
+        self.replica().ok()?.leads_under_lease()
     }
 
     /// Returns when everything that was committed before the call is applied and published here.

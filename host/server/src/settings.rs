@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use innkeeper_auth::{AuthSettings, Port, Secret, TlsSettings};
-use innkeeper_raft::peer::PeerAddress;
+pub use innkeeper_raft::peer::PeerAddress;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
 /// The version that is announced to clients.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::BytesMut;
 use innkeeper_node::NodeSettings;
 use innkeeper_proto::codec::Reader;
-use innkeeper_proto::connect::ConnectResponse;
+use innkeeper_proto::connect::{ConnectRequest, ConnectResponse};
 use innkeeper_proto::frame::{FrameDecoder, Inbound};
 use innkeeper_proto::reply::ReplyHeader;
 use innkeeper_proto::request::Request;
@@ -34,6 +34,9 @@ pub struct SimClient {
     input: BytesMut,
     decoder: FrameDecoder,
     next_xid: i32,
+    /// The answer to the connect request.
+    pub connected: ConnectResponse,
+    timeout_ms: i32,
     pub notes: Vec<String>,
 }
 
@@ -48,22 +51,42 @@ impl SimClient {
         addr: SocketAddr,
         timeout_ms: i32,
     ) -> io::Result<Self> {
-        let stream = runtime.connect_tcp(addr).await?;
+        Self::try_connect_as(runtime, addr, &connect_request(timeout_ms)).await
+    }
+
+    pub async fn try_connect_as(
+        runtime: &Simulated,
+        addr: SocketAddr,
+        request: &ConnectRequest,
+    ) -> io::Result<Self> {
+        let mut stream = runtime.connect_tcp(addr).await?;
+        let mut out = BytesMut::new();
+        request.encode(&mut out);
+        stream.write_all(&out).await?;
+        let (mut input, mut decoder) = (BytesMut::new(), FrameDecoder::frames_only(1 << 20));
+        let frame = next_frame(&mut stream, &mut input, &mut decoder).await?;
+        let connected = ConnectResponse::decode(frame).unwrap();
         let mut client = Self {
             runtime: runtime.clone(),
             stream,
-            input: BytesMut::new(),
-            decoder: FrameDecoder::frames_only(1 << 20),
+            input,
+            decoder,
             next_xid: 1,
+            connected,
+            timeout_ms: request.timeout_ms,
             notes: Vec::new(),
         };
-        let mut out = BytesMut::new();
-        connect_request(timeout_ms).encode(&mut out);
-        client.stream.write_all(&out).await?;
-        let frame = client.frame().await?;
-        let connected = ConnectResponse::decode(frame).unwrap();
-        client.note(format!("session {:#x}", connected.session_id));
+        client.note(format!("session {:#x}", client.connected.session_id));
         Ok(client)
+    }
+
+    /// The request by which this client takes its session up again.
+    pub fn reattach_request(&self) -> ConnectRequest {
+        ConnectRequest {
+            session_id: self.connected.session_id,
+            password: bytes::Bytes::copy_from_slice(&self.connected.password),
+            ..connect_request(self.timeout_ms)
+        }
     }
 
     fn note(&mut self, what: String) {
@@ -71,16 +94,8 @@ impl SimClient {
         self.notes.push(format!("{now} {what}"));
     }
 
-    /// The end of the connection is an error.
     async fn frame(&mut self) -> io::Result<bytes::Bytes> {
-        loop {
-            if let Some(Inbound::Frame(frame)) = self.decoder.decode(&mut self.input).unwrap() {
-                return Ok(frame);
-            }
-            if self.stream.read_buf(&mut self.input).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
+        next_frame(&mut self.stream, &mut self.input, &mut self.decoder).await
     }
 
     pub async fn send(&mut self, requests: &[Request]) {
@@ -120,5 +135,21 @@ impl SimClient {
             errors.push(self.try_answer().await.expect("the node is there").err);
         }
         errors
+    }
+}
+
+/// The next frame. The end of the connection is an error.
+async fn next_frame(
+    stream: &mut <Simulated as Runtime>::Stream,
+    input: &mut BytesMut,
+    decoder: &mut FrameDecoder,
+) -> io::Result<bytes::Bytes> {
+    loop {
+        if let Some(Inbound::Frame(frame)) = decoder.decode(input).unwrap() {
+            return Ok(frame);
+        }
+        if stream.read_buf(input).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
 }

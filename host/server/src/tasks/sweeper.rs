@@ -60,8 +60,7 @@ pub(crate) async fn run<R: Runtime>(service: Arc<Service<R>>) {
             return;
         }
         // What two nodes sweep, apply sweeps once; but it is the leader's work.
-        let leads = service.replica().map(|replica| replica.leads_under_lease());
-        if !matches!(leads, Ok(Some(_))) {
+        if service.leads().is_none() {
             continue;
         }
         let unused = {

@@ -1,0 +1,247 @@
+//! A group of whole nodes, each on a host of its own, and clients on another one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_auth::Secret;
+use innkeeper_node::{Node, NodeSettings};
+use innkeeper_proto::ErrorCode;
+use innkeeper_proto::connect::ConnectRequest;
+use innkeeper_proto::request::Request;
+use innkeeper_runtime::sim::Host;
+use innkeeper_runtime::{Runtime, Select2, Simulated, World, select2};
+use innkeeper_server::service::{Service, Standing};
+use innkeeper_server::settings::{GroupSettings, PeerAddress};
+use parking_lot::Mutex;
+
+use super::common::simulated::{SimClient, without_http};
+use super::common::{connect_request, get};
+
+const CLIENT_PORT: u16 = 2181;
+const PEER_PORT: u16 = 2888;
+/// In so much virtual time everything happens that a test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node's service, while its host lives.
+type Slot = Arc<Mutex<Option<Arc<Service<Simulated>>>>>;
+
+/// One node of the group.
+pub struct Member {
+    pub id: u64,
+    pub host: Host,
+    slot: Slot,
+}
+
+/// A group of nodes.
+pub struct Stage {
+    pub world: World,
+    pub members: Vec<Member>,
+    settings: NodeSettings,
+}
+
+fn name(id: u64) -> String {
+    format!("node-{id}")
+}
+
+impl Stage {
+    /// Makes a group of so many voters and starts all of them.
+    pub fn of(world: World, voters: u64, change: impl Fn(&mut NodeSettings)) -> Self {
+        let members = (1..=voters).map(|id| Member {
+            id,
+            host: world.host(&name(id)),
+            slot: Slot::default(),
+        });
+        let members: Vec<_> = members.collect();
+        let mut settings = without_http();
+        settings.server.tick_time_ms = 500;
+        change(&mut settings);
+        let stage = Self {
+            world,
+            members,
+            settings,
+        };
+        for id in 1..=voters {
+            stage.start(id);
+        }
+        stage
+    }
+
+    pub fn member(&self, id: u64) -> &Member {
+        &self.members[id as usize - 1]
+    }
+
+    /// Where a node's clients connect.
+    pub fn door(&self, id: u64) -> SocketAddr {
+        SocketAddr::new(self.member(id).host.address(), CLIENT_PORT)
+    }
+
+    /// Starts a node on its host.
+    pub fn start(&self, id: u64) {
+        let address = |id| PeerAddress {
+            host: name(id),
+            port: PEER_PORT,
+        };
+        let voters: BTreeMap<_, _> = (1..=self.members.len() as u64)
+            .map(|id| (id, address(id)))
+            .collect();
+        let member = self.member(id);
+        let mut settings = self.settings.clone();
+        settings.server.server_number = Some(id as i64);
+        settings.server.listen = self.door(id);
+        settings.server.group = Some(GroupSettings {
+            id,
+            voters,
+            observers: BTreeMap::new(),
+            listen: SocketAddr::new(member.host.address(), PEER_PORT),
+            secret: Secret::new("swordfish"),
+            election_ms: 500,
+        });
+        let slot = member.slot.clone();
+        let life = member.host.start(move |runtime| async move {
+            let node = Node::start(runtime, settings).await;
+            let node = node.unwrap_or_else(|error| panic!("{error}"));
+            *slot.lock() = Some(node.service().clone());
+            panic!("a node failed: {}", node.failed().await);
+        });
+        life.detach();
+    }
+
+    pub fn kill(&self, id: u64) {
+        self.member(id).slot.lock().take();
+        self.member(id).host.kill();
+    }
+
+    /// The service of a node that runs.
+    pub fn service(&self, id: u64) -> Option<Arc<Service<Simulated>>> {
+        self.member(id).slot.lock().clone()
+    }
+
+    fn stands(&self, id: u64) -> Standing {
+        self.service(id)
+            .map_or(Standing::Waits, |service| service.standing())
+    }
+
+    /// The established leader of the newest term that is not cut off, when there is one.
+    pub async fn leader(&self) -> u64 {
+        let mut leader = None;
+        self.eventually("a leader is established", || {
+            let leads = self.members.iter().filter_map(|member| {
+                let service = self.service(member.id)?;
+                Some((service.leads()?, member.id))
+            });
+            leader = leads.max();
+            leader.is_some()
+        })
+        .await;
+        leader.unwrap_or_default().1
+    }
+
+    /// A node that follows the leader.
+    pub async fn follower(&self) -> u64 {
+        let leader = self.leader().await;
+        let mut found = None;
+        self.eventually("a node follows", || {
+            found = self.members.iter().map(|member| member.id).find(|id| {
+                matches!(self.stands(*id), Standing::Follows { leader: of, .. } if of == leader)
+            });
+            found.is_some()
+        })
+        .await;
+        found.unwrap_or_default()
+    }
+
+    /// Waits until something holds.
+    pub async fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let end = self.world.now() + PATIENCE;
+        while !holds() {
+            assert!(self.world.now() < end, "within {PATIENCE:?}: {what}");
+            self.world.sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Cuts a node off from all other nodes; its clients reach it.
+    pub fn cut_off(&self, id: u64) {
+        for other in self.members.iter().filter(|other| other.id != id) {
+            self.world.part(&self.member(id).host, &other.host);
+        }
+    }
+}
+
+/// Plays a scene: a group of so many voters, and what clients and a director do on a host of
+/// their own.
+pub fn play<F>(
+    seed: u64,
+    voters: u64,
+    change: impl Fn(&mut NodeSettings) + Send + 'static,
+    scene: impl FnOnce(Arc<Stage>, Clients) -> F + Send + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    World::run(seed, async move |world| {
+        let host = world.host("clients");
+        let stage = Arc::new(Stage::of(world.clone(), voters, change));
+        let doors = stage.members.iter().map(|member| stage.door(member.id));
+        let doors: Vec<_> = doors.collect();
+        let playing = host.start(move |runtime| {
+            let clients = Clients { runtime, doors };
+            scene(stage, clients)
+        });
+        match select2(playing, world.sleep(PATIENCE * 10)).await {
+            Select2::First(Ok(())) => {}
+            Select2::First(Err(died)) => panic!("seed {seed}: {died:?}"),
+            Select2::Second(()) => panic!("seed {seed}: the scene does not come to an end"),
+        }
+    });
+}
+
+/// The clients' side of the world.
+pub struct Clients {
+    pub runtime: Simulated,
+    doors: Vec<SocketAddr>,
+}
+
+impl Clients {
+    /// A client with a new session at a node that serves, or that will soon.
+    pub async fn connect(&self, node: u64, timeout_ms: i32) -> SimClient {
+        self.connect_as(node, &connect_request(timeout_ms)).await
+    }
+
+    /// Connects until the node answers.
+    pub async fn connect_as(&self, node: u64, request: &ConnectRequest) -> SimClient {
+        let end = self.runtime.now() + PATIENCE;
+        loop {
+            if let Some(client) = self.try_connect(node, request).await {
+                return client;
+            }
+            assert!(self.runtime.now() < end, "node {node} serves nobody");
+            self.runtime.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Connects once; `None` if the node does not answer.
+    pub async fn try_connect(&self, node: u64, request: &ConnectRequest) -> Option<SimClient> {
+        let door = self.doors[node as usize - 1];
+        let connecting = SimClient::try_connect_as(&self.runtime, door, request);
+        let limit = Duration::from_secs(5);
+        self.runtime.timeout(limit, connecting).await.ok()?.ok()
+    }
+}
+
+/// One request and the error of its answer.
+pub async fn ask(client: &mut SimClient, request: Request) -> ErrorCode {
+    client.send(&[request]).await;
+    client.answers(1).await[0]
+}
+
+/// A znode's data after a sync.
+pub async fn read(client: &mut SimClient, path: &str) -> Vec<u8> {
+    client
+        .send(&[Request::Sync(path.into()), get(path, false)])
+        .await;
+    assert_eq!(client.answers(1).await, [ErrorCode::Ok]);
+    let answer = client.try_answer().await.expect("the node is there");
+    assert_eq!(answer.err, ErrorCode::Ok, "{path}");
+    answer.data()
+}
