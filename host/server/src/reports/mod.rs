@@ -14,7 +14,9 @@
 //!
 //! **Invariant:** a leader expires no session that a node in contact with it has heard within the
 //! session's timeout, or whose input waits unread there. A node that is not in contact serves the
-//! session no more when it expires.
+//! session no more when it expires. (tests:
+//! `a_session_lives_by_pings_at_a_follower_over_the_leaders_death_and_a_silent_one_expires`,
+//! `a_node_that_is_cut_off_closes_its_connections_before_their_sessions_expire`)
 
 mod message;
 
