@@ -35,7 +35,7 @@ help:
 	@echo 'make bench     measure latency and throughput (release build)'
 	@echo 'make bench-sustained   measure creates and sets for minutes, beside a real ZooKeeper (release build)'
 	@echo 'make bench-hostile   measure clients and a harmless binding beside hostile guests (release build)'
-	@echo 'make bench-raft   measure three replicas in three processes: commands per second, what each costs, a leader'"'"'s death'
+	@echo 'make bench-raft   measure three replicas in three processes: commands per second, what each costs, a leader'"'"'s death, a snapshot'
 	@echo 'make bench-sim   measure the CPU time of simulated nodes: idle, per operation, per start, per seed'
 	@echo 'make release   build the optimised binary, its debug information beside it'
 	@echo 'make man       write the manual pages, in $(CARGO_TARGET_DIR)/man'
@@ -169,6 +169,7 @@ bench-hostile: release
 .PHONY: bench-raft
 bench-raft: guests
 	$(CARGO) test --workspace --test processes -- --ignored --nocapture --test-threads 1 measure::figures
+	$(CARGO) run --example snapshot_bench
 
 .PHONY: bench-sim
 bench-sim: guests

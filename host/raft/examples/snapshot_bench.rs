@@ -1,9 +1,13 @@
 //! What a snapshot of a large state costs: three processes on loopback, with real files.
 //!
-//! `cargo run -p innkeeper-raft --example snapshot_bench [znodes] [folder]`: two nodes take
-//! a million znodes, then a third one starts with an empty folder. Each second each node prints its
-//! memory, and the node that is written to its creates per second with 64 in flight, so that one
-//! sees what a snapshot costs the others.
+//! `make bench-raft` runs it after the measurements of three replicas, as the tests are built; for
+//! other numbers: `cargo run --example snapshot_bench [znodes] [folder]`. Two nodes take a million
+//! znodes and go on with 64 creates in flight. Then a third one starts with an empty folder. It
+//! prints how long that one took, the memory of all three, and the creates per second before,
+//! meanwhile and afterwards.
+
+// The process that starts the nodes is none itself, and sleeps as it likes.
+#![allow(clippy::disallowed_methods)]
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -25,6 +29,8 @@ use innkeeper_tree::command::{Identity, Write, WriteOp};
 use innkeeper_tree::{Operation, Ticket, View, acl};
 
 const ZNODES: u64 = 1_000_000;
+/// How long the two are watched before the third one starts.
+const BEFORE: Duration = Duration::from_secs(5);
 /// How long the third node is watched after it has caught up.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 
@@ -105,20 +111,79 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(process.stdout(Stdio::piped()).spawn()?)
     };
     let mut nodes = vec![start(1)?, start(2)?];
-    let filled = lines_until(&mut nodes[0], "filled");
-    nodes.push(start(3)?);
-    let ended = filled.and_then(|()| lines_until(&mut nodes[2], "over"));
+    let measured = measure(&mut nodes, || start(3));
     for node in &mut nodes {
         let _ = node.kill();
         let _ = node.wait();
     }
-    // What the node that was written to has said meanwhile.
-    if let Some(output) = nodes[0].stdout.take() {
-        for line in BufReader::new(output).lines() {
-            println!("{}", line?);
-        }
+    let Measured {
+        installed,
+        caught_up,
+        memory_before,
+        memory_after,
+    } = measured?;
+    let output = nodes[0].stdout.take().ok_or("its output was taken")?;
+    let mut rates = Vec::new();
+    for line in BufReader::new(output).lines() {
+        rates.extend(number_after(&line?, "creates/s:"));
     }
-    ended
+    let before = BEFORE.as_secs() as usize;
+    let meanwhile = before + caught_up.ceil() as usize;
+    let part = |from: usize, to: usize| {
+        let some = rates.get(from.min(rates.len())..to.min(rates.len()));
+        some.unwrap_or_default()
+    };
+    println!("{znodes} znodes of 100 bytes; seconds from the start of the empty node:");
+    println!("installed after {installed:.1} s, caught up after {caught_up:.1} s");
+    for (node, [before, after]) in memory_before.iter().zip(&memory_after).enumerate() {
+        println!(
+            "memory of node {}: {before} before; {after} after",
+            node + 1
+        );
+    }
+    println!("creates/s of a node, second by second");
+    println!("before: {:.0?}", part(0, before));
+    println!("meanwhile: {:.0?}", part(before, meanwhile));
+    println!("afterwards: {:.0?}", part(meanwhile, rates.len()));
+    Ok(())
+}
+
+struct Measured {
+    /// Seconds.
+    installed: f64,
+    caught_up: f64,
+    memory_before: Vec<String>,
+    memory_after: Vec<String>,
+}
+
+/// Watches the first two nodes, and then the third one beside them.
+fn measure(
+    nodes: &mut Vec<Child>,
+    start_third: impl FnOnce() -> Result<Child, Box<dyn Error>>,
+) -> Result<Measured, Box<dyn Error>> {
+    line_with(&mut nodes[0], "filled")?;
+    std::thread::sleep(BEFORE);
+    let memory_before = nodes.iter().map(|node| memory(node.id())).collect();
+    nodes.push(start_third()?);
+    let third = &mut nodes[2];
+    let seconds = |line: String| number_after(&line, "after:").ok_or(line);
+    let installed = seconds(line_with(third, "installed")?)?;
+    let caught_up = seconds(line_with(third, "caught up")?)?;
+    std::thread::sleep(AFTERWARDS);
+    let memory_after = nodes.iter().map(|node| memory(node.id())).collect();
+    Ok(Measured {
+        installed,
+        caught_up,
+        memory_before,
+        memory_after,
+    })
+}
+
+/// The number behind a word of a line.
+fn number_after(line: &str, word: &str) -> Option<f64> {
+    let mut words = line.split_whitespace();
+    words.find(|found| *found == word)?;
+    words.next()?.parse().ok()
 }
 
 /// Ports that are free now.
@@ -142,8 +207,8 @@ fn threads() -> Result<Threads, Box<dyn Error>> {
     })?)
 }
 
-/// Prints a node's lines up to one with this word.
-fn lines_until(node: &mut Child, word: &str) -> Result<(), Box<dyn Error>> {
+/// The first line of a node with this word. The lines before it are dropped.
+fn line_with(node: &mut Child, word: &str) -> Result<String, Box<dyn Error>> {
     let output = node.stdout.as_mut().ok_or("its output was taken")?;
     // Without a buffer of its own, so that the lines after it stay where they are.
     let mut line = Vec::new();
@@ -155,17 +220,16 @@ fn lines_until(node: &mut Child, word: &str) -> Result<(), Box<dyn Error>> {
             continue;
         }
         let text = String::from_utf8_lossy(&line).into_owned();
-        println!("{text}");
         if text.contains(word) {
-            return Ok(());
+            return Ok(text);
         }
         line.clear();
     }
 }
 
-/// The present and the greatest memory of this process, in MiB.
-fn memory() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// The present and the greatest memory of a process.
+fn memory(process: u32) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let of = |key: &str| {
         let line = status.lines().find(|line| line.starts_with(key));
         let kib = line.and_then(|line| line.split_whitespace().nth(1));
@@ -190,22 +254,17 @@ fn node(id: u64, folder: &Path, znodes: u64, ports: &[u16]) -> Result<(), Box<dy
                 runtime.sleep(Duration::from_secs(3600)).await;
             },
             _ => {
+                let since = || (runtime.now() - begun).as_secs_f64();
                 delivery.installed.wait_for(|is| *is).await;
-                let seconds = (runtime.now() - begun).as_secs_f64();
-                let zxid = replica.reader().last_zxid().0;
-                println!(
-                    "node 3: zxid {zxid} installed after {seconds:.1} s; {}",
-                    memory()
-                );
+                println!("installed after: {:.1}", since());
                 let reached = |status: innkeeper_raft::Status| status.applied >= status.committed;
                 while !reached(replica.status()) {
                     runtime.sleep(Duration::from_millis(10)).await;
                 }
-                let seconds = (runtime.now() - begun).as_secs_f64();
-                println!("node 3: caught up after {seconds:.1} s; {}", memory());
-                runtime.sleep(AFTERWARDS).await;
-                println!("node 3: over; {}", memory());
-                Ok(())
+                println!("caught up after: {:.1}", since());
+                loop {
+                    runtime.sleep(Duration::from_secs(3600)).await;
+                }
             }
         }
     })
@@ -266,16 +325,12 @@ async fn write(
         let seconds = (runtime.now() - said_at).as_secs_f64();
         if is_filled && seconds >= 1.0 {
             let rate = (done - said) as f64 / seconds;
-            println!(
-                "node {}: {rate:.0} creates/s; {}",
-                replica.status().node_id,
-                memory()
-            );
+            println!("creates/s: {rate:.0}");
             (said, said_at) = (done, runtime.now());
         }
         if !is_filled && done >= znodes && replica.status().log.purged.is_some() {
             is_filled = true;
-            println!("node 1: {done} znodes are there, filled; {}", memory());
+            println!("filled");
             (said, said_at) = (done, runtime.now());
         }
     }
