@@ -144,10 +144,12 @@ impl<R: Runtime> Asking<R> {
         }
     }
 
+    /// Is this node the only voter? A node whose group is not formed yet has no voter at all, and
+    /// waits for the others.
     fn is_alone(&self) -> bool {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        metrics.membership_config.membership().voter_ids().count() <= 1
+        metrics.membership_config.membership().voter_ids().count() == 1
     }
 
     async fn confirmed(&self) -> Answer {

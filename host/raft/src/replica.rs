@@ -270,6 +270,7 @@ impl<R: Runtime> Replica<R> {
             lag_bytes: started.checkpointer.lag.bytes(),
             unanswered_bytes: started.peers.unanswered_bytes(),
             replayed: started.replayed,
+            longest_poll: parts.runtime.raft_polls().longest(),
             syncs: parts.disk.sync_count(),
             log: started.log.status(),
             failure,

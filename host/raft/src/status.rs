@@ -1,6 +1,7 @@
 //! The status of a node: its role, log and checkpoints at one moment.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::log::LogStatus;
 
@@ -59,6 +60,9 @@ pub struct Status {
     pub unanswered_bytes: usize,
     /// How many entries were applied from the log when the node opened.
     pub replayed: u64,
+    /// The longest poll of a task on the raft thread since the process started. Nothing else runs
+    /// there meanwhile.
+    pub longest_poll: Duration,
     /// How many syncs, of files and folders, the disk has done since the process started.
     pub syncs: u64,
     /// The log's segments.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::group::{Member, Start, created, eventually, leader, members, same_everywhere, write};
 use innkeeper_raft::peer::Secret;
-use innkeeper_runtime::World;
+use innkeeper_runtime::{Select2, World, select2};
 
 const VOTERS: [u64; 3] = [1, 2, 3];
 
@@ -33,6 +33,25 @@ fn a_group_forms_in_any_order_and_replicates() {
             assert_eq!(terms.len(), 1, "{terms:?}");
         });
     }
+}
+
+#[test]
+fn a_read_waits_until_the_group_has_formed() {
+    World::run(1, async |world| {
+        let members = members(&world, &VOTERS);
+        let start = Start::of(&VOTERS);
+        members[0].start(&start);
+        eventually(&world, "it has opened", || members[0].replica().is_some()).await;
+        let first = members[0].replica().expect("it runs");
+        let mut read = Box::pin(first.read_index());
+        let alone = select2(&mut read, world.sleep(Duration::from_secs(1))).await;
+        assert!(
+            matches!(alone, Select2::Second(())),
+            "it reads without a group"
+        );
+        members[1].start(&start);
+        read.await.expect("two of three are a group");
+    });
 }
 
 #[test]

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Recorder, create, dump, path_of, set};
+use common::{Recorder, create, dump, heavy, path_of, set};
 use innkeeper_raft::state::read_checkpoint;
-use innkeeper_raft::{ModuleStore, OpenError, Refusal, Replica, Settings};
+use innkeeper_raft::{Delivery, ModuleStore, OpenError, Refusal, Replica, Settings};
 use innkeeper_runtime::{Disk, File, Open, Real, RealConfig, Runtime, Threads};
-use innkeeper_tree::{Command, Tree};
+use innkeeper_tree::applied::{Applied, Outcome};
+use innkeeper_tree::{Command, Operation, SessionId, Tree, View};
+use parking_lot::Mutex;
 
 async fn open(
     runtime: &Real,
@@ -316,6 +318,69 @@ fn modules_are_stored_by_their_digest() {
         let other = ModuleStore::<Real>::digest(b"other");
         assert_eq!(modules.get(other).await.unwrap(), None);
         drop(modules);
+        replica.shutdown().await;
+    });
+}
+
+/// A recorder that also remembers the zxid and the thread of what sessions asked for.
+struct Threaded {
+    recorder: Recorder,
+    sessions: Mutex<Vec<(u64, String)>>,
+}
+
+impl Delivery for Threaded {
+    fn deliver(&self, batch: Vec<Applied>, publish: &mut dyn FnMut()) {
+        let is_session = |applied: &&Applied| matches!(applied.outcome, Outcome::Session { .. });
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or_default();
+        let seen = batch.iter().filter(is_session);
+        let seen = seen.map(|applied| (applied.zxid.0, thread.to_owned()));
+        self.sessions.lock().extend(seen);
+        self.recorder.deliver(batch, publish);
+    }
+
+    fn installed(&self, before: &View, after: &View, publish: &mut dyn FnMut()) {
+        self.recorder.installed(before, after, publish);
+    }
+
+    fn refused(&self, operation: Operation, refusal: Refusal) {
+        Delivery::refused(&self.recorder, operation, refusal);
+    }
+}
+
+/// The end of a session with many ephemerals would hold up the raft thread.
+#[test]
+fn a_heavy_command_is_applied_beside_the_raft_thread_and_in_its_place() {
+    const MULTIS: u64 = 11;
+    let threads = Threads::start(RealConfig::default()).unwrap();
+    let runtime = threads.runtime();
+    threads.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let delivery = Arc::new(Threaded {
+            recorder: Recorder::new(),
+            sessions: Mutex::default(),
+        });
+        let disk = runtime.disk(folder.path()).unwrap();
+        let settings = Settings::default();
+        let opened = Replica::open(runtime.clone(), disk, settings, delivery.clone()).await;
+        let replica = opened.unwrap();
+        let session = SessionId(0x0100_0000_0000_0007);
+        let mut operations = vec![heavy::create_session(1, session)];
+        operations.extend((1..=MULTIS).map(|seq| heavy::create_ephemerals(session, seq)));
+        operations.extend([create(2), heavy::close(session, MULTIS + 1), create(3)]);
+        let all = operations.len() as u64;
+        replica.proposals().submit(operations).await;
+        delivery.recorder.wait_done(all).await;
+
+        let sessions = delivery.sessions.lock().clone();
+        let mut expected: Vec<_> = (0..MULTIS).map(|at| (2 + at, "raft".to_owned())).collect();
+        expected.push((all - 1, "reading".to_owned()));
+        assert_eq!(sessions, expected);
+        let acks = delivery.recorder.acks();
+        assert_eq!((acks[&2].zxid, acks[&3].zxid), (all - 2, all));
+        let view = replica.reader().view();
+        assert_eq!(view.ephemeral_count(), 0);
+        assert!(view.get(&path_of(3)).is_some());
         replica.shutdown().await;
     });
 }

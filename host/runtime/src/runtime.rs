@@ -5,14 +5,15 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use openraft_rt::AsyncRuntime;
 
 use crate::{
-    Disk, Elapsed, Ended, Instant, Interval, LatestReader, Listener, Program, Select2, Stream,
-    Task, ThreadRole, select2,
+    Disk, Elapsed, Ended, Instant, Interval, LatestReader, Listener, Polls, Program, Select2,
+    Stream, Task, ThreadRole, select2,
 };
 
 /// Clock, randomness, sockets, threads, processes and files. It is a cheap handle, passed by value.
@@ -90,6 +91,9 @@ pub trait Runtime: Clone + Send + Sync + fmt::Debug + 'static {
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static;
+
+    /// How long tasks of [`ThreadRole::Raft`] have held their thread, openraft's own among them.
+    fn raft_polls(&self) -> Arc<Polls>;
 
     /// The number of threads of a role, for the sizes of pools.
     fn threads(&self, role: ThreadRole) -> usize;

@@ -30,7 +30,8 @@ pub enum ThreadRole {
     /// Changed key stores of TLS are read here as well.
     Checkpoint,
     /// Reading of old log entries, for peers that lag and after a start: one thread, so that a read
-    /// delays neither heartbeats nor syncs, and does not wait for a checkpoint.
+    /// delays neither heartbeats nor syncs, and does not wait for a checkpoint. It also starts the
+    /// processes that compile modules, which takes a millisecond or two each.
     Reading,
     /// Client connections: a pool of threads. Authorizers run inside the tasks of connections.
     Client,
@@ -39,10 +40,10 @@ pub enum ThreadRole {
     /// Recipes, assignors and procedures: threads of lower priority.
     Guest,
     /// Guests that compute for long: threads that run only while a processor has nothing else to
-    /// do.
+    /// do. They are started when there is such a guest, and end when there is none.
     Spare,
-    /// Loading of modules, and the start of the processes that compile them: one thread of the
-    /// lowest priority.
+    /// Loading of modules: one thread of a low priority, which is started when there is a module to
+    /// load.
     Compile,
 }
 

@@ -109,6 +109,60 @@ fn a_lost_core_panic_ends_the_process() {
     assert!(lines[0].contains("the disk is gone"), "{said}");
 }
 
+/// The nice value and the scheduling policy of each thread of this process: fields 19 and 41 of its
+/// state in proc(5).
+fn priorities() -> Vec<(i32, u32)> {
+    let threads = std::fs::read_dir("/proc/self/task").expect("threads");
+    // A thread may end meanwhile.
+    let states = threads.filter_map(|thread| {
+        let thread = thread.expect("a thread");
+        std::fs::read_to_string(thread.path().join("stat")).ok()
+    });
+    let read = states.map(|state| {
+        let (_, behind_name) = state.rsplit_once(')').expect("a name");
+        let fields: Vec<&str> = behind_name.split_whitespace().collect();
+        let number = |field: usize| fields[field - 3].parse::<i32>().expect("a number");
+        (number(19), number(41) as u32)
+    });
+    read.collect()
+}
+
+#[test]
+#[ignore = "run as a process of its own"]
+fn rest_after_work() {
+    assert!(
+        is_child(),
+        "a test below starts this as a process of its own"
+    );
+    let rested = Real::run(RealConfig::default(), |rt| async move {
+        let least = rustix::process::getpriority_process(None).expect("a priority") + 5;
+        let is_low = |(nice, policy): &(i32, u32)| *nice > least || *policy != 0;
+        for role in [ThreadRole::Spare, ThreadRole::Compile] {
+            let seen = rt.spawn(role, async { priorities() }).await;
+            let seen = seen.expect("no panic");
+            assert!(seen.iter().any(is_low), "{role} works at a low priority");
+        }
+        let resting = async {
+            while priorities().iter().any(is_low) {
+                rt.sleep(Duration::from_millis(1)).await;
+            }
+        };
+        rt.timeout(Duration::from_secs(20), resting).await
+    });
+    assert_eq!(rested.expect("the threads start"), Ok(()));
+}
+
+/// A thread needs a processor to end, and one that runs only on an idle processor does not get one
+/// while others are busy. So none of those may wait for work.
+#[test]
+fn threads_that_wait_do_not_hold_up_the_death_of_the_process() {
+    let output = start("rest_after_work")
+        .wait_with_output()
+        .expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
 #[test]
 #[ignore = "run as a process of its own"]
 fn wait_for_the_end() {

@@ -13,6 +13,7 @@ mod group;
 mod guest;
 mod hash;
 mod quota;
+mod reach;
 mod sessions;
 mod sweep;
 mod write;

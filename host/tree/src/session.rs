@@ -67,6 +67,11 @@ impl Session {
         self.newest().timeout_ms
     }
 
+    /// How many ephemerals it has.
+    pub(crate) fn owned(&self) -> usize {
+        self.ephemerals.len()
+    }
+
     pub(crate) fn is_local(&self) -> bool {
         self.newest().local
     }

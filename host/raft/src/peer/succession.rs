@@ -41,8 +41,11 @@ use crate::voting_right::VotingRight;
 
 /// A follower waits so long for each voter that comes before it.
 const STAGGER: Duration = Duration::from_millis(30);
-/// The pause after a dial that was not refused.
-const DIAL_AGAIN: Duration = Duration::from_millis(100);
+/// The pause after a dial that was not refused. A process that dies closes its connections and its
+/// listener one after the other, so the first dial may come between them.
+const DIAL_AGAIN: Duration = Duration::from_millis(10);
+/// The same pause, once the connections have been gone for longer than the silence.
+const DIAL_LATER: Duration = Duration::from_millis(100);
 /// The pause after a question to which no majority has agreed.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
 /// How long the answers to one question are awaited.
@@ -298,8 +301,14 @@ impl<R: Runtime> Succession<R> {
 
     /// Dials until the peer's machine refuses it.
     async fn until_refused(&self, node: NodeId) {
+        let runtime = &self.peers.inner().runtime;
+        let until = runtime.now() + self.silence;
         while !self.peers.is_refused(node).await {
-            self.peers.inner().runtime.sleep(DIAL_AGAIN).await;
+            let pause = match runtime.now() < until {
+                true => DIAL_AGAIN,
+                false => DIAL_LATER,
+            };
+            runtime.sleep(pause).await;
         }
     }
 
@@ -322,7 +331,7 @@ impl<R: Runtime> Succession<R> {
             last,
         };
         let asked = runtime.timeout(ANSWERS, self.ask(led, &question)).await;
-        if asked.is_err() || !self.opinion.lock().may_stand(me) {
+        if asked != Ok(true) || !self.opinion.lock().may_stand(me) {
             return false;
         }
         tracing::info!(
@@ -336,8 +345,9 @@ impl<R: Runtime> Succession<R> {
         stands
     }
 
-    /// Returns when a majority agrees.
-    async fn ask(&self, led: &Led, question: &Question) {
+    /// Does a majority agree? Returns as soon as that is known: a voter that does not agree yet may
+    /// do so in a moment, when it has noticed the leader's death itself, and is asked again then.
+    async fn ask(&self, led: &Led, question: &Question) -> bool {
         let body = question.put();
         let others = led.others();
         let others = others.iter().filter(|voter| **voter != question.node);
@@ -354,9 +364,10 @@ impl<R: Runtime> Succession<R> {
         while !led.is_majority(&agree) {
             match asking.next().await {
                 Some(voter) => agree.extend(voter),
-                None => pending().await,
+                None => return false,
             }
         }
+        true
     }
 
     /// The answer to another voter that asks whether it may stand for election.

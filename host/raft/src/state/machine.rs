@@ -2,6 +2,8 @@
 //!
 //! 1. openraft hands over a stream of committed entries. Each command is applied to the tree;
 //!    views do not show it yet.
+//!    A [heavy](super::applying::HEAVY) command is applied and delivered on another thread: openraft
+//!    and its signs of life go on meanwhile, and the entries behind it wait.
 //! 2. After at most `apply_commands` commands the results are delivered: the delivery sends the
 //!    watch events and publishes, exactly once, in the order of the zxids.
 //! 3. Then openraft's responders are answered, so that further batches can be proposed.
@@ -13,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::{Stream, StreamExt};
 use innkeeper_runtime::{Latest, Runtime, ThreadRole, yield_now};
-use innkeeper_tree::applied::{Applied, Outcome, SessionResult, TicketResult};
+use innkeeper_tree::applied::Applied;
 use innkeeper_tree::group::GroupInfo;
 use innkeeper_tree::{Reader, Tree, Zxid};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
@@ -21,6 +23,7 @@ use openraft::{BasicNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snaps
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::applying;
 use super::checkpoint::{Checkpointer, Pending};
 use super::lag::{Lag, weight};
 use super::received::Incoming;
@@ -191,16 +194,39 @@ impl<R: Runtime> StateMachine<R> {
     /// Applies one command. A panic would end openraft's task without a message, so it is caught
     /// here and becomes the node's failure.
     fn apply_command(&mut self, proposal: &Proposal) -> io::Result<Applied> {
-        let tree = &mut self.tree;
-        let applied = catch_unwind(AssertUnwindSafe(|| tree.apply(proposal.command())));
+        let applied = applying::apply(&mut self.tree, proposal);
         let applied = applied.map_err(|panic| self.panicked("apply", panic.as_ref()))?;
-        if lost_a_race(&applied) {
-            let mut lost = self.shared.lost.lock();
-            if lost.len() < LOST_RACES {
-                lost.push(proposal.clone());
-            }
+        if applying::lost_a_race(&applied) {
+            self.keep_lost(proposal);
         }
         Ok(applied)
+    }
+
+    /// Applies and delivers one command on a thread that may block. Everything before it has been
+    /// delivered.
+    async fn apply_elsewhere(&mut self, proposal: &Proposal) -> io::Result<()> {
+        // Nobody reads the tree in this place: readers have a handle of their own, and openraft
+        // gives the state machine nothing else to do.
+        let mut tree = std::mem::take(&mut self.tree);
+        let (delivery, work) = (self.delivery.clone(), proposal.clone());
+        let applying = self.runtime.spawn(ThreadRole::Reading, async move {
+            let done = applying::whole(&mut tree, &work, &*delivery);
+            (tree, done)
+        });
+        let (tree, done) = applying.await.map_err(io::Error::other)?;
+        self.tree = tree;
+        let lost = done.map_err(|(doing, panic)| self.panicked(doing, panic.as_ref()))?;
+        if lost {
+            self.keep_lost(proposal);
+        }
+        Ok(())
+    }
+
+    fn keep_lost(&self, proposal: &Proposal) {
+        let mut lost = self.shared.lost.lock();
+        if lost.len() < LOST_RACES {
+            lost.push(proposal.clone());
+        }
     }
 
     fn panicked(&self, doing: &str, panic: &(dyn std::any::Any + Send)) -> io::Error {
@@ -223,15 +249,7 @@ impl<R: Runtime> StateMachine<R> {
     ) -> io::Result<()> {
         if !batch.is_empty() {
             let applied = std::mem::replace(batch, Vec::with_capacity(batch.len()));
-            let (tree, delivery) = (&mut self.tree, &self.delivery);
-            let mut published = 0;
-            let delivered = catch_unwind(AssertUnwindSafe(|| {
-                delivery.deliver(applied, &mut || {
-                    tree.publish();
-                    published += 1;
-                });
-                assert_eq!(published, 1, "a delivery publishes exactly once");
-            }));
+            let delivered = applying::deliver(&*self.delivery, &mut self.tree, applied);
             delivered.map_err(|panic| self.panicked("delivery", panic.as_ref()))?;
         }
         self.weight_applied = self
@@ -347,19 +365,6 @@ async fn stored<R: Runtime>(
     Ok(read.await.map_err(io::Error::other)??)
 }
 
-fn lost_a_race(applied: &Applied) -> bool {
-    matches!(
-        applied.outcome,
-        Outcome::Ticket {
-            result: TicketResult::Conflict(_),
-            ..
-        } | Outcome::Session {
-            result: SessionResult::Bounced,
-            ..
-        }
-    )
-}
-
 impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
     type SnapshotData = SnapshotData;
     type SnapshotBuilder = CheckpointBuilder<R>;
@@ -381,6 +386,14 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
             match &entry.payload {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(proposal) if proposal.is_void(&entry.log_id) => {}
+                EntryPayload::Normal(proposal)
+                    if self.tree.reach(proposal.command()) > applying::HEAVY =>
+                {
+                    self.deliver(&mut batch, &mut responders)?;
+                    self.note_own(proposal);
+                    self.apply_elsewhere(proposal).await?;
+                    self.weight += weight(proposal.encoded().len());
+                }
                 EntryPayload::Normal(proposal) => {
                     self.note_own(proposal);
                     let applied = self.apply_command(proposal)?;

@@ -2,6 +2,7 @@
 //!
 //! [`StateMachine`] applies entries to the tree; the checkpointer writes the changes to disk.
 
+mod applying;
 pub(crate) mod backend;
 mod blocks;
 mod checkpoint;

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test uses a part of it.
 
 pub mod group;
+pub mod heavy;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

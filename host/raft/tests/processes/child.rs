@@ -16,12 +16,12 @@ use innkeeper_raft::peer::{Group, PeerAddress, PeerSettings, Secret, Unprotected
 use innkeeper_raft::{Delivery, Refusal, Replica, Settings};
 use innkeeper_runtime::{Latest, Real, RealConfig, Runtime, ThreadRole, Threads};
 use innkeeper_tree::applied::{Applied, Outcome};
-use innkeeper_tree::{Operation, View};
+use innkeeper_tree::{Operation, SessionId, View};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata};
 
-use crate::common::{create_wide, dump};
+use crate::common::{create_wide, dump, heavy};
 
 /// The variable with the process's orders: its number, its run, its port, its folder, the secret,
 /// and the ports at which it finds the voters.
@@ -96,6 +96,7 @@ impl Delivery for Own {
         publish();
         let is_own = |applied: &&Applied| match &applied.outcome {
             Outcome::Ticket { ticket, .. } => ticket.0 / RUN_TICKETS == self.run,
+            Outcome::Session { session, .. } => session.0 == self.run,
             _ => false,
         };
         let own = batch.iter().filter(is_own).count() as u64;
@@ -193,28 +194,12 @@ fn cpu_us() -> u64 {
     (ticks(14) + ticks(15)) * 10_000
 }
 
-/// How late the raft thread runs a timer of a millisecond: as long as its longest poll, or the wait
-/// for a processor.
-async fn late(runtime: Real, latest: Latest<u64>) {
-    const EACH: Duration = Duration::from_millis(1);
-    loop {
-        let due = runtime.now() + EACH;
-        runtime.sleep_until(due).await;
-        let late_us = runtime.now().since(due).as_micros() as u64;
-        latest.update(|most| {
-            *most = (*most).max(late_us);
-            false
-        });
-    }
-}
-
 struct Served {
     runtime: Real,
     replica: Replica<Real>,
     done: Latest<u64>,
     sent: u64,
     run: u64,
-    most_late_us: Latest<u64>,
 }
 
 impl Served {
@@ -223,6 +208,37 @@ impl Served {
         self.sent += count;
         let operations = (from..from + count).map(|ticket| create_wide(ticket, DATA_BYTES));
         self.replica.proposals().submit(operations.collect()).await;
+    }
+
+    /// Submits one operation, which may be a session's, and waits until it is applied.
+    async fn apply(&mut self, operation: Operation) {
+        self.sent += 1;
+        self.replica.proposals().submit(vec![operation]).await;
+        let all = self.sent;
+        self.done.wait_for(|done| *done >= all).await;
+    }
+
+    /// Creates a session with so many ephemerals and ends it. Returns the longest poll of its end.
+    async fn end_session(&mut self, ephemerals: u64) -> Duration {
+        let session = SessionId(self.run);
+        let ticket = self.run * RUN_TICKETS + self.sent;
+        self.apply(heavy::create_session(ticket, session)).await;
+        let multis = ephemerals / heavy::OF_ONE_MULTI;
+        for seq in 1..=multis {
+            self.apply(heavy::create_ephemerals(session, seq)).await;
+        }
+        self.runtime.raft_polls().reset();
+        self.apply(heavy::close(session, multis + 1)).await;
+        self.runtime.raft_polls().longest()
+    }
+
+    /// Counts the whole tree. Returns how many znodes there are, and the longest poll meanwhile.
+    async fn count(&mut self) -> (usize, Duration) {
+        let znodes = self.replica.reader().view().znode_count();
+        self.runtime.raft_polls().reset();
+        let ticket = self.run * RUN_TICKETS + self.sent;
+        self.apply(heavy::count(ticket)).await;
+        (znodes, self.runtime.raft_polls().longest())
     }
 
     /// Keeps so many operations in flight for so long, and returns how many were applied.
@@ -289,10 +305,19 @@ impl Served {
                 format!("status {leader} {} {}", status.term, status.log.bytes)
             }
             "cpu" => format!("cpu {}", cpu_us()),
-            "late" => {
-                let most_us = self.most_late_us.get();
-                self.most_late_us.set(0);
-                format!("late {most_us}")
+            "polls" => {
+                let polls = self.runtime.raft_polls();
+                let longest = polls.longest();
+                polls.reset();
+                format!("polls {}", longest.as_micros())
+            }
+            "end_session" => {
+                let longest = self.end_session(number(1)).await;
+                format!("end_session {}", longest.as_micros())
+            }
+            "count" => {
+                let (znodes, longest) = self.count().await;
+                format!("count {znodes} {}", longest.as_micros())
             }
             other => format!("error what is {other}?"),
         }
@@ -329,16 +354,12 @@ async fn serve(runtime: Real, orders: Orders) {
     };
     let disk = runtime.disk(Path::new(&orders.folder)).unwrap();
     let opened = Replica::open_in_group(runtime.clone(), disk, settings, group, delivery).await;
-    let most_late_us = Latest::new(0);
-    let lateness = late(runtime.clone(), most_late_us.clone());
-    runtime.spawn(ThreadRole::Raft, lateness).detach();
     let mut served = Served {
         runtime,
         replica: opened.unwrap_or_else(|error| panic!("{error}")),
         done,
         sent: 0,
         run,
-        most_late_us,
     };
     say(format_args!("open"));
     for line in std::io::stdin().lock().lines() {
@@ -358,7 +379,8 @@ fn spin() {
         "the measurements start this"
     );
     let threads = Threads::start(RealConfig::default()).unwrap();
-    let busy = threads.runtime().spawn(ThreadRole::Guest, async {
+    // At the priority of the replicas.
+    let busy = threads.runtime().spawn(ThreadRole::Client, async {
         loop {
             std::hint::spin_loop();
         }

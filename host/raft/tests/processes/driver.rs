@@ -142,6 +142,14 @@ impl Replica {
     }
 }
 
+/// Waits until all of them vote and know it.
+pub fn all_vote(replicas: &mut [Replica]) {
+    let voters = format!("voters {}", replicas.len());
+    for replica in replicas {
+        assert_eq!(replica.ask(&voters), "voters");
+    }
+}
+
 /// A port that nobody listens on at the moment.
 async fn free_port(runtime: &Real) -> u16 {
     let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);

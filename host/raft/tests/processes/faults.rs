@@ -2,7 +2,7 @@
 
 use innkeeper_runtime::{Latest, Real, RealConfig};
 
-use crate::driver::{Replica, three};
+use crate::driver::{Replica, all_vote, three};
 
 /// All of them show the same, and it is what was acknowledged.
 fn same_everywhere(replicas: &mut [Replica], acknowledged: u64) {
@@ -24,14 +24,6 @@ fn submit<'a>(replicas: impl Iterator<Item = &'a mut Replica>) -> u64 {
         acknowledged += 10;
     }
     acknowledged
-}
-
-/// Waits until all of them vote and know it.
-fn all_vote(replicas: &mut [Replica]) {
-    let voters = format!("voters {}", replicas.len());
-    for replica in replicas {
-        assert_eq!(replica.ask(&voters), "voters");
-    }
 }
 
 /// Makes a node lead, whichever leads now.

@@ -2,10 +2,12 @@
 
 use innkeeper_runtime::{Instant, Latest, Real, RealConfig, Runtime};
 
-use crate::driver::{Process, Replica, three};
+use crate::driver::{Process, Replica, all_vote, three};
 
 const SECONDS: u64 = 5;
 const DEATHS: usize = 20;
+/// The ephemerals of a session that ends.
+const EPHEMERALS: u64 = 100_000;
 
 /// Bytes that loopback has carried: the second field of its line in proc(5).
 fn loopback_bytes() -> u64 {
@@ -57,6 +59,7 @@ fn death(runtime: &Real, all: &mut [Replica]) -> u64 {
     assert_eq!(all[survivor].ask("submit 1"), "done");
     let took_ms = ms(runtime, began);
     all[leader].start();
+    all_vote(all);
     for replica in all.iter_mut() {
         assert_eq!(replica.ask("submit 1"), "done");
     }
@@ -70,6 +73,17 @@ fn deaths(runtime: &Real, all: &mut [Replica], how: &str) {
         "from the leader's death to the next commit, {how}: p50 {} ms, at worst {} ms of {DEATHS}",
         took_ms[DEATHS / 2],
         took_ms[DEATHS - 1]
+    );
+}
+
+/// The commands that take longest to apply.
+fn heavy(all: &mut [Replica], leader: usize) {
+    let end_us = all[leader].numbers(&format!("end_session {EPHEMERALS}"))[0];
+    let count = all[leader].numbers("count");
+    println!(
+        "the longest poll of the leader's raft thread: {end_us} us while a session with \
+         {EPHEMERALS} ephemerals ends, {} us while {} znodes are counted for a quota",
+        count[1], count[0]
     );
 }
 
@@ -88,21 +102,24 @@ fn figures() {
         }
         let leader = all[0].leader() as usize - 1;
         all.iter_mut().for_each(|replica| {
-            replica.numbers("late");
+            replica.numbers("polls");
         });
         for in_flight in [1, 64] {
             load(&mut all, leader, "leader", in_flight);
             load(&mut all, (leader + 1) % 3, "follower", in_flight);
         }
-        let late_us: Vec<_> = all
+        let polls_us: Vec<_> = all
             .iter_mut()
-            .map(|replica| replica.numbers("late")[0])
+            .map(|replica| replica.numbers("polls")[0])
             .collect();
         println!(
-            "a timer of the raft thread was late by at most {} us at the leader, {} us anywhere",
-            late_us[leader],
-            late_us.iter().max().expect("three")
+            "the longest poll of a raft thread meanwhile: {} us at the leader, {} us anywhere",
+            polls_us[leader],
+            polls_us.iter().max().expect("three")
         );
+        heavy(&mut all, leader);
+        // One that came late does not vote yet, and then the death of another one leaves no quorum.
+        all_vote(&mut all);
         deaths(&runtime, &mut all, "idle");
         let busy: Vec<_> = (0..2)
             .map(|_| Process::start("child::spin", "spin"))

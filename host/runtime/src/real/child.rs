@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal as Number, getppid, set_parent_process_death_signal,
-    setpriority_process, setrlimit,
+    Pid, Resource, Rlimit, Signal as Number, getppid, set_parent_process_death_signal, setrlimit,
 };
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -216,7 +215,7 @@ pub fn confine(limits: &Confinement) -> io::Result<()> {
             },
         )?;
     }
-    setpriority_process(None, super::COMPILE_NICE)?;
+    super::COMPILE.take()?;
     // Without this file the kernel chooses by its own rules.
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
         tracing::debug!(%error, "the kernel is not told which process to end first");

@@ -11,6 +11,7 @@ mod disk;
 mod net;
 mod pool;
 mod private;
+mod raft;
 mod signals;
 mod socket_path;
 mod timer;
@@ -26,23 +27,25 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use openraft_rt_tokio::TokioRuntime;
 use tokio::runtime::Handle;
 
 pub use child::confine;
 pub use disk::{RealDisk, RealFile, RealLock};
 pub use net::{RealListener, RealReader, RealStream, RealWriter};
+pub use raft::RealRaft;
 pub use socket_path::SocketPath;
 pub use timer::RealSleep;
 
 use crate::task::OnLostPanic;
-use crate::{Ended, Instant, LatestReader, Program, Runtime, Signal, Task, TaskPanic, ThreadRole};
+use crate::{
+    Ended, Instant, LatestReader, Polls, Program, Runtime, Signal, Task, TaskPanic, ThreadRole,
+};
 use pool::{Pool, Priority};
 
 /// Guests have a lower priority than everything that serves clients.
 const GUEST: Priority = Priority::Nice(5);
 /// Compilation has a lower priority than guests, in this process and in a child.
-const COMPILE_NICE: i32 = 15;
+const COMPILE: Priority = Priority::Nice(15);
 /// How long a stopping runtime waits for a thread that is busy.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -77,6 +80,7 @@ struct Inner {
     config: RealConfig,
     client: Handle,
     raft: Handle,
+    raft_polls: Arc<Polls>,
     fsync: Pool,
     checkpoint: Pool,
     reading: Pool,
@@ -113,23 +117,25 @@ impl Threads {
             config,
             client: client.handle().clone(),
             raft: raft.handle().clone(),
+            raft_polls: Arc::default(),
             fsync: pool(ThreadRole::Fsync, 1, normal)?,
             checkpoint: pool(ThreadRole::Checkpoint, 1, normal)?,
             reading: pool(ThreadRole::Reading, 1, normal)?,
             guest: pool(ThreadRole::Guest, config.guest_threads.get(), GUEST)?,
-            spare: pool(
-                ThreadRole::Spare,
+            spare: Pool::on_demand(
+                ThreadRole::Spare.name(),
                 config.guest_threads.get(),
                 Priority::Idle,
             )?,
-            compile: pool(ThreadRole::Compile, 1, Priority::Nice(COMPILE_NICE))?,
+            compile: Pool::on_demand(ThreadRole::Compile.name(), 1, COMPILE)?,
             on_lost_panic: Arc::new(end_or_log),
         };
         let raft_stop = Signal::new();
-        let stop = raft_stop.clone();
+        let (stop, polls) = (raft_stop.clone(), inner.raft_polls.clone());
         let raft = std::thread::Builder::new()
             .name(ThreadRole::Raft.name().to_owned())
             .spawn(move || {
+                raft::begin(polls);
                 raft.block_on(stop.wait());
                 raft.shutdown_background();
             })?;
@@ -231,7 +237,7 @@ impl Real {
 }
 
 impl Runtime for Real {
-    type Raft = TokioRuntime;
+    type Raft = RealRaft;
     type Disk = RealDisk;
     type Stream = RealStream;
     type Listener = RealListener;
@@ -270,7 +276,7 @@ impl Runtime for Real {
         let inner = &self.inner;
         let (task, run) = Task::wrap(role, future, inner.on_lost_panic.clone());
         match role {
-            ThreadRole::Raft => _ = inner.raft.spawn(run),
+            ThreadRole::Raft => _ = inner.raft.spawn(raft::measured(run)),
             ThreadRole::Client | ThreadRole::Admin => _ = inner.client.spawn(run),
             ThreadRole::Fsync => inner.fsync.spawn(run),
             ThreadRole::Checkpoint => inner.checkpoint.spawn(run),
@@ -280,6 +286,10 @@ impl Runtime for Real {
             ThreadRole::Compile => inner.compile.spawn(run),
         }
         task
+    }
+
+    fn raft_polls(&self) -> Arc<Polls> {
+        self.inner.raft_polls.clone()
     }
 
     fn threads(&self, role: ThreadRole) -> usize {
@@ -321,10 +331,11 @@ impl Runtime for Real {
         input: Vec<Bytes>,
         output_bytes_max: usize,
     ) -> impl Future<Output = io::Result<Ended>> + Send {
-        // A child ends with the thread that started it, so a thread of the pool for compilation
-        // starts it: those outlive every child, and may block while the program is loaded.
+        // A child ends with the thread that started it, so the thread that reads the log starts it:
+        // it outlives every child, unlike the threads for compilation, and may block while the
+        // program is loaded.
         let (driver, inner) = (self.inner.client.clone(), Arc::clone(&self.inner));
-        let start = move |start| inner.compile.spawn(start);
+        let start = move |start| inner.reading.spawn(start);
         child::run(driver, start, program, input, output_bytes_max)
     }
 

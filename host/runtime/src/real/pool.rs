@@ -8,6 +8,17 @@
 //!
 //! It is not a tokio runtime, because tokio keeps a woken task for the thread that woke it, where
 //! the task would wait behind a guest that computes.
+//!
+//! A pool of a very low priority works [on demand](Pool::on_demand): a thread at the priority of
+//! the process waits for jobs and starts the threads that work, which end when the queue is empty.
+//! The reason is the death of the process. A killed process closes its sockets when its last
+//! thread ends, and a thread needs a processor to end. On a busy machine a waiting thread of
+//! `SCHED_IDLE` got none for up to 700 ms, and so long the group did not notice that its leader
+//! was dead. A thread cannot raise its priority while it waits: that takes privileges.
+//!
+//! **Invariant:** a thread that waits for jobs has no lower priority than `guest`, so a process
+//! whose guests and modules rest is dead at once when it is killed. (test:
+//! `threads_that_wait_do_not_hold_up_the_death_of_the_process`)
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -24,12 +35,19 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
+/// The lowest priority.
+const NICE_MOST: i32 = 19;
+
+/// How long a pool waits after it could not start a thread.
+const START_AGAIN: Duration = Duration::from_millis(100);
+
 type BoxedJob = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The priority of a pool's threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Priority {
-    /// This nice value: 0 is normal, 19 is the lowest priority.
+    /// Nicer by so much than the process was when its threads were started, up to 19, which is the
+    /// lowest priority. So a node that was started with `nice` keeps the order of its threads.
     Nice(i32),
     /// The threads run only while a processor has nothing else to do (`SCHED_IDLE`). The kernel
     /// treats a processor that runs only such threads as idle, and a thread that wakes runs there
@@ -44,7 +62,11 @@ impl Priority {
         match self {
             Priority::Nice(0) => Ok(()),
             // On Linux `None`, "this process", means only the calling thread.
-            Priority::Nice(nice) => Ok(rustix::process::setpriority_process(None, nice)?),
+            Priority::Nice(nicer) => {
+                let own = rustix::process::getpriority_process(None)?;
+                let nice = (own + nicer).min(NICE_MOST);
+                Ok(rustix::process::setpriority_process(None, nice)?)
+            }
             Priority::Idle => {
                 let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
                 set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
@@ -79,6 +101,8 @@ struct State {
     next_id: u64,
     closed: bool,
     threads_running: usize,
+    /// How many of them were started on demand.
+    on_demand: usize,
 }
 
 struct Job {
@@ -98,12 +122,32 @@ enum Phase {
 }
 
 impl Pool {
-    /// Starts `threads` threads with this priority.
+    /// Starts `threads` threads, which lower their priority at once.
     pub(super) fn start(
         name: &'static str,
         threads: usize,
         priority: Priority,
     ) -> io::Result<Self> {
+        let pool = Self::new(name, threads);
+        for _ in 0..threads {
+            pool.start_thread(move |shared| shared.work(priority))?;
+        }
+        Ok(pool)
+    }
+
+    /// Starts one thread, which starts up to `threads` others with this priority when there are
+    /// jobs.
+    pub(super) fn on_demand(
+        name: &'static str,
+        threads: usize,
+        priority: Priority,
+    ) -> io::Result<Self> {
+        let pool = Self::new(name, threads);
+        pool.start_thread(move |shared| shared.start_on_demand(threads, priority))?;
+        Ok(pool)
+    }
+
+    fn new(name: &'static str, threads: usize) -> Self {
         let shared = Arc::new(Shared {
             name,
             state: Mutex::new(State {
@@ -112,28 +156,20 @@ impl Pool {
                 next_id: 0,
                 closed: false,
                 threads_running: 0,
+                on_demand: 0,
             }),
             work_came: Condvar::new(),
             thread_ended: Condvar::new(),
         });
-        let pool = Self {
-            shared: shared.clone(),
-            threads,
-        };
-        for _ in 0..threads {
-            let shared = shared.clone();
-            shared.state.lock().threads_running += 1;
-            let started = std::thread::Builder::new().name(name.to_owned()).spawn({
-                let shared = shared.clone();
-                move || shared.work(priority)
-            });
-            if let Err(error) = started {
-                shared.state.lock().threads_running -= 1;
-                pool.close();
-                return Err(error);
-            }
+        Self { shared, threads }
+    }
+
+    fn start_thread(&self, run: impl FnOnce(&Arc<Shared>) + Send + 'static) -> io::Result<()> {
+        let started = self.shared.start_thread(run);
+        if started.is_err() {
+            self.close();
         }
-        Ok(pool)
+        started
     }
 
     pub(super) fn threads(&self) -> usize {
@@ -188,15 +224,80 @@ impl Pool {
 }
 
 impl Shared {
-    fn work(&self, priority: Priority) {
+    fn start_thread(
+        self: &Arc<Self>,
+        run: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> io::Result<()> {
+        self.state.lock().threads_running += 1;
+        let shared = self.clone();
+        let started = std::thread::Builder::new()
+            .name(self.name.to_owned())
+            .spawn(move || {
+                run(&shared);
+                shared.ended();
+            });
+        if started.is_err() {
+            self.ended();
+        }
+        started.map(drop)
+    }
+
+    fn ended(&self) {
+        self.state.lock().threads_running -= 1;
+        self.thread_ended.notify_all();
+    }
+
+    fn lower(&self, priority: Priority) {
         if let Err(error) = priority.take() {
             tracing::warn!(thread = self.name, %error, "cannot lower a thread's priority");
         }
+    }
+
+    fn work(&self, priority: Priority) {
+        self.lower(priority);
         while let Some(job) = self.next_job() {
             self.poll(&job);
         }
-        self.state.lock().threads_running -= 1;
-        self.thread_ended.notify_all();
+    }
+
+    /// Starts a thread whenever a job waits and fewer than `most` of them work.
+    fn start_on_demand(self: &Arc<Self>, most: usize, priority: Priority) {
+        while self.is_wanted(most) {
+            let started = self.start_thread(move |shared| {
+                shared.lower(priority);
+                while let Some(job) = shared.present_job() {
+                    shared.poll(&job);
+                }
+            });
+            if let Err(error) = started {
+                tracing::warn!(thread = self.name, %error, "cannot start a thread, and tries again");
+                let mut state = self.state.lock();
+                state.on_demand -= 1;
+                self.work_came.wait_for(&mut state, START_AGAIN);
+            }
+        }
+    }
+
+    /// Waits until another thread is wanted, and counts it. False if the pool is closed.
+    fn is_wanted(&self, most: usize) -> bool {
+        let mut state = self.state.lock();
+        while !state.closed && (state.queue.is_empty() || state.on_demand >= most) {
+            self.work_came.wait(&mut state);
+        }
+        state.on_demand += usize::from(!state.closed);
+        !state.closed
+    }
+
+    /// The next job for a thread that was started on demand. If there is none, the thread no longer
+    /// counts.
+    fn present_job(&self) -> Option<Arc<Job>> {
+        let mut state = self.state.lock();
+        let job = match state.closed {
+            true => None,
+            false => state.queue.pop_front(),
+        };
+        state.on_demand -= usize::from(job.is_none());
+        job
     }
 
     fn next_job(&self) -> Option<Arc<Job>> {

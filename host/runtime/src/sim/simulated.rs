@@ -16,7 +16,9 @@ use super::machine::{Machine, is_over};
 use super::raft::SimRaft;
 use super::socket::{self, SimListener, SimStream};
 use super::state::WorldState;
-use crate::{Ended, Ending, Instant, Latest, LatestReader, Program, Runtime, Task, ThreadRole};
+use crate::{
+    Ended, Ending, Instant, Latest, LatestReader, Polls, Program, Runtime, Task, ThreadRole,
+};
 
 /// The handle to one host of a simulated world, for one of its lives.
 ///
@@ -98,6 +100,10 @@ impl Runtime for Simulated {
         F::Output: Send + 'static,
     {
         self.home.life.spawn(role, future)
+    }
+
+    fn raft_polls(&self) -> Arc<Polls> {
+        Arc::default()
     }
 
     fn threads(&self, _role: ThreadRole) -> usize {
