@@ -4,7 +4,8 @@
 //!    waits for no compiler.
 //! 2. A module that a binding wishes for or runs, and that is not loaded, is fetched by a task of
 //!    its own: out of `compiled/`, or by compiling it. It ends when nothing names it any more.
-//! 3. When the module is there the binding is looked at again, and Activate is proposed.
+//! 3. When the module is there the binding is looked at again, and Activate is proposed, if this
+//!    node leads its group.
 //!
 //! Invariants:
 //! - A slow module holds up its own binding only; of one binding, activations keep their order,
@@ -24,7 +25,7 @@ use super::modules::MakeError;
 use super::report::Who;
 use super::{AUTHORIZERS_MAX, Guests};
 
-/// How long a module waits after the host could not compile it; it doubles with each time.
+/// How long a module waits after the host could not compile it, or no node gave it; it doubles with each time.
 const AGAIN_LEAST: Duration = Duration::from_secs(1);
 
 /// The longest of these waits.
@@ -87,7 +88,7 @@ impl<R: Runtime> Guests<R> {
             // What it wishes for acts.
         } else if let Err(error) = self.may_act(&binding) {
             self.not_activated(name, binding.wish, error);
-        } else if self.compiled(binding.wished.module).is_some() {
+        } else if self.leads() && self.compiled(binding.wished.module).is_some() {
             // Void means that the wish moved on: apply told of the newer one as well.
             let proposed = self
                 .propose(|ticket| Operation::Activate {
@@ -164,7 +165,9 @@ impl<R: Runtime> Guests<R> {
                 self.changed(std::slice::from_ref(name));
                 return;
             };
-            let (MakeError::Compile(CompileError::Host(_)) | MakeError::Unreadable(_)) = error
+            let (MakeError::Compile(CompileError::Host(_))
+            | MakeError::Unreadable(_)
+            | MakeError::NotGiven(_)) = error
             else {
                 break error;
             };

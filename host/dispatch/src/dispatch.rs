@@ -80,9 +80,9 @@ enum Turn {
 
 /// What a recipe has to do.
 enum Due {
-    /// There are events, and this acts.
+    /// There are events, this acts, and this node leads.
     Now(Active),
-    /// There are none, or it does not act (yet).
+    /// There are no events, it does not act (yet), or another node leads.
     Nothing,
     /// There is no such binding (any more).
     Gone,
@@ -205,9 +205,10 @@ impl<R: Runtime> Guests<R> {
         let events = events::fitting(shared.reader.queue(name, EVENTS_PER_REACTION));
         let view = shared.reader.view();
         let current = view.bindings().active(name).map(|active| active.activation);
-        if events.is_empty() || current != Some(activation) {
+        if events.is_empty() || current != Some(activation) || !self.leads() {
             return Turn::Again;
         }
+        shared.stats.reactions.add(1);
         let now_ms = view.time_ms().max(shared.runtime.wall_ms());
         let invocation = Invocation {
             binding: name.to_string(),
@@ -297,7 +298,8 @@ impl<R: Runtime> Guests<R> {
         };
         match &binding.active {
             Some(active) if active.definition.world == World::Recipe => {
-                if reader.queue_len(name) > 0 {
+                // A node that becomes the leader rings the bell.
+                if reader.queue_len(name) > 0 && self.leads() {
                     // Told before anything that the reaction does can be seen.
                     self.shared.first_runs.began(name, active.activation);
                     return Due::Now(active.clone());

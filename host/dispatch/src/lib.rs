@@ -6,11 +6,12 @@
 //! 2. Somebody writes a binding's document with any ZooKeeper client: that is the wish. Apply
 //!    checks it; the fan-out tells [`BindingListener::changed`].
 //! 3. The activation task has the module loaded where it is not, and proposes
-//!    Activate. Its place in the log is the swap point.
+//!    Activate if this node leads. Its place in the log is the swap point.
 //! 4. Events that match the binding's watches join its queue in apply; [`BindingListener::queued`] wakes
 //!    the binding's dispatcher, which runs one reaction at a time and proposes its transaction.
 //!
 //! Architecture invariants:
+//! - Only the established leader proposes activations and reacts (`leading`).
 //! - Nothing here decides what is true: apply validates every transaction and activation
 //!   again. A dispatcher that dies loses no event, and two of them do nothing twice.
 //! - Whatever a guest does costs its own binding alone: back-off, then an open breaker.
@@ -37,6 +38,7 @@ mod first;
 mod flow;
 mod health;
 mod lane;
+mod leading;
 mod member;
 mod memory;
 mod modules;
@@ -48,16 +50,19 @@ pub mod settings;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use innkeeper_raft::{ModuleStore, Proposals};
-use innkeeper_runtime::{Runtime, Select2, Select3, Signal, ThreadRole, select2, select3};
+use innkeeper_raft::{ModuleStore, Proposals, Standing};
+use innkeeper_runtime::{
+    LatestReader, Runtime, Select2, Select3, Signal, ThreadRole, select2, select3,
+};
 use innkeeper_sandbox::{RunLoad, Sandbox};
 use innkeeper_server::authorization::AccessDecider;
 use innkeeper_server::delivery::binding_listener::{BindingListener, Cut};
 use innkeeper_server::delivery::pending_proposals::{PendingProposals, ProposeError, Settled};
+use innkeeper_server::service::Service;
 use innkeeper_server::stats::Stats;
 use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
 use parking_lot::Mutex;
@@ -113,6 +118,10 @@ struct Shared<R: Runtime> {
     reader: Reader,
     proposals: Proposals,
     pending_proposals: Arc<PendingProposals>,
+    /// What this node is in its group.
+    standings: LatestReader<Standing>,
+    /// The node's service, which holds the guests; so they do not hold it.
+    service: OnceLock<Weak<Service<R>>>,
     store: ModuleStore<R>,
     sandbox: Sandbox,
     modules: ModuleCache,
@@ -149,6 +158,8 @@ pub struct GuestsParts<R: Runtime> {
     pub proposals: Proposals,
     /// The node's own parts that wait for a proposal.
     pub pending_proposals: Arc<PendingProposals>,
+    /// What this node is in its group, as the replica tells.
+    pub standings: LatestReader<Standing>,
     /// The modules' bytes.
     pub store: ModuleStore<R>,
     /// The sandbox.
@@ -173,6 +184,7 @@ impl<R: Runtime> Guests<R> {
             reader,
             proposals,
             pending_proposals,
+            standings,
             store,
             sandbox,
             stats,
@@ -204,6 +216,8 @@ impl<R: Runtime> Guests<R> {
                 reader,
                 proposals,
                 pending_proposals,
+                standings,
+                service: OnceLock::new(),
                 store,
                 sandbox,
                 modules: ModuleCache::default(),
@@ -224,8 +238,13 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// Starts the activation task, which fetches the modules of all bindings and starts the
-    /// dispatchers. It waits for nothing.
-    pub fn start(&self) {
+    /// dispatchers, and the task that hears when this node becomes the leader. It waits for
+    /// nothing. `service` is that of the node; only the first call has an effect.
+    pub fn start(&self, service: &Arc<Service<R>>) {
+        if self.shared.service.set(Arc::downgrade(service)).is_err() {
+            tracing::error!("the guests were started twice; the second start is ignored");
+            return;
+        }
         let runtime = &self.shared.runtime;
         let this = self.clone();
         // On the thread on which all artifacts are read and written, and before any of them.
@@ -237,6 +256,9 @@ impl<R: Runtime> Guests<R> {
         let this = self.clone();
         let activations = async move { this.run_activations().await };
         runtime.spawn(ThreadRole::Client, activations).detach();
+        let this = self.clone();
+        let leading = async move { this.run_leading().await };
+        runtime.spawn(ThreadRole::Client, leading).detach();
     }
 
     /// Waits until every active authorizer can be asked. A node accepts clients only after this:

@@ -1,10 +1,13 @@
-//! Modules. Each is pushed, stored and registered; a node makes it runnable once, from the code that
-//! an earlier compilation has left (`artifacts`), or by compiling it (`compile`).
+//! Modules. Each is pushed at one node, stored there and registered. A node makes it runnable once,
+//! from the code that an earlier compilation has left (`artifacts`), or by compiling it (`compile`).
+//! What is not stored on a node of a group is fetched from another one, by its digest.
+//! (test: `a_module_that_was_pushed_at_one_node_runs_at_the_next_leader`)
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
-use innkeeper_runtime::{Runtime, ThreadRole};
+use innkeeper_runtime::{Runtime, Select2, ThreadRole, select2};
 use innkeeper_sandbox::{Artifact, ArtifactError, Module, ModuleError};
 use innkeeper_server::delivery::pending_proposals::ProposeError;
 use innkeeper_tree::applied::{Reply, TicketResult};
@@ -29,6 +32,9 @@ pub(super) enum MakeError {
     /// Its bytes are not here.
     #[error("is not stored here; push it again")]
     Missing,
+    /// Its bytes are not here, and no other node of the group has given them.
+    #[error("is not stored here: {0}")]
+    NotGiven(String),
     /// Its bytes cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(String),
@@ -105,7 +111,9 @@ impl From<MakeError> for PushError {
     fn from(error: MakeError) -> PushError {
         match error {
             MakeError::Compile(error) => error.into(),
-            MakeError::Missing | MakeError::Unreadable(_) => PushError::Host(error.to_string()),
+            MakeError::Missing | MakeError::NotGiven(_) | MakeError::Unreadable(_) => {
+                PushError::Host(error.to_string())
+            }
         }
     }
 }
@@ -134,17 +142,40 @@ impl<R: Runtime> Guests<R> {
         if let Some(module) = self.load_kept(digest).await? {
             return Ok(module);
         }
-        let store = &self.shared.store;
-        let component = store.get(digest).await;
-        let component = component
-            .map_err(|error| MakeError::Unreadable(error.to_string()))?
-            .ok_or(MakeError::Missing)?;
+        let component = match self.stored(digest).await? {
+            Some(component) => component,
+            None => self.given(digest).await?,
+        };
         let compilation = self
             .shared
             .compilations
             .join(digest, component, Wanted::ByBinding);
         let done = compilation.over().await?;
         self.load(digest, None, done.artifact).await
+    }
+
+    async fn stored(&self, digest: Digest) -> Result<Option<Bytes>, MakeError> {
+        let component = self.shared.store.get(digest).await;
+        component.map_err(|error| MakeError::Unreadable(error.to_string()))
+    }
+
+    /// Has another node of the group give a component, which is stored here then.
+    async fn given(&self, digest: Digest) -> Result<Bytes, MakeError> {
+        let service = self.shared.service.get().and_then(Weak::upgrade);
+        let service = service.filter(|service| service.settings.group.is_some());
+        let Some(service) = service else {
+            return Err(MakeError::Missing);
+        };
+        let replica = service.replica();
+        let replica = replica.map_err(|stopped| MakeError::NotGiven(stopped.to_string()))?;
+        let given = replica.fetch_module(digest, self.module_bytes_max());
+        // The node's stop waits until the replica is let go.
+        let given = match select2(self.shared.stopping.wait(), given).await {
+            Select2::First(()) => Err("the node is stopping".to_owned()),
+            Select2::Second(given) => given.map_err(|error| error.to_string()),
+        };
+        given.map_err(MakeError::NotGiven)?;
+        self.stored(digest).await?.ok_or(MakeError::Missing)
     }
 
     /// Loads what an earlier compilation has left, if it is there and whole.

@@ -155,7 +155,7 @@ impl<R: Runtime> Node<R> {
         listeners: Listeners<R>,
     ) -> Self {
         let admin_addresses = listeners.admin_addresses;
-        guests.start();
+        guests.start(&service);
         let surface = Surface::new(SurfaceParts {
             service: service.clone(),
             guests: guests.clone(),
@@ -388,6 +388,7 @@ fn build_guests<R: Runtime>(
         reader: replicated.reader.clone(),
         proposals: replicated.proposals.clone(),
         pending_proposals: replicated.pending_proposals.clone(),
+        standings: replicated.standings(),
         store: replicated.modules(),
         sandbox: Sandbox::new(places),
         stats: replicated.stats.clone(),

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use innkeeper_raft::peer::Group;
-use innkeeper_raft::{ModuleStore, OpenError, Proposals, Replica, Settings};
-use innkeeper_runtime::Runtime;
+use innkeeper_raft::{ModuleStore, OpenError, Proposals, Replica, Settings, Standing};
+use innkeeper_runtime::{LatestReader, Runtime};
 use innkeeper_tree::Reader;
 
 use crate::delivery::fanout::Fanout;
@@ -92,6 +92,11 @@ impl<R: Runtime> Replicated<R> {
             expiry,
             quorum,
         })
+    }
+
+    /// Tells what this node is in its group. It does not keep the replica alive.
+    pub fn standings(&self) -> LatestReader<Standing> {
+        self.replica.standings()
     }
 
     /// The modules that were pushed.

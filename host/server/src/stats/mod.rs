@@ -82,6 +82,8 @@ pub struct Stats {
     pub modules_compiled: Counter,
     /// Modules loaded from what was compiled before.
     pub modules_loaded: Counter,
+    /// Reactions of recipes that this node began.
+    pub reactions: Counter,
     /// Commands applied.
     pub commits: Counter,
     /// Watchers of each znode created while it was watched.
