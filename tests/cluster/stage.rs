@@ -21,6 +21,7 @@ use super::common::{connect_request, get};
 
 const CLIENT_PORT: u16 = 2181;
 const PEER_PORT: u16 = 2888;
+const HTTP_PORT: u16 = 8080;
 /// In so much virtual time everything happens that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -90,6 +91,9 @@ impl Stage {
         let mut settings = self.settings.clone();
         settings.server.server_number = Some(id as i64);
         settings.server.listen = self.door(id);
+        if let Some(http) = &mut settings.admin.http {
+            *http = SocketAddr::new(member.host.address(), HTTP_PORT);
+        }
         settings.server.group = Some(GroupSettings {
             id,
             voters,
@@ -206,6 +210,11 @@ impl Clients {
     /// A client with a new session at a node that serves, or that will soon.
     pub async fn connect(&self, node: u64, timeout_ms: i32) -> SimClient {
         self.connect_as(node, &connect_request(timeout_ms)).await
+    }
+
+    /// Where a node serves HTTP, if its settings say that it does.
+    pub fn http(&self, node: u64) -> SocketAddr {
+        SocketAddr::new(self.doors[node as usize - 1].ip(), HTTP_PORT)
     }
 
     /// Connects until the node answers.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::simulated::{FOLDER, SimClient, without_http};
+use common::simulated_http::{SUPER, answer, ask, ask_with, head};
 use common::*;
 use guests::guest;
 use innkeeper_auth::Secret;
@@ -183,8 +184,6 @@ fn a_stopped_node_leaves_nothing_in_memory() {
 
 // Administration in virtual time: no test sleeps, and each wait takes exactly as long as it should.
 
-const SUPER: &str = "Authorization: Basic c3VwZXI6c3VwZXJwdw==\r\n";
-
 /// Settings with HTTP and the super user `super:superpw`.
 fn with_http() -> NodeSettings {
     let mut settings = NodeSettings::on_free_ports(FOLDER);
@@ -199,47 +198,6 @@ fn administered<F: Future<Output = ()>>(test: impl FnOnce(Simulated, SocketAddr)
         test(runtime, node.http().unwrap()).await;
         node.stop().await;
     });
-}
-
-/// The head of a request.
-fn head(method: &str, path: &str, length: usize, more: &str) -> Vec<u8> {
-    format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{more}\r\n")
-        .into_bytes()
-}
-
-/// The answer's status and its whole text; `None` if the connection ended without an answer.
-async fn answer(mut stream: impl AsyncReadExt + Unpin) -> Option<(u16, String)> {
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).await.ok()?;
-    let text = String::from_utf8_lossy(&all).into_owned();
-    let status = text.split(' ').nth(1)?.parse().ok()?;
-    Some((status, text))
-}
-
-/// Sends a request without a body. Returns the answer, and how long it took.
-async fn ask(
-    runtime: &Simulated,
-    addr: SocketAddr,
-    method: &str,
-    path: &str,
-    more: &str,
-) -> (u16, String, Duration) {
-    ask_with(runtime, addr, (method, path, more), b"").await
-}
-
-/// As [`ask`], with a body.
-async fn ask_with(
-    runtime: &Simulated,
-    addr: SocketAddr,
-    (method, path, more): (&str, &str, &str),
-    body: &[u8],
-) -> (u16, String, Duration) {
-    let began = runtime.now();
-    let mut stream = runtime.connect_tcp(addr).await.unwrap();
-    let request = [head(method, path, body.len(), more), body.to_vec()].concat();
-    stream.write_all(&request).await.unwrap();
-    let (status, text) = answer(stream).await.expect("an answer");
-    (status, text, runtime.now() - began)
 }
 
 /// The value of a metric without labels.

@@ -10,6 +10,7 @@ pub mod asked;
 pub mod cpu;
 pub mod exposition;
 pub mod simulated;
+pub mod simulated_http;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

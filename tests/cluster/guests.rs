@@ -1,0 +1,214 @@
+//! Guests on a group: recipes run on the leader only, and modules get to every node.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use innkeeper_auth::Secret;
+use innkeeper_node::NodeSettings;
+use innkeeper_proto::ErrorCode;
+use innkeeper_runtime::{Runtime, ThreadRole};
+use serde_json::Value;
+
+use super::built::guest;
+use super::common::asked::{SUPER_DIGEST, any_port};
+use super::common::simulated_http::{SUPER, ask_with};
+use super::common::{connect_request, create};
+use super::stage::{Clients, PATIENCE, Stage, ask, play};
+
+fn with_http(settings: &mut NodeSettings) {
+    settings.admin.http = Some(any_port());
+    settings.server.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
+}
+
+/// Asks a node over HTTP as the super user. The answer is no error.
+async fn request(clients: &Clients, node: u64, method: &str, path: &str, body: &[u8]) -> Value {
+    let asked = (method, path, SUPER);
+    let (status, text, _) = ask_with(&clients.runtime, clients.http(node), asked, body).await;
+    assert!((200..300).contains(&status), "{method} {path}: {text}");
+    let (_, body) = text.split_once("\r\n\r\n").expect("a body");
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Pushes a guest at a node and returns its module's name.
+async fn push(clients: &Clients, node: u64, name: &str) -> String {
+    let path = "/v1/modules?wait_ms=60000";
+    let pushed = request(clients, node, "POST", path, &guest(name)).await;
+    pushed["module"].as_str().expect("a name").to_owned()
+}
+
+async fn status(clients: &Clients, node: u64, name: &str) -> Value {
+    request(clients, node, "GET", &format!("/v1/bindings/{name}"), b"").await
+}
+
+/// Waits until a binding's status at a node is as it should be.
+async fn eventually_status(
+    clients: &Clients,
+    node: u64,
+    name: &str,
+    is_right: impl Fn(&Value) -> bool,
+) {
+    let end = clients.runtime.now() + PATIENCE;
+    loop {
+        let status = status(clients, node, name).await;
+        if is_right(&status) {
+            return;
+        }
+        assert!(clients.runtime.now() < end, "within {PATIENCE:?}: {status}");
+        clients.runtime.sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The recipe that counts the children of `/in`.
+fn tally(module: &str) -> String {
+    format!(
+        r#"{{"world":"recipe","module":"{module}","watch":["/in/*"],
+            "write":["/tally","/tally-resyncs"],
+            "config":{{"counter":"/tally","resyncs":"/tally-resyncs"}}}}"#
+    )
+}
+
+/// The number in a znode, as a node has it.
+fn number(stage: &Stage, node: u64, path: &str) -> Option<usize> {
+    let znode = stage.service(node)?.reader.view().get(path)?;
+    let text = String::from_utf8(znode.data?.to_vec()).ok()?;
+    text.parse().ok()
+}
+
+/// How many reactions a node has begun since it started.
+fn reactions(stage: &Stage, node: u64) -> u64 {
+    let service = stage.service(node);
+    service.map_or(0, |service| service.stats.reactions.get())
+}
+
+const EVENTS: usize = 400;
+const DEATHS: usize = 4;
+
+/// Creates all children of `/in`, at whichever node answers.
+async fn write(clients: Arc<Clients>, written: Arc<AtomicUsize>) {
+    let (mut node, mut client) = (1, None);
+    while written.load(Ordering::Relaxed) < EVENTS {
+        let connected = match client.take() {
+            Some(connected) => Some(connected),
+            None => clients.try_connect(node, &connect_request(10_000)).await,
+        };
+        let path = format!("/in/{}", written.load(Ordering::Relaxed));
+        if let Some(mut connected) = connected {
+            let creating = async {
+                connected.try_send(&[create(&path, b"")]).await.ok()?;
+                connected.try_answer().await.ok()
+            };
+            let limit = Duration::from_secs(5);
+            if let Ok(Some(answer)) = clients.runtime.timeout(limit, creating).await {
+                let is_there = [ErrorCode::Ok, ErrorCode::NodeExists].contains(&answer.err);
+                assert!(is_there, "{path}: {:?}", answer.err);
+                written.fetch_add(1, Ordering::Relaxed);
+                client = Some(connected);
+                continue;
+            }
+        }
+        node = node % 3 + 1;
+        clients.runtime.sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Fails in a build with `innkeeper_break="follower-reacts"`: there every node runs the recipe.
+#[test]
+fn each_event_is_counted_once_while_leaders_die_and_only_leaders_react() {
+    for seed in 0..3 {
+        play(seed, 3, with_http, async move |stage, clients| {
+            let clients = Arc::new(clients);
+            let leader = stage.leader().await;
+            let module = push(&clients, leader, "test-tally").await;
+            let mut client = clients.connect(leader, 10_000).await;
+            assert_eq!(ask(&mut client, create("/in", b"")).await, ErrorCode::Ok);
+            let binding = "/v1/bindings/tally?wait=activated";
+            request(&clients, leader, "PUT", binding, tally(&module).as_bytes()).await;
+            let written = Arc::new(AtomicUsize::new(0));
+            let writing = write(clients.clone(), written.clone());
+            let writing = clients.runtime.spawn(ThreadRole::Client, writing);
+            // The nodes that have led since they started.
+            let mut led = BTreeSet::new();
+            for death in 1..=DEATHS {
+                let reached = EVENTS * death / (DEATHS + 1);
+                let is_reached = || written.load(Ordering::Relaxed) >= reached;
+                stage.eventually("the writer goes on", is_reached).await;
+                let leader = stage.leader().await;
+                led.insert(leader);
+                let reacts = || {
+                    let service = stage.service(leader).expect("it runs");
+                    reactions(&stage, leader) > 0 && service.reader.queue_len("tally") > 0
+                };
+                stage.eventually("it dies in the middle", reacts).await;
+                for node in (1..=3).filter(|node| !led.contains(node)) {
+                    assert_eq!(reactions(&stage, node), 0, "node {node} never led");
+                }
+                stage.kill(leader);
+                led.remove(&leader);
+                stage.leader().await;
+                stage.start(leader);
+            }
+            writing.await.expect("the writer ends");
+            let leader = stage.leader().await;
+            let is_counted = || {
+                let service = stage.service(leader).expect("it runs");
+                service.reader.queue_len("tally") == 0
+            };
+            stage.eventually("all events are taken", is_counted).await;
+            assert_eq!(
+                number(&stage, leader, "/tally"),
+                Some(EVENTS),
+                "seed {seed}"
+            );
+            assert_eq!(number(&stage, leader, "/tally-resyncs"), Some(1));
+        });
+    }
+}
+
+#[test]
+fn a_module_that_was_pushed_at_one_node_runs_at_the_next_leader() {
+    play(11, 3, with_http, async |stage, clients| {
+        let first = stage.leader().await;
+        let module = push(&clients, first, "test-tally").await;
+        let mut client = clients.connect(first, 10_000).await;
+        assert_eq!(ask(&mut client, create("/in", b"")).await, ErrorCode::Ok);
+        let binding = "/v1/bindings/tally?wait=activated";
+        request(&clients, first, "PUT", binding, tally(&module).as_bytes()).await;
+        let have_it = || {
+            let mut others = (1..=3).filter(|node| *node != first);
+            others.all(|node| {
+                let service = stage.service(node).expect("it runs");
+                service.stats.modules_compiled.get() > 0
+            })
+        };
+        stage.eventually("the others fetch it", have_it).await;
+        stage.kill(first);
+        let next = stage.leader().await;
+        let mut client = clients.connect(next, 10_000).await;
+        assert_eq!(ask(&mut client, create("/in/a", b"")).await, ErrorCode::Ok);
+        let counts = || number(&stage, next, "/tally") == Some(1);
+        stage.eventually("the next leader reacts", counts).await;
+    });
+}
+
+#[test]
+fn a_module_that_no_node_gives_is_asked_for_again_and_the_status_says_so() {
+    play(12, 3, with_http, async |stage, clients| {
+        let (leader, holder) = (stage.leader().await, stage.follower().await);
+        let module = push(&clients, holder, "test-tally").await;
+        stage.cut_off(holder);
+        let binding = "/v1/bindings/tally";
+        request(&clients, leader, "PUT", binding, tally(&module).as_bytes()).await;
+        let says_so = |status: &Value| {
+            let error = status["activation_error"].as_str();
+            error.is_some_and(|error| {
+                error.contains("is not stored here") && error.contains("it is tried again")
+            })
+        };
+        eventually_status(&clients, leader, "tally", says_so).await;
+        stage.world.heal_all();
+        let acts = |status: &Value| status["pending"] == false;
+        eventually_status(&clients, leader, "tally", acts).await;
+    });
+}
