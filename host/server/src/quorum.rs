@@ -14,9 +14,8 @@
 //!    (`local_sessions.rs`), with reads, watches and pings; every write is answered with NotReadOnly.
 //!    Other clients' connections are closed without an answer, so that they try another node.
 //! 5. When the quorum is back, the read-only sessions end with their connections.
-//!
-//! (tests: `a_session_is_served_for_a_third_of_its_timeout_after_an_acknowledged_report`,
-//! `without_a_quorum_no_session_expires_and_reads_are_served_to_those_who_agreed`)
+//!    (tests: `a_session_is_served_for_a_third_of_its_timeout_after_an_acknowledged_report`,
+//!    `without_a_quorum_no_session_expires_and_reads_are_served_to_those_who_agreed`)
 
 use std::time::Duration;
 
