@@ -20,7 +20,7 @@ use innkeeper_proto::ErrorCode;
 use innkeeper_proto::request::Request;
 use innkeeper_runtime::sim::{Trace, Window, first_difference};
 use innkeeper_runtime::{Runtime, Sim, SimDisk, Simulated, ThreadRole};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 /// Three clients of one node: a writer that pipelines, a watcher, and one that becomes silent.
 async fn story(runtime: Simulated) -> Vec<String> {
