@@ -3,14 +3,20 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use common::group::{Member, Start, done, eventually, group, leader, members, peer_address};
+use common::group::{
+    FOLDER, Member, Start, done, eventually, group, leader, members, peer_address, settings,
+};
 use common::{create, path_of};
-use innkeeper_raft::RaftMembers;
-use innkeeper_runtime::World;
+use innkeeper_raft::log::Log;
+use innkeeper_raft::{RaftMembers, Vote};
+use innkeeper_runtime::{Runtime, World};
 use innkeeper_tree::group::{ClusterId, GroupChange, Role};
 use innkeeper_tree::{Operation, Ticket};
+use openraft::storage::RaftLogStorage;
 
 const VOTERS: [u64; 3] = [1, 2, 3];
 
@@ -99,6 +105,28 @@ fn a_group_is_founded_once_and_keeps_its_id() {
                 reached(&world, &all, &VOTERS, &[]).await;
                 assert_eq!(ids(), first);
             }
+        });
+    }
+}
+
+/// A node gave its vote while the group was formed, and then it and the candidate died before it
+/// had an entry. It forms no group by itself any more, and the others must not take it for a member
+/// of another group.
+#[test]
+fn a_node_that_has_only_voted_does_not_hold_up_the_forming() {
+    for seed in 0..3 {
+        World::run(seed, async |world| {
+            let members = members(&world, &VOTERS);
+            let start = Start::of(&VOTERS);
+            let voting = members[0].host.start(|runtime| async move {
+                let disk = runtime.disk(Path::new(FOLDER)).unwrap();
+                let mut log = Log::open(runtime, &disk, Arc::new(settings())).unwrap();
+                log.save_vote(&Vote::new(1, 2)).await.unwrap();
+                log.close().await;
+            });
+            voting.await.expect("the vote is saved");
+            start_all(&members, &start);
+            reached(&world, &members.iter().collect::<Vec<_>>(), &VOTERS, &[]).await;
         });
     }
 }

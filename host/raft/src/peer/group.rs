@@ -95,6 +95,13 @@ pub(super) struct About {
 }
 
 impl About {
+    /// Is the node in a group that is not the one of these voters, or that is founded already? A
+    /// node that has given its vote in this very forming has no entry yet, and holds nobody up.
+    fn is_in_another_group(&self, voters: &BTreeSet<NodeId>, knows_cluster: bool) -> bool {
+        let has_others = !self.members.is_empty() && self.members != *voters;
+        self.is_initialized && self.may_vote && (has_others || knows_cluster)
+    }
+
     pub(super) fn put(&self, out: &mut BytesMut) -> Result<(), CodecError> {
         out.put_u8(message::VERSION);
         out.put_u8(u8::from(self.is_initialized));
@@ -162,8 +169,7 @@ pub(crate) async fn form<R: Runtime>(
         let (mut empty, mut ready) = (1, 1);
         let mut is_formed_elsewhere = false;
         for (node, about) in answers {
-            let is_other = about.members != own.voters || peers.knows_cluster_of(node);
-            if about.is_initialized && about.may_vote && is_other {
+            if about.is_in_another_group(&own.voters, peers.knows_cluster_of(node)) {
                 is_formed_elsewhere = true;
             } else if about.voters != own.voters {
                 tell_difference(&peers, &mut told, node, &own, &about);
