@@ -10,16 +10,18 @@ use std::time::Duration;
 
 use innkeeper_raft::RaftRole;
 use innkeeper_runtime::{Disk, Runtime, Select2, Simulated, World, select2};
+use innkeeper_tree::group::Role;
 
 use crate::history::History;
+use crate::invariants::members::Members;
 use crate::stage::Member;
 
 /// The pause before an action is drawn up to this.
 const PAUSE_MS: u64 = 4_000;
 /// How long an operator waits for another leader.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// One in so many starts finds an empty folder.
-const WIPES_ONE_IN: u64 = 8;
+/// One in so many starts at which a folder may be emptied finds it empty.
+const WIPES_ONE_IN: u64 = 2;
 
 /// Hands the leadership over again and again, and counts how often it worked.
 pub async fn transfers(
@@ -35,8 +37,10 @@ pub async fn transfers(
             let replica = member.replica()?;
             (replica.status().role == RaftRole::Leader).then_some(replica)
         });
-        let to = members[dice.random_u64() as usize % members.len()].id;
+        let drawn = dice.random_u64() as usize;
         if let Some(leader) = leader
+            && let voters = leader.status().members.voters
+            && let Some(to) = voters.iter().nth(drawn % voters.len().max(1)).copied()
             && leader.status().node_id != to
         {
             let handing = select2(leader.transfer_leadership(to), world.sleep(PATIENCE));
@@ -48,47 +52,62 @@ pub async fn transfers(
 }
 
 /// Which folder is emptied, one at a time: the next one only after the group has taken the last one
-/// back in, and the first one only after all members have something of the group. Before that an
+/// back in, and the first one only after all founders have something of the group. Before that an
 /// emptied folder looks like those that were never in it, and a majority of such may found a group.
+/// And only members of a configuration that is reached are emptied, with three voters at least: the
+/// others can do without one of them.
 pub struct Wipes {
-    members: usize,
-    /// The members that have had something of the group.
+    founders: BTreeSet<u64>,
+    /// The nodes that have had something of the group.
     joined: BTreeSet<u64>,
     /// The member, and what it must have applied to be back.
     under_way: Option<(u64, u64)>,
+    /// The version of the last configuration that was seen to be reached.
+    reached: u64,
     is_over: bool,
     /// How many folders were emptied.
     pub count: u64,
 }
 
 impl Wipes {
-    pub fn new(members: usize) -> Self {
+    pub fn new(founders: &[u64]) -> Self {
         Self {
-            members,
+            founders: founders.iter().copied().collect(),
             joined: BTreeSet::new(),
             under_way: None,
+            reached: 0,
             is_over: false,
             count: 0,
         }
     }
 
-    /// A member starts. Is its folder to be emptied?
+    /// A node starts. Is its folder to be emptied?
     pub fn draw(&mut self, dice: &Simulated, node: u64, history: &History) -> bool {
-        let known = history.last_zxid();
-        let all_joined = self.joined.len() == self.members;
-        match self.under_way {
+        let wanted = history.wanted();
+        let voters = wanted.of(Role::Voter);
+        let may_be = !self.is_over
             // It died before its folder was empty, or before it was back.
-            Some(_) => false,
-            None if !self.is_over
-                && all_joined
-                && dice.random_u64().is_multiple_of(WIPES_ONE_IN) =>
-            {
-                self.under_way = Some((node, known));
-                self.count += 1;
-                true
-            }
-            None => false,
+            && self.under_way.is_none()
+            && self.founders.is_subset(&self.joined)
+            && self.reached == wanted.version
+            && wanted.has(node)
+            && voters.len() >= 3;
+        if may_be && dice.random_u64().is_multiple_of(WIPES_ONE_IN) {
+            self.under_way = Some((node, history.last_zxid()));
+            self.count += 1;
+            return true;
         }
+        false
+    }
+
+    /// Is there an empty folder, or one that the group has not taken in again?
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Is it the folder of this node?
+    pub fn is_under_way_at(&self, node: u64) -> bool {
+        self.under_way.is_some_and(|(at, _)| at == node)
     }
 
     /// No further folder is emptied.
@@ -96,25 +115,24 @@ impl Wipes {
         self.is_over = true;
     }
 
-    /// Looks whether the member is back.
-    pub fn look(&mut self, member: &Member) {
-        if member
-            .status()
-            .is_some_and(|status| status.applied > Some(0))
-        {
-            self.joined.insert(member.id);
+    /// Looks which members have something, and whether the emptied one is back.
+    pub fn look(&mut self, hosts: &[Arc<Member>], wanted: &Members) {
+        for host in hosts {
+            let status = host.status();
+            if status.is_some_and(|status| status.applied > Some(0)) {
+                self.joined.insert(host.id);
+            }
         }
-        let Some((node, known)) = self.under_way.filter(|(node, _)| *node == member.id) else {
+        if !wanted.is_reached(hosts) {
+            return;
+        }
+        self.reached = wanted.version;
+        let Some((node, known)) = self.under_way.filter(|(node, _)| wanted.has(*node)) else {
             return;
         };
-        let Some(replica) = member.replica() else {
-            return;
-        };
-        let status = replica.status();
-        let votes = matches!(status.role, RaftRole::Leader | RaftRole::Follower)
-            && status.members.voters.contains(&node)
-            && !status.members.changes;
-        if votes && replica.reader().last_zxid().0 > known {
+        let replica = hosts.iter().find(|host| host.id == node);
+        let replica = replica.and_then(|host| host.replica());
+        if replica.is_some_and(|replica| replica.reader().last_zxid().0 > known) {
             self.under_way = None;
         }
     }

@@ -36,6 +36,8 @@ pub enum Wish {
     Set(u64),
     /// Something that only a leader decides. It takes a zxid, and does nothing.
     LeadersOwn,
+    /// Another configuration of the group. Only the operator wants it.
+    Configure,
 }
 
 /// Where a register is.
@@ -81,6 +83,7 @@ impl Wish {
                     version: -1,
                 },
             ),
+            Self::Configure => unreachable!("a client wants no other configuration"),
             Self::LeadersOwn => Operation::Activate {
                 ticket: Ticket(ticket),
                 binding: "nobody's".to_owned(),

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use innkeeper_raft::{Delivery, Refusal};
 use innkeeper_runtime::sim::Record;
 use innkeeper_tree::applied::{Applied, Outcome};
+use innkeeper_tree::group::GroupChange;
 use innkeeper_tree::{Operation, View};
 use parking_lot::Mutex;
 
 use crate::clients::Wish;
 use crate::invariants::answers::{self, Answer};
+use crate::invariants::members::{Change, Members};
 use crate::invariants::model::{self, Znodes};
 use crate::invariants::once;
 use crate::invariants::one_history::OneHistory;
@@ -25,6 +27,8 @@ pub struct Submission {
     /// The submitter, whose operations must be applied in their order.
     pub by: usize,
     pub wish: Wish,
+    /// The configuration that is wanted.
+    pub change: Option<Change>,
     /// A write must come after this zxid: it was known when the operation was submitted.
     pub after: u64,
     pub answer: Option<Answer>,
@@ -48,12 +52,22 @@ struct Inner {
     one: OneHistory,
     real_time: RealTime,
     installs: u64,
+    /// The members with whom the group is founded.
+    founders: Members,
+    /// The configuration that was asked for last.
+    wanted: Arc<Members>,
+    /// What came of the changes of the configuration, by ticket.
+    changed: BTreeMap<u64, bool>,
 }
 
 impl History {
-    pub fn new() -> Self {
+    pub fn new(founders: Members) -> Self {
+        let inner = Inner {
+            founders,
+            ..Inner::default()
+        };
         Self {
-            inner: Arc::default(),
+            inner: Arc::new(Mutex::new(inner)),
         }
     }
 
@@ -77,6 +91,17 @@ impl History {
     /// The highest zxid that any replica has applied.
     pub fn last_zxid(&self) -> u64 {
         self.inner.lock().one.last_zxid()
+    }
+
+    /// The configuration that was asked for last, among those that were applied somewhere. It has
+    /// no members before the group is founded.
+    pub fn wanted(&self) -> Arc<Members> {
+        self.inner.lock().wanted.clone()
+    }
+
+    /// What came of a change of the configuration, as soon as some replica has applied it.
+    pub fn has_changed(&self, ticket: u64) -> Option<bool> {
+        self.inner.lock().changed.get(&ticket).copied()
     }
 
     /// How many operations of a life have no answer yet.
@@ -128,6 +153,28 @@ impl Inner {
     /// The zxid of each ticket that was applied.
     fn zxids(&self) -> BTreeMap<u64, u64> {
         self.one.tickets().collect()
+    }
+
+    /// A replica has applied a command.
+    fn applied(&mut self, node: u64, applied: Applied, wish: Wish) {
+        let (before, zxid) = (self.one.last_zxid(), applied.zxid.0);
+        let outcome = applied.outcome.clone();
+        self.one.applied(node, applied, wish);
+        if self.one.last_zxid() == before {
+            return;
+        }
+        match outcome {
+            Outcome::Ticket { ticket, .. } => {
+                if let Some(change) = &self.submissions[ticket.0 as usize].change {
+                    let is_done = Arc::make_mut(&mut self.wanted).change(change, zxid);
+                    self.changed.insert(ticket.0, is_done);
+                }
+            }
+            Outcome::Nobody => {
+                Arc::make_mut(&mut self.wanted).founded(zxid, self.founders.all());
+            }
+            Outcome::Session { .. } => {}
+        }
     }
 }
 
@@ -196,9 +243,11 @@ impl Delivery for Door {
                 Outcome::Ticket { ticket, .. } => Some(ticket.0),
                 Outcome::Session { .. } | Outcome::Nobody => None,
             };
-            let submission = ticket.and_then(|ticket| inner.submissions.get_mut(ticket as usize));
-            if let Some(submission) = submission {
-                inner.one.applied(self.node, applied, submission.wish);
+            let submitted = ticket.and_then(|ticket| inner.submissions.get(ticket as usize));
+            let wish = submitted.map(|submission| submission.wish);
+            if let (Some(ticket), Some(wish)) = (ticket, wish) {
+                inner.applied(self.node, applied, wish);
+                let submission = &mut inner.submissions[ticket as usize];
                 if submission.life == self.life {
                     progress.answered += 1;
                     answers::note(&mut submission.answer, Answer::Applied(zxid));
@@ -207,7 +256,7 @@ impl Delivery for Door {
                 }
             } else if applied.outcome == Outcome::Nobody {
                 // The group was founded, or one of its members taken in.
-                inner.one.applied(self.node, applied, Wish::LeadersOwn);
+                inner.applied(self.node, applied, Wish::LeadersOwn);
             } else {
                 panic!(
                     "node {} has applied what nobody submitted: {applied:?}",
@@ -234,12 +283,13 @@ impl Delivery for Door {
     }
 
     fn refused(&self, operation: Operation, refusal: Refusal) {
-        if let Operation::Group(_) = operation {
-            return;
-        }
-        let (Operation::Admin { ticket, .. } | Operation::Activate { ticket, .. }) = operation
-        else {
-            panic!("nobody submitted {operation:?}");
+        let ticket = match operation {
+            Operation::Admin { ticket, .. }
+            | Operation::Activate { ticket, .. }
+            | Operation::Group(GroupChange::Configure { ticket, .. }) => ticket,
+            // What a leader does for the group by itself has no ticket.
+            Operation::Group(_) => return,
+            _ => panic!("nobody submitted {operation:?}"),
         };
         let mut progress = self.progress.lock();
         let mut inner = self.history.lock();
@@ -263,12 +313,22 @@ impl Submitter {
 
     /// The client is about to submit an operation. Returns its ticket.
     pub fn submits(&self, wish: Wish) -> u64 {
+        self.submits_one(wish, None)
+    }
+
+    /// The operator is about to ask for another configuration. Returns the ticket.
+    pub fn asks_for(&self, change: &Change) -> u64 {
+        self.submits_one(Wish::Configure, Some(change.clone()))
+    }
+
+    fn submits_one(&self, wish: Wish, change: Option<Change>) -> u64 {
         let mut inner = self.door.history.lock();
         let after = inner.real_time.known();
         inner.submissions.push(Submission {
             life: self.door.life,
             by: self.number,
             wish,
+            change,
             after,
             answer: None,
             may_stay_open: false,

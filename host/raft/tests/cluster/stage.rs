@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,19 +11,27 @@ use innkeeper_raft::{Replica, Settings, Status};
 use innkeeper_runtime::sim::{
     Cast, FaultKind, Host, Process, Rates, Record, Schedule, ScheduleSettings, SyncTime, Tail,
 };
-use innkeeper_runtime::{Select2, Simulated, World, select2};
+use innkeeper_runtime::{Select2, Signal, Simulated, World, select2};
+use innkeeper_tree::group::Role;
 use parking_lot::Mutex;
 
 use crate::actions::{self, Wipes};
+use crate::changes::{Changes, Counts};
 use crate::clients;
-use crate::common::group::{self, FOLDER, Start};
+use crate::common::group::{self, FOLDER, PEER_PORT, Start, peer_address};
 use crate::history::{Door, History};
 use crate::invariants::bounds::Bounds;
 use crate::invariants::groups::Leaders;
+use crate::invariants::members::Members;
 use crate::invariants::{healed, lost};
 
 /// For how long faults happen.
 const STORM: Duration = Duration::from_secs(25);
+/// The members are changed until so long before the end of the faults: a node that the operator
+/// starts again is up when they end.
+const QUIET: Duration = Duration::from_secs(2);
+/// So many hosts are in no group until an operator takes them in.
+const SPARES: u64 = 2;
 /// So many times as many faults as on a rough day, so that elections meet faults, too.
 const RATE: f64 = 2.5;
 /// The invariants of a moment are looked at so often.
@@ -69,10 +77,16 @@ const CAUSES: [&str; 5] = [
     "the data folder cannot be used",
 ];
 
-/// One replica, in whichever life it is.
+/// One replica, in whichever life it is, a member of the group or not.
 pub struct Member {
     pub id: u64,
     pub host: Host,
+    /// The port at which it listens after its next start.
+    pub port: AtomicU16,
+    /// Ends the present life.
+    end: Mutex<Signal>,
+    /// The present life's runtime.
+    runtime: Mutex<Option<Simulated>>,
     /// The replica of the present life belongs to its process.
     replica: Mutex<Weak<Replica<Simulated>>>,
     /// The present life's door.
@@ -82,6 +96,28 @@ pub struct Member {
 }
 
 impl Member {
+    fn new(world: &World, id: u64) -> Self {
+        Self {
+            id,
+            host: world.host(&group::name(id)),
+            port: AtomicU16::new(PEER_PORT),
+            end: Mutex::new(Signal::new()),
+            runtime: Mutex::default(),
+            replica: Mutex::default(),
+            door: Mutex::default(),
+            to_wipe: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends the present life, if there is one.
+    pub fn end(&self) {
+        self.end.lock().raise();
+    }
+
+    pub fn runtime(&self) -> Option<Simulated> {
+        self.runtime.lock().clone()
+    }
+
     /// The replica, if it runs and has opened.
     pub fn replica(&self) -> Option<Arc<Replica<Simulated>>> {
         self.replica.lock().upgrade()
@@ -117,6 +153,8 @@ pub struct Sum {
     pub transfers: u64,
     /// Data folders that were emptied.
     pub wipes: u64,
+    /// Changes of the members.
+    pub changes: Counts,
 }
 
 impl Sum {
@@ -131,6 +169,7 @@ impl Sum {
         self.installs += other.installs;
         self.transfers += other.transfers;
         self.wipes += other.wipes;
+        self.changes.add(&other.changes);
     }
 }
 
@@ -138,7 +177,7 @@ impl fmt::Debug for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} commands applied, {} reads, {} refusals, {} terms, {} lives, {} looks at full doors, {} snapshots, {} transfers, {} empty folders",
+            "{} commands applied, {} reads, {} refusals, {} terms, {} lives, {} looks at full doors, {} snapshots, {} transfers, {} empty folders, {:?}",
             self.applied,
             self.read,
             self.refused,
@@ -147,7 +186,8 @@ impl fmt::Debug for Sum {
             self.doors_full,
             self.installs,
             self.transfers,
-            self.wipes
+            self.wipes,
+            self.changes
         )
     }
 }
@@ -163,7 +203,7 @@ impl Drop for PlanOnFailure {
     }
 }
 
-/// A replica's process, from its start until it cannot go on.
+/// A replica's process, from its start until it cannot go on, or until an operator ends it.
 async fn serve(
     runtime: Simulated,
     member: Arc<Member>,
@@ -182,6 +222,7 @@ async fn serve(
         world.journal(format!("the folder of node {} is empty", member.id));
         member.to_wipe.store(false, Ordering::Relaxed);
     }
+    *member.runtime.lock() = Some(runtime.clone());
     let ip = member.host.address();
     let opening = group::open(runtime.clone(), member.id, ip, &start, door.clone());
     let why = match opening.await {
@@ -217,39 +258,44 @@ fn add(
         }
         let door = Arc::new(history.open_door(member.id));
         *member.door.lock() = Some(door.clone());
-        let (member, start, world) = (member.clone(), start.clone(), world.clone());
-        host.start(move |runtime| serve(runtime, member, start, door, world))
+        let end = Signal::new();
+        *member.end.lock() = end.clone();
+        let (member, mut start, world) = (member.clone(), start.clone(), world.clone());
+        start.port = member.port.load(Ordering::Relaxed);
+        host.start(move |runtime| async move {
+            let serving = serve(runtime, member, start, door, world);
+            select2(end.wait(), serving).await;
+        })
     };
     cast.server_with_disk(&host, FOLDER, slow_syncs(), begin);
 }
 
 /// One run: a storm, its end, and the judgement.
 pub fn run(seed: u64) -> Sum {
-    let members = if seed.is_multiple_of(2) { 3 } else { 5 };
-    // In every second pair of runs all but a minority run and reach each other at any moment.
-    let down_max = (seed % 4 < 2).then_some(members / 2);
+    let founders: Vec<u64> = (1..=if seed.is_multiple_of(2) { 3 } else { 5 }).collect();
+    // In every second pair of runs all but a minority of the founders' number run and reach each
+    // other at any moment.
+    let down_max = (seed % 4 < 2).then_some(founders.len() / 2);
     World::run(seed, async |world| {
-        let voters: Vec<u64> = (1..=members as u64).collect();
         let start = Start {
             settings: settings(),
-            ..Start::of(&voters)
+            ..Start::of(&founders)
         };
-        let history = History::new();
+        let listed = |id: &u64| (*id, (Role::Voter, peer_address(*id).to_string()));
+        let history = History::new(Members::new(founders.iter().map(listed)));
         let mut cast = Cast::new(&world);
         let dice = world.host("operator").boot();
-        let wipes = Rc::new(RefCell::new(Wipes::new(members)));
-        let members = voters.iter().map(|id| {
-            let member = Arc::new(Member {
-                id: *id,
-                host: world.host(&group::name(*id)),
-                replica: Mutex::default(),
-                door: Mutex::default(),
-                to_wipe: AtomicBool::new(false),
-            });
+        let wipes = Rc::new(RefCell::new(Wipes::new(&founders)));
+        let hosts = (1..=founders.len() as u64 + SPARES).map(|id| {
+            let member = Arc::new(Member::new(&world, id));
+            let mut start = start.clone();
+            if !founders.contains(&id) {
+                start.learners = vec![id];
+            }
             add(&world, &mut cast, &member, &start, &history, &wipes, &dice);
             member
         });
-        let members: Vec<_> = members.collect();
+        let hosts: Vec<_> = hosts.collect();
         let schedule = Schedule::draw(
             seed,
             ScheduleSettings {
@@ -266,11 +312,11 @@ pub fn run(seed: u64) -> Sum {
         let looking = async {
             let bounds = Bounds::of(&start.settings);
             loop {
-                for member in &members {
-                    wipes.borrow_mut().look(member);
-                    if let (Some(status), Some(door)) = (member.status(), member.door()) {
+                wipes.borrow_mut().look(&hosts, &history.wanted());
+                for host in &hosts {
+                    if let (Some(status), Some(door)) = (host.status(), host.door()) {
                         leaders.lock().look(&status);
-                        if let Some(replica) = member.replica() {
+                        if let Some(replica) = host.replica() {
                             leaders.lock().look_into(&replica.reader().view());
                         }
                         full.set(full.get() + u64::from(bounds.look(&status, &door)));
@@ -280,15 +326,26 @@ pub fn run(seed: u64) -> Sum {
             }
         };
         let handed = Cell::new(0);
-        let operating = actions::transfers(world.clone(), dice.clone(), members.clone(), &handed);
+        let until = world.now() + (STORM - QUIET);
+        let changes = Changes::new(&world, &dice, &hosts, &history, &wipes, until);
+        let transfers = actions::transfers(world.clone(), dice.clone(), hosts.clone(), &handed);
+        let operating = select2(transfers, changes.run());
         let storm = async {
             let record = match select2(schedule.run(&mut cast), operating).await {
                 Select2::First(record) => record,
-                Select2::Second(never) => match never {},
+                Select2::Second(Select2::First(never) | Select2::Second(never)) => match never {},
             };
             wipes.borrow_mut().stop();
             history.end();
-            healed::wait(&world, &members, &history).await;
+            healed::wait_until_open(&world, &hosts).await;
+            changes.last(false).await;
+            healed::wait(&world, &hosts, &history).await;
+            // Operations that wait at nodes outside are applied when these come in, and changes of
+            // the members may be among them.
+            while !hosts.iter().all(|host| history.wanted().has(host.id)) {
+                changes.last(true).await;
+                healed::wait(&world, &hosts, &history).await;
+            }
             record
         };
         let record = match select2(storm, looking).await {
@@ -296,18 +353,17 @@ pub fn run(seed: u64) -> Sum {
             Select2::Second(never) => never,
         };
         history.check();
-        lost::check(&members, &history);
+        lost::check(&hosts, &history);
         // Not by what memory holds, but by what is on the disks.
-        members
-            .iter()
-            .for_each(|member| _ = member.host.cut_power());
+        hosts.iter().for_each(|host| _ = host.host.cut_power());
         cast.start();
-        healed::wait(&world, &members, &history).await;
-        lost::check(&members, &history);
+        healed::wait(&world, &hosts, &history).await;
+        lost::check(&hosts, &history);
         let terms = leaders.lock().highest_term();
         Sum {
             transfers: handed.get(),
             wipes: wipes.borrow().count,
+            changes: changes.counts(),
             ..history.sum(record, terms, full.get())
         }
     })

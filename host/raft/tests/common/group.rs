@@ -35,6 +35,8 @@ pub struct Member {
 pub struct Start {
     pub voters: Vec<u64>,
     pub learners: Vec<u64>,
+    /// The port at which the member listens. The lists of the others name [`PEER_PORT`].
+    pub port: u16,
     pub secret: Secret,
     pub settings: Settings,
     pub peers: PeerSettings,
@@ -46,6 +48,7 @@ impl Start {
         Self {
             voters: voters.to_vec(),
             learners: Vec::new(),
+            port: PEER_PORT,
             secret: Secret::new("swordfish"),
             settings: settings(),
             peers: PeerSettings::default(),
@@ -90,7 +93,7 @@ pub async fn open(
         voters: addresses(&start.voters),
         learners: addresses(&start.learners),
         listener: runtime
-            .listen_tcp(SocketAddr::new(ip, PEER_PORT))
+            .listen_tcp(SocketAddr::new(ip, start.port))
             .await
             .unwrap(),
         secret: start.secret.clone(),

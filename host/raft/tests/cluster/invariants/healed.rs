@@ -1,6 +1,7 @@
-//! **After healing everything submitted is applied within seconds.** Nobody waits for ever: once
-//! all replicas run and reach each other, each operation of a client that still waits is answered,
-//! and all replicas show the same.
+//! **After healing everything submitted is applied within seconds, and the configuration that was
+//! asked for last is reached.** Nobody waits for ever: once all replicas run and reach each other,
+//! each operation of a client that still waits at a member is answered, and all members show the
+//! same. A node that is no member hears nothing and answers nobody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +16,36 @@ const HEALED: Duration = Duration::from_secs(10);
 /// Virtual time in which they open. Syncs that a fault has made slow still have to end.
 const OPEN: Duration = Duration::from_secs(60);
 
-/// Waits until nothing is open any more.
-pub async fn wait(world: &World, members: &[Arc<Member>], history: &History) {
-    let opens = || members.iter().all(|member| member.replica().is_some());
+/// Waits until all replicas have opened.
+pub async fn wait_until_open(world: &World, hosts: &[Arc<Member>]) {
+    let opens = || hosts.iter().all(|host| host.replica().is_some());
     wait_for(world, OPEN, opens, || {
         "not all replicas have opened".to_owned()
     })
     .await;
-    let is_over = || members.iter().all(|member| is_up_to_date(member, history));
+}
+
+/// Waits until nothing is open any more.
+pub async fn wait(world: &World, hosts: &[Arc<Member>], history: &History) {
+    wait_until_open(world, hosts).await;
+    let is_over = || {
+        let wanted = history.wanted();
+        let mut members = hosts.iter().filter(|host| wanted.has(host.id));
+        members.all(|member| is_up_to_date(member, history)) && wanted.is_reached(hosts)
+    };
+    wait_until(world, hosts, history, is_over).await;
+}
+
+/// Waits until something has happened that must happen soon after healing.
+pub async fn wait_until(
+    world: &World,
+    hosts: &[Arc<Member>],
+    history: &History,
+    is_over: impl Fn() -> bool,
+) {
     wait_for(world, HEALED, is_over, || {
-        let open: Vec<_> = members.iter().map(|it| open(it, history)).collect();
-        open.join("\n")
+        let open: Vec<_> = hosts.iter().map(|it| open(it, history)).collect();
+        format!("{:?} is wanted\n{}", history.wanted(), open.join("\n"))
     })
     .await;
 }
@@ -52,11 +72,7 @@ fn is_up_to_date(member: &Member, history: &History) -> bool {
     let (Some(replica), Some(door)) = (member.replica(), member.door()) else {
         return false;
     };
-    let members = replica.status().members;
-    replica.reader().last_zxid().0 == history.last_zxid()
-        && history.unanswered(door.life) == 0
-        && members.voters.contains(&member.id)
-        && !members.changes
+    replica.reader().last_zxid().0 == history.last_zxid() && history.unanswered(door.life) == 0
 }
 
 /// What is still open at a replica.

@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod groups;
 pub mod healed;
 pub mod lost;
+pub mod members;
 pub mod model;
 pub mod once;
 pub mod one_history;

@@ -10,6 +10,7 @@ use innkeeper_tree::applied::{Applied, OpReply, Outcome, Reply, TicketResult};
 use crate::clients::{Wish, register, value};
 use crate::common::path_of;
 use crate::history::Submission;
+use crate::invariants::members::Members;
 
 /// Data, zxid of creation and zxid of the last change by path.
 pub type Znodes = BTreeMap<String, (Bytes, u64, u64)>;
@@ -18,6 +19,7 @@ pub type Znodes = BTreeMap<String, (Bytes, u64, u64)>;
 enum Result {
     Created,
     Set,
+    Configured,
     Failed(ErrorCode),
     Void,
 }
@@ -26,6 +28,7 @@ enum Result {
 fn step(znodes: &mut Znodes, wish: Wish, ticket: u64, zxid: u64) -> Result {
     let (path, data) = match wish {
         Wish::LeadersOwn => return Result::Void,
+        Wish::Configure => unreachable!("it changes no znode"),
         Wish::Create => (path_of(ticket), Bytes::from(format!("{ticket}"))),
         Wish::CreateRegister(which) | Wish::Set(which) => (register(which), value(ticket)),
     };
@@ -52,6 +55,8 @@ fn told(applied: &Applied) -> Result {
         TicketResult::Admin(Reply::Single(Ok(OpReply::Set(_)))) => Result::Set,
         TicketResult::Admin(Reply::Single(Err(error))) => Result::Failed(*error),
         TicketResult::Void => Result::Void,
+        TicketResult::Configured(Ok(version)) if *version == applied.zxid => Result::Configured,
+        TicketResult::Configured(Err(error)) => Result::Failed(*error),
         other => panic!("nobody asked for {other:?}"),
     }
 }
@@ -62,11 +67,19 @@ fn walk(
     mut each: impl FnMut(&Applied, Result),
 ) -> Znodes {
     let mut znodes = Znodes::new();
+    let mut members = Members::default();
     for applied in all {
+        let zxid = applied.zxid.0;
         if let Outcome::Ticket { ticket, .. } = &applied.outcome {
-            let wish = submissions[ticket.0 as usize].wish;
-            let result = step(&mut znodes, wish, ticket.0, applied.zxid.0);
+            let submission = &submissions[ticket.0 as usize];
+            let result = match &submission.change {
+                Some(change) if members.change(change, zxid) => Result::Configured,
+                Some(_) => Result::Failed(ErrorCode::BadVersion),
+                None => step(&mut znodes, submission.wish, ticket.0, zxid),
+            };
             each(applied, result);
+        } else {
+            members.founded(zxid, []);
         }
     }
     znodes
