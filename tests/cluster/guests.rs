@@ -1,4 +1,5 @@
-//! Guests on a group: recipes run on the leader only, and modules get to every node.
+//! Guests on a group: recipes run on the leader only, modules get to every node, and a node without
+//! an active authorizer's module serves no client.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,14 +9,17 @@ use std::time::Duration;
 use innkeeper_auth::Secret;
 use innkeeper_node::NodeSettings;
 use innkeeper_proto::ErrorCode;
-use innkeeper_runtime::{Runtime, ThreadRole};
+use innkeeper_runtime::sim::FileFaults;
+use innkeeper_runtime::{Runtime, SimDisk, ThreadRole};
 use serde_json::Value;
 
 use super::built::guest;
 use super::common::asked::{SUPER_DIGEST, any_port};
+use super::common::simulated::FOLDER;
 use super::common::simulated_http::{SUPER, ask_with};
 use super::common::{connect_request, create};
-use super::stage::{Clients, PATIENCE, Stage, ask, play};
+use super::sessions::ping;
+use super::stage::{Clients, PATIENCE, Stage, ask, play, read};
 
 fn with_http(settings: &mut NodeSettings) {
     settings.admin.http = Some(any_port());
@@ -210,5 +214,80 @@ fn a_module_that_no_node_gives_is_asked_for_again_and_the_status_says_so() {
         stage.world.heal_all();
         let acts = |status: &Value| status["pending"] == false;
         eventually_status(&clients, leader, "tally", acts).await;
+    });
+}
+
+/// An authorizer that allows everything, and whose failures allow as well.
+fn authorizer(module: &str) -> String {
+    format!(
+        r#"{{"world":"authorizer","module":"{module}","watch":["/guarded/**"],
+            "on_failure":"allow","config":{{"mode":"none"}}}}"#
+    )
+}
+
+/// Binds an authorizer whose module one follower cannot store until its disk takes writes again.
+/// Returns the leader, this follower and its disk.
+async fn bind_where_one_lacks(stage: &Stage, clients: &Clients) -> (u64, u64, SimDisk) {
+    let (leader, poor) = (stage.leader().await, stage.follower().await);
+    let disk = stage.member(poor).host.disk(FOLDER);
+    let broken = FileFaults {
+        write_errors_one_in: Some(1),
+        ..FileFaults::default()
+    };
+    disk.set_faults("modules.redb", broken);
+    let module = push(clients, leader, "test-hostile-authorizer").await;
+    let mut client = clients.connect(leader, 10_000).await;
+    let guarded = create("/guarded", b"");
+    assert_eq!(ask(&mut client, guarded).await, ErrorCode::Ok);
+    let (path, document) = ("/v1/bindings/all", authorizer(&module));
+    request(clients, leader, "PUT", path, document.as_bytes()).await;
+    (leader, poor, disk)
+}
+
+#[test]
+fn a_node_that_lacks_an_active_authorizers_module_serves_no_client_until_it_has_it() {
+    play(13, 3, with_http, async |stage, clients| {
+        let runtime = &clients.runtime;
+        let (leader, poor, disk) = bind_where_one_lacks(&stage, &clients).await;
+        let mut at_poor = clients.connect(poor, 10_000).await;
+        // The leader waits for it, and says so.
+        assert!(ping(runtime, &mut at_poor, Duration::from_secs(28)).await);
+        assert_eq!(read(&mut at_poor, "/guarded").await, b"");
+        let waiting = status(&clients, leader, "all").await;
+        let names_it = waiting["waits_for"].as_str();
+        let module_of = format!("its module: {poor};");
+        assert!(
+            names_it.is_some_and(|text| text.contains(&module_of)),
+            "{waiting}"
+        );
+        assert_eq!(waiting["pending"], true);
+        // After 30 s it is activated, and the connection to the node that lacks it is closed.
+        let lives = ping(runtime, &mut at_poor, Duration::from_secs(5)).await;
+        assert!(!lives, "the connection is closed");
+        let active = status(&clients, leader, "all").await;
+        assert_eq!(active["pending"], false);
+        let refused = clients.try_connect(poor, &connect_request(10_000)).await;
+        assert!(refused.is_none(), "it is not served");
+        let mut at_leader = clients.connect(leader, 10_000).await;
+        assert_eq!(read(&mut at_leader, "/guarded").await, b"");
+        // It stores the module as soon as it can, and serves again.
+        disk.set_faults("modules.redb", FileFaults::default());
+        let mut at_poor = clients.connect(poor, 10_000).await;
+        assert_eq!(read(&mut at_poor, "/guarded").await, b"");
+    });
+}
+
+#[test]
+fn an_authorizer_is_activated_when_every_node_has_its_module_and_shuts_nobody_out() {
+    play(14, 3, with_http, async |stage, clients| {
+        let runtime = &clients.runtime;
+        let (leader, poor, disk) = bind_where_one_lacks(&stage, &clients).await;
+        let mut at_poor = clients.connect(poor, 10_000).await;
+        assert!(ping(runtime, &mut at_poor, Duration::from_secs(5)).await);
+        assert_eq!(status(&clients, leader, "all").await["pending"], true);
+        disk.set_faults("modules.redb", FileFaults::default());
+        assert!(ping(runtime, &mut at_poor, Duration::from_secs(15)).await);
+        assert_eq!(status(&clients, leader, "all").await["pending"], false);
+        assert_eq!(read(&mut at_poor, "/guarded").await, b"");
     });
 }

@@ -15,7 +15,7 @@ use super::stage::{ask, play, read};
 const EPHEMERAL: i32 = 1;
 
 /// Pings for so long, and says whether the connection has lived on.
-async fn ping(runtime: &Simulated, client: &mut SimClient, length: Duration) -> bool {
+pub async fn ping(runtime: &Simulated, client: &mut SimClient, length: Duration) -> bool {
     let end = runtime.now() + length;
     while runtime.now() < end {
         runtime.sleep(Duration::from_millis(200)).await;

@@ -5,7 +5,7 @@
 //! 2. A module that a binding wishes for or runs, and that is not loaded, is fetched by a task of
 //!    its own: out of `compiled/`, or by compiling it. It ends when nothing names it any more.
 //! 3. When the module is there the binding is looked at again, and Activate is proposed, if this
-//!    node leads its group.
+//!    node leads its group. For an authorizer the other nodes get time to load it (`readiness`).
 //!
 //! Invariants:
 //! - A slow module holds up its own binding only; of one binding, activations keep their order,
@@ -56,6 +56,7 @@ impl<R: Runtime> Guests<R> {
                 if !self.heard(&self.shared.changed_bell).await {
                     // Whatever is still being compiled has nobody to serve any more.
                     self.shared.fetches.lock().clear();
+                    self.shared.readiness.clear();
                     return;
                 }
                 continue;
@@ -76,6 +77,7 @@ impl<R: Runtime> Guests<R> {
             self.shared.first_runs.forget(name);
             self.shared.rates.lock().remove(name);
             self.shared.authorizers.forget(name);
+            self.shared.readiness.forget(name);
             return;
         };
         drop(view);
@@ -86,9 +88,13 @@ impl<R: Runtime> Guests<R> {
         }
         if !binding.is_pending() {
             // What it wishes for acts.
+            self.shared.readiness.forget(name);
         } else if let Err(error) = self.may_act(&binding) {
             self.not_activated(name, binding.wish, error);
-        } else if self.leads() && self.compiled(binding.wished.module).is_some() {
+        } else if self.leads()
+            && self.compiled(binding.wished.module).is_some()
+            && self.nodes_are_ready(&binding)
+        {
             // Void means that the wish moved on: apply told of the newer one as well.
             let proposed = self
                 .propose(|ticket| Operation::Activate {

@@ -7,7 +7,7 @@
 //! 3. A policy is loaded on a guest thread, once for all who wait for it; a decision is made in
 //!    the task of the connection.
 //! 4. A verdict is allow if all allow. An authorizer that fails denies, unless its binding
-//!    says otherwise.
+//!    says otherwise. One whose module is not loaded here denies, whatever its binding says.
 //!
 //! Invariant: a decision is never older than the view that the request came with. It may be
 //! newer; a write carries the view's policy_zxid, so apply sees the difference.
@@ -112,7 +112,15 @@ impl<R: Runtime> Guests<R> {
         let active = binding.active.as_ref().ok_or("it is not active")?;
         self.room_for(binding, active.activation, &active.definition)?;
         let digest = active.definition.module;
-        let Module::Authorizer(module) = self.module(digest).await? else {
+        let module = match self.compiled(digest) {
+            Some(module) => module,
+            // Clients are about to be shut out, and the module may take long to come.
+            None if self.is_in_group() => {
+                return Err(format!("module {digest} is not loaded on this node yet"));
+            }
+            None => self.module(digest).await?,
+        };
+        let Module::Authorizer(module) = module else {
             // The tree takes no definition whose module exports another world than its own.
             return Err(format!("module {digest} is no authorizer"));
         };
@@ -154,6 +162,12 @@ impl<R: Runtime> Guests<R> {
         Ok(live)
     }
 
+    /// Whether the module that acts for a binding is loaded here.
+    fn is_loaded(&self, binding: &Binding) -> bool {
+        let active = binding.active.as_ref();
+        active.is_some_and(|active| self.compiled(active.definition.module).is_some())
+    }
+
     /// One authorizer's verdict on one operation.
     async fn ask(
         &self,
@@ -173,7 +187,7 @@ impl<R: Runtime> Guests<R> {
                         self.shared.runtime.wall_ms(),
                         error,
                     );
-                    return on_failure(&binding);
+                    return self.is_loaded(&binding) && on_failure(&binding);
                 }
             };
             let question = QuestionRef {

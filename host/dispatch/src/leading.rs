@@ -12,8 +12,11 @@
 //! **Invariant:** only the leader runs recipes, and each event is reacted to once over any number of
 //! fail-overs. (test: `each_event_is_counted_once_while_leaders_die_and_only_leaders_react`)
 
+use std::sync::Arc;
+
 use innkeeper_raft::Standing;
 use innkeeper_runtime::{Runtime, Select2, select2};
+use innkeeper_server::service::Service;
 
 use super::Guests;
 
@@ -27,6 +30,17 @@ impl<R: Runtime> Guests<R> {
         matches!(self.shared.standings.clone().get(), Standing::Leads { .. })
     }
 
+    /// The node's service, if the node is a member of a group and has not stopped. Let it go soon.
+    pub(super) fn service_in_group(&self) -> Option<Arc<Service<R>>> {
+        let service = self.shared.service.get()?.upgrade()?;
+        service.settings.group.is_some().then_some(service)
+    }
+
+    /// Whether the node is a member of a group.
+    pub(super) fn is_in_group(&self) -> bool {
+        self.service_in_group().is_some()
+    }
+
     /// Takes the work up each time that this node becomes the leader, until the node stops.
     pub(super) async fn run_leading(&self) {
         let mut standings = self.shared.standings.clone();
@@ -38,6 +52,8 @@ impl<R: Runtime> Guests<R> {
                     let bindings = view.bindings().iter();
                     let all: Vec<_> = bindings.map(|binding| binding.name.clone()).collect();
                     drop(view);
+                    // What other nodes said to an earlier leader is old.
+                    self.shared.readiness.clear();
                     self.changed(&all);
                 }
                 Select2::Second(Standing::Waits | Standing::Follows { .. }) => {}

@@ -19,10 +19,12 @@
 //! Bounds: one reaction in flight per recipe; [`EVENTS_PER_REACTION`] events in it; the lines
 //! and errors kept for a binding's status are bounded in `report`.
 //!
-//! **Invariant:** a node serves no client while an active authorizer's module is missing. It waits,
-//! and serves its admin socket meanwhile; for missing modules of other worlds it does not wait.
+//! **Invariant:** a node serves no client while an active authorizer's module is missing, whatever
+//! the binding says of failures. It waits, and serves its admin socket meanwhile; for missing modules
+//! of other worlds it does not wait.
 //! (tests: `a_node_that_lost_an_authorizers_module_serves_its_operator_and_no_client`,
-//! `only_authorizers_hold_back_clients_at_a_start`)
+//! `only_authorizers_hold_back_clients_at_a_start`,
+//! `a_node_that_lacks_an_active_authorizers_module_serves_no_client_until_it_has_it`)
 
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -45,6 +47,7 @@ mod modules;
 mod places;
 mod pushes;
 mod rate;
+mod readiness;
 mod report;
 pub mod settings;
 
@@ -64,7 +67,7 @@ use innkeeper_server::delivery::binding_listener::{BindingListener, Cut};
 use innkeeper_server::delivery::pending_proposals::{PendingProposals, ProposeError, Settled};
 use innkeeper_server::service::Service;
 use innkeeper_server::stats::Stats;
-use innkeeper_tree::{Digest, Operation, Reader, Ticket, World, Zxid, path};
+use innkeeper_tree::{Binding, Digest, Operation, Reader, Ticket, World, Zxid, path};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -88,6 +91,7 @@ pub use memory::default_guest_memory_bytes;
 use modules::ModuleCache;
 use pushes::Pushes;
 use rate::Rate;
+use readiness::Readiness;
 use report::Reports;
 
 /// Queue entries that one reaction gets at most; the rest waits for the next.
@@ -144,6 +148,8 @@ struct Shared<R: Runtime> {
     rates: Mutex<HashMap<Arc<str>, Rate>>,
     /// One bell per recipe that has a dispatcher.
     dispatchers: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
+    /// Which nodes have the modules of authorizers that are about to be activated.
+    readiness: Readiness,
     /// The modules that bindings wait for, by binding: at most two each.
     fetches: Mutex<HashMap<Arc<str>, Vec<Fetch>>>,
 }
@@ -232,6 +238,7 @@ impl<R: Runtime> Guests<R> {
                 view_max_age: Duration::from_millis(settings.view_max_age_ms),
                 rates: Mutex::default(),
                 dispatchers: Mutex::default(),
+                readiness: Readiness::default(),
                 fetches: Mutex::default(),
             }),
         }
@@ -290,6 +297,20 @@ impl<R: Runtime> Guests<R> {
             }
             let patience = self.shared.runtime.sleep(AUTHORIZER_PATIENCE);
             if let Select3::First(()) = select3(self.shared.stopping.wait(), news, patience).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until an authorizer is active that cannot be asked here, or the node stops.
+    pub async fn wait_for_missing_authorizer(&self) {
+        loop {
+            // Heard from here on, so that nothing is missed between the look and the wait.
+            let news = self.news();
+            if self.missing_authorizer().is_some() {
+                return;
+            }
+            if let Select2::First(()) = select2(self.shared.stopping.wait(), news).await {
                 return;
             }
         }
@@ -354,8 +375,7 @@ impl<R: Runtime> Guests<R> {
     pub fn status(&self, name: &str) -> Option<BindingStatus> {
         let view = self.shared.reader.view();
         let binding = view.bindings().get(name)?;
-        let waiting = self.shared.reader.queue_len(name);
-        Some(self.shared.reports.status(binding, waiting))
+        Some(self.status_of(binding))
     }
 
     /// The status of every binding, by name.
@@ -363,11 +383,17 @@ impl<R: Runtime> Guests<R> {
         let view = self.shared.reader.view();
         view.bindings()
             .iter()
-            .map(|binding| {
-                let waiting = self.shared.reader.queue_len(&binding.name);
-                self.shared.reports.status(binding, waiting)
-            })
+            .map(|binding| self.status_of(binding))
             .collect()
+    }
+
+    fn status_of(&self, binding: &Binding) -> BindingStatus {
+        let waiting = self.shared.reader.queue_len(&binding.name);
+        let status = self.shared.reports.status(binding, waiting);
+        BindingStatus {
+            waits_for: self.waits_for(binding),
+            ..status
+        }
     }
 
     /// The greatest size of a pushed module, in bytes.
@@ -431,6 +457,11 @@ impl<R: Runtime> BindingListener for Listener<R> {
         if let Some(guests) = self.guests() {
             guests.cut(cuts);
         }
+    }
+
+    fn holds(&self, module: Digest) -> bool {
+        let guests = self.guests();
+        guests.is_some_and(|guests| guests.compiled(module).is_some())
     }
 }
 

@@ -3,7 +3,7 @@
 //! What is not stored on a node of a group is fetched from another one, by its digest.
 //! (test: `a_module_that_was_pushed_at_one_node_runs_at_the_next_leader`)
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use innkeeper_proto::{CreateMode, ErrorCode};
@@ -161,9 +161,7 @@ impl<R: Runtime> Guests<R> {
 
     /// Has another node of the group give a component, which is stored here then.
     async fn given(&self, digest: Digest) -> Result<Bytes, MakeError> {
-        let service = self.shared.service.get().and_then(Weak::upgrade);
-        let service = service.filter(|service| service.settings.group.is_some());
-        let Some(service) = service else {
+        let Some(service) = self.service_in_group() else {
             return Err(MakeError::Missing);
         };
         let replica = service.replica();

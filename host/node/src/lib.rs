@@ -167,7 +167,7 @@ impl<R: Runtime> Node<R> {
         let innkeeper_admin::http::Serving { mut tasks, socket } = operators.await;
         match &service.settings.group {
             Some(_) => {
-                service.quorum.set_authorizers(false);
+                service.set_authorizers(false);
                 let admitting = admit_clients(service.clone(), guests.clone());
                 tasks.push(service.runtime.spawn(ThreadRole::Client, admitting));
             }
@@ -324,8 +324,9 @@ fn group_of<R: Runtime>(settings: &GroupSettings, listener: R::Listener) -> Grou
     }
 }
 
-/// Lets clients in when the modules of all active authorizers are loaded. Which ones are active is
-/// known when the node has caught up with its group.
+/// Lets clients in while the modules of all active authorizers are loaded. Which ones are active is
+/// known when the node has caught up with its group; later one may become active whose module this
+/// node lacks.
 async fn admit_clients<R: Runtime>(service: Arc<Service<R>>, guests: Guests<R>) {
     let admitting = async {
         while let Err(why) = service.read_index().await {
@@ -335,8 +336,12 @@ async fn admit_clients<R: Runtime>(service: Arc<Service<R>>, guests: Guests<R>) 
             let pause = Duration::from_millis(CATCH_UP_AGAIN_MS);
             service.runtime.sleep(pause).await;
         }
-        guests.wait_for_authorizers().await;
-        service.quorum.set_authorizers(true);
+        loop {
+            guests.wait_for_authorizers().await;
+            service.set_authorizers(true);
+            guests.wait_for_missing_authorizer().await;
+            service.set_authorizers(false);
+        }
     };
     select2(service.stopping.wait(), admitting).await;
 }

@@ -166,7 +166,7 @@ impl Quorum {
     }
 
     /// Whether the modules of all active authorizers are there. Without them no client is served.
-    pub fn set_authorizers(&self, are_there: bool) {
+    pub(crate) fn set_authorizers(&self, are_there: bool) {
         self.inner.lock().authorizers = are_there;
     }
 

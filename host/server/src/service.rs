@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::join_all;
 use innkeeper_auth::{Auth, Tls, TlsError};
 pub use innkeeper_raft::Standing;
 use innkeeper_raft::{Proposals, Replica, Unavailable};
-use innkeeper_runtime::{Instant, Runtime, Signal};
-use innkeeper_tree::{Operation, Reader, Ticket};
+use innkeeper_runtime::{Instant, Runtime, Select2, Signal, select2};
+use innkeeper_tree::{Digest, Operation, Reader, Ticket};
 use parking_lot::RwLock;
 
 use crate::addresses::Addresses;
@@ -20,7 +22,8 @@ use crate::expiry::Expiry;
 use crate::local_sessions::LocalSessions;
 use crate::quorum::{Held, Quorum};
 use crate::replicated::Replicated;
-use crate::settings::{LARGE_ANSWERS, STOP_TIMEOUT_MS, ServerSettings};
+use crate::reports::{Answer, Question};
+use crate::settings::{LARGE_ANSWERS, QUORUM_LOST_ELECTIONS, STOP_TIMEOUT_MS, ServerSettings};
 use crate::stats::Stats;
 use crate::throttle::answers::LargeAnswers;
 use crate::throttle::connections::ConnectionThrottle;
@@ -208,6 +211,49 @@ impl<R: Runtime> Service<R> {
     /// Returns when everything that was committed before the call is applied and published here.
     pub async fn read_index(&self) -> Result<(), Unavailable> {
         self.replica()?.read_index().await
+    }
+
+    /// Asks all other nodes of the group whether they hold what has this digest, ready for use.
+    /// Returns those in contact with this node, which leads, that have not said so. A node that
+    /// gives no answer counts only if it has reported lately.
+    pub async fn who_lacks(&self, digest: Digest) -> Vec<u64> {
+        let Ok(replica) = self.replica() else {
+            return Vec::new();
+        };
+        let status = replica.status();
+        let members = status.members.voters.iter().chain(&status.members.learners);
+        let others = members.copied().filter(|node| *node != status.node_id);
+        let asked = others.map(|node| {
+            let question = Question::Holds(digest).encode();
+            let answer = replica.ask(node, question);
+            async move { (node, answer.await) }
+        });
+        let answers = join_all(asked);
+        let Select2::Second(answers) = select2(self.stopping.wait(), answers).await else {
+            return Vec::new();
+        };
+        let lost_after = self.settings.election() * QUORUM_LOST_ELECTIONS;
+        let ticks = lost_after.as_millis() as u64 / u64::from(self.expiry.tick_ms());
+        let lacks = |(node, answer): (u64, Result<Bytes, String>)| {
+            let lacks = match answer {
+                Ok(answer) => Answer::decode(&answer) != Ok(Answer::Holds(true)),
+                Err(_) => {
+                    let reporters = &self.fanout.reporters;
+                    reporters.has_reported(node, ticks, &self.expiry)
+                }
+            };
+            lacks.then_some(node)
+        };
+        answers.into_iter().filter_map(lacks).collect()
+    }
+
+    /// Whether all active authorizers can be asked on this node. While they cannot, no client is
+    /// served, and the connections that stand are closed at once.
+    pub fn set_authorizers(&self, are_there: bool) {
+        self.quorum.set_authorizers(are_there);
+        if !are_there {
+            self.fanout.close_unless(Close::Quorum, |_| false);
+        }
     }
 
     /// Shuts the replica down, once no part uses it any more.

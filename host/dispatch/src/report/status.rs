@@ -25,6 +25,10 @@ pub struct BindingStatus {
     pub pending: bool,
     /// Why the document is not active, if its activation was tried and failed.
     pub activation_error: Option<String>,
+    /// What the activation waits for, while the leader lets other nodes load an authorizer's
+    /// module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// zxid of the last change of the binding, its module or its policy.
     pub policy_zxid: u64,
     /// Events waiting (recipes).
@@ -79,6 +83,7 @@ impl BindingStatus {
                 .as_ref()
                 .filter(|(wish, _)| *wish == binding.wish && binding.is_pending())
                 .map(|(_, error)| error.to_string()),
+            waits_for: None,
             policy_zxid: binding.policy_zxid.0,
             queued,
             invocations: report.invocations,

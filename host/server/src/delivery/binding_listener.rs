@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use innkeeper_tree::Zxid;
+use innkeeper_tree::{Digest, Zxid};
 
 /// Called by the fan-out after each batch of applied commands, on the raft thread, in zxid order,
 /// after the new view is published and the fan-out's lock is released.
@@ -19,6 +19,10 @@ pub trait BindingListener: Send + Sync + 'static {
 
     /// Events for these bindings were dropped, because too long a chain of reactions led to them.
     fn cut(&self, cuts: &[Cut]);
+
+    /// The leader of the group asks whether this node could use the module with this digest at
+    /// once.
+    fn holds(&self, module: Digest) -> bool;
 }
 
 /// Events that a binding did not get.

@@ -498,9 +498,10 @@ impl Delivery for Fanout {
 
     fn asked(&self, from: u64, leads: bool, question: &[u8]) -> Result<Bytes, String> {
         let served = |session| self.outbox_of(session);
+        let holds = |digest| self.listener.get().is_some_and(|all| all.holds(digest));
         let answer = self
             .reporters
-            .answer(from, leads, question, &self.expiry, served);
+            .answer(from, leads, question, &self.expiry, served, holds);
         answer.map_err(|error| error.to_string())
     }
 

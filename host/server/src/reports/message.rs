@@ -1,7 +1,7 @@
 //! The bodies of the questions between servers, and of their answers.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use innkeeper_tree::SessionId;
+use innkeeper_tree::{Digest, SessionId};
 
 use crate::expiry::Found;
 
@@ -10,6 +10,7 @@ const VERSION: u8 = 1;
 // The kinds of questions. A released number never changes.
 const REPORT: u8 = 1;
 const ARE_SILENT: u8 = 2;
+const HOLDS: u8 = 3;
 
 // What a node found. A released number never changes.
 const SILENT: u8 = 0;
@@ -31,6 +32,8 @@ pub(crate) enum Question {
     Report(Vec<SessionId>),
     /// The leader asks whether these sessions are silent.
     AreSilent(Vec<SessionId>),
+    /// The leader asks whether the node holds what has this digest, ready for use.
+    Holds(Digest),
 }
 
 /// The answer to a question.
@@ -40,6 +43,8 @@ pub(crate) enum Answer {
     Acknowledged(bool),
     /// What was found of each session, in the question's order.
     Found(Vec<Found>),
+    /// Whether the node holds it, ready for use.
+    Holds(bool),
 }
 
 impl Question {
@@ -47,6 +52,9 @@ impl Question {
         let (kind, sessions) = match self {
             Self::Report(sessions) => (REPORT, sessions),
             Self::AreSilent(sessions) => (ARE_SILENT, sessions),
+            Self::Holds(digest) => {
+                return [&[VERSION, HOLDS], &digest.0[..]].concat().into();
+            }
         };
         let mut out = BytesMut::with_capacity(2 + 8 * sessions.len());
         out.put_u8(VERSION);
@@ -60,6 +68,10 @@ impl Question {
     pub(crate) fn decode(mut body: &[u8]) -> Result<Self, NoMessage> {
         version(&mut body)?;
         let kind = body.try_get_u8().map_err(|_| NoMessage)?;
+        if kind == HOLDS {
+            let digest = body.try_into().map_err(|_| NoMessage)?;
+            return Ok(Self::Holds(Digest(digest)));
+        }
         if !body.len().is_multiple_of(8) || body.len() / 8 > SESSIONS_MAX {
             return Err(NoMessage);
         }
@@ -83,6 +95,10 @@ impl Answer {
                 out.put_u8(REPORT);
                 out.put_u8(u8::from(*acknowledged));
             }
+            Self::Holds(holds) => {
+                out.put_u8(HOLDS);
+                out.put_u8(u8::from(*holds));
+            }
             Self::Found(found) => {
                 out.put_u8(ARE_SILENT);
                 out.extend(found.iter().map(|found| match found {
@@ -98,11 +114,8 @@ impl Answer {
     pub(crate) fn decode(mut body: &[u8]) -> Result<Self, NoMessage> {
         version(&mut body)?;
         match body.try_get_u8().map_err(|_| NoMessage)? {
-            REPORT => match body {
-                [0] => Ok(Self::Acknowledged(false)),
-                [1] => Ok(Self::Acknowledged(true)),
-                _ => Err(NoMessage),
-            },
+            REPORT => flag(body).map(Self::Acknowledged),
+            HOLDS => flag(body).map(Self::Holds),
             ARE_SILENT => {
                 let found = body.iter().map(|found| match *found {
                     SILENT => Ok(Found::Silent),
@@ -114,6 +127,14 @@ impl Answer {
             }
             _ => Err(NoMessage),
         }
+    }
+}
+
+fn flag(body: &[u8]) -> Result<bool, NoMessage> {
+    match body {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(NoMessage),
     }
 }
 
@@ -135,24 +156,28 @@ mod tests {
             Question::Report(Vec::new()),
             Question::Report(sessions.clone()),
             Question::AreSilent(sessions),
+            Question::Holds(Digest([7; 32])),
         ] {
             assert_eq!(Question::decode(&question.encode()), Ok(question));
         }
         for answer in [
             Answer::Acknowledged(true),
             Answer::Acknowledged(false),
+            Answer::Holds(true),
+            Answer::Holds(false),
             Answer::Found(vec![Found::Silent, Found::Looking, Found::Heard]),
         ] {
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
         }
         let too_many = Question::Report(vec![SessionId(1); SESSIONS_MAX + 1]).encode();
-        let wrong: [&[u8]; 7] = [
+        let wrong: [&[u8]; 8] = [
             b"",
             b"\x01",
             b"\x02\x01",
-            b"\x01\x03",
+            b"\x01\x04",
             b"\x01\x01abc",
             b"\x01\x02\x03",
+            b"\x01\x0312345678",
             &too_many,
         ];
         for body in wrong {
@@ -165,6 +190,7 @@ mod tests {
             b"\x01\x01",
             b"\x01\x01\x02",
             b"\x01\x02\x03",
+            b"\x01\x03\x02",
         ] {
             assert_eq!(Answer::decode(body), Err(NoMessage));
         }

@@ -8,6 +8,8 @@
 //!    ([`crate::quorum`]).
 //! 4. Before the leader expires a session, it asks the other nodes. Each looks at its sockets and at
 //!    what it has not reported yet.
+//! 5. Before the leader makes the nodes depend on something, such as a new authorizer, it asks them
+//!    whether they hold it ([`Service::who_lacks`](crate::service::Service::who_lacks)).
 //!
 //! Questions travel over raft's control connections
 //! ([`Replica::ask`](innkeeper_raft::Replica::ask)); a body begins with a version.
@@ -23,7 +25,7 @@ mod message;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use innkeeper_tree::SessionId;
+use innkeeper_tree::{Digest, SessionId};
 use parking_lot::Mutex;
 
 use crate::delivery::outbox::Outbox;
@@ -40,7 +42,8 @@ pub(crate) struct Reporters {
 
 impl Reporters {
     /// Answers another node's question. `leads`: this node leads and its quorum acknowledges it.
-    /// `served` returns the outbox of the connection that serves a session here.
+    /// `served` returns the outbox of the connection that serves a session here. `holds` says
+    /// whether this node holds what has a digest.
     pub(crate) fn answer(
         &self,
         from: u64,
@@ -48,6 +51,7 @@ impl Reporters {
         question: &[u8],
         expiry: &Expiry,
         served: impl Fn(SessionId) -> Option<Arc<Outbox>>,
+        holds: impl Fn(Digest) -> bool,
     ) -> Result<Bytes, NoMessage> {
         let answer = match Question::decode(question)? {
             Question::Report(_) if !leads => Answer::Acknowledged(false),
@@ -65,6 +69,7 @@ impl Reporters {
                 });
                 Answer::Found(found.collect())
             }
+            Question::Holds(digest) => Answer::Holds(holds(digest)),
         };
         Ok(answer.encode())
     }
@@ -100,7 +105,7 @@ mod tests {
         }
         let report = Question::Report(vec![session]).encode();
         let answer = |leads| {
-            let answer = reporters.answer(2, leads, &report, &expiry, |_| None);
+            let answer = reporters.answer(2, leads, &report, &expiry, |_| None, |_| false);
             Answer::decode(&answer.unwrap()).unwrap()
         };
         assert_eq!(answer(false), Answer::Acknowledged(false));
@@ -116,7 +121,7 @@ mod tests {
         assert!(reporters.has_reported(2, 3, &expiry));
         assert!(
             reporters
-                .answer(2, true, b"\x01\x09", &expiry, |_| None)
+                .answer(2, true, b"\x01\x09", &expiry, |_| None, |_| false)
                 .is_err()
         );
     }
@@ -133,7 +138,7 @@ mod tests {
         let question = Question::AreSilent((1..=3).map(SessionId).collect()).encode();
         let ask = || {
             let served = |session: SessionId| (session.0 > 1).then(|| outbox.clone());
-            let answer = reporters.answer(1, false, &question, &expiry, served);
+            let answer = reporters.answer(1, false, &question, &expiry, served, |_| false);
             Answer::decode(&answer.unwrap()).unwrap()
         };
         let found = |second| Answer::Found(vec![Found::Silent, second, Found::Heard]);
