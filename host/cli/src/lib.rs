@@ -11,6 +11,7 @@ mod log;
 mod manual;
 mod names;
 mod operator;
+mod peers;
 mod serve;
 mod zoo_cfg;
 mod zookeeper_data;
@@ -41,7 +42,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a node
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Play a demo: a node, consumers of a group, and guests that are swapped while they run
     Demo(demo::DemoArgs),
     /// Run one consumer of the demo
@@ -79,7 +80,7 @@ pub fn run() -> ExitCode {
         _ => None,
     };
     let done = match command {
-        Command::Serve(args) => serve::run(args, &everywhere),
+        Command::Serve(args) => serve::run(*args, &everywhere),
         Command::Demo(args) => demo::run(args, embedded::embedded_guests()),
         Command::DemoConsumer(args) => demo::run_consumer(args),
         Command::DemoPart { arguments } => demo::run_as_part(arguments),

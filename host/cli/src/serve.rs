@@ -31,6 +31,7 @@ use innkeeper_server::settings::MAX_ANSWER_MIB_RANGE;
 use super::everywhere::Everywhere;
 use super::log::{Format, Log, Weight};
 use super::names::{self, host_and_port};
+use super::peers::PeerArgs;
 use super::zoo_cfg::{self, MissingDataDir, Read};
 use super::zookeeper_data::{self, Refused};
 
@@ -88,6 +89,8 @@ pub(super) struct ServeArgs {
     /// The log warns when the data folder's disk has less free space; 0 is never [default: 1024]
     #[arg(long, value_name = "MIB")]
     disk_low_mib: Option<u64>,
+    #[command(flatten)]
+    peers: PeerArgs,
     /// Start with an empty tree beside ZooKeeper's own data, which the node does not read
     #[arg(long)]
     ignore_zookeeper_data: bool,
@@ -299,7 +302,8 @@ async fn read_settings<R: Runtime>(
     for note in notes {
         log.say(Weight::Note, &note);
     }
-    for warning in warnings {
+    let of_peers = args.peers.apply(runtime, &mut settings.server).await?;
+    for warning in warnings.into_iter().chain(of_peers) {
         log.say(Weight::Warning, &warning);
     }
     if everywhere.names_super() {

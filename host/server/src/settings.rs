@@ -99,6 +99,13 @@ pub const DISK_CHECK_MS: u64 = 30_000;
 /// How often the log is told again that there is little room, in milliseconds.
 pub const DISK_TOLD_MS: u64 = 3_600_000;
 
+/// The least silence of a leader after which another one is elected, in milliseconds, unless a node
+/// is told otherwise.
+pub const ELECTION_MS: u32 = 500;
+
+/// The shortest such silence that a node can be told.
+pub const ELECTION_MS_MIN: u32 = 100;
+
 /// The least time between two reports of a node to its leader, in milliseconds.
 pub const REPORT_LEAST_MS: u32 = 20;
 

@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use innkeeper_auth::{JaasText, Secrets, java, no_digest};
 use innkeeper_node::NodeSettings;
 use innkeeper_runtime::Runtime;
 use innkeeper_server::settings::ConnectionWeights;
 
-use crate::names;
+use crate::{names, peers};
 
 use super::ensemble::{self, Ensemble};
 use super::values::Given;
 
 /// The note on keys that concern the other servers of an ensemble.
-pub(super) const ALONE: &str = "this release serves alone, with no other server to wait for";
+pub(super) const PEERS: &str = "the servers of a group find, elect and follow each other in another way here, which needs no such setting";
+
+/// The note on keys that protect what servers tell each other, where there is one server.
+const NO_PEERS: &str = "this server is alone, with no other one to talk to";
 
 /// ZooKeeper's default port of its admin server.
 const ADMIN_PORT: u16 = 8080;
@@ -48,7 +51,11 @@ pub(super) struct Draft {
     pub(super) metrics: Metrics,
     pub(super) standalone_enabled: bool,
     pub(super) dynamic_file: Option<PathBuf>,
-    pub(super) observer: bool,
+    pub(super) observer: Option<bool>,
+    /// `quorumListenOnAllIPs`.
+    pub(super) peers_everywhere: bool,
+    /// Keys that ask to protect what servers tell each other.
+    pub(super) peer_protection: Vec<Given>,
     pub(super) drop_stale: bool,
     pub(super) stale_latency: bool,
     pub(super) weighed: bool,
@@ -140,7 +147,9 @@ impl Draft {
             },
             standalone_enabled: true,
             dynamic_file: None,
-            observer: false,
+            observer: None,
+            peers_everywhere: false,
+            peer_protection: Vec::new(),
             drop_stale: true,
             stale_latency: false,
             weighed: false,
@@ -239,13 +248,6 @@ impl Draft {
         {
             self.warnings.push(format!("{given} {mistake}"));
         }
-        if self.observer {
-            self.warn(
-                "peerType=observer: this release serves alone, so it takes part in nothing; the \
-                 node serves reads and writes of its own"
-                    .to_owned(),
-            );
-        }
         let mut zookeeper_folders = vec![data_dir.clone()];
         zookeeper_folders.extend(self.data_log_dir.take());
         self.settings.server.data = data_dir;
@@ -295,7 +297,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Finds the number of this server, and warns of the servers that it does not replicate to.
+    /// Finds the number of this server, and its group.
     async fn identity<R: Runtime>(
         &mut self,
         runtime: &R,
@@ -323,15 +325,49 @@ impl Draft {
             }
             self.settings.server.server_number = Some(number);
         }
-        if let Some(consequences) = self.ensemble.consequences() {
-            self.warn(consequences);
-        }
-        for key in self.ensemble.groups().to_vec() {
-            self.note(&key, ALONE);
+        match number.filter(|_| self.ensemble.is_distributed()) {
+            Some(number) => self.group(runtime, number).await?,
+            None => {
+                let protection = std::mem::take(&mut self.peer_protection);
+                let keys = protection.into_iter().map(|given| given.key);
+                for key in keys.chain(self.ensemble.groups().to_vec()) {
+                    self.note(&key, NO_PEERS);
+                }
+            }
         }
         let client = number.and_then(|number| self.ensemble.member(number)?.client.clone());
         if let Some((host, port)) = client {
             self.client_of_server_line(runtime, &host, port).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the group whose member this server is.
+    async fn group<R: Runtime>(&mut self, runtime: &R, number: i64) -> anyhow::Result<()> {
+        let Some(own) = self.ensemble.member(number).cloned() else {
+            return Ok(());
+        };
+        peers::reachable(&own.peer.host).with_context(|| format!("server.{number}"))?;
+        let listen = match self.peers_everywhere {
+            true => SocketAddr::new(self.everywhere, own.peer.port),
+            false => names::address(runtime, &own.peer.host, own.peer.port).await?,
+        };
+        self.settings.server.group = Some(self.ensemble.group(number, listen));
+        if self.observer.is_some_and(|observer| observer == own.votes) {
+            self.warn(format!(
+                "peerType contradicts the line server.{number}: the line counts, as in ZooKeeper"
+            ));
+        }
+        for given in std::mem::take(&mut self.peer_protection) {
+            self.warn(format!(
+                "{given} is not supported: what servers tell each other is not encrypted here; a secret that all of them share protects the peer port, see --peer-secret-file"
+            ));
+        }
+        if !self.ensemble.groups().is_empty() {
+            let keys = self.ensemble.groups().join(", ");
+            self.warn(format!(
+                "{keys}: groups and weights are not supported: each server that votes has one vote"
+            ));
         }
         Ok(())
     }

@@ -3,18 +3,22 @@
 //! 1. Lines `server.N=host:port:port[:role][;[host:]clientPort]` are in the file or in the one that
 //!    `dynamicConfigFile` names, not in both.
 //! 2. `myid` in the data folder holds the N of this server. It is required if several servers vote.
-//! 3. This release serves alone, however many servers the file names;
-//!    [`Ensemble::consequences`] warns of it.
+//! 3. If several servers vote they form a group, over the first of each server's two ports. The
+//!    second one, for elections, is not opened: the first carries everything.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use innkeeper_auth::java;
+use innkeeper_auth::{Secret, java};
+use innkeeper_server::settings::{ELECTION_MS, GroupSettings, PeerAddress};
 
 /// One `server.N` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Member {
+    /// Where the other servers reach it: the first address of the line.
+    pub(super) peer: PeerAddress,
     /// Whether it votes; an observer does not.
     pub(super) votes: bool,
     /// The host and port for its clients, if the line names them.
@@ -82,17 +86,24 @@ impl Ensemble {
         Ok(())
     }
 
-    /// A warning that this node serves alone although several servers are named.
-    pub(super) fn consequences(&self) -> Option<String> {
-        let others = self.members.len().saturating_sub(1);
-        (others > 0).then(|| {
-            format!(
-                "{} servers are named, but this release serves alone: nothing is replicated to the \
-                 other {others}, and each server that is started with such a file has data of its \
-                 own; let clients connect to this one only",
-                self.members.len(),
-            )
-        })
+    /// The group as the server with this number is a member of it.
+    pub(super) fn group(&self, number: i64, listen: SocketAddr) -> GroupSettings {
+        let of = |votes: bool| {
+            let members = self.members.iter();
+            let members = members.filter(move |(_, member)| member.votes == votes);
+            // Of a negative number the bits.
+            let members =
+                members.map(|(number, member)| (number.cast_unsigned(), member.peer.clone()));
+            members.collect()
+        };
+        GroupSettings {
+            id: number.cast_unsigned(),
+            voters: of(true),
+            observers: of(false),
+            listen,
+            secret: Secret::default(),
+            election_ms: ELECTION_MS,
+        }
     }
 
     /// The keys `group.N` and `weight.N`, which have no effect here.
@@ -127,6 +138,7 @@ fn member(key: &str, value: &str) -> anyhow::Result<Member> {
         _ => return Err(form()),
     };
     let mut votes = None;
+    let mut first = None;
     for server in java::split(servers, '|') {
         let parts = host_and_ports(server).ok_or_else(form)?;
         let (peer, election, role) = match parts.as_slice() {
@@ -134,6 +146,11 @@ fn member(key: &str, value: &str) -> anyhow::Result<Member> {
             [_, peer, election, role] => (peer, election, Some(role)),
             _ => return Err(form()),
         };
+        if first.is_none() {
+            let host = parts[0].clone();
+            let port = port(peer)?;
+            first = Some(PeerAddress { host, port });
+        }
         if port(peer)? == port(election)? {
             bail!("{key}={value}: the port for peers and the one for elections must differ");
         }
@@ -146,6 +163,7 @@ fn member(key: &str, value: &str) -> anyhow::Result<Member> {
         }
     }
     Ok(Member {
+        peer: first.ok_or_else(form)?,
         votes: votes.unwrap_or(true),
         client,
     })
@@ -225,6 +243,7 @@ mod tests {
         assert_eq!(
             read.member(1),
             Some(&Member {
+                peer: "zk1:2888".parse().unwrap(),
                 votes: true,
                 client: None
             })
@@ -236,7 +255,13 @@ mod tests {
         assert_eq!(client(4), ("zk4".to_owned(), 2184));
         assert!(read.is_distributed());
         assert_eq!(read.groups(), ["group.1", "weight.1"]);
-        assert!(read.consequences().unwrap().contains("the other 3"));
+        let group = read.group(3, "127.0.0.1:1".parse().unwrap());
+        let peers = [1, 3, 4].map(|number| group.voters[&number].to_string());
+        assert_eq!(peers, ["zk1:2888", "[2001:db8::1]:2888", "zk4:2888"]);
+        assert_eq!(
+            (group.id, group.observers[&2].to_string()),
+            (3, "zk2:2888".to_owned())
+        );
     }
 
     #[test]
@@ -317,7 +342,7 @@ mod tests {
     #[test]
     fn one_server_is_no_ensemble_unless_it_must_be() {
         let mut one = ensemble(&[("server.7", "zk:2888:3888")]);
-        assert!(!one.is_distributed() && one.consequences().is_none());
+        assert!(!one.is_distributed());
         one.check().unwrap();
         one.disable_standalone();
         assert!(one.is_distributed());

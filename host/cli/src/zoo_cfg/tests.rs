@@ -612,10 +612,10 @@ fn a_property_that_is_no_number_leaves_the_default_and_is_named() {
 }
 
 #[test]
-fn a_file_of_several_servers_is_taken_and_its_consequence_said() {
+fn a_file_of_several_servers_names_the_group() {
     let bench = Bench::new();
     let servers = "initLimit=5\nsyncLimit=2\nserver.1=a:2888:3888\nserver.2=b:2888:3888\n\
-        server.3=c:2888:3888;2181\n";
+        server.3=127.0.0.1:2888:3888;2181\nserver.4=[::1]:2888:3888:observer\n";
     let missing = bench.refused(servers);
     assert!(missing.contains("myid is missing"), "{missing}");
     bench.write("data/myid", "9\n");
@@ -631,10 +631,40 @@ fn a_file_of_several_servers_is_taken_and_its_consequence_said() {
     bench.write("data/myid", "3");
     let read = bench.read(servers, &[]).unwrap();
     assert_eq!(read.settings.server.server_number, Some(3));
-    assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
-    assert!(read.warnings[0].contains("nothing is replicated to the other 2"));
+    assert_eq!(read.warnings, Vec::<String>::new());
+    let group = read.settings.server.group.unwrap();
+    assert_eq!(group.id, 3);
+    assert_eq!(group.listen.to_string(), "127.0.0.1:2888");
+    let voters: Vec<_> = group
+        .voters
+        .iter()
+        .map(|(id, at)| format!("{id}={at}"))
+        .collect();
+    assert_eq!(voters, ["1=a:2888", "2=b:2888", "3=127.0.0.1:2888"]);
+    assert_eq!(group.observers[&4].to_string(), "[::1]:2888");
     assert_eq!(read.notes.len(), 1, "one line for all with one reason");
     assert!(read.notes[0].starts_with("initLimit, syncLimit mean nothing here: "));
+
+    // What ZooKeeper would protect and weigh is named.
+    let more = format!(
+        "{servers}quorumListenOnAllIPs=true\nsslQuorum=true\nquorum.auth.enableSasl=false\n\
+         peerType=observer\ngroup.1=1:2:3\nweight.1=2\n"
+    );
+    let read = bench.read(&more, &[]).unwrap();
+    let listen = read.settings.server.group.unwrap().listen;
+    assert_eq!(listen.to_string(), "0.0.0.0:2888");
+    let about = [
+        "peerType contradicts",
+        "sslQuorum=true is not supported",
+        "each server that votes",
+    ];
+    assert_eq!(read.warnings.len(), about.len(), "{:?}", read.warnings);
+    for (warning, about) in read.warnings.iter().zip(about) {
+        assert!(warning.contains(about), "{warning}");
+    }
+    let everywhere = servers.replace("server.3=127.0.0.1", "server.3=0.0.0.0");
+    let refused = bench.refused(&everywhere);
+    assert!(refused.contains("every address of a machine"), "{refused}");
 
     let dynamic = bench.write("zoo.cfg.dynamic", "server.3=127.0.0.1:2888:3888;2181\n");
     let one = bench
@@ -680,7 +710,7 @@ fn servers_have_any_number() {
     ] {
         let bench = Bench::new();
         bench.write("data/myid", &format!("{number}\r"));
-        let servers = format!("server.{number}=a:2888:3888\nserver.2=b:2888:3888\n");
+        let servers = format!("server.{number}=127.0.0.1:2888:3888\nserver.2=b:2888:3888\n");
         for more in ["", "extendedTypesEnabled=true\n"] {
             let settings = bench
                 .read(&format!("{servers}{more}"), &[])
@@ -733,7 +763,9 @@ fn the_file_of_kazoos_harness_is_taken() {
          peerType=participant\n"
     );
     let read = bench.read(&three, &properties).unwrap();
-    assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
+    assert_eq!(read.warnings, Vec::<String>::new());
+    let group = read.settings.server.group.unwrap();
+    assert_eq!((group.id, group.voters.len()), (1, 3));
 }
 
 /// The names of hosts are those of the world that the node lives in.

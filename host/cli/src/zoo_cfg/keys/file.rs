@@ -5,9 +5,11 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use innkeeper_auth::java::is_true;
 
-use super::super::draft::ALONE;
+use super::super::draft::{Draft, PEERS};
 use super::super::ensemble::votes_of;
+use super::super::values::Given;
 use super::{Key, honoured, unsupported};
 
 /// The keys that have an effect, and those whose missing effect users would notice.
@@ -84,14 +86,22 @@ pub(super) const KEYS: &[Key] = &[
     honoured("group*", |draft, given| draft.member(given)),
     honoured("weight*", |draft, given| draft.member(given)),
     honoured("peerType", |draft, given| {
-        draft.observer = !votes_of(&given.value)?;
+        draft.observer = Some(!votes_of(&given.value)?);
         Ok(())
     }),
+    honoured("quorumListenOnAllIPs", |draft, given| {
+        draft.peers_everywhere = is_true(&given.value);
+        Ok(())
+    }),
+    honoured("sslQuorum", protects_peers),
+    honoured("quorum.auth.enableSasl", protects_peers),
+    honoured("quorum.auth.serverRequireSasl", protects_peers),
+    honoured("quorum.auth.learnerRequireSasl", protects_peers),
     honoured("electionAlg", |draft, given| {
         if given.integer()? != 3 {
             bail!("{given}: ZooKeeper takes 3 only; write 3, or leave it out");
         }
-        draft.note("electionAlg", ALONE);
+        draft.note("electionAlg", PEERS);
         Ok(())
     }),
     honoured("metricsProvider.className", |draft, given| {
@@ -122,10 +132,18 @@ pub(super) const KEYS: &[Key] = &[
     ),
     unsupported(
         "observerMasterPort",
-        "this release serves alone, so no observer can follow it",
+        "an observer follows the leader of its group, at the peer port",
     ),
     unsupported(
         "oraclePath",
-        "this release serves alone, so no oracle is asked which of two goes on",
+        "no oracle is asked which of two servers goes on: take three servers, of which two are enough",
     ),
 ];
+
+/// A key that asks to protect what servers tell each other.
+fn protects_peers(draft: &mut Draft, given: &Given) -> anyhow::Result<()> {
+    if is_true(&given.value) {
+        draft.peer_protection.push(given.clone());
+    }
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! Keys without an effect that users could notice here, grouped by the reason.
 
-use super::super::draft::ALONE;
+use super::super::draft::PEERS;
 
 /// Reasons, each with the keys that it holds for.
 type Groups = &'static [(&'static str, &'static [&'static str])];
@@ -13,19 +13,16 @@ const OWN_MEASURE: &str = "the node decides itself when it writes checkpoints, a
 /// Keys of ZooKeeper's file.
 pub(super) const OF_THE_FILE: Groups = &[
     (
-        ALONE,
+        "a leader is given up after --election-ms without a sign of life, however long a tick is",
+        &["initLimit", "syncLimit"],
+    ),
+    (
+        PEERS,
         &[
-            "initLimit",
-            "syncLimit",
             "connectToLearnerMasterLimit",
-            "quorumListenOnAllIPs",
             "syncEnabled",
-            "sslQuorum",
             "portUnification",
             "sslQuorumReloadCertFiles",
-            "quorum.auth.enableSasl",
-            "quorum.auth.serverRequireSasl",
-            "quorum.auth.learnerRequireSasl",
             "quorum.auth.learner.saslLoginContext",
             "quorum.auth.server.saslLoginContext",
             "quorum.auth.kerberos.servicePrincipal",
@@ -59,7 +56,7 @@ pub(super) const OF_THE_FILE: Groups = &[
 /// System properties, by their full names.
 pub(super) const PROPERTIES: Groups = &[
     (
-        ALONE,
+        PEERS,
         &[
             "zookeeper.ssl.quorum.*",
             "zookeeper.quorumCnxnTimeoutMs",
