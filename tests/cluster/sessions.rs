@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use innkeeper_node::NodeSettings;
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::connect::ConnectRequest;
 use innkeeper_proto::request::Request;
 use innkeeper_runtime::{Runtime, Simulated};
+use innkeeper_server::inspect::Mode;
 
 use super::common::simulated::SimClient;
 use super::common::{connect_request, create, create_as, exists, set};
-use super::stage::{ask, play, read};
+use super::stage::{Stage, ask, play, read};
 
 const EPHEMERAL: i32 = 1;
 
@@ -18,7 +20,7 @@ const EPHEMERAL: i32 = 1;
 pub async fn ping(runtime: &Simulated, client: &mut SimClient, length: Duration) -> bool {
     let end = runtime.now() + length;
     while runtime.now() < end {
-        runtime.sleep(Duration::from_millis(200)).await;
+        runtime.sleep(Duration::from_millis(100)).await;
         if client.try_send(&[Request::Ping]).await.is_err() || client.try_answer().await.is_err() {
             return false;
         }
@@ -202,4 +204,39 @@ fn without_a_quorum_no_session_expires_and_reads_are_served_to_those_who_agreed(
             assert_eq!(ask(&mut again, exists("/lock", false)).await, ErrorCode::Ok);
         },
     );
+}
+
+/// The least timeout that a session can get may be far below a tick.
+#[test]
+fn an_idle_group_with_a_long_tick_keeps_its_quorum_and_serves_short_sessions() {
+    let change = |settings: &mut NodeSettings| {
+        settings.server.tick_time_ms = 6_000;
+        settings.server.min_session_timeout_ms = Some(400);
+    };
+    play(4, 3, change, async |stage, clients| {
+        let leader = stage.leader().await;
+        let runtime = &clients.runtime;
+        let modes = |stage: &Stage| [1, 2, 3].map(|id| stage.service(id).expect("it runs").mode());
+        let expected = [1, 2, 3].map(|id| match id == leader {
+            true => Mode::Leader,
+            false => Mode::Follower,
+        });
+        stage
+            .eventually("all have a quorum", || modes(&stage) == expected)
+            .await;
+        for _ in 0..1_000 {
+            runtime.sleep(Duration::from_millis(50)).await;
+            assert_eq!(modes(&stage), expected, "the quorum was never lost");
+        }
+        let mut short = clients.connect(leader % 3 + 1, 400).await;
+        assert!(ping(runtime, &mut short, Duration::from_secs(5)).await);
+        stage.cut_off(leader);
+        let service = stage.service(leader).expect("it runs");
+        stage
+            .eventually("the old leader is read-only", || {
+                service.mode() == Mode::ReadOnly
+            })
+            .await;
+        assert_eq!(service.leads(), None);
+    });
 }

@@ -12,10 +12,11 @@ use innkeeper_auth::Auth;
 use innkeeper_raft::histogram::Reading;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::SessionId;
+use innkeeper_tree::group::Role;
 
 pub use crate::clients::ConnectionInfo;
 use crate::quorum::Held;
-use crate::service::Service;
+use crate::service::{Service, Standing};
 use crate::stats::Totals;
 
 /// The clients that the node serves.
@@ -27,6 +28,34 @@ pub enum Serves {
     Readers,
     /// There is no quorum and no read-only mode: nobody.
     Nobody,
+}
+
+/// What the node is in its ensemble, in ZooKeeper's words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// It is alone.
+    Standalone,
+    /// It is the established leader.
+    Leader,
+    /// It votes and does not lead.
+    Follower,
+    /// It does not vote.
+    Observer,
+    /// It has no quorum.
+    ReadOnly,
+}
+
+impl Mode {
+    /// The word for it in `srvr`, `mntr` and the commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Standalone => "standalone",
+            Mode::Leader => "leader",
+            Mode::Follower => "follower",
+            Mode::Observer => "observer",
+            Mode::ReadOnly => "read-only",
+        }
+    }
 }
 
 /// The counters of the requests for paths that begin with one name.
@@ -49,6 +78,30 @@ impl<R: Runtime> Service<R> {
             Held::Held => Serves::All,
             Held::Lost if self.settings.read_only_mode => Serves::Readers,
             Held::Lost => Serves::Nobody,
+        }
+    }
+
+    /// What the node is in its ensemble now. While it has lost its leader for a moment, it follows.
+    pub fn mode(&self) -> Mode {
+        if self.serves() != Serves::All {
+            return Mode::ReadOnly;
+        }
+        let Some(group) = &self.settings.group else {
+            return Mode::Standalone;
+        };
+        let view = self.reader.view();
+        // The configuration in the state counts, as soon as there is one.
+        let member = view
+            .group()
+            .and_then(|founded| founded.members.get(&group.id));
+        let observes = match member {
+            Some(member) => member.role == Role::Learner,
+            None => group.observers.contains_key(&group.id),
+        };
+        match self.standing() {
+            Standing::Leads { .. } => Mode::Leader,
+            Standing::Follows { .. } | Standing::Waits if observes => Mode::Observer,
+            Standing::Follows { .. } | Standing::Waits => Mode::Follower,
         }
     }
 

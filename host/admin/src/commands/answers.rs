@@ -13,7 +13,7 @@ use super::pretty::Token;
 use super::{Answer, stats};
 use crate::four_letter_words::{self, ByTime};
 use crate::metrics::render::lines;
-use crate::metrics::{self, Provider, json_number, rows, sizes, state, uptime_ms, version};
+use crate::metrics::{self, Provider, json_number, rows, sizes, uptime_ms, version};
 use crate::surface::Surface;
 
 type Fields = Vec<(String, Value)>;
@@ -199,7 +199,7 @@ fn monitor<R: Runtime>(surface: &Surface<R>) -> Fields {
     let service = &*surface.service;
     let mut fields = vec![
         field("version", version(&surface.settings)),
-        field("server_state", state(service.serves())),
+        field("server_state", service.mode().name()),
     ];
     let provider = Provider::configured(&surface.settings);
     let all = lines(&rows(surface, provider), provider).into_iter();

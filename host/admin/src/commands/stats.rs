@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::pretty::Token;
 use crate::metrics::render::rounded;
-use crate::metrics::{json_number, sizes, state, uptime_ms, version};
+use crate::metrics::{json_number, sizes, uptime_ms, version};
 use crate::surface::Surface;
 
 /// `server_stats`.
@@ -40,7 +40,7 @@ pub(super) async fn server<R: Runtime>(surface: &Surface<R>) -> Vec<(String, Val
         "provider_null": false,
         "last_processed_zxid": view.zxid().0,
         "outstanding_requests": service.pending_requests(),
-        "server_state": state(serves),
+        "server_state": service.mode().name(),
         "avg_latency": json_number(rounded(latency.average / 1000.0)),
         "max_latency": latency.max / 1000,
         "min_latency": latency.min / 1000,

@@ -25,7 +25,7 @@ use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
 
 use crate::metrics::render::{lines, rounded};
-use crate::metrics::{self, Provider, sizes, state, version};
+use crate::metrics::{self, Provider, sizes, version};
 use crate::pieces;
 use crate::settings::AdminSettings;
 use crate::surface::Surface;
@@ -123,13 +123,13 @@ async fn answer<R: Runtime>(
             Serves::Readers => "ro".to_owned(),
             _ => "rw".to_owned(),
         },
-        FourLetterWord::Mntr => mntr(surface, serves),
+        FourLetterWord::Mntr => mntr(surface),
         FourLetterWord::Ruok => "imok".to_owned(),
         FourLetterWord::Srst => {
             service.reset_stats();
             "Server stats reset.\n".to_owned()
         }
-        FourLetterWord::Srvr => head(&surface.settings, serves) + &counts(service, serves),
+        FourLetterWord::Srvr => head(&surface.settings, serves) + &counts(service),
         FourLetterWord::Stmk => {
             let mask = argument.unwrap_or_default();
             service.set_trace_mask(mask);
@@ -150,7 +150,7 @@ fn stat<R: Runtime>(
     let clients = clients.map(|client| reports::connection(&client, true) + "\n");
     once(head(&surface.settings, serves) + "Clients:\n")
         .chain(clients)
-        .chain(once("\n".to_owned() + &counts(service, serves)))
+        .chain(once("\n".to_owned() + &counts(service)))
 }
 
 /// The first lines of `srvr` and `stat`.
@@ -163,7 +163,7 @@ fn head(settings: &AdminSettings, serves: Serves) -> String {
 }
 
 /// The last lines of `srvr` and `stat`.
-fn counts<R: Runtime>(service: &Service<R>, serves: Serves) -> String {
+fn counts<R: Runtime>(service: &Service<R>) -> String {
     let totals = service.totals();
     let latency = totals.latency_us();
     let view = service.reader.view();
@@ -178,13 +178,13 @@ fn counts<R: Runtime>(service: &Service<R>, serves: Serves) -> String {
         service.connection_count(),
         service.pending_requests(),
         view.zxid(),
-        state(serves),
+        service.mode().name(),
         view.znode_count(),
     )
 }
 
-fn mntr<R: Runtime>(surface: &Surface<R>, serves: Serves) -> String {
-    let state = state(serves);
+fn mntr<R: Runtime>(surface: &Surface<R>) -> String {
+    let state = surface.service.mode().name();
     let mut text = format!(
         "zk_version\t{}\nzk_server_state\t{state}\n",
         version(&surface.settings)

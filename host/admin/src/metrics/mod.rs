@@ -24,7 +24,6 @@ mod row;
 mod summaries;
 
 use innkeeper_runtime::{Runtime, calendar};
-use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
 use innkeeper_server::settings::VERSION;
 
@@ -47,14 +46,6 @@ pub(crate) fn version(settings: &AdminSettings) -> String {
         "{VERSION}, built on {}",
         calendar::build_date(settings.built_at_s.saturating_mul(1000))
     )
-}
-
-/// What the node is in its ensemble, in ZooKeeper's words.
-pub(crate) fn state(serves: Serves) -> &'static str {
-    match serves {
-        Serves::All => "standalone",
-        Serves::Readers | Serves::Nobody => "read-only",
-    }
 }
 
 /// How long the node has been up, in milliseconds.

@@ -1,8 +1,8 @@
 //! Reports to the leader which sessions were heard, and closes the connections that were served
 //! without a quorum for too long ([`crate::reports`], [`crate::quorum`]).
 //!
-//! 1. A report is made every half of ZooKeeper's tick, or every ninth of the shortest timeout of
-//!    all sessions if that is less, and when a leader is established.
+//! 1. A report is made every half of ZooKeeper's tick, or every ninth of the shortest timeout that
+//!    a session has or can get if that is less, and when a leader is established.
 //! 2. One report is under way at a time. It is given up when another node leads, and its sessions
 //!    go into the next one.
 //! 3. The time at which an acknowledged report was made counts, not that of the answer.
@@ -82,9 +82,9 @@ pub(crate) async fn run<R: Runtime>(service: Arc<Service<R>>) {
 
 /// The time between two reports.
 fn pause<R: Runtime>(service: &Service<R>) -> Duration {
-    let half_tick = service.settings.tick_time_ms / 2;
-    let shortest_ms = service.expiry.shortest_ms();
-    let ms = shortest_ms.map_or(half_tick, |ms| half_tick.min(ms / 9));
+    let granted_ms = service.settings.timeout_range_ms().0;
+    let shortest_ms = service.expiry.shortest_ms().unwrap_or(granted_ms);
+    let ms = (service.settings.tick_time_ms / 2).min(granted_ms.min(shortest_ms) / 9);
     Duration::from_millis(u64::from(ms.max(REPORT_LEAST_MS)))
 }
 
@@ -148,7 +148,8 @@ fn settle<R: Runtime>(service: &Service<R>, report: Report, acknowledged: bool) 
 /// Judges the quorum, and closes the connections that may not be served any more.
 fn look<R: Runtime>(service: &Service<R>) {
     let now = service.runtime.now();
-    let lost_after = service.settings.election() * QUORUM_LOST_ELECTIONS;
+    // The newest acknowledged report may be as old as the pause between two.
+    let lost_after = service.settings.election() * QUORUM_LOST_ELECTIONS + pause(service);
     if service.quorum.look(now, lost_after) {
         match service.quorum.state() {
             Held::Lost => tracing::warn!(
