@@ -218,6 +218,18 @@ impl Served {
         self.done.wait_for(|done| *done >= all).await;
     }
 
+    /// The longest poll while an operation is applied, to its end.
+    async fn longest_poll(&mut self, operation: Operation) -> Duration {
+        self.runtime.raft_polls().reset();
+        self.apply(operation).await;
+        // An operation is delivered within a poll, which counts when it is over: before the next
+        // operation is.
+        self.submit(1).await;
+        let all = self.sent;
+        self.done.wait_for(|done| *done >= all).await;
+        self.runtime.raft_polls().longest()
+    }
+
     /// Creates a session with so many ephemerals and ends it. Returns the longest poll of its end.
     async fn end_session(&mut self, ephemerals: u64) -> Duration {
         let session = SessionId(self.run);
@@ -227,18 +239,14 @@ impl Served {
         for seq in 1..=multis {
             self.apply(heavy::create_ephemerals(session, seq)).await;
         }
-        self.runtime.raft_polls().reset();
-        self.apply(heavy::close(session, multis + 1)).await;
-        self.runtime.raft_polls().longest()
+        self.longest_poll(heavy::close(session, multis + 1)).await
     }
 
     /// Counts the whole tree. Returns how many znodes there are, and the longest poll meanwhile.
     async fn count(&mut self) -> (usize, Duration) {
         let znodes = self.replica.reader().view().znode_count();
-        self.runtime.raft_polls().reset();
         let ticket = self.run * RUN_TICKETS + self.sent;
-        self.apply(heavy::count(ticket)).await;
-        (znodes, self.runtime.raft_polls().longest())
+        (znodes, self.longest_poll(heavy::count(ticket)).await)
     }
 
     /// Keeps so many operations in flight for so long, and returns how many were applied.
