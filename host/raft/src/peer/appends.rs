@@ -16,12 +16,14 @@ use super::hello;
 use super::link::Link;
 use super::message::{self, BodyError, kind};
 use super::peers::Peers;
+use super::redial::Redial;
 use crate::types::{NodeId, TypeConfig};
 
 /// Sends streams of appends to one follower, one stream at a time, over one connection.
 pub(super) struct Appends<R: Runtime> {
     peers: Peers<R>,
     node: NodeId,
+    redial: Redial<R>,
     /// openraft wants its network to be `Sync`. Nobody else has this, so it is never locked.
     link: Mutex<Option<Link>>,
     next_number: u64,
@@ -36,6 +38,7 @@ struct Waiting {
 impl<R: Runtime> Appends<R> {
     pub(super) fn new(peers: Peers<R>, node: NodeId) -> Self {
         Self {
+            redial: Redial::new(peers.clone(), node, Channel::Log),
             peers,
             node,
             link: Mutex::new(None),
@@ -44,16 +47,17 @@ impl<R: Runtime> Appends<R> {
     }
 
     /// Connects, unless the connection of the last stream stands. The error is a sentence.
-    pub(super) async fn connect(&mut self) -> Result<(), String> {
+    async fn connect(&mut self) -> Result<(), String> {
         if self.link.get_mut().is_none() {
-            let (link, _) = self.peers.dial(self.node, Channel::Log).await?;
-            *self.link.get_mut() = Some(link);
+            self.redial.pause().await;
+            *self.link.get_mut() = Some(self.redial.dial().await?);
         }
         Ok(())
     }
 
     /// The results of the appends in `input`, in its order. It ends after the input has ended, or
-    /// after the first error; an error is a sentence.
+    /// after the first error; an error is a sentence. It connects first if it must. That is a part
+    /// of the stream, since openraft drops the stream when this node leads no more.
     pub(super) fn stream<'s, S>(
         &'s mut self,
         input: S,
@@ -72,6 +76,9 @@ impl<R: Runtime> Appends<R> {
         };
         stream::unfold(Some(state), |state| async move {
             let mut state = state?;
+            if let Err(what) = state.appends.connect().await {
+                return Some((Err(what), None));
+            }
             match state.next().await {
                 Ok(Some(Ok(matching))) => Some((Ok(Ok(matching)), Some(state))),
                 // After an error the follower takes nothing more of this stream.
@@ -79,9 +86,7 @@ impl<R: Runtime> Appends<R> {
                 Ok(None) => None,
                 Err(error) => {
                     *state.appends.link.get_mut() = None;
-                    let (peers, node) = (&state.appends.peers, state.appends.node);
-                    let what = format!("the connection broke: {error}");
-                    peers.complain(node, Channel::Log, &what);
+                    let what = state.appends.redial.broke(&error);
                     Some((Err(what), None))
                 }
             }
@@ -149,6 +154,7 @@ where
                     };
                     self.heard = runtime.now();
                     if let Some(result) = self.answered(frame)? {
+                        self.appends.redial.answered();
                         return Ok(Some(result));
                     }
                 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
-use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use innkeeper_runtime::{Runtime, Select3, ThreadRole, select2, select3};
@@ -18,6 +17,7 @@ use super::hello;
 use super::link::Link;
 use super::message::kind;
 use super::peers::Peers;
+use super::redial::{self, Redial, Uses};
 use crate::types::NodeId;
 
 /// Why a call has no answer. Whether the peer has done what was asked is not known.
@@ -43,13 +43,18 @@ impl Caller {
         let (queue, calls) = mpsc::channel(peers.inner().settings.calls_max.max(1));
         let task = Task {
             peers: peers.clone(),
-            node,
             calls,
             pending: BTreeMap::new(),
             next_number: 1,
         };
+        let stop = peers.inner().stop.clone();
+        let redial = Redial::new(peers.clone(), node, Channel::Control);
+        // What is dropped with the task is answered with `closed`.
+        let kept = async move {
+            select2(stop.wait(), redial::keep(redial, task)).await;
+        };
         let runtime = &peers.inner().runtime;
-        runtime.spawn(ThreadRole::Raft, task.run()).detach();
+        runtime.spawn(ThreadRole::Raft, kept).detach();
         Self { queue }
     }
 
@@ -73,78 +78,14 @@ fn closed() -> NoAnswer {
 
 struct Task<R: Runtime> {
     peers: Peers<R>,
-    node: NodeId,
     calls: mpsc::Receiver<Call>,
     pending: BTreeMap<u64, oneshot::Sender<Result<Bytes, NoAnswer>>>,
     next_number: u64,
 }
 
-impl<R: Runtime> Task<R> {
-    async fn run(mut self) {
-        let stop = self.peers.inner().stop.clone();
-        // What is dropped with it is answered with `closed`.
-        select2(stop.wait(), self.keep()).await;
-    }
-
-    async fn keep(&mut self) {
-        let runtime = self.peers.inner().runtime.clone();
-        let (least, most) = {
-            let settings = &self.peers.inner().settings;
-            (settings.backoff_min, settings.backoff_max)
-        };
-        let mut backoff = least;
-        loop {
-            let began = runtime.now();
-            let hellos = self.peers.hellos(self.node).get();
-            let why = match self.peers.dial(self.node, Channel::Control).await {
-                Ok((link, _)) => {
-                    let error = self.serve(link).await;
-                    let why = format!("the connection broke: {error}");
-                    self.peers.complain(self.node, Channel::Control, &why);
-                    why
-                }
-                Err(why) => why,
-            };
-            self.fail_all(&why);
-            // A connection that stood for a while is dialed again at once.
-            if runtime.now().since(began) > most {
-                backoff = least;
-            } else {
-                self.pause(backoff, hellos, &why).await;
-                backoff = (backoff * 2).min(most);
-            }
-        }
-    }
-
-    /// Answers all calls that wait.
-    fn fail_all(&mut self, why: &str) {
-        for (_, answer) in std::mem::take(&mut self.pending) {
-            let _ = answer.send(Err(NoAnswer(why.to_owned())));
-        }
-        while let Ok(call) = self.calls.try_recv() {
-            let _ = call.answer.send(Err(NoAnswer(why.to_owned())));
-        }
-    }
-
-    /// Waits before the next dial, but not longer than until the peer says hello itself. Calls fail
-    /// meanwhile.
-    async fn pause(&mut self, backoff: Duration, hellos: u64, why: &str) {
-        let runtime = &self.peers.inner().runtime;
-        let until = runtime.now() + backoff;
-        let greeted = self.peers.hellos(self.node);
-        loop {
-            let greeted = greeted.wait_for(|count| *count > hellos);
-            match select3(greeted, runtime.sleep_until(until), self.calls.recv()).await {
-                Select3::First(_) | Select3::Second(()) | Select3::Third(None) => return,
-                Select3::Third(Some(call)) => {
-                    let _ = call.answer.send(Err(NoAnswer(why.to_owned())));
-                }
-            }
-        }
-    }
-
+impl<R: Runtime> Uses<R> for Task<R> {
     /// Makes calls over a connection until it breaks.
-    async fn serve(&mut self, mut link: Link) -> io::Error {
+    async fn serve(&mut self, mut link: Link, redial: &mut Redial<R>) -> io::Error {
         let runtime = self.peers.inner().runtime.clone();
         let silence = self.peers.inner().settings.silence_timeout;
         let mut heard = runtime.now();
@@ -172,6 +113,7 @@ impl<R: Runtime> Task<R> {
                     if let Err(error) = self.answered(frame) {
                         return error;
                     }
+                    redial.answered();
                 }
                 Select3::First(Err(error)) => return error,
                 Select3::Second(None) => return io::ErrorKind::BrokenPipe.into(),
@@ -191,6 +133,21 @@ impl<R: Runtime> Task<R> {
         }
     }
 
+    /// Answers all calls that wait, and those that come.
+    async fn without(&mut self, why: String) {
+        let no_answer = NoAnswer(why);
+        for (_, answer) in std::mem::take(&mut self.pending) {
+            let _ = answer.send(Err(no_answer.clone()));
+        }
+        while let Some(call) = self.calls.recv().await {
+            let _ = call.answer.send(Err(no_answer.clone()));
+        }
+        // Nobody can call any more.
+        pending().await
+    }
+}
+
+impl<R: Runtime> Task<R> {
     /// May another call wait for its answer? Calls that nobody waits for any more count only while
     /// there is room.
     fn has_room(&mut self) -> bool {

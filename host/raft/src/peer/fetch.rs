@@ -139,6 +139,7 @@ async fn ask<R: Runtime>(
     if answer.kind != kind::ANSWER {
         return Err(transfer::stray(&answer));
     }
+    peers.works(node, Channel::Bulk);
     let Some(len) = read_len(&answer.body).map_err(BodyError::from)? else {
         return Ok(None);
     };

@@ -4,6 +4,7 @@
 //! with the last number that it has taken of this run in this term. Then the operations follow, in
 //! order and without answers: that they are applied is the answer.
 
+use std::future::pending;
 use std::io;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use super::hello;
 use super::link::Link;
 use super::message::{self, BodyError, kind};
 use super::peers::Peers;
+use super::redial::{self, Redial, Uses};
+use super::served::Never;
 use crate::codec::{self, CodecError};
 use crate::proposals::{Forwarded, Outstanding};
 use crate::types::NodeId;
@@ -34,33 +37,15 @@ pub(crate) struct Forwarder<R: Runtime> {
 }
 
 impl<R: Runtime> Forwarder<R> {
+    /// Opens the stream again and again.
     pub(crate) async fn run(self) {
         let stop = self.peers.inner().stop.clone();
-        select2(stop.wait(), self.keep()).await;
-    }
-
-    /// Opens the stream again and again.
-    async fn keep(&self) {
-        let inner = self.peers.inner();
-        let mut backoff = inner.settings.backoff_min;
-        loop {
-            let began = inner.runtime.now();
-            if let Ok((link, _)) = self.peers.dial(self.leader, Channel::Forward).await
-                && let Err(error) = self.stream(link).await
-            {
-                let what = format!("the stream of operations broke: {error}");
-                self.peers.complain(self.leader, Channel::Forward, &what);
-            }
-            if inner.runtime.now().since(began) > inner.settings.backoff_max {
-                backoff = inner.settings.backoff_min;
-            }
-            inner.runtime.sleep(backoff).await;
-            backoff = (backoff * 2).min(inner.settings.backoff_max);
-        }
+        let redial = Redial::new(self.peers.clone(), self.leader, Channel::Forward);
+        select2(stop.wait(), redial::keep(redial, self)).await;
     }
 
     /// Sends over one connection until it breaks.
-    async fn stream(&self, mut link: Link) -> io::Result<()> {
+    async fn stream(&self, mut link: Link, redial: &mut Redial<R>) -> io::Result<Never> {
         let inner = self.peers.inner();
         let silence = inner.settings.silence_timeout;
         link.put::<BodyError>(kind::FORWARD_OPEN, 0, |out| {
@@ -73,6 +58,7 @@ impl<R: Runtime> Forwarder<R> {
             return Err(io::Error::other(hello::shown(&answer.body)));
         }
         let mut sent = read_taken(&answer.body).map_err(BodyError::from)?;
+        redial.answered();
         let mut first = self.outstanding.first();
         let mut moved = inner.runtime.now();
         loop {
@@ -109,6 +95,20 @@ impl<R: Runtime> Forwarder<R> {
                 return Err(no_sign_of_life(silence));
             }
         }
+    }
+}
+
+impl<R: Runtime> Uses<R> for Forwarder<R> {
+    async fn serve(&mut self, link: Link, redial: &mut Redial<R>) -> io::Error {
+        match self.stream(link, redial).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    /// The operations wait.
+    async fn without(&mut self, _why: String) {
+        pending().await
     }
 }
 

@@ -181,7 +181,6 @@ impl<R: Runtime> RaftNetworkV2<TypeConfig<R>> for PeerClient<R> {
                 let beats: BoxStream<'s, _> = Box::pin(beats);
                 return Ok(beats);
             };
-            appends.connect().await.map_err(unreachable)?;
             let results = appends.stream(input);
             let results: BoxStream<'s, _> =
                 Box::pin(results.map(|result| result.map_err(unreachable)));

@@ -64,6 +64,9 @@ pub(super) async fn send<R: Runtime>(
         let (link, _) = peers.dial(node, Channel::Bulk).await?;
         tracing::info!("a snapshot up to entry {} goes to node {node}", last.index);
         let sent = transfer(peers, node, link, offer, snapshot.snapshot).await;
+        if sent.is_ok() {
+            peers.works(node, Channel::Bulk);
+        }
         sent.map_err(|error| {
             let what = format!("the snapshot did not arrive: {error}");
             peers.complain(node, Channel::Bulk, &what);

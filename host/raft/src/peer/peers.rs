@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::address::PeerAddress;
 use super::calls::Caller;
 use super::channel::Channel;
+use super::complaints::Complaints;
 use super::hello::{self, HELLO_BYTES_MAX, HelloError, PeerInfo};
 use super::holds::Holds;
 use super::identity::{Identity, Incarnation, Secret};
@@ -36,7 +37,8 @@ pub struct PeerSettings {
     pub dial_timeout: Duration,
     /// A connection on which answers are awaited ends when nothing has come for this long.
     pub silence_timeout: Duration,
-    /// The pause after the first dial that failed. It doubles up to `backoff_max`.
+    /// The pause after the first dial that failed. It doubles up to `backoff_max`, until the peer
+    /// answers something.
     pub backoff_min: Duration,
     /// The longest pause between two dials.
     pub backoff_max: Duration,
@@ -101,6 +103,8 @@ pub(crate) struct Inner<R: Runtime> {
     named: Mutex<BTreeMap<NodeId, Incarnation>>,
     /// Counts the hellos in which a peer said something new of itself.
     news: Latest<u64>,
+    /// What the log says of connections that do not work.
+    complaints: Mutex<Complaints>,
 }
 
 /// What is known of one peer.
@@ -118,8 +122,6 @@ struct Known {
     unanswered: usize,
     /// What it said of itself in its last hello.
     identity: Option<Identity>,
-    /// The last complaint for each channel. It is logged when it changes.
-    complaints: BTreeMap<Channel, String>,
 }
 
 impl<R: Runtime> Clone for Peers<R> {
@@ -159,6 +161,7 @@ impl<R: Runtime> Peers<R> {
                 peers: Mutex::new(BTreeMap::new()),
                 named: Mutex::new(BTreeMap::new()),
                 news: Latest::new(0),
+                complaints: Mutex::default(),
             }),
         }
     }
@@ -383,8 +386,8 @@ impl<R: Runtime> Peers<R> {
         answer.map_err(|error| error.to_string())
     }
 
-    /// Makes a connection for one channel. The error is a sentence; it has been logged unless the
-    /// last one was the same.
+    /// Makes a connection for one channel. The error is a sentence; it has been logged unless it is
+    /// known.
     pub(super) async fn dial(
         &self,
         node: NodeId,
@@ -401,9 +404,8 @@ impl<R: Runtime> Peers<R> {
                 inner.settings.dial_timeout.as_millis()
             )),
         };
-        match &dialed {
-            Ok(_) => self.contented(node, channel),
-            Err(what) => self.complain(node, channel, what),
+        if let Err(what) = &dialed {
+            self.complain(node, channel, what);
         }
         dialed
     }
@@ -449,27 +451,35 @@ impl<R: Runtime> Peers<R> {
         Err(last)
     }
 
-    /// Logs a complaint unless it is the last one again.
+    /// Logs a complaint about a connection that this node dials, unless it is known.
     pub(super) fn complain(&self, node: NodeId, channel: Channel, what: &str) {
-        let is_new = self.known(node, |known| {
-            let old = known.complaints.insert(channel, what.to_owned());
-            old.as_deref() != Some(what)
-        });
-        if is_new {
+        let now = self.inner.runtime.now();
+        let mut complaints = self.inner.complaints.lock();
+        if complaints.complain(node, channel, what, now) {
             tracing::warn!("the {channel} connection to node {node}: {what}");
         }
     }
 
-    fn contented(&self, node: NodeId, channel: Channel) {
-        let complaint = self.known(node, |known| known.complaints.remove(&channel));
-        if complaint.is_some() {
-            tracing::info!("the {channel} connection to node {node} stands again");
+    /// The peer has answered something on a connection. Returns false if this must be said again,
+    /// because the log is to hear of it and it is too early.
+    pub(super) fn works(&self, node: NodeId, channel: Channel) -> bool {
+        let now = self.inner.runtime.now();
+        let is_news = self.inner.complaints.lock().works(node, channel, now);
+        if is_news == Some(true) {
+            tracing::info!("the {channel} connection to node {node} works again");
         }
+        is_news.is_some()
     }
 
-    /// Logs why an accepted connection did not get through its hello.
+    /// Logs why an accepted connection did not get through its hello, unless it is known.
     pub(super) fn refused(&self, from: Option<SocketAddr>, error: &HelloError) {
-        let from = from.map_or_else(|| "a peer".to_owned(), |from| from.to_string());
-        tracing::warn!("a connection of {from} to the peer port ends: {error}");
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let ip = from.unwrap_or(nowhere).ip();
+        let now = self.inner.runtime.now();
+        let mut complaints = self.inner.complaints.lock();
+        if complaints.refuse(ip, &error.to_string(), now) {
+            let from = from.map_or_else(|| "a peer".to_owned(), |from| from.to_string());
+            tracing::warn!("a connection of {from} to the peer port ends: {error}");
+        }
     }
 }

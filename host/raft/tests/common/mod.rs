@@ -4,6 +4,7 @@
 
 pub mod group;
 pub mod heavy;
+pub mod log;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

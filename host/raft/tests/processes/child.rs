@@ -2,7 +2,7 @@
 //! answer; lines of its log go between the answers. It ends with its input.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Debug};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,10 +17,9 @@ use innkeeper_raft::{Delivery, Refusal, Replica, Settings};
 use innkeeper_runtime::{Latest, Real, RealConfig, Runtime, ThreadRole, Threads};
 use innkeeper_tree::applied::{Applied, Outcome};
 use innkeeper_tree::{Operation, SessionId, View};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata};
+use tracing::Level;
 
+use crate::common::log::Lines;
 use crate::common::{create_wide, dump, heavy};
 
 /// The variable with the process's orders: its number, its run, its port, its folder, the secret,
@@ -119,54 +118,22 @@ impl Delivery for Own {
 /// and a full pipe would stop the raft thread.
 const LOG_LINES: usize = 200;
 
-/// Writes warnings of the log as lines, and counts them.
-#[derive(Default)]
-struct Lines(AtomicUsize);
-
-struct Message(String);
-
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        if field.name() == "message" {
-            self.0 = format!("{value:?}");
-        }
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN && metadata.target().starts_with("innkeeper")
-    }
-
-    fn new_span(&self, _span: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _span: &Id, _values: &Record<'_>) {}
-
-    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        if self.0.fetch_add(1, Ordering::Relaxed) >= LOG_LINES {
-            return;
-        }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        say(format_args!("log {}", message.0));
-    }
-
-    fn enter(&self, _span: &Id) {}
-
-    fn exit(&self, _span: &Id) {}
-}
-
 #[test]
 #[ignore = "the other tests start it as a process of its own"]
 fn replica() {
     let Ok(orders) = std::env::var(ORDERS) else {
         panic!("the other tests start this as a process of its own");
     };
-    tracing::subscriber::set_global_default(Lines::default()).unwrap();
+    let count = AtomicUsize::new(0);
+    let log = Lines {
+        level: Level::WARN,
+        line: move |message| {
+            if count.fetch_add(1, Ordering::Relaxed) < LOG_LINES {
+                say(format_args!("log {message}"));
+            }
+        },
+    };
+    tracing::subscriber::set_global_default(log).unwrap();
     let threads = Threads::start(RealConfig {
         client_threads: NonZeroUsize::MIN,
         guest_threads: NonZeroUsize::MIN,
