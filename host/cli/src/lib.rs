@@ -98,7 +98,7 @@ pub fn run() -> ExitCode {
         Err(error) if is_readers_end(&error) => ExitCode::from(streams::READER_GONE),
         Err(error) => {
             // The sentence may quote a file, a node's answer or a name: it is cut and escaped.
-            let sentence = shown(format_args!("{error:#}"), log::SENTENCE_BYTES_MAX);
+            let sentence = shown(sentence(&error), log::SENTENCE_BYTES_MAX);
             match log_format {
                 Some(format) => {
                     log::say(format, log::Weight::Error, &sentence);
@@ -111,6 +111,20 @@ pub fn run() -> ExitCode {
             }
         }
     }
+}
+
+/// An error with its sources. Many errors quote their source in their own text already; then it is
+/// left out.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = error.to_string();
+    for source in error.chain().skip(1) {
+        let source = source.to_string();
+        if !sentence.contains(&source) {
+            sentence.push_str(": ");
+            sentence.push_str(&source);
+        }
+    }
+    sentence
 }
 
 fn print(text: &[u8]) -> anyhow::Result<()> {
@@ -153,7 +167,7 @@ fn misread(error: &clap::Error) -> ExitCode {
             if error.is_readers_end() {
                 return ExitCode::from(streams::READER_GONE);
             }
-            complain(wants_json, &format!("{:#}", anyhow::Error::from(error)));
+            complain(wants_json, &sentence(&anyhow::Error::from(error)));
             return ExitCode::FAILURE;
         }
     }
@@ -167,6 +181,17 @@ mod tests {
     #[test]
     fn the_command_line_fits_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_source_that_was_quoted_is_not_said_again() {
+        let error = anyhow::anyhow!("it is damaged")
+            .context("`state.redb` cannot be read: it is damaged")
+            .context("the node cannot start");
+        assert_eq!(
+            sentence(&error),
+            "the node cannot start: `state.redb` cannot be read: it is damaged"
+        );
     }
 
     #[test]

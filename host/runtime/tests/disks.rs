@@ -42,6 +42,44 @@ on_both! {
     syncs_are_counted
 }
 
+#[test]
+fn only_regular_files_of_the_data_folder_are_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    Real::run(RealConfig::default(), async |rt| {
+        let disk = rt.disk(folder.path()).expect("it is there");
+        for name in ["pipe", "LOCK"] {
+            let made = Command::new("mkfifo")
+                .arg(folder.path().join(name))
+                .status();
+            assert!(made.expect("mkfifo runs").success());
+        }
+        disk.create_folder("folder").unwrap();
+        for name in ["pipe", "folder"] {
+            let told = disk
+                .open(name, Open::Read)
+                .expect_err("it is no file")
+                .to_string();
+            assert!(
+                told.contains(name) && told.contains("no regular file"),
+                "{told}"
+            );
+        }
+        for how in [Open::Write, Open::Create] {
+            let told = disk
+                .open("pipe", how)
+                .expect_err("it is a pipe")
+                .to_string();
+            assert!(told.contains("no regular file"), "{told}");
+        }
+        let told = disk.lock().expect_err("it is a pipe").to_string();
+        assert!(
+            told.contains("LOCK") && told.contains("no regular file"),
+            "{told}"
+        );
+    })
+    .expect("the threads start");
+}
+
 fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> io::ErrorKind {
     result.expect_err("this must fail").kind()
 }

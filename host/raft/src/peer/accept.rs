@@ -126,8 +126,9 @@ impl<R: Runtime> Acceptor<R> {
         let mut wire = inner.protection.accepted(stream).await?;
         let binding = std::mem::take(&mut wire.binding);
         let mut link = Link::new(wire, HELLO_BYTES_MAX);
-        let own = self.peers.identity();
-        let said = hello::accept(&inner.runtime, &mut link, &binding, &own, &inner.secret);
+        let identity = self.peers.identity();
+        let own = self.peers.own(&identity);
+        let said = hello::accept(&inner.runtime, &mut link, &binding, &own);
         let peer = said.await?;
         self.peers.stands(&mut link, peer.identity.node_id);
         Ok((link, peer))

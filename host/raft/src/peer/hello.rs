@@ -81,6 +81,14 @@ pub struct PeerInfo {
     pub protocol: u16,
 }
 
+/// What a node brings into a hello.
+pub(super) struct Own<'a> {
+    pub(super) identity: &'a Identity,
+    pub(super) secret: &'a Secret,
+    /// The feature level of this node's state. A peer must support it.
+    pub(super) level: u32,
+}
+
 struct Hello {
     protocols: (u16, u16),
     channel: u8,
@@ -141,21 +149,28 @@ impl Hello {
     }
 
     /// Judges a peer's hello by what this node is. The error is a sentence for both ends.
-    fn judge(&self, own: &Identity) -> Result<u16, String> {
-        let from = &self.from;
-        let (me, you) = (own.node_id, from.node_id);
+    fn judge(&self, own: &Own<'_>) -> Result<u16, String> {
+        let (from, level) = (&self.from, own.level);
+        let (me, you) = (own.identity.node_id, from.node_id);
         if you == me {
             return Err(format!(
                 "two nodes have the number {me}: give each node of a group a number of its own"
             ));
         }
-        if let (Some(mine), Some(yours)) = (own.cluster, from.cluster)
+        if let (Some(mine), Some(yours)) = (own.identity.cluster, from.cluster)
             && mine != yours
         {
             return Err(format!(
                 "node {you} belongs to the cluster {yours} and node {me} to the cluster {mine}: \
                  correct the list of peers, or empty the data folder of the node that is to join \
                  the other cluster"
+            ));
+        }
+        if from.feature_level < level {
+            return Err(format!(
+                "node {you} supports the feature level {} and the group of node {me} uses {level}: \
+                 update node {you}",
+                from.feature_level
             ));
         }
         Ok(self.protocol().unwrap_or_default())
@@ -167,12 +182,11 @@ pub(super) async fn dial<R: Runtime>(
     runtime: &R,
     link: &mut Link,
     binding: &[u8],
-    own: &Identity,
-    secret: &Secret,
+    own: &Own<'_>,
     to: NodeId,
     channel: Channel,
 ) -> Result<PeerInfo, HelloError> {
-    let mine = hello(runtime, own, to, channel.number()).encode();
+    let mine = hello(runtime, own.identity, to, channel.number()).encode();
     link.put_raw(MAGIC);
     put(link, HELLO, &mine)?;
     let theirs = body(link.next().await?, HELLO)?;
@@ -193,11 +207,14 @@ pub(super) async fn dial<R: Runtime>(
     put(
         link,
         PROOF,
-        &secret.prove(&[DIALER, &mine, &theirs, binding]),
+        &own.secret.prove(&[DIALER, &mine, &theirs, binding]),
     )?;
     let proof = body(link.next().await?, WELCOME)?;
-    if !secret.is_proof(&[ACCEPTOR, &mine, &theirs, binding], &proof) {
-        return refuse(link, wrong_secret(to, own.node_id)).await;
+    if !own
+        .secret
+        .is_proof(&[ACCEPTOR, &mine, &theirs, binding], &proof)
+    {
+        return refuse(link, wrong_secret(to, own.identity.node_id)).await;
     }
     match hello.judge(own) {
         Ok(protocol) => Ok(PeerInfo {
@@ -214,8 +231,7 @@ pub(super) async fn accept<R: Runtime>(
     runtime: &R,
     link: &mut Link,
     binding: &[u8],
-    own: &Identity,
-    secret: &Secret,
+    own: &Own<'_>,
 ) -> Result<PeerInfo, HelloError> {
     let magic = link.next_raw(MAGIC.len()).await?;
     if magic != MAGIC[..] {
@@ -224,33 +240,36 @@ pub(super) async fn accept<R: Runtime>(
     }
     let theirs = body(link.next().await?, HELLO)?;
     let hello = Hello::decode(&theirs)?;
-    let mine = self::hello(runtime, own, hello.from.node_id, hello.channel).encode();
+    let mine = self::hello(runtime, own.identity, hello.from.node_id, hello.channel).encode();
     put(link, HELLO, &mine)?;
     if hello.protocol().is_none() {
         return refuse(link, no_protocol(&hello)).await;
     }
     let proof = body(link.next().await?, PROOF)?;
-    if !secret.is_proof(&[DIALER, &theirs, &mine, binding], &proof) {
-        return refuse(link, wrong_secret(hello.from.node_id, own.node_id)).await;
+    if !own
+        .secret
+        .is_proof(&[DIALER, &theirs, &mine, binding], &proof)
+    {
+        return refuse(link, wrong_secret(hello.from.node_id, own.identity.node_id)).await;
     }
     let judged = hello.judge(own).and_then(|protocol| {
-        if hello.to != own.node_id {
+        if hello.to != own.identity.node_id {
             return Err(format!(
                 "node {} looks for node {} at the address of node {}: correct the list of peers",
-                hello.from.node_id, hello.to, own.node_id
+                hello.from.node_id, hello.to, own.identity.node_id
             ));
         }
         match Channel::of_number(hello.channel) {
             Some(channel) => Ok((protocol, channel)),
             None => Err(format!(
                 "node {} opens the channel {}, which node {} does not know: update node {} first",
-                hello.from.node_id, hello.channel, own.node_id, own.node_id
+                hello.from.node_id, hello.channel, own.identity.node_id, own.identity.node_id
             )),
         }
     });
     match judged {
         Ok((protocol, channel)) => {
-            let proof = secret.prove(&[ACCEPTOR, &theirs, &mine, binding]);
+            let proof = own.secret.prove(&[ACCEPTOR, &theirs, &mine, binding]);
             put(link, WELCOME, &proof)?;
             link.flush().await?;
             Ok(PeerInfo {

@@ -10,6 +10,9 @@ use crate::types::NodeId;
 
 pub use innkeeper_tree::group::{ClusterId, Incarnation};
 
+/// The highest feature level that this release supports.
+pub(crate) const FEATURE_LEVEL: u32 = 1;
+
 /// What a node says of itself in a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

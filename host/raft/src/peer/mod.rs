@@ -58,6 +58,7 @@ pub(crate) use backlog::Backlog;
 pub(crate) use fetch::fetch;
 pub(crate) use forward::Forwarder;
 pub(crate) use group::{form, let_vote};
+pub(crate) use identity::FEATURE_LEVEL;
 pub(crate) use network::Network;
 pub(crate) use served::Served;
 pub(crate) use succession::Succession;

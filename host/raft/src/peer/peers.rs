@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use innkeeper_runtime::{Latest, Runtime, Signal};
-use innkeeper_tree::Zxid;
 use innkeeper_tree::group::GroupInfo;
+use innkeeper_tree::{Reader, Zxid};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -18,7 +18,7 @@ use super::address::PeerAddress;
 use super::calls::Caller;
 use super::channel::Channel;
 use super::complaints::Complaints;
-use super::hello::{self, HELLO_BYTES_MAX, HelloError, PeerInfo};
+use super::hello::{self, HELLO_BYTES_MAX, HelloError, Own, PeerInfo};
 use super::holds::Holds;
 use super::identity::{Identity, Incarnation, Secret};
 use super::link::{Counted, Link};
@@ -105,6 +105,8 @@ pub(crate) struct Inner<R: Runtime> {
     news: Latest<u64>,
     /// What the log says of connections that do not work.
     complaints: Mutex<Complaints>,
+    /// This node's state, once it is known.
+    state: OnceLock<Reader>,
 }
 
 /// What is known of one peer.
@@ -162,6 +164,7 @@ impl<R: Runtime> Peers<R> {
                 named: Mutex::new(BTreeMap::new()),
                 news: Latest::new(0),
                 complaints: Mutex::default(),
+                state: OnceLock::new(),
             }),
         }
     }
@@ -169,6 +172,21 @@ impl<R: Runtime> Peers<R> {
     /// What this node says of itself.
     pub fn identity(&self) -> Identity {
         self.inner.identity.lock().clone()
+    }
+
+    /// What this node brings into a hello.
+    pub(super) fn own<'a>(&'a self, identity: &'a Identity) -> Own<'a> {
+        let state = self.inner.state.get();
+        Own {
+            identity,
+            secret: &self.inner.secret,
+            level: state.map_or(0, |state| state.view().level()),
+        }
+    }
+
+    /// Takes over whose feature level the peers must support. Called once, when the state is open.
+    pub(crate) fn set_state(&self, state: Reader) {
+        let _ = self.inner.state.set(state);
     }
 
     /// Changes what this node says of itself in later hellos.
@@ -430,16 +448,9 @@ impl<R: Runtime> Peers<R> {
             let mut wire = wire.map_err(|error| at(&error))?;
             let binding = std::mem::take(&mut wire.binding);
             let mut link = Link::new(wire, HELLO_BYTES_MAX);
-            let own = self.identity();
-            let said = hello::dial(
-                &inner.runtime,
-                &mut link,
-                &binding,
-                &own,
-                &inner.secret,
-                node,
-                channel,
-            );
+            let identity = self.identity();
+            let own = self.own(&identity);
+            let said = hello::dial(&inner.runtime, &mut link, &binding, &own, node, channel);
             let info = said.await.map_err(|error| at(&error))?;
             self.meet(&info.identity);
             if channel.carries_state() {

@@ -267,6 +267,13 @@ impl Served {
                 Ok(()) => "handed".to_owned(),
                 Err(error) => format!("error {error}"),
             },
+            "raise" => {
+                // A level follows the one below it only.
+                let levels = 1..=number(1) as u32;
+                let raises = levels.map(|level| Operation::RaiseLevel { level });
+                self.replica.proposals().submit(raises.collect()).await;
+                "raised".to_owned()
+            }
             "sum" => {
                 let mut hasher = DefaultHasher::new();
                 let shown = dump(&self.replica.reader().view());

@@ -1,7 +1,8 @@
 //! Three replicas in three processes on loopback, with real sockets, files and signals.
 //!
 //! This test program starts itself as the processes ([`child`]), and a [`driver`] talks to them by
-//! lines. [`faults`] kills, stops and cuts them off; [`measure`] is what `make bench-raft` runs.
+//! lines. [`faults`] kills, stops and cuts them off, in
+//! [`refusals`] they refuse each other; [`measure`] is what `make bench-raft` runs.
 
 mod child;
 #[path = "../common/mod.rs"]
@@ -10,3 +11,5 @@ mod driver;
 mod faults;
 mod measure;
 mod proxy;
+mod refusals;
+mod stranger;

@@ -101,6 +101,20 @@ fn create_durably(folder: &Path, mode: u32) -> io::Result<()> {
     fs::File::open(parent)?.sync_all()
 }
 
+/// Opens a file of the data folder. A pipe in its place would let the node wait without a word, so
+/// anything but a regular file is refused. (test: `only_regular_files_of_the_data_folder_are_opened`)
+fn open_regular(options: &OpenOptions, path: &Path) -> io::Result<fs::File> {
+    let mut options = options.clone();
+    // Opening a pipe does not wait for its other end then. A regular file never waits.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = options.custom_flags(nonblocking).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let what = "it is no regular file: move away what is in its place";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
 /// Takes rights away from an existing file that a new file would not have, because an earlier
 /// release has created its files readable for everybody.
 fn close_to_others(file: &fs::File, path: &str) {
@@ -130,7 +144,7 @@ impl Disk for RealDisk {
         }
         let file = self
             .full(path)
-            .and_then(|full| options.open(full))
+            .and_then(|full| open_regular(&options, &full))
             .map_err(|error| in_context(error, "open", path))?;
         if how != Open::Read {
             close_to_others(&file, path);
@@ -212,13 +226,14 @@ impl Disk for RealDisk {
 
     fn lock(&self) -> io::Result<RealLock> {
         let path = self.inner.root.join(LOCK_FILE);
-        let mut file = OpenOptions::new()
+        let mut options = OpenOptions::new();
+        options
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(FILE_MODE)
-            .open(&path)
+            .mode(FILE_MODE);
+        let mut file = open_regular(&options, &path)
             .map_err(|error| in_context(error, "open", &path.to_string_lossy()))?;
         close_to_others(&file, LOCK_FILE);
         match file.try_lock() {

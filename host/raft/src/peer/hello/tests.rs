@@ -14,6 +14,17 @@ struct End {
     identity: Identity,
     secret: Secret,
     binding: &'static [u8],
+    level: u32,
+}
+
+impl End {
+    fn own(&self) -> Own<'_> {
+        Own {
+            identity: &self.identity,
+            secret: &self.secret,
+            level: self.level,
+        }
+    }
 }
 
 fn end(node_id: NodeId) -> End {
@@ -27,6 +38,7 @@ fn end(node_id: NodeId) -> End {
         },
         secret: Secret::new("swordfish"),
         binding: b"",
+        level: 1,
     }
 }
 
@@ -43,26 +55,12 @@ fn greet(dialer: End, acceptor: End, to: NodeId) -> (Said, Said) {
         let mut link = Link::new(wire.await.unwrap(), HELLO_BYTES_MAX);
         let handle = runtime.clone();
         let dialing = runtime.spawn(innkeeper_runtime::ThreadRole::Raft, async move {
-            let End {
-                identity,
-                secret,
-                binding,
-            } = dialer;
-            dial(
-                &handle,
-                &mut link,
-                binding,
-                &identity,
-                &secret,
-                to,
-                Channel::Log,
-            )
-            .await
+            let (own, binding) = (dialer.own(), dialer.binding);
+            dial(&handle, &mut link, binding, &own, to, Channel::Log).await
         });
         let wire = Protection::<Simulated>::accepted(&Unprotected, accepted);
         let mut link = Link::new(wire.await.unwrap(), HELLO_BYTES_MAX);
-        let own = &acceptor.identity;
-        let accepted = accept(&runtime, &mut link, acceptor.binding, own, &acceptor.secret).await;
+        let accepted = accept(&runtime, &mut link, acceptor.binding, &acceptor.own()).await;
         (dialing.await.unwrap(), accepted)
     })
 }
@@ -121,6 +119,18 @@ fn another_cluster_is_refused_and_both_are_named() {
 }
 
 #[test]
+fn a_node_that_does_not_support_the_groups_level_is_refused_on_both_sides() {
+    let mut second = end(2);
+    second.level = 2;
+    let sentence = "node 1 supports the feature level 1 and the group of node 2 uses 2: update";
+    assert_refused(greet(end(1), second.clone(), 2), sentence);
+    let mut newer = end(1);
+    newer.identity.feature_level = 3;
+    let (dialer, acceptor) = greet(newer, second, 2);
+    assert!(dialer.is_ok() && acceptor.is_ok());
+}
+
+#[test]
 fn a_node_with_the_same_number_or_at_anothers_address_is_refused() {
     let (dialer, acceptor) = greet(end(2), end(2), 2);
     assert!(dialer.is_err() && acceptor.is_err());
@@ -143,8 +153,7 @@ fn what_is_no_node_is_named() {
         let accepted = listener.accept().await.unwrap();
         let wire = Protection::<Simulated>::accepted(&Unprotected, accepted);
         let mut link = Link::new(wire.await.unwrap(), HELLO_BYTES_MAX);
-        let own = end(1);
-        accept(&runtime, &mut link, b"", &own.identity, &own.secret).await
+        accept(&runtime, &mut link, b"", &end(1).own()).await
     });
     let told = told.unwrap_err().to_string();
     assert!(told.contains("no hello of a node"), "{told}");
