@@ -5,7 +5,8 @@
 //!    each other.
 //! 2. A connection begins with a hello (`hello.rs`): both ends say who they are and prove that they
 //!    know the group's [`Secret`]. Protection such as TLS is put beneath it ([`Protection`]).
-//!    What breaks is dialed again after a pause (`redial.rs`), and the log hears of it (`complaints.rs`).
+//!    What breaks is dialed again after a pause (`redial.rs`), and the log hears of it
+//!    (`complaints.rs`).
 //! 3. After the hello there are frames (`frame.rs`), whose bodies (`message.rs`) have versions.
 //! 4. openraft asks its peers through `network.rs`: by calls (`calls.rs`), which are answered as
 //!    they finish, and by appends (`appends.rs`), which are sent one after another and answered in
