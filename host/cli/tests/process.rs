@@ -1,6 +1,6 @@
 //! The binary: its ready line, its errors, and that stopping and continuing it ends no session; the
-//! addresses where it listens ([`addresses`]), its data folder ([`folder`]), signals ([`signals`]),
-//! and closed output streams ([`streams`]).
+//! addresses where it listens ([`addresses`]), its data folder ([`folder`]), groups of three
+//! ([`group`]), signals ([`signals`]), and closed output streams ([`streams`]).
 #![allow(clippy::disallowed_methods)] // Processes and sockets of tests.
 
 #[path = "process/addresses.rs"]
@@ -9,6 +9,8 @@ mod addresses;
 mod common;
 #[path = "process/folder.rs"]
 mod folder;
+#[path = "process/group.rs"]
+mod group;
 #[path = "../../../tests/guests.rs"]
 mod guests;
 #[path = "process/signals.rs"]
@@ -23,6 +25,7 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::Duration;
 
 use common::*;
+use group::{connected, free_port};
 use guests::guest_path;
 use innkeeper_proto::reply::Reply;
 use innkeeper_proto::request::Request;
@@ -34,6 +37,8 @@ use serde_json::Value;
 struct Process {
     child: Child,
     addr: SocketAddr,
+    /// Where it serves HTTP, if it does.
+    http: Option<SocketAddr>,
     ready: String,
 }
 
@@ -57,13 +62,18 @@ impl Process {
         BufReader::new(child.stdout.as_mut().unwrap())
             .read_line(&mut ready)
             .unwrap();
-        let addr = ready
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("zookeeper="))
-            .unwrap_or_else(|| panic!("no ready line: {ready:?}"))
-            .parse()
-            .unwrap();
-        Self { child, addr, ready }
+        let address = |name: &str| {
+            let mut words = ready.split_whitespace();
+            words.find_map(|word| word.strip_prefix(name)?.parse().ok())
+        };
+        let addr = address("zookeeper=").unwrap_or_else(|| panic!("no ready line: {ready:?}"));
+        let http = address("http=");
+        Self {
+            child,
+            addr,
+            http,
+            ready,
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -193,47 +203,6 @@ fn exit_codes_are_zookeepers() {
     let (clients, says) = code("clients.cfg", &format!("{text}admin.enableServer=false\n"));
     assert_eq!(clients, 1);
     assert!(says.contains("ZooKeeper's clients"), "{says}");
-}
-
-/// A file that names several servers is accepted; the node serves alone and says so.
-#[test]
-fn a_node_of_several_serves_alone_and_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    std::fs::write(data.join("myid"), "2\n").unwrap();
-    let config = folder.path().join("zoo.cfg");
-    let text = format!(
-        "tickTime=100\ninitLimit=10\nsyncLimit=5\ndataDir={}\nclientPort=0\n\
-         clientPortAddress=127.0.0.1\nadmin.enableServer=false\n\
-         server.1=zk1:2888:3888\nserver.2=zk2:2888:3888\nserver.3=zk3:2888:3888\n",
-        data.display()
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut command = serve(&[config.to_str().unwrap()]);
-    command.stderr(Stdio::piped());
-    let mut process = Process::ready(command);
-    let mut client = Client::connect(process.addr, 10_000);
-    assert_eq!(
-        client.connected.session_id >> 56,
-        2,
-        "myid is in the session's id"
-    );
-    client.must(create("/alone", b"x"));
-    process.signal(Signal::TERM);
-    assert!(process.child.wait().unwrap().success());
-    let mut said = String::new();
-    let mut stderr = process.child.stderr.take().unwrap();
-    stderr.read_to_string(&mut said).unwrap();
-    let warnings: Vec<_> = said
-        .lines()
-        .filter(|line| line.contains("warning"))
-        .collect();
-    assert_eq!(warnings.len(), 1, "{said}");
-    assert!(
-        warnings[0].contains("3 servers are named, but this release serves alone"),
-        "{said}"
-    );
 }
 
 #[test]
@@ -419,6 +388,7 @@ fn a_program_reads_where_the_node_listens_as_json() {
     let socket = folder.path().join("admin.sock");
     assert_eq!(ready["admin"], socket.display().to_string());
     let process = Process {
+        http: None,
         child,
         addr,
         ready: ready.to_string(),
@@ -538,26 +508,28 @@ fn stopping_and_continuing_the_process_keeps_sessions() {
     drop(silent);
 }
 
-/// A server's number may be any number of Java's type long, and may change later.
+/// A server's number may be any number of Java's type long.
 #[test]
-fn a_server_may_be_numbered_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let config = folder.path().join("zoo.cfg");
+fn a_server_has_any_number() {
     for (number, prefix) in [(-7, 0xf9), (0, 0), (1001, 0xe9), (i64::MAX, 0xff)] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let config = folder.path().join("zoo.cfg");
         std::fs::write(data.join("myid"), format!("{number}\r")).unwrap();
+        let peer = free_port();
         let text = format!(
             "tickTime=1000\ndataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\n\
-             admin.enableServer=false\n4lw.commands.whitelist=conf\n\
-             server.{number}=zk1:2888:3888\nserver.2=zk2:2888:3888\n",
-            data.display()
+             admin.enableServer=false\nstandaloneEnabled=false\n\
+             server.{number}=127.0.0.1:{}:1\n",
+            data.display(),
+            peer.port()
         );
         std::fs::write(&config, text).unwrap();
         let mut command = serve(&[config.to_str().unwrap()]);
         command.stderr(Stdio::null());
         let process = Process::ready(command);
-        let mut client = Client::connect(process.addr, 10_000);
+        let mut client = connected(process.addr, &connect_request(10_000));
         let begins = (client.connected.session_id >> 56) as u8;
         assert_eq!(begins, prefix, "{number}");
         let path = format!("/of{number}");
@@ -567,9 +539,6 @@ fn a_server_may_be_numbered_anew() {
             Reply::Data(_, stat) => assert_eq!(stat.ephemeral_owner, id),
             other => panic!("{other:?}"),
         }
-        // What was written under the earlier numbers is there.
-        client.must(create(&format!("/kept{number}"), b"x"));
-        assert_eq!(client.must(get("/kept-7", false)).data(), b"x");
     }
 }
 

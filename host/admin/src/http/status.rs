@@ -1,5 +1,6 @@
 //! `GET /v1/status`: the state of the node in numbers.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ pub(super) struct Status {
     /// Why the node has failed, if it has.
     failure: Option<String>,
     addresses: Addresses,
+    /// The node's group; a node alone has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Group>,
     uptime_ms: u64,
     /// When the node started, as RFC 3339 has it.
     started: String,
@@ -53,6 +57,15 @@ struct Addresses {
     http: Option<SocketAddr>,
 }
 
+/// The group by the newest membership in this node's log.
+#[derive(Serialize)]
+struct Group {
+    voters: Vec<i64>,
+    observers: Vec<i64>,
+    /// How long ago a leader with a quorum acknowledged this node's report; `None` if none has.
+    contact_ms: Option<u64>,
+}
+
 /// The replicated log, by index.
 #[derive(Serialize)]
 struct Log {
@@ -75,7 +88,17 @@ pub(super) async fn status<R: Runtime>(
     let node_id = service.settings.server_number.unwrap_or(1);
     let uptime_ms = (service.runtime.now() - service.started).as_millis();
     let uptime_ms = u64::try_from(uptime_ms).unwrap_or(u64::MAX);
+    let group = service.settings.group.as_ref().map(|_| {
+        let contact = service.quorum.contact_age(service.runtime.now());
+        let numbers = |nodes: &BTreeSet<u64>| nodes.iter().map(|node| node.cast_signed()).collect();
+        Group {
+            voters: numbers(&replica.members.voters),
+            observers: numbers(&replica.members.learners),
+            contact_ms: contact.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        }
+    });
     Ok(Json(Status {
+        group,
         version: VERSION,
         node_id,
         role: match replica.role {

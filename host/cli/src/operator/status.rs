@@ -18,7 +18,7 @@ fn shown(status: &Value) -> String {
         .map_or("no checkpoint yet".to_owned(), |at| {
             format!("checkpoint at {at}")
         });
-    let rows = [
+    let mut rows = vec![
         (
             "role",
             format!(
@@ -57,6 +57,9 @@ fn shown(status: &Value) -> String {
             ),
         ),
     ];
+    if let Some(members) = group(&status["group"]) {
+        rows.insert(1, ("group", members));
+    }
     let failed = match status["failure"].as_str() {
         Some(failure) => format!("  FAILED: {failure}\n"),
         None => String::new(),
@@ -64,4 +67,41 @@ fn shown(status: &Value) -> String {
     let node = status["node_id"].as_i64().unwrap_or(0);
     let version = text_of(status, "version");
     format!("node {node}, version {version}\n{failed}{}", facts(&rows))
+}
+
+/// The members of the node's group, and its contact with a leader; `None` for a node alone.
+fn group(group: &Value) -> Option<String> {
+    let numbers = |field: &str| {
+        let all = group[field].as_array()?.iter();
+        let all: Vec<_> = all.map(Value::to_string).collect();
+        Some(all.join(", "))
+    };
+    let (voters, observers) = (numbers("voters")?, numbers("observers")?);
+    let observers = match observers.is_empty() {
+        true => String::new(),
+        false => format!("; observers {observers}"),
+    };
+    let contact = match group["contact_ms"].as_u64() {
+        Some(ms) => format!("a leader with a quorum answered {ms} ms ago"),
+        None => "no leader with a quorum has answered yet".to_owned(),
+    };
+    Some(format!("voters {voters}{observers}; {contact}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_group_is_shown_with_its_contact_and_a_node_alone_has_none() {
+        let shown = |value| group(&value);
+        assert_eq!(shown(Value::Null), None);
+        let whole = json!({"voters": [1, 2], "observers": [4], "contact_ms": 7});
+        let expected = "voters 1, 2; observers 4; a leader with a quorum answered 7 ms ago";
+        assert_eq!(shown(whole).as_deref(), Some(expected));
+        let fresh = json!({"voters": [1], "observers": [], "contact_ms": null});
+        let expected = "voters 1; no leader with a quorum has answered yet";
+        assert_eq!(shown(fresh).as_deref(), Some(expected));
+    }
 }

@@ -192,7 +192,12 @@ fn a_node_that_still_starts_heeds_signals() {
     command.arg("--data").arg(&data).stdout(Stdio::piped());
     let child = command.spawn().unwrap();
     let (addr, ready) = ("127.0.0.1:0".parse().unwrap(), String::new());
-    let mut process = Process { child, addr, ready };
+    let mut process = Process {
+        child,
+        addr,
+        http: None,
+        ready,
+    };
     eventually("its socket is open", || told(&["status"]).status.success());
     process.signal(Signal::HUP);
     assert!(told(&["status"]).status.success());

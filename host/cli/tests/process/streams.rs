@@ -166,7 +166,12 @@ fn a_node_whose_readers_have_gone_serves_and_ends_in_order() {
             });
             let child = command.spawn().unwrap();
             let ready = String::new();
-            let mut process = Process { child, addr, ready };
+            let mut process = Process {
+                child,
+                addr,
+                http: None,
+                ready,
+            };
             serves(addr);
             process.signal(Signal::HUP);
             process.signal(Signal::TERM);
