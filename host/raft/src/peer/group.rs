@@ -10,6 +10,17 @@
 //! A node that is not ready when the others form the group waits until the leader takes it in.
 //! Lists that differ form nothing.
 //!
+//! An emptied folder cannot be told from one that was never used. A node whose folder is emptied
+//! waits only because it reaches a node that has the group, so this holds for sure once all listed
+//! voters have been reached, and have the group. Before that a second group may form beside the
+//! first: of five voters, three form the group while two are not reached yet; one of the three is
+//! emptied while it does not reach the other two; with the two that were never reached it sees
+//! three empty nodes of five, a majority, and these form another group. So an operator empties no
+//! folder before every listed voter has been seen as a member, and starts an emptied node only
+//! where it reaches the others. Where two groups have formed (their cluster ids differ, and their
+//! nodes refuse each other), the operator stops the nodes of the newer one, empties their folders,
+//! and starts them where they reach the older one.
+//!
 //! **Invariant:** a node whose folder was emptied forms no group while it reaches a node that has
 //! one: it waits until the leader takes it in. (test:
 //! `wiped_nodes_form_no_second_group_beside_a_node_that_has_the_first`)
