@@ -78,7 +78,7 @@ impl<R: Runtime> Comparison<R> {
                     }
                 }
             }
-            older = self.state.reader().view().digests().last().copied();
+            older = self.state.reader().view().last_digest();
         }
     }
 

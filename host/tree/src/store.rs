@@ -96,6 +96,10 @@ impl Store {
         Some(digests[place].1)
     }
 
+    pub(crate) fn last_digest(&self) -> Option<(Zxid, u64)> {
+        self.digests.lock().back().copied()
+    }
+
     pub(crate) fn digests(&self) -> Vec<(Zxid, u64)> {
         self.digests.lock().iter().copied().collect()
     }

@@ -174,6 +174,11 @@ impl View {
         self.epoch.store.digests()
     }
 
+    /// The last of [`View::digests`], without a copy of the others.
+    pub fn last_digest(&self) -> Option<(Zxid, u64)> {
+        self.epoch.store.last_digest()
+    }
+
     /// At most `limit` znodes without children that a sweep at `now_ms` may delete: containers that
     /// had a child, or that had none for longer than `never_used_ms` (zero: they stay), and znodes
     /// whose time to live has passed since they were last set. ZooKeeper's `ContainerManager`
