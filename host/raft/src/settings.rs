@@ -37,6 +37,8 @@ pub struct Settings {
     /// about twice its encoded bytes. What is on its way is bounded by
     /// [`PeerSettings`](crate::peer::PeerSettings).
     pub held_bytes: usize,
+    /// How many entries one append to a follower has at most.
+    pub append_entries_max: u64,
     /// How many bytes of applied entries stay in memory for readers of the log. Entries that are
     /// not yet applied or synced always stay in memory; on a leader there are at most
     /// `batch_commands * batches_in_flight` of them.
@@ -89,6 +91,7 @@ impl Default for Settings {
             checkpoint_interval: Duration::from_secs(10),
             lag_bytes: 512 << 20,
             held_bytes: 64 << 20,
+            append_entries_max: 1024,
             tail_bytes: 8 << 20,
             state_cache_bytes: 64 << 20,
             module_cache_bytes: 8 << 20,
@@ -140,6 +143,7 @@ impl Settings {
         } else if self.checkpoint_entries == 0
             || self.lag_bytes == 0
             || self.held_bytes == 0
+            || self.append_entries_max == 0
             || self.queued_operations == 0
             || self.queued_bytes == 0
             || self.batch_commands == 0

@@ -26,7 +26,7 @@ use crate::checkpoint_schedule::Schedule;
 use crate::comparison::Comparison;
 use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError};
-use crate::log::{Log, REQUEST_ENTRIES};
+use crate::log::Log;
 use crate::membership::Keeper;
 use crate::modules::ModuleStore;
 use crate::peer::{
@@ -118,7 +118,7 @@ fn config(settings: &Settings, alone: bool, may_vote: bool) -> Config {
         heartbeat_interval: ms(election / heartbeats),
         election_timeout_min: ms(election * 3 / 10),
         election_timeout_max: ms(settings.lease()),
-        max_payload_entries: REQUEST_ENTRIES,
+        max_payload_entries: settings.append_entries_max,
         // This crate's own schedule asks for checkpoints and purges the log.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: u64::MAX,

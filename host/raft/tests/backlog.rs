@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::create_wide;
-use common::group::{FOLDER, Member, Start, eventually, group, leader};
+use common::group::{FOLDER, Member, Start, eventually, group, leader, same_everywhere, write};
 use innkeeper_raft::{Settings, Status};
 use innkeeper_runtime::World;
 use innkeeper_runtime::sim::SyncTime;
@@ -137,4 +137,47 @@ fn what_is_sent_and_not_acknowledged_is_bounded_on_a_leader() {
         seen.unanswered > least && seen.unanswered <= most,
         "{seen:?}"
     );
+}
+
+/// The leader dies when its followers hold more than their bound, and nobody knows that it is
+/// committed. The next leader commits that only with an entry of its own, so the other follower
+/// must take this entry.
+#[test]
+fn a_follower_full_of_uncommitted_entries_takes_those_of_the_next_leader() {
+    for seed in 0..3 {
+        World::run(seed, async |world| {
+            let members: Vec<_> = VOTERS.iter().map(|id| Member::new(&world, *id)).collect();
+            let limit = 4 << 10;
+            let start = Start {
+                settings: Settings {
+                    held_bytes: limit,
+                    ..Settings::default()
+                },
+                ..Start::of(&VOTERS)
+            };
+            members.iter().for_each(|member| member.start(&start));
+            write(&world, &members, 1..3).await;
+            same_everywhere(&world, &members).await;
+            let old = leader(&world, &members).await;
+            let others: Vec<_> = members.iter().filter(|m| m.id != old.id).collect();
+            // What it sends arrives, and no answer gets back to it.
+            for other in &others {
+                world.cut(&other.host, &old.host);
+            }
+            let proposals = old.replica().expect("it leads").proposals();
+            let operations = (100..160).map(|ticket| create_wide(ticket, 0));
+            proposals.submit(operations.collect()).await;
+            let is_full = |member: &&Member| {
+                let status = member.status();
+                status.is_some_and(|status| status.log.held_bytes >= limit)
+            };
+            eventually(&world, "they hold too much", || others.iter().all(is_full)).await;
+            old.kill();
+            world.heal_all();
+            write(&world, &members, 1_000..1_010).await;
+            old.start(&start);
+            eventually(&world, "it is back", || old.replica().is_some()).await;
+            same_everywhere(&world, &members).await;
+        });
+    }
 }

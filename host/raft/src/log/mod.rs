@@ -31,5 +31,4 @@ mod tail;
 
 pub(crate) use record::MAX_BODY_BYTES;
 pub use record::Unwritable;
-pub(crate) use store::REQUEST_ENTRIES;
 pub use store::{Log, LogStatus};

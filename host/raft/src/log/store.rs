@@ -35,8 +35,6 @@ const STREAM_STEP: u64 = 256;
 /// The greatest number of bytes that one step of a stream takes from disk; a single entry may have
 /// more.
 const STREAM_BYTES: u64 = 16 << 20;
-/// The greatest number of entries in a request to a peer.
-pub(crate) const REQUEST_ENTRIES: u64 = 1024;
 /// The greatest number of bytes of entries in a request to a peer; a single entry may have more.
 const REQUEST_BYTES: u64 = 1 << 20;
 
@@ -186,10 +184,15 @@ impl<R: Runtime> Log<R> {
     /// Do entries that are not applied or not durable take more memory than they may? A follower
     /// then takes no further entries from the leader. Of those that it has `received`, some may not
     /// be appended yet.
+    ///
+    /// What is durable and not committed is left to the leader's bound: only the leader can have it
+    /// applied, and a new leader only after this node has taken its first entry.
     pub(crate) fn is_full(&self, received: usize) -> bool {
         let core = self.shared.core.lock();
         let held = core.tail.held().max(2 * received);
-        core.failed.is_none() && held >= core.settings.held_bytes
+        let committed = core.committed.map(|id| id.index);
+        let shrinks = received > 0 || core.oldest_waiting().is_some() || core.applied < committed;
+        core.failed.is_none() && held >= core.settings.held_bytes && shrinks
     }
 
     /// Ends when more entries are applied or durable, even if that comes before its first poll.
@@ -330,11 +333,15 @@ impl Most {
         disk_bytes: STREAM_BYTES,
         memory_bytes: u64::MAX,
     };
-    const REQUEST: Self = Self {
-        entries: REQUEST_ENTRIES,
-        disk_bytes: REQUEST_BYTES,
-        memory_bytes: REQUEST_BYTES,
-    };
+
+    /// What one request to a peer takes.
+    fn request(settings: &Settings) -> Self {
+        Self {
+            entries: settings.append_entries_max,
+            disk_bytes: REQUEST_BYTES,
+            memory_bytes: REQUEST_BYTES,
+        }
+    }
 }
 
 /// Reads and decodes one stretch. Blocks.
@@ -397,7 +404,8 @@ impl<R: Runtime> RaftLogReader<TypeConfig<R>> for Log<R> {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        self.read(start, end, Most::REQUEST).await
+        let most = Most::request(&self.shared.core.lock().settings);
+        self.read(start, end, most).await
     }
 
     async fn entries_stream<RB>(

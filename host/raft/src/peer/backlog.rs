@@ -28,8 +28,9 @@ impl<R: Runtime> Backlog<R> {
     /// With so many bytes received and not answered: is there too much that waits for its sync, for
     /// being applied, or for a checkpoint? Then nothing more is read from the leader.
     ///
-    /// This is no deadlock: syncs and checkpoints need nothing from the leader, and what is
-    /// committed is heard of by its signs of life, on another connection.
+    /// This is no deadlock: syncs, checkpoints and applying what is committed need nothing from the
+    /// leader. When nothing is left to do but to wait for the leader, its entries are read. (test:
+    /// `a_follower_full_of_uncommitted_entries_takes_those_of_the_next_leader`)
     pub(super) fn is_full(&self, received: usize) -> bool {
         self.log.is_full(received) || self.checkpointer.lag.is_full(0)
     }
