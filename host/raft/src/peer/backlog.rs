@@ -28,9 +28,13 @@ impl<R: Runtime> Backlog<R> {
     /// With so many bytes received and not answered: is there too much that waits for its sync, for
     /// being applied, or for a checkpoint? Then nothing more is read from the leader.
     ///
-    /// This is no deadlock: syncs, checkpoints and applying what is committed need nothing from the
-    /// leader. When nothing is left to do but to wait for the leader, its entries are read. (test:
+    /// Syncs and checkpoints need nothing from the leader. When nothing is left to do but to wait for
+    /// it, its entries are read. (test:
     /// `a_follower_full_of_uncommitted_entries_takes_those_of_the_next_leader`)
+    ///
+    /// One case is left in which a follower waits for ever: it holds too many entries of an older
+    /// leader and was told of a commit beyond them, so it seems that they will be applied, and
+    /// openraft applies them only when the new leader's entries have confirmed them.
     pub(super) fn is_full(&self, received: usize) -> bool {
         self.log.is_full(received) || self.checkpointer.lag.is_full(0)
     }
