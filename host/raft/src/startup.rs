@@ -366,14 +366,28 @@ async fn member_number<R: Runtime>(
 ) -> Result<NodeId, OpenError> {
     let failed = |error: &dyn fmt::Display| OpenError::Inconsistent(error.to_string());
     let (_, checkpoint) = machine.applied_state().await.map_err(|e| failed(&e))?;
-    if let Some(known) = checkpoint.voter_ids().next() {
+    if let Some(known) = only_voter(checkpoint.voter_ids())? {
         return Ok(known);
     }
     // Before the first checkpoint only the log has the membership.
     let mut stored = StorageHelper::new(log, machine);
     let membership = stored.get_membership().await.map_err(|e| failed(&e))?;
-    let known = membership.effective().voter_ids().next();
+    let known = only_voter(membership.effective().voter_ids())?;
     Ok(known.unwrap_or(new))
+}
+
+/// The voter of a membership of one; `None` if there is none. A member of a larger group must not
+/// be opened alone: it could take the number of another member, and it would never lead.
+/// (test: `a_members_folder_is_not_opened_alone`)
+fn only_voter(mut voters: impl Iterator<Item = NodeId>) -> Result<Option<NodeId>, OpenError> {
+    let first = voters.next();
+    match voters.next() {
+        None => Ok(first),
+        Some(_) => Err(OpenError::Settings(
+            "this data folder belongs to a node of a group: name the group as before, with --id and --peers or with the server.N lines"
+                .to_owned(),
+        )),
+    }
 }
 
 /// Makes this node lead its group of one, and waits until it has applied its log.

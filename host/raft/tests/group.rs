@@ -3,11 +3,16 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use common::group::{Member, Start, created, eventually, leader, members, same_everywhere, write};
+use common::Recorder;
+use common::group::{
+    FOLDER, Member, Start, created, eventually, leader, members, same_everywhere, settings, write,
+};
+use innkeeper_raft::Replica;
 use innkeeper_raft::peer::Secret;
-use innkeeper_runtime::{Select2, World, select2};
+use innkeeper_runtime::{Runtime, Select2, World, select2};
 
 const VOTERS: [u64; 3] = [1, 2, 3];
 
@@ -165,4 +170,27 @@ fn a_silent_leader_is_replaced_within_a_second() {
         took_ms[10], took_ms[19]
     );
     assert!(took_ms[10] < 1_000 && took_ms[19] < 2_000, "{took_ms:?}");
+}
+
+#[test]
+fn a_members_folder_is_not_opened_alone() {
+    World::run(1, async |world| {
+        let members = members(&world, &VOTERS);
+        let start = Start::of(&VOTERS);
+        members.iter().for_each(|member| member.start(&start));
+        write(&world, &members, 1..20).await;
+        same_everywhere(&world, &members).await;
+        let third = &members[2];
+        third.kill();
+        let opened = third.host.start(async |runtime| {
+            let disk = runtime.disk(FOLDER.as_ref()).expect("a disk");
+            let recorder = Arc::new(Recorder::new());
+            Replica::open(runtime, disk, settings(), recorder).await
+        });
+        let error = opened.await.expect("it runs").expect_err("it is refused");
+        assert!(error.to_string().contains("a node of a group"), "{error}");
+        third.kill();
+        third.start(&start);
+        same_everywhere(&world, &members).await;
+    });
 }
