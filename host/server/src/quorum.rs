@@ -1,6 +1,6 @@
 //! Whether the node's group has a quorum, and which clients are served without one.
 //!
-//! 1. The node reports to the leader again and again ([`crate::reports`]). The leader acknowledges a
+//! 1. The node reports to the leader again and again (`reports`). The leader acknowledges a
 //!    report only while a quorum acknowledges the leader. So an acknowledged report proves that the
 //!    group had its quorum, and this node contact with it, when the report was made. Who is
 //!    remembered as the leader proves nothing. A node alone always has its quorum.
