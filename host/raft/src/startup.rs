@@ -296,6 +296,7 @@ pub(crate) async fn start<R: Runtime>(
             lease: settings.lease(),
             delivery: delivery.clone(),
             backlog: Backlog {
+                raft: raft.clone(),
                 log: log.clone(),
                 checkpointer: checkpointer.clone(),
             },

@@ -185,13 +185,14 @@ impl<R: Runtime> Log<R> {
     /// then takes no further entries from the leader. Of those that it has `received`, some may not
     /// be appended yet.
     ///
-    /// What is durable and not committed is left to the leader's bound: only the leader can have it
+    /// `may_be_applied` is the last entry that openraft applies without another word of the leader.
+    /// What is durable and comes after it is left to the leader's bound: only the leader can have it
     /// applied, and a new leader only after this node has taken its first entry.
-    pub(crate) fn is_full(&self, received: usize) -> bool {
+    pub(crate) fn is_full(&self, received: usize, may_be_applied: Option<u64>) -> bool {
         let core = self.shared.core.lock();
         let held = core.tail.held().max(2 * received);
-        let committed = core.committed.map(|id| id.index);
-        let shrinks = received > 0 || core.oldest_waiting().is_some() || core.applied < committed;
+        let shrinks =
+            received > 0 || core.oldest_waiting().is_some() || core.applied < may_be_applied;
         core.failed.is_none() && held >= core.settings.held_bytes && shrinks
     }
 

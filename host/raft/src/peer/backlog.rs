@@ -5,12 +5,15 @@
 //! `what_is_applied_and_in_no_checkpoint_is_bounded_on_a_follower`)
 
 use innkeeper_runtime::{Runtime, select2};
+use openraft::async_runtime::watch::WatchReceiver;
 
+use crate::engine::RaftOf;
 use crate::log::Log;
 use crate::state::Checkpointer;
 
 /// The bounds on a follower's backlog. Clones are of the same node.
 pub(crate) struct Backlog<R: Runtime> {
+    pub(crate) raft: RaftOf<R>,
     pub(crate) log: Log<R>,
     pub(crate) checkpointer: Checkpointer,
 }
@@ -18,6 +21,7 @@ pub(crate) struct Backlog<R: Runtime> {
 impl<R: Runtime> Clone for Backlog<R> {
     fn clone(&self) -> Self {
         Self {
+            raft: self.raft.clone(),
             log: self.log.clone(),
             checkpointer: self.checkpointer.clone(),
         }
@@ -32,11 +36,14 @@ impl<R: Runtime> Backlog<R> {
     /// it, its entries are read. (test:
     /// `a_follower_full_of_uncommitted_entries_takes_those_of_the_next_leader`)
     ///
-    /// One case is left in which a follower waits for ever: it holds too many entries of an older
-    /// leader and was told of a commit beyond them, so it seems that they will be applied, and
-    /// openraft applies them only when the new leader's entries have confirmed them.
+    /// Of entries of an older leader openraft applies those alone that the new leader has confirmed,
+    /// even if this node was told of a commit beyond them. So what it will apply by itself is asked
+    /// of openraft, and not of the committed index in the log.
     pub(super) fn is_full(&self, received: usize) -> bool {
-        self.log.is_full(received) || self.checkpointer.lag.is_full(0)
+        let metrics = self.raft.metrics();
+        let confirmed = metrics.borrow_watched().local_committed;
+        let may_be_applied = confirmed.map(|id| id.index);
+        self.log.is_full(received, may_be_applied) || self.checkpointer.lag.is_full(0)
     }
 
     /// Returns when enough of it was worked off.
