@@ -123,6 +123,7 @@ fn each_event_is_counted_once_while_leaders_die_and_only_leaders_react() {
     for seed in 0..3 {
         play(seed, 3, with_http, async move |stage, clients| {
             let clients = Arc::new(clients);
+            stage.all_vote().await;
             let leader = stage.leader().await;
             let module = push(&clients, leader, "test-tally").await;
             let mut client = clients.connect(leader, 10_000).await;
@@ -173,6 +174,7 @@ fn each_event_is_counted_once_while_leaders_die_and_only_leaders_react() {
 #[test]
 fn a_module_that_was_pushed_at_one_node_runs_at_the_next_leader() {
     play(11, 3, with_http, async |stage, clients| {
+        stage.all_vote().await;
         let first = stage.leader().await;
         let module = push(&clients, first, "test-tally").await;
         let mut client = clients.connect(first, 10_000).await;

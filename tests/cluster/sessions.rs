@@ -73,6 +73,7 @@ fn a_session_lives_by_pings_at_a_follower_over_the_leaders_death_and_a_silent_on
             3,
             |_| {},
             async move |stage, clients| {
+                stage.all_vote().await;
                 let (leader, follower) = (stage.leader().await, stage.follower().await);
                 let mut lives = clients.connect(follower, 2_000).await;
                 let mut silent = clients.connect(follower, 2_000).await;
@@ -237,6 +238,5 @@ fn an_idle_group_with_a_long_tick_keeps_its_quorum_and_serves_short_sessions() {
                 service.mode() == Mode::ReadOnly
             })
             .await;
-        assert_eq!(service.leads(), None);
     });
 }

@@ -12,6 +12,7 @@ use innkeeper_proto::connect::ConnectRequest;
 use innkeeper_proto::request::Request;
 use innkeeper_runtime::sim::Host;
 use innkeeper_runtime::{Runtime, Select2, Simulated, World, select2};
+use innkeeper_server::inspect::Mode;
 use innkeeper_server::service::{Service, Standing};
 use innkeeper_server::settings::{GroupSettings, PeerAddress};
 use parking_lot::Mutex;
@@ -133,7 +134,11 @@ impl Stage {
         self.eventually("a leader is established", || {
             let leads = self.members.iter().filter_map(|member| {
                 let service = self.service(member.id)?;
-                Some((service.leads()?, member.id))
+                // Not by `leads`: a lease is measured by the clock of the node's own host.
+                match (service.mode(), service.standing()) {
+                    (Mode::Leader, Standing::Leads { term, .. }) => Some((term, member.id)),
+                    _ => None,
+                }
             });
             leader = leads.max();
             leader.is_some()
@@ -160,9 +165,45 @@ impl Stage {
     pub async fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let end = self.world.now() + PATIENCE;
         while !holds() {
-            assert!(self.world.now() < end, "within {PATIENCE:?}: {what}");
+            assert!(
+                self.world.now() < end,
+                "within {PATIENCE:?}: {what}; {}",
+                self.shown()
+            );
             self.world.sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until all nodes vote. One that came late is taken in a moment after the others have
+    /// formed the group; until then these need each other.
+    pub async fn all_vote(&self) {
+        let all = self.members.len();
+        self.eventually("all nodes vote", || {
+            self.members.iter().all(|member| {
+                let service = self.service(member.id);
+                let replica = service.and_then(|service| service.replica().ok());
+                replica.is_some_and(|replica| replica.status().members.voters.len() == all)
+            })
+        })
+        .await;
+    }
+
+    /// What the nodes that run say of themselves.
+    fn shown(&self) -> String {
+        let shown = self.members.iter().map(|member| {
+            let service = self.service(member.id);
+            let replica = service.and_then(|service| service.replica().ok());
+            let service = self.service(member.id);
+            match service.zip(replica) {
+                Some((service, replica)) => {
+                    let contact = service.quorum.contact_age(service.runtime.now());
+                    let status = replica.status();
+                    format!("node {}, contact {contact:?}: {status:?}\n", member.id)
+                }
+                None => format!("node {} is down\n", member.id),
+            }
+        });
+        shown.collect()
     }
 
     /// Cuts a node off from all other nodes; its clients reach it.

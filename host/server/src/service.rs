@@ -203,7 +203,8 @@ impl<R: Runtime> Service<R> {
             .map_or(Standing::Waits, |replica| replica.standing())
     }
 
-    /// The term in which this node leads, if it is established and its quorum acknowledges it.
+    /// The term in which this node leads, if it is established and its quorum acknowledges it. It is
+    /// asked on one of the node's own threads: in a simulation each host has its own clock.
     pub fn leads(&self) -> Option<u64> {
         self.replica().ok()?.leads_under_lease()
     }
