@@ -148,18 +148,25 @@ impl Scene<'_> {
     /// Names the folder of a member.
     fn name(&self, group: &GroupInfo) -> Option<Step> {
         group.members.iter().find_map(|(node, member)| {
-            let met = self.met.get(node)?;
-            let is_known = member.incarnation == Some(met.incarnation);
+            // A leader votes.
+            let (folder, may_vote) = match *node == self.me {
+                true => (self.my_folder, true),
+                false => self
+                    .met
+                    .get(node)
+                    .map(|met| (met.incarnation, met.may_vote))?,
+            };
+            let is_known = member.incarnation == Some(folder);
             // One that may vote has forgotten nothing. It was not met when the group was founded,
             // or it was removed and is added again.
-            let may = match met.may_vote {
+            let may = match may_vote {
                 true => member.incarnation.is_none(),
                 false => !self.nodes.contains(node),
             };
             (!is_known && may).then_some(Step::Command(GroupChange::Admit {
                 node: *node,
                 was: member.incarnation,
-                incarnation: met.incarnation,
+                incarnation: folder,
             }))
         })
     }
@@ -427,6 +434,22 @@ mod tests {
         stage.met.insert(3, identity(3, 33, false));
         stage.heard = [3].into();
         assert_eq!(stage.next(), None);
+    }
+
+    /// It was taken out of the configuration and put in again before Raft's membership followed.
+    #[test]
+    fn a_leader_names_its_own_folder() {
+        let mut stage = Stage::three();
+        stage.unset(1);
+        stage.set(1, Role::Voter);
+        assert!(!stage.scene().is_reached());
+        let admit = Step::Command(GroupChange::Admit {
+            node: 1,
+            was: None,
+            incarnation: folder(1),
+        });
+        assert_eq!(stage.settle(), [admit]);
+        assert!(stage.scene().is_reached());
     }
 
     #[test]
