@@ -24,14 +24,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use innkeeper_admin::settings::{AdminAddresses, AdminSettings};
 use innkeeper_admin::surface::{Surface, SurfaceParts};
 use innkeeper_auth::{Auth, AuthError, Port, Tls, TlsError};
 use innkeeper_dispatch::{AUTHORIZERS_MAX, Guests, GuestsParts, default_guest_memory_bytes};
 use innkeeper_raft::peer::{Group, PeerSettings, Secret, Unprotected};
-use innkeeper_raft::{OpenError, Settings, Unavailable};
+use innkeeper_raft::{OpenError, Settings};
 use innkeeper_runtime::{Listener, Real, Runtime, Signal, Task, ThreadRole, select2};
 use innkeeper_sandbox::{self as sandbox, Sandbox};
 use innkeeper_server::addresses::Addresses;
@@ -39,7 +38,7 @@ use innkeeper_server::connections::accept;
 use innkeeper_server::four_letter_words::FourLetterWords;
 use innkeeper_server::replicated::Replicated;
 use innkeeper_server::service::{Service, ServiceParts};
-use innkeeper_server::settings::{CATCH_UP_AGAIN_MS, GroupSettings};
+use innkeeper_server::settings::GroupSettings;
 use innkeeper_server::tasks;
 use serde_json::{Value, json};
 
@@ -329,13 +328,7 @@ fn group_of<R: Runtime>(settings: &GroupSettings, listener: R::Listener) -> Grou
 /// node lacks.
 async fn admit_clients<R: Runtime>(service: Arc<Service<R>>, guests: Guests<R>) {
     let admitting = async {
-        while let Err(why) = service.read_index().await {
-            if let Unavailable::Stopped(_) = why {
-                return;
-            }
-            let pause = Duration::from_millis(CATCH_UP_AGAIN_MS);
-            service.runtime.sleep(pause).await;
-        }
+        service.quorum.is_caught_up().await;
         loop {
             guests.wait_for_authorizers().await;
             service.set_authorizers(true);

@@ -51,13 +51,13 @@ pub struct Quorum {
     inner: Mutex<Inner>,
     /// How often the node has begun or taken over another state.
     begun: Latest<u64>,
+    /// The beginning with which the node has caught up.
+    caught_up: Latest<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Inner {
     contact: Contact,
-    /// The beginning with which the node has caught up.
-    caught_up: u64,
     /// The modules of the active authorizers are there.
     authorizers: bool,
     seen: Held,
@@ -86,13 +86,13 @@ impl Quorum {
         Self {
             inner: Mutex::new(Inner {
                 contact,
-                caught_up: 0,
                 authorizers: true,
                 seen,
                 pinned: None,
                 changes: 0,
             }),
             begun: Latest::new(begun),
+            caught_up: Latest::new(0),
         }
     }
 
@@ -118,7 +118,7 @@ impl Quorum {
 
     /// Whether a session with this timeout is served: not read-only, but as a quorum allows.
     pub(crate) fn serves(&self, timeout_ms: u32, now: Instant) -> bool {
-        let begun = self.begun.get();
+        let is_behind = self.caught_up.get() != self.begun.get();
         let inner = self.inner.lock();
         if let Some(pinned) = inner.pinned {
             return pinned == Held::Held;
@@ -128,7 +128,7 @@ impl Quorum {
             Contact::Never => false,
             Contact::At(at) => now.since(at) <= patience(timeout_ms),
         };
-        in_contact && inner.authorizers && inner.caught_up == begun
+        in_contact && inner.authorizers && !is_behind
     }
 
     /// This node votes alone.
@@ -156,13 +156,19 @@ impl Quorum {
     /// Waits until the node has not caught up, and returns the beginning with which it is to catch
     /// up.
     pub(crate) async fn is_behind(&self) -> u64 {
-        let behind = |begun: &u64| self.inner.lock().caught_up != *begun;
+        let behind = |begun: &u64| self.caught_up.get() != *begun;
         self.begun.wait_for(behind).await
+    }
+
+    /// Waits until the node has caught up.
+    pub async fn is_caught_up(&self) {
+        let caught_up = |with: &u64| *with == self.begun.get();
+        self.caught_up.wait_for(caught_up).await;
     }
 
     /// Everything is applied that was committed after this beginning.
     pub(crate) fn has_caught_up(&self, begun: u64) {
-        self.inner.lock().caught_up = begun;
+        self.caught_up.set(begun);
     }
 
     /// Whether the modules of all active authorizers are there. Without them no client is served.

@@ -28,7 +28,8 @@ pub fn start<R: Runtime>(service: &Arc<Service<R>>) -> Vec<Task<()>> {
             }
         }),
         runtime.spawn(ThreadRole::Client, expire::run(service.clone())),
-        runtime.spawn(ThreadRole::Client, report::run(service.clone())),
+        // Clients that ask for much must not make this node look like one without a quorum.
+        runtime.spawn(ThreadRole::Raft, report::run(service.clone())),
         runtime.spawn(ThreadRole::Client, catch_up::run(service.clone())),
         runtime.spawn(ThreadRole::Client, sweeper::run(service.clone())),
         runtime.spawn(ThreadRole::Client, disk_room::watch(service.clone())),

@@ -109,14 +109,14 @@ fn make<R: Runtime>(service: &Service<R>, replica: Arc<Replica<R>>) -> Option<Re
         Standing::Follows { leader, .. } => {
             let sessions = service.expiry.take_unreported();
             let ids: Vec<_> = sessions.iter().map(|heard| heard.session).collect();
-            // Even a report of nothing asks for its acknowledgement.
-            let parts = ids.len().div_ceil(SESSIONS_MAX).max(1);
-            let parts: Vec<_> = (0..parts)
-                .map(|part| {
-                    let of_part = ids.chunks(SESSIONS_MAX).nth(part).unwrap_or_default();
-                    Question::Report(of_part.to_vec()).encode()
-                })
-                .collect();
+            let parts = ids.chunks(SESSIONS_MAX).map(<[_]>::to_vec);
+            let mut parts: Vec<_> = parts.collect();
+            if parts.is_empty() {
+                // Even a report of nothing asks for its acknowledgement.
+                parts.push(Vec::new());
+            }
+            let parts = parts.into_iter().map(Question::Report);
+            let parts: Vec<_> = parts.map(|part| part.encode()).collect();
             let asked = async move {
                 let asked = parts.into_iter().map(|part| replica.ask(leader, part));
                 let answers = join_all(asked).await;
@@ -163,6 +163,11 @@ fn look<R: Runtime>(service: &Service<R>) {
         }
     }
     let quorum = &service.quorum;
+    // Whoever is served with the shortest timeout is served with any.
+    let shortest_ms = service.expiry.shortest_ms();
+    if shortest_ms.is_none_or(|shortest_ms| quorum.serves(shortest_ms, now)) {
+        return;
+    }
     service
         .fanout
         .close_unless(Close::Quorum, |timeout_ms| quorum.serves(timeout_ms, now));
