@@ -30,6 +30,7 @@ PYTHON := $(CARGO_TARGET_DIR)/venv/bin/python
 help:
 	@echo 'make demo      a demonstration: one node, four consumers, guests swapped under them (ARGS=--help)'
 	@echo 'make test      run every test: the host'"'"'s, the guests'"'"', the Python client'"'"'s and its own suite'
+	@echo 'make soak      run thousands of drawn simulations of whole clusters (SEEDS=20000 for so many, FROM=1000 from there on)'
 	@echo 'make build     build the binary, guests inside: $(INNKEEPER)'
 	@echo 'make check     check formatting, clippy and rustdoc, warnings denied'
 	@echo 'make bench     measure latency and throughput (release build)'
@@ -73,6 +74,14 @@ test: test-host test-guests test-clients test-kazoo-suite test-oracle
 .PHONY: test-host
 test-host: guests
 	$(CARGO) test --workspace --no-fail-fast
+
+# Clusters drawn from a seed, under faults: tests/cluster/drawn. Each seed takes about 0.25 s of CPU
+# time. A run that fails names its seed, which INNKEEPER_SEEDS=N..N+1 runs again.
+SEEDS ?= 5000
+FROM ?= 1000
+.PHONY: soak
+soak: guests
+	INNKEEPER_SEEDS=$(FROM)..$$(($(FROM) + $(SEEDS))) $(CARGO) test --workspace --test whole_cluster -- --nocapture clients_see_one_service_whatever_happens_to_its_nodes
 
 # The guests' own logic, natively, and a look at the modules as built; how they run as
 # WebAssembly is tested by the host.

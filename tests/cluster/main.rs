@@ -1,9 +1,13 @@
-//! Whole nodes of a group in a simulated world, with clients at every door.
+//! Whole nodes of a group in a simulated world, with clients at every door: scenes, and runs that are
+//! drawn from a seed.
 
 #[path = "../guests.rs"]
 mod built;
 #[path = "../node/common/mod.rs"]
 mod common;
+mod drawn;
 mod guests;
+#[path = "../seeds.rs"]
+mod seeds;
 mod sessions;
 mod stage;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use innkeeper_auth::Secret;
@@ -10,7 +11,7 @@ use innkeeper_node::{Node, NodeSettings};
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::connect::ConnectRequest;
 use innkeeper_proto::request::Request;
-use innkeeper_runtime::sim::Host;
+use innkeeper_runtime::sim::{Host, Process};
 use innkeeper_runtime::{Runtime, Select2, Simulated, World, select2};
 use innkeeper_server::inspect::Mode;
 use innkeeper_server::service::{Service, Standing};
@@ -26,8 +27,33 @@ const HTTP_PORT: u16 = 8080;
 /// In so much virtual time everything happens that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A node's service, while its host lives.
-type Slot = Arc<Mutex<Option<Arc<Service<Simulated>>>>>;
+/// The service of a node's present life; it belongs to the node's process.
+type Slot = Arc<Mutex<Weak<Service<Simulated>>>>;
+
+/// The nodes of a group: the voters have the first numbers, and the observers follow them.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub voters: u64,
+    pub observers: u64,
+    /// The log has small segments, which soon go: a node that was away for some seconds needs a
+    /// snapshot.
+    pub forgets: bool,
+}
+
+impl Shape {
+    /// Voters alone, with the log of a server.
+    pub fn of(voters: u64) -> Self {
+        Self {
+            voters,
+            observers: 0,
+            forgets: false,
+        }
+    }
+
+    pub fn nodes(&self) -> RangeInclusive<u64> {
+        1..=self.voters + self.observers
+    }
+}
 
 /// One node of the group.
 pub struct Member {
@@ -40,6 +66,7 @@ pub struct Member {
 pub struct Stage {
     pub world: World,
     pub members: Vec<Member>,
+    shape: Shape,
     settings: NodeSettings,
 }
 
@@ -48,26 +75,23 @@ fn name(id: u64) -> String {
 }
 
 impl Stage {
-    /// Makes a group of so many voters and starts all of them.
-    pub fn of(world: World, voters: u64, change: impl Fn(&mut NodeSettings)) -> Self {
-        let members = (1..=voters).map(|id| Member {
+    /// The hosts of a group, on which nothing runs yet.
+    pub fn new(world: World, shape: Shape, change: impl Fn(&mut NodeSettings)) -> Self {
+        let members = shape.nodes().map(|id| Member {
             id,
             host: world.host(&name(id)),
             slot: Slot::default(),
         });
-        let members: Vec<_> = members.collect();
+        let members = members.collect();
         let mut settings = without_http();
         settings.server.tick_time_ms = 500;
         change(&mut settings);
-        let stage = Self {
+        Self {
             world,
             members,
+            shape,
             settings,
-        };
-        for id in 1..=voters {
-            stage.start(id);
         }
-        stage
     }
 
     pub fn member(&self, id: u64) -> &Member {
@@ -79,15 +103,21 @@ impl Stage {
         SocketAddr::new(self.member(id).host.address(), CLIENT_PORT)
     }
 
-    /// Starts a node on its host.
+    /// Starts a node on its host. It must not fail.
     pub fn start(&self, id: u64) {
+        let failed = |why: String| panic!("a node failed: {why}");
+        self.launch(id, failed).detach();
+    }
+
+    /// Starts a node on its host. `ended` is told why it has ended by itself.
+    pub fn launch(&self, id: u64, ended: impl FnOnce(String) + Send + 'static) -> Process<()> {
         let address = |id| PeerAddress {
             host: name(id),
             port: PEER_PORT,
         };
-        let voters: BTreeMap<_, _> = (1..=self.members.len() as u64)
-            .map(|id| (id, address(id)))
-            .collect();
+        let all: BTreeMap<_, _> = self.shape.nodes().map(|id| (id, address(id))).collect();
+        let votes = |id: u64| id <= self.shape.voters;
+        let (voters, observers) = all.into_iter().partition(|(id, _)| votes(*id));
         let member = self.member(id);
         let mut settings = self.settings.clone();
         settings.server.server_number = Some(id as i64);
@@ -98,29 +128,45 @@ impl Stage {
         settings.server.group = Some(GroupSettings {
             id,
             voters,
-            observers: BTreeMap::new(),
+            observers,
             listen: SocketAddr::new(member.host.address(), PEER_PORT),
             secret: Secret::new("swordfish"),
             election_ms: 500,
         });
+        let mut raft = settings.server.replication();
+        if self.shape.forgets {
+            raft.segment_bytes = 16 << 10;
+            raft.retention_age = Duration::from_secs(2);
+            raft.checkpoint_entries = 200;
+            raft.checkpoint_interval = Duration::from_secs(2);
+        }
         let slot = member.slot.clone();
-        let life = member.host.start(move |runtime| async move {
-            let node = Node::start(runtime, settings).await;
-            let node = node.unwrap_or_else(|error| panic!("{error}"));
-            *slot.lock() = Some(node.service().clone());
-            panic!("a node failed: {}", node.failed().await);
-        });
-        life.detach();
+        member.host.start(move |runtime| async move {
+            let why = match Node::start_with(runtime, settings, raft).await {
+                Ok(node) => {
+                    *slot.lock() = Arc::downgrade(node.service());
+                    node.failed().await
+                }
+                Err(error) => error.to_string(),
+            };
+            ended(why);
+        })
     }
 
     pub fn kill(&self, id: u64) {
-        self.member(id).slot.lock().take();
         self.member(id).host.kill();
     }
 
     /// The service of a node that runs.
     pub fn service(&self, id: u64) -> Option<Arc<Service<Simulated>>> {
-        self.member(id).slot.lock().clone()
+        self.member(id).slot.lock().upgrade()
+    }
+
+    /// The clients' side, for a process on a host of theirs.
+    pub fn clients(&self, runtime: Simulated) -> Clients {
+        let doors = self.members.iter().map(|member| self.door(member.id));
+        let doors = doors.collect();
+        Clients { runtime, doors }
     }
 
     fn stands(&self, id: u64) -> Standing {
@@ -177,7 +223,7 @@ impl Stage {
     /// Waits until all nodes vote. One that came late is taken in a moment after the others have
     /// formed the group; until then these need each other.
     pub async fn all_vote(&self) {
-        let all = self.members.len();
+        let all = self.shape.voters as usize;
         self.eventually("all nodes vote", || {
             self.members.iter().all(|member| {
                 let service = self.service(member.id);
@@ -189,7 +235,7 @@ impl Stage {
     }
 
     /// What the nodes that run say of themselves.
-    fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let shown = self.members.iter().map(|member| {
             let service = self.service(member.id);
             let replica = service.and_then(|service| service.replica().ok());
@@ -226,11 +272,12 @@ pub fn play<F>(
 {
     World::run(seed, async move |world| {
         let host = world.host("clients");
-        let stage = Arc::new(Stage::of(world.clone(), voters, change));
-        let doors = stage.members.iter().map(|member| stage.door(member.id));
-        let doors: Vec<_> = doors.collect();
+        let stage = Arc::new(Stage::new(world.clone(), Shape::of(voters), change));
+        for member in &stage.members {
+            stage.start(member.id);
+        }
         let playing = host.start(move |runtime| {
-            let clients = Clients { runtime, doors };
+            let clients = stage.clients(runtime);
             scene(stage, clients)
         });
         match select2(playing, world.sleep(PATIENCE * 10)).await {
@@ -253,9 +300,18 @@ impl Clients {
         self.connect_as(node, &connect_request(timeout_ms)).await
     }
 
+    /// Where a node's clients connect.
+    pub fn door(&self, node: u64) -> SocketAddr {
+        self.doors[node as usize - 1]
+    }
+
+    pub fn nodes(&self) -> u64 {
+        self.doors.len() as u64
+    }
+
     /// Where a node serves HTTP, if its settings say that it does.
     pub fn http(&self, node: u64) -> SocketAddr {
-        SocketAddr::new(self.doors[node as usize - 1].ip(), HTTP_PORT)
+        SocketAddr::new(self.door(node).ip(), HTTP_PORT)
     }
 
     /// Connects until the node answers.
@@ -272,8 +328,7 @@ impl Clients {
 
     /// Connects once; `None` if the node does not answer.
     pub async fn try_connect(&self, node: u64, request: &ConnectRequest) -> Option<SimClient> {
-        let door = self.doors[node as usize - 1];
-        let connecting = SimClient::try_connect_as(&self.runtime, door, request);
+        let connecting = SimClient::try_connect_as(&self.runtime, self.door(node), request);
         let limit = Duration::from_secs(5);
         self.runtime.timeout(limit, connecting).await.ok()?.ok()
     }

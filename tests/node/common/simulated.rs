@@ -111,19 +111,25 @@ impl SimClient {
         self.stream.write_all(&out).await
     }
 
+    /// The next message, an answer or an event.
+    pub async fn try_message(&mut self) -> io::Result<Answer> {
+        let frame = self.frame().await?;
+        let header = ReplyHeader::decode(&mut Reader::new(frame.clone())).unwrap();
+        self.note(format!("{header:?} {} bytes", frame.len()));
+        Ok(Answer {
+            xid: header.xid,
+            zxid: header.zxid,
+            err: header.err,
+            body: frame.slice(ReplyHeader::WIRE_LEN..),
+        })
+    }
+
     /// The next answer that is no event.
     pub async fn try_answer(&mut self) -> io::Result<Answer> {
         loop {
-            let frame = self.frame().await?;
-            let header = ReplyHeader::decode(&mut Reader::new(frame.clone())).unwrap();
-            self.note(format!("{header:?} {} bytes", frame.len()));
-            if header.xid != xid::NOTIFICATION {
-                return Ok(Answer {
-                    xid: header.xid,
-                    zxid: header.zxid,
-                    err: header.err,
-                    body: frame.slice(ReplyHeader::WIRE_LEN..),
-                });
+            let message = self.try_message().await?;
+            if message.xid != xid::NOTIFICATION {
+                return Ok(message);
             }
         }
     }

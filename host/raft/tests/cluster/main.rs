@@ -24,6 +24,8 @@ mod common;
 mod history;
 mod invariants;
 mod scenes;
+#[path = "../../../../tests/seeds.rs"]
+mod seeds;
 mod stage;
 
 use std::ops::Range;
@@ -34,20 +36,9 @@ use stage::{Sum, run};
 /// The seeds of `make test`.
 const SEEDS: Range<u64> = 24..40;
 
-fn seeds() -> Range<u64> {
-    let Ok(asked) = std::env::var("INNKEEPER_SEEDS") else {
-        return SEEDS;
-    };
-    let numbers = asked.split_once("..").and_then(|(from, to)| {
-        let (from, to) = (from.parse().ok()?, to.parse().ok()?);
-        (from < to).then_some(from..to)
-    });
-    numbers.unwrap_or_else(|| panic!("INNKEEPER_SEEDS={asked} is no range such as 100..200"))
-}
-
 #[test]
 fn every_operation_is_applied_once_and_in_order_whatever_happens() {
-    let seeds = seeds();
+    let seeds = seeds::asked(&SEEDS);
     let mut all = Sum::default();
     for seed in seeds.clone() {
         all.add(&run(seed));

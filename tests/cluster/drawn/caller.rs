@@ -1,0 +1,216 @@
+//! A client: a session, on whichever node it is connected to at the moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use innkeeper_proto::connect::ConnectRequest;
+use innkeeper_proto::request::Request;
+use innkeeper_proto::xid;
+use innkeeper_runtime::Runtime;
+
+use super::super::common::simulated::SimClient;
+use super::super::common::{Answer, connect_request};
+use super::super::stage::Clients;
+use super::history::{Begun, History};
+
+/// The pause before another node is tried is drawn up to this.
+const AGAIN_MS: u64 = 60;
+
+/// A session that a client has, and how to take it up again.
+struct Held {
+    id: i64,
+    password: Bytes,
+    timeout_ms: i32,
+}
+
+/// What came of some requests.
+pub struct Talk {
+    /// When they were sent.
+    pub begun: Begun,
+    /// Answers and events in the order in which they came.
+    pub messages: Vec<Answer>,
+    /// All answers came. If not, the connection is given up.
+    pub is_whole: bool,
+}
+
+impl Talk {
+    /// The answers without the events.
+    pub fn answers(&self) -> impl Iterator<Item = &Answer> {
+        let all = self.messages.iter();
+        all.filter(|message| message.xid != xid::NOTIFICATION)
+    }
+}
+
+/// A client of the group.
+pub struct Caller {
+    pub history: History,
+    /// Names what it writes.
+    pub number: usize,
+    clients: Arc<Clients>,
+    timeout_ms: i32,
+    held: Option<Held>,
+    line: Option<SimClient>,
+    node: u64,
+    /// How many connections it has had.
+    lines: u64,
+}
+
+impl Caller {
+    pub fn new(clients: &Arc<Clients>, history: &History, number: usize) -> Self {
+        let mut caller = Self {
+            history: history.clone(),
+            number,
+            clients: clients.clone(),
+            timeout_ms: 0,
+            held: None,
+            line: None,
+            node: 0,
+            lines: 0,
+        };
+        caller.timeout_ms = [1_500, 2_000, 3_000, 4_000][caller.draw(4) as usize];
+        caller
+    }
+
+    /// A random number below a bound.
+    pub fn draw(&self, bound: u64) -> u64 {
+        self.clients.runtime.random_u64() % bound
+    }
+
+    /// Waits for a drawn time.
+    pub async fn rest(&self, up_to_ms: u64) {
+        let ms = self.draw(up_to_ms) + 1;
+        self.sleep(Duration::from_millis(ms)).await;
+    }
+
+    pub async fn sleep(&self, duration: Duration) {
+        self.clients.runtime.sleep(duration).await;
+    }
+
+    /// The session, if there is one.
+    pub fn session(&self) -> Option<i64> {
+        self.held.as_ref().map(|held| held.id)
+    }
+
+    pub fn timeout(&self) -> Duration {
+        let ms = self
+            .held
+            .as_ref()
+            .map_or(self.timeout_ms, |it| it.timeout_ms);
+        Duration::from_millis(ms as u64)
+    }
+
+    /// The number of the present connection, which is another one after each connect.
+    pub fn line(&self) -> u64 {
+        self.lines
+    }
+
+    /// Gives the connection up. The session lives on.
+    pub fn hang_up(&mut self) {
+        self.line = None;
+    }
+
+    /// Gives connection and session up without a word.
+    pub fn forget(&mut self) {
+        self.line = None;
+        self.held = None;
+    }
+
+    /// Connects to drawn nodes until one takes the session, or makes a new one if it has expired.
+    /// Does nothing if there is a connection.
+    pub async fn connect(&mut self) {
+        while self.line.is_none() {
+            let node = 1 + self.draw(self.clients.nodes());
+            self.try_connect(node).await;
+            if self.line.is_none() {
+                self.rest(AGAIN_MS).await;
+            }
+        }
+    }
+
+    async fn try_connect(&mut self, node: u64) {
+        let fresh = connect_request(self.timeout_ms);
+        let request = match &self.held {
+            Some(held) => ConnectRequest {
+                session_id: held.id,
+                password: held.password.clone(),
+                last_zxid_seen: self.history.note(|all| all.zxids.last(held.id)),
+                ..fresh
+            },
+            None => fresh,
+        };
+        let runtime = &self.clients.runtime;
+        let begun = self.history.begin();
+        let connecting = SimClient::try_connect_as(runtime, self.clients.door(node), &request);
+        let Ok(Ok(line)) = runtime.timeout(self.timeout(), connecting).await else {
+            return;
+        };
+        let connected = &line.connected;
+        if connected.session_id == 0 {
+            if let Some(held) = self.held.take() {
+                self.history.note(|all| all.served.refused(held.id));
+            }
+            return;
+        }
+        self.history
+            .connected(connected.session_id, connected.timeout_ms, begun);
+        if let Some(held) = &self.held {
+            assert_eq!(held.id, connected.session_id, "another session");
+            let moved = u64::from(self.node != node);
+            self.history.note(|all| all.counts.moved += moved);
+        }
+        self.held = Some(Held {
+            id: connected.session_id,
+            password: Bytes::copy_from_slice(&connected.password),
+            timeout_ms: connected.timeout_ms,
+        });
+        self.node = node;
+        self.lines += 1;
+        self.line = Some(line);
+    }
+
+    /// Sends requests at once and takes the answers and the events among them. Without a connection
+    /// it makes one first. It waits for two thirds of the session's timeout, as clients do.
+    pub async fn ask(&mut self, requests: &[Request]) -> Talk {
+        self.connect().await;
+        let (line, held) = (self.line.as_mut(), self.held.as_ref());
+        let (line, held) = (line.expect("a connection"), held.expect("its session"));
+        let begun = self.history.begin();
+        let mut messages = Vec::new();
+        let talking = async {
+            line.try_send(requests).await?;
+            let mut missing = requests.len();
+            while missing > 0 {
+                let message = line.try_message().await?;
+                if message.xid != xid::NOTIFICATION {
+                    missing -= 1;
+                    self.history.answered(held.id, begun, &message);
+                }
+                messages.push(message);
+            }
+            std::io::Result::Ok(())
+        };
+        let patience = Duration::from_millis(held.timeout_ms as u64 * 2 / 3);
+        let talked = self.clients.runtime.timeout(patience, talking).await;
+        let is_whole = matches!(talked, Ok(Ok(())));
+        if !is_whole {
+            self.line = None;
+        }
+        Talk {
+            begun,
+            messages,
+            is_whole,
+        }
+    }
+
+    /// Closes the session, or, if that does not work, leaves it to its timeout.
+    pub async fn close(&mut self) {
+        if self.line.is_some()
+            && let Some(session) = self.session()
+        {
+            self.history.closes(session);
+            self.ask(&[Request::CloseSession]).await;
+        }
+        self.forget();
+    }
+}

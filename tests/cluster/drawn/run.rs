@@ -1,0 +1,187 @@
+//! The course of a run: the nodes, the clients, the faults, the end, and the judgement.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_runtime::sim::{
+    Cast, FaultKind, Process, Rates, Record, Schedule, ScheduleSettings, SyncTime, Tail,
+};
+use innkeeper_runtime::{Select2, World, select2};
+
+use super::super::common::simulated::FOLDER;
+use super::super::stage::{Shape, Stage};
+use super::clients;
+use super::history::{Counts, History};
+use super::invariants::healed;
+
+/// For how long faults happen.
+const STORM: Duration = Duration::from_secs(10);
+/// So many times as many faults as on a rough day.
+const RATE: f64 = 3.0;
+/// The nodes' states are looked at so often.
+const LOOK: Duration = Duration::from_millis(10);
+/// The hosts with clients.
+const CLIENT_HOSTS: usize = 2;
+
+/// A node ends by itself only because of its disk. Its sentence then names what could not be read or
+/// written.
+const CAUSES: [&str; 5] = [
+    "state.redb ",
+    "modules.redb ",
+    "log segment ",
+    "the log cannot be read or written",
+    "the data folder cannot be used",
+];
+
+fn syncs() -> SyncTime {
+    SyncTime {
+        least: Duration::from_millis(1),
+        jitter: Duration::from_millis(4),
+        stalls: Some(Tail {
+            one_in: 50,
+            least: Duration::from_millis(50),
+            most: Duration::from_millis(500),
+        }),
+    }
+}
+
+/// What a run came to, or many.
+#[derive(Debug, Default, PartialEq)]
+pub struct Sum {
+    pub record: Record,
+    pub counts: Counts,
+    /// Of the nodes' last states.
+    hash: u64,
+}
+
+impl Sum {
+    pub fn add(&mut self, other: &Sum) {
+        self.record.add(&other.record);
+        self.counts.add(&other.counts);
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.counts)?;
+        let faults = FaultKind::ALL.map(|kind| format!("{} {kind}", self.record.count(kind)));
+        write!(
+            f,
+            "{}, {} restarts, {} of nodes that ended by themselves",
+            faults.join(", "),
+            self.record.restarts(),
+            self.record.ended_by_itself()
+        )
+    }
+}
+
+/// The nodes of a seed.
+fn shape(seed: u64) -> Shape {
+    Shape {
+        voters: if seed % 3 == 2 { 5 } else { 3 },
+        observers: seed % 2,
+        forgets: !seed.is_multiple_of(4),
+    }
+}
+
+/// Adds the nodes to a cast.
+fn add_nodes(world: &World, stage: &Arc<Stage>, cast: &mut Cast) {
+    for member in &stage.members {
+        let (id, stage, world) = (member.id, stage.clone(), world.clone());
+        let start = move |_: &_| -> Process<()> {
+            let world = world.clone();
+            stage.launch(id, move |why| {
+                world.journal(format!("node {id} ends: {why}"));
+                assert!(CAUSES.iter().any(|cause| why.contains(cause)), "{why}");
+            })
+        };
+        cast.server_with_disk(&member.host, FOLDER, syncs(), start);
+    }
+}
+
+/// One run: a storm, its end, and the judgement.
+pub fn run(seed: u64) -> Sum {
+    World::run(seed, async move |world| {
+        let shape = shape(seed);
+        world.journal(format!("{shape:?}"));
+        let stage = Arc::new(Stage::new(world.clone(), shape, |_| {}));
+        let history = History::new(&world);
+        let looking = async {
+            loop {
+                for (node, view) in healed::views(&stage) {
+                    history.shows(node, &view);
+                }
+                world.sleep(LOOK).await;
+            }
+        };
+        let course = course(seed, &world, &stage, &history);
+        match select2(course, looking).await {
+            Select2::First(record) => Sum {
+                record,
+                counts: history.note(|all| all.counts.clone()),
+                hash: history.note(|all| all.same.sum()),
+            },
+            Select2::Second(()) => unreachable!("it looks for ever"),
+        }
+    })
+}
+
+async fn course(seed: u64, world: &World, stage: &Arc<Stage>, history: &History) -> Record {
+    let shape = shape(seed);
+    let mut cast = Cast::new(world);
+    add_nodes(world, stage, &mut cast);
+    let hosts: Vec<_> = (0..CLIENT_HOSTS)
+        .map(|number| world.host(&format!("clients-{number}")))
+        .collect();
+    hosts.iter().for_each(|host| cast.client(host));
+    let settings = ScheduleSettings {
+        length: STORM,
+        rates: Rates::rough()
+            .times(RATE)
+            .with(FaultKind::FlippedBits, 1.0, 500..=4_000),
+        // In every second pair of runs a majority of the voters runs at any moment and is connected.
+        down_max: (seed % 4 < 2).then_some(shape.voters as usize / 2),
+        ..ScheduleSettings::default()
+    };
+    let schedule = Schedule::draw(seed, settings, &cast);
+    cast.start();
+    stage.all_vote().await;
+    let (preparing, known) = (stage.clone(), history.clone());
+    let prepared = world
+        .host("operator")
+        .start(move |runtime| clients::prepare(Arc::new(preparing.clients(runtime)), known));
+    healed::answered(world, stage, vec![prepared]).await;
+    let working = hosts.iter().enumerate().map(|(number, host)| {
+        let (stage, history) = (stage.clone(), history.clone());
+        host.start(move |runtime| clients::work(Arc::new(stage.clients(runtime)), history, number))
+    });
+    let working: Vec<_> = working.collect();
+    let record = schedule.run(&mut cast).await;
+    history.end();
+    healed::answered(world, stage, working).await;
+    judge(world, stage, history).await;
+    // Not by what memory holds, but by what is on the disks.
+    for member in &stage.members {
+        member.host.cut_power();
+    }
+    cast.start();
+    judge(world, stage, history).await;
+    record
+}
+
+/// Judges what was not judged when it happened.
+async fn judge(world: &World, stage: &Stage, history: &History) {
+    let views = healed::settled(world, stage).await;
+    history.note(|all| {
+        all.served.check();
+        all.one_owner.check();
+        all.registers.check();
+        all.same.check(&views);
+        all.streams.check(&views[0].1);
+        let newest = all.registers.newest();
+        for (node, view) in &views {
+            all.lost.check(*node, view, &newest);
+        }
+    });
+}
