@@ -239,6 +239,35 @@ fn a_node_without_its_quorum_serves_reads_to_those_who_agreed() {
     whole.must(set("/a", b"2"));
 }
 
+/// Otherwise a client that comes back to its local session would be sent away for as long as the
+/// node has no quorum.
+#[test]
+fn a_local_session_ends_where_its_client_asks_to_read_without_a_quorum() {
+    let server = Running::start_with(|settings| {
+        local(settings);
+        settings.server.read_only_mode = true;
+    });
+    let service = server.node.as_ref().unwrap().service();
+    let mut client = server.client();
+    service.pin_quorum(Some(Held::Lost));
+    assert!(client.is_closed());
+    let back = |read_only| ConnectRequest {
+        read_only: Some(read_only),
+        ..client.reattach_request()
+    };
+    assert!(Client::connect_as(server.addr, &back(false)).is_none());
+    let mut wrong = back(true);
+    wrong.password = [1; 16].as_slice().into();
+    let refused = Client::connect_as(server.addr, &wrong).unwrap();
+    assert_eq!(refused.connected.session_id, 0);
+    assert_eq!(state(&server).2, 1, "a wrong password ends nothing");
+    let ended = Client::connect_as(server.addr, &back(true)).unwrap();
+    assert_eq!(ended.connected.session_id, 0);
+    let mut reader = Client::connect_as(server.addr, &read_only_request(Some(true))).unwrap();
+    assert_eq!(reader.connected.read_only, Some(true));
+    reader.must(exists("/", false));
+}
+
 #[test]
 fn without_read_only_mode_a_node_without_its_quorum_serves_nobody() {
     let server = Running::start();
