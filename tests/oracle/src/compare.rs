@@ -39,12 +39,13 @@ pub struct Outcome {
 }
 
 impl Both {
-    /// Starts ZooKeeper and the server to compare with it: Innkeeper, or a second ZooKeeper, which
-    /// must not differ at all.
+    /// Starts ZooKeeper and the server to compare with it: Innkeeper, alone or as a follower, or a
+    /// second ZooKeeper, which must not differ at all.
     pub fn start(programs: &Programs, folder: &Path, other: Which) -> anyhow::Result<Self> {
         let open = |which, name| -> anyhow::Result<(Process, Server)> {
             let process = Process::start(which, programs, &folder.join(name))?;
-            let server = Server::open(process.address)
+            let server = process
+                .until_ready(|| Server::open(process.address))
                 .map_err(|error| error.context(format!("{which:?} is not usable")))?;
             Ok((process, server))
         };

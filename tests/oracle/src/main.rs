@@ -50,6 +50,9 @@ struct Args {
     /// Print cases as they are, without leaving out what a difference does not need
     #[arg(long)]
     whole: bool,
+    /// Compare with a follower of three Innkeeper nodes instead of a node alone
+    #[arg(long, conflicts_with = "zookeeper_twice")]
+    follower: bool,
     /// Compare ZooKeeper with another ZooKeeper: whatever differs is this program's mistake
     #[arg(long)]
     zookeeper_twice: bool,
@@ -90,10 +93,10 @@ fn main() -> anyhow::Result<ExitCode> {
     };
     let mut session = Session {
         programs,
-        other: if args.zookeeper_twice {
-            Which::ZooKeeper
-        } else {
-            Which::Innkeeper
+        other: match (args.zookeeper_twice, args.follower) {
+            (true, _) => Which::ZooKeeper,
+            (_, true) => Which::Follower,
+            _ => Which::Innkeeper,
         },
         folder,
         started: 0,

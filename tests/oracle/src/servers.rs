@@ -1,5 +1,8 @@
 //! Starts the two servers from one `zoo.cfg`, and ends them however this process ends.
 //!
+//! A follower comes with the two other nodes of its group, which nobody asks anything: what is
+//! compared is what a client of the follower sees.
+//!
 //! Each runs below a shell that reads its own input, a pipe that this process holds open: when this
 //! process ends, in whatever way, the shell kills the server and ends.
 
@@ -41,7 +44,12 @@ pub enum Which {
     ZooKeeper,
     /// The one of this repository.
     Innkeeper,
+    /// The same, as a follower of three.
+    Follower,
 }
+
+/// The nodes of a follower's group.
+const GROUP: usize = 3;
 
 /// A running server.
 pub struct Process {
@@ -52,6 +60,8 @@ pub struct Process {
     /// The address for clients.
     pub address: SocketAddr,
     log: PathBuf,
+    /// The other nodes of its group, which end with it.
+    others: Vec<Process>,
 }
 
 /// The paths of the programs.
@@ -65,12 +75,56 @@ pub struct Programs {
 impl Process {
     /// Starts a server, and waits until it answers.
     pub fn start(which: Which, programs: &Programs, folder: &Path) -> anyhow::Result<Self> {
+        if which == Which::Follower {
+            return Self::follower(programs, folder);
+        }
+        let [port] = free_ports()?;
+        let process = Self::spawn(which, programs, folder, &config_of(folder, port), port)?;
+        process.wait_for(|mode| !mode.is_empty())?;
+        Ok(process)
+    }
+
+    /// Starts a group, and returns a node that follows.
+    fn follower(programs: &Programs, folder: &Path) -> anyhow::Result<Self> {
+        let clients: [u16; GROUP] = free_ports()?;
+        let peers: [u16; GROUP] = free_ports()?;
+        let mut nodes = Vec::new();
+        for (at, client) in clients.into_iter().enumerate() {
+            let home = folder.join((at + 1).to_string());
+            std::fs::create_dir_all(home.join("data"))?;
+            std::fs::write(home.join("data/myid"), (at + 1).to_string())?;
+            let mut config = config_of(&home, client) + "initLimit=10\nsyncLimit=5\n";
+            for (at, peer) in peers.iter().enumerate() {
+                config += &format!("server.{}=127.0.0.1:{peer}:1\n", at + 1);
+            }
+            nodes.push(Self::spawn(
+                Which::Follower,
+                programs,
+                &home,
+                &config,
+                client,
+            )?);
+        }
+        for node in &nodes {
+            node.wait_for(|mode| mode == "leader" || mode == "follower")?;
+        }
+        let follows = |node: &Self| mode(node.address).is_ok_and(|mode| mode == "follower");
+        let at = nodes.iter().position(follows);
+        let mut follower = nodes.swap_remove(at.context("of three nodes none follows")?);
+        follower.others = nodes;
+        Ok(follower)
+    }
+
+    fn spawn(
+        which: Which,
+        programs: &Programs,
+        folder: &Path,
+        settings: &str,
+        port: u16,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
         let config = folder.join("zoo.cfg");
-        File::create(&config)?.write_all(config_of(folder, port).as_bytes())?;
+        File::create(&config)?.write_all(settings.as_bytes())?;
         let mut command = Command::new("sh");
         // The signals of a terminal reach the shell as well, which has to outlive them.
         command.args([
@@ -89,7 +143,7 @@ impl Process {
                 command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
                 command.arg(&config);
             }
-            Which::Innkeeper => {
+            Which::Innkeeper | Which::Follower => {
                 command.arg(&programs.innkeeper).arg("serve").arg(&config);
                 command.args(PROPERTIES);
             }
@@ -103,31 +157,42 @@ impl Process {
             .spawn()
             .context("sh cannot be started")?;
         let order = shell.stdin.take();
-        let process = Self {
+        Ok(Self {
             which,
             shell,
             order,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             log,
-        };
-        process.wait_until_ready()?;
-        Ok(process)
+            others: Vec::new(),
+        })
     }
 
-    fn wait_until_ready(&self) -> anyhow::Result<()> {
+    /// Waits until the server says a mode that is wanted.
+    fn wait_for(&self, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        self.until_ready(|| match mode(self.address)? {
+            mode if wanted(&mode) => Ok(()),
+            mode => bail!("it says that it is '{mode}'"),
+        })
+    }
+
+    /// Tries this again until it succeeds: a server that follows opens sessions a moment later than
+    /// it says so.
+    pub fn until_ready<T>(&self, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
         let end = Instant::now() + READY_WITHIN;
-        while Instant::now() < end {
-            if answers(self.address).unwrap_or(false) {
-                return Ok(());
+        loop {
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(50)),
+                Err(error) => {
+                    let log = self.log_end();
+                    return Err(error.context(format!(
+                        "{:?} was not ready within {} s. The end of its log:\n{log}",
+                        self.which,
+                        READY_WITHIN.as_secs()
+                    )));
+                }
             }
-            std::thread::sleep(Duration::from_millis(50));
         }
-        bail!(
-            "{:?} did not start within {} s. The end of its log:\n{}",
-            self.which,
-            READY_WITHIN.as_secs(),
-            self.log_end()
-        )
     }
 
     /// The last lines of the server's output.
@@ -146,14 +211,29 @@ impl Drop for Process {
     }
 }
 
-fn answers(address: SocketAddr) -> std::io::Result<bool> {
+/// What a server says that it is; nothing before it serves.
+fn mode(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     stream.write_all(b"srvr")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    // Before it serves, ZooKeeper answers with a line that has no mode.
-    Ok(answer.contains("Mode:"))
+    let mut modes = answer
+        .lines()
+        .filter_map(|line| line.strip_prefix("Mode: "));
+    Ok(modes.next().unwrap_or_default().to_owned())
+}
+
+/// Ports that were free a moment ago. All are held until all are known, so that none comes twice.
+fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let mut held = Vec::new();
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 fn config_of(folder: &Path, port: u16) -> String {
