@@ -5,8 +5,13 @@ import pathlib
 import socket
 
 PATH = pathlib.Path(__file__).with_name("expected.txt")
+# What three servers do otherwise than one.
+OF_THREE = PATH.with_name("expected_of_three.txt")
+SIZES = (1, 3)
 OUTCOMES = ("passed", "skipped", "failed", "error", "xfailed", "xpassed")
 SERVERS = ("innkeeper", "zookeeper")
+# On both.
+PASSED = ("passed", "passed")
 FAILURE_LINES = 60
 
 # What Innkeeper's answer to `srvr` holds and no other's, and how a server ends on SIGTERM.
@@ -29,22 +34,33 @@ def sort_lines(lines):
 
 
 class Expected:
-    """expected.txt.
+    """expected.txt, and for three servers expected_of_three.txt on top of it.
 
     - A test stands there once, with Innkeeper's outcome and a real ZooKeeper's.
     - Whatever is no plain pass on both has its reason.
+    - The second list names only tests of the first, and only what differs.
     """
 
-    def __init__(self):
-        self.outcomes = {}
-        self.reasons = {}
-        self.seconds = {}
+    def __init__(self, path, one=None):
+        self.path = path
+        # The list for one server, if this is the one for three.
+        self.one = one
+        self.outcomes = dict(one.outcomes) if one else {}
+        self.reasons = dict(one.reasons) if one else {}
+        self.seconds = dict(one.seconds) if one else {}
         self.head = []
 
     @classmethod
-    def read(cls, path=PATH):
+    def of_size(cls, size):
+        """What a harness with so many servers should give."""
+        one = cls.read()
+        return one if size == 1 else cls.read(OF_THREE, one)
+
+    @classmethod
+    def read(cls, path=PATH, one=None):
         """Lines are `OUTCOME TEST  # REASON`; `INNKEEPER|ZOOKEEPER` for OUTCOME where they differ."""
-        expected = cls()
+        expected = cls(path, one)
+        named = set()
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if line.startswith("#") or not line:
                 expected.head.append(line)
@@ -60,10 +76,15 @@ class Expected:
             where = f"{path.name}:{number}"
             if not {kind(outcome) for outcome in both} <= set(OUTCOMES):
                 raise ValueError(f"{where}: '{outcome}' is no outcome; write one of {', '.join(OUTCOMES)}")
-            if test in expected.outcomes:
+            if test in named:
                 raise ValueError(f"{where}: {test} is named twice")
-            if both != ("passed", "passed") and not reason.strip(" ?"):
+            if both != PASSED and not reason.strip(" ?"):
                 raise ValueError(f"{where}: write after two spaces and # why {test} is an exception")
+            if one and test not in one.outcomes:
+                raise ValueError(f"{where}: {one.path.name} does not know {test}; name it there first")
+            if one and both == one.outcomes[test]:
+                raise ValueError(f"{where}: {test} does the same in {one.path.name}; remove this line")
+            named.add(test)
             expected.outcomes[test] = both
             expected.reasons[test] = reason
         return expected
@@ -85,16 +106,25 @@ class Expected:
             self.outcomes[test] = tuple(both)
         self.seconds.update((file, round(total)) for file, total in seconds.items())
 
-    def write(self, path=PATH):
+    def write(self, path=None):
+        """Writes the list; the one for three holds only what differs from the one for one server."""
         out = list(self.head)
-        out += [f"seconds {file} {seconds}" for file, seconds in sorted(self.seconds.items())]
-        for test, (ours, theirs) in sorted(self.outcomes.items()):
+        for file, seconds in sorted(self.seconds.items()):
+            if not self.one or seconds != self.one.seconds.get(file):
+                out.append(f"seconds {file} {seconds}")
+        for test, both in sorted(self.outcomes.items()):
+            if self.one and both == self.one.outcomes.get(test):
+                continue
             reason = self.reasons.get(test, "")
-            if (ours, theirs) != ("passed", "passed"):
+            if both != PASSED:
                 reason = reason or "?"
+            elif self.one:
+                # Not the reason for which one server fails.
+                reason = ""
+            ours, theirs = both
             outcome = ours if ours == theirs else f"{ours}|{theirs}"
             out.append(f"{outcome} {test}" + (f"  # {reason}" if reason else ""))
-        path.write_text("\n".join(out) + "\n")
+        (path or self.path).write_text("\n".join(out) + "\n")
 
     def differences(self, tests, server, whole):
         """What a run did that the list does not say; of a whole run, also what it did not do."""
@@ -102,7 +132,7 @@ class Expected:
         for test, line in sorted(tests.items()):
             wanted = self.of(test, server)
             if wanted is None:
-                found.append(f"{test}: {line['outcome']}, and {PATH.name} does not know it")
+                found.append(f"{test}: {line['outcome']}, and {self.path.name} does not know it")
             elif wanted != line["outcome"]:
                 text = "\n".join((line["text"] or "").splitlines()[-FAILURE_LINES:])
                 found.append(f"{test}: {line['outcome']}, expected {wanted}\n{text}".rstrip())

@@ -176,6 +176,15 @@ def stop(server, original=ManagedZooKeeper.stop):
     write(server=server.identity, died=died, ended=server.process.returncode)
 
 
+def terminate(cluster, original=ZookeeperCluster.terminate):
+    # While all of them run: the last of three does not serve, and need not say who it is.
+    for server in cluster:
+        if server.running:
+            introduce(server)
+    original(cluster)
+
+
 ManagedZooKeeper.run = run
 ManagedZooKeeper.stop = stop
 ZookeeperCluster.start = start
+ZookeeperCluster.terminate = terminate

@@ -11,11 +11,15 @@
 4. Every server that was started must have said, asked `srvr`, that it is Innkeeper, must
    have lived until it was told to end, and have ended well. No process is left.
 
+The harness has one server, or with --cluster-size 3 three that form a group. What three do
+otherwise than one stands in expected_of_three.txt.
+
 With --server zookeeper the same is done with a real ZooKeeper (its jars are named by
 --classpath), and compared with what expected.txt says of that one: so we know that the
 list asks for what ZooKeeper does.
 
-    run.py [--server innkeeper|zookeeper] [--classpath JARS] [--write] [-k EXPRESSION] [FILE...]
+    run.py [--server innkeeper|zookeeper] [--classpath JARS] [--cluster-size 1|3] [--write]
+           [-k EXPRESSION] [FILE...]
 """
 
 import argparse
@@ -36,7 +40,7 @@ import time
 import kazoo.tests
 import kazoo.version
 
-from expected import FAILURE_LINES, OUTCOMES, SERVERS, Expected, impostors, kind, sort_lines
+from expected import FAILURE_LINES, OUTCOMES, SERVERS, SIZES, Expected, impostors, kind, sort_lines
 
 HERE = pathlib.Path(__file__).resolve().parent
 SUITE = pathlib.Path(kazoo.tests.__file__).resolve().parent
@@ -54,7 +58,7 @@ def main():
     # A run that is told to end takes its pytests and their servers with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        expected = Expected.read()
+        expected = Expected.of_size(arguments.cluster_size)
     except ValueError as error:
         sys.exit(str(error))
     files = arguments.files or sorted(path.name for path in SUITE.glob("test_*.py"))
@@ -78,7 +82,7 @@ def main():
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
     verdict = f"{len(troubles)} DIFFERENCES" if troubles else "all as expected"
     print(
-        f"\nkazoo {kazoo.version.__version__}'s own suite against {arguments.server}: "
+        f"\nkazoo {kazoo.version.__version__}'s own suite against {arguments.cluster_size} {arguments.server}: "
         f"{len(tests)} tests in {minutes:.1f} min: {said or 'none ran'}; "
         f"{len(servers)} servers started; {verdict}"
     )
@@ -89,8 +93,8 @@ def parse(words):
     parser = argparse.ArgumentParser(description="kazoo's own test suite against Innkeeper")
     parser.add_argument("--server", choices=SERVERS, default="innkeeper")
     parser.add_argument("--classpath", help="the jars of a real ZooKeeper")
-    parser.add_argument("--cluster-size", type=int, default=1, help="servers of the harness [1]")
-    parser.add_argument("--write", action="store_true", help="write the outcomes into expected.txt")
+    parser.add_argument("--cluster-size", type=int, choices=SIZES, default=1, help="servers of the harness [1]")
+    parser.add_argument("--write", action="store_true", help="write the outcomes into the list")
     parser.add_argument("-k", help="only the tests that match, as pytest's -k")
     parser.add_argument("files", nargs="*", help="only these of the suite's files")
     arguments = parser.parse_args(words)

@@ -95,6 +95,44 @@ def test_what_a_run_taught_is_what_the_list_says(listed, tmp_path):
     assert again.reasons["test_a.py::two"] == "wants three servers"
 
 
+def of_three(listed, tmp_path, lines):
+    path = tmp_path / "of_three.txt"
+    path.write_text(lines)
+    return Expected.read(path, listed)
+
+
+def test_three_servers_do_what_one_does_where_their_list_says_nothing(listed, tmp_path):
+    expected = of_three(listed, tmp_path, "passed test_a.py::two\n")
+    tests = outcomes(one="passed", two="passed", three="failed")
+    assert expected.differences(tests, "innkeeper", True) == []
+    assert len(listed.differences(tests, "innkeeper", True)) == 1
+    tests = outcomes(one="passed", two="failed:IndexError")
+    assert len(expected.differences(tests, "innkeeper", True)) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["passed test_a.py::one", "passed test_a.py::four", "failed test_a.py::one", "failed|passed test_a.py::three  # x"],
+)
+def test_a_line_for_three_names_a_test_of_one_and_differs(listed, tmp_path, line):
+    with pytest.raises(ValueError):
+        of_three(listed, tmp_path, line + "\n")
+
+
+def test_what_three_servers_taught_leaves_the_list_of_one_as_it_is(listed, tmp_path):
+    expected = of_three(listed, tmp_path, "# a head\nfailed:OSError test_a.py::one  # why\n")
+    expected.learn(outcomes(one="failed:OSError", two="passed", three="failed"), "innkeeper")
+    expected.learn(outcomes(one="failed:OSError", two="passed", three="passed"), "zookeeper")
+    expected.write()
+    lines = expected.path.read_text().splitlines()
+    assert lines == [
+        "# a head",
+        "seconds test_a.py 0",
+        "failed:OSError test_a.py::one  # why",
+        "passed test_a.py::two",
+    ]
+
+
 def server(says=OURS, died=None, ended=0):
     lines = [{"server": "1.1", "port": 1}, {"server": "1.1", "says": says}]
     lines.append({"server": "1.1", "died": died, "ended": ended})
