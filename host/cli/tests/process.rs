@@ -1,6 +1,6 @@
 //! The binary: its ready line, its errors, and that stopping and continuing it ends no session; the
 //! addresses where it listens ([`addresses`]), its data folder ([`folder`]), groups of three
-//! ([`group`]), signals ([`signals`]), and closed output streams ([`streams`]).
+//! ([`group`]) and what their clients see ([`histories`]), signals ([`signals`]), and closed output streams ([`streams`]).
 #![allow(clippy::disallowed_methods)] // Processes and sockets of tests.
 
 #[path = "process/addresses.rs"]
@@ -13,10 +13,14 @@ mod folder;
 mod group;
 #[path = "../../../tests/guests.rs"]
 mod guests;
+#[path = "process/histories.rs"]
+mod histories;
 #[path = "process/signals.rs"]
 mod signals;
 #[path = "process/streams.rs"]
 mod streams;
+#[path = "../../../tests/world.rs"]
+mod world;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};

@@ -12,7 +12,7 @@ pub mod exposition;
 pub mod simulated;
 pub mod simulated_http;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -124,6 +124,17 @@ pub struct Answer {
 }
 
 impl Answer {
+    fn decode(frame: &Bytes) -> Self {
+        let mut reader = Reader::new(frame.clone());
+        let header = ReplyHeader::decode(&mut reader).unwrap();
+        Self {
+            xid: header.xid,
+            zxid: header.zxid,
+            err: header.err,
+            body: frame.slice(ReplyHeader::WIRE_LEN..),
+        }
+    }
+
     pub fn reply(&self, op: OpCode) -> Reply {
         Reply::decode(op, &mut Reader::new(self.body.clone())).unwrap()
     }
@@ -169,28 +180,59 @@ impl Client {
 
     /// Sends a connect request. `None` if the server closes the connection without an answer.
     pub fn connect_as(addr: SocketAddr, request: &ConnectRequest) -> Option<Self> {
-        let mut client = Self::open(addr);
-        let mut out = BytesMut::new();
-        request.encode(&mut out);
-        client.stream.write_all(&out).unwrap();
-        let frame = client.frame()?;
-        client.connected = ConnectResponse::decode(frame).unwrap();
-        Some(client)
+        match Self::try_connect(addr, request, PATIENCE) {
+            Ok(client) => Some(client),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            Err(error) => panic!("{addr} does not answer: {error}"),
+        }
     }
 
     /// Opens a connection without a session.
     pub fn open(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self {
+        Self::over(TcpStream::connect(addr).unwrap(), PATIENCE).unwrap()
+    }
+
+    fn over(stream: TcpStream, patience: Duration) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        Ok(Self {
             stream,
             input: BytesMut::new(),
             decoder: FrameDecoder::frames_only(64 << 20),
             connected: ConnectResponse::refused(None),
             next_xid: 1,
-        }
+        })
+    }
+
+    /// Sends a connect request to a server that may be dead or silent: the error is all that
+    /// becomes of it, here and in [`try_ask`](Self::try_ask).
+    pub fn try_connect(
+        addr: SocketAddr,
+        request: &ConnectRequest,
+        patience: Duration,
+    ) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, patience)?;
+        let mut client = Self::over(stream, patience)?;
+        let mut out = BytesMut::new();
+        request.encode(&mut out);
+        client.stream.write_all(&out)?;
+        let frame = client.try_frame()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        client.connected = ConnectResponse::decode(frame).unwrap();
+        Ok(client)
+    }
+
+    /// Sends one request, and returns its answer, which must be the next frame.
+    pub fn try_ask(&mut self, request: &Request) -> io::Result<Answer> {
+        let mut out = BytesMut::new();
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        request.encode(&mut out, xid);
+        self.stream.write_all(&out)?;
+        let frame = self.try_frame()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let answer = Answer::decode(&frame);
+        assert_eq!(answer.xid, xid, "{answer:?}");
+        Ok(answer)
     }
 
     /// The connect request that reattaches to this client's session.
@@ -204,30 +246,29 @@ impl Client {
 
     /// The next frame. `None` if the server has closed the connection.
     pub fn frame(&mut self) -> Option<Bytes> {
+        match self.try_frame() {
+            Ok(frame) => frame,
+            Err(error) => panic!("nothing came: {error}"),
+        }
+    }
+
+    fn try_frame(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             if let Some(Inbound::Frame(frame)) = self.decoder.decode(&mut self.input).unwrap() {
-                return Some(frame);
+                return Ok(Some(frame));
             }
             let mut chunk = [0; 16 * 1024];
             match self.stream.read(&mut chunk) {
-                Ok(0) => return None,
+                Ok(0) => return Ok(None),
                 Ok(n) => self.input.extend_from_slice(&chunk[..n]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("nothing came: {error}"),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }
 
     pub fn answer(&mut self) -> Answer {
-        let frame = self.frame().expect("the server is there");
-        let mut reader = Reader::new(frame.clone());
-        let header = ReplyHeader::decode(&mut reader).unwrap();
-        Answer {
-            xid: header.xid,
-            zxid: header.zxid,
-            err: header.err,
-            body: frame.slice(ReplyHeader::WIRE_LEN..),
-        }
+        Answer::decode(&self.frame().expect("the server is there"))
     }
 
     /// Sends requests in one write, and returns their xids.
@@ -296,10 +337,7 @@ impl Client {
 
     /// Sends one request, and returns its answer, which must be the next frame.
     pub fn ask(&mut self, request: Request) -> Answer {
-        let xid = self.send(&[request])[0];
-        let answer = self.answer();
-        assert_eq!(answer.xid, xid, "{answer:?}");
-        answer
+        self.try_ask(&request).expect("the server is there")
     }
 
     /// Sends one request that must succeed, and returns its answer.
@@ -426,8 +464,13 @@ pub fn takes_two_clients_and_no_more(server: &Running) {
 }
 
 /// Waits until a condition holds; checks it every 10 ms and panics after [`PATIENCE`].
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = std::time::Instant::now() + PATIENCE;
+pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, holds);
+}
+
+/// The same, with a patience of its own.
+pub fn eventually_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + patience;
     while !holds() {
         assert!(std::time::Instant::now() < until, "never: {what}");
         std::thread::sleep(Duration::from_millis(10));

@@ -4,18 +4,20 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::connect::ConnectRequest;
 use innkeeper_proto::request::Request;
 use rustix::process::Signal;
 
-use super::common::asked::{said, word};
+use super::Process;
+use super::common::asked::{self, word};
 use super::common::{
-    Client, PATIENCE, connect_request, create, create_as, eventually, exists, get,
+    Client, PATIENCE, connect_request, create, create_as, eventually, eventually_within, exists,
+    get,
 };
-use super::{Process, serve};
+use super::world::World;
 
 /// A port that was free a moment ago: the nodes of a group must know it before they bind it.
 pub fn free_port() -> SocketAddr {
@@ -25,34 +27,38 @@ pub fn free_port() -> SocketAddr {
 
 /// Connects until the node serves.
 pub fn connected(addr: SocketAddr, request: &ConnectRequest) -> Client {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(client) = Client::connect_as(addr, request) {
-            return client;
-        }
-        assert!(Instant::now() < end, "{addr} serves nobody");
-        std::thread::yield_now();
-    }
+    let mut client = None;
+    eventually("the node serves", || {
+        client = Client::connect_as(addr, request);
+        client.is_some()
+    });
+    client.unwrap()
 }
 
-/// Starts a node of three from ZooKeeper's own file, which is the same on all but for the ports of
-/// the one machine.
-fn start(folder: &Path, number: usize, peers: &[SocketAddr]) -> Process {
+/// Starts a node of a group from ZooKeeper's own file, which is the same on all but for the
+/// addresses where they live.
+pub fn start(folder: &Path, world: &World, node: usize) -> Process {
+    let number = node + 1;
     let data = folder.join(number.to_string());
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("myid"), format!("{number}\n")).unwrap();
+    let home = &world.homes[node];
     let mut text = format!(
-        "tickTime=1000\ninitLimit=10\nsyncLimit=5\ndataDir={}\nclientPort=0\n\
-         clientPortAddress=127.0.0.1\nadmin.serverPort=0\nadmin.serverAddress=127.0.0.1\n",
-        data.display()
+        "tickTime=1000\ninitLimit=10\nsyncLimit=5\ndataDir={}\nclientPort={}\n\
+         clientPortAddress={host}\nadmin.serverPort={}\nadmin.serverAddress={host}\n",
+        data.display(),
+        home.client,
+        home.http,
+        host = home.host
     );
-    for (at, peer) in peers.iter().enumerate() {
-        text += &format!("server.{}=127.0.0.1:{}:1\n", at + 1, peer.port());
+    for (at, home) in world.homes.iter().enumerate() {
+        text += &format!("server.{}={}:{}:1\n", at + 1, home.host, home.peers);
     }
     let config = folder.join(format!("{number}.cfg"));
     std::fs::write(&config, text).unwrap();
-    let mut command = serve(&[config.to_str().unwrap()]);
-    command.stderr(Stdio::null());
+    let mut command = world.inside(node, env!("CARGO_BIN_EXE_innkeeper"));
+    command.arg("serve").arg(&config);
+    command.stdin(Stdio::null()).stderr(Stdio::null());
     Process::ready(command)
 }
 
@@ -62,8 +68,8 @@ fn mode(node: &Process) -> String {
     mode.unwrap_or_default().to_owned()
 }
 
-/// The number of the node that leads, from 0 on.
-fn leader(nodes: &[Option<Process>]) -> usize {
+/// Waits until a node leads, and returns its number, from 0 on.
+pub fn leader(nodes: &[Option<Process>]) -> usize {
     let mut found = None;
     eventually("a node leads", || {
         found = nodes
@@ -74,27 +80,37 @@ fn leader(nodes: &[Option<Process>]) -> usize {
     found.unwrap()
 }
 
+/// Waits until a node leads, all others follow and all vote. One that came late is taken in a
+/// moment later; until then the others need each other.
+pub fn whole(nodes: &[Option<Process>], patience: Duration) -> usize {
+    let nodes: Vec<_> = nodes.iter().flatten().collect();
+    let voters: Vec<_> = (1..=nodes.len()).collect();
+    let mut found = 0;
+    eventually_within(patience, "all follow one leader and vote", || {
+        let modes: Vec<_> = nodes.iter().map(|node| mode(node)).collect();
+        found = modes.iter().position(|mode| mode == "leader").unwrap_or(0);
+        let count = |wanted| modes.iter().filter(|mode| *mode == wanted).count();
+        count("leader") == 1
+            && count("follower") == nodes.len() - 1
+            && nodes.iter().all(|node| {
+                let status = asked::get(node.http.unwrap(), "/v1/status");
+                status.good()["group"]["voters"] == serde_json::json!(voters)
+            })
+    });
+    found
+}
+
 /// Clients of three nodes: a killed and a stopped leader lose nothing that was acknowledged, and
 /// close no connection of a follower's client.
 #[test]
 fn three_processes_serve_on_when_the_leader_is_killed_or_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let peers: Vec<_> = (0..3).map(|_| free_port()).collect();
-    let mut nodes: Vec<_> = (1..=3)
-        .map(|number| Some(start(folder.path(), number, &peers)))
+    let world = World::new(0, 3).unwrap();
+    let mut nodes: Vec<_> = (0..3)
+        .map(|node| Some(start(folder.path(), &world, node)))
         .collect();
     let request = connect_request(10_000);
-    // One that came late is taken in a moment later; until then the others need each other.
-    eventually("all three vote", || {
-        nodes.iter().flatten().all(|node| {
-            let answer = said(
-                node.http.unwrap(),
-                b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-            );
-            answer.contains("\"voters\":[1,2,3]")
-        })
-    });
-    let first = leader(&nodes);
+    let first = whole(&nodes, PATIENCE);
     let follower = (first + 1) % 3;
     let at = |nodes: &[Option<Process>], node: usize| nodes[node].as_ref().unwrap().addr;
     let addr = at(&nodes, follower);
@@ -117,7 +133,7 @@ fn three_processes_serve_on_when_the_leader_is_killed_or_stopped() {
         });
         nodes[first] = None;
         owner.must(create("/after-the-kill", b""));
-        nodes[first] = Some(start(folder.path(), first + 1, &peers));
+        nodes[first] = Some(start(folder.path(), &world, first));
         let mut back = connected(at(&nodes, first), &request);
         back.must(Request::Sync("/".into()));
         back.must(get("/after-the-kill", false));
