@@ -35,6 +35,7 @@ help:
 	@echo 'make check     check formatting, clippy and rustdoc, warnings denied'
 	@echo 'make bench     measure latency and throughput (release build)'
 	@echo 'make bench-sustained   measure creates and sets for minutes, beside a real ZooKeeper (release build)'
+	@echo 'make bench-cluster   measure three nodes beside three real ZooKeepers: load, fail-over, memory, restarts (release build)'
 	@echo 'make bench-hostile   measure clients and a harmless binding beside hostile guests (release build)'
 	@echo 'make bench-raft   measure three replicas in three processes: commands per second, what each costs, a leader'"'"'s death, a snapshot'
 	@echo 'make bench-sim   measure the CPU time of simulated nodes: idle, per operation, per start, per seed'
@@ -107,13 +108,14 @@ test-examples: build
 	@scripts/python.sh
 	INNKEEPER=$(INNKEEPER) $(PYTHON) -m pytest tests/kazoo/test_examples.py $(PYTEST_ARGS)
 
-# The Python client's own test suite, outcome by outcome: tests/kazoo_suite/run.py.
-# SUITE_ARGS="-k lock test_lock.py" narrows it.
+# The Python client's own test suite, outcome by outcome, with one server and with three:
+# tests/kazoo_suite/run.py. SUITE_ARGS="-k lock test_lock.py" narrows it.
 .PHONY: test-kazoo-suite
 test-kazoo-suite: build
 	@scripts/python.sh
 	@$(PYTHON) -m pytest --quiet -p no:cacheprovider tests/kazoo_suite
 	@INNKEEPER=$(INNKEEPER) $(PYTHON) tests/kazoo_suite/run.py $(SUITE_ARGS)
+	@INNKEEPER=$(INNKEEPER) $(PYTHON) tests/kazoo_suite/run.py --cluster-size 3 $(SUITE_ARGS)
 
 .PHONY: check
 check: check-format check-sharing check-clippy check-doc
@@ -169,6 +171,13 @@ bench: release
 bench-sustained: release
 	@$(BENCH_PEER); $(CARGO_TARGET_DIR)/release/innkeeper-bench --sustained --seconds 60 --server $(CARGO_TARGET_DIR)/release/innkeeper $$peer $(ARGS)
 
+# Three nodes, and three servers of ZooKeeper: throughput and CPU time, the time without an
+# acknowledged write after the leader is killed, stopped and cut off, memory and restarts.
+# ARGS="--parts failover --failovers 20" measures a part, --znodes 100000,1000000 more of it.
+.PHONY: bench-cluster
+bench-cluster: release
+	@$(BENCH_PEER); $(CARGO_TARGET_DIR)/release/innkeeper-bench --cluster --server $(CARGO_TARGET_DIR)/release/innkeeper $$peer $(ARGS)
+
 # It reports, and never fails: `make test` asserts what does not depend on speed (tests/hostile).
 .PHONY: bench-hostile
 bench-hostile: release
@@ -184,11 +193,13 @@ bench-raft: guests
 bench-sim: guests
 	$(CARGO) test --workspace --test costs -- --nocapture --test-threads 1
 
-# Every answer compared with a real ZooKeeper's: always the same cases here, thousands more by
-# `make oracle` (ARGS="--seed 7" for one, ARGS="--from 100000" for others).
+# Every answer compared with a real ZooKeeper's, of a node alone and of a follower of three: always
+# the same cases here, thousands more by `make oracle` (ARGS="--seed 7" for one, ARGS="--from
+# 100000" for others, ARGS="--follower" for those of a follower).
 .PHONY: test-oracle
 test-oracle: build
 	@scripts/oracle.sh --cases 500
+	@scripts/oracle.sh --follower --no-coverage --cases 150
 
 .PHONY: oracle
 oracle: build
@@ -223,6 +234,7 @@ kazoo-suite-check:
 	@scripts/python.sh
 	@scripts/zookeeper.sh fetch
 	@$(PYTHON) tests/kazoo_suite/run.py --server zookeeper --classpath '$(CARGO_TARGET_DIR)/zookeeper/3.9.5/lib/*' $(SUITE_ARGS)
+	@$(PYTHON) tests/kazoo_suite/run.py --cluster-size 3 --server zookeeper --classpath '$(CARGO_TARGET_DIR)/zookeeper/3.9.5/lib/*' $(SUITE_ARGS)
 
 .PHONY: clean
 clean:

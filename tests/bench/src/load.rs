@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
@@ -24,7 +24,12 @@ pub enum Workload {
     Set,
     /// The connection's own znode, read over and over.
     Get,
+    /// The connection's own znode: nine gets, then a set.
+    Mixed,
 }
+
+/// One request in so many of [`Workload::Mixed`] is a set.
+const MIXED_SETS: u64 = 10;
 
 impl Workload {
     /// The workload's name in the table.
@@ -33,8 +38,42 @@ impl Workload {
             Self::Create => "create",
             Self::Set => "set",
             Self::Get => "get",
+            Self::Mixed => "90/10",
         }
     }
+
+    /// The operation of a connection's request with this number.
+    fn operation(self, number: u64) -> Operation {
+        match self {
+            Self::Create => Operation::Create,
+            Self::Set => Operation::Set,
+            Self::Get => Operation::Get,
+            Self::Mixed if number % MIXED_SETS == MIXED_SETS - 1 => Operation::Set,
+            Self::Mixed => Operation::Get,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Create,
+    Set,
+    Get,
+}
+
+/// When a connection sends no more.
+#[derive(Clone, Copy)]
+pub enum Until {
+    /// After this time.
+    Passed(Duration),
+    /// After so many requests on each connection.
+    Sent(u64),
+}
+
+/// The parent of a run's paths: below it, each connection has a znode with its number, and the
+/// creates of a connection are numbered below that.
+pub fn root(run: usize) -> String {
+    format!("/bench-{run}")
 }
 
 /// The results of a run.
@@ -72,24 +111,29 @@ impl Measured {
     }
 }
 
-/// Runs `workload` for `span` on `connections` connections with `depth` requests in
-/// flight on each. `run` keeps the paths of one run apart from those of another.
-pub async fn run(
-    address: &str,
+/// Runs `workload` on `connections` connections, which are dealt to `addresses` in turn, with
+/// `depth` requests in flight on each. `run` keeps the paths of one run apart from those of another.
+pub async fn run<A: AsRef<str>>(
+    addresses: &[A],
     workload: Workload,
     connections: usize,
     depth: usize,
-    span: Duration,
+    until: Until,
     run: usize,
 ) -> anyhow::Result<Measured> {
-    let mut setup = Connection::open(address).await?;
-    let root = format!("/bench-{run}");
+    let first = addresses.first().context("no server is named")?.as_ref();
+    let mut setup = Connection::open(first).await?;
+    let root = root(run);
     setup.call(wire::CREATE, wire::create(&root, b"")).await?;
     let mut open = Vec::new();
-    for number in 0..connections {
+    for (number, address) in (0..connections).zip(addresses.iter().cycle()) {
+        let mut connection = Connection::open(address.as_ref()).await?;
         let path = format!("{root}/{number}");
-        setup.call(wire::CREATE, wire::create(&path, &DATA)).await?;
-        open.push((Connection::open(address).await?, path));
+        // By itself: a server that lags behind another one shows a client its own writes.
+        connection
+            .call(wire::CREATE, wire::create(&path, &DATA))
+            .await?;
+        open.push((connection, path));
     }
 
     let start = Instant::now();
@@ -105,7 +149,7 @@ pub async fn run(
             path,
             workload,
             depth,
-            start + span,
+            until,
             pauses.clone(),
         ));
     }
@@ -131,28 +175,36 @@ async fn drive(
     path: String,
     workload: Workload,
     depth: usize,
-    until: Instant,
+    until: Until,
     pauses: Arc<Pauses>,
 ) -> anyhow::Result<Histogram<u64>> {
     let mut latency_us = Histogram::new(3)?;
     let mut in_flight = VecDeque::with_capacity(depth);
     let mut sent = 0_u64;
-    let mut next = |connection: &mut Connection, in_flight: &mut VecDeque<(i32, Instant)>| {
-        let xid = match workload {
-            Workload::Create => {
+    let mut next = |connection: &mut Connection, in_flight: &mut VecDeque<_>, now: Instant| {
+        let ends = match until {
+            Until::Passed(span) => now.duration_since(pauses.start) >= span,
+            Until::Sent(count) => sent >= count,
+        };
+        if ends {
+            return;
+        }
+        let operation = workload.operation(sent);
+        let xid = match operation {
+            Operation::Create => {
                 connection.queue(wire::CREATE, wire::create(&format!("{path}/{sent}"), &DATA))
             }
-            Workload::Set => connection.queue(wire::SET_DATA, wire::set_data(&path, &DATA)),
-            Workload::Get => connection.queue(wire::GET_DATA, wire::read(&path, false)),
+            Operation::Set => connection.queue(wire::SET_DATA, wire::set_data(&path, &DATA)),
+            Operation::Get => connection.queue(wire::GET_DATA, wire::read(&path, false)),
         };
         sent += 1;
-        in_flight.push_back((xid, Instant::now()));
+        in_flight.push_back((xid, operation, now));
     };
     for _ in 0..depth {
-        next(&mut connection, &mut in_flight);
+        next(&mut connection, &mut in_flight, Instant::now());
     }
     connection.flush().await?;
-    while let Some((xid, at)) = in_flight.pop_front() {
+    while let Some((xid, operation, at)) = in_flight.pop_front() {
         let reply = connection.receive().await?;
         ensure!(
             reply.xid == xid,
@@ -165,7 +217,7 @@ async fn drive(
             workload.name(),
             reply.error
         );
-        if workload == Workload::Get {
+        if operation == Operation::Get {
             ensure!(
                 connection.body(reply).len() > DATA.len(),
                 "a get answered without its data"
@@ -174,9 +226,7 @@ async fn drive(
         let now = Instant::now();
         pauses.replied(now);
         latency_us.record(u64::try_from((now - at).as_micros())?)?;
-        if now < until {
-            next(&mut connection, &mut in_flight);
-        }
+        next(&mut connection, &mut in_flight, now);
         // All requests that are queued here are sent in one write.
         if !connection.has_buffered() {
             connection.flush().await?;

@@ -13,6 +13,8 @@
 //! and full logs are part of the measurement; a real ZooKeeper on the same disk is measured as
 //! well, if the folder of its jars is given.
 //!
+//! With `--cluster`, three nodes, and beside them three servers of a real ZooKeeper (`cluster/`).
+//!
 //! With `--hostile`, clients and a harmless binding beside hostile guests instead (`hostile/`).
 
 #![allow(
@@ -22,6 +24,7 @@
     reason = "a measuring client stands outside the host, on the real clock, disk and sockets"
 )]
 
+mod cluster;
 mod disk;
 mod guests;
 mod hostile;
@@ -34,10 +37,12 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::load::{Measured, Workload};
+use crate::cluster::Kind;
+use crate::load::{Measured, Until, Workload};
 use crate::node::Node;
 use crate::peer::Peer;
 
@@ -85,6 +90,13 @@ struct Args {
     #[arg(long, default_value = "")]
     situation: String,
 
+    /// Three servers: throughput, fail-over, memory and restarts, and nothing else.
+    #[arg(long)]
+    cluster: bool,
+
+    #[command(flatten)]
+    plan: cluster::Plan,
+
     /// Only creates and sets, with 1 and with 64 requests in flight.
     #[arg(long)]
     sustained: bool,
@@ -100,6 +112,11 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if args.cluster
+        && let Some(code) = cluster::enter(std::env::args_os().skip(1))?
+    {
+        std::process::exit(code);
+    }
     let parent = match &args.data {
         Some(folder) => folder.clone(),
         // The folder is beside the binary: that is the disk of the build, while /tmp may be in
@@ -120,7 +137,16 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(measure(&args, &folder.0, &kind))
+    runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        // One that is told to end removes its folder, and its servers end with it.
+        tokio::select! {
+            done = measure(&args, &folder.0, &kind) => done,
+            _ = terminated.recv() => bail!("the measurement was told to end"),
+            _ = interrupted.recv() => bail!("the measurement was told to end"),
+        }
+    })
 }
 
 async fn measure(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::Result<()> {
@@ -131,6 +157,13 @@ async fn measure(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::R
             only: &args.situation,
         };
         return hostile::measure(&args.server, folder, &args.modules, &plan).await;
+    }
+    if args.cluster {
+        print_machine(folder, kind)?;
+        let mut kinds = vec![Kind::Innkeeper(args.server.clone())];
+        kinds.extend(args.zookeeper_jars.clone().map(Kind::ZooKeeper));
+        let span = Duration::from_secs_f64(args.seconds);
+        return cluster::measure(&args.plan, &kinds, folder, span).await;
     }
     if !args.guests_only {
         measure_server(args, folder, kind).await?;
@@ -149,7 +182,8 @@ async fn measure(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::R
     Ok(())
 }
 
-async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::Result<()> {
+/// What the figures stand and fall with.
+fn print_machine(folder: &std::path::Path, kind: &str) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("file system     {kind}");
     println!(
@@ -157,6 +191,11 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
         disk::fdatasyncs_per_second(folder, Duration::from_secs(2))?
     );
     println!("cores           {cores}, shared by the server and this load generator");
+    Ok(())
+}
+
+async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> anyhow::Result<()> {
+    print_machine(folder, kind)?;
     println!();
 
     let node = Node::start(&args.server, &folder.join("node"))?;
@@ -197,7 +236,10 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
     };
     for (number, (workload, connections, depth)) in runs.into_iter().enumerate() {
         let (syncs, cpu) = (node.syncs().await?, node.cpu_seconds()?);
-        let load = |address| load::run(address, workload, connections, depth, span, number);
+        let load = async |address: &str| {
+            let until = Until::Passed(span);
+            load::run(&[address], workload, connections, depth, until, number).await
+        };
         let measured = load(&node.zookeeper).await?;
         let seconds = measured.span.as_secs_f64();
         let syncs = (node.syncs().await? - syncs) as f64 / seconds;

@@ -117,18 +117,7 @@ impl Node {
 
     /// The most memory that the server has had so far, in bytes.
     pub fn peak_memory_bytes(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        status
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("VmHWM:")?
-                    .split_whitespace()
-                    .next()?
-                    .parse()
-                    .ok()
-            })
-            .map(|kib: u64| kib << 10)
-            .context("the server's status names no peak of memory")
+        memory_bytes(self.process.id(), "VmHWM")
     }
 
     /// How many syncs of files and folders the server has done since it started.
@@ -180,6 +169,19 @@ pub fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
     };
     // USER_HZ has always been 100 on Linux.
     Ok((ticks(11) + ticks(12)) / 100.0)
+}
+
+/// The memory of a process in bytes: what it has now (`VmRSS`), or the most that it has had
+/// (`VmHWM`).
+pub fn memory_bytes(process: u32, line: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let mut lines = status.lines();
+    let kib: Option<u64> = lines.find_map(|text| {
+        let value = text.strip_prefix(line)?.strip_prefix(':')?;
+        value.split_whitespace().next()?.parse().ok()
+    });
+    kib.map(|kib| kib << 10)
+        .with_context(|| format!("the status of process {process} names no {line}"))
 }
 
 /// Sends one HTTP request to a server's administration as the super user, and returns the body.

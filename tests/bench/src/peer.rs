@@ -1,5 +1,6 @@
 //! A real ZooKeeper on the same disk, to compare with in the same run.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,32 @@ use crate::wire::Connection;
 
 /// How long Java may take to start on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The log as ZooKeeper's own `conf/logback.xml` has it. Without a setting, it logs some lines for
+/// every request.
+const LOGGING: &str = r#"<configuration>
+  <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%d %level %logger{0} - %msg%n</pattern></encoder>
+  </appender>
+  <root level="INFO"><appender-ref ref="out"/></root>
+</configuration>
+"#;
+
+/// The arguments with which Java runs ZooKeeper, as its own `zkServer.sh` gives them; the
+/// configuration file follows. Writes a file for its log into `folder`.
+pub fn arguments(jars: &Path, folder: &Path) -> anyhow::Result<Vec<OsString>> {
+    let logging = folder.join("logback.xml");
+    std::fs::write(&logging, LOGGING)?;
+    let mut property = OsString::from("-Dlogback.configurationFile=");
+    property.push(&logging);
+    Ok(vec![
+        "-Xmx1000m".into(),
+        property,
+        "-cp".into(),
+        jars.join("*").into(),
+        "org.apache.zookeeper.server.quorum.QuorumPeerMain".into(),
+    ])
+}
 
 /// A running ZooKeeper.
 pub struct Peer {
@@ -37,9 +64,7 @@ impl Peer {
             ),
         )?;
         let process = Command::new("java")
-            .arg("-cp")
-            .arg(jars.join("*"))
-            .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+            .args(arguments(jars, folder)?)
             .arg(&config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
