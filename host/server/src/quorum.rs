@@ -49,10 +49,23 @@ enum Contact {
 #[derive(Debug)]
 pub struct Quorum {
     inner: Mutex<Inner>,
+    /// One value: whoever waits compares its parts under one lock.
+    /// (test: `who_waits_to_catch_up_holds_nobody_up_who_waits_for_a_beginning`)
+    beginning: Latest<Beginning>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Beginning {
     /// How often the node has begun or taken over another state.
-    begun: Latest<u64>,
+    begun: u64,
     /// The beginning with which the node has caught up.
-    caught_up: Latest<u64>,
+    caught_up: u64,
+}
+
+impl Beginning {
+    fn is_behind(&self) -> bool {
+        self.caught_up != self.begun
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +104,10 @@ impl Quorum {
                 pinned: None,
                 changes: 0,
             }),
-            begun: Latest::new(begun),
-            caught_up: Latest::new(0),
+            beginning: Latest::new(Beginning {
+                begun,
+                caught_up: 0,
+            }),
         }
     }
 
@@ -118,7 +133,7 @@ impl Quorum {
 
     /// Whether a session with this timeout is served: not read-only, but as a quorum allows.
     pub(crate) fn serves(&self, timeout_ms: u32, now: Instant) -> bool {
-        let is_behind = self.caught_up.get() != self.begun.get();
+        let is_behind = self.beginning.get().is_behind();
         let inner = self.inner.lock();
         if let Some(pinned) = inner.pinned {
             return pinned == Held::Held;
@@ -147,8 +162,8 @@ impl Quorum {
 
     /// The state was replaced: no client is served until the node has caught up.
     pub(crate) fn begins_anew(&self) {
-        self.begun.update(|begun| {
-            *begun += 1;
+        self.beginning.update(|beginning| {
+            beginning.begun += 1;
             true
         });
     }
@@ -156,19 +171,20 @@ impl Quorum {
     /// Waits until the node has not caught up, and returns the beginning with which it is to catch
     /// up.
     pub(crate) async fn is_behind(&self) -> u64 {
-        let behind = |begun: &u64| self.caught_up.get() != *begun;
-        self.begun.wait_for(behind).await
+        self.beginning.wait_for(Beginning::is_behind).await.begun
     }
 
     /// Waits until the node has caught up.
     pub async fn is_caught_up(&self) {
-        let caught_up = |with: &u64| *with == self.begun.get();
-        self.caught_up.wait_for(caught_up).await;
+        self.beginning.wait_for(|now| !now.is_behind()).await;
     }
 
     /// Everything is applied that was committed after this beginning.
     pub(crate) fn has_caught_up(&self, begun: u64) {
-        self.caught_up.set(begun);
+        self.beginning.update(|beginning| {
+            beginning.caught_up = begun;
+            true
+        });
     }
 
     /// Whether the modules of all active authorizers are there. Without them no client is served.
@@ -216,6 +232,11 @@ pub(crate) fn patience(timeout_ms: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::task::{Context, Waker};
+
     use super::*;
 
     #[test]
@@ -242,6 +263,36 @@ mod tests {
         assert!(!quorum.serves(3000, at(1000)), "with the old beginning");
         quorum.has_caught_up(2);
         assert!(quorum.serves(3000, at(1000)));
+    }
+
+    /// Each used to look at what the other waits for under the lock of its own value, and a node
+    /// that had just begun could stand still for ever.
+    #[test]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "two threads that meet are the test"
+    )]
+    fn who_waits_to_catch_up_holds_nobody_up_who_waits_for_a_beginning() {
+        const TIMES: usize = 200_000;
+        let quorum = Arc::new(Quorum::of_member());
+        let (done, both) = channel();
+        for number in 0..2 {
+            let (quorum, done) = (quorum.clone(), done.clone());
+            std::thread::spawn(move || {
+                let mut context = Context::from_waker(Waker::noop());
+                for _ in 0..TIMES {
+                    let _ = match number {
+                        0 => pin!(quorum.is_behind()).poll(&mut context).map(drop),
+                        _ => pin!(quorum.is_caught_up()).poll(&mut context),
+                    };
+                }
+                let _ = done.send(());
+            });
+        }
+        for _ in 0..2 {
+            let came = both.recv_timeout(Duration::from_secs(60));
+            assert!(came.is_ok(), "both wait for each other");
+        }
     }
 
     #[test]

@@ -174,9 +174,10 @@ fn read_only<R: Runtime>(
             }
             Ok(asks.local(session, password, true))
         }
-        // It has no ephemerals, and ZooKeeper's read-only server does not know it either: its client
-        // begins another one, which is served. One whose record is being made may be of the whole
-        // service. (test: `a_local_session_ends_where_its_client_asks_to_read_without_a_quorum`)
+        // A local session has no ephemerals, and ZooKeeper's read-only server does not know it either:
+        // its client begins another one, which is served. One whose record is being made may be of
+        // the whole service.
+        // (test: `a_local_session_ends_where_its_client_asks_to_read_without_a_quorum`)
         Some(known) if known.has_password(&password) => match known.recorded.try_lock() {
             Ok(recorded) if !*recorded => {
                 service.local_sessions.end(session, &service.expiry);
