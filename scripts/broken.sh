@@ -47,7 +47,7 @@ all)
     (run early-resend --workspace --test cluster every_operation_is_applied_once_and_in_order_whatever_happens) || failed=1
     (run pre-vote --workspace --test cluster one_that_was_away_deposes_no_leader) || failed=1
     (run purge-hold --workspace --test bulk what_a_snapshots_target_needs_afterwards_is_not_purged_meanwhile) || failed=1
-    (run wiped-vote --workspace --test membership a_wiped_voter_does_not_help_to_elect_a_leader_that_has_less) || failed=1
+    (run wiped-vote --workspace --test wiped a_wiped_voter_does_not_help_to_elect_a_leader_that_has_less) || failed=1
     (run command-bound --workspace --test bounds every_kind_straddles_the_bound) || failed=1
     (run checkpoint-limit --workspace --test snapshot a_checkpoint_never_goes_beyond_what_the_log_has_flushed) || failed=1
     (run ack-in-transaction --workspace --test exactly_once ten_thousand_events_are_counted_exactly_once_over_twenty_kills) || failed=1

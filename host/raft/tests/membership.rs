@@ -7,76 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::group::{
-    FOLDER, Member, Start, done, eventually, group, leader, members, peer_address, settings,
-};
-use common::{create, path_of};
+use common::create;
+use common::group::{FOLDER, Member, Start, done, eventually, group, leader, members, settings};
+use common::members::{VOTERS, change, founded, has, reached, start_all, write};
+use innkeeper_raft::Vote;
 use innkeeper_raft::log::Log;
-use innkeeper_raft::{RaftMembers, Vote};
 use innkeeper_runtime::{Runtime, World};
-use innkeeper_tree::group::{ClusterId, GroupChange, Role};
-use innkeeper_tree::{Operation, Ticket};
+use innkeeper_tree::group::{ClusterId, Role};
 use openraft::storage::RaftLogStorage;
-
-const VOTERS: [u64; 3] = [1, 2, 3];
-
-fn start_all(members: &[Member], start: &Start) {
-    members.iter().for_each(|member| member.start(start));
-}
-
-async fn write(world: &World, member: &Member, ticket: u64) {
-    assert!(done(world, member, ticket, create(ticket)).await);
-}
-
-fn change(ticket: u64, joining: &[(u64, Role)], leaving: &[u64]) -> Operation {
-    let joining = joining
-        .iter()
-        .map(|(id, role)| (*id, (*role, peer_address(*id).to_string())));
-    Operation::Group(GroupChange::Configure {
-        ticket: Ticket(ticket),
-        version: None,
-        joining: joining.collect(),
-        leaving: leaving.iter().copied().collect(),
-    })
-}
-
-/// Waits until all these members know that the group has these voters and learners, each with the
-/// data folder that it has.
-async fn reached(world: &World, members: &[&Member], voters: &[u64], learners: &[u64]) {
-    let wanted = RaftMembers {
-        voters: voters.iter().copied().collect(),
-        learners: learners.iter().copied().collect(),
-        changes: false,
-    };
-    let all: BTreeSet<u64> = wanted.voters.union(&wanted.learners).copied().collect();
-    let is_reached = |member: &&Member| {
-        let (Some(status), Some(group)) = (member.status(), group(member)) else {
-            return false;
-        };
-        let named = group
-            .members
-            .iter()
-            .filter(|(_, m)| m.incarnation.is_some());
-        let named: BTreeSet<u64> = named.map(|(id, _)| *id).collect();
-        status.members == wanted && status.applied == status.last_log && named == all
-    };
-    let what = format!("the voters are {voters:?} and the learners {learners:?}");
-    eventually(world, &what, || members.iter().all(is_reached)).await;
-}
-
-/// Three voters that have founded their group and know each other.
-async fn founded(world: &World, start: &Start) -> Vec<Member> {
-    let members = members(world, &VOTERS);
-    start_all(&members, start);
-    reached(world, &members.iter().collect::<Vec<_>>(), &VOTERS, &[]).await;
-    members
-}
-
-/// Is the ticket's znode on this member?
-fn has(member: &Member, ticket: u64) -> bool {
-    let reader = member.replica().expect("it runs").reader();
-    reader.view().exists(&path_of(ticket)).is_some()
-}
 
 #[test]
 fn a_group_is_founded_once_and_keeps_its_id() {
@@ -127,128 +65,6 @@ fn a_node_that_has_only_voted_does_not_hold_up_the_forming() {
             voting.await.expect("the vote is saved");
             start_all(&members, &start);
             reached(&world, &members.iter().collect::<Vec<_>>(), &VOTERS, &[]).await;
-        });
-    }
-}
-
-#[test]
-fn wiped_nodes_form_no_second_group_beside_a_node_that_has_the_first() {
-    for seed in 0..5 {
-        World::run(seed, async |world| {
-            let start = Start::of(&VOTERS);
-            let members = founded(&world, &start).await;
-            write(&world, &members[0], 1).await;
-            members[0].kill();
-            members[1].wipe(seed + 100);
-            members[2].wipe(seed + 200);
-            start_all(&members, &start);
-            world.sleep(Duration::from_secs(20)).await;
-            assert!(!members.iter().any(Member::leads), "the quorum is gone");
-            for member in &members[1..] {
-                let status = member.status().expect("it runs");
-                assert_eq!((status.last_log, status.term), (None, 0));
-            }
-            let status = members[0].status().expect("it runs");
-            assert!(status.last_log.is_some(), "it keeps what it has");
-        });
-    }
-}
-
-/// The leader and the first follower have an entry that the second follower lacks. The first one
-/// loses its disk, and then the leader is away.
-#[test]
-fn a_wiped_voter_does_not_help_to_elect_a_leader_that_has_less() {
-    for seed in 0..5 {
-        World::run(seed, async |world| {
-            let start = Start::of(&VOTERS);
-            let members = founded(&world, &start).await;
-            let all: Vec<_> = members.iter().collect();
-            let old = leader(&world, &members).await;
-            let rest: Vec<_> = all.iter().filter(|m| m.id != old.id).collect();
-            let (wiped, lacking) = (rest[0], rest[1]);
-            for other in [old, wiped] {
-                world.part(&lacking.host, &other.host);
-            }
-            write(&world, old, 1).await;
-            old.kill();
-            wiped.wipe(seed + 100);
-            world.heal_all();
-            wiped.start(&start);
-            world.sleep(Duration::from_secs(20)).await;
-            assert!(!members.iter().any(Member::leads), "nobody may vote for it");
-            old.start(&start);
-            reached(&world, &all, &VOTERS, &[]).await;
-            assert!(members.iter().all(|member| has(member, 1)));
-        });
-    }
-}
-
-/// A follower's folder is emptied again and again, also while it is taken back in, and the leader
-/// dies in between.
-#[test]
-fn a_wiped_voter_is_taken_back_by_itself() {
-    for seed in 0..10 {
-        World::run(seed, async |world| {
-            let start = Start::of(&VOTERS);
-            let members = founded(&world, &start).await;
-            let all: Vec<_> = members.iter().collect();
-            for round in 0..4 {
-                let ticket = round + 1;
-                let old = leader(&world, &members).await;
-                write(&world, old, ticket).await;
-                let wiped = all.iter().find(|member| member.id != old.id).unwrap();
-                wiped.wipe(seed * 10 + round);
-                wiped.start(&start);
-                let pause = (seed * 37 + round * 101) % 900;
-                world.sleep(Duration::from_millis(pause)).await;
-                if round % 2 == 0 {
-                    wiped.wipe(seed * 10 + round + 1000);
-                    wiped.start(&start);
-                } else {
-                    old.cut_power();
-                    old.start(&start);
-                }
-                reached(&world, &all, &VOTERS, &[]).await;
-                assert!(members.iter().all(|member| has(member, ticket)));
-            }
-        });
-    }
-}
-
-/// The log of a group that grew from one begins with a membership of this one alone. Its node must
-/// not elect itself when it reads that again.
-#[test]
-fn a_wiped_founder_does_not_act_on_the_membership_of_its_past() {
-    for seed in 0..10 {
-        World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
-            let all: Vec<_> = members.iter().collect();
-            members[0].start(&Start::of(&[1]));
-            leader(&world, &members).await;
-            let grow = change(1, &[(2, Role::Voter), (3, Role::Voter)], &[]);
-            eventually(&world, "it is founded", || group(&members[0]).is_some()).await;
-            assert!(done(&world, &members[0], 1, grow).await);
-            let start = Start::of(&VOTERS);
-            start_all(&members[1..], &start);
-            reached(&world, &all, &VOTERS, &[]).await;
-            for ticket in 2..30 {
-                write(&world, &members[0], ticket).await;
-            }
-            members[0].wipe(seed + 100);
-            let new = leader(&world, &members).await;
-            members[0].start(&start);
-            let pause = Duration::from_millis(seed * 53);
-            world.sleep(pause).await;
-            // Its leader goes, while it reads the log.
-            for other in &members[1..] {
-                world.part(&members[0].host, &other.host);
-            }
-            world.sleep(Duration::from_secs(10)).await;
-            assert!(!members[0].leads());
-            world.heal_all();
-            write(&world, new, 30).await;
-            reached(&world, &all, &VOTERS, &[]).await;
-            assert!(members.iter().all(|member| has(member, 30)));
         });
     }
 }

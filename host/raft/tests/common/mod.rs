@@ -5,6 +5,7 @@
 pub mod group;
 pub mod heavy;
 pub mod log;
+pub mod members;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
