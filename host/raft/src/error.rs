@@ -162,6 +162,14 @@ pub enum StateError {
         /// The newest format that this release knows.
         known: u8,
     },
+    /// The state has a feature level that this node does not support.
+    #[error("the group uses the feature level {used}, and this node supports {known}: update it")]
+    Level {
+        /// The feature level in the state, or the one to which a command raises it.
+        used: u32,
+        /// The highest one that this node supports.
+        known: u32,
+    },
 }
 
 impl StateError {

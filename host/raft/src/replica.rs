@@ -373,11 +373,15 @@ impl<R: Runtime> Parts<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::net::{Ipv4Addr, SocketAddr};
+
     use innkeeper_runtime::Sim;
     use innkeeper_tree::{Applied, Operation, View};
 
     use super::*;
     use crate::error::Refusal;
+    use crate::peer::{PeerAddress, PeerSettings, Secret, Unprotected};
 
     struct Published;
 
@@ -407,6 +411,35 @@ mod tests {
                 sentence.starts_with("replication has stopped: "),
                 "{sentence}"
             );
+        });
+    }
+
+    /// openraft's metrics have ended by then, and waiting for them takes no time.
+    #[test]
+    fn the_task_of_the_membership_ends_with_openraft() {
+        Sim::run(1, async |runtime| {
+            let disk = runtime.disk("/data".as_ref()).expect("a disk");
+            let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 2888);
+            let own = PeerAddress {
+                host: address.ip().to_string(),
+                port: address.port(),
+            };
+            let group = Group {
+                voters: BTreeMap::from([(1, own)]),
+                learners: BTreeMap::new(),
+                listener: runtime.listen_tcp(address).await.expect("a port"),
+                secret: Secret::new(""),
+                protection: Arc::new(Unprotected),
+                settings: PeerSettings::default(),
+            };
+            let (settings, delivery) = (Settings::default(), Arc::new(Published));
+            let replica = Replica::open_in_group(runtime, disk, settings, group, delivery).await;
+            let mut replica = replica.expect("it opens");
+            let started = &mut replica.parts.as_mut().expect("it is open").started;
+            let keeper = started.keeper.take().expect("a member has one");
+            let ended = started.raft.shutdown().await;
+            ended.expect("openraft ends");
+            keeper.await.expect("the task ends");
         });
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
 use crate::log::MAX_BODY_BYTES;
+use crate::peer::FEATURE_LEVEL;
 
 /// The settings of one node's log, checkpoints and proposals. The defaults suit a server.
 ///
@@ -76,6 +77,9 @@ pub struct Settings {
     /// two nodes must take less than a tenth of it: a leader does not wait longer for an answer to
     /// a sign of life, and without those no read is confirmed while nothing is written.
     pub election: Duration,
+    /// The highest feature level that this node supports, which it tells its peers. It stops before
+    /// it applies a command that raises the group's level above it.
+    pub feature_level: u32,
     /// How long opening may take, from the first vote until the whole log is applied.
     pub open_timeout: Duration,
 }
@@ -105,6 +109,7 @@ impl Default for Settings {
             hold_back: Duration::from_millis(5),
             slow_sync: Duration::from_secs(1),
             election: Duration::from_millis(500),
+            feature_level: FEATURE_LEVEL,
             open_timeout: Duration::from_secs(300),
         }
     }

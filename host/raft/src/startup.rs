@@ -30,8 +30,8 @@ use crate::log::Log;
 use crate::membership::Keeper;
 use crate::modules::ModuleStore;
 use crate::peer::{
-    Acceptor, Backlog, FEATURE_LEVEL, Group, Identity, Network, PeerSettings, Peers, Secret,
-    Served, Succession, Unprotected, form,
+    Acceptor, Backlog, Group, Identity, Network, PeerSettings, Peers, Secret, Served, Succession,
+    Unprotected, form,
 };
 use crate::proposals::{Around, Intake, Proposals, Proposer};
 use crate::read_index::ReadIndex;
@@ -175,7 +175,7 @@ pub(crate) async fn start<R: Runtime>(
         cluster: state.group.get().map(|group| group.cluster),
         node_id: settings.node_id,
         incarnation: right.incarnation(),
-        feature_level: FEATURE_LEVEL,
+        feature_level: settings.feature_level,
         may_vote: right.may_vote(),
     };
     let peers = peers(&runtime, identity, group.as_ref());

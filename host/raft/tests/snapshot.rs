@@ -52,11 +52,20 @@ impl Delivery for Publish {
 
 type Machine = StateMachine<Simulated>;
 
-fn open(runtime: &Simulated, disk: &SimDisk) -> (Log<Simulated>, Machine) {
-    let settings = Arc::new(Settings::default());
+fn open_with(
+    runtime: &Simulated,
+    disk: &SimDisk,
+    settings: Settings,
+) -> (Log<Simulated>, Result<Machine, StateError>) {
+    let settings = Arc::new(settings);
     let log = Log::open(runtime.clone(), disk, settings.clone()).unwrap();
     let delivery = Arc::new(Publish);
     let machine = StateMachine::open(runtime.clone(), disk, settings, log.clone(), delivery);
+    (log, machine)
+}
+
+fn open(runtime: &Simulated, disk: &SimDisk) -> (Log<Simulated>, Machine) {
+    let (log, machine) = open_with(runtime, disk, Settings::default());
     (log, machine.unwrap())
 }
 
@@ -73,6 +82,14 @@ fn disk(runtime: &Simulated, name: &str) -> SimDisk {
 async fn checkpoint(machine: &mut Machine) {
     let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
     builder.build_snapshot().await.unwrap();
+}
+
+/// The bytes of a snapshot of everything that is applied.
+async fn sent(machine: &mut Machine) -> BytesMut {
+    let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
+    let snapshot = builder.build_snapshot().await.unwrap();
+    let pieces = snapshot.snapshot.pieces(1000).unwrap();
+    pieces.map(Result::unwrap).flatten().collect()
 }
 
 /// Gives a node the bytes of a snapshot, in pieces.
@@ -104,12 +121,7 @@ impl Receiver {
         let (_log, mut machine) = open(runtime, &from);
         let entries = (0..50).map(|i| entry(i, create(i + 1))).collect();
         apply(&mut machine, entries).await;
-        let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
-        let snapshot = builder.build_snapshot().await.unwrap();
-        let mut bytes = BytesMut::new();
-        for piece in snapshot.snapshot.pieces(1000).unwrap() {
-            bytes.extend_from_slice(&piece.unwrap());
-        }
+        let bytes = sent(&mut machine).await;
 
         let disk = disk(runtime, "/to");
         let (log, mut machine) = open(runtime, &disk);
@@ -208,6 +220,52 @@ fn a_snapshot_travels_as_bytes_and_replaces_the_state() {
         assert_eq!(sent.hash(), got.hash());
         assert_eq!(sent.last_zxid(), got.last_zxid());
         assert_eq!(dump(&sent.reader().view()), dump(&got.reader().view()));
+    });
+}
+
+#[test]
+fn a_state_of_a_level_that_a_node_does_not_support_is_not_taken() {
+    Sim::run(1, |runtime| async move {
+        let release = |feature_level| Settings {
+            feature_level,
+            ..Settings::default()
+        };
+        let from = disk(&runtime, "/from");
+        let (_log, newer) = open_with(&runtime, &from, release(2));
+        let mut newer = newer.unwrap();
+        let raises = [1, 2].map(|level| {
+            entry(
+                level,
+                Operation::RaiseLevel {
+                    level: level as u32,
+                },
+            )
+        });
+        apply(&mut newer, raises.to_vec()).await;
+        let bytes = sent(&mut newer).await;
+
+        let to = disk(&runtime, "/to");
+        let (log, older) = open_with(&runtime, &to, release(1));
+        let mut older = older.unwrap();
+        apply(&mut older, vec![entry(1, create(77))]).await;
+        // A command that would raise nothing does no harm.
+        apply(&mut older, raises[1..].to_vec()).await;
+        let (meta, data) = arrive(&older, &bytes, 1000).unwrap();
+        let sentence = "the group uses the feature level 2, and this node supports 1: update it";
+        let error = older.install_snapshot(&meta, data).await.unwrap_err();
+        assert_eq!(error.to_string(), sentence);
+        drop((log, older));
+        // It is there for its next release, and this one does not open it.
+        let to = to.reopen();
+        let (log, older) = open_with(&runtime, &to, release(1));
+        assert_eq!(
+            older.err().map(|error| error.to_string()).as_deref(),
+            Some(sentence)
+        );
+        drop(log);
+        let (_log, updated) = open_with(&runtime, &to, release(2));
+        let (applied, _) = updated.unwrap().applied_state().await.unwrap();
+        assert_eq!(applied, Some(log_id(1, 2)));
     });
 }
 

@@ -17,7 +17,7 @@ use futures_util::{Stream, StreamExt};
 use innkeeper_runtime::{Latest, Runtime, ThreadRole, yield_now};
 use innkeeper_tree::applied::Applied;
 use innkeeper_tree::group::GroupInfo;
-use innkeeper_tree::{Reader, Tree, Zxid};
+use innkeeper_tree::{Operation, Reader, Tree, Zxid};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{BasicNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
 use parking_lot::Mutex;
@@ -101,6 +101,11 @@ impl StateShared {
 ///
 /// Invariants:
 /// - `tree` holds exactly the commands of the entries up to `applied`.
+/// - `tree` never has a feature level above the one that this node supports, so every command in it
+///   was applied as all other nodes apply it. A node that does not support the next level stops
+///   before the command that raises it, whoever proposed that, and opens and installs no state of
+///   such a level. (tests: `a_node_stops_before_a_level_that_it_does_not_support`,
+///   `a_state_of_a_level_that_a_node_does_not_support_is_not_taken`)
 /// - Every change of the tree is in `state.redb`, in a capture at the checkpointer, or in the
 ///   tree's own list of dirty keys.
 pub struct StateMachine<R: Runtime> {
@@ -140,6 +145,7 @@ impl<R: Runtime> StateMachine<R> {
         let failure = log.shared.failure.clone();
         let store = StateStore::open(disk.clone(), settings.state_cache_bytes)?;
         let (tree, meta) = store.restore()?;
+        check_level(tree.level(), &settings)?;
         let checkpointer = Checkpointer::start(
             &runtime,
             store.clone(),
@@ -194,6 +200,11 @@ impl<R: Runtime> StateMachine<R> {
     /// Applies one command. A panic would end openraft's task without a message, so it is caught
     /// here and becomes the node's failure.
     fn apply_command(&mut self, proposal: &Proposal) -> io::Result<Applied> {
+        if let Operation::RaiseLevel { level } = proposal.command().operation
+            && level == self.tree.level() + 1
+        {
+            self.supports(level)?;
+        }
         let applied = applying::apply(&mut self.tree, proposal);
         let applied = applied.map_err(|panic| self.panicked("apply", panic.as_ref()))?;
         if applying::lost_a_race(&applied) {
@@ -220,6 +231,12 @@ impl<R: Runtime> StateMachine<R> {
             self.keep_lost(proposal);
         }
         Ok(())
+    }
+
+    /// The node fails if it does not support a feature level.
+    fn supports(&self, level: u32) -> io::Result<()> {
+        let checked = check_level(level, &self.settings);
+        checked.map_err(|error| io::Error::other(self.failure.fail(error.to_string())))
     }
 
     fn keep_lost(&self, proposal: &Proposal) {
@@ -353,6 +370,14 @@ impl<R: Runtime> StateMachine<R> {
     }
 }
 
+fn check_level(used: u32, settings: &Settings) -> Result<(), StateError> {
+    let known = settings.feature_level;
+    match used > known {
+        true => Err(StateError::Level { used, known }),
+        false => Ok(()),
+    }
+}
+
 async fn stored<R: Runtime>(
     runtime: &R,
     store: &StateStore<R::Disk>,
@@ -444,6 +469,7 @@ impl<R: Runtime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
     ) -> Result<(), io::Error> {
         let installed = self.checkpointer.install(meta.clone(), snapshot).await;
         let fresh = installed.map_err(io::Error::other)?;
+        self.supports(fresh.level())?;
         self.applied = meta.last_log_id;
         self.captured = meta.last_log_id;
         self.weight_captured = self.weight_applied;

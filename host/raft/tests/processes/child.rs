@@ -23,7 +23,7 @@ use crate::common::log::Lines;
 use crate::common::{create_wide, dump, heavy};
 
 /// The variable with the process's orders: its number, its run, its port, its folder, the secret,
-/// and the ports at which it finds the voters.
+/// the feature level that it supports, and the ports at which it finds the voters.
 pub const ORDERS: &str = "INNKEEPER_REPLICA";
 /// Comes before each line for the driver, since the test harness writes lines as well.
 pub const MARK: &str = "> ";
@@ -41,6 +41,7 @@ pub struct Orders {
     pub port: u16,
     pub folder: String,
     pub secret: String,
+    pub feature_level: u32,
     pub voters: Vec<(u64, u16)>,
 }
 
@@ -57,14 +58,18 @@ impl Orders {
             port,
             folder,
             secret,
+            feature_level,
             ..
         } = self;
-        format!("{id}|{run}|{port}|{folder}|{secret}|{}", voters.join(","))
+        format!(
+            "{id}|{run}|{port}|{folder}|{secret}|{feature_level}|{}",
+            voters.join(",")
+        )
     }
 
     fn read(text: &str) -> Self {
         let parts: Vec<_> = text.split('|').collect();
-        let voters = parts[5].split(',').map(|voter| {
+        let voters = parts[6].split(',').map(|voter| {
             let (id, port) = voter.split_once('=').expect("a number and a port");
             (id.parse().unwrap(), port.parse().unwrap())
         });
@@ -74,6 +79,7 @@ impl Orders {
             port: parts[2].parse().unwrap(),
             folder: parts[3].to_owned(),
             secret: parts[4].to_owned(),
+            feature_level: parts[5].parse().unwrap(),
             voters: voters.collect(),
         }
     }
@@ -332,6 +338,7 @@ async fn serve(runtime: Real, orders: Orders) {
     };
     let settings = Settings {
         node_id: orders.id,
+        feature_level: orders.feature_level,
         ..Settings::default()
     };
     let disk = runtime.disk(Path::new(&orders.folder)).unwrap();

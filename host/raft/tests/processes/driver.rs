@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use innkeeper_raft::Settings;
 use innkeeper_runtime::{Latest, Listener, Real, Runtime};
 
 use crate::child::{MARK, ORDERS, Orders};
@@ -176,6 +177,7 @@ pub async fn three(runtime: &Real, folder: &Path, is_open: &Latest<bool>) -> Vec
                 port: ports[id as usize - 1],
                 folder: folder.to_str().expect("a path in UTF-8").to_owned(),
                 secret: "swordfish".to_owned(),
+                feature_level: Settings::default().feature_level,
                 voters: voters.clone(),
             },
             process: None,

@@ -58,7 +58,12 @@ fn a_process_of_another_cluster_is_told_so_and_tells_it() {
 fn a_process_that_supports_too_low_a_level_is_told_so_and_tells_it() {
     run(async |runtime| {
         let folder = tempfile::tempdir().unwrap();
-        let mut all = group(&runtime, folder.path()).await;
+        let mut all = three(&runtime, folder.path(), &Latest::new(true)).await;
+        for node in &mut all {
+            node.orders.feature_level = 2;
+            node.start();
+        }
+        submit(all.iter_mut());
         all_vote(&mut all);
         let leader = all[0].leader();
         let old = if leader == 3 { 2 } else { 3 };
@@ -66,6 +71,7 @@ fn a_process_that_supports_too_low_a_level_is_told_so_and_tells_it() {
         let leader = leader as usize - 1;
         assert_eq!(all[leader].ask("raise 2"), "raised");
         submit(all[leader..=leader].iter_mut());
+        all[old - 1].orders.feature_level = 1;
         all[old - 1].start();
         let sentence = &format!("uses 2: update node {old}");
         hears(&mut all[old - 1], sentence, old as u64);
