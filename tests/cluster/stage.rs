@@ -125,13 +125,10 @@ impl Stage {
         if let Some(http) = &mut settings.admin.http {
             *http = SocketAddr::new(member.host.address(), HTTP_PORT);
         }
+        let listen = SocketAddr::new(member.host.address(), PEER_PORT);
         settings.server.group = Some(GroupSettings {
-            id,
-            voters,
-            observers,
-            listen: SocketAddr::new(member.host.address(), PEER_PORT),
             secret: Secret::new("swordfish"),
-            election_ms: 500,
+            ..GroupSettings::new(id, listen, voters, observers)
         });
         let mut raft = settings.server.replication();
         if self.shape.forgets {

@@ -7,9 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use innkeeper_auth::Secret;
 use innkeeper_runtime::Runtime;
-use innkeeper_server::settings::{
-    ELECTION_MS, ELECTION_MS_MIN, GroupSettings, PeerAddress, ServerSettings,
-};
+use innkeeper_server::settings::{ELECTION_MS_MIN, GroupSettings, PeerAddress, ServerSettings};
 
 use super::names;
 
@@ -98,14 +96,7 @@ async fn group<R: Runtime>(runtime: &R, id: u64, list: &[String]) -> anyhow::Res
         anyhow!("--id {id} is not among the nodes of --peers: name this node there as well")
     })?;
     let listen = names::address(runtime, &own.host, own.port).await?;
-    Ok(GroupSettings {
-        id,
-        listen,
-        voters,
-        observers,
-        secret: Secret::default(),
-        election_ms: ELECTION_MS,
-    })
+    Ok(GroupSettings::new(id, listen, voters, observers))
 }
 
 /// One node of the list: its number, whether it votes, and its address.

@@ -70,7 +70,7 @@ pub use error::{FetchError, LogError, OpenError, Refusal, StateError, Unavailabl
 pub use modules::ModuleStore;
 pub use proposals::{Fitting, Proposals};
 pub use replica::Replica;
-pub use settings::Settings;
+pub use settings::{ELECTION_MS, ELECTION_MS_MIN, Settings};
 pub use standing::Standing;
 pub use status::{RaftMembers, RaftRole, Status};
 pub use types::{

@@ -7,6 +7,12 @@ use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 use crate::log::MAX_BODY_BYTES;
 use crate::peer::FEATURE_LEVEL;
 
+/// The default of [`Settings::election`], in milliseconds.
+pub const ELECTION_MS: u32 = 500;
+/// The shortest [`Settings::election`], in milliseconds: openraft counts in whole milliseconds, and a
+/// busy machine must not look like a dead leader.
+pub const ELECTION_MS_MIN: u32 = 100;
+
 /// The settings of one node's log, checkpoints and proposals. The defaults suit a server.
 ///
 /// The bounds of all queues of this crate are here, or follow from these settings.
@@ -108,7 +114,7 @@ impl Default for Settings {
             apply_commands: 512,
             hold_back: Duration::from_millis(5),
             slow_sync: Duration::from_secs(1),
-            election: Duration::from_millis(500),
+            election: Duration::from_millis(u64::from(ELECTION_MS)),
             feature_level: FEATURE_LEVEL,
             open_timeout: Duration::from_secs(300),
         }
@@ -122,9 +128,6 @@ const MIN_SEGMENT_BYTES: u64 = 4096;
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// The smallest bound on commands: it has room for everything that a node proposes by itself.
 const MIN_COMMAND_BYTES: usize = 1024;
-/// The shortest `election`: openraft counts in whole milliseconds, and a busy machine must not look
-/// like a dead leader.
-const MIN_ELECTION: Duration = Duration::from_millis(100);
 
 impl Settings {
     /// How long a quorum's acknowledgement keeps others from electing another leader: a voter
@@ -137,7 +140,7 @@ impl Settings {
     pub fn check(&self) -> Result<(), String> {
         let wrong = if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&self.segment_bytes) {
             Some("segment_bytes must lie between 4096 and 1073741824")
-        } else if self.election < MIN_ELECTION {
+        } else if self.election < Duration::from_millis(u64::from(ELECTION_MS_MIN)) {
             Some("election must be at least 100 ms")
         } else if self.command_bytes_max < MIN_COMMAND_BYTES {
             Some("command_bytes_max must be at least 1024")

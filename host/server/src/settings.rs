@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use innkeeper_auth::{AuthSettings, Port, Secret, TlsSettings};
+use innkeeper_raft::ELECTION_MS;
+pub use innkeeper_raft::ELECTION_MS_MIN;
 pub use innkeeper_raft::peer::PeerAddress;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
 
@@ -98,13 +100,6 @@ pub const DISK_CHECK_MS: u64 = 30_000;
 
 /// How often the log is told again that there is little room, in milliseconds.
 pub const DISK_TOLD_MS: u64 = 3_600_000;
-
-/// The least silence of a leader after which another one is elected, in milliseconds, unless a node
-/// is told otherwise.
-pub const ELECTION_MS: u32 = 500;
-
-/// The shortest such silence that a node can be told.
-pub const ELECTION_MS_MIN: u32 = 100;
 
 /// The least time between two reports of a node to its leader, in milliseconds.
 pub const REPORT_LEAST_MS: u32 = 20;
@@ -223,6 +218,25 @@ pub struct GroupSettings {
     /// The least silence of a leader after which another one is elected, in milliseconds
     /// (`innkeeper.electionMs`).
     pub election_ms: u32,
+}
+
+impl GroupSettings {
+    /// A member that has the number `id` and opens its peer port at `listen`, with the defaults.
+    pub fn new(
+        id: u64,
+        listen: SocketAddr,
+        voters: BTreeMap<u64, PeerAddress>,
+        observers: BTreeMap<u64, PeerAddress>,
+    ) -> Self {
+        Self {
+            id,
+            voters,
+            observers,
+            listen,
+            secret: Secret::default(),
+            election_ms: ELECTION_MS,
+        }
+    }
 }
 
 /// ZooKeeper's connection throttle: a bucket of tokens that connect requests are paid from.

@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use innkeeper_auth::{Secret, java};
-use innkeeper_server::settings::{ELECTION_MS, GroupSettings, PeerAddress};
+use innkeeper_auth::java;
+use innkeeper_server::settings::{GroupSettings, PeerAddress};
 
 /// One `server.N` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,14 +96,7 @@ impl Ensemble {
                 members.map(|(number, member)| (number.cast_unsigned(), member.peer.clone()));
             members.collect()
         };
-        GroupSettings {
-            id: number.cast_unsigned(),
-            voters: of(true),
-            observers: of(false),
-            listen,
-            secret: Secret::default(),
-            election_ms: ELECTION_MS,
-        }
+        GroupSettings::new(number.cast_unsigned(), listen, of(true), of(false))
     }
 
     /// The keys `group.N` and `weight.N`, which have no effect here.
