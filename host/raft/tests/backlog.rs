@@ -5,7 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::create_wide;
-use common::group::{FOLDER, Member, Start, eventually, group, leader, same_everywhere, write};
+use common::group::{
+    FOLDER, Member, Start, eventually, group, leader, same_everywhere, started, write,
+};
 use innkeeper_raft::{Settings, Status};
 use innkeeper_runtime::World;
 use innkeeper_runtime::sim::SyncTime;
@@ -42,7 +44,6 @@ impl Seen {
 /// disk is quick again.
 fn with_slow_follower(seed: u64, settings: impl Fn(Settings) -> Settings) -> Seen {
     World::run(seed, async |world| {
-        let members: Vec<_> = VOTERS.iter().map(|id| Member::new(&world, *id)).collect();
         let start = Start {
             settings: Settings {
                 segment_bytes: 1 << 20,
@@ -50,7 +51,7 @@ fn with_slow_follower(seed: u64, settings: impl Fn(Settings) -> Settings) -> See
             },
             ..Start::of(&VOTERS)
         };
-        members.iter().for_each(|member| member.start(&start));
+        let members = started(&world, &start);
         let old = leader(&world, &members).await;
         let slow = members.iter().find(|m| m.id != old.id).expect("a follower");
         slow.kill();
@@ -175,8 +176,7 @@ fn a_follower_full_of_uncommitted_entries_takes_those_of_the_next_leader() {
             old.kill();
             world.heal_all();
             write(&world, &members, 1_000..1_010).await;
-            old.start(&start);
-            eventually(&world, "it is back", || old.replica().is_some()).await;
+            old.start_again(&world, &start).await;
             same_everywhere(&world, &members).await;
         });
     }

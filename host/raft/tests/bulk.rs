@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::group::{
-    FOLDER, Member, Start, created, eventually, leader, members, same_everywhere, write, write_wide,
+    FOLDER, Member, Start, created, eventually, leader, members, same_everywhere, started, write,
+    write_wide,
 };
 use common::{create, dump};
 use innkeeper_raft::peer::{PeerSettings, Protecting, Protection, Unprotected, Wire};
@@ -56,8 +57,7 @@ struct Scene {
 
 impl Scene {
     async fn set(world: World, start: Start, znodes: u64) -> Self {
-        let mut members = members(&world, &VOTERS);
-        members.iter().for_each(|member| member.start(&start));
+        let mut members = started(&world, &start);
         write(&world, &members, 1..50).await;
         let led = leader(&world, &members).await.id;
         members.sort_by_key(|member| member.id != led);
@@ -506,9 +506,8 @@ fn bytes_that_are_damaged_on_the_way_cost_the_transfer_only() {
 #[test]
 fn a_module_is_fetched_from_a_node_that_stores_it() {
     World::run(17, async |world| {
-        let members = members(&world, &VOTERS);
         let start = start();
-        members.iter().for_each(|member| member.start(&start));
+        let members = started(&world, &start);
         write(&world, &members, 1..20).await;
         same_everywhere(&world, &members).await;
         let at = |place: usize| members[place].replica().expect("it runs");

@@ -4,7 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::group::{FOLDER, Member, Start, created, eventually, leader, members, same_everywhere};
+use common::group::{
+    FOLDER, Member, Start, created, eventually, leader, members, same_everywhere, started,
+};
 use common::{create, create_wide};
 use innkeeper_runtime::{SimDisk, World};
 
@@ -17,9 +19,8 @@ const KEPT_EVERY: u64 = 128;
 /// history, in which the data of one znode may be another one of the same length.
 fn history(seed: u64, data: char) -> Vec<SimDisk> {
     World::run(seed, async move |world| {
-        let members = members(&world, &VOTERS);
         let start = Start::of(&VOTERS);
-        members.iter().for_each(|member| member.start(&start));
+        let members = started(&world, &start);
         let leader = leader(&world, &members).await;
         let proposals = leader.replica().expect("it leads").proposals();
         for ticket in 1..=100 {

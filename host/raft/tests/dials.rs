@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::group::{
-    Member, PEER_PORT, Start, eventually, leader, members, same_everywhere, write,
+    Member, PEER_PORT, Start, eventually, leader, same_everywhere, started, write,
 };
 use common::log::Lines;
 use innkeeper_runtime::{Listener, Runtime, World};
@@ -52,8 +52,7 @@ fn close_all(member: &Member) -> Arc<AtomicU32> {
 
 /// A group whose first member leads, and its last one follows.
 async fn group(world: &World, start: &Start) -> Vec<Member> {
-    let mut members = members(world, &VOTERS);
-    members.iter().for_each(|member| member.start(start));
+    let mut members = started(world, start);
     write(world, &members, 1..20).await;
     let led = leader(world, &members).await.id;
     members.sort_by_key(|member| member.id != led);
@@ -83,8 +82,7 @@ fn a_peer_that_closes_each_connection_is_dialed_with_pauses() {
                 "{dials}"
             );
             away.kill();
-            away.start(&start);
-            eventually(&world, "it is back", || away.replica().is_some()).await;
+            away.start_again(&world, &start).await;
             same_everywhere(&world, &members).await;
             world.sleep(Duration::from_secs(3)).await;
         });

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::group::{Member, Start, eventually};
+use common::group::{Start, eventually, started};
 use common::{create, dump};
 use innkeeper_raft::Refusal;
 use innkeeper_runtime::World;
@@ -15,10 +15,7 @@ const VOTERS: [u64; 3] = [1, 2, 3];
 #[test]
 fn a_follower_refuses_what_only_a_leader_decides() {
     World::run(1, async |world| {
-        let members: Vec<_> = VOTERS.iter().map(|id| Member::new(&world, *id)).collect();
-        members
-            .iter()
-            .for_each(|member| member.start(&Start::of(&VOTERS)));
+        let members = started(&world, &Start::of(&VOTERS));
         common::group::leader(&world, &members).await;
         let follower = members.iter().find(|member| !member.leads()).expect("two");
         let recorder = follower.recorder();
@@ -37,10 +34,7 @@ fn a_follower_refuses_what_only_a_leader_decides() {
 fn a_confirmed_read_sees_what_was_acknowledged_before_on_any_node() {
     for seed in 0..10 {
         World::run(seed, async |world| {
-            let members: Vec<_> = VOTERS.iter().map(|id| Member::new(&world, *id)).collect();
-            members
-                .iter()
-                .for_each(|member| member.start(&Start::of(&VOTERS)));
+            let members = started(&world, &Start::of(&VOTERS));
             common::group::leader(&world, &members).await;
             for ticket in 1..60 {
                 let writer = &members[ticket as usize % 3];

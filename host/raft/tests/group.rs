@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use common::Recorder;
 use common::group::{
-    FOLDER, Member, Start, created, eventually, leader, members, same_everywhere, settings, write,
+    FOLDER, Member, Start, created, eventually, leader, members, same_everywhere, settings,
+    started, write,
 };
 use innkeeper_raft::Replica;
 use innkeeper_raft::peer::Secret;
@@ -63,9 +64,8 @@ fn a_read_waits_until_the_group_has_formed() {
 fn another_leader_follows_one_that_dies_and_the_dead_one_comes_back() {
     for seed in 0..10 {
         World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
             let start = Start::of(&VOTERS);
-            members.iter().for_each(|member| member.start(&start));
+            let members = started(&world, &start);
             let mut next = 1;
             for death in 0..4 {
                 write(&world, &members, next..next + 50).await;
@@ -140,9 +140,8 @@ fn a_silent_leader_is_replaced_within_a_second() {
     let mut took_ms: Vec<_> = (0..20)
         .map(|seed| {
             World::run(seed, async |world| {
-                let members = members(&world, &VOTERS);
                 let start = Start::of(&VOTERS);
-                members.iter().for_each(|member| member.start(&start));
+                let members = started(&world, &start);
                 write(&world, &members, 1..20).await;
                 let old = leader(&world, &members).await;
                 let pause = Duration::from_millis(world.seed() * 7);
@@ -175,9 +174,8 @@ fn a_silent_leader_is_replaced_within_a_second() {
 #[test]
 fn a_members_folder_is_not_opened_alone() {
     World::run(1, async |world| {
-        let members = members(&world, &VOTERS);
         let start = Start::of(&VOTERS);
-        members.iter().for_each(|member| member.start(&start));
+        let members = started(&world, &start);
         write(&world, &members, 1..20).await;
         same_everywhere(&world, &members).await;
         let third = &members[2];

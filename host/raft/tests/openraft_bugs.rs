@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::create;
-use common::group::{FOLDER, Member, Start, eventually, leader, members, same_everywhere, write};
+use common::group::{
+    FOLDER, Member, Start, eventually, leader, same_everywhere, started, write, write_wide,
+};
 use innkeeper_raft::log::Log;
 use innkeeper_raft::{Settings, Vote};
 use innkeeper_runtime::sim::{FileFaults, LinkSettings};
@@ -30,9 +32,8 @@ fn others<'a>(members: &'a [Member], than: &Member) -> Vec<&'a Member> {
 fn a_follower_that_is_back_is_not_served_with_pauses() {
     for seed in 0..4 {
         World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
             let start = Start::of(&VOTERS);
-            members.iter().for_each(|member| member.start(&start));
+            let members = started(&world, &start);
             write(&world, &members, 1..20).await;
             let leader = leader(&world, &members).await;
             let gone = others(&members, leader)[0];
@@ -41,8 +42,7 @@ fn a_follower_that_is_back_is_not_served_with_pauses() {
                 write(&world, &members, 100 + round..101 + round).await;
                 world.sleep(Duration::from_secs(1)).await;
             }
-            gone.start(&start);
-            eventually(&world, "it is back", || gone.replica().is_some()).await;
+            gone.start_again(&world, &start).await;
             same_everywhere(&world, &members).await;
             let last = || gone.status().and_then(|status| status.applied);
             for round in 0..20 {
@@ -82,9 +82,8 @@ fn brief_log() -> Start {
 fn a_leader_whose_writes_a_snapshot_superseded_goes_on() {
     for seed in 0..6 {
         World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
             let start = brief_log();
-            members.iter().for_each(|member| member.start(&start));
+            let members = started(&world, &start);
             write(&world, &members, 1..50).await;
             same_everywhere(&world, &members).await;
             let old = leader(&world, &members).await;
@@ -117,16 +116,16 @@ fn a_leader_whose_writes_a_snapshot_superseded_goes_on() {
 }
 
 /// #1828: a leader that had purged all of its log, and knew nothing of a follower since it led, never
-/// sent it anything until the next write. A node purges whole segments only, so its last entries
-/// stay; this is as near as it comes. Here the follower was away since before the election, and
-/// nothing is written after it is back.
+/// sent it anything until the next write. Here the follower was away since before the election, and
+/// nothing is written after it is back. A node purges whole segments only, and in most of the time
+/// the last one has entries. It has none when the entry before has filled its segment so far that
+/// the next one begins with the committed index, so entries of all lengths are written until then.
 #[test]
-fn a_follower_that_a_new_leader_never_met_gets_the_state_from_a_purged_log() {
+fn a_follower_that_a_new_leader_never_met_gets_the_state_when_the_whole_log_is_purged() {
     for seed in 0..6 {
         World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
             let start = brief_log();
-            members.iter().for_each(|member| member.start(&start));
+            let members = started(&world, &start);
             write(&world, &members, 1..50).await;
             let old = leader(&world, &members).await;
             let [away, next] = others(&members, old)[..] else {
@@ -140,21 +139,23 @@ fn a_follower_that_a_new_leader_never_met_gets_the_state_from_a_purged_log() {
             })
             .await;
             old.kill();
-            old.start(&start);
-            eventually(&world, "it is back", || old.replica().is_some()).await;
+            old.start_again(&world, &start).await;
             write(&world, &members, 100..400).await;
             let leader = leader(&world, &members).await;
-            let stale = Some(60);
-            eventually(&world, "its log begins behind the follower's", || {
-                leader
-                    .status()
-                    .is_some_and(|status| status.log.purged > stale)
-            })
-            .await;
-            world.sleep(Duration::from_secs(2)).await;
-            away.start(&start);
-            eventually(&world, "it is back", || away.replica().is_some()).await;
+            let is_purged = || {
+                let status = leader.status().expect("it runs");
+                status.log.purged == status.last_log
+            };
+            let mut tickets = 400..2_000;
+            while !is_purged() {
+                let ticket = tickets.next().expect("an entry fills its segment");
+                let bytes = (ticket as usize * 97) % 600;
+                write_wide(&world, &members, ticket..ticket + 1, bytes).await;
+                world.sleep(Duration::from_millis(600)).await;
+            }
+            away.start_again(&world, &start).await;
             same_everywhere(&world, &members).await;
+            assert!(is_purged(), "nothing was written meanwhile");
             assert!(!away.recorder().installs().is_empty(), "by a snapshot");
         });
     }
@@ -169,7 +170,6 @@ fn a_leader_that_cannot_read_its_log_leaves_no_hole_in_a_follower() {
     let stopped: u64 = (0..8)
         .map(|seed| {
             World::run(seed, async |world| {
-                let members = members(&world, &VOTERS);
                 let start = Start {
                     settings: Settings {
                         segment_bytes: 4096,
@@ -182,7 +182,7 @@ fn a_leader_that_cannot_read_its_log_leaves_no_hole_in_a_follower() {
                     },
                     ..Start::of(&VOTERS)
                 };
-                members.iter().for_each(|member| member.start(&start));
+                let members = started(&world, &start);
                 write(&world, &members, 1..600).await;
                 same_everywhere(&world, &members).await;
                 let leader = leader(&world, &members).await;
@@ -221,8 +221,7 @@ fn a_leader_that_cannot_read_its_log_leaves_no_hole_in_a_follower() {
                     assert!(why.contains("the log cannot be read"), "{why}");
                     leader.kill();
                     write(&world, &members, 640..660).await;
-                    leader.start(&start);
-                    eventually(&world, "it is back", || leader.replica().is_some()).await;
+                    leader.start_again(&world, &start).await;
                 }
                 write(&world, &members, 660..680).await;
                 same_everywhere(&world, &members).await;
@@ -240,9 +239,8 @@ fn a_leader_that_cannot_read_its_log_leaves_no_hole_in_a_follower() {
 fn a_shorter_log_with_a_higher_vote_does_not_stop_elections() {
     for seed in 0..6 {
         World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
             let start = Start::of(&VOTERS);
-            members.iter().for_each(|member| member.start(&start));
+            let members = started(&world, &start);
             write(&world, &members, 1..50).await;
             same_everywhere(&world, &members).await;
             let old = leader(&world, &members).await;
@@ -279,8 +277,7 @@ fn a_shorter_log_with_a_higher_vote_does_not_stop_elections() {
             .await;
             let took = world.now().since(died);
             assert!(took < Duration::from_secs(10), "{took:?}");
-            old.start(&start);
-            eventually(&world, "it is back", || old.replica().is_some()).await;
+            old.start_again(&world, &start).await;
             write(&world, &members, 100..120).await;
             same_everywhere(&world, &members).await;
         });
@@ -295,9 +292,8 @@ fn split_votes_end_soon() {
     let mut splits = 0;
     for seed in 0..30 {
         splits += World::run(seed, async |world| {
-            let members = members(&world, &VOTERS);
             let start = Start::of(&VOTERS);
-            members.iter().for_each(|member| member.start(&start));
+            let members = started(&world, &start);
             write(&world, &members, 1..20).await;
             same_everywhere(&world, &members).await;
             let slow = LinkSettings {

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::create;
-use common::group::{FOLDER, Member, Start, done, eventually, group, leader, peer_address};
+use common::group::{
+    FOLDER, Member, Start, done, eventually, group, leader, peer_address, started,
+};
 use innkeeper_raft::peer::PeerAddress;
 use innkeeper_runtime::World;
 use innkeeper_runtime::sim::{LinkSettings, SyncTime};
@@ -195,9 +197,8 @@ async fn stays(world: &World, members: &[Member], old: &Member) {
 fn broken_connections_do_not_depose_a_leader_that_lives() {
     for seed in 0..5 {
         World::run(seed, async |world| {
-            let members: Vec<_> = VOTERS.iter().map(|id| Member::new(&world, *id)).collect();
             let start = Start::of(&VOTERS);
-            members.iter().for_each(|member| member.start(&start));
+            let members = started(&world, &start);
             let old = leader(&world, &members).await;
             for other in members.iter().filter(|m| m.id != old.id) {
                 world.reset_connections(&old.host, &other.host);
@@ -212,9 +213,8 @@ fn broken_connections_do_not_depose_a_leader_that_lives() {
 fn refused_dials_do_not_depose_a_leader_whose_connections_stand() {
     for seed in 0..5 {
         World::run(seed, async |world| {
-            let members: Vec<_> = VOTERS.iter().map(|id| Member::new(&world, *id)).collect();
             let start = Start::of(&VOTERS);
-            members.iter().for_each(|member| member.start(&start));
+            let members = started(&world, &start);
             let old = leader(&world, &members).await;
             // The group is told of a port of the leader where nobody listens. The others start
             // again, one by one, and dial it there.

@@ -134,6 +134,12 @@ impl Member {
         life.detach();
     }
 
+    /// Starts the replica and waits until it has opened.
+    pub async fn start_again(&self, world: &World, start: &Start) {
+        self.start(start);
+        eventually(world, "it is back", || self.replica().is_some()).await;
+    }
+
     /// Ends the replica's process.
     pub fn kill(&self) {
         self.host.kill();
@@ -194,6 +200,13 @@ pub async fn leader<'a>(world: &World, members: &'a [Member]) -> &'a Member {
 
 pub fn members(world: &World, ids: &[u64]) -> Vec<Member> {
     ids.iter().map(|id| Member::new(world, *id)).collect()
+}
+
+/// The voters of a group, each started on a host of its own.
+pub fn started(world: &World, start: &Start) -> Vec<Member> {
+    let members = members(world, &start.voters);
+    members.iter().for_each(|member| member.start(start));
+    members
 }
 
 /// Submits some operations at the leader and waits until they are applied there.
