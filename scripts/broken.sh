@@ -45,6 +45,7 @@ all)
     (run log-sync --workspace --test cluster every_operation_is_applied_once_and_in_order_whatever_happens) || failed=1
     (run early-ack --workspace --test cluster every_operation_is_applied_once_and_in_order_whatever_happens) || failed=1
     (run early-resend --workspace --test cluster every_operation_is_applied_once_and_in_order_whatever_happens) || failed=1
+    (run follower-bounds --workspace --test cluster every_operation_is_applied_once_and_in_order_whatever_happens) || failed=1
     (run pre-vote --workspace --test cluster one_that_was_away_deposes_no_leader) || failed=1
     (run purge-hold --workspace --test bulk what_a_snapshots_target_needs_afterwards_is_not_purged_meanwhile) || failed=1
     (run wiped-vote --workspace --test wiped a_wiped_voter_does_not_help_to_elect_a_leader_that_has_less) || failed=1

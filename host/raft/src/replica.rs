@@ -268,7 +268,7 @@ impl<R: Runtime> Replica<R> {
             applied_term: applied.map(|id| **id.committed_leader_id()),
             checkpoint: started.checkpointer.durable.get().map(|id| id.index),
             lag_bytes: started.checkpointer.lag.bytes(),
-            unanswered_bytes: started.peers.unanswered_bytes(),
+            unanswered: started.peers.unanswered(),
             replayed: started.replayed,
             longest_poll: parts.runtime.raft_polls().longest(),
             syncs: parts.disk.sync_count(),

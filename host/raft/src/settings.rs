@@ -39,9 +39,10 @@ pub struct Settings {
     /// leader slows proposals down more and more; at all of it they wait, and a follower takes no
     /// further entries from the leader.
     pub lag_bytes: u64,
-    /// How many bytes of memory the entries may take that a follower has got from the leader and
-    /// has not yet applied and synced. Above it, it takes no further ones. A command counts for
-    /// about twice its encoded bytes. What is on its way is bounded by
+    /// How many bytes of memory the entries may take that a node has not yet applied and synced.
+    /// Above it, those that are synced leave memory. While the others take more, a follower takes
+    /// no further ones from the leader, and a leader proposes nothing. A command counts for about
+    /// twice its encoded bytes. What is on its way is bounded by
     /// [`PeerSettings`](crate::peer::PeerSettings).
     pub held_bytes: usize,
     /// How many entries one append to a follower has at most.

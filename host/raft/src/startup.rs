@@ -219,6 +219,7 @@ pub(crate) async fn start<R: Runtime>(
         peers: peers.clone(),
         settings: settings.clone(),
         state: state.clone(),
+        log: log.clone(),
         checkpointer: checkpointer.clone(),
         failure: failure.clone(),
         intake: intake.clone(),
@@ -296,7 +297,6 @@ pub(crate) async fn start<R: Runtime>(
             lease: settings.lease(),
             delivery: delivery.clone(),
             backlog: Backlog {
-                raft: raft.clone(),
                 log: log.clone(),
                 checkpointer: checkpointer.clone(),
             },

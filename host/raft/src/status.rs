@@ -1,6 +1,6 @@
 //! The status of a node: its role, log and checkpoints at one moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::log::LogStatus;
@@ -31,6 +31,17 @@ pub struct RaftMembers {
     pub changes: bool,
 }
 
+/// The appends that were sent to one node, and to which it has not answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unanswered {
+    /// How many appends these are.
+    pub requests: usize,
+    /// The entries in them.
+    pub entries: usize,
+    /// Their encoded bytes.
+    pub bytes: usize,
+}
+
 /// A node's state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -56,8 +67,8 @@ pub struct Status {
     pub checkpoint: Option<u64>,
     /// Bytes of commands that are applied and not yet in `state.redb`. Each counts for at least 128.
     pub lag_bytes: u64,
-    /// Bytes of entries that this node has sent to others as their leader, without an answer.
-    pub unanswered_bytes: usize,
+    /// What this node has sent to others as their leader, and has no answer to, by node.
+    pub unanswered: BTreeMap<u64, Unanswered>,
     /// How many entries were applied from the log when the node opened.
     pub replayed: u64,
     /// The longest poll of a task on the raft thread since the process started. Nothing else runs

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::create;
 use common::group::{FOLDER, Member, Start, done, eventually, group, leader, members, settings};
-use common::members::{VOTERS, change, founded, has, reached, start_all, write};
+use common::members::{VOTERS, change, has, reached, start_all, write};
 use innkeeper_raft::Vote;
 use innkeeper_raft::log::Log;
 use innkeeper_runtime::{Runtime, World};

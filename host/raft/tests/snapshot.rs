@@ -89,7 +89,7 @@ async fn sent(machine: &mut Machine) -> BytesMut {
     let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
     let snapshot = builder.build_snapshot().await.unwrap();
     let pieces = snapshot.snapshot.pieces(1000).unwrap();
-    pieces.map(Result::unwrap).flatten().collect()
+    pieces.flat_map(Result::unwrap).collect()
 }
 
 /// Gives a node the bytes of a snapshot, in pieces.

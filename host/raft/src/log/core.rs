@@ -170,10 +170,16 @@ impl<R: innkeeper_runtime::Runtime, F> Core<R, F> {
 
     pub(crate) fn note_applied(&mut self, index: u64) {
         self.applied = Some(index);
-        let flushed = self
-            .oldest_waiting()
-            .map_or(u64::MAX, |w| w.saturating_sub(1));
-        self.tail.release(index.min(flushed));
+        self.settle();
+    }
+
+    /// Lets entries leave memory after some were applied or flushed.
+    pub(crate) fn settle(&mut self) {
+        let waiting = self.oldest_waiting().unwrap_or(u64::MAX);
+        if let Some(applied) = self.applied.filter(|_| waiting > 0) {
+            self.tail.release(applied.min(waiting - 1));
+        }
+        self.tail.spill(waiting, self.settings.held_bytes);
     }
 
     /// Takes the queued records and adds the committed index and the end mark. The error means that

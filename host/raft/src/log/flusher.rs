@@ -156,9 +156,7 @@ fn finish<R: Runtime>(shared: &Shared<R>, work: Work<R>, error: Option<String>) 
             }
             None => {
                 core.in_flight_first = None;
-                if let Some(applied) = core.applied {
-                    core.note_applied(applied);
-                }
+                core.settle();
                 if let Some(chunk) = chunks.pop()
                     && core.spare.capacity() == 0
                 {

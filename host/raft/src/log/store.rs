@@ -77,7 +77,8 @@ pub struct LogStatus {
     pub last: Option<(u64, u64)>,
     /// Index of the last purged entry.
     pub purged: Option<u64>,
-    /// Bytes of memory of the entries that are not yet applied, or not yet synced.
+    /// Bytes of memory of the entries that are not yet applied, or not yet synced. Some that are
+    /// synced may have left memory.
     pub held_bytes: usize,
 }
 
@@ -181,19 +182,12 @@ impl<R: Runtime> Log<R> {
         self.shared.settled.notify_waiters();
     }
 
-    /// Do entries that are not applied or not durable take more memory than they may? A follower
-    /// then takes no further entries from the leader. Of those that it has `received`, some may not
-    /// be appended yet.
-    ///
-    /// `may_be_applied` is the last entry that openraft applies without another word of the leader.
-    /// What is durable and comes after it is left to the leader's bound: only the leader can have it
-    /// applied, and a new leader only after this node has taken its first entry.
-    pub(crate) fn is_full(&self, received: usize, may_be_applied: Option<u64>) -> bool {
+    /// Do the entries that wait for their sync take as much memory as they may? Of those that a
+    /// follower has `received`, some may not be appended yet.
+    pub(crate) fn is_full(&self, received: usize) -> bool {
         let core = self.shared.core.lock();
         let held = core.tail.held().max(2 * received);
-        let shrinks =
-            received > 0 || core.oldest_waiting().is_some() || core.applied < may_be_applied;
-        core.failed.is_none() && held >= core.settings.held_bytes && shrinks
+        core.failed.is_none() && held >= core.settings.held_bytes
     }
 
     /// Ends when more entries are applied or durable, even if that comes before its first poll.

@@ -9,9 +9,13 @@ use crate::types::Entry;
 ///
 /// Invariants:
 /// - The entries are consecutive and end with the log's last entry.
-/// - An entry leaves at the front only when it is applied and flushed, and more than `keep` bytes
-///   of later entries are here. Bound: `keep` plus the held bytes, which a leader bounds by its
-///   batches in flight, and a follower by reading nothing more from the leader.
+/// - An entry leaves at the front only when it is flushed. Those that are applied, too, go when more
+///   than `keep` bytes are here, the others when they reach their bound: a follower of a new leader
+///   must store everything that this leader has before it can apply any of it. What is needed later
+///   is read from disk. (test:
+///   `a_follower_full_of_uncommitted_entries_takes_those_of_the_next_leader`)
+/// - Bound: `keep`, the bound of the held bytes, and what waits to be flushed. While that is more
+///   than the bound, a leader proposes nothing, and a follower reads nothing from its leader.
 #[derive(Debug)]
 pub(crate) struct Tail {
     entries: VecDeque<Entry>,
@@ -123,6 +127,14 @@ impl Tail {
             self.pop();
         }
     }
+
+    /// Entries before `waiting` are flushed. So many of them leave memory, whether they are applied
+    /// or not, that less than `most` bytes are held.
+    pub(crate) fn spill(&mut self, waiting: u64, most: usize) {
+        while self.held >= most && self.first().is_some_and(|first| first < waiting) {
+            self.pop();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -163,5 +175,26 @@ mod tests {
             tail.push(entry(13));
             assert_eq!(tail.held(), 0);
         }
+    }
+
+    #[test]
+    fn what_is_flushed_leaves_memory_at_the_bound_although_it_is_not_applied() {
+        let one = Tail::cost(&entry(0));
+        let mut tail = Tail::new(1 << 20);
+        (5..15).for_each(|index| tail.push(entry(index)));
+        tail.spill(12, 20 * one);
+        assert_eq!(tail.held(), 10 * one);
+        tail.spill(12, 6 * one);
+        assert_eq!((tail.held(), tail.first()), (5 * one, Some(10)));
+        // The others wait to be flushed.
+        tail.spill(12, one);
+        assert_eq!((tail.held(), tail.first()), (3 * one, Some(12)));
+        // What is applied meanwhile may have left before.
+        tail.release(11);
+        assert_eq!(tail.held(), 3 * one);
+        tail.spill(u64::MAX, one);
+        assert_eq!((tail.held(), tail.first()), (0, None));
+        tail.push(entry(15));
+        assert_eq!((tail.held(), tail.first()), (one, Some(15)));
     }
 }

@@ -17,6 +17,7 @@ use super::link::Link;
 use super::message::{self, BodyError, kind};
 use super::peers::Peers;
 use super::redial::Redial;
+use crate::status::Unanswered;
 use crate::types::{NodeId, TypeConfig};
 
 /// Sends streams of appends to one follower, one stream at a time, over one connection.
@@ -32,6 +33,7 @@ pub(super) struct Appends<R: Runtime> {
 /// An append without its answer.
 struct Waiting {
     number: u64,
+    entries: usize,
     bytes: usize,
 }
 
@@ -70,7 +72,7 @@ impl<R: Runtime> Appends<R> {
             appends: self,
             input: Some(input),
             waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            unanswered: Unanswered::default(),
             is_first: true,
             heard,
         };
@@ -99,7 +101,8 @@ struct Sending<'s, R: Runtime, S> {
     /// `None` after its end.
     input: Option<S>,
     waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
+    /// What `waiting` comes to.
+    unanswered: Unanswered,
     is_first: bool,
     /// When the last answer came, or the first append went out after a time without any.
     heard: Instant,
@@ -108,7 +111,7 @@ struct Sending<'s, R: Runtime, S> {
 impl<R: Runtime, S> Drop for Sending<'_, R, S> {
     fn drop(&mut self) {
         let Appends { peers, node, .. } = &*self.appends;
-        peers.set_unanswered(*node, 0);
+        peers.set_unanswered(*node, Unanswered::default());
     }
 }
 
@@ -129,8 +132,8 @@ where
                 return Err(io::ErrorKind::NotConnected.into());
             };
             let has_room = link.has_room()
-                && self.waiting.len() < settings.appends_max
-                && self.waiting_bytes < settings.append_bytes_max;
+                && self.unanswered.requests < settings.appends_max
+                && self.unanswered.bytes < settings.append_bytes_max;
             let input = &mut self.input;
             let more = async {
                 match input {
@@ -175,7 +178,7 @@ where
 
     fn tell(&self) {
         let Appends { peers, node, .. } = &*self.appends;
-        peers.set_unanswered(*node, self.waiting_bytes);
+        peers.set_unanswered(*node, self.unanswered);
     }
 
     fn put(&mut self, request: &AppendEntriesRequest<TypeConfig<R>>) -> io::Result<()> {
@@ -196,8 +199,15 @@ where
                 Ok(())
             })?;
         }
-        self.waiting.push_back(Waiting { number, bytes });
-        self.waiting_bytes += bytes;
+        let entries = request.entries.len();
+        self.waiting.push_back(Waiting {
+            number,
+            entries,
+            bytes,
+        });
+        self.unanswered.requests += 1;
+        self.unanswered.entries += entries;
+        self.unanswered.bytes += bytes;
         self.tell();
         Ok(())
     }
@@ -221,7 +231,9 @@ where
         let result = message::append_result::<R>(&frame.body);
         let result = result.map_err(BodyError::from)?;
         if let Some(done) = self.waiting.pop_front() {
-            self.waiting_bytes -= done.bytes;
+            self.unanswered.requests -= 1;
+            self.unanswered.entries -= done.entries;
+            self.unanswered.bytes -= done.bytes;
             self.tell();
         }
         Ok(Some(result))

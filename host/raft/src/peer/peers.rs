@@ -24,6 +24,7 @@ use super::identity::{Identity, Incarnation, Secret};
 use super::link::{Counted, Link};
 use super::message::{self, kind};
 use super::wire::Protection;
+use crate::status::Unanswered;
 use crate::types::{LogId, NodeId};
 
 /// A machine that refuses a connection does so within this time.
@@ -120,8 +121,8 @@ struct Known {
     connections: Option<Latest<usize>>,
     /// The one transfer that may go over this node's bulk connection to the peer has it.
     bulk: Option<Arc<Semaphore>>,
-    /// Bytes of appends to this peer without an answer.
-    unanswered: usize,
+    /// The appends to this peer without an answer.
+    unanswered: Unanswered,
     /// What it said of itself in its last hello.
     identity: Option<Identity>,
 }
@@ -333,15 +334,16 @@ impl<R: Runtime> Peers<R> {
         })
     }
 
-    /// Notes how many bytes of appends to a peer have no answer.
-    pub(super) fn set_unanswered(&self, node: NodeId, bytes: usize) {
-        self.known(node, |known| known.unanswered = bytes);
+    /// Notes which appends to a peer have no answer.
+    pub(super) fn set_unanswered(&self, node: NodeId, unanswered: Unanswered) {
+        self.known(node, |known| known.unanswered = unanswered);
     }
 
-    /// The bytes of appends to all peers without an answer.
-    pub(crate) fn unanswered_bytes(&self) -> usize {
+    /// The appends without an answer, by peer.
+    pub(crate) fn unanswered(&self) -> BTreeMap<NodeId, Unanswered> {
         let peers = self.inner.peers.lock();
-        peers.values().map(|known| known.unanswered).sum()
+        let all = peers.iter().map(|(node, known)| (*node, known.unanswered));
+        all.filter(|(_, it)| it.requests > 0).collect()
     }
 
     /// The hello on a connection with a peer is over.

@@ -32,6 +32,7 @@ use super::outstanding::{Outstanding, Sent, is_leaders_own};
 use super::{Proposals, Room, Submission, size};
 use crate::engine::RaftOf;
 use crate::error::{Failure, Refusal};
+use crate::log::Log;
 use crate::peer::{Forwarder, Peers};
 use crate::settings::Settings;
 use crate::standing::Standing;
@@ -63,6 +64,8 @@ pub(crate) struct Around<R: Runtime> {
     pub(crate) peers: Peers<R>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) state: Arc<StateShared>,
+    /// The proposer waits while its disk falls behind what the others commit.
+    pub(crate) log: Log<R>,
     /// The proposer is slowed down to the speed at which `state.redb` can follow.
     pub(crate) checkpointer: Checkpointer,
     pub(crate) failure: Failure,
@@ -79,6 +82,9 @@ pub(crate) struct Around<R: Runtime> {
 /// - Operations of this node are sent in the order in which they came, and so are those of another
 ///   node. A batch that openraft refused goes out again before anything else.
 /// - At most `batches_in_flight` batches of at most `batch_commands` commands are in flight.
+/// - Nothing is proposed while entries of `held_bytes` are in memory and some wait for this node's
+///   sync. They are applied when the others have them, so they are in flight no longer. (test:
+///   `what_others_have_committed_and_a_leader_has_not_synced_is_bounded`)
 pub(crate) struct Proposer<R: Runtime> {
     around: Around<R>,
     proposals: Proposals,
@@ -303,9 +309,12 @@ impl<R: Runtime> Proposer<R> {
         }
     }
 
-    /// Is the lag of the checkpoints at its bound?
+    /// Is the lag of the checkpoints at its bound, or what the log has not synced?
     fn is_behind(&self) -> bool {
-        self.around.checkpointer.lag.is_full(self.flights.weight())
+        let Around {
+            checkpointer, log, ..
+        } = &self.around;
+        checkpointer.lag.is_full(self.flights.weight()) || log.is_full(0)
     }
 
     /// The time until which the proposer must wait, because of its pace or for a lease.
@@ -336,7 +345,14 @@ impl<R: Runtime> Proposer<R> {
     }
 
     async fn wait(&mut self) -> Event {
+        // Other threads make room, perhaps since the last look: first this listens, then it looks.
+        let log = self.around.log.clone();
+        let settles = log.settles();
+        let seen = self.around.checkpointer.durable.get();
         let hungry = self.waiting.is_empty();
+        if !hungry && self.may_propose() {
+            return Event::Look;
+        }
         let leads = matches!(self.standing, Standing::Leads { .. });
         let behind = self.is_behind();
         // If nothing can be proposed, the end of a batch in flight wakes the task anyway.
@@ -377,10 +393,12 @@ impl<R: Runtime> Proposer<R> {
             select2(state.advanced.notified(), moved).await;
         };
         let due = async {
-            let seen = checkpointer.durable.get();
-            let checkpoint = async {
+            let room = async {
                 match behind {
-                    true => drop(checkpointer.durable.wait_for(|now| *now != seen).await),
+                    true => {
+                        let checkpoint = checkpointer.durable.wait_for(|now| *now != seen);
+                        select2(checkpoint, settles).await;
+                    }
                     false => pending().await,
                 }
             };
@@ -390,7 +408,7 @@ impl<R: Runtime> Proposer<R> {
                     None => pending().await,
                 }
             };
-            select2(checkpoint, time_comes).await;
+            select2(room, time_comes).await;
         };
         let end = async {
             select2(stop.wait(), failure.failed()).await;

@@ -132,7 +132,7 @@ impl History {
         model::znodes(&inner.submissions, inner.one.all())
     }
 
-    pub fn sum(&self, record: Record, terms: u64, doors_full: u64) -> Sum {
+    pub fn sum(&self, record: Record, terms: u64) -> Sum {
         let inner = self.inner.lock();
         let is_refused = |it: &&Submission| matches!(it.answer, Some(Answer::Refused));
         Sum {
@@ -142,7 +142,6 @@ impl History {
             refused: inner.submissions.iter().filter(is_refused).count(),
             terms,
             lives: inner.lives,
-            doors_full,
             installs: inner.installs,
             ..Sum::default()
         }

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use innkeeper_raft::peer::PeerSettings;
 use innkeeper_raft::{Replica, Settings, Status};
 use innkeeper_runtime::sim::{
     Cast, FaultKind, Host, Process, Rates, Record, Schedule, ScheduleSettings, SyncTime, Tail,
 };
-use innkeeper_runtime::{Select2, Signal, Simulated, World, select2};
+use innkeeper_runtime::{Select2, Select3, Signal, Simulated, World, select2, select3};
 use innkeeper_tree::group::Role;
 use parking_lot::Mutex;
 
@@ -20,7 +21,7 @@ use crate::changes::{Changes, Counts};
 use crate::clients;
 use crate::common::group::{self, FOLDER, PEER_PORT, Start, peer_address};
 use crate::history::{Door, History};
-use crate::invariants::bounds::Bounds;
+use crate::invariants::bounds::{Bounds, Full};
 use crate::invariants::groups::Leaders;
 use crate::invariants::members::Members;
 use crate::invariants::{healed, lost};
@@ -36,15 +37,30 @@ const SPARES: u64 = 2;
 const RATE: f64 = 2.5;
 /// The invariants of a moment are looked at so often.
 const LOOK: Duration = Duration::from_millis(10);
+/// The bounds are measured so often.
+const MEASURE: Duration = Duration::from_millis(1);
 
-/// Small enough that the doors are full now and then, and that there are many segments and
-/// checkpoints.
+/// Small enough that each [bound](Bounds) is reached now and then, and that there are many segments
+/// and checkpoints.
 fn settings() -> Settings {
     Settings {
         queued_operations: 100,
+        batch_commands: 8,
+        batches_in_flight: 2,
+        held_bytes: 8 << 10,
+        lag_bytes: 32 << 10,
+        append_entries_max: 16,
         // A replica that was away for some seconds needs a snapshot.
         retention_age: Duration::from_secs(2),
         ..group::settings()
+    }
+}
+
+fn peer_settings() -> PeerSettings {
+    PeerSettings {
+        appends_max: 20,
+        append_bytes_max: 32 << 10,
+        ..PeerSettings::default()
     }
 }
 
@@ -145,8 +161,8 @@ pub struct Sum {
     /// The highest terms of the runs, added up.
     pub terms: u64,
     pub lives: usize,
-    /// Looks that found a door with as many operations as it takes.
-    pub doors_full: u64,
+    /// The bounds that were reached.
+    pub full: Full,
     /// Snapshots that were installed.
     pub installs: u64,
     /// How often the leadership was handed over.
@@ -165,7 +181,7 @@ impl Sum {
         self.refused += other.refused;
         self.terms += other.terms;
         self.lives += other.lives;
-        self.doors_full += other.doors_full;
+        self.full.add(&other.full);
         self.installs += other.installs;
         self.transfers += other.transfers;
         self.wipes += other.wipes;
@@ -177,17 +193,17 @@ impl fmt::Debug for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} commands applied, {} reads, {} refusals, {} terms, {} lives, {} looks at full doors, {} snapshots, {} transfers, {} empty folders, {:?}",
+            "{} commands applied, {} reads, {} refusals, {} terms, {} lives, {} snapshots, {} transfers, {} empty folders, {:?}, {:?}",
             self.applied,
             self.read,
             self.refused,
             self.terms,
             self.lives,
-            self.doors_full,
             self.installs,
             self.transfers,
             self.wipes,
-            self.changes
+            self.changes,
+            self.full
         )
     }
 }
@@ -279,6 +295,7 @@ pub fn run(seed: u64) -> Sum {
     World::run(seed, async |world| {
         let start = Start {
             settings: settings(),
+            peers: peer_settings(),
             ..Start::of(&founders)
         };
         let listed = |id: &u64| (*id, (Role::Voter, peer_address(*id).to_string()));
@@ -308,21 +325,30 @@ pub fn run(seed: u64) -> Sum {
         );
         let _shown = PlanOnFailure(schedule.to_string());
         let leaders = Rc::new(Mutex::new(Leaders::default()));
-        let full = Rc::new(Cell::new(0));
+        let full = Cell::new(Full::default());
         let looking = async {
-            let bounds = Bounds::of(&start.settings);
             loop {
                 wipes.borrow_mut().look(&hosts, &history.wanted());
                 for host in &hosts {
-                    if let (Some(status), Some(door)) = (host.status(), host.door()) {
-                        leaders.lock().look(&status);
-                        if let Some(replica) = host.replica() {
-                            leaders.lock().look_into(&replica.reader().view());
-                        }
-                        full.set(full.get() + u64::from(bounds.look(&status, &door)));
+                    if let Some(replica) = host.replica() {
+                        leaders.lock().look(&replica.status());
+                        leaders.lock().look_into(&replica.reader().view());
                     }
                 }
                 world.sleep(LOOK).await;
+            }
+        };
+        let measuring = async {
+            let bounds = Bounds::of(&start.settings, &start.peers);
+            loop {
+                for host in &hosts {
+                    if let (Some(status), Some(door)) = (host.status(), host.door()) {
+                        let mut seen = full.get();
+                        bounds.look(&status, &door, &mut seen);
+                        full.set(seen);
+                    }
+                }
+                world.sleep(MEASURE).await;
             }
         };
         let handed = Cell::new(0);
@@ -348,9 +374,9 @@ pub fn run(seed: u64) -> Sum {
             }
             record
         };
-        let record = match select2(storm, looking).await {
-            Select2::First(record) => record,
-            Select2::Second(never) => never,
+        let record = match select3(storm, looking, measuring).await {
+            Select3::First(record) => record,
+            Select3::Second(never) | Select3::Third(never) => never,
         };
         history.check();
         lost::check(&hosts, &history);
@@ -364,7 +390,8 @@ pub fn run(seed: u64) -> Sum {
             transfers: handed.get(),
             wipes: wipes.borrow().count,
             changes: changes.counts(),
-            ..history.sum(record, terms, full.get())
+            full: full.get(),
+            ..history.sum(record, terms)
         }
     })
 }
