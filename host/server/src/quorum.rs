@@ -267,11 +267,11 @@ mod tests {
 
     /// Each used to look at what the other waits for under the lock of its own value, and a node
     /// that had just begun could stand still for ever.
-    #[test]
     #[allow(
         clippy::disallowed_methods,
         reason = "two threads that meet are the test"
     )]
+    #[test]
     fn who_waits_to_catch_up_holds_nobody_up_who_waits_for_a_beginning() {
         const TIMES: usize = 200_000;
         let quorum = Arc::new(Quorum::of_member());
