@@ -11,22 +11,20 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
-use innkeeper_runtime::{Latest, Runtime, ThreadRole, yield_now};
+use innkeeper_runtime::{Runtime, ThreadRole, yield_now};
 use innkeeper_tree::applied::Applied;
-use innkeeper_tree::group::GroupInfo;
-use innkeeper_tree::{Operation, Reader, Tree, Zxid};
+use innkeeper_tree::{Operation, Tree};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{BasicNode, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::applying;
 use super::checkpoint::{Checkpointer, Pending};
 use super::lag::{Lag, weight};
 use super::received::Incoming;
+use super::shared::{Progress, StateShared};
 use super::snapshot::SnapshotData;
 use super::store::{Folder, StateStore};
 use crate::Delivery;
@@ -36,66 +34,6 @@ use crate::settings::Settings;
 use crate::types::{LogId, NodeId, Proposal, SnapshotMeta, StoredMembership, Term, TypeConfig};
 
 type StateSnapshot = Snapshot<Term, NodeId, BasicNode, SnapshotData>;
-
-/// The greatest number of lost races that are kept for the proposer. Older ones are dropped, which
-/// only delays its help for the losers.
-const LOST_RACES: usize = 1024;
-
-/// The parts of the state machine that other tasks use.
-pub(crate) struct StateShared {
-    /// The tree's reader, which stays the same when a snapshot replaces the state.
-    reader: Reader,
-    progress: Mutex<Progress>,
-    /// The group that the applied entries have founded.
-    pub(crate) group: Latest<Option<Arc<GroupInfo>>>,
-    /// Told after each change of the progress, for the proposer.
-    pub(crate) advanced: Notify,
-    /// This node and its run, once they are known.
-    own: OnceLock<(NodeId, u64)>,
-    /// A checkpoint is due.
-    pub(crate) due: Notify,
-    /// Commands that lost a race in apply: a transaction with a conflict, or a session's write
-    /// under a changed policy.
-    lost: Mutex<Vec<Proposal>>,
-}
-
-/// How far this node has applied the log.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Progress {
-    /// The last applied and published entry.
-    pub(crate) applied: Option<LogId>,
-    /// The number of the last operation of this node's run among the applied entries; 0 before the
-    /// first.
-    pub(crate) own: u64,
-    /// The last published zxid.
-    pub(crate) zxid: Zxid,
-    /// How many snapshots this node has installed. What it had sent before the last one may be in
-    /// there, and it cannot tell.
-    pub(crate) installed: u64,
-}
-
-impl StateShared {
-    /// Names this node and its run, before anything is proposed.
-    pub(crate) fn set_own(&self, node: NodeId, run: u64) {
-        let _ = self.own.set((node, run));
-    }
-
-    pub(crate) fn progress(&self) -> Progress {
-        *self.progress.lock()
-    }
-
-    pub(crate) fn reader(&self) -> Reader {
-        self.reader.clone()
-    }
-
-    pub(crate) fn applied(&self) -> Option<LogId> {
-        self.progress.lock().applied
-    }
-
-    pub(crate) fn take_lost(&self) -> Vec<Proposal> {
-        std::mem::take(&mut *self.lost.lock())
-    }
-}
 
 /// The replicated state and its way to disk.
 ///
@@ -154,20 +92,7 @@ impl<R: Runtime> StateMachine<R> {
             Arc::new(Lag::new(settings.lag_bytes)),
             failure.clone(),
         );
-        let shared = Arc::new(StateShared {
-            reader: tree.reader(),
-            progress: Mutex::new(Progress {
-                applied: meta.last_log_id,
-                own: 0,
-                zxid: tree.last_zxid(),
-                installed: 0,
-            }),
-            group: Latest::new(tree.group().cloned()),
-            advanced: Notify::new(),
-            own: OnceLock::new(),
-            due: Notify::new(),
-            lost: Mutex::new(Vec::new()),
-        });
+        let shared = Arc::new(StateShared::new(&tree, meta.last_log_id));
         Ok(Self {
             runtime,
             tree,
@@ -208,7 +133,7 @@ impl<R: Runtime> StateMachine<R> {
         let applied = applying::apply(&mut self.tree, proposal);
         let applied = applied.map_err(|panic| self.panicked("apply", panic.as_ref()))?;
         if applying::lost_a_race(&applied) {
-            self.keep_lost(proposal);
+            self.shared.keep_lost(proposal);
         }
         Ok(applied)
     }
@@ -228,7 +153,7 @@ impl<R: Runtime> StateMachine<R> {
         self.tree = tree;
         let lost = done.map_err(|(doing, panic)| self.panicked(doing, panic.as_ref()))?;
         if lost {
-            self.keep_lost(proposal);
+            self.shared.keep_lost(proposal);
         }
         Ok(())
     }
@@ -237,13 +162,6 @@ impl<R: Runtime> StateMachine<R> {
     fn supports(&self, level: u32) -> io::Result<()> {
         let checked = check_level(level, &self.settings);
         checked.map_err(|error| io::Error::other(self.failure.fail(error.to_string())))
-    }
-
-    fn keep_lost(&self, proposal: &Proposal) {
-        let mut lost = self.shared.lost.lock();
-        if lost.len() < LOST_RACES {
-            lost.push(proposal.clone());
-        }
     }
 
     fn panicked(&self, doing: &str, panic: &(dyn std::any::Any + Send)) -> io::Error {
@@ -319,32 +237,19 @@ impl<R: Runtime> StateMachine<R> {
 
     /// Notes the number of an operation of this run.
     fn note_own(&mut self, proposal: &Proposal) {
-        if let (Some(origin), Some((node, run))) = (proposal.origin(), self.shared.own.get())
-            && (origin.node, origin.run) == (*node, *run)
-        {
-            self.own_applied = origin.number;
+        if let Some(number) = self.shared.own_number(proposal) {
+            self.own_applied = number;
         }
     }
 
     fn advance(&self) {
-        *self.shared.progress.lock() = Progress {
+        let progress = Progress {
             applied: self.applied,
             own: self.own_applied,
             zxid: self.tree.last_zxid(),
             installed: self.installed,
         };
-        let group = self.tree.group();
-        self.shared.group.update(|known| {
-            let is_same = match (known.as_ref(), group) {
-                (Some(known), Some(group)) => Arc::ptr_eq(known, group),
-                (known, group) => known.is_none() && group.is_none(),
-            };
-            if !is_same {
-                *known = group.cloned();
-            }
-            !is_same
-        });
-        self.shared.advanced.notify_one();
+        self.shared.advance(progress, self.tree.group());
     }
 
     /// Captures the changes and queues the capture. `None` if nothing was applied since the last

@@ -10,14 +10,15 @@ mod decoder;
 mod lag;
 mod machine;
 mod received;
+mod shared;
 mod snapshot;
 mod store;
 
 pub(crate) use checkpoint::Checkpointer;
 pub(crate) use lag::weight;
 pub use machine::{CheckpointBuilder, StateMachine};
-pub(crate) use machine::{Progress, StateShared};
 pub use received::Incoming;
+pub(crate) use shared::{Progress, StateShared};
 pub use snapshot::SnapshotData;
 pub(crate) use store::Folder;
 
