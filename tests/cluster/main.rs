@@ -6,6 +6,7 @@ mod built;
 #[path = "../node/common/mod.rs"]
 mod common;
 mod drawn;
+mod ends;
 mod guests;
 #[path = "../seeds.rs"]
 mod seeds;

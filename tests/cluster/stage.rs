@@ -12,7 +12,7 @@ use innkeeper_proto::ErrorCode;
 use innkeeper_proto::connect::ConnectRequest;
 use innkeeper_proto::request::Request;
 use innkeeper_runtime::sim::{Host, Process};
-use innkeeper_runtime::{Runtime, Select2, Simulated, World, select2};
+use innkeeper_runtime::{Runtime, Select2, Signal, Simulated, World, select2};
 use innkeeper_server::inspect::Mode;
 use innkeeper_server::service::{Service, Standing};
 use innkeeper_server::settings::{GroupSettings, PeerAddress};
@@ -60,6 +60,8 @@ pub struct Member {
     pub id: u64,
     pub host: Host,
     slot: Slot,
+    /// Asks the node of the present life to end in order.
+    end: Mutex<Signal>,
 }
 
 /// A group of nodes.
@@ -81,6 +83,7 @@ impl Stage {
             id,
             host: world.host(&name(id)),
             slot: Slot::default(),
+            end: Mutex::default(),
         });
         let members = members.collect();
         let mut settings = without_http();
@@ -137,12 +140,16 @@ impl Stage {
             raft.checkpoint_entries = 200;
             raft.checkpoint_interval = Duration::from_secs(2);
         }
-        let slot = member.slot.clone();
+        let (slot, end) = (member.slot.clone(), Signal::new());
+        *member.end.lock() = end.clone();
         member.host.start(move |runtime| async move {
             let why = match Node::start_with(runtime, settings, raft).await {
                 Ok(node) => {
                     *slot.lock() = Arc::downgrade(node.service());
-                    node.failed().await
+                    match select2(end.wait(), node.failed()).await {
+                        Select2::First(()) => return node.stop().await,
+                        Select2::Second(why) => why,
+                    }
                 }
                 Err(error) => error.to_string(),
             };
@@ -152,6 +159,11 @@ impl Stage {
 
     pub fn kill(&self, id: u64) {
         self.member(id).host.kill();
+    }
+
+    /// Asks a node to end in order.
+    pub fn ask_to_end(&self, id: u64) {
+        self.member(id).end.lock().raise();
     }
 
     /// The service of a node that runs.

@@ -4,9 +4,9 @@
 //!    these outweigh the defaults. Each setting that acts otherwise than in ZooKeeper gets one
 //!    line on stderr.
 //! 2. The node starts and prints one line on stdout, the only one: where it listens.
-//! 3. The first SIGTERM or SIGINT closes the connections, writes a checkpoint and ends the process
-//!    with exit code 0; the second one ends the process at once. SIGHUP reads the certificates and
-//!    the log's filter again. Signals are handled from the beginning of the start.
+//! 3. The first SIGTERM or SIGINT has a leader hand over, closes the connections, writes a checkpoint
+//!    and ends the process with exit code 0; the second one ends the process at once. SIGHUP reads
+//!    the certificates and the log's filter again. Signals are handled from the beginning of the start.
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;

@@ -11,8 +11,9 @@
 //!    passes its authorizer; other modules may still be loading. A member of a group accepts
 //!    connections at once, since a client may have agreed to be served without a quorum.
 //!
-//! [`Node::stop`] raises a signal, after which no connection is accepted; closes the connections,
-//! whose sessions live on; and shuts the replica down, which writes a checkpoint.
+//! [`Node::stop`] hands the leadership over if the node leads a group; raises a signal, after which no
+//! connection is accepted; closes the connections, whose sessions live on; and shuts the replica
+//! down, which writes a checkpoint.
 
 // These macros panic when the reader of a pipe has ended.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -260,8 +261,9 @@ impl<R: Runtime> Node<R> {
         }
     }
 
-    /// Stops the node: closes its connections and writes a checkpoint.
+    /// Stops the node: hands the leadership over, closes its connections and writes a checkpoint.
     pub async fn stop(self) {
+        self.service.hand_over().await;
         self.service.stop().await;
         for task in self.tasks {
             if let Err(error) = task.await {

@@ -25,7 +25,7 @@ use crate::Delivery;
 use crate::checkpoint_schedule::ASK_AGAIN;
 use crate::error::{Failure, FetchError, OpenError, Unavailable};
 use crate::histogram::RaftStats;
-use crate::membership::transfer;
+use crate::membership::{hand_over, transfer};
 use crate::modules::ModuleStore;
 use crate::peer::{Group, fetch};
 use crate::proposals::Proposals;
@@ -191,6 +191,20 @@ impl<R: Runtime> Replica<R> {
         let (handle, raft) = (runtime.clone(), started.raft.clone());
         let election = started.settings.election;
         let handing = async move { transfer(&handle, &raft, election, to).await };
+        let handed = runtime.spawn(ThreadRole::Raft, handing).await;
+        handed.unwrap_or_else(|panic| Err(panic.to_string()))
+    }
+
+    /// If this node leads, hands the leadership over to the voter in contact that lacks least of the
+    /// log, and returns the new leader; `None` if there is nothing to hand over. It takes one
+    /// election timeout at most. The error is a sentence.
+    pub async fn hand_over(&self) -> Result<Option<NodeId>, String> {
+        let Parts {
+            runtime, started, ..
+        } = self.parts();
+        let (handle, raft) = (runtime.clone(), started.raft.clone());
+        let election = started.settings.election;
+        let handing = async move { hand_over(&handle, &raft, election).await };
         let handed = runtime.spawn(ThreadRole::Raft, handing).await;
         handed.unwrap_or_else(|panic| Err(panic.to_string()))
     }

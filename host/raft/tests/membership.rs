@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::create;
 use common::group::{FOLDER, Member, Start, done, eventually, group, leader, members, settings};
-use common::members::{VOTERS, change, has, reached, start_all, write};
+use common::members::{VOTERS, change, founded, has, reached, start_all, write};
 use innkeeper_raft::Vote;
 use innkeeper_raft::log::Log;
 use innkeeper_runtime::{Runtime, World};
@@ -237,5 +237,32 @@ fn leadership_is_handed_to_a_voter_and_not_to_anybody_else() {
             members.iter().all(|member| has(member, 10_000))
         })
         .await;
+    });
+}
+
+#[test]
+fn a_leader_that_ends_hands_over_to_the_voter_in_contact_that_lacks_least() {
+    World::run(4, async |world| {
+        let members = founded(&world, &Start::of(&VOTERS)).await;
+        let old = leader(&world, &members).await;
+        let replica = old.replica().unwrap();
+        let others: Vec<_> = members.iter().filter(|m| m.id != old.id).collect();
+        for follower in &others {
+            let handed = follower.replica().unwrap().hand_over().await;
+            assert_eq!(handed, Ok(None), "it has nothing to hand over");
+        }
+        // It was heard a moment ago, and lacks what is written now.
+        others[1].host.stop();
+        write(&world, old, 1).await;
+        assert_eq!(replica.hand_over().await, Ok(Some(others[0].id)));
+        others[1].host.resume();
+        reached(&world, &members.iter().collect::<Vec<_>>(), &VOTERS, &[]).await;
+        let old = leader(&world, &members).await;
+        let replica = old.replica().unwrap();
+        let others = members.iter().filter(|m| m.id != old.id);
+        others.for_each(|m| m.host.stop());
+        world.sleep(settings().election * 2).await;
+        let refused = Err("no other voter answers".to_owned());
+        assert_eq!(replica.hand_over().await, refused);
     });
 }

@@ -166,6 +166,26 @@ impl<R: Runtime> Service<R> {
         self.auth.schemes()
     }
 
+    /// If this node leads its group, hands the leadership over to another voter, for one election
+    /// timeout at most. A node that ends does so while it still serves its clients: writes wait for a
+    /// moment only, and a client that has to go elsewhere finds a leader there.
+    /// (test: `a_leader_that_is_asked_to_end_hands_over_before_it_closes_its_connections`)
+    pub async fn hand_over(&self) {
+        let (Some(_), Ok(replica)) = (&self.settings.group, self.replica()) else {
+            return;
+        };
+        match replica.hand_over().await {
+            Ok(Some(leader)) => {
+                tracing::info!(event = "handed-over", leader, "node {leader} leads now");
+            }
+            Ok(None) => {}
+            Err(sentence) => tracing::warn!(
+                "the leadership was not handed over, so the others elect a leader when this node has ended: \
+                 {sentence}"
+            ),
+        }
+    }
+
     /// Ends the service: no client is accepted any more, connections are closed while their
     /// sessions live on, and tasks that wait for proposals of this node are told. Waits for the
     /// connections for [`STOP_TIMEOUT_MS`] at most.

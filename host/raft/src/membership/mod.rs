@@ -37,7 +37,7 @@ use crate::state::StateShared;
 use crate::types::{NodeId, TypeConfig};
 use crate::voting_right::VotingRight;
 
-pub(crate) use transfer::transfer;
+pub(crate) use transfer::{hand_over, transfer};
 
 /// The task that keeps the membership.
 pub(crate) struct Keeper<R: Runtime> {

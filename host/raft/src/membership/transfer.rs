@@ -7,10 +7,12 @@
 use std::time::Duration;
 
 use innkeeper_runtime::{Runtime, Select2, select2};
+use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::type_config::TypeConfigExt;
 
 use crate::engine::RaftOf;
-use crate::types::NodeId;
+use crate::types::{NodeId, TypeConfig};
 
 /// The new leader lacks at most so many entries when the old one stops taking writes.
 const LACKS_MOST: u64 = 256;
@@ -76,6 +78,49 @@ pub(crate) async fn transfer<R: Runtime>(
             ))
         }
     }
+}
+
+/// Hands the leadership over to the voter in contact that lacks least of the log. Returns it, or
+/// `None` if this node does not lead or no other node votes. It takes one election timeout at most.
+/// The error is a sentence.
+pub(crate) async fn hand_over<R: Runtime>(
+    runtime: &R,
+    raft: &RaftOf<R>,
+    election: Duration,
+) -> Result<Option<NodeId>, String> {
+    let Some(successor) = successor(raft, election) else {
+        return Ok(None);
+    };
+    let to = successor.ok_or("no other voter answers")?;
+    let handing = transfer(runtime, raft, election, to);
+    match select2(handing, runtime.sleep(election)).await {
+        Select2::First(handed) => handed.map(|()| Some(to)),
+        Select2::Second(()) => Err(format!(
+            "node {to} has not taken over within {} ms",
+            election.as_millis()
+        )),
+    }
+}
+
+/// The voter that has answered within an election timeout and lacks least of the log; the inner
+/// option is `None` if none has answered. The outer one is `None` if this node does not lead, or no
+/// other node votes.
+fn successor<R: Runtime>(raft: &RaftOf<R>, election: Duration) -> Option<Option<NodeId>> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let (heard, matched) = (metrics.heartbeat.as_ref()?, metrics.replication.as_ref()?);
+    let voters = metrics.membership_config.membership().voter_ids();
+    let others: Vec<_> = voters.filter(|voter| *voter != metrics.id).collect();
+    if !metrics.state.is_leader() || others.is_empty() {
+        return None;
+    }
+    let now = TypeConfig::<R>::now();
+    let in_contact = others.into_iter().filter(|voter| {
+        let at = heard.get(voter).copied().flatten();
+        at.is_some_and(|at| now.saturating_duration_since(*at) <= election)
+    });
+    // Of equal ones the last is taken; it does not matter which.
+    Some(in_contact.max_by_key(|voter| matched.get(voter).copied().flatten()))
 }
 
 fn term<R: Runtime>(raft: &RaftOf<R>) -> u64 {

@@ -1,0 +1,88 @@
+//! Nodes that are asked to end: a leader hands over first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_proto::ErrorCode;
+use innkeeper_runtime::{Runtime, ThreadRole};
+use innkeeper_server::service::Standing;
+
+use super::common::{create, set};
+use super::sessions::ping;
+use super::stage::{ask, play};
+
+#[test]
+fn a_leader_that_is_asked_to_end_hands_over_before_it_closes_its_connections() {
+    for seed in 0..5 {
+        play(
+            seed,
+            3,
+            |_| {},
+            async move |stage, clients| {
+                let clients = Arc::new(clients);
+                stage.all_vote().await;
+                let (old, follower) = (stage.leader().await, stage.follower().await);
+                let mut at_leader = clients.connect(old, 10_000).await;
+                let mut writer = clients.connect(follower, 10_000).await;
+                assert_eq!(ask(&mut writer, create("/a", b"")).await, ErrorCode::Ok);
+                let (watching, pinging) = (stage.clone(), clients.clone());
+                let watching = clients.runtime.spawn(ThreadRole::Client, async move {
+                    let lives =
+                        ping(&pinging.runtime, &mut at_leader, Duration::from_secs(30)).await;
+                    assert!(!lives, "the connection is closed");
+                    // Nothing is awaited between the close and this look.
+                    let other = watching.service(follower).expect("it runs");
+                    match other.standing() {
+                        Standing::Leads { .. } => follower,
+                        Standing::Follows { leader, .. } => leader,
+                        Standing::Waits => 0,
+                    }
+                });
+                stage.ask_to_end(old);
+                // A client of another node writes on over the same connection.
+                let mut longest = Duration::ZERO;
+                while stage.service(old).is_some() {
+                    let begun = clients.runtime.now();
+                    assert_eq!(ask(&mut writer, set("/a", b"1")).await, ErrorCode::Ok);
+                    longest = longest.max(clients.runtime.now() - begun);
+                }
+                let leader = watching.await.expect("it looks");
+                assert!(
+                    leader != old && leader != 0,
+                    "seed {seed}: node {leader} leads"
+                );
+                assert_eq!(stage.leader().await, leader);
+                // Less than any election by silence takes.
+                assert!(longest < Duration::from_millis(200), "{longest:?}");
+            },
+        );
+    }
+}
+
+#[test]
+fn a_leader_that_reaches_nobody_ends_all_the_same_and_a_follower_just_ends() {
+    play(
+        1,
+        3,
+        |_| {},
+        async |stage, clients| {
+            stage.all_vote().await;
+            let (leader, follower) = (stage.leader().await, stage.follower().await);
+            let led = || stage.service(leader).expect("it runs").standing();
+            let before = led();
+            stage.ask_to_end(follower);
+            let ended = || stage.service(follower).is_none();
+            stage.eventually("the follower ends", ended).await;
+            assert_eq!(led(), before, "the same leader in the same term");
+            stage.cut_off(leader);
+            // Nobody has answered within an election timeout.
+            clients.runtime.sleep(Duration::from_secs(1)).await;
+            let begun = clients.runtime.now();
+            stage.ask_to_end(leader);
+            let ended = || stage.service(leader).is_none();
+            stage.eventually("the leader ends", ended).await;
+            let took = clients.runtime.now() - begun;
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        },
+    );
+}
