@@ -219,6 +219,79 @@ fn a_module_that_no_node_gives_is_asked_for_again_and_the_status_says_so() {
     });
 }
 
+/// Waits until a node says that it knows of no leader, which it does within a bounded time.
+async fn eventually_no_leader(clients: &Clients, node: u64, path: &str) {
+    let end = clients.runtime.now() + PATIENCE;
+    loop {
+        let asked = ("GET", path, SUPER);
+        let begun = clients.runtime.now();
+        let (status, text, _) = ask_with(&clients.runtime, clients.http(node), asked, b"").await;
+        let took = clients.runtime.now() - begun;
+        assert!(took < Duration::from_secs(5), "{took:?}: {text}");
+        if status == 503 {
+            assert!(text.contains("no leader has answered within"), "{text}");
+            return;
+        }
+        assert!(clients.runtime.now() < end, "within {PATIENCE:?}: {text}");
+    }
+}
+
+#[test]
+fn a_bindings_status_is_the_leaders_whichever_node_is_asked() {
+    play(15, 3, with_http, async |stage, clients| {
+        stage.all_vote().await;
+        let (leader, follower) = (stage.leader().await, stage.follower().await);
+        let module = push(&clients, follower, "test-tally").await;
+        let mut client = clients.connect(follower, 10_000).await;
+        assert_eq!(ask(&mut client, create("/in", b"")).await, ErrorCode::Ok);
+        let binding = "/v1/bindings/tally?wait=first";
+        let document = tally(&module);
+        let set = request(&clients, follower, "PUT", binding, document.as_bytes()).await;
+        assert_eq!(set["first"]["ended"], "well", "{set}");
+        assert_eq!(ask(&mut client, create("/in/a", b"")).await, ErrorCode::Ok);
+        let counts = || number(&stage, leader, "/tally") == Some(1);
+        stage.eventually("the leader reacts", counts).await;
+        let has_both = |status: &Value| status["invocations"] == 2;
+        eventually_status(&clients, leader, "tally", has_both).await;
+        let shown = status(&clients, leader, "tally").await;
+        for node in 1..=3 {
+            assert_eq!(status(&clients, node, "tally").await, shown, "node {node}");
+        }
+        // More than one message between nodes holds.
+        for number in 0..200 {
+            let path = format!("/v1/bindings/more-{number}");
+            request(&clients, follower, "PUT", &path, document.as_bytes()).await;
+        }
+        let listed = request(&clients, follower, "GET", "/v1/bindings", b"").await;
+        let names = listed["bindings"].as_array().expect("a list").iter();
+        let names: BTreeSet<_> = names.map(|one| one["name"].to_string()).collect();
+        assert_eq!(names.len(), 201);
+        // A leader that is cut off does not answer as one, and a lone follower has none to ask.
+        stage.cut_off(leader);
+        eventually_no_leader(&clients, leader, "/v1/bindings/tally").await;
+        stage.cut_off(follower);
+        eventually_no_leader(&clients, follower, "/v1/bindings").await;
+        stage.world.heal_all();
+        let is_there = |status: &Value| status["pending"] == false;
+        eventually_told(&clients, leader, is_there).await;
+    });
+}
+
+/// As [`eventually_status`] of `tally`, where errors are waited out, too.
+async fn eventually_told(clients: &Clients, node: u64, is_right: impl Fn(&Value) -> bool) {
+    let end = clients.runtime.now() + PATIENCE;
+    loop {
+        let asked = ("GET", "/v1/bindings/tally", SUPER);
+        let (status, text, _) = ask_with(&clients.runtime, clients.http(node), asked, b"").await;
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        if status == 200 && serde_json::from_str(body).is_ok_and(|body| is_right(&body)) {
+            return;
+        }
+        assert!(clients.runtime.now() < end, "within {PATIENCE:?}: {text}");
+        clients.runtime.sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// An authorizer that allows everything, and whose failures allow as well.
 fn authorizer(module: &str) -> String {
     format!(

@@ -5,7 +5,7 @@
 //!    `load`, the invocation is noted under its activation ([`FirstRuns::began`]).
 //! 2. The first that ends says how ([`FirstRuns::ended`]); the next activation starts anew. A
 //!    reaction that runs again, since something that it read had changed, has not ended.
-//! 3. [`Guests::first_run`] waits for that. A recipe for which nothing is queued has nothing to
+//! 3. [`Guests::first_run`] waits for that, at any node: it asks the leader, which runs recipes. A recipe for which nothing is queued has nothing to
 //!    run: it is activated without an event where only its module or its config changed.
 //!
 //! Bound: one entry per binding.
@@ -16,12 +16,13 @@ use std::sync::Arc;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::{World, Zxid};
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Guests;
+use super::at_leader::{Question, Told};
 
 /// How the first invocation under an activation ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ended", rename_all = "kebab-case")]
 pub enum FirstRun {
     /// It ended well: a reaction was committed, a policy loaded.
@@ -127,33 +128,44 @@ impl<R: Runtime> Guests<R> {
         self.shared.news.notified()
     }
 
-    /// Waits until the first invocation under an activation has ended, or says that there is none
-    /// to wait for. The caller bounds the time.
+    /// Waits until the first invocation under an activation has ended at the leader, or says that
+    /// there is none to wait for. The caller bounds the time.
     pub async fn first_run(&self, name: &str, activation: Zxid) -> FirstRun {
-        let runs = &self.shared.first_runs;
+        let question = Question::FirstRun {
+            name: name.to_owned(),
+            activation: activation.0,
+        };
         loop {
             let news = self.news();
-            // The queue first: a reaction that has just emptied it was noted before.
-            let queued = self.shared.reader.queue_len(name);
-            if let Some(Some(ended)) = runs.look(name, activation) {
+            if let Ok(Told::FirstRun(Some(ended))) = self.ask_leader(&question).await {
                 return ended;
             }
-            let view = self.shared.reader.view();
-            let active = view
-                .bindings()
-                .get(name)
-                .and_then(|binding| binding.active.as_ref());
-            let Some(active) = active.filter(|active| active.activation == activation) else {
-                return FirstRun::Overtaken;
-            };
-            let has_begun = runs.look(name, activation).is_some();
-            match active.definition.world {
-                World::Assignor => return FirstRun::NotYet,
-                World::Recipe if queued == 0 && !has_begun => return FirstRun::NotYet,
-                World::Recipe | World::Authorizer => {}
-            }
-            drop(view);
-            news.await;
+            self.news_or_again(news).await;
+        }
+    }
+
+    /// How the first invocation under an activation ended on this node; `None` if it has not ended
+    /// yet.
+    pub(super) fn first_run_here(&self, name: &str, activation: Zxid) -> Option<FirstRun> {
+        let runs = &self.shared.first_runs;
+        // The queue first: a reaction that has just emptied it was noted before.
+        let queued = self.shared.reader.queue_len(name);
+        if let Some(Some(ended)) = runs.look(name, activation) {
+            return Some(ended);
+        }
+        let view = self.shared.reader.view();
+        let active = view
+            .bindings()
+            .get(name)
+            .and_then(|binding| binding.active.as_ref());
+        let Some(active) = active.filter(|active| active.activation == activation) else {
+            return Some(FirstRun::Overtaken);
+        };
+        let has_begun = runs.look(name, activation).is_some();
+        match active.definition.world {
+            World::Assignor => Some(FirstRun::NotYet),
+            World::Recipe if queued == 0 && !has_begun => Some(FirstRun::NotYet),
+            World::Recipe | World::Authorizer => None,
         }
     }
 }

@@ -25,10 +25,10 @@ use std::time::Duration;
 use innkeeper_runtime::Instant;
 use innkeeper_tree::{World, Zxid};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Whether a binding is being invoked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Breaker {
     /// Normal.

@@ -27,7 +27,12 @@ impl<R: Runtime> Guests<R> {
         if cfg!(innkeeper_break = "follower-reacts") {
             return true;
         }
-        matches!(self.shared.standings.clone().get(), Standing::Leads { .. })
+        matches!(self.standing(), Standing::Leads { .. })
+    }
+
+    /// What this node is in its group, as far as it has heard.
+    pub(super) fn standing(&self) -> Standing {
+        self.shared.standings.newest()
     }
 
     /// The node's service, if the node is a member of a group and has not stopped. Let it go soon.

@@ -29,8 +29,10 @@
 // They panic where nobody reads any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod activated;
 mod activation;
 mod artifacts;
+mod at_leader;
 mod authorizers;
 mod calls;
 mod compile;
@@ -56,6 +58,7 @@ use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use innkeeper_raft::{ModuleStore, Proposals, Standing};
 use innkeeper_runtime::{
@@ -74,6 +77,8 @@ use tokio::sync::Notify;
 use self::lane::Lane;
 use self::settings::GuestSettings;
 
+pub use activated::Activated;
+pub use at_leader::NoLeader;
 pub use compile::COMPILE_COMMAND;
 pub use first::FirstRun;
 pub use flow::{Flow, Most};
@@ -371,15 +376,9 @@ impl<R: Runtime> Guests<R> {
         })
     }
 
-    /// The status of one binding, as the node sees it; none if there is no such binding.
-    pub fn status(&self, name: &str) -> Option<BindingStatus> {
-        let view = self.shared.reader.view();
-        let binding = view.bindings().get(name)?;
-        Some(self.status_of(binding))
-    }
-
-    /// The status of every binding, by name.
-    pub fn statuses(&self) -> Vec<BindingStatus> {
+    /// The status of every binding, by name, as this node sees it: in a group, it counts what has
+    /// happened on this node.
+    pub fn statuses_here(&self) -> Vec<BindingStatus> {
         let view = self.shared.reader.view();
         view.bindings()
             .iter()
@@ -462,6 +461,10 @@ impl<R: Runtime> BindingListener for Listener<R> {
     fn holds(&self, module: Digest) -> bool {
         let guests = self.guests();
         guests.is_some_and(|guests| guests.compiled(module).is_some())
+    }
+
+    fn asked(&self, question: &[u8]) -> Option<Bytes> {
+        self.guests()?.asked(question)
     }
 }
 

@@ -127,6 +127,11 @@ impl<T: Clone> LatestReader<T> {
         }
     }
 
+    /// The newest value. It does not count as seen.
+    pub fn newest(&self) -> T {
+        self.latest.get()
+    }
+
     /// The newest value, which then counts as seen.
     pub fn get(&mut self) -> T {
         let current = self.latest.shared.current.lock();

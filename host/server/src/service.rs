@@ -22,7 +22,7 @@ use crate::expiry::Expiry;
 use crate::local_sessions::LocalSessions;
 use crate::quorum::{Held, Quorum};
 use crate::replicated::Replicated;
-use crate::reports::{Answer, Question};
+use crate::reports::{Answer, NoMessage, Question};
 use crate::settings::{LARGE_ANSWERS, QUORUM_LOST_ELECTIONS, STOP_TIMEOUT_MS, ServerSettings};
 use crate::stats::Stats;
 use crate::throttle::answers::LargeAnswers;
@@ -266,6 +266,22 @@ impl<R: Runtime> Service<R> {
             lacks.then_some(node)
         };
         answers.into_iter().filter_map(lacks).collect()
+    }
+
+    /// Asks the guests' side of another node, which should lead
+    /// ([`BindingListener::asked`](crate::delivery::binding_listener::BindingListener::asked)).
+    /// The error is a sentence.
+    pub async fn ask_guests_of(&self, node: u64, question: Bytes) -> Result<Bytes, String> {
+        let replica = self.replica().map_err(|error| error.to_string())?;
+        let asking = replica.ask(node, Question::OfGuests(question).encode());
+        let Select2::Second(answer) = select2(self.stopping.wait(), asking).await else {
+            return Err("this node is stopping".to_owned());
+        };
+        match Answer::decode(&answer?) {
+            Ok(Answer::OfGuests(Some(answer))) => Ok(answer),
+            Ok(Answer::OfGuests(None)) => Err(format!("node {node} has no quorum")),
+            Ok(_) | Err(NoMessage) => Err(NoMessage.to_string()),
+        }
     }
 
     /// Whether all active authorizers can be asked on this node. While they cannot, no client is

@@ -1,7 +1,8 @@
 //! `/v1/bindings`: the bindings, their documents and their status.
 //!
-//! A binding is a znode, so any client that may write it can do the same. These routes add two
-//! things: a sentence that says what is wrong with a document, and waiting for the activation.
+//! A binding is a znode, so any client that may write it can do the same. These routes add three
+//! things: a sentence that says what is wrong with a document, waiting for the activation, and the
+//! status. What is shown of a status is the leader's, whichever node is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bytes::Bytes;
-use innkeeper_dispatch::{BindingStatus, FirstRun};
+use innkeeper_dispatch::{Activated, BindingStatus, FirstRun};
 use innkeeper_proto::{CreateMode, ErrorCode};
 use innkeeper_runtime::{Instant, Runtime, Select2, select2};
 use innkeeper_tree::applied::OpReply;
@@ -29,6 +30,9 @@ const WAIT_MS: u64 = 60_000;
 
 /// The longest time that a request may wait for an activation, in milliseconds.
 const MAX_WAIT_MS: u64 = 120_000;
+
+/// How long a request waits until this node has applied a document that the leader knows.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// The last part of the path of `POST /v1/bindings/check`.
 const CHECK: &str = "check";
@@ -104,25 +108,36 @@ pub(super) struct Deleted {
     zxid: u64,
 }
 
-pub(super) async fn list<R: Runtime>(State(admin): State<Arc<Admin<R>>>) -> Json<Listed> {
-    Json(Listed {
-        bindings: admin.surface.guests.statuses(),
-    })
+pub(super) async fn list<R: Runtime>(
+    State(admin): State<Arc<Admin<R>>>,
+) -> Result<Json<Listed>, Problem> {
+    let bindings = admin.surface.guests.statuses().await?;
+    Ok(Json(Listed { bindings }))
 }
 
 pub(super) async fn get<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Named(name): Named,
 ) -> Result<Json<Shown>, Problem> {
-    let znode = admin
-        .surface
-        .service
-        .reader
-        .view()
-        .get(&path::join(path::BINDINGS, &name));
-    let (Some(status), Some(znode)) = (admin.surface.guests.status(&name), znode) else {
+    let service = &admin.surface.service;
+    let Some(status) = admin.surface.guests.status(&name).await? else {
         return Err(no_such(&name));
     };
+    let path = path::join(path::BINDINGS, &name);
+    let mut znode = service.reader.view().get(&path);
+    if znode.is_none() {
+        // The leader has it, so this node will have it in a moment.
+        let caught_up = service.runtime.timeout(CATCH_UP, service.read_index());
+        let caught_up = caught_up.await.map_err(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("this node has not applied the document of `{name}` yet; try again"),
+            )
+        })?;
+        caught_up?;
+        znode = service.reader.view().get(&path);
+    }
+    let znode = znode.ok_or_else(|| no_such(&name))?;
     let document = serde_json::from_slice(znode.data.as_deref().unwrap_or_default());
     Ok(Json(Shown {
         status,
@@ -293,39 +308,23 @@ async fn activated<R: Runtime>(
     limit_ms: u64,
 ) -> Result<Zxid, Problem> {
     let runtime = &admin.surface.service.runtime;
-    loop {
-        let news = admin.surface.guests.news();
-        // The error first: it may be of an older wish, which the view then tells.
-        let status = admin.surface.guests.status(name);
-        let view = admin.surface.service.reader.view();
-        let Some(binding) = view.bindings().get(name) else {
-            return Err(overtaken(format!(
-                "the binding `{name}` was deleted meanwhile"
-            )));
-        };
-        if let Some(active) = &binding.active
-            && active.wish == wish
-        {
-            return Ok(active.activation);
-        }
-        if binding.wish != wish {
-            return Err(another_document(name));
-        }
-        if let Some(error) = status.and_then(|status| status.activation_error) {
-            return Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                format!("the binding `{name}` is written and was not activated: {error}"),
-            ));
-        }
-        drop(view);
-        if let Select2::Second(()) = select2(news, runtime.sleep_until(deadline)).await {
-            return Err(Problem::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                format!(
-                    "the binding `{name}` is written and was not active within {limit_ms} ms; it may still become so, see `innkeeper binding status {name}`"
-                ),
-            ));
-        }
+    let activated = admin.surface.guests.activated(name, wish);
+    match select2(activated, runtime.sleep_until(deadline)).await {
+        Select2::First(Activated::At(activation)) => Ok(activation),
+        Select2::First(Activated::Deleted) => Err(overtaken(format!(
+            "the binding `{name}` was deleted meanwhile"
+        ))),
+        Select2::First(Activated::Overtaken) => Err(another_document(name)),
+        Select2::First(Activated::Not(error)) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("the binding `{name}` is written and was not activated: {error}"),
+        )),
+        Select2::Second(()) => Err(Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!(
+                "the binding `{name}` is written and was not active within {limit_ms} ms; it may still become so, see `innkeeper binding status {name}`"
+            ),
+        )),
     }
 }
 

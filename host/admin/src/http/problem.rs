@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use innkeeper_dispatch::PushError;
+use innkeeper_dispatch::{NoLeader, PushError};
 use innkeeper_proto::ErrorCode;
 use innkeeper_raft::{Refusal, Unavailable};
 use innkeeper_sandbox::ModuleError;
@@ -157,6 +157,12 @@ impl From<ProposeError> for Problem {
 
 impl From<Unavailable> for Problem {
     fn from(error: Unavailable) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<NoLeader> for Problem {
+    fn from(error: NoLeader) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }

@@ -63,7 +63,7 @@ impl<'a, R: Runtime> Sample<'a, R> {
             view,
             process: Process::now(),
             replica: replica.map(|replica| (replica.status(), replica.stats())),
-            bindings: surface.guests.statuses(),
+            bindings: surface.guests.statuses_here(),
             service,
         }
     }

@@ -3,18 +3,21 @@
 use innkeeper_runtime::calendar::rfc_3339;
 use innkeeper_sandbox::GuestText;
 use innkeeper_tree::Binding;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::entry::Report;
 use crate::health::Breaker;
 
-/// One binding as shown by `innkeeper binding status` and HTTP.
-#[derive(Clone, Debug, Serialize)]
+/// One binding as shown by `innkeeper binding status` and HTTP. In a group it comes from the leader,
+/// whose reports begin when its node started.
+// A node of an older release leaves out what it does not know.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BindingStatus {
     /// The binding's name.
     pub name: String,
     /// recipe, assignor or authorizer.
-    pub world: &'static str,
+    pub world: String,
     /// The module that the document names.
     pub wished: String,
     /// The module that acts, if any.
@@ -70,7 +73,7 @@ impl BindingStatus {
         let last_error = report.last_error.as_ref();
         Self {
             name: binding.name.to_string(),
-            world: binding.wished.world.name(),
+            world: binding.wished.world.name().to_owned(),
             wished: binding.wished.module.to_string(),
             active: binding
                 .active
@@ -100,5 +103,47 @@ impl BindingStatus {
             errors_dropped: report.errors_dropped,
             log: report.log.iter().map(GuestText::to_string).collect(),
         }
+    }
+
+    /// More bytes than its JSON has. Guests' texts are escaped already, so that at most every
+    /// character is escaped once more.
+    pub(crate) fn bytes_at_most(&self) -> usize {
+        const REST: usize = 2048;
+        let errors = [&self.activation_error, &self.waits_for, &self.last_error];
+        let errors = errors.into_iter().flatten();
+        let texts = self.log.iter().chain(errors).chain([&self.name]);
+        REST + texts.map(|text| 2 * text.len() + 8).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_status_fits_into_a_message_between_nodes() {
+        let text = "\"\\".repeat(2048);
+        let status = BindingStatus {
+            name: "n".repeat(256),
+            world: "authorizer".to_owned(),
+            wished: "w".repeat(71),
+            active: Some("a".repeat(71)),
+            activation: Some(u64::MAX),
+            activation_error: Some(text.clone()),
+            waits_for: Some(text.clone()),
+            last_error: Some(text.clone()),
+            last_error_at: Some("2026-01-01T00:00:00.000Z".to_owned()),
+            last_fuel: u64::MAX,
+            log: vec![text; 32],
+            ..BindingStatus::default()
+        };
+        let json = serde_json::to_vec(&status).unwrap();
+        assert!(json.len() <= status.bytes_at_most());
+        assert!(json.len() < 400 << 10, "{} bytes", json.len());
+        let read: BindingStatus = serde_json::from_slice(&json).unwrap();
+        assert_eq!(serde_json::to_vec(&read).unwrap(), json);
+        // An older node leaves a field out.
+        let older: BindingStatus = serde_json::from_str(r#"{"name":"n","new":1}"#).unwrap();
+        assert_eq!(older.name, "n");
     }
 }

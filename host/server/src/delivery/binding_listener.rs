@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use innkeeper_tree::{Digest, Zxid};
 
 /// Called by the fan-out after each batch of applied commands, on the raft thread, in zxid order,
@@ -23,6 +24,10 @@ pub trait BindingListener: Send + Sync + 'static {
     /// The leader of the group asks whether this node could use the module with this digest at
     /// once.
     fn holds(&self, module: Digest) -> bool;
+
+    /// The guests' side of another node asks, and this node leads. The answer takes less than
+    /// 1 MiB; `None` if the question cannot be read.
+    fn asked(&self, question: &[u8]) -> Option<Bytes>;
 }
 
 /// Events that a binding did not get.

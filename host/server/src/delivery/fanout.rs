@@ -498,10 +498,10 @@ impl Delivery for Fanout {
 
     fn asked(&self, from: u64, leads: bool, question: &[u8]) -> Result<Bytes, String> {
         let served = |session| self.outbox_of(session);
-        let holds = |digest| self.listener.get().is_some_and(|all| all.holds(digest));
+        let guests = self.listener.get().map(|guests| &**guests);
         let answer = self
             .reporters
-            .answer(from, leads, question, &self.expiry, served, holds);
+            .answer(from, leads, question, &self.expiry, served, guests);
         answer.map_err(|error| error.to_string())
     }
 

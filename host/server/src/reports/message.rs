@@ -11,6 +11,7 @@ const VERSION: u8 = 1;
 const REPORT: u8 = 1;
 const ARE_SILENT: u8 = 2;
 const HOLDS: u8 = 3;
+const OF_GUESTS: u8 = 4;
 
 // What a node found. A released number never changes.
 const SILENT: u8 = 0;
@@ -34,6 +35,8 @@ pub(crate) enum Question {
     AreSilent(Vec<SessionId>),
     /// The leader asks whether the node holds what has this digest, ready for use.
     Holds(Digest),
+    /// The guests' side of a node asks that of the leader.
+    OfGuests(Bytes),
 }
 
 /// The answer to a question.
@@ -45,6 +48,9 @@ pub(crate) enum Answer {
     Found(Vec<Found>),
     /// Whether the node holds it, ready for use.
     Holds(bool),
+    /// What the guests' side answers; `None` if the node does not lead, or its quorum does not
+    /// acknowledge it.
+    OfGuests(Option<Bytes>),
 }
 
 impl Question {
@@ -54,6 +60,9 @@ impl Question {
             Self::AreSilent(sessions) => (ARE_SILENT, sessions),
             Self::Holds(digest) => {
                 return [&[VERSION, HOLDS], &digest.0[..]].concat().into();
+            }
+            Self::OfGuests(question) => {
+                return [&[VERSION, OF_GUESTS], &question[..]].concat().into();
             }
         };
         let mut out = BytesMut::with_capacity(2 + 8 * sessions.len());
@@ -71,6 +80,9 @@ impl Question {
         if kind == HOLDS {
             let digest = body.try_into().map_err(|_| NoMessage)?;
             return Ok(Self::Holds(Digest(digest)));
+        }
+        if kind == OF_GUESTS {
+            return Ok(Self::OfGuests(Bytes::copy_from_slice(body)));
         }
         if !body.len().is_multiple_of(8) || body.len() / 8 > SESSIONS_MAX {
             return Err(NoMessage);
@@ -99,6 +111,11 @@ impl Answer {
                 out.put_u8(HOLDS);
                 out.put_u8(u8::from(*holds));
             }
+            Self::OfGuests(answer) => {
+                out.put_u8(OF_GUESTS);
+                out.put_u8(u8::from(answer.is_some()));
+                out.put_slice(answer.as_deref().unwrap_or_default());
+            }
             Self::Found(found) => {
                 out.put_u8(ARE_SILENT);
                 out.extend(found.iter().map(|found| match found {
@@ -116,6 +133,11 @@ impl Answer {
         match body.try_get_u8().map_err(|_| NoMessage)? {
             REPORT => flag(body).map(Self::Acknowledged),
             HOLDS => flag(body).map(Self::Holds),
+            OF_GUESTS => match body.split_first() {
+                Some((0, [])) => Ok(Self::OfGuests(None)),
+                Some((1, answer)) => Ok(Self::OfGuests(Some(Bytes::copy_from_slice(answer)))),
+                _ => Err(NoMessage),
+            },
             ARE_SILENT => {
                 let found = body.iter().map(|found| match *found {
                     SILENT => Ok(Found::Silent),
@@ -157,6 +179,7 @@ mod tests {
             Question::Report(sessions.clone()),
             Question::AreSilent(sessions),
             Question::Holds(Digest([7; 32])),
+            Question::OfGuests(Bytes::from_static(b"how")),
         ] {
             assert_eq!(Question::decode(&question.encode()), Ok(question));
         }
@@ -165,6 +188,8 @@ mod tests {
             Answer::Acknowledged(false),
             Answer::Holds(true),
             Answer::Holds(false),
+            Answer::OfGuests(None),
+            Answer::OfGuests(Some(Bytes::from_static(b"so"))),
             Answer::Found(vec![Found::Silent, Found::Looking, Found::Heard]),
         ] {
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
@@ -174,7 +199,7 @@ mod tests {
             b"",
             b"\x01",
             b"\x02\x01",
-            b"\x01\x04",
+            b"\x01\x09",
             b"\x01\x01abc",
             b"\x01\x02\x03",
             b"\x01\x0312345678",
@@ -191,6 +216,9 @@ mod tests {
             b"\x01\x01\x02",
             b"\x01\x02\x03",
             b"\x01\x03\x02",
+            b"\x01\x04",
+            b"\x01\x04\x00so",
+            b"\x01\x04\x02",
         ] {
             assert_eq!(Answer::decode(body), Err(NoMessage));
         }

@@ -10,6 +10,8 @@
 //!    what it has not reported yet.
 //! 5. Before the leader makes the nodes depend on something, such as a new authorizer, it asks them
 //!    whether they hold it ([`Service::who_lacks`](crate::service::Service::who_lacks)).
+//! 6. Operators at any node are shown what only the leader's guests know
+//!    ([`Service::ask_guests_of`](crate::service::Service::ask_guests_of)).
 //!
 //! Questions travel over raft's control connections
 //! ([`Replica::ask`](innkeeper_raft::Replica::ask)); a body begins with a version.
@@ -25,9 +27,10 @@ mod message;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use innkeeper_tree::{Digest, SessionId};
+use innkeeper_tree::SessionId;
 use parking_lot::Mutex;
 
+use crate::delivery::binding_listener::BindingListener;
 use crate::delivery::outbox::Outbox;
 use crate::expiry::Expiry;
 pub(crate) use crate::expiry::Found;
@@ -42,8 +45,8 @@ pub(crate) struct Reporters {
 
 impl Reporters {
     /// Answers another node's question. `leads`: this node leads and its quorum acknowledges it.
-    /// `served` returns the outbox of the connection that serves a session here. `holds` says
-    /// whether this node holds what has a digest.
+    /// `served` returns the outbox of the connection that serves a session here. `guests` are those
+    /// of this node, once there are any.
     pub(crate) fn answer(
         &self,
         from: u64,
@@ -51,7 +54,7 @@ impl Reporters {
         question: &[u8],
         expiry: &Expiry,
         served: impl Fn(SessionId) -> Option<Arc<Outbox>>,
-        holds: impl Fn(Digest) -> bool,
+        guests: Option<&dyn BindingListener>,
     ) -> Result<Bytes, NoMessage> {
         let answer = match Question::decode(question)? {
             Question::Report(_) if !leads => Answer::Acknowledged(false),
@@ -69,7 +72,14 @@ impl Reporters {
                 });
                 Answer::Found(found.collect())
             }
-            Question::Holds(digest) => Answer::Holds(holds(digest)),
+            Question::Holds(digest) => {
+                Answer::Holds(guests.is_some_and(|guests| guests.holds(digest)))
+            }
+            Question::OfGuests(_) if !leads => Answer::OfGuests(None),
+            Question::OfGuests(question) => {
+                let answer = guests.and_then(|guests| guests.asked(&question));
+                Answer::OfGuests(Some(answer.ok_or(NoMessage)?))
+            }
         };
         Ok(answer.encode())
     }
@@ -105,7 +115,7 @@ mod tests {
         }
         let report = Question::Report(vec![session]).encode();
         let answer = |leads| {
-            let answer = reporters.answer(2, leads, &report, &expiry, |_| None, |_| false);
+            let answer = reporters.answer(2, leads, &report, &expiry, |_| None, None);
             Answer::decode(&answer.unwrap()).unwrap()
         };
         assert_eq!(answer(false), Answer::Acknowledged(false));
@@ -121,7 +131,7 @@ mod tests {
         assert!(reporters.has_reported(2, 3, &expiry));
         assert!(
             reporters
-                .answer(2, true, b"\x01\x09", &expiry, |_| None, |_| false)
+                .answer(2, true, b"\x01\x09", &expiry, |_| None, None)
                 .is_err()
         );
     }
@@ -138,7 +148,7 @@ mod tests {
         let question = Question::AreSilent((1..=3).map(SessionId).collect()).encode();
         let ask = || {
             let served = |session: SessionId| (session.0 > 1).then(|| outbox.clone());
-            let answer = reporters.answer(1, false, &question, &expiry, served, |_| false);
+            let answer = reporters.answer(1, false, &question, &expiry, served, None);
             Answer::decode(&answer.unwrap()).unwrap()
         };
         let found = |second| Answer::Found(vec![Found::Silent, second, Found::Heard]);

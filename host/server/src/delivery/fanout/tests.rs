@@ -36,6 +36,10 @@ impl BindingListener for Told {
     fn holds(&self, _module: innkeeper_tree::Digest) -> bool {
         false
     }
+
+    fn asked(&self, _question: &[u8]) -> Option<bytes::Bytes> {
+        None
+    }
 }
 
 fn apply(tree: &mut Tree, operation: Operation) {
