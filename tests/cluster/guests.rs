@@ -198,12 +198,35 @@ fn a_module_that_was_pushed_at_one_node_runs_at_the_next_leader() {
     });
 }
 
+/// The disk of a node, on which modules can be written or not.
+struct ModuleDisk(SimDisk);
+
+impl ModuleDisk {
+    fn of(stage: &Stage, node: u64) -> Self {
+        Self(stage.member(node).host.disk(FOLDER))
+    }
+
+    fn breaks(&self) {
+        let broken = FileFaults {
+            write_errors_one_in: Some(1),
+            ..FileFaults::default()
+        };
+        self.0.set_faults("modules.redb", broken);
+    }
+
+    fn is_mended(&self) {
+        self.0.set_faults("modules.redb", FileFaults::default());
+    }
+}
+
 #[test]
-fn a_module_that_no_node_gives_is_asked_for_again_and_the_status_says_so() {
+fn a_module_that_a_node_cannot_get_is_asked_for_again_and_the_status_says_so() {
     play(12, 3, with_http, async |stage, clients| {
+        stage.all_vote().await;
         let (leader, holder) = (stage.leader().await, stage.follower().await);
+        let disk = ModuleDisk::of(&stage, leader);
+        disk.breaks();
         let module = push(&clients, holder, "test-tally").await;
-        stage.cut_off(holder);
         let binding = "/v1/bindings/tally";
         request(&clients, leader, "PUT", binding, tally(&module).as_bytes()).await;
         let says_so = |status: &Value| {
@@ -213,9 +236,67 @@ fn a_module_that_no_node_gives_is_asked_for_again_and_the_status_says_so() {
             })
         };
         eventually_status(&clients, leader, "tally", says_so).await;
-        stage.world.heal_all();
+        disk.is_mended();
         let acts = |status: &Value| status["pending"] == false;
         eventually_status(&clients, leader, "tally", acts).await;
+    });
+}
+
+/// The modules whose names are registered, as a node has it.
+fn registered(stage: &Stage, node: u64) -> usize {
+    let service = stage.service(node).expect("it runs");
+    service.reader.view().modules().len()
+}
+
+/// How many modules a node stores.
+async fn stored(stage: &Stage, node: u64) -> usize {
+    let service = stage.service(node).expect("it runs");
+    let modules = service.replica().expect("it runs").modules();
+    modules.list().await.expect("they are listed").len()
+}
+
+#[test]
+fn a_module_is_registered_when_a_quorum_stores_it() {
+    play(16, 3, with_http, async |stage, clients| {
+        stage.all_vote().await;
+        let (leader, first) = (stage.leader().await, stage.follower().await);
+        let others: Vec<_> = (1..=3).filter(|node| *node != first).collect();
+        let disks = others.iter().map(|node| ModuleDisk::of(&stage, *node));
+        let disks: Vec<_> = disks.collect();
+        disks.iter().for_each(ModuleDisk::breaks);
+        // One of three voters stores it, for as long as the others cannot.
+        let path = "/v1/modules?wait_ms=9000";
+        let waits = request(&clients, first, "POST", path, &guest("test-tally")).await;
+        assert_eq!(waits["state"], "storing", "{waits}");
+        assert_eq!((&waits["stored"], &waits["needed"]), (&1.into(), &2.into()));
+        assert_eq!(registered(&stage, leader), 0);
+        // A push that waits is cancelled as any other.
+        let name = waits["push"].as_str().expect("a name");
+        let path = format!("/v1/pushes/{name}");
+        let cancelled = request(&clients, first, "DELETE", &path, b"").await;
+        assert_eq!(cancelled["state"], "cancelled", "{cancelled}");
+        let path = "/v1/modules?wait_ms=5000";
+        let waits = request(&clients, first, "POST", path, &guest("test-tally")).await;
+        assert_eq!(waits["state"], "storing", "{waits}");
+        // The last node is down when the second one stores it.
+        stage.kill(others[1]);
+        disks.iter().for_each(ModuleDisk::is_mended);
+        let path = format!("/v1/pushes/{name}?wait_ms=60000");
+        let ready = request(&clients, first, "GET", &path, b"").await;
+        assert_eq!(ready["state"], "ready", "{ready}");
+        assert_eq!(registered(&stage, first), 1);
+        assert_eq!(stored(&stage, others[0]).await, 1);
+        // It fetches what it lacks when it is back, although no binding names it.
+        stage.start(others[1]);
+        let end = clients.runtime.now() + PATIENCE;
+        loop {
+            let is_back = stage.service(others[1]).is_some();
+            if is_back && stored(&stage, others[1]).await == 1 {
+                break;
+            }
+            assert!(clients.runtime.now() < end, "it does not fetch the module");
+            clients.runtime.sleep(Duration::from_millis(100)).await;
+        }
     });
 }
 
@@ -302,14 +383,10 @@ fn authorizer(module: &str) -> String {
 
 /// Binds an authorizer whose module one follower cannot store until its disk takes writes again.
 /// Returns the leader, this follower and its disk.
-async fn bind_where_one_lacks(stage: &Stage, clients: &Clients) -> (u64, u64, SimDisk) {
+async fn bind_where_one_lacks(stage: &Stage, clients: &Clients) -> (u64, u64, ModuleDisk) {
     let (leader, poor) = (stage.leader().await, stage.follower().await);
-    let disk = stage.member(poor).host.disk(FOLDER);
-    let broken = FileFaults {
-        write_errors_one_in: Some(1),
-        ..FileFaults::default()
-    };
-    disk.set_faults("modules.redb", broken);
+    let disk = ModuleDisk::of(stage, poor);
+    disk.breaks();
     let module = push(clients, leader, "test-hostile-authorizer").await;
     let mut client = clients.connect(leader, 10_000).await;
     let guarded = create("/guarded", b"");
@@ -346,7 +423,7 @@ fn a_node_that_lacks_an_active_authorizers_module_serves_no_client_until_it_has_
         let mut at_leader = clients.connect(leader, 10_000).await;
         assert_eq!(read(&mut at_leader, "/guarded").await, b"");
         // It stores the module as soon as it can, and serves again.
-        disk.set_faults("modules.redb", FileFaults::default());
+        disk.is_mended();
         let mut at_poor = clients.connect(poor, 10_000).await;
         assert_eq!(read(&mut at_poor, "/guarded").await, b"");
     });
@@ -360,7 +437,7 @@ fn an_authorizer_is_activated_when_every_node_has_its_module_and_shuts_nobody_ou
         let mut at_poor = clients.connect(poor, 10_000).await;
         assert!(ping(runtime, &mut at_poor, Duration::from_secs(5)).await);
         assert_eq!(status(&clients, leader, "all").await["pending"], true);
-        disk.set_faults("modules.redb", FileFaults::default());
+        disk.is_mended();
         assert!(ping(runtime, &mut at_poor, Duration::from_secs(15)).await);
         assert_eq!(status(&clients, leader, "all").await["pending"], false);
         assert_eq!(read(&mut at_poor, "/guarded").await, b"");

@@ -36,6 +36,7 @@ mod at_leader;
 mod authorizers;
 mod calls;
 mod compile;
+mod copies;
 mod dispatch;
 mod events;
 mod first;
@@ -91,6 +92,7 @@ use activation::Fetch;
 use artifacts::Artifacts;
 use authorizers::Authorizers;
 use compile::Compilations;
+use copies::Copies;
 use first::FirstRuns;
 pub use memory::default_guest_memory_bytes;
 use modules::ModuleCache;
@@ -134,6 +136,8 @@ struct Shared<R: Runtime> {
     store: ModuleStore<R>,
     sandbox: Sandbox,
     modules: ModuleCache,
+    /// What this node stores for the others.
+    copies: Copies,
     pushes: Pushes,
     push_idle_ms: u64,
     stats: Arc<Stats>,
@@ -232,6 +236,7 @@ impl<R: Runtime> Guests<R> {
                 store,
                 sandbox,
                 modules: ModuleCache::default(),
+                copies: Copies::default(),
                 pushes: Pushes::default(),
                 push_idle_ms,
                 reports,
@@ -271,6 +276,11 @@ impl<R: Runtime> Guests<R> {
         let this = self.clone();
         let leading = async move { this.run_leading().await };
         runtime.spawn(ThreadRole::Client, leading).detach();
+        if self.is_in_group() {
+            let this = self.clone();
+            let copies = async move { this.run_copies().await };
+            runtime.spawn(ThreadRole::Client, copies).detach();
+        }
     }
 
     /// Waits until every active authorizer can be asked. A node accepts clients only after this:
@@ -461,6 +471,16 @@ impl<R: Runtime> BindingListener for Listener<R> {
     fn holds(&self, module: Digest) -> bool {
         let guests = self.guests();
         guests.is_some_and(|guests| guests.compiled(module).is_some())
+    }
+
+    fn registered(&self) {
+        if let Some(guests) = self.guests() {
+            guests.registered();
+        }
+    }
+
+    fn stores(&self, module: Digest) -> bool {
+        self.guests().is_some_and(|guests| guests.stores(module))
     }
 
     fn asked(&self, question: &[u8]) -> Option<Bytes> {

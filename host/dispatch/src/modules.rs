@@ -1,4 +1,4 @@
-//! Modules. Each is pushed at one node, stored there and registered. A node makes it runnable once,
+//! Modules. Each is pushed at one node, stored by a quorum of its group (`copies`) and registered. A node makes it runnable once,
 //! from the code that an earlier compilation has left (`artifacts`), or by compiling it (`compile`).
 //! What is not stored on a node of a group is fetched from another one, by its digest.
 //! (test: `a_module_that_was_pushed_at_one_node_runs_at_the_next_leader`)
@@ -154,13 +154,13 @@ impl<R: Runtime> Guests<R> {
         self.load(digest, None, done.artifact).await
     }
 
-    async fn stored(&self, digest: Digest) -> Result<Option<Bytes>, MakeError> {
+    pub(super) async fn stored(&self, digest: Digest) -> Result<Option<Bytes>, MakeError> {
         let component = self.shared.store.get(digest).await;
         component.map_err(|error| MakeError::Unreadable(error.to_string()))
     }
 
     /// Has another node of the group give a component, which is stored here then.
-    async fn given(&self, digest: Digest) -> Result<Bytes, MakeError> {
+    pub(super) async fn given(&self, digest: Digest) -> Result<Bytes, MakeError> {
         let Some(service) = self.service_in_group() else {
             return Err(MakeError::Missing);
         };

@@ -2,8 +2,8 @@
 //!
 //! 1. [`Guests::push`] takes the bytes, unless too many wait already, and returns a [`Push`]; its
 //!    name is the SHA-256 of the bytes, so a second push of the same bytes joins it.
-//! 2. Its task joins the module's compilation, stores the component durably, loads it, and
-//!    registers its name by a command.
+//! 2. Its task joins the module's compilation, stores the component durably, loads it, waits until
+//!    a quorum of the group stores it (`copies`), and registers its name by a command.
 //! 3. An author who asks sees the state ([`PushState`]) and may wait for the next one. A push that
 //!    nobody has asked about for [`push_idle_ms`](crate::settings::CompileSettings::push_idle_ms)
 //!    is cancelled, and so is one on request: its compilation goes on only if another task waits
@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use innkeeper_runtime::{Instant, Latest, Runtime, Select3, Signal, ThreadRole, select2, select3};
+use innkeeper_server::copies::Copies;
 use innkeeper_tree::{Digest, Operation};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -48,6 +49,8 @@ pub enum PushState {
         /// The wall clock at its beginning, in milliseconds since 1970.
         since_ms: u64,
     },
+    /// It waits until so many voters of the group store it.
+    Storing(Copies),
     /// Bindings may name it.
     Ready(Pushed),
     /// It failed.
@@ -60,7 +63,7 @@ impl PushState {
     /// Whether the push is over.
     pub fn is_over(&self) -> bool {
         match self {
-            PushState::Waiting | PushState::Compiling { .. } => false,
+            PushState::Waiting | PushState::Compiling { .. } | PushState::Storing(_) => false,
             PushState::Ready(_) | PushState::Failed(_) | PushState::Cancelled => true,
         }
     }
@@ -199,8 +202,8 @@ impl<R: Runtime> Guests<R> {
         if let Some(known) = inner.all.get(&id) {
             let push = self.handle(known.push.clone());
             match push.state() {
-                PushState::Waiting | PushState::Compiling { .. } => return Ok(push),
                 PushState::Ready(taken) if self.is_here(&taken) => return Ok(push),
+                state if !state.is_over() => return Ok(push),
                 _ => {}
             }
             inner.ended.retain(|other| *other != id);
@@ -339,6 +342,7 @@ impl<R: Runtime> Guests<R> {
             size,
             made_component,
         };
+        self.wait_for_copies(push, digest).await;
         self.ensure_folders().await?;
         self.propose(|ticket| Operation::RegisterModule {
             ticket,
@@ -349,5 +353,13 @@ impl<R: Runtime> Guests<R> {
         .await?;
         self.look_again(digest);
         Ok(taken)
+    }
+
+    /// Waits until a quorum of the group stores a module, which this node stores.
+    async fn wait_for_copies(&self, push: &Push<R>, module: Digest) {
+        if let Some(service) = self.service_in_group() {
+            let tell = |copies| push.shared.state.set(PushState::Storing(copies));
+            service.is_stored_by_quorum(module, tell).await;
+        }
     }
 }

@@ -11,6 +11,7 @@
 //! Closing: new proposals are refused, those in flight are applied, a checkpoint is written,
 //! openraft and the log are closed, and the lock is released.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -238,6 +239,16 @@ impl<R: Runtime> Replica<R> {
             members.filter(|node| *node != own).collect()
         };
         fetch(&started.peers, &started.modules, &nodes, digest, bytes_max).await
+    }
+
+    /// Whether these nodes are a quorum of the voters, as this node knows them. While the membership
+    /// changes, they must be one of the old voters and of the new ones.
+    pub fn is_quorum(&self, nodes: &BTreeSet<NodeId>) -> bool {
+        let metrics = self.parts().started.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let voters = metrics.membership_config.membership().get_joint_config();
+        let mut voters = voters.iter();
+        voters.all(|voters| voters.intersection(nodes).count() > voters.len() / 2)
     }
 
     /// Waits until the node has failed for good and returns a sentence with the reason.

@@ -260,7 +260,7 @@ fn a_leader_that_ends_hands_over_to_the_voter_in_contact_that_lacks_least() {
         let old = leader(&world, &members).await;
         let replica = old.replica().unwrap();
         let others = members.iter().filter(|m| m.id != old.id);
-        others.for_each(|m| m.host.stop());
+        others.for_each(|m| assert!(m.host.stop()));
         world.sleep(settings().election * 2).await;
         let refused = Err("no other voter answers".to_owned());
         assert_eq!(replica.hand_over().await, refused);

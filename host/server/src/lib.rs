@@ -21,6 +21,7 @@ pub mod addresses;
 pub mod authorization;
 mod clients;
 pub mod connections;
+pub mod copies;
 pub mod delivery;
 mod expiry;
 pub mod four_letter_words;

@@ -63,7 +63,7 @@ pub(super) struct OfPush {
 pub(super) struct Shown {
     /// Its name, for `/v1/pushes/`.
     push: String,
-    /// waiting, compiling, ready, failed or cancelled.
+    /// waiting, compiling, storing, ready, failed or cancelled.
     state: &'static str,
     /// Since when it is compiled, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,6 +71,12 @@ pub(super) struct Shown {
     /// The same as RFC 3339 has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<String>,
+    /// How many voters of the group store it, while it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<usize>,
+    /// How many of them have to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed: Option<usize>,
     /// The module, once bindings may name it.
     #[serde(flatten)]
     taken: Option<Taken>,
@@ -96,6 +102,8 @@ impl Shown {
             state: "waiting",
             since_ms: None,
             since: None,
+            stored: None,
+            needed: None,
             taken: None,
             error: None,
         };
@@ -105,6 +113,11 @@ impl Shown {
                 shown.state = "compiling";
                 shown.since_ms = Some(since_ms);
                 shown.since = Some(rfc_3339(since_ms));
+            }
+            PushState::Storing(copies) => {
+                shown.state = "storing";
+                shown.stored = Some(copies.stored);
+                shown.needed = Some(copies.needed);
             }
             PushState::Ready(taken) => {
                 shown.state = "ready";
@@ -149,7 +162,9 @@ pub(super) async fn push<R: Runtime>(
     let push = admin.surface.guests.push(pushed)?;
     let state = waited(&push, asked.wait_ms).await;
     let status = match &state {
-        PushState::Waiting | PushState::Compiling { .. } => StatusCode::ACCEPTED,
+        PushState::Waiting | PushState::Compiling { .. } | PushState::Storing(_) => {
+            StatusCode::ACCEPTED
+        }
         PushState::Ready(_) => StatusCode::OK,
         PushState::Failed(error) => status_of_push(error),
         PushState::Cancelled => StatusCode::CONFLICT,

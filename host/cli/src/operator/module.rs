@@ -91,7 +91,7 @@ async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, 
         let state = text_of(&push, "state");
         match state {
             "ready" => return Ok(push),
-            "waiting" | "compiling" => {}
+            "waiting" | "compiling" | "storing" => {}
             _ => {
                 return Err(NodeError::Refused {
                     status: 400,
@@ -101,7 +101,7 @@ async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, 
         }
         // Scripts get no progress: they can ask the node.
         if told != state && io::stderr().is_terminal() {
-            streams::tell(format_args!("innkeeper: {}\n", shown(state)));
+            streams::tell(format_args!("innkeeper: {}\n", shown(&push)));
             state.clone_into(&mut told);
         }
         let target = format!("/v1/pushes/{id}?wait_ms={WAIT_MS}");
@@ -110,11 +110,17 @@ async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, 
 }
 
 /// The progress of a push, in a sentence.
-fn shown(state: &str) -> &'static str {
-    match state {
-        "waiting" => "the module waits until others are compiled; Ctrl-C cancels the push",
-        _ => "the node compiles the module; Ctrl-C cancels the push",
-    }
+fn shown(push: &Value) -> String {
+    let what = match text_of(push, "state") {
+        "waiting" => "the module waits until others are compiled".to_owned(),
+        "storing" => format!(
+            "{} of {} nodes store the module, and it waits for the others",
+            number_of(push, "stored"),
+            number_of(push, "needed")
+        ),
+        _ => "the node compiles the module".to_owned(),
+    };
+    format!("{what}; Ctrl-C cancels the push")
 }
 
 fn pushed(answer: &Value) -> String {

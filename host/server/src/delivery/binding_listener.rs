@@ -25,6 +25,13 @@ pub trait BindingListener: Send + Sync + 'static {
     /// once.
     fn holds(&self, module: Digest) -> bool;
 
+    /// A module was registered.
+    fn registered(&self);
+
+    /// Another node asks whether this one stores the module with this digest durably. If it does
+    /// not, it begins to fetch it from that node or another.
+    fn stores(&self, module: Digest) -> bool;
+
     /// The guests' side of another node asks, and this node leads. The answer takes less than
     /// 1 MiB; `None` if the question cannot be read.
     fn asked(&self, question: &[u8]) -> Option<Bytes>;

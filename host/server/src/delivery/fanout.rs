@@ -100,6 +100,7 @@ struct After {
     queued: Vec<Arc<str>>,
     changed: Vec<Arc<str>>,
     cuts: Vec<Cut>,
+    registered: bool,
 }
 
 /// A connection's place in the fan-out. Dropping it removes the connection's watches.
@@ -354,6 +355,7 @@ impl Inner {
                         served.outbox.close(Close::Superseded);
                     }
                 }
+                after.registered |= result == TicketResult::Registered;
                 if let Some(waiter) = fanout.pending_proposals.take(ticket) {
                     let settled = Settled {
                         zxid,
@@ -441,6 +443,9 @@ impl After {
             if !self.cuts.is_empty() {
                 listener.cut(&self.cuts);
             }
+            if self.registered {
+                listener.registered();
+            }
         }
     }
 }
@@ -493,6 +498,7 @@ impl Delivery for Fanout {
             let present: Vec<_> = present.into_iter().collect();
             listener.changed(&changed);
             listener.queued(&present);
+            listener.registered();
         }
     }
 

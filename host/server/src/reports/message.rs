@@ -12,6 +12,7 @@ const REPORT: u8 = 1;
 const ARE_SILENT: u8 = 2;
 const HOLDS: u8 = 3;
 const OF_GUESTS: u8 = 4;
+const STORES: u8 = 5;
 
 // What a node found. A released number never changes.
 const SILENT: u8 = 0;
@@ -37,6 +38,8 @@ pub(crate) enum Question {
     Holds(Digest),
     /// The guests' side of a node asks that of the leader.
     OfGuests(Bytes),
+    /// A node that stores the module with this digest asks whether the other one stores it durably.
+    Stores(Digest),
 }
 
 /// The answer to a question.
@@ -51,6 +54,8 @@ pub(crate) enum Answer {
     /// What the guests' side answers; `None` if the node does not lead, or its quorum does not
     /// acknowledge it.
     OfGuests(Option<Bytes>),
+    /// Whether the node stores the module durably. If not, it begins to fetch it.
+    Stores(bool),
 }
 
 impl Question {
@@ -60,6 +65,9 @@ impl Question {
             Self::AreSilent(sessions) => (ARE_SILENT, sessions),
             Self::Holds(digest) => {
                 return [&[VERSION, HOLDS], &digest.0[..]].concat().into();
+            }
+            Self::Stores(digest) => {
+                return [&[VERSION, STORES], &digest.0[..]].concat().into();
             }
             Self::OfGuests(question) => {
                 return [&[VERSION, OF_GUESTS], &question[..]].concat().into();
@@ -77,9 +85,12 @@ impl Question {
     pub(crate) fn decode(mut body: &[u8]) -> Result<Self, NoMessage> {
         version(&mut body)?;
         let kind = body.try_get_u8().map_err(|_| NoMessage)?;
-        if kind == HOLDS {
-            let digest = body.try_into().map_err(|_| NoMessage)?;
-            return Ok(Self::Holds(Digest(digest)));
+        if let HOLDS | STORES = kind {
+            let digest = Digest(body.try_into().map_err(|_| NoMessage)?);
+            return Ok(match kind {
+                HOLDS => Self::Holds(digest),
+                _ => Self::Stores(digest),
+            });
         }
         if kind == OF_GUESTS {
             return Ok(Self::OfGuests(Bytes::copy_from_slice(body)));
@@ -111,6 +122,10 @@ impl Answer {
                 out.put_u8(HOLDS);
                 out.put_u8(u8::from(*holds));
             }
+            Self::Stores(stores) => {
+                out.put_u8(STORES);
+                out.put_u8(u8::from(*stores));
+            }
             Self::OfGuests(answer) => {
                 out.put_u8(OF_GUESTS);
                 out.put_u8(u8::from(answer.is_some()));
@@ -133,6 +148,7 @@ impl Answer {
         match body.try_get_u8().map_err(|_| NoMessage)? {
             REPORT => flag(body).map(Self::Acknowledged),
             HOLDS => flag(body).map(Self::Holds),
+            STORES => flag(body).map(Self::Stores),
             OF_GUESTS => match body.split_first() {
                 Some((0, [])) => Ok(Self::OfGuests(None)),
                 Some((1, answer)) => Ok(Self::OfGuests(Some(Bytes::copy_from_slice(answer)))),
@@ -179,6 +195,7 @@ mod tests {
             Question::Report(sessions.clone()),
             Question::AreSilent(sessions),
             Question::Holds(Digest([7; 32])),
+            Question::Stores(Digest([8; 32])),
             Question::OfGuests(Bytes::from_static(b"how")),
         ] {
             assert_eq!(Question::decode(&question.encode()), Ok(question));
@@ -188,6 +205,8 @@ mod tests {
             Answer::Acknowledged(false),
             Answer::Holds(true),
             Answer::Holds(false),
+            Answer::Stores(true),
+            Answer::Stores(false),
             Answer::OfGuests(None),
             Answer::OfGuests(Some(Bytes::from_static(b"so"))),
             Answer::Found(vec![Found::Silent, Found::Looking, Found::Heard]),

@@ -10,7 +10,8 @@
 //!    what it has not reported yet.
 //! 5. Before the leader makes the nodes depend on something, such as a new authorizer, it asks them
 //!    whether they hold it ([`Service::who_lacks`](crate::service::Service::who_lacks)).
-//! 6. Operators at any node are shown what only the leader's guests know
+//! 6. A node to which a module was pushed asks the others whether they store it ([`crate::copies`]).
+//! 7. Operators at any node are shown what only the leader's guests know
 //!    ([`Service::ask_guests_of`](crate::service::Service::ask_guests_of)).
 //!
 //! Questions travel over raft's control connections
@@ -74,6 +75,9 @@ impl Reporters {
             }
             Question::Holds(digest) => {
                 Answer::Holds(guests.is_some_and(|guests| guests.holds(digest)))
+            }
+            Question::Stores(digest) => {
+                Answer::Stores(guests.is_some_and(|guests| guests.stores(digest)))
             }
             Question::OfGuests(_) if !leads => Answer::OfGuests(None),
             Question::OfGuests(question) => {

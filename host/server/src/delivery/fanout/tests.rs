@@ -37,6 +37,14 @@ impl BindingListener for Told {
         false
     }
 
+    fn registered(&self) {
+        self.note("registered", &[]);
+    }
+
+    fn stores(&self, _module: innkeeper_tree::Digest) -> bool {
+        false
+    }
+
     fn asked(&self, _question: &[u8]) -> Option<bytes::Bytes> {
         None
     }
