@@ -1,5 +1,5 @@
-//! Guests on a group: recipes run on the leader only, modules get to every node, and a node without
-//! an active authorizer's module serves no client.
+//! Guests on a group: recipes run on the leader only, modules get to every node, and a binding's
+//! status is the leader's.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,16 +18,15 @@ use super::common::asked::{SUPER_DIGEST, any_port};
 use super::common::simulated::FOLDER;
 use super::common::simulated_http::{SUPER, ask_with};
 use super::common::{connect_request, create};
-use super::sessions::ping;
-use super::stage::{Clients, PATIENCE, Stage, ask, play, read};
+use super::stage::{Clients, PATIENCE, Stage, ask, play};
 
-fn with_http(settings: &mut NodeSettings) {
+pub fn with_http(settings: &mut NodeSettings) {
     settings.admin.http = Some(any_port());
     settings.server.auth.super_digest = Some(Secret::new(SUPER_DIGEST));
 }
 
 /// Asks a node over HTTP as the super user. The answer is no error.
-async fn request(clients: &Clients, node: u64, method: &str, path: &str, body: &[u8]) -> Value {
+pub async fn request(clients: &Clients, node: u64, method: &str, path: &str, body: &[u8]) -> Value {
     let asked = (method, path, SUPER);
     let (status, text, _) = ask_with(&clients.runtime, clients.http(node), asked, body).await;
     assert!((200..300).contains(&status), "{method} {path}: {text}");
@@ -36,13 +35,13 @@ async fn request(clients: &Clients, node: u64, method: &str, path: &str, body: &
 }
 
 /// Pushes a guest at a node and returns its module's name.
-async fn push(clients: &Clients, node: u64, name: &str) -> String {
+pub async fn push(clients: &Clients, node: u64, name: &str) -> String {
     let path = "/v1/modules?wait_ms=60000";
     let pushed = request(clients, node, "POST", path, &guest(name)).await;
     pushed["module"].as_str().expect("a name").to_owned()
 }
 
-async fn status(clients: &Clients, node: u64, name: &str) -> Value {
+pub async fn status(clients: &Clients, node: u64, name: &str) -> Value {
     request(clients, node, "GET", &format!("/v1/bindings/{name}"), b"").await
 }
 
@@ -199,14 +198,14 @@ fn a_module_that_was_pushed_at_one_node_runs_at_the_next_leader() {
 }
 
 /// The disk of a node, on which modules can be written or not.
-struct ModuleDisk(SimDisk);
+pub struct ModuleDisk(SimDisk);
 
 impl ModuleDisk {
-    fn of(stage: &Stage, node: u64) -> Self {
+    pub fn of(stage: &Stage, node: u64) -> Self {
         Self(stage.member(node).host.disk(FOLDER))
     }
 
-    fn breaks(&self) {
+    pub fn breaks(&self) {
         let broken = FileFaults {
             write_errors_one_in: Some(1),
             ..FileFaults::default()
@@ -214,7 +213,7 @@ impl ModuleDisk {
         self.0.set_faults("modules.redb", broken);
     }
 
-    fn is_mended(&self) {
+    pub fn is_mended(&self) {
         self.0.set_faults("modules.redb", FileFaults::default());
     }
 }
@@ -371,75 +370,4 @@ async fn eventually_told(clients: &Clients, node: u64, is_right: impl Fn(&Value)
         assert!(clients.runtime.now() < end, "within {PATIENCE:?}: {text}");
         clients.runtime.sleep(Duration::from_millis(50)).await;
     }
-}
-
-/// An authorizer that allows everything, and whose failures allow as well.
-fn authorizer(module: &str) -> String {
-    format!(
-        r#"{{"world":"authorizer","module":"{module}","watch":["/guarded/**"],
-            "on_failure":"allow","config":{{"mode":"none"}}}}"#
-    )
-}
-
-/// Binds an authorizer whose module one follower cannot store until its disk takes writes again.
-/// Returns the leader, this follower and its disk.
-async fn bind_where_one_lacks(stage: &Stage, clients: &Clients) -> (u64, u64, ModuleDisk) {
-    let (leader, poor) = (stage.leader().await, stage.follower().await);
-    let disk = ModuleDisk::of(stage, poor);
-    disk.breaks();
-    let module = push(clients, leader, "test-hostile-authorizer").await;
-    let mut client = clients.connect(leader, 10_000).await;
-    let guarded = create("/guarded", b"");
-    assert_eq!(ask(&mut client, guarded).await, ErrorCode::Ok);
-    let (path, document) = ("/v1/bindings/all", authorizer(&module));
-    request(clients, leader, "PUT", path, document.as_bytes()).await;
-    (leader, poor, disk)
-}
-
-#[test]
-fn a_node_that_lacks_an_active_authorizers_module_serves_no_client_until_it_has_it() {
-    play(13, 3, with_http, async |stage, clients| {
-        let runtime = &clients.runtime;
-        let (leader, poor, disk) = bind_where_one_lacks(&stage, &clients).await;
-        let mut at_poor = clients.connect(poor, 10_000).await;
-        // The leader waits for it, and says so.
-        assert!(ping(runtime, &mut at_poor, Duration::from_secs(28)).await);
-        assert_eq!(read(&mut at_poor, "/guarded").await, b"");
-        let waiting = status(&clients, leader, "all").await;
-        let names_it = waiting["waits_for"].as_str();
-        let module_of = format!("its module: {poor};");
-        assert!(
-            names_it.is_some_and(|text| text.contains(&module_of)),
-            "{waiting}"
-        );
-        assert_eq!(waiting["pending"], true);
-        // After 30 s it is activated, and the connection to the node that lacks it is closed.
-        let lives = ping(runtime, &mut at_poor, Duration::from_secs(5)).await;
-        assert!(!lives, "the connection is closed");
-        let active = status(&clients, leader, "all").await;
-        assert_eq!(active["pending"], false);
-        let refused = clients.try_connect(poor, &connect_request(10_000)).await;
-        assert!(refused.is_none(), "it is not served");
-        let mut at_leader = clients.connect(leader, 10_000).await;
-        assert_eq!(read(&mut at_leader, "/guarded").await, b"");
-        // It stores the module as soon as it can, and serves again.
-        disk.is_mended();
-        let mut at_poor = clients.connect(poor, 10_000).await;
-        assert_eq!(read(&mut at_poor, "/guarded").await, b"");
-    });
-}
-
-#[test]
-fn an_authorizer_is_activated_when_every_node_has_its_module_and_shuts_nobody_out() {
-    play(14, 3, with_http, async |stage, clients| {
-        let runtime = &clients.runtime;
-        let (leader, poor, disk) = bind_where_one_lacks(&stage, &clients).await;
-        let mut at_poor = clients.connect(poor, 10_000).await;
-        assert!(ping(runtime, &mut at_poor, Duration::from_secs(5)).await);
-        assert_eq!(status(&clients, leader, "all").await["pending"], true);
-        disk.is_mended();
-        assert!(ping(runtime, &mut at_poor, Duration::from_secs(15)).await);
-        assert_eq!(status(&clients, leader, "all").await["pending"], false);
-        assert_eq!(read(&mut at_poor, "/guarded").await, b"");
-    });
 }

@@ -1,6 +1,7 @@
 //! Whole nodes of a group in a simulated world, with clients at every door: scenes, and runs that are
 //! drawn from a seed.
 
+mod authorizers;
 #[path = "../guests.rs"]
 mod built;
 #[path = "../node/common/mod.rs"]

@@ -25,7 +25,7 @@ use innkeeper_sandbox::{
 };
 use innkeeper_server::authorization::{AccessDecider, AccessRequest, Deciding};
 use innkeeper_tree::binding::{Definition, OnFailure};
-use innkeeper_tree::{Access, Binding, Identity, Reader, View, World, Zxid};
+use innkeeper_tree::{Access, Binding, Bindings, Identity, Reader, View, World, Zxid};
 use parking_lot::{Mutex, RwLock};
 
 use super::Guests;
@@ -46,6 +46,8 @@ pub(super) struct Authorizers {
     workers: usize,
     run_load: RunLoad,
     live: RwLock<HashMap<Arc<str>, Arc<Live>>>,
+    /// The last state of the bindings in which all active authorizers could be asked here.
+    complete: RwLock<Option<Arc<Bindings>>>,
 }
 
 /// One authorizer at one policy.
@@ -92,6 +94,7 @@ impl Authorizers {
             workers,
             run_load,
             live: RwLock::default(),
+            complete: RwLock::default(),
         }
     }
 
@@ -356,6 +359,20 @@ impl<R: Runtime> Guests<R> {
 }
 
 impl<R: Runtime> AccessDecider for Guests<R> {
+    fn can_ask(&self, bindings: &Arc<Bindings>) -> bool {
+        let complete = &self.shared.authorizers.complete;
+        let is_known = |known: &Arc<Bindings>| Arc::ptr_eq(known, bindings);
+        if complete.read().as_ref().is_some_and(is_known) {
+            return true;
+        }
+        // A node alone has them since its start, or waits for those that came later.
+        let can_ask = !self.is_in_group() || self.missing_authorizer(bindings).is_none();
+        if can_ask {
+            *complete.write() = Some(Arc::clone(bindings));
+        }
+        can_ask
+    }
+
     fn decide<'a>(
         &'a self,
         view: &'a View,

@@ -71,7 +71,7 @@ use innkeeper_server::delivery::binding_listener::{BindingListener, Cut};
 use innkeeper_server::delivery::pending_proposals::{PendingProposals, ProposeError, Settled};
 use innkeeper_server::service::Service;
 use innkeeper_server::stats::Stats;
-use innkeeper_tree::{Binding, Digest, Operation, Reader, Ticket, World, Zxid, path};
+use innkeeper_tree::{Binding, Bindings, Digest, Operation, Reader, Ticket, World, Zxid, path};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -292,7 +292,9 @@ impl<R: Runtime> Guests<R> {
         loop {
             // Heard from here on, so that nothing is missed between the look and the wait.
             let news = self.news();
-            let Some((name, module)) = self.missing_authorizer() else {
+            let Some((name, module)) =
+                self.missing_authorizer(self.shared.reader.view().bindings())
+            else {
                 return;
             };
             if !told && self.shared.runtime.now() - begun >= AUTHORIZER_PATIENCE {
@@ -322,7 +324,10 @@ impl<R: Runtime> Guests<R> {
         loop {
             // Heard from here on, so that nothing is missed between the look and the wait.
             let news = self.news();
-            if self.missing_authorizer().is_some() {
+            if self
+                .missing_authorizer(self.shared.reader.view().bindings())
+                .is_some()
+            {
                 return;
             }
             if let Select2::First(()) = select2(self.shared.stopping.wait(), news).await {
@@ -332,9 +337,8 @@ impl<R: Runtime> Guests<R> {
     }
 
     /// An active authorizer whose module is not loaded here, and that module.
-    fn missing_authorizer(&self) -> Option<(Arc<str>, Digest)> {
-        let view = self.shared.reader.view();
-        view.bindings().iter().find_map(|binding| {
+    fn missing_authorizer(&self, bindings: &Bindings) -> Option<(Arc<str>, Digest)> {
+        bindings.iter().find_map(|binding| {
             let active = binding.active.as_ref()?;
             let module = active.definition.module;
             let is_missing =

@@ -10,6 +10,10 @@
 //! 4. A write carries the greatest policy_zxid among the active authorizers that cover it;
 //!    apply compares it and bounces the write on a difference, and the session asks again.
 //!
+//! **Invariant:** nothing is sent to a client from a view in which an authorizer is active whose
+//! module this node lacks: the connection is closed without an answer. (test:
+//! `a_node_that_lacks_an_authorizers_module_answers_nothing_from_its_activation_on`)
+//!
 //! **Invariant:** no policy can forbid its own repair. The admin socket proposes
 //! `Operation::Admin`, which no authorizer is asked about; the socket is a file of mode 0600 in the
 //! data folder. (tests: `a_policy_that_forbids_everything_is_mended_through_the_admin_socket`,
@@ -42,6 +46,10 @@ pub type Deciding<'a> = Pin<Box<dyn Future<Output = Result<(), usize>> + Send + 
 ///   `asks` must pass. An authorizer that cannot decide denies, unless its binding says
 ///   otherwise. Lack of an instance makes the caller wait and is never a denial.
 pub trait AccessDecider: Send + Sync + 'static {
+    /// Whether this node can ask all authorizers that are active in a state. It serves no client
+    /// from a state in which it cannot.
+    fn can_ask(&self, bindings: &Arc<Bindings>) -> bool;
+
     /// Whether all of `asks` are allowed. They are decided in order.
     fn decide<'a>(
         &'a self,
@@ -77,6 +85,13 @@ impl Authorization {
     /// Authorization by this decider.
     pub fn new(decider: Arc<dyn AccessDecider>) -> Self {
         Self { decider }
+    }
+
+    /// Whether clients may be served from `view`: this node has the modules of all authorizers that
+    /// are active in it.
+    pub(crate) fn may_serve(&self, view: &View) -> bool {
+        let bindings = view.bindings();
+        !bindings.has_authorizers() || self.decider.can_ask(bindings)
     }
 
     /// The verdict on a request as of `view`. All of `asks` must pass. Where

@@ -119,7 +119,7 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
     match end {
         End::LargeRequests(_) => tracing::warn!(?peer, "a connection was closed: {end}"),
         End::Stale => tracing::warn!(?peer, "a connection was closed: {end}"),
-        End::Throttled | End::NoQuorum => {
+        End::Throttled | End::NoQuorum | End::NoAuthorizer => {
             tracing::info!(?peer, "a connection was closed: {end}");
         }
         End::Frame(error) => tracing::info!(?peer, "a connection was closed: {error}"),

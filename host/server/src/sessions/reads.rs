@@ -56,7 +56,7 @@ impl<R: Runtime> Session<R> {
             let fanout = &self.service.fanout;
             let (newest, peeked) = fanout.watching(&self.service.reader, register);
             *view = newest;
-            self.drain()?;
+            self.drain(view)?;
             let Some((peeked, is_new)) = peeked else {
                 // It is decided on again, with the newer view.
                 return Ok(Outcome::Again);

@@ -106,9 +106,14 @@ impl<R: Runtime> SessionLoop<R> {
 }
 
 impl<R: Runtime> Session<R> {
-    /// Moves what apply has for this connection to what has arrived.
-    pub(super) fn drain(&mut self) -> Result<(), End> {
-        self.outbox.drain(&mut self.arrived).map_err(End::Told)
+    /// Moves what apply has for this connection to what has arrived, after `view` was taken. Ends the
+    /// session's service here if it may not be served from this view.
+    pub(super) fn drain(&mut self, view: &View) -> Result<(), End> {
+        self.outbox.drain(&mut self.arrived).map_err(End::Told)?;
+        match self.service.authorization.may_serve(view) {
+            true => Ok(()),
+            false => Err(End::NoAuthorizer),
+        }
     }
 
     /// Sends what arrived up to `view`, because the front request's answer comes next: nothing may

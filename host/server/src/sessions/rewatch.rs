@@ -69,7 +69,7 @@ impl<R: Runtime> Session<R> {
         };
         let (newest, owed, again) = self.service.fanout.watching(&self.service.reader, register);
         *view = newest;
-        self.drain()?;
+        self.drain(view)?;
         self.send_arrived_before_answer(sends, view, socket).await?;
         for (missed, path) in owed {
             let state = KeeperState::SyncConnected;

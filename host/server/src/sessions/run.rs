@@ -204,7 +204,7 @@ impl<R: Runtime> SessionLoop<R> {
         let (mut since, mut answers) = (self.session.now, 0u32);
         loop {
             let mut view = self.session.service.reader.view();
-            self.session.drain()?;
+            self.session.drain(&view)?;
             let mut moved = false;
             loop {
                 let arrived = self.send_arrived(&view, socket).await?;

@@ -82,7 +82,7 @@ impl<R: Runtime> Session<R> {
         let fanout = &self.service.fanout;
         let (newest, outcome) = fanout.watching(&self.service.reader, register);
         *view = newest;
-        self.drain()?;
+        self.drain(view)?;
         let Some(outcome) = outcome else {
             // It is decided on again, with the newer view.
             return Ok(Outcome::Again);

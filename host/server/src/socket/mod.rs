@@ -71,6 +71,9 @@ pub(crate) enum End {
     /// The node has no quorum, and the client did not agree to be read-only.
     #[error("this node has no quorum: the client must ask another node")]
     NoQuorum,
+    /// The node lacks the module of an active authorizer.
+    #[error("this node lacks the module of an active authorizer: the client must ask another node")]
+    NoAuthorizer,
     /// A request has waited for longer than its session's timeout.
     #[error(
         "a request has waited for longer than its session's timeout (request_stale_latency_check)"
