@@ -100,8 +100,7 @@ impl Reporters {
 
     /// Has this node reported within so many ticks?
     pub(crate) fn has_reported(&self, node: u64, ticks: u64, expiry: &Expiry) -> bool {
-        let heard = self.heard_tick.lock().get(&node).copied();
-        heard.is_some_and(|tick| expiry.now_tick().saturating_sub(tick) <= ticks)
+        self.since(ticks, expiry).contains(&node)
     }
 }
 
