@@ -48,7 +48,7 @@ const CIRCLES_MAX: usize = 3;
 /// The server's rooms, from the top down. A room imports of its own tier and of lower ones.
 const TIERS: &[&[&str]] = &[
     &["connections"],
-    &["sessions", "tasks", "inspect"],
+    &["sessions", "tasks", "inspect", "copies"],
     &["service"],
     &["replicated"],
     &[

@@ -197,8 +197,8 @@ impl<R: Runtime> Replica<R> {
     }
 
     /// If this node leads, hands the leadership over to the voter in contact that lacks least of the
-    /// log, and returns the new leader; `None` if there is nothing to hand over. It takes one
-    /// election timeout at most. The error is a sentence.
+    /// log, and returns the new leader when it is established; `None` if there is nothing to hand
+    /// over. It takes two election timeouts at most. The error is a sentence.
     pub async fn hand_over(&self) -> Result<Option<NodeId>, String> {
         let Parts {
             runtime, started, ..
@@ -207,7 +207,17 @@ impl<R: Runtime> Replica<R> {
         let election = started.settings.election;
         let handing = async move { hand_over(&handle, &raft, election).await };
         let handed = runtime.spawn(ThreadRole::Raft, handing).await;
-        handed.unwrap_or_else(|panic| Err(panic.to_string()))
+        let leader = handed.unwrap_or_else(|panic| Err(panic.to_string()))?;
+        if leader.is_some() {
+            let mut standings = self.standings();
+            let follows = async {
+                while !matches!(self.standing(), Standing::Follows { .. }) {
+                    standings.changed().await;
+                }
+            };
+            select2(follows, runtime.sleep(election)).await;
+        }
+        Ok(leader)
     }
 
     /// The reader of the state, which gives out views. It stays valid when a snapshot of another

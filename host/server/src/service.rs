@@ -166,8 +166,8 @@ impl<R: Runtime> Service<R> {
         self.auth.schemes()
     }
 
-    /// If this node leads its group, hands the leadership over to another voter, for one election
-    /// timeout at most. A node that ends does so while it still serves its clients: writes wait for a
+    /// If this node leads its group, hands the leadership over to another voter, for two election
+    /// timeouts at most. A node that ends does so while it still serves its clients: writes wait for a
     /// moment only, and a client that has to go elsewhere finds a leader there.
     /// (test: `a_leader_that_is_asked_to_end_hands_over_before_it_closes_its_connections`)
     pub async fn hand_over(&self) {
