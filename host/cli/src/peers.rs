@@ -96,6 +96,7 @@ async fn group<R: Runtime>(runtime: &R, id: u64, list: &[String]) -> anyhow::Res
         anyhow!("--id {id} is not among the nodes of --peers: name this node there as well")
     })?;
     let listen = names::address(runtime, &own.host, own.port).await?;
+    // The list names neither a port for elections nor one for clients.
     Ok(GroupSettings::new(id, listen, voters, observers))
 }
 

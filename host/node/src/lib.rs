@@ -318,6 +318,7 @@ fn group_of<R: Runtime>(settings: &GroupSettings, listener: R::Listener) -> Grou
     Group {
         voters: settings.voters.clone(),
         learners: settings.observers.clone(),
+        ports: settings.ports.clone(),
         listener,
         secret: Secret::new(settings.secret.reveal()),
         protection: Arc::new(Unprotected),

@@ -287,6 +287,7 @@ async fn open(
     let group = Group {
         voters,
         learners: BTreeMap::new(),
+        ports: BTreeMap::new(),
         listener: runtime
             .listen_tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, own)))
             .await?,

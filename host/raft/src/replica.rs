@@ -462,6 +462,7 @@ mod tests {
             let group = Group {
                 voters: BTreeMap::from([(1, own)]),
                 learners: BTreeMap::new(),
+                ports: BTreeMap::new(),
                 listener: runtime.listen_tcp(address).await.expect("a port"),
                 secret: Secret::new(""),
                 protection: Arc::new(Unprotected),

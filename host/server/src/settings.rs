@@ -10,6 +10,7 @@ use innkeeper_raft::ELECTION_MS;
 pub use innkeeper_raft::ELECTION_MS_MIN;
 pub use innkeeper_raft::peer::PeerAddress;
 use innkeeper_tree::command::COMMAND_BYTES_LEAST;
+pub use innkeeper_tree::group::Ports;
 
 /// The version that is announced to clients.
 pub const VERSION: &str = concat!("3.9.5-innkeeper-", env!("CARGO_PKG_VERSION"));
@@ -211,6 +212,8 @@ pub struct GroupSettings {
     pub voters: BTreeMap<u64, PeerAddress>,
     /// The observers, with the addresses of their peer ports.
     pub observers: BTreeMap<u64, PeerAddress>,
+    /// The members' ports that `/zookeeper/config` shows besides, where they are known.
+    pub ports: BTreeMap<u64, Ports>,
     /// Where this node's peer port is opened.
     pub listen: SocketAddr,
     /// The secret that all members know. The empty one protects nothing.
@@ -232,6 +235,7 @@ impl GroupSettings {
             id,
             voters,
             observers,
+            ports: BTreeMap::new(),
             listen,
             secret: Secret::default(),
             election_ms: ELECTION_MS,

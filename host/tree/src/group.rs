@@ -1,12 +1,12 @@
 //! The group in the state: the nodes that form it, and what each of them is.
 //!
-//! The wanted configuration stands here; Raft's own membership follows it, one change at a time. A
+//! The wanted configuration stands here, and clients read it as `/zookeeper/config`; Raft's own membership follows it, one change at a time. A
 //! member's [`Incarnation`] is the data folder by which the member is known: a node whose folder
 //! was emptied has forgotten its votes, so it must not vote before the group has named its new
 //! folder.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::{Ticket, Zxid};
 
@@ -57,6 +57,17 @@ pub enum Role {
     Learner,
 }
 
+/// What ZooKeeper's configuration says of a member beside its address and role. The group itself
+/// needs none of it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Ports {
+    /// The port for elections, which is not opened: the peer port carries everything. It is 0 if
+    /// nobody has named one.
+    pub election: u16,
+    /// The host and port at which the member's clients connect; `None` if nobody has named them.
+    pub clients: Option<String>,
+}
+
 /// One member.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Member {
@@ -64,6 +75,8 @@ pub struct Member {
     pub role: Role,
     /// The host and port at which its peers reach it.
     pub address: String,
+    /// What is shown of it besides.
+    pub ports: Ports,
     /// The data folder by which it is known; `None` until the group has seen the node.
     pub incarnation: Option<Incarnation>,
 }
@@ -80,6 +93,32 @@ pub struct GroupInfo {
 }
 
 impl GroupInfo {
+    /// The configuration as ZooKeeper writes it: the data of `/zookeeper/config`.
+    pub fn config(&self) -> String {
+        let mut text = String::new();
+        for (node, member) in &self.members {
+            let role = match member.role {
+                Role::Voter => "participant",
+                Role::Learner => "observer",
+            };
+            // Of a negative number the bits stand here. Writing to a String cannot fail.
+            let _ = write!(
+                text,
+                "server.{}={}:{}:{role}",
+                node.cast_signed(),
+                member.address,
+                member.ports.election
+            );
+            if let Some(clients) = &member.ports.clients {
+                text.push(';');
+                text.push_str(clients);
+            }
+            text.push('\n');
+        }
+        let _ = write!(text, "version={:x}", self.version.0);
+        text
+    }
+
     /// Is a node with this data folder a member?
     pub fn names(&self, node: u64, incarnation: Incarnation) -> bool {
         let member = self.members.get(&node);

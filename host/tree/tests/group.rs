@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use innkeeper_proto::ErrorCode;
+use innkeeper_proto::{ErrorCode, EventType, Stat};
 use innkeeper_tree::applied::{Outcome, TicketResult};
 use innkeeper_tree::group::{
-    ClusterId, GroupChange, GroupInfo, Incarnation, MEMBERS_MAX, Member, Role,
+    ClusterId, GroupChange, GroupInfo, Incarnation, MEMBERS_MAX, Member, Ports, Role,
 };
 use innkeeper_tree::{Command, Operation, Record, Ticket, Tree, Zxid};
 
@@ -22,6 +22,7 @@ fn member(role: Role, folder: Option<u8>) -> Member {
     Member {
         role,
         address: "here:2888".to_owned(),
+        ports: Ports::default(),
         incarnation: folder.map(|byte| Incarnation([byte; 16])),
     }
 }
@@ -168,4 +169,97 @@ fn a_checkpoint_holds_the_group() {
     apply(&mut tree, found(2));
     let second = tree.capture().records().count();
     assert_eq!(second, 1, "only the numbers have changed");
+}
+
+fn config(tree: &Tree) -> (String, Stat) {
+    let view = tree.reader().view();
+    let znode = view.get("/zookeeper/config").expect("it is always there");
+    let data = znode.data.clone().unwrap_or_default();
+    let text = String::from_utf8(data.to_vec()).expect("text");
+    (text, znode.stat)
+}
+
+/// As a real ZooKeeper shows it: the same lines, and a znode whose version is -1 and whose mzxid is the
+/// configuration's version.
+#[test]
+fn the_configuration_is_the_data_of_zookeepers_znode_and_its_watches_fire() {
+    let mut tree = Tree::new();
+    assert_eq!(config(&tree).0, "");
+    let with = |election, clients: Option<&str>| Ports {
+        election,
+        clients: clients.map(str::to_owned),
+    };
+    let members = [
+        (1, member(Role::Voter, Some(1))),
+        (
+            2,
+            Member {
+                address: "[::1]:2888".to_owned(),
+                ports: with(3888, Some("0.0.0.0:2181")),
+                ..member(Role::Voter, None)
+            },
+        ),
+        (
+            u64::MAX,
+            Member {
+                ports: with(3889, None),
+                ..member(Role::Learner, None)
+            },
+        ),
+    ];
+    tree.apply(&Command {
+        time_ms: 77,
+        operation: Operation::RaiseLevel { level: 9 },
+    });
+    let applied = tree.apply(&Command {
+        time_ms: 99,
+        operation: Operation::Group(GroupChange::Found {
+            cluster: ClusterId([1; 16]),
+            members: members.into(),
+        }),
+    });
+    tree.publish();
+    let fired: Vec<_> = applied.events.iter().collect();
+    let [event] = fired[..] else {
+        panic!("{fired:?}");
+    };
+    assert_eq!(&*event.path, "/zookeeper/config");
+    assert_eq!(event.kind, EventType::NodeDataChanged);
+    let (text, stat) = config(&tree);
+    let expected = "server.1=here:2888:0:participant\n\
+                    server.2=[::1]:2888:3888:participant;0.0.0.0:2181\n\
+                    server.-1=here:2888:3889:observer\nversion=2";
+    assert_eq!(text, expected);
+    let numbers = (stat.czxid, stat.mzxid, stat.ctime, stat.mtime, stat.version);
+    assert_eq!(numbers, (0, 2, 0, 99, -1));
+    assert_eq!(stat.data_length as usize, expected.len());
+
+    // A named folder is no change of the configuration.
+    let named = tree.apply(&Command {
+        time_ms: 100,
+        operation: Operation::Group(GroupChange::Admit {
+            node: 2,
+            was: None,
+            incarnation: Incarnation([2; 16]),
+        }),
+    });
+    tree.publish();
+    assert!(named.events.is_empty());
+    assert_eq!(config(&tree).0, expected);
+
+    // A member that moves keeps its ports.
+    let joining = [(2, Role::Learner, "there:1")];
+    let moved = configure(&mut tree, None, &joining, &[u64::MAX]);
+    assert_eq!(moved, Ok(Zxid(4)));
+    let (text, stat) = config(&tree);
+    let expected = "server.1=here:2888:0:participant\n\
+                    server.2=there:1:3888:observer;0.0.0.0:2181\nversion=4";
+    assert_eq!(text, expected);
+    assert_eq!((stat.mzxid, stat.version), (4, -1));
+    let refused = configure(&mut tree, Some(Zxid(2)), &[], &[2]);
+    assert_eq!(refused, Err(ErrorCode::BadVersion));
+    assert_eq!(config(&tree).0, expected);
+    let records: Vec<Record> = tree.capture().records().collect();
+    let restored = Tree::restore(records.into_iter().map(Ok::<_, std::io::Error>)).unwrap();
+    assert_eq!(config(&restored).0, expected);
 }

@@ -22,6 +22,17 @@ pub struct Rule {
 /// All deliberate differences.
 pub const RULES: &[Rule] = &[
     Rule {
+        name: "the configuration of a group",
+        reason: "a lone ZooKeeper has nothing in /zookeeper/config; a follower shows the members of its group, in a \
+                 znode of the version -1, as a ZooKeeper of an ensemble does",
+        ends: true,
+        applies: |step, _, ours| {
+            let names = |request: &Request| request.op.to_string().contains("/zookeeper/config");
+            let shows = ["v=-1 ", "BadVersion", "NodeDataChanged"];
+            requests(step).any(names) && shows.iter().any(|what| says(ours, what))
+        },
+    },
+    Rule {
         name: "null texts",
         reason: "ZooKeeper does not expect null where a text belongs: its answer is what becomes of a \
                  NullPointerException, and depends on how far it had come. Here a null path cannot be read \

@@ -12,13 +12,15 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use innkeeper_auth::java;
-use innkeeper_server::settings::{GroupSettings, PeerAddress};
+use innkeeper_server::settings::{GroupSettings, PeerAddress, Ports};
 
 /// One `server.N` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Member {
     /// Where the other servers reach it: the first address of the line.
     pub(super) peer: PeerAddress,
+    /// The port for elections, which is not opened.
+    pub(super) election: u16,
     /// Whether it votes; an observer does not.
     pub(super) votes: bool,
     /// The host and port for its clients, if the line names them.
@@ -96,7 +98,27 @@ impl Ensemble {
                 members.map(|(number, member)| (number.cast_unsigned(), member.peer.clone()));
             members.collect()
         };
-        GroupSettings::new(number.cast_unsigned(), listen, of(true), of(false))
+        let id = number.cast_unsigned();
+        GroupSettings {
+            ports: self.ports(),
+            ..GroupSettings::new(id, listen, of(true), of(false))
+        }
+    }
+
+    /// What `/zookeeper/config` shows of the servers beside their addresses.
+    fn ports(&self) -> BTreeMap<u64, Ports> {
+        let ports = self.members.iter().map(|(number, member)| {
+            let clients = member.client.clone().map(|(host, port)| {
+                let clients = PeerAddress { host, port };
+                clients.to_string()
+            });
+            let ports = Ports {
+                election: member.election,
+                clients,
+            };
+            (number.cast_unsigned(), ports)
+        });
+        ports.collect()
     }
 
     /// The keys `group.N` and `weight.N`, which have no effect here.
@@ -139,12 +161,12 @@ fn member(key: &str, value: &str) -> anyhow::Result<Member> {
             [_, peer, election, role] => (peer, election, Some(role)),
             _ => return Err(form()),
         };
+        let (peer, election) = (port(peer)?, port(election)?);
         if first.is_none() {
             let host = parts[0].clone();
-            let port = port(peer)?;
-            first = Some(PeerAddress { host, port });
+            first = Some((PeerAddress { host, port: peer }, election));
         }
-        if port(peer)? == port(election)? {
+        if peer == election {
             bail!("{key}={value}: the port for peers and the one for elections must differ");
         }
         if let Some(role) = role {
@@ -155,8 +177,10 @@ fn member(key: &str, value: &str) -> anyhow::Result<Member> {
             votes = Some(this);
         }
     }
+    let (peer, election) = first.ok_or_else(form)?;
     Ok(Member {
-        peer: first.ok_or_else(form)?,
+        peer,
+        election,
         votes: votes.unwrap_or(true),
         client,
     })
@@ -237,6 +261,7 @@ mod tests {
             read.member(1),
             Some(&Member {
                 peer: "zk1:2888".parse().unwrap(),
+                election: 3888,
                 votes: true,
                 client: None
             })
@@ -251,6 +276,10 @@ mod tests {
         let group = read.group(3, "127.0.0.1:1".parse().unwrap());
         let peers = [1, 3, 4].map(|number| group.voters[&number].to_string());
         assert_eq!(peers, ["zk1:2888", "[2001:db8::1]:2888", "zk4:2888"]);
+        let ports = [1, 2, 3].map(|number| group.ports[&number].clients.as_deref());
+        let clients = [None, Some("0.0.0.0:2182"), Some("[2001:db8::1]:2183")];
+        assert_eq!(ports, clients);
+        assert_eq!(group.ports[&4].election, 3888);
         assert_eq!(
             (group.id, group.observers[&2].to_string()),
             (3, "zk2:2888".to_owned())

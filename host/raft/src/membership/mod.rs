@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use innkeeper_runtime::{Instant, Runtime, Select2, Select4, Signal, ThreadRole, select2, select4};
 use innkeeper_tree::Operation;
-use innkeeper_tree::group::{GroupInfo, Role};
+use innkeeper_tree::group::{GroupInfo, Member};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::impls::BasicNode;
 use openraft::type_config::TypeConfigExt;
@@ -50,7 +50,7 @@ pub(crate) struct Keeper<R: Runtime> {
     pub(crate) right: VotingRight<R>,
     pub(crate) me: NodeId,
     /// The members in this node's settings.
-    pub(crate) listed: BTreeMap<NodeId, (Role, String)>,
+    pub(crate) listed: BTreeMap<NodeId, Member>,
     /// The least silence after which a leader is replaced.
     pub(crate) election: Duration,
     pub(crate) stop: Signal,

@@ -25,7 +25,7 @@ pub(super) struct Scene<'a> {
     /// The group in the state; `None` before it is founded.
     pub(super) group: Option<&'a GroupInfo>,
     /// The members in this node's settings, by which a group is founded.
-    pub(super) listed: &'a BTreeMap<NodeId, (Role, String)>,
+    pub(super) listed: &'a BTreeMap<NodeId, Member>,
     /// The voters of Raft's membership, in one set or, within a change, in two.
     pub(super) voters: &'a [BTreeSet<NodeId>],
     /// All nodes of Raft's membership.
@@ -112,11 +112,10 @@ impl Scene<'_> {
         if !(are_all_met || self.is_late) {
             return None;
         }
-        let members = self.listed.iter().map(|(node, (role, address))| {
+        let members = self.listed.iter().map(|(node, listed)| {
             let member = Member {
-                role: *role,
-                address: address.clone(),
                 incarnation: folder_of(*node),
+                ..listed.clone()
             };
             (*node, member)
         });
@@ -236,11 +235,12 @@ impl Scene<'_> {
 mod tests {
     use super::*;
     use innkeeper_tree::Zxid;
+    use innkeeper_tree::group::Ports;
 
     /// A leader of number 1 whose peers all answer and lack nothing.
     struct Stage {
         group: Option<GroupInfo>,
-        listed: BTreeMap<NodeId, (Role, String)>,
+        listed: BTreeMap<NodeId, Member>,
         voters: Vec<BTreeSet<NodeId>>,
         nodes: BTreeSet<NodeId>,
         met: BTreeMap<NodeId, Identity>,
@@ -273,12 +273,16 @@ mod tests {
                 let member = Member {
                     role: Role::Voter,
                     address: format!("node-{node}:2888"),
+                    ports: Ports::default(),
                     incarnation: Some(folder(node)),
                 };
                 (u64::from(node), member)
             });
             let listed = members.iter().map(|(node, member)| {
-                let listed = (member.role, member.address.clone());
+                let listed = Member {
+                    incarnation: None,
+                    ..member.clone()
+                };
                 (*node, listed)
             });
             Self {
@@ -326,6 +330,7 @@ mod tests {
             let member = members.entry(node).or_insert(Member {
                 role,
                 address: format!("node-{node}:2888"),
+                ports: Ports::default(),
                 incarnation: None,
             });
             member.role = role;

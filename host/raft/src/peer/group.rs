@@ -33,7 +33,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use innkeeper_runtime::Runtime;
-use innkeeper_tree::group::Role;
+use innkeeper_tree::group::{Member, Ports, Role};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::BasicNode;
@@ -62,6 +62,8 @@ pub struct Group<R: Runtime> {
     /// The learners with the addresses of their peer ports. The replica's own number stands here or
     /// among the voters.
     pub learners: BTreeMap<NodeId, PeerAddress>,
+    /// What ZooKeeper's configuration says of members besides.
+    pub ports: BTreeMap<NodeId, Ports>,
     /// This node's peer port.
     pub listener: R::Listener,
     /// The secret that all members know; the empty one protects nothing.
@@ -81,10 +83,18 @@ impl<R: Runtime> fmt::Debug for Group<R> {
 }
 
 impl<R: Runtime> Group<R> {
-    /// The members in the settings.
-    pub(crate) fn listed(&self) -> BTreeMap<NodeId, (Role, String)> {
+    /// The members in the settings, whose data folders are not known.
+    pub(crate) fn listed(&self) -> BTreeMap<NodeId, Member> {
         let of = |role| {
-            move |(node, address): (&NodeId, &PeerAddress)| (*node, (role, address.to_string()))
+            move |(node, address): (&NodeId, &PeerAddress)| {
+                let member = Member {
+                    role,
+                    address: address.to_string(),
+                    ports: self.ports.get(node).cloned().unwrap_or_default(),
+                    incarnation: None,
+                };
+                (*node, member)
+            }
         };
         let voters = self.voters.iter().map(of(Role::Voter));
         let learners = self.learners.iter().map(of(Role::Learner));

@@ -92,6 +92,7 @@ pub async fn open(
     let group = Group {
         voters: addresses(&start.voters),
         learners: addresses(&start.learners),
+        ports: Default::default(),
         listener: runtime
             .listen_tcp(SocketAddr::new(ip, start.port))
             .await

@@ -331,6 +331,7 @@ async fn serve(runtime: Real, orders: Orders) {
     let group = Group {
         voters: voters.collect(),
         learners: BTreeMap::new(),
+        ports: BTreeMap::new(),
         listener: runtime.listen_tcp(address).await.unwrap(),
         secret: Secret::new(&orders.secret),
         protection: Arc::new(Unprotected),

@@ -405,6 +405,24 @@ impl<'a> Change<'a> {
         Ok(OpReply::Set(stat))
     }
 
+    /// Sets the data of the znode that shows ZooKeeper's configuration. Only apply does, so nothing is
+    /// checked. As in ZooKeeper, its version is always -1.
+    pub(super) fn show_configuration(&mut self, text: &Bytes) {
+        let Some(slot) = self.nodes.find(path::CONFIG) else {
+            return;
+        };
+        let body = self.nodes.touch(slot, self.zxid.0);
+        let more_bytes = text.len() as i64 - body.data.len() as i64;
+        body.data = Data::new(Some(text));
+        body.mzxid = self.zxid.0;
+        body.mtime = self.time_ms;
+        body.version = -1;
+        let acl = body.acl.clone();
+        self.mix(b's', path::CONFIG, Some(&text[..]));
+        self.quota_set(path::CONFIG, more_bytes);
+        self.event(EventType::NodeDataChanged, path::CONFIG.into(), acl);
+    }
+
     fn set_acl(
         &mut self,
         path: &str,

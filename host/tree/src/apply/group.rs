@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use innkeeper_proto::ErrorCode;
 
+use super::Cause;
 use crate::applied::{Applied, Outcome, TicketResult};
 use crate::encoding;
 use crate::group::{
@@ -15,7 +17,7 @@ use crate::{Tree, Zxid};
 impl Tree {
     pub(super) fn change_group(&mut self, change: &GroupChange, applied: &mut Applied) {
         match change {
-            GroupChange::Found { cluster, members } => self.found(*cluster, members),
+            GroupChange::Found { cluster, members } => self.found(*cluster, members, applied),
             GroupChange::Admit {
                 node,
                 was,
@@ -27,7 +29,8 @@ impl Tree {
                 joining,
                 leaving,
             } => {
-                let result = TicketResult::Configured(self.configure(*version, joining, leaving));
+                let result = self.configure(*version, joining, leaving, applied);
+                let result = TicketResult::Configured(result);
                 applied.outcome = Outcome::Ticket {
                     ticket: *ticket,
                     result,
@@ -36,13 +39,19 @@ impl Tree {
         }
     }
 
-    fn found(&mut self, cluster: ClusterId, members: &BTreeMap<u64, Member>) {
+    fn found(
+        &mut self,
+        cluster: ClusterId,
+        members: &BTreeMap<u64, Member>,
+        applied: &mut Applied,
+    ) {
         if self.group.is_none() && is_valid(members) {
             self.set_group(GroupInfo {
                 cluster,
                 version: self.zxid,
                 members: members.clone(),
             });
+            self.show_configuration(applied);
         }
     }
 
@@ -63,6 +72,7 @@ impl Tree {
         version: Option<Zxid>,
         joining: &BTreeMap<u64, (Role, String)>,
         leaving: &BTreeSet<u64>,
+        applied: &mut Applied,
     ) -> Result<Zxid, ErrorCode> {
         let Some(mut group) = self.group.as_deref().cloned() else {
             return Err(ErrorCode::ReconfigDisabled);
@@ -76,6 +86,7 @@ impl Tree {
             let member = Member {
                 role: *role,
                 address: address.clone(),
+                ports: known.map(|member| member.ports.clone()).unwrap_or_default(),
                 incarnation: known.and_then(|member| member.incarnation),
             };
             group.members.insert(*node, member);
@@ -85,7 +96,20 @@ impl Tree {
         }
         group.version = self.zxid;
         self.set_group(group);
+        self.show_configuration(applied);
         Ok(self.zxid)
+    }
+
+    /// Sets the data of `/zookeeper/config` to the configuration. Watches of it fire.
+    fn show_configuration(&mut self, applied: &mut Applied) {
+        let Some(group) = self.group.clone() else {
+            return;
+        };
+        let store = self.store.clone();
+        let mut change = self.change(&store);
+        change.show_configuration(&Bytes::from(group.config()));
+        let done = change.commit(&store, &self.horizon);
+        self.finish(done, Cause::default(), applied);
     }
 
     fn set_group(&mut self, group: GroupInfo) {
@@ -98,7 +122,10 @@ impl Tree {
 }
 
 fn is_valid(members: &BTreeMap<u64, Member>) -> bool {
-    let fits = |member: &Member| (1..=ADDRESS_BYTES_MAX).contains(&member.address.len());
+    let fits = |member: &Member| {
+        let is_address = |text: &String| (1..=ADDRESS_BYTES_MAX).contains(&text.len());
+        is_address(&member.address) && member.ports.clients.iter().all(is_address)
+    };
     members.len() <= MEMBERS_MAX
         && members.values().any(|member| member.role == Role::Voter)
         && members.values().all(fits)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::EncodingError;
 use super::primitives::{Reader, Sink, put_option, put_str, put_u64, unknown};
-use crate::group::{ClusterId, GroupChange, GroupInfo, Incarnation, Member, Role};
+use crate::group::{ClusterId, GroupChange, GroupInfo, Incarnation, Member, Ports, Role};
 use crate::{Ticket, Zxid};
 
 /// The tags never change and are never used for another thing.
@@ -15,6 +15,9 @@ mod tag {
 
     pub(super) const VOTER: u8 = 1;
     pub(super) const LEARNER: u8 = 2;
+    /// The same with the ports that ZooKeeper's configuration shows.
+    pub(super) const VOTER_WITH_PORTS: u8 = 3;
+    pub(super) const LEARNER_WITH_PORTS: u8 = 4;
 }
 
 /// Appends a change without the tag of its operation.
@@ -107,8 +110,17 @@ fn put_members<B: Sink>(out: &mut B, members: &BTreeMap<u64, Member>) {
     put_u64(out, members.len() as u64);
     for (node, member) in members {
         put_u64(out, *node);
-        put_role(out, member.role);
+        let ports = (member.ports != Ports::default()).then_some(&member.ports);
+        match (member.role, ports) {
+            (role, None) => put_role(out, role),
+            (Role::Voter, Some(_)) => out.put_u8(tag::VOTER_WITH_PORTS),
+            (Role::Learner, Some(_)) => out.put_u8(tag::LEARNER_WITH_PORTS),
+        }
         put_str(out, &member.address);
+        if let Some(ports) = ports {
+            put_u64(out, u64::from(ports.election));
+            put_option(out, ports.clients.as_deref(), put_str);
+        }
         put_incarnation(out, member.incarnation);
     }
 }
@@ -116,14 +128,45 @@ fn put_members<B: Sink>(out: &mut B, members: &BTreeMap<u64, Member>) {
 fn members(reader: &mut Reader) -> Result<BTreeMap<u64, Member>, EncodingError> {
     let members = reader.list("members", 4, |reader| {
         let node = reader.u64("member's number")?;
+        let (role, has_ports) = match reader.u8("role")? {
+            tag::VOTER => (Role::Voter, false),
+            tag::LEARNER => (Role::Learner, false),
+            tag::VOTER_WITH_PORTS => (Role::Voter, true),
+            tag::LEARNER_WITH_PORTS => (Role::Learner, true),
+            tag => return Err(unknown("role", tag)),
+        };
+        let address = reader.string("member's address")?;
+        let ports = match has_ports {
+            true => ports(reader)?,
+            false => Ports::default(),
+        };
         let member = Member {
-            role: role(reader)?,
-            address: reader.string("member's address")?,
+            role,
+            address,
+            ports,
             incarnation: incarnation(reader)?,
         };
         Ok((node, member))
     })?;
     Ok(ascending(members, |(node, _)| *node)?.collect())
+}
+
+/// Ports that say nothing are left out, so that a member has one form.
+fn ports(reader: &mut Reader) -> Result<Ports, EncodingError> {
+    let invalid = EncodingError::Invalid {
+        what: "ports of a member",
+    };
+    let election = reader.u64("port for elections")?;
+    let ports = Ports {
+        election: u16::try_from(election).map_err(|_| invalid.clone())?,
+        clients: reader.option("clients' address", |reader| {
+            reader.string("clients' address")
+        })?,
+    };
+    match ports == Ports::default() {
+        true => Err(invalid),
+        false => Ok(ports),
+    }
 }
 
 /// Each number stands once and in order, so that a group has one form.

@@ -8,7 +8,7 @@ use super::rows::{self, Meta, Row, SessionRow, ZnodeRow};
 use super::*;
 use crate::binding::{Definition, Limits};
 use crate::command::{Command, Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
-use crate::group::{ClusterId, GroupChange, GroupInfo, Incarnation, Member, Role};
+use crate::group::{ClusterId, GroupChange, GroupInfo, Incarnation, Member, Ports, Role};
 use crate::queue::{Kinds, Pending, QueueKey};
 use crate::transaction::{Ack, GuestWrite, Read, Transaction};
 use crate::{Active, Binding, Digest, ModuleInfo, Record, SessionId, Table, Ticket, World, Zxid};
@@ -60,6 +60,7 @@ fn members() -> BTreeMap<u64, Member> {
     let member = |role, address: &str, incarnation| Member {
         role,
         address: address.to_owned(),
+        ports: Ports::default(),
         incarnation,
     };
     BTreeMap::from([
@@ -69,6 +70,25 @@ fn members() -> BTreeMap<u64, Member> {
         ),
         (2, member(Role::Learner, "[::1]:2888", None)),
     ])
+}
+
+/// Members of whom ZooKeeper's configuration says more.
+fn members_with_ports() -> BTreeMap<u64, Member> {
+    let mut members = members();
+    let ports = [
+        Ports {
+            election: 3888,
+            clients: Some("0.0.0.0:2181".to_owned()),
+        },
+        Ports {
+            election: 3888,
+            clients: None,
+        },
+    ];
+    for (member, ports) in members.values_mut().zip(ports) {
+        member.ports = ports;
+    }
+    members
 }
 
 /// The limits are stated, so that new defaults do not change the golden bytes.
@@ -311,6 +331,13 @@ fn samples() -> Vec<(&'static str, Operation)> {
             }),
         ),
         (
+            "found-with-ports",
+            Operation::Group(GroupChange::Found {
+                cluster: ClusterId([0xc1; 16]),
+                members: members_with_ports(),
+            }),
+        ),
+        (
             "admit",
             Operation::Group(GroupChange::Admit {
                 node: 2,
@@ -464,6 +491,14 @@ fn row_samples() -> Vec<(&'static str, Record)> {
                 cluster: ClusterId([0xc1; 16]),
                 version: Zxid(300),
                 members: members(),
+            }),
+        ),
+        (
+            "group-with-ports",
+            rows::group(&GroupInfo {
+                cluster: ClusterId([0xc1; 16]),
+                version: Zxid(300),
+                members: members_with_ports(),
             }),
         ),
         ("znode", full),

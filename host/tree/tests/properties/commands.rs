@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use innkeeper_proto::{Acl, CreateMode, ErrorCode, Perms};
 use innkeeper_tree::command::{Identity, Operation, SessionRequest, Sweep, Write, WriteOp};
-use innkeeper_tree::group::{ClusterId, GroupChange, Incarnation, Member, Role};
+use innkeeper_tree::group::{ClusterId, GroupChange, Incarnation, Member, Ports, Role};
 use innkeeper_tree::transaction::{Ack, GuestWrite, Read, Transaction};
 use innkeeper_tree::{Digest, SessionId, Ticket, World, Zxid, acl};
 use proptest::prelude::*;
@@ -154,6 +154,7 @@ fn group_change() -> impl Strategy<Value = GroupChange> {
             Member {
                 role,
                 address,
+                ports: Ports::default(),
                 incarnation,
             }
         });

@@ -217,13 +217,19 @@ fn any_incarnation() -> impl Strategy<Value = Incarnation> {
 }
 
 fn any_group_change() -> impl Strategy<Value = GroupChange> {
-    let member = (any_role(), ".{0,9}", prop::option::of(any_incarnation())).prop_map(
-        |(role, address, incarnation)| Member {
-            role,
-            address,
-            incarnation,
-        },
-    );
+    let ports = (any::<u16>(), prop::option::of(".{0,9}"))
+        .prop_map(|(election, clients)| Ports { election, clients });
+    let ports = prop_oneof![Just(Ports::default()), ports];
+    let folder = prop::option::of(any_incarnation());
+    let member =
+        (any_role(), ".{0,9}", ports, folder).prop_map(|(role, address, ports, incarnation)| {
+            Member {
+                role,
+                address,
+                ports,
+                incarnation,
+            }
+        });
     prop_oneof![
         (
             any::<[u8; 16]>(),
