@@ -9,6 +9,7 @@ mod common;
 mod drawn;
 mod ends;
 mod guests;
+mod operators;
 #[path = "../seeds.rs"]
 mod seeds;
 mod sessions;

@@ -15,7 +15,7 @@ use innkeeper_runtime::sim::{Host, Process};
 use innkeeper_runtime::{Runtime, Select2, Signal, Simulated, World, select2};
 use innkeeper_server::inspect::Mode;
 use innkeeper_server::service::{Service, Standing};
-use innkeeper_server::settings::{GroupSettings, PeerAddress};
+use innkeeper_server::settings::{GroupSettings, PeerAddress, Ports};
 use parking_lot::Mutex;
 
 use super::common::simulated::{SimClient, without_http};
@@ -131,6 +131,7 @@ impl Stage {
         let listen = SocketAddr::new(member.host.address(), PEER_PORT);
         settings.server.group = Some(GroupSettings {
             secret: Secret::new("swordfish"),
+            ports: self.ports(),
             ..GroupSettings::new(id, listen, voters, observers)
         });
         let mut raft = settings.server.replication();
@@ -155,6 +156,18 @@ impl Stage {
             };
             ended(why);
         })
+    }
+
+    /// What every node is told of the others' ports.
+    fn ports(&self) -> BTreeMap<u64, Ports> {
+        let ports = self.members.iter().map(|member| {
+            let ports = Ports {
+                election: 3888,
+                clients: Some(format!("{}:{CLIENT_PORT}", name(member.id))),
+            };
+            (member.id, ports)
+        });
+        ports.collect()
     }
 
     pub fn kill(&self, id: u64) {
@@ -279,9 +292,21 @@ pub fn play<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
+    play_of(seed, Shape::of(voters), change, scene);
+}
+
+/// Plays a scene in a group of that shape.
+pub fn play_of<F>(
+    seed: u64,
+    shape: Shape,
+    change: impl Fn(&mut NodeSettings) + Send + 'static,
+    scene: impl FnOnce(Arc<Stage>, Clients) -> F + Send + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     World::run(seed, async move |world| {
         let host = world.host("clients");
-        let stage = Arc::new(Stage::new(world.clone(), Shape::of(voters), change));
+        let stage = Arc::new(Stage::new(world.clone(), shape, change));
         for member in &stage.members {
             stage.start(member.id);
         }

@@ -17,6 +17,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod commands;
+mod ensemble;
 mod four_letter_words;
 pub mod http;
 pub mod metrics;

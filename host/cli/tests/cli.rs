@@ -146,7 +146,7 @@ fn status_shows_the_node() {
     );
     let clients = format!("clients at   {}\n", bench.running.addr);
     assert!(
-        text.contains(&clients) && text.contains("leader of term"),
+        text.contains(&clients) && text.contains("node 1 in term "),
         "{text}"
     );
     let json: Value = serde_json::from_str(&bench.ask_http(&["status", "--json"]).text()).unwrap();

@@ -187,6 +187,10 @@ pub struct RaftStats {
     pub batch_entries: Summary,
     /// Batches that took longer than [`Settings::slow_sync`](crate::Settings::slow_sync).
     slow_syncs: AtomicU64,
+    /// The bytes of a command that this node proposed as the leader.
+    pub proposal_bytes: Summary,
+    /// The bytes of the last of these commands.
+    last_proposal_bytes: AtomicU64,
     /// The time to write one checkpoint, in microseconds.
     pub checkpoint_us: Summary,
     /// When the last checkpoint became durable, on the wall clock, in milliseconds since 1970;
@@ -201,6 +205,7 @@ impl RaftStats {
     pub fn reset(&self) {
         self.sync_us.reset();
         self.batch_entries.reset();
+        self.proposal_bytes.reset();
         self.checkpoint_us.reset();
     }
 
@@ -215,6 +220,20 @@ impl RaftStats {
         let wall_ms = self.checkpoint_wall_ms.load(Ordering::Relaxed);
         let zxid = Zxid(self.checkpoint_zxid.load(Ordering::Relaxed));
         (wall_ms != 0).then_some((zxid, wall_ms))
+    }
+
+    /// The bytes of the last command that this node proposed as the leader, and of the shortest and
+    /// the longest one. `None` if there was none.
+    pub fn proposals(&self) -> Option<(u64, u64, u64)> {
+        let reading = self.proposal_bytes.read();
+        let last = self.last_proposal_bytes.load(Ordering::Relaxed);
+        (reading.count > 0).then(|| (last, reading.min(), reading.max()))
+    }
+
+    /// A command of so many bytes is proposed.
+    pub(crate) fn proposed(&self, bytes: u64) {
+        self.last_proposal_bytes.store(bytes, Ordering::Relaxed);
+        self.proposal_bytes.add(bytes);
     }
 
     /// A batch of the log became durable, slowly or not.

@@ -46,6 +46,7 @@ mod codec;
 mod comparison;
 mod engine;
 mod error;
+mod heard_leader;
 pub mod histogram;
 pub mod log;
 mod membership;
@@ -72,7 +73,7 @@ pub use proposals::{Fitting, Proposals};
 pub use replica::Replica;
 pub use settings::{ELECTION_MS, ELECTION_MS_MIN, Settings};
 pub use standing::Standing;
-pub use status::{RaftMembers, RaftRole, Status, Unanswered};
+pub use status::{PeerProgress, RaftMembers, RaftRole, Status, Unanswered};
 pub use types::{
     Entry, LeaderId, LogId, Membership, NodeId, Origin, Payload, Proposal, SnapshotMeta,
     StoredMembership, Term, TypeConfig, Vote, log_id,

@@ -11,16 +11,19 @@
 //! Closing: new proposals are refused, those in flight are applied, a checkpoint is written,
 //! openraft and the log are closed, and the lock is released.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use innkeeper_runtime::{Disk, LatestReader, Runtime, Select2, ThreadRole, select2, select3};
+use innkeeper_runtime::{
+    Disk, Instant, LatestReader, Runtime, Select2, ThreadRole, select2, select3,
+};
 use innkeeper_tree::{Digest, Reader};
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use openraft::{Instant as _, ServerState};
 
 use crate::Delivery;
 use crate::checkpoint_schedule::ASK_AGAIN;
@@ -33,8 +36,8 @@ use crate::proposals::Proposals;
 use crate::settings::Settings;
 use crate::standing::Standing;
 use crate::startup::{Started, open_stores, start};
-use crate::status::{RaftMembers, RaftRole, Status};
-use crate::types::NodeId;
+use crate::status::{PeerProgress, RaftMembers, RaftRole, Status};
+use crate::types::{NodeId, TypeConfig};
 
 /// How long closing waits until the state's file is closed.
 const LET_GO: Duration = Duration::from_secs(10);
@@ -174,6 +177,12 @@ impl<R: Runtime> Replica<R> {
         Standing::leads_under_lease(&started.raft, started.state.applied(), lease)
     }
 
+    /// When this node last heard from the leader of a term before this one; `None` if it has heard
+    /// from none since it started. A leader does not hear from itself.
+    pub fn heard_before(&self, term: u64) -> Option<Instant> {
+        self.parts().started.heard_leader.before(term)
+    }
+
     /// Asks the server of another node ([`Delivery::asked`]) and returns its answer. A question and
     /// its answer take at most 1 MiB. Waits up to
     /// [`silence_timeout`](crate::peer::PeerSettings::silence_timeout). The error is a sentence;
@@ -268,6 +277,13 @@ impl<R: Runtime> Replica<R> {
         async move { failure.failed().await }
     }
 
+    /// On the leader, how far each other member has come; nothing elsewhere. It is asked on a task of
+    /// the node itself, since its clock tells the ages.
+    pub fn progress(&self) -> BTreeMap<u64, PeerProgress> {
+        let metrics = self.parts().started.raft.metrics();
+        peers_of(&metrics.borrow_watched())
+    }
+
     /// The node's role, log and checkpoints at this moment.
     pub fn status(&self) -> Status {
         let parts = self.parts();
@@ -322,6 +338,25 @@ impl<R: Runtime> Replica<R> {
             }
         }
     }
+}
+
+/// How far the other members have come, as a leader's metrics say.
+fn peers_of<R: Runtime>(metrics: &RaftMetrics<TypeConfig<R>>) -> BTreeMap<u64, PeerProgress> {
+    let all = metrics.replication.iter().flatten();
+    let others = all.filter(|(node, _)| **node != metrics.id);
+    let last = metrics.last_log_index.map_or(0, |index| index + 1);
+    others
+        .map(|(node, matched)| {
+            let has = matched.map_or(0, |id| id.index + 1);
+            let heard = metrics.heartbeat.as_ref().and_then(|all| *all.get(node)?);
+            let progress = PeerProgress {
+                has,
+                lacks: last.saturating_sub(has),
+                heard: heard.map(|at| at.elapsed()),
+            };
+            (*node, progress)
+        })
+        .collect()
 }
 
 impl<R: Runtime> Drop for Replica<R> {
@@ -408,7 +443,6 @@ impl<R: Runtime> Parts<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::net::{Ipv4Addr, SocketAddr};
 
     use innkeeper_runtime::Sim;

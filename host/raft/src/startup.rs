@@ -26,6 +26,7 @@ use crate::checkpoint_schedule::Schedule;
 use crate::comparison::Comparison;
 use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError};
+use crate::heard_leader::HeardLeader;
 use crate::log::Log;
 use crate::membership::Keeper;
 use crate::modules::ModuleStore;
@@ -98,6 +99,7 @@ pub(crate) struct Started<R: Runtime> {
     pub(crate) stop: Signal,
     pub(crate) proposer: Task<()>,
     pub(crate) schedule: Task<()>,
+    pub(crate) heard_leader: HeardLeader<R>,
     /// The task of the membership; a node alone has none.
     pub(crate) keeper: Option<Task<()>>,
     pub(crate) settings: Arc<Settings>,
@@ -223,6 +225,7 @@ pub(crate) async fn start<R: Runtime>(
         checkpointer: checkpointer.clone(),
         failure: failure.clone(),
         intake: intake.clone(),
+        stats: log.stats(),
         standing: standing.clone(),
         stop: closing.clone(),
     };
@@ -247,6 +250,7 @@ pub(crate) async fn start<R: Runtime>(
         stop.clone(),
         failure.clone(),
     );
+    let heard_leader = HeardLeader::new(runtime.clone());
     let mut keeper = None;
     if let Some(group) = group {
         let task = Keeper {
@@ -295,6 +299,7 @@ pub(crate) async fn start<R: Runtime>(
             modules: modules.clone(),
             receiving: Arc::new(Semaphore::new(1)),
             lease: settings.lease(),
+            heard_leader: heard_leader.clone(),
             delivery: delivery.clone(),
             backlog: Backlog {
                 log: log.clone(),
@@ -318,6 +323,7 @@ pub(crate) async fn start<R: Runtime>(
         stop,
         proposer,
         schedule,
+        heard_leader,
         keeper,
         settings,
         replayed,

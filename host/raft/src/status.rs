@@ -42,6 +42,17 @@ pub struct Unanswered {
     pub bytes: usize,
 }
 
+/// How far another member has come, as the leader knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PeerProgress {
+    /// How many entries the member has acknowledged, counted from the log's beginning.
+    pub has: u64,
+    /// How many entries the leader has and the member has not acknowledged.
+    pub lacks: u64,
+    /// The age of the member's last acknowledgement; `None` if there was none since this node leads.
+    pub heard: Option<Duration>,
+}
+
 /// A node's state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {

@@ -5,6 +5,8 @@
 //! is held for a bounded part of the table, or while counted references are copied; it is rendered
 //! afterwards, elsewhere. (test: `the_lock_is_free_between_the_runs_of_a_report`)
 
+mod group;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,6 +16,7 @@ use innkeeper_runtime::Runtime;
 use innkeeper_tree::SessionId;
 use innkeeper_tree::group::Role;
 
+pub use self::group::{FailOver, GroupReport, Late, MemberLag, MemberReport};
 pub use crate::clients::ConnectionInfo;
 use crate::quorum::Held;
 use crate::service::{Service, Standing};

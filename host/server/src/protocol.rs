@@ -73,6 +73,9 @@
 //!   `test_a_failure_undoes_everything`)
 //! - A failed multi's header MUST say 0, its results 0 before the operation at fault, that one's code, and -2 behind it.
 //!   (tests: `test_the_bytes_of_a_failure`, `a_multi_answers_each_operation_in_its_own_way`)
+//! - `/zookeeper/config` MUST show the members of the group in the form that ZooKeeper's clients parse, and its watches
+//!   MUST fire with every change. (tests: `every_node_shows_the_configuration_in_zookeepers_znode`,
+//!   `the_configuration_is_the_data_of_zookeepers_znode_and_its_watches_fire`)
 //! - check MUST be refused outside a multi. (tests: `unknown_operations_and_check_alone_are_unimplemented`,
 //!   `test_check_is_for_transactions_only`)
 //! - An ephemeral MUST carry its session in the Stat; a container and a TTL znode MUST go as their kind says. (tests:
@@ -128,6 +131,8 @@
 //!
 //! - `globalOutstandingLimit` MUST hold over all connections, and no connection MUST be able to use it up for the others.
 //!   (test: `a_greedy_client_does_not_hold_up_a_modest_one`)
+//! - Three or more voters MUST share it as ZooKeeper's do. (test:
+//!   `the_voters_share_the_limit_on_outstanding_requests_as_zookeepers_do`)
 //! - `jute.maxbuffer` MUST NOT bound answers: who wants to delete many children has to list them. What is longer than
 //!   the node's own limit for answers MUST be MarshallingError, not a dead connection, and clients that do not read long
 //!   answers MUST NOT take the node's memory. (tests: `answers_may_be_longer_than_jute_maxbuffer`,

@@ -139,7 +139,10 @@ impl<R: Runtime> Service<R> {
             )),
             stats: replicated.stats,
             outstanding: Arc::new(Outstanding::new(
-                settings.outstanding_limit(),
+                settings.outstanding_limit(match &settings.group {
+                    Some(group) if group.voters.contains_key(&group.id) => group.voters.len(),
+                    _ => 0,
+                }),
                 settings.large_request_threshold_bytes,
                 settings.large_request_max_bytes,
             )),
@@ -221,6 +224,18 @@ impl<R: Runtime> Service<R> {
     pub fn standing(&self) -> Standing {
         self.replica()
             .map_or(Standing::Waits, |replica| replica.standing())
+    }
+
+    /// The term and the leader of a standing; `None` if it has none.
+    pub fn leader_of(&self, standing: Standing) -> Option<(u64, u64)> {
+        match standing {
+            Standing::Waits => None,
+            Standing::Follows { term, leader } => Some((term, leader)),
+            Standing::Leads { term, .. } => {
+                let me = self.settings.replication().node_id;
+                Some((term, me))
+            }
+        }
     }
 
     /// The term in which this node leads, if it is established and its quorum acknowledges it. It is

@@ -109,6 +109,20 @@ pub const REPORT_LEAST_MS: u32 = 20;
 /// starts an election: an election in passing tells nobody that it is lost.
 pub const QUORUM_LOST_ELECTIONS: u32 = 2;
 
+/// The ticks within which a member is to catch up with its leader, unless a node is told otherwise:
+/// those of ZooKeeper's own sample configuration.
+pub const INIT_LIMIT: u32 = 10;
+
+/// The ticks for which a member may lag before it is named, unless a node is told otherwise: those
+/// of ZooKeeper's own sample configuration.
+pub const SYNC_LIMIT: u32 = 5;
+
+/// The least time between two looks of a leader at the other members, in milliseconds.
+pub const LOOK_LEAST_MS: u64 = 20;
+
+/// The greatest time between two such looks, in milliseconds.
+pub const LOOK_MOST_MS: u64 = 250;
+
 /// The pause before a node asks again how far it must catch up, in milliseconds.
 pub const CATCH_UP_AGAIN_MS: u64 = 20;
 
@@ -221,6 +235,11 @@ pub struct GroupSettings {
     /// The least silence of a leader after which another one is elected, in milliseconds
     /// (`innkeeper.electionMs`).
     pub election_ms: u32,
+    /// A member that has not caught up so many ticks after its contact with the leader began is named
+    /// in the leader's log and in the status (`initLimit`).
+    pub init_limit: u32,
+    /// So is a member that lags for so many ticks (`syncLimit`).
+    pub sync_limit: u32,
 }
 
 impl GroupSettings {
@@ -239,6 +258,8 @@ impl GroupSettings {
             listen,
             secret: Secret::default(),
             election_ms: ELECTION_MS,
+            init_limit: INIT_LIMIT,
+            sync_limit: SYNC_LIMIT,
         }
     }
 }
@@ -419,11 +440,17 @@ impl ServerSettings {
         self.max_answer_bytes.max(written)
     }
 
-    /// How many requests all connections together may have outstanding.
-    pub fn outstanding_limit(&self) -> usize {
+    /// How many requests all connections of this node together may have outstanding. `voters` are
+    /// those of its group if it votes itself: they share `globalOutstandingLimit` as ZooKeeper's do. A
+    /// node alone and an observer have all of it, which is 0 voters here.
+    pub fn outstanding_limit(&self, voters: usize) -> usize {
+        let share = match voters {
+            0..=2 => self.global_outstanding_limit,
+            voters => self.global_outstanding_limit / (voters - 1),
+        };
         match self.request_throttle.max_requests {
-            0 => self.global_outstanding_limit,
-            max => max.min(self.global_outstanding_limit),
+            0 => share,
+            max => max.min(share),
         }
     }
 
@@ -439,5 +466,22 @@ impl ServerSettings {
         let min = self.min_session_timeout_ms.unwrap_or(ticks(2));
         let max = self.max_session_timeout_ms.unwrap_or(ticks(20));
         (min, max.max(min))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ZooKeeper's `getGlobalOutstandingLimit` of a leader and of a follower.
+    #[test]
+    fn the_voters_share_the_limit_on_outstanding_requests_as_zookeepers_do() {
+        let mut settings = ServerSettings::on_free_ports("/data");
+        settings.global_outstanding_limit = 1000;
+        let shares = [0, 1, 2, 3, 5, 7].map(|voters| settings.outstanding_limit(voters));
+        assert_eq!(shares, [1000, 1000, 1000, 500, 250, 166]);
+        settings.request_throttle.max_requests = 300;
+        let shares = [0, 3, 5].map(|voters| settings.outstanding_limit(voters));
+        assert_eq!(shares, [300, 300, 250]);
     }
 }

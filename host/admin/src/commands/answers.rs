@@ -7,10 +7,11 @@ use innkeeper_runtime::Runtime;
 use innkeeper_server::delivery::fanout::WatchItem;
 use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::pretty::Token;
 use super::{Answer, stats};
+use crate::ensemble;
 use crate::four_letter_words::{self, ByTime};
 use crate::metrics::render::lines;
 use crate::metrics::{self, Provider, json_number, rows, sizes, uptime_ms, version};
@@ -67,15 +68,13 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
         )],
         "is_read_only" => vec![field("read_only", service.serves() == Serves::Readers)],
         "last_snapshot" => last_snapshot(service),
-        // One node is no ensemble, and this is what ZooKeeper says then.
-        "leader" => {
-            return Answer::failed(command, StatusCode::OK, "server is not initialized");
-        }
+        "leader" => match ensemble::leader(service) {
+            Some(fields) => fields,
+            // This is what ZooKeeper says of a server alone.
+            None => return Answer::failed(command, StatusCode::OK, "server is not initialized"),
+        },
         "monitor" => monitor(surface),
-        "observers" => vec![
-            field("synced_observers", 0),
-            field("observers", Value::Array(Vec::new())),
-        ],
+        "observers" => ensemble::observers(service),
         "server_stats" => stats::server(surface).await,
         "set_trace_mask" => return set_trace_mask(service, query),
         "stat_reset" => {
@@ -90,7 +89,7 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
             let all = surface.settings.system_properties.iter();
             all.map(|(key, value)| field(key, value.as_str())).collect()
         }
-        "voting_view" => vec![field("current_config", Map::new())],
+        "voting_view" => vec![field("current_config", ensemble::voting_view(service))],
         "watch_summary" => {
             let (connections, paths, total) = service.fanout.watch_numbers();
             vec![
@@ -111,7 +110,7 @@ pub(super) async fn answer<R: Runtime>(surface: &Surface<R>, command: &str, quer
             let tokens = watches("path_to_session_ids", report, is_head);
             return Answer::streaming(command, Vec::new(), tokens);
         }
-        "zabstate" => vec![field("voting", false), field("zabstate", "")],
+        "zabstate" => ensemble::zabstate(service),
         // `ruok`, and `observer_connection_stat_reset`, of which there are none.
         _ => Vec::new(),
     };
@@ -137,7 +136,7 @@ fn configuration<R: Runtime>(service: &Service<R>) -> Fields {
 
 fn dump<R: Runtime>(service: &Service<R>) -> impl Iterator<Item = Token> + Send + use<R> {
     let now_ms = uptime_ms(service);
-    let groups = ByTime::new(four_letter_words::sessions_by_time(service)).groups();
+    let groups = ByTime::new(four_letter_words::tracked(service)).groups();
     let mut groups: Vec<_> = groups
         .map(|(from_now_ms, _, sessions)| ((now_ms + from_now_ms).to_string(), sessions))
         .collect();
@@ -201,6 +200,8 @@ fn monitor<R: Runtime>(surface: &Surface<R>) -> Fields {
         field("version", version(&surface.settings)),
         field("server_state", service.mode().name()),
     ];
+    fields.extend(ensemble::peer_state(service).map(|state| field("peer_state", state)));
+    fields.extend(ensemble::observer_master(service).map(|id| field("observer_master_id", id)));
     let provider = Provider::configured(&surface.settings);
     let all = lines(&rows(surface, provider), provider).into_iter();
     fields.extend(all.map(|(name, number)| (name, json_number(number))));

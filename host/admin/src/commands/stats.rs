@@ -11,6 +11,7 @@ use innkeeper_server::stats::Totals;
 use serde_json::{Value, json};
 
 use super::pretty::Token;
+use crate::ensemble;
 use crate::metrics::render::rounded;
 use crate::metrics::{json_number, sizes, uptime_ms, version};
 use crate::surface::Surface;
@@ -50,13 +51,16 @@ pub(super) async fn server<R: Runtime>(surface: &Surface<R>) -> Vec<(String, Val
         "non_mtlsremote_conn_count": remote,
         "non_mtlslocal_conn_count": local,
     });
-    vec![
+    let mut fields = vec![
         ("version".into(), version(&surface.settings).into()),
         ("read_only".into(), (serves == Serves::Readers).into()),
         ("server_stats".into(), stats),
         ("client_response".into(), response),
-        ("node_count".into(), view.znode_count().into()),
-    ]
+    ];
+    let proposals = ensemble::proposal_stats(service);
+    fields.extend(proposals.map(|sizes| ("proposal_stats".into(), sizes)));
+    fields.push(("node_count".into(), view.znode_count().into()));
+    fields
 }
 
 fn response_sizes(totals: &Totals) -> Value {

@@ -24,13 +24,14 @@ use innkeeper_server::four_letter_words::{FourLetterWords, Pieces};
 use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
 
+use crate::ensemble;
 use crate::metrics::render::{lines, rounded};
 use crate::metrics::{self, Provider, sizes, version};
 use crate::pieces;
 use crate::settings::AdminSettings;
 use crate::surface::Surface;
 
-pub(crate) use reports::{ByTime, environment, ephemerals, sessions_by_time};
+pub(crate) use reports::{ByTime, environment, ephemerals, tracked};
 
 /// ZooKeeper's answer to most words while it has no quorum.
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
@@ -167,7 +168,7 @@ fn counts<R: Runtime>(service: &Service<R>) -> String {
     let totals = service.totals();
     let latency = totals.latency_us();
     let view = service.reader.view();
-    format!(
+    let mut text = format!(
         "Latency min/avg/max: {}/{}/{}\nReceived: {}\nSent: {}\nConnections: {}\n\
          Outstanding: {}\nZxid: {}\nMode: {}\nNode count: {}\n",
         latency.min / 1000,
@@ -180,15 +181,28 @@ fn counts<R: Runtime>(service: &Service<R>) -> String {
         view.zxid(),
         service.mode().name(),
         view.znode_count(),
-    )
+    );
+    if let Some([last, min, max]) = ensemble::proposal_sizes(service) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "Proposal sizes last/min/max: {last}/{min}/{max}");
+    }
+    text
 }
 
 fn mntr<R: Runtime>(surface: &Surface<R>) -> String {
-    let state = surface.service.mode().name();
+    let service = &*surface.service;
+    let state = service.mode().name();
     let mut text = format!(
         "zk_version\t{}\nzk_server_state\t{state}\n",
         version(&surface.settings)
     );
+    // Writing to a String cannot fail.
+    if let Some(state) = ensemble::peer_state(service) {
+        let _ = writeln!(text, "zk_peer_state\t{state}");
+    }
+    if let Some(leader) = ensemble::observer_master(service) {
+        let _ = writeln!(text, "zk_observer_master_id\t{leader}");
+    }
     let provider = Provider::configured(&surface.settings);
     for (name, value) in lines(&metrics::rows(surface, provider), provider) {
         let _ = writeln!(text, "zk_{name}\t{value}");
@@ -217,7 +231,7 @@ async fn conf<R: Runtime>(surface: &Surface<R>) -> String {
         settings.tick_time_ms,
         settings.max_client_connections,
         settings.server_id(),
-    )
+    ) + &ensemble::conf(service)
 }
 
 /// The rolling hash at every 128th zxid, by which nodes can be compared.

@@ -1,6 +1,6 @@
 //! The longer answers: connections, sessions, watches, environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::iter::once;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use innkeeper_auth::address;
 use innkeeper_runtime::{Runtime, calendar};
 use innkeeper_server::delivery::fanout::WatchItem;
-use innkeeper_server::inspect::ConnectionInfo;
+use innkeeper_server::inspect::{ConnectionInfo, Mode};
 use innkeeper_server::service::Service;
 use innkeeper_tree::SessionId;
 
@@ -119,10 +119,58 @@ fn expiring<T: Copy + Send + Sync + 'static>(
 }
 
 /// All sessions, by when they expire.
-pub(crate) fn sessions_by_time<R: Runtime>(service: &Service<R>) -> Vec<(u64, SessionId)> {
+fn sessions_by_time<R: Runtime>(service: &Service<R>) -> Vec<(u64, SessionId)> {
     let due = service.sessions_due().into_iter();
     due.map(|(session, from_now_ms)| (from_now_ms, session))
         .collect()
+}
+
+/// The sessions whose expiry this node decides, by when they expire: those that only it knows, and,
+/// unless it follows a leader, all others.
+pub(crate) fn tracked<R: Runtime>(service: &Service<R>) -> Vec<(u64, SessionId)> {
+    let mut due = sessions_by_time(service);
+    if follows(service) {
+        let global: BTreeSet<_> = globals(service).into_iter().map(|(id, _)| id).collect();
+        due.retain(|(_, session)| !global.contains(session));
+    }
+    due
+}
+
+/// Whether another node decides when sessions expire.
+fn follows<R: Runtime>(service: &Service<R>) -> bool {
+    matches!(service.mode(), Mode::Follower | Mode::Observer)
+}
+
+/// The sessions that all nodes know, with their timeouts in milliseconds.
+fn globals<R: Runtime>(service: &Service<R>) -> Vec<(SessionId, u32)> {
+    let sessions = service.reader.view().sessions().into_iter();
+    sessions
+        .map(|info| (info.session, info.timeout_ms))
+        .collect()
+}
+
+/// The part of `dump` about sessions. A follower lists those of the group by their numbers, as
+/// ZooKeeper's does: their expiry is the leader's decision.
+fn session_lines<R: Runtime>(service: &Service<R>) -> Box<dyn Iterator<Item = String> + Send> {
+    let wall_ms = service.runtime.wall_ms();
+    let line = |session: SessionId| session.to_string();
+    let due = tracked(service);
+    if !follows(service) {
+        let title = "SessionTracker dump:\nSession ";
+        return Box::new(expiring(title, wall_ms, due, line));
+    }
+    let local = service.settings.local_sessions;
+    let local = local.then(|| expiring("Local Session ", wall_ms, due, line));
+    let mut globals = globals(service);
+    globals.sort_unstable();
+    let title = format!("Global Sessions({}):\n", globals.len());
+    let globals = globals.into_iter();
+    let globals = globals.map(|(session, timeout_ms)| format!("{session}\t{timeout_ms}ms\n"));
+    let lines = once("SessionTracker dump:\n".to_owned())
+        .chain(local.into_iter().flatten())
+        .chain(once(title))
+        .chain(globals);
+    Box::new(lines)
 }
 
 /// `dump`, line by line.
@@ -130,7 +178,7 @@ pub(super) fn dump<R: Runtime>(
     service: &Service<R>,
 ) -> impl Iterator<Item = String> + Send + use<R> {
     let wall_ms = service.runtime.wall_ms();
-    let title = "SessionTracker dump:\nSession ";
+    let sessions = session_lines(service);
     let due = sessions_by_time(service);
 
     // A connection without a session has as long as a first frame may take.
@@ -160,7 +208,7 @@ pub(super) fn dump<R: Runtime>(
         let paths = paths.into_iter().map(|path| format!("\t{path}\n"));
         once(format!("{session}:\n")).chain(paths)
     });
-    expiring(title, wall_ms, due, |session| session.to_string())
+    sessions
         .chain(once(head))
         .chain(ephemerals)
         .chain(connections)

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use innkeeper_raft::RaftRole;
 use innkeeper_runtime::Runtime;
 use innkeeper_runtime::calendar::rfc_3339;
+use innkeeper_server::inspect::{FailOver, GroupReport, Late, MemberReport};
 use innkeeper_server::settings::VERSION;
+use innkeeper_tree::group::Role;
 use serde::Serialize;
 
 use super::Admin;
@@ -57,13 +60,92 @@ struct Addresses {
     http: Option<SocketAddr>,
 }
 
-/// The group by the newest membership in this node's log.
+/// The group.
 #[derive(Serialize)]
 struct Group {
+    /// The voters and observers of the newest membership in this node's log.
     voters: Vec<i64>,
     observers: Vec<i64>,
     /// How long ago a leader with a quorum acknowledged this node's report; `None` if none has.
     contact_ms: Option<u64>,
+    /// All members of the configuration.
+    members: Vec<Member>,
+    /// The last change of the leader since this node started, if it has seen one.
+    fail_over: Option<Change>,
+}
+
+/// One member.
+#[derive(Serialize)]
+struct Member {
+    id: i64,
+    /// `voter` or `observer`.
+    role: &'static str,
+    /// Whether it has been taken in, in this role.
+    is_in: bool,
+    address: String,
+    leads: bool,
+    /// How many entries of the leader's log it lacks, and how long ago the leader heard from it; `None`
+    /// for the leader itself, and if the leader does not answer.
+    entries_behind: Option<u64>,
+    heard_ms: Option<u64>,
+    /// Whether it has contact and has caught up, and is not late.
+    synced: Option<bool>,
+    /// The limit beyond which it is late, `initLimit` or `syncLimit`.
+    late: Option<&'static str>,
+}
+
+/// A change of the leader.
+#[derive(Serialize)]
+struct Change {
+    /// When this node had contact with the new one and its quorum, as RFC 3339 has it.
+    at: String,
+    from: i64,
+    to: i64,
+    term: u64,
+    /// For how long this node saw no leader with a quorum.
+    without_leader_ms: u64,
+}
+
+impl Member {
+    fn of(member: MemberReport) -> Self {
+        let MemberReport {
+            id,
+            role,
+            is_in,
+            address,
+            leads,
+            lag,
+        } = member;
+        Self {
+            id: id.cast_signed(),
+            role: match role {
+                Role::Voter => "voter",
+                Role::Learner => "observer",
+            },
+            is_in,
+            address,
+            leads,
+            entries_behind: lag.map(|lag| lag.entries),
+            heard_ms: lag.and_then(|lag| lag.heard_ms),
+            synced: lag.map(|lag| lag.synced),
+            late: lag.and_then(|lag| lag.late).map(|late| match late {
+                Late::Start => "initLimit",
+                Late::Behind => "syncLimit",
+            }),
+        }
+    }
+}
+
+impl Change {
+    fn of(seen: FailOver) -> Self {
+        Self {
+            at: rfc_3339(seen.at_ms),
+            from: seen.from.cast_signed(),
+            to: seen.to.cast_signed(),
+            term: seen.term,
+            without_leader_ms: seen.without_ms,
+        }
+    }
 }
 
 /// The replicated log, by index.
@@ -83,18 +165,26 @@ pub(super) async fn status<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
 ) -> Result<Json<Status>, Problem> {
     let service = &admin.surface.service;
+    let report = service.group_report().await;
     let replica = service.replica()?.status();
     let view = service.reader.view();
     let node_id = service.settings.server_number.unwrap_or(1);
     let uptime_ms = (service.runtime.now() - service.started).as_millis();
     let uptime_ms = u64::try_from(uptime_ms).unwrap_or(u64::MAX);
-    let group = service.settings.group.as_ref().map(|_| {
-        let contact = service.quorum.contact_age(service.runtime.now());
-        let numbers = |nodes: &BTreeSet<u64>| nodes.iter().map(|node| node.cast_signed()).collect();
+    let numbers = |nodes: &BTreeSet<u64>| nodes.iter().map(|node| node.cast_signed()).collect();
+    let ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let group = report.map(|report| {
+        let GroupReport {
+            contact,
+            fail_over,
+            members,
+        } = report;
         Group {
             voters: numbers(&replica.members.voters),
             observers: numbers(&replica.members.learners),
-            contact_ms: contact.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            contact_ms: contact.map(ms),
+            members: members.into_iter().map(Member::of).collect(),
+            fail_over: fail_over.map(Change::of),
         }
     });
     Ok(Json(Status {

@@ -1,5 +1,4 @@
-//! Innkeeper's own metrics: the log, the state, the guests; and what ZooKeeper shows of a leader
-//! only, which this node always is.
+//! Innkeeper's own metrics: the log, the group, the state, the guests.
 
 use innkeeper_dispatch::Breaker;
 use innkeeper_raft::{RaftRole, Status};
@@ -7,7 +6,6 @@ use innkeeper_runtime::Runtime;
 
 use super::metric::Number;
 use super::row::{Read, Row};
-use super::uptime_ms;
 
 impl<R: Runtime> Row<R> {
     /// Innkeeper's own metrics, in the order in which they are listed.
@@ -29,19 +27,14 @@ impl<R: Runtime> Row<R> {
             |sample| u64::from(sample.service.settings.timeout_range_ms().1).into(),
         ),
         Row::new(
-            "quorum_size",
-            "Voting members of the group.",
-            Read::GaugeIfAny(|sample| sample.status().filter(leads).map(|_| Number::Int(1))),
+            "innkeeper_member_entries_behind",
+            "On the leader, entries of its log that a member has not acknowledged.",
+            Read::MemberGauges(|lag| lag.entries),
         ),
         Row::new(
-            "leader_uptime",
-            "How long this node has led, in milliseconds.",
-            Read::GaugeIfAny(|sample| {
-                sample
-                    .status()
-                    .filter(leads)
-                    .map(|_| uptime_ms(sample.service).into())
-            }),
+            "innkeeper_member_late",
+            "On the leader, 1 if a member is late by initLimit or syncLimit.",
+            Read::MemberGauges(|lag| u64::from(lag.late.is_some())),
         ),
         Row::new(
             "innkeeper_leads",

@@ -8,11 +8,12 @@
 //!    `prometheus` makes Prometheus's text.
 //!
 //! A metric of ZooKeeper's about a part that is not here (its processors' queues, Netty, the
-//! quorum's learners) is there and empty, as it is in ZooKeeper where the part has nothing to do, so
+//! messages between a leader and its learners) is there and empty, as it is in ZooKeeper where the part has nothing to do, so
 //! that dashboards and parsers find every key. Metrics about Java's machine are left out.
 
 mod counters;
 pub(crate) mod disk_usage;
+mod ensemble;
 mod gauges;
 mod innkeeper;
 mod metric;
@@ -77,6 +78,7 @@ pub(crate) fn rows<R: Runtime>(surface: &Surface<R>, provider: Provider) -> Vec<
     let sample = Sample::at(surface);
     let read = |table: &'static [Row<R>]| table.iter().filter_map(|row| row.read(&sample));
     let mut rows: Vec<_> = read(Row::GAUGES).collect();
+    rows.extend(read(Row::ENSEMBLE));
     rows.extend(read(Row::COUNTERS));
     rows.extend(counters::absent());
     rows.extend(read(Row::SUMMARIES));

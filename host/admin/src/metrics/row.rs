@@ -5,8 +5,8 @@
 //! 2. [`Row::read`] makes a [`Metric`] of a row and a sample. A row whose subject is not there (no TLS,
 //!    no leader) makes none.
 //!
-//! The tables are `Row::GAUGES`, `COUNTERS`, `SUMMARIES`, `INNKEEPER` and `PROCESS`, each in the file
-//! of that name.
+//! The tables are `Row::GAUGES`, `ENSEMBLE`, `COUNTERS`, `SUMMARIES`, `INNKEEPER` and `PROCESS`, each in
+//! the file of that name.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use innkeeper_dispatch::BindingStatus;
 use innkeeper_raft::Status;
 use innkeeper_raft::histogram::{RaftStats, Reading, Summary};
 use innkeeper_runtime::Runtime;
-use innkeeper_server::inspect::NamespaceStats;
+use innkeeper_server::inspect::{MemberLag, NamespaceStats};
 use innkeeper_server::service::Service;
 use innkeeper_server::stats::{Latency, Totals};
 use innkeeper_tree::View;
@@ -22,6 +22,7 @@ use innkeeper_tree::View;
 use super::Process;
 use super::metric::{Detail, Distribution, Metric, Number, Unit, Value};
 use super::quotas::Quotas;
+use crate::ensemble::{self, Following};
 use crate::surface::Surface;
 
 /// The help text of a metric of ZooKeeper whose subject Innkeeper does not have.
@@ -33,6 +34,9 @@ const BINDING: &str = "binding";
 
 /// The label of metrics that there are once per first name of a path.
 const NAMESPACE: &str = "key";
+
+/// The label of metrics that there are once per member of a group.
+const MEMBER: &str = "member";
 
 /// What the node says of itself at one moment.
 pub(super) struct Sample<'a, R: Runtime> {
@@ -46,6 +50,12 @@ pub(super) struct Sample<'a, R: Runtime> {
     /// The replica's status and statistics; `None` while the node stops.
     pub(super) replica: Option<(Status, Arc<RaftStats>)>,
     pub(super) bindings: Vec<BindingStatus>,
+    /// Whether the node is one of an ensemble that it has contact with.
+    pub(super) is_in_ensemble: bool,
+    /// Of a leader of an ensemble only.
+    pub(super) following: Option<Following>,
+    proposals: Option<[i64; 3]>,
+    lags: Vec<MemberLag>,
 }
 
 impl<'a, R: Runtime> Sample<'a, R> {
@@ -64,6 +74,10 @@ impl<'a, R: Runtime> Sample<'a, R> {
             process: Process::now(),
             replica: replica.map(|replica| (replica.status(), replica.stats())),
             bindings: surface.guests.statuses_here(),
+            is_in_ensemble: ensemble::is_in_ensemble(service.mode()),
+            following: ensemble::following(service),
+            proposals: ensemble::proposal_sizes(service),
+            lags: service.member_lags(),
             service,
         }
     }
@@ -94,6 +108,12 @@ pub(super) enum Read<R: Runtime> {
     Counter(fn(&Sample<'_, R>) -> u64),
     /// `None` if the subject is not there.
     CounterIfAny(fn(&Sample<'_, R>) -> Option<u64>),
+    /// What a leader of an ensemble shows of those that follow it.
+    Following(fn(&Following) -> usize),
+    /// The sizes of a leader's proposals: the last, the least and the greatest.
+    Proposals(fn(&[i64; 3]) -> i64),
+    /// By the member, on the leader.
+    MemberGauges(fn(&MemberLag) -> u64),
     /// `None` if the kernel does not say it.
     SecondsIfAny(fn(&Sample<'_, R>) -> Option<f64>),
     Summary(Detail, Unit, fn(&Sample<'_, R>) -> Reading),
@@ -146,6 +166,16 @@ impl<R: Runtime> Row<R> {
             Read::GaugeIfAny(read) => Value::Gauge(read(sample)?),
             Read::Counter(read) => Value::Counter(read(sample)),
             Read::CounterIfAny(read) => Value::Counter(read(sample)?),
+            Read::Following(read) => Value::Gauge(read(&sample.following?).into()),
+            Read::Proposals(read) => Value::Gauge(Number::Int(read(&sample.proposals?))),
+            Read::MemberGauges(read) => {
+                let all = sample.lags.iter();
+                let all = all.map(|lag| {
+                    let node = lag.node.cast_signed().to_string();
+                    (node, Number::from(read(lag)))
+                });
+                Value::Gauges(MEMBER, all.collect())
+            }
             Read::SecondsIfAny(read) => Value::Seconds(read(sample)?),
             Read::Summary(detail, unit, read) => Value::Summary(Distribution {
                 reading: read(sample),

@@ -18,7 +18,7 @@ use super::values::Given;
 /// The note on keys that concern the other servers of an ensemble.
 pub(super) const PEERS: &str = "the servers of a group find, elect and follow each other in another way here, which needs no such setting";
 
-/// The note on keys that protect what servers tell each other, where there is one server.
+/// The note on keys that concern the other servers, where there is one server.
 const NO_PEERS: &str = "this server is alone, with no other one to talk to";
 
 /// ZooKeeper's default port of its admin server.
@@ -52,6 +52,9 @@ pub(super) struct Draft {
     pub(super) standalone_enabled: bool,
     pub(super) dynamic_file: Option<PathBuf>,
     pub(super) observer: Option<bool>,
+    /// `initLimit` and `syncLimit`, in ticks.
+    pub(super) init_limit: Option<i32>,
+    pub(super) sync_limit: Option<i32>,
     /// `quorumListenOnAllIPs`.
     pub(super) peers_everywhere: bool,
     /// Keys that ask to protect what servers tell each other.
@@ -148,6 +151,8 @@ impl Draft {
             standalone_enabled: true,
             dynamic_file: None,
             observer: None,
+            init_limit: None,
+            sync_limit: None,
             peers_everywhere: false,
             peer_protection: Vec::new(),
             drop_stale: true,
@@ -330,7 +335,14 @@ impl Draft {
             None => {
                 let protection = std::mem::take(&mut self.peer_protection);
                 let keys = protection.into_iter().map(|given| given.key);
-                for key in keys.chain(self.ensemble.groups().to_vec()) {
+                let limits = [
+                    ("initLimit", self.init_limit),
+                    ("syncLimit", self.sync_limit),
+                ];
+                let limits = limits.into_iter().filter(|(_, ticks)| ticks.is_some());
+                let limits = limits.map(|(key, _)| key.to_owned());
+                let groups = self.ensemble.groups().to_vec();
+                for key in keys.chain(limits).chain(groups) {
                     self.note(&key, NO_PEERS);
                 }
             }
@@ -352,7 +364,16 @@ impl Draft {
             true => SocketAddr::new(self.everywhere, own.peer.port),
             false => names::address(runtime, &own.peer.host, own.peer.port).await?,
         };
-        self.settings.server.group = Some(self.ensemble.group(number, listen));
+        let mut group = self.ensemble.group(number, listen);
+        for (limit, ticks) in [
+            (&mut group.init_limit, self.init_limit),
+            (&mut group.sync_limit, self.sync_limit),
+        ] {
+            // Of zero or less ZooKeeper says that it is not set.
+            let ticks = ticks.and_then(|ticks| u32::try_from(ticks).ok());
+            *limit = ticks.filter(|ticks| *ticks > 0).unwrap_or(*limit);
+        }
+        self.settings.server.group = Some(group);
         if self.observer.is_some_and(|observer| observer == own.votes) {
             self.warn(format!(
                 "peerType contradicts the line server.{number}: the line counts, as in ZooKeeper"

@@ -412,7 +412,7 @@ fn what_is_honoured_is_in_the_settings() {
             && settings.server.port_unification
     );
     assert_eq!(settings.server.jute_max_buffer_bytes, 1024);
-    assert_eq!(settings.server.outstanding_limit(), 20);
+    assert_eq!(settings.server.outstanding_limit(0), 20);
     assert_eq!(settings.server.large_request_threshold_bytes, Some(1000));
     assert_eq!(settings.server.large_request_max_bytes, 5000);
     assert_eq!(settings.server.connection_throttle.tokens, 10);
@@ -477,7 +477,7 @@ fn zookeepers_defaults_hold_where_nothing_is_said() {
         ),
         (None, 1)
     );
-    assert_eq!(settings.server.outstanding_limit(), 1000);
+    assert_eq!(settings.server.outstanding_limit(0), 1000);
     assert_eq!(settings.server.jute_max_buffer_bytes, 0xf_ffff);
 }
 
@@ -642,8 +642,17 @@ fn a_file_of_several_servers_names_the_group() {
         .collect();
     assert_eq!(voters, ["1=a:2888", "2=b:2888", "3=127.0.0.1:2888"]);
     assert_eq!(group.observers[&4].to_string(), "[::1]:2888");
-    assert_eq!(read.notes.len(), 1, "one line for all with one reason");
-    assert!(read.notes[0].starts_with("initLimit, syncLimit mean nothing here: "));
+    assert_eq!(read.notes, Vec::<String>::new());
+    assert_eq!((group.init_limit, group.sync_limit), (5, 2));
+    let unset = servers.replace("initLimit=5\nsyncLimit=2", "initLimit=0");
+    let group = bench.read(&unset, &[]).unwrap().settings.server.group;
+    let limits = group.map(|group| (group.init_limit, group.sync_limit));
+    assert_eq!(limits, Some((10, 5)));
+    assert!(bench.refused("syncLimit=two\n").contains("syncLimit=two"));
+    // A server alone has nobody who could lag.
+    let alone = bench.read("initLimit=5\nsyncLimit=2\n", &[]).unwrap();
+    assert_eq!(alone.notes.len(), 1, "one line for all with one reason");
+    assert!(alone.notes[0].starts_with("initLimit, syncLimit mean nothing here: "));
 
     // What ZooKeeper would protect and weigh is named.
     let more = format!(

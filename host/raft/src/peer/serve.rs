@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
 use innkeeper_runtime::{Runtime, Select2, Select3, select2, select3};
 use openraft::errors::Fatal;
-use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult};
 use tokio::sync::mpsc;
 
 use super::channel::Channel;
@@ -138,7 +138,11 @@ async fn call<R: Runtime>(served: &Served<R>, from: NodeId, frame: Frame) -> Res
         kind::HEARTBEAT => {
             let request = message::append::<R>(body).map_err(told)?;
             let (prev, last) = (request.prev_log_id, last_of(&request));
+            let term = request.vote.leader_id.term;
             let response = raft.append_entries(request).await.map_err(told)?;
+            if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+                served.heard_leader.note(term);
+            }
             let result = response.into_stream_result(prev, last);
             Ok(message::bytes(|out| {
                 message::put_append_result::<R>(out, &result)

@@ -14,6 +14,7 @@ use super::hello;
 use super::succession::Succession;
 use crate::Delivery;
 use crate::engine::RaftOf;
+use crate::heard_leader::HeardLeader;
 use crate::modules::ModuleStore;
 use crate::proposals::Intake;
 use crate::read_index::ReadIndex;
@@ -39,6 +40,8 @@ pub(crate) struct Served<R: Runtime> {
     pub(crate) receiving: Arc<Semaphore>,
     /// How long a quorum's acknowledgement holds.
     pub(crate) lease: Duration,
+    /// When leaders were heard.
+    pub(crate) heard_leader: HeardLeader<R>,
     /// Answers the servers of other nodes.
     pub(crate) delivery: Arc<dyn Delivery>,
 }
@@ -58,6 +61,7 @@ impl<R: Runtime> Clone for Served<R> {
             modules: self.modules.clone(),
             receiving: self.receiving.clone(),
             lease: self.lease,
+            heard_leader: self.heard_leader.clone(),
             delivery: self.delivery.clone(),
         }
     }

@@ -32,6 +32,7 @@ use super::outstanding::{Outstanding, Sent, is_leaders_own};
 use super::{Proposals, Room, Submission, size};
 use crate::engine::RaftOf;
 use crate::error::{Failure, Refusal};
+use crate::histogram::RaftStats;
 use crate::log::Log;
 use crate::peer::{Forwarder, Peers};
 use crate::settings::Settings;
@@ -71,6 +72,7 @@ pub(crate) struct Around<R: Runtime> {
     pub(crate) failure: Failure,
     /// What other nodes send while this one leads.
     pub(crate) intake: Intake,
+    pub(crate) stats: Arc<RaftStats>,
     /// Told when the standing changes.
     pub(crate) standing: Latest<Standing>,
     pub(crate) stop: Signal,
@@ -476,6 +478,7 @@ impl<R: Runtime> Proposer<R> {
                 holder,
             } = stamped;
             batch_weight += weight(encoded.len());
+            self.around.stats.proposed(encoded.len() as u64);
             let origin = match &holder {
                 Holder::Own(_) => self.number(),
                 Holder::Peer(origin) => *origin,

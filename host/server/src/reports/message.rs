@@ -3,6 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use innkeeper_tree::{Digest, SessionId};
 
+use super::members::{Late, MemberLag};
 use crate::expiry::Found;
 
 const VERSION: u8 = 1;
@@ -13,6 +14,17 @@ const ARE_SILENT: u8 = 2;
 const HOLDS: u8 = 3;
 const OF_GUESTS: u8 = 4;
 const STORES: u8 = 5;
+const LAGS: u8 = 6;
+
+// The bits that say what a member's lag is. A released bit never changes.
+const WAS_HEARD: u8 = 1;
+const HAS_CONTACT: u8 = 2;
+const SYNCED: u8 = 4;
+const LATE_START: u8 = 8;
+const LATE_BEHIND: u8 = 16;
+
+/// The bytes of one member's lag.
+const LAG_BYTES: usize = 33;
 
 // What a node found. A released number never changes.
 const SILENT: u8 = 0;
@@ -40,6 +52,8 @@ pub(crate) enum Question {
     OfGuests(Bytes),
     /// A node that stores the module with this digest asks whether the other one stores it durably.
     Stores(Digest),
+    /// How far is each member behind the leader?
+    Lags,
 }
 
 /// The answer to a question.
@@ -56,6 +70,8 @@ pub(crate) enum Answer {
     OfGuests(Option<Bytes>),
     /// Whether the node stores the module durably. If not, it begins to fetch it.
     Stores(bool),
+    /// What the leader knows of the other members; nothing from a node that does not lead.
+    Lags(Vec<MemberLag>),
 }
 
 impl Question {
@@ -72,6 +88,7 @@ impl Question {
             Self::OfGuests(question) => {
                 return [&[VERSION, OF_GUESTS], &question[..]].concat().into();
             }
+            Self::Lags => return Bytes::from_static(&[VERSION, LAGS]),
         };
         let mut out = BytesMut::with_capacity(2 + 8 * sessions.len());
         out.put_u8(VERSION);
@@ -94,6 +111,9 @@ impl Question {
         }
         if kind == OF_GUESTS {
             return Ok(Self::OfGuests(Bytes::copy_from_slice(body)));
+        }
+        if kind == LAGS && body.is_empty() {
+            return Ok(Self::Lags);
         }
         if !body.len().is_multiple_of(8) || body.len() / 8 > SESSIONS_MAX {
             return Err(NoMessage);
@@ -131,6 +151,10 @@ impl Answer {
                 out.put_u8(u8::from(answer.is_some()));
                 out.put_slice(answer.as_deref().unwrap_or_default());
             }
+            Self::Lags(lags) => {
+                out.put_u8(LAGS);
+                lags.iter().for_each(|lag| put_lag(&mut out, lag));
+            }
             Self::Found(found) => {
                 out.put_u8(ARE_SILENT);
                 out.extend(found.iter().map(|found| match found {
@@ -154,6 +178,10 @@ impl Answer {
                 Some((1, answer)) => Ok(Self::OfGuests(Some(Bytes::copy_from_slice(answer)))),
                 _ => Err(NoMessage),
             },
+            LAGS if body.len().is_multiple_of(LAG_BYTES) => {
+                let lags = body.chunks_exact(LAG_BYTES).map(lag);
+                lags.collect::<Result<_, _>>().map(Self::Lags)
+            }
             ARE_SILENT => {
                 let found = body.iter().map(|found| match *found {
                     SILENT => Ok(Found::Silent),
@@ -166,6 +194,42 @@ impl Answer {
             _ => Err(NoMessage),
         }
     }
+}
+
+fn put_lag(out: &mut BytesMut, lag: &MemberLag) {
+    out.put_u64_le(lag.node);
+    out.put_u64_le(lag.entries);
+    out.put_u64_le(lag.heard_ms.unwrap_or_default());
+    out.put_u64_le(lag.contact_ms.unwrap_or_default());
+    let bits = [
+        (WAS_HEARD, lag.heard_ms.is_some()),
+        (HAS_CONTACT, lag.contact_ms.is_some()),
+        (SYNCED, lag.synced),
+        (LATE_START, lag.late == Some(Late::Start)),
+        (LATE_BEHIND, lag.late == Some(Late::Behind)),
+    ];
+    let set = bits.into_iter().filter(|(_, is_set)| *is_set);
+    out.put_u8(set.fold(0, |bits, (bit, _)| bits | bit));
+}
+
+fn lag(mut body: &[u8]) -> Result<MemberLag, NoMessage> {
+    let mut number = || body.try_get_u64_le().map_err(|_| NoMessage);
+    let (node, entries, heard_ms, contact_ms) = (number()?, number()?, number()?, number()?);
+    let bits = body.try_get_u8().map_err(|_| NoMessage)?;
+    let has = |bit| bits & bit != 0;
+    Ok(MemberLag {
+        node,
+        entries,
+        heard_ms: has(WAS_HEARD).then_some(heard_ms),
+        contact_ms: has(HAS_CONTACT).then_some(contact_ms),
+        synced: has(SYNCED),
+        late: match (has(LATE_START), has(LATE_BEHIND)) {
+            (false, false) => None,
+            (true, false) => Some(Late::Start),
+            (false, true) => Some(Late::Behind),
+            (true, true) => return Err(NoMessage),
+        },
+    })
 }
 
 fn flag(body: &[u8]) -> Result<bool, NoMessage> {
@@ -187,6 +251,35 @@ fn version(body: &mut &[u8]) -> Result<(), NoMessage> {
 mod tests {
     use super::*;
 
+    /// One lag of each kind.
+    fn lags() -> Vec<MemberLag> {
+        let lag = MemberLag {
+            node: u64::MAX,
+            entries: 3,
+            heard_ms: None,
+            contact_ms: None,
+            synced: false,
+            late: None,
+        };
+        vec![
+            lag,
+            MemberLag {
+                heard_ms: Some(0),
+                contact_ms: Some(1_700_000_000_000),
+                synced: true,
+                ..lag
+            },
+            MemberLag {
+                late: Some(Late::Start),
+                ..lag
+            },
+            MemberLag {
+                late: Some(Late::Behind),
+                ..lag
+            },
+        ]
+    }
+
     #[test]
     fn messages_are_read_back_and_others_are_refused() {
         let sessions = vec![SessionId(1), SessionId(u64::MAX)];
@@ -197,6 +290,7 @@ mod tests {
             Question::Holds(Digest([7; 32])),
             Question::Stores(Digest([8; 32])),
             Question::OfGuests(Bytes::from_static(b"how")),
+            Question::Lags,
         ] {
             assert_eq!(Question::decode(&question.encode()), Ok(question));
         }
@@ -209,16 +303,19 @@ mod tests {
             Answer::Stores(false),
             Answer::OfGuests(None),
             Answer::OfGuests(Some(Bytes::from_static(b"so"))),
+            Answer::Lags(Vec::new()),
+            Answer::Lags(lags()),
             Answer::Found(vec![Found::Silent, Found::Looking, Found::Heard]),
         ] {
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
         }
         let too_many = Question::Report(vec![SessionId(1); SESSIONS_MAX + 1]).encode();
-        let wrong: [&[u8]; 8] = [
+        let wrong: [&[u8]; 9] = [
             b"",
             b"\x01",
             b"\x02\x01",
             b"\x01\x09",
+            b"\x01\x06x",
             b"\x01\x01abc",
             b"\x01\x02\x03",
             b"\x01\x0312345678",
@@ -227,8 +324,13 @@ mod tests {
         for body in wrong {
             assert_eq!(Question::decode(body), Err(NoMessage));
         }
+        let mut both = Answer::Lags(lags()).encode().to_vec();
+        let last = both.len() - 1;
+        both[last] |= LATE_START;
         for body in [
             &b""[..],
+            &both,
+            &both[..last],
             b"\x01",
             b"\x02\x01\x00",
             b"\x01\x01",

@@ -13,6 +13,8 @@
 //! 6. A node to which a module was pushed asks the others whether they store it ([`crate::copies`]).
 //! 7. Operators at any node are shown what only the leader's guests know
 //!    ([`Service::ask_guests_of`](crate::service::Service::ask_guests_of)).
+//! 8. A node whose operator asks how far the members are asks the leader
+//!    ([`Service::group_report`](crate::service::Service::group_report)).
 //!
 //! Questions travel over raft's control connections
 //! ([`Replica::ask`](innkeeper_raft::Replica::ask)); a body begins with a version.
@@ -23,6 +25,8 @@
 //! `a_session_lives_by_pings_at_a_follower_over_the_leaders_death_and_a_silent_one_expires`,
 //! `a_node_that_is_cut_off_closes_its_connections_before_their_sessions_expire`)
 
+mod leaders;
+mod members;
 mod message;
 
 use std::collections::BTreeMap;
@@ -35,13 +39,22 @@ use crate::delivery::binding_listener::BindingListener;
 use crate::delivery::outbox::Outbox;
 use crate::expiry::Expiry;
 pub(crate) use crate::expiry::Found;
+pub use leaders::FailOver;
+pub(crate) use leaders::Leaders;
+pub use members::{Late, MemberLag};
+pub(crate) use members::{Limits, Members};
 pub(crate) use message::{Answer, NoMessage, Question, SESSIONS_MAX};
 use std::sync::Arc;
 
-/// When each node reported last, in ticks of this node's expiry.
+/// What this node hears of the others.
 #[derive(Debug, Default)]
 pub(crate) struct Reporters {
+    /// When each node reported last, in ticks of this node's expiry.
     heard_tick: Mutex<BTreeMap<u64, u64>>,
+    /// How far they are behind, while this node leads.
+    pub(crate) members: Members,
+    /// Who led.
+    pub(crate) leaders: Leaders,
 }
 
 impl Reporters {
@@ -84,6 +97,10 @@ impl Reporters {
                 let answer = guests.and_then(|guests| guests.asked(&question));
                 Answer::OfGuests(Some(answer.ok_or(NoMessage)?))
             }
+            Question::Lags => Answer::Lags(match leads {
+                true => self.members.lags(),
+                false => Vec::new(),
+            }),
         };
         Ok(answer.encode())
     }

@@ -5,6 +5,7 @@ mod disk_room;
 mod expire;
 mod report;
 mod sweeper;
+mod watch_members;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub fn start<R: Runtime>(service: &Arc<Service<R>>) -> Vec<Task<()>> {
         // Clients that ask for much must not make this node look like one without a quorum.
         runtime.spawn(ThreadRole::Raft, report::run(service.clone())),
         runtime.spawn(ThreadRole::Client, catch_up::run(service.clone())),
+        runtime.spawn(ThreadRole::Client, watch_members::run(service.clone())),
         runtime.spawn(ThreadRole::Client, sweeper::run(service.clone())),
         runtime.spawn(ThreadRole::Client, disk_room::watch(service.clone())),
     ]

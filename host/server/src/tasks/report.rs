@@ -95,13 +95,14 @@ fn make<R: Runtime>(service: &Service<R>, replica: Arc<Replica<R>>) -> Option<Re
     match standing {
         Standing::Waits => None,
         Standing::Leads { alone: true, .. } => {
+            contact(service, standing, made);
             service.quorum.votes_alone();
             service.expiry.reported(&service.expiry.take_unreported());
             None
         }
         Standing::Leads { .. } => {
             if replica.leads_under_lease().is_some() {
-                service.quorum.acknowledged(made);
+                contact(service, standing, made);
                 service.expiry.reported(&service.expiry.take_unreported());
             }
             None
@@ -135,10 +136,39 @@ fn make<R: Runtime>(service: &Service<R>, replica: Arc<Replica<R>>) -> Option<Re
     }
 }
 
+/// A leader with a quorum acknowledged a report that was made at this time. Says so if it is another
+/// one than before.
+fn contact<R: Runtime>(service: &Service<R>, standing: Standing, made: Instant) {
+    let now = service.runtime.now();
+    let age = service.quorum.contact_age(now);
+    service.quorum.acknowledged(made);
+    let leaders = &service.fanout.reporters.leaders;
+    let (Some((term, leader)), Ok(replica)) = (service.leader_of(standing), service.replica())
+    else {
+        return;
+    };
+    if !leaders.is_new(term) {
+        return;
+    }
+    let reported = age.map(|age| now - age);
+    let contact = reported.max(replica.heard_before(term));
+    let wall_ms = service.runtime.wall_ms();
+    if let Some(seen) = leaders.leads(term, leader, contact, now, wall_ms) {
+        tracing::info!(
+            event = "fail-over",
+            term,
+            "node {} leads in term {term} after node {}: for {} ms this node saw no leader with a quorum",
+            seen.to.cast_signed(),
+            seen.from.cast_signed(),
+            seen.without_ms
+        );
+    }
+}
+
 fn settle<R: Runtime>(service: &Service<R>, report: Report, acknowledged: bool) {
     match acknowledged {
         true => {
-            service.quorum.acknowledged(report.made);
+            contact(service, report.standing, report.made);
             service.expiry.reported(&report.sessions);
         }
         false => service.expiry.not_reported(report.sessions),

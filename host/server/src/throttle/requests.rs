@@ -11,7 +11,10 @@
 //! 3. The connection notes how many requests it then has unanswered, in one step per wake-up. A
 //!    connection that is not read has an unanswered request; the answer wakes it, and it asks
 //!    again. So nobody has to be told that there is room.
-//! 4. A request longer than `largeRequestThreshold` also takes its length out of
+//! 4. In a group of more than two voters, a voter's limit is `globalOutstandingLimit` divided by the
+//!    number of the other voters, as in ZooKeeper
+//!    ([`outstanding_limit`](crate::settings::ServerSettings::outstanding_limit)).
+//! 5. A request longer than `largeRequestThreshold` also takes its length out of
 //!    `largeRequestMaxBytes`. When that is used up, the connection is closed, as in ZooKeeper.
 
 use std::sync::Arc;
@@ -29,7 +32,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///   (test: `a_greedy_client_does_not_hold_up_a_modest_one`)
 #[derive(Debug)]
 pub(crate) struct Outstanding {
-    limit: usize,
+    limit: AtomicUsize,
     total: AtomicUsize,
     active: AtomicUsize,
     large: LargeRequests,
@@ -60,8 +63,7 @@ impl Outstanding {
         large_max_bytes: usize,
     ) -> Self {
         Self {
-            // A limit below one would mean that no request is ever answered.
-            limit: limit.max(1),
+            limit: AtomicUsize::new(limit),
             total: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
             large: LargeRequests {
@@ -70,6 +72,16 @@ impl Outstanding {
                 bytes: AtomicUsize::new(0),
             },
         }
+    }
+
+    /// Changes the limit. What is outstanding beyond a lower one is answered all the same.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// A limit below one would mean that no request is ever answered.
+    fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed).max(1)
     }
 
     /// The part of a new connection, with nothing outstanding.
@@ -94,8 +106,9 @@ impl Share {
         let others = node.total().saturating_sub(self.noted);
         let active = node.active.load(Ordering::Relaxed);
         let active = active + usize::from(self.noted == 0);
-        let fair = (node.limit / active.max(1)).max(1);
-        fair.max(node.limit.saturating_sub(others))
+        let limit = node.limit();
+        let fair = (limit / active.max(1)).max(1);
+        fair.max(limit.saturating_sub(others))
     }
 
     /// Notes how many requests the connection has unanswered.
@@ -170,6 +183,17 @@ mod tests {
         assert_eq!(share.budget(), 100);
         share.note(100);
         assert_eq!(share.budget(), 100);
+    }
+
+    #[test]
+    fn a_lower_limit_counts_from_the_next_request_on() {
+        let node = Arc::new(Outstanding::new(100, None, 0));
+        let mut share = node.share();
+        share.note(80);
+        node.set_limit(50);
+        assert_eq!(share.budget(), 50);
+        node.set_limit(0);
+        assert_eq!(share.budget(), 1, "somebody is always served");
     }
 
     #[test]

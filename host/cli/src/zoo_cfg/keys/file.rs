@@ -97,6 +97,14 @@ pub(super) const KEYS: &[Key] = &[
     honoured("quorum.auth.enableSasl", protects_peers),
     honoured("quorum.auth.serverRequireSasl", protects_peers),
     honoured("quorum.auth.learnerRequireSasl", protects_peers),
+    honoured("initLimit", |draft, given| {
+        draft.init_limit = Some(given.integer()?);
+        Ok(())
+    }),
+    honoured("syncLimit", |draft, given| {
+        draft.sync_limit = Some(given.integer()?);
+        Ok(())
+    }),
     honoured("electionAlg", |draft, given| {
         if given.integer()? != 3 {
             bail!("{given}: ZooKeeper takes 3 only; write 3, or leave it out");

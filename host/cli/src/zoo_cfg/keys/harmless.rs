@@ -13,10 +13,6 @@ const OWN_MEASURE: &str = "the node decides itself when it writes checkpoints, a
 /// Keys of ZooKeeper's file.
 pub(super) const OF_THE_FILE: Groups = &[
     (
-        "a leader is given up after --election-ms without a sign of life, however long a tick is",
-        &["initLimit", "syncLimit"],
-    ),
-    (
         PEERS,
         &[
             "connectToLearnerMasterLimit",
