@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use innkeeper_runtime::sim::{
-    Host, LinkSettings, SimListener, SimStream, Tail, Window, first_difference,
+    ClosedPorts, Host, LinkSettings, SimListener, SimStream, Tail, Window, first_difference,
 };
 use innkeeper_runtime::{
     Elapsed, Instant, Listener, Runtime, Simulated, Stream, ThreadRole, World,
@@ -396,4 +396,69 @@ fn one_seed_is_one_world() {
     let (other_seen, other_trace) = run(4, Window::default());
     assert_ne!(seen, other_seen);
     assert_ne!(trace, other_trace);
+}
+
+#[test]
+fn closed_ports_refuse_or_drop_what_others_dial_and_nothing_else() {
+    Scene::run(2, async |scene| {
+        let Scene { world, a, b, .. } = &scene;
+        // `b` dials `a`, too, and itself.
+        let everywhere = (Ipv4Addr::UNSPECIFIED, PORT).into();
+        let other = scene
+            .a_rt
+            .listen_tcp(everywhere)
+            .await
+            .expect("a free port");
+        let addr = (a.address(), PORT).into();
+        let mut own = scene.b_rt.connect_tcp(addr).await.expect("it listens");
+        let mut of_a = other.accept().await.expect("a client came");
+        let here = scene.b_rt.connect_tcp(scene.addr()).await;
+        let mut here = here.expect("it listens");
+        let mut inside = scene.listener.accept().await.expect("a client came");
+
+        // What is dropped waits, and arrives later. What goes the other way arrives.
+        let (mut near, mut far) = scene.connection().await;
+        world.close_ports(b, ClosedPorts::Drop);
+        near.write_all(b"1").await.expect("it is open");
+        assert!(scene.is_silent(&mut far, SECOND).await);
+        assert!(scene.takes(&mut far, &mut near).await < MS);
+        let dialed = scene
+            .a_rt
+            .timeout(SECOND, scene.a_rt.connect_tcp(scene.addr()));
+        assert!(matches!(dialed.await, Err(Elapsed)));
+        let works = async |own: &mut SimStream, of_a: &mut SimStream| {
+            assert!(scene.takes(own, of_a).await < MS);
+            assert!(scene.takes(of_a, own).await < MS);
+        };
+        works(&mut own, &mut of_a).await;
+        works(&mut here, &mut inside).await;
+        // The end of a cut lets nothing through that is dropped, nor the other way round.
+        world.part(a, b);
+        world.heal_all();
+        assert!(scene.is_silent(&mut far, SECOND).await);
+        world.cut(a, b);
+        world.open_ports(b);
+        assert!(scene.is_silent(&mut far, SECOND).await);
+        world.heal(a, b);
+        assert_eq!(far.read_u8().await.expect("it is open"), b'1');
+
+        // Refused connections break at both ends, also those that were dropped before.
+        world.close_ports(b, ClosedPorts::Drop);
+        near.write_all(b"2").await.expect("it is open");
+        world.close_ports(b, ClosedPorts::Refuse);
+        for end in [&mut near, &mut far] {
+            let error = end.read_u8().await.expect_err("it broke");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        let refused = scene.a_rt.connect_tcp(scene.addr()).await;
+        let refused = refused.expect_err("the ports are closed").kind();
+        assert_eq!(refused, io::ErrorKind::ConnectionRefused);
+        works(&mut own, &mut of_a).await;
+        works(&mut here, &mut inside).await;
+        let again = scene.b_rt.connect_tcp(addr).await;
+        drop(again.expect("its own dials work"));
+        world.open_ports(b);
+        let (mut near, mut far) = scene.connection().await;
+        assert!(scene.takes(&mut near, &mut far).await < MS);
+    });
 }

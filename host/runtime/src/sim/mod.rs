@@ -14,7 +14,8 @@
 //! 4. When no task can run, time jumps to the next timer. So an hour passes at once, and a deadlock
 //!    ends in a panic that says so.
 //! 5. Bytes between sockets arrive after a time that their link draws, and in random pieces. Links
-//!    are slow, cut or lossy as the director [says](LinkSettings). Disks are [`SimDisk`]s, which
+//!    are slow, cut or lossy as the director [says](LinkSettings), and hosts [close
+//!    their ports](World::close_ports). Disks are [`SimDisk`]s, which
 //!    outlive the world if the test holds them. Each has one [plan of faults](SimDisk), which the
 //!    log's files and redb's share.
 //! 6. A host is [killed](Host::kill), [stopped](Host::stop) or [loses power](Host::cut_power), and
@@ -78,6 +79,7 @@ pub use file::{SimFile, SimLock};
 pub use host::{Died, Host, Process};
 pub use link::{LinkSettings, Tail};
 pub use machine::HostSettings;
+pub use net::ClosedPorts;
 pub use raft::{HostInstant, HostRng, SimJoin, SimRaft};
 pub use schedule::{
     Cast, Fault, FaultKind, FaultRate, Rates, Record, Schedule, ScheduleSettings, Scope,

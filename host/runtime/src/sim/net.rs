@@ -11,7 +11,9 @@
 //!    what has not arrived; when the link heals, it arrives in order.
 //! 4. If a host is killed, its machine resets its connections. If it lost power, nothing is sent;
 //!    after it is on again, it answers bytes of an old connection with a reset.
-//! 5. When both ends have gone, the connection is forgotten.
+//! 5. A host may close its ports to the others ([`ClosedPorts`]): then what it dials itself works, and
+//!    nothing gets in over what the others dial.
+//! 6. When both ends have gone, the connection is forgotten.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -53,8 +55,18 @@ pub(super) struct Network {
     pub(super) clock: Arc<WorldClock>,
     hosts: Mutex<BTreeMap<HostId, Interface>>,
     wires: Mutex<Wires>,
-    /// A link has healed, or a host is on again.
+    /// A link has healed, a host is on again, or its ports are open again.
     changed: Notify,
+}
+
+/// How a host closes its ports to the others, as a firewall does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClosedPorts {
+    /// Dials are refused, and connections that the others have dialed break.
+    Refuse,
+    /// What the others dial gets no answer, and what they send over connections that they have
+    /// dialed waits.
+    Drop,
 }
 
 /// A host, as the network sees it.
@@ -62,6 +74,7 @@ pub(super) struct Network {
 struct Interface {
     address: Ipv4Addr,
     is_on: bool,
+    closed: Option<ClosedPorts>,
     next_port: u16,
     listeners: BTreeMap<Place, Queue>,
 }
@@ -96,6 +109,7 @@ impl Network {
         let interface = Interface {
             address,
             is_on: true,
+            closed: None,
             next_port: FIRST_FREE_PORT,
             listeners: BTreeMap::new(),
         };
@@ -204,6 +218,30 @@ impl Network {
     fn gets_through(&self, from: HostId, to: HostId) -> bool {
         let is_on = self.at(to, |interface| interface.is_on);
         is_on && self.wires(|wires, _| wires.link(from, to).cut_at().is_none())
+    }
+
+    /// Closes a host's ports to the others, or opens them again.
+    pub(super) fn close_ports(&self, host: HostId, closed: Option<ClosedPorts>) {
+        self.at(host, |interface| interface.closed = closed);
+        self.wires(|wires, now| match closed {
+            Some(ClosedPorts::Refuse) => wires.refuse(now, host),
+            Some(ClosedPorts::Drop) => wires.drop_dialed(now, host),
+            None => wires.let_in(now, host),
+        });
+        self.changed.notify_waiters();
+    }
+
+    /// Waits while a host drops what another one dials. Returns whether it lets the dial in.
+    pub(super) async fn lets_in(&self, from: HostId, to: HostId) -> bool {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            match self.at(to, |interface| interface.closed) {
+                Some(ClosedPorts::Refuse) if from != to => return false,
+                Some(ClosedPorts::Drop) if from != to => changed.await,
+                Some(_) | None => return true,
+            }
+        }
     }
 
     /// The host's process has died: its machine resets its connections and stops listening.

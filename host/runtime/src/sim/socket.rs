@@ -95,8 +95,9 @@ async fn connect(
     let given_up = net.clock.sleep_until(net.clock.now() + CONNECT_TIMEOUT);
     let connecting = async {
         net.travel(from, to).await;
+        let lets_in = net.lets_in(from, to).await;
         let accepted = match net.listener(to, &place) {
-            Some(queue) => {
+            Some(queue) if lets_in => {
                 let (client, server) = net.wires(|wires, _| wires.connect(from, to, addrs));
                 let client = SimStream::new(&net, client);
                 match queue.send(server).await {
@@ -107,7 +108,7 @@ async fn connect(
                     }
                 }
             }
-            None => None,
+            Some(_) | None => None,
         };
         net.travel(to, from).await;
         accepted.ok_or_else(|| io::ErrorKind::ConnectionRefused.into())

@@ -1,6 +1,6 @@
 //! The links of a simulated network and the connections that run over them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ impl fmt::Display for HostId {
     }
 }
 
+/// The side of a connection that has dialed.
+const DIALER: usize = 0;
+
 /// One end of a connection, as it is handed over. Its owner must close it.
 #[derive(Debug, Clone)]
 pub(super) struct Plug {
@@ -40,12 +43,15 @@ pub(super) struct Plug {
 ///
 /// Invariants:
 /// - A connection is registered as long as one of its ends is open.
-/// - A pipe is cut exactly as long as its link.
+/// - A pipe is cut exactly as long as its link is, or as its reader's host, to which the other one
+///   has dialed, drops what comes in.
 /// - Each link has a random stream of its own, so what happens on one changes nothing on another.
 #[derive(Debug)]
 pub(super) struct Wires {
     seed: u64,
     links: BTreeMap<(HostId, HostId), Link>,
+    /// The hosts that drop what comes over connections that others have dialed.
+    dropping: BTreeSet<HostId>,
     connections: BTreeMap<u64, Connection>,
     next_connection: u64,
 }
@@ -71,6 +77,7 @@ impl Wires {
         Self {
             seed,
             links: BTreeMap::new(),
+            dropping: BTreeSet::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
         }
@@ -190,17 +197,62 @@ impl Wires {
         if !self.link(from, to).heal() {
             return;
         }
+        let drops = self.dropping.contains(&to);
         for (id, side) in self.ends_towards(from, to) {
-            let [pipe, back] =
-                [side, 1 - side].map(|side| self.connections[&id].pipes[side].clone());
-            let arrival = self.link(from, to).arrival(now, 0);
-            let reader_is_gone = pipe.lock().heal(arrival);
-            // A reset that waited may reach a writer whose bytes have no room.
-            back.lock().wake_writer();
-            if reader_is_gone {
-                self.end(arrival, id, 1 - side, End::Reset);
+            if !(drops && side == DIALER) {
+                self.heal_pipe(now, (from, to), id, side);
             }
         }
+    }
+
+    /// Lets through again what a side writes.
+    fn heal_pipe(&mut self, now: Instant, (from, to): (HostId, HostId), id: u64, side: usize) {
+        let [pipe, back] = [side, 1 - side].map(|side| self.connections[&id].pipes[side].clone());
+        let arrival = self.link(from, to).arrival(now, 0);
+        let reader_is_gone = pipe.lock().heal(arrival);
+        // A reset that waited may reach a writer whose bytes have no room.
+        back.lock().wake_writer();
+        if reader_is_gone {
+            self.end(arrival, id, 1 - side, End::Reset);
+        }
+    }
+
+    /// Breaks the connections that others have dialed to a host, as [`Wires::reset`] does.
+    pub(super) fn refuse(&mut self, now: Instant, host: HostId) {
+        self.dropping.remove(&host);
+        for (id, _) in self.dialed_to(host) {
+            for pipe in &self.connections[&id].pipes {
+                pipe.lock().break_at(now);
+            }
+        }
+    }
+
+    /// Holds back what others send over the connections that they have dialed to a host.
+    pub(super) fn drop_dialed(&mut self, now: Instant, host: HostId) {
+        self.dropping.insert(host);
+        for (id, _) in self.dialed_to(host) {
+            self.connections[&id].pipes[DIALER].lock().cut(now);
+        }
+    }
+
+    /// Ends [`Wires::drop_dialed`]: what was held back arrives, unless a cut holds it, too.
+    pub(super) fn let_in(&mut self, now: Instant, host: HostId) {
+        if !self.dropping.remove(&host) {
+            return;
+        }
+        for (id, from) in self.dialed_to(host) {
+            if self.link(from, host).cut_at().is_none() {
+                self.heal_pipe(now, (from, host), id, DIALER);
+            }
+        }
+    }
+
+    /// The connections that other hosts have dialed to a host, and who has dialed them.
+    fn dialed_to(&self, host: HostId) -> Vec<(u64, HostId)> {
+        let connections = self.connections.iter();
+        let dialed = connections.filter(|(_, it)| it.hosts[1 - DIALER] == host);
+        let by_others = dialed.filter(|(_, it)| it.hosts[DIALER] != host);
+        by_others.map(|(id, it)| (*id, it.hosts[DIALER])).collect()
     }
 
     /// Breaks every connection between two hosts, for both ends at once. Returns how many there

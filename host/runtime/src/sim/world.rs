@@ -11,6 +11,7 @@ use openraft_rt_sim::{SimRuntime, SimSleep};
 use super::host::Host;
 use super::link::LinkSettings;
 use super::machine::HostSettings;
+use super::net::ClosedPorts;
 use super::state::WorldState;
 use super::trace::{Trace, Window};
 use crate::Instant;
@@ -147,6 +148,23 @@ impl World {
         for (from, to) in net.wires(|wires, _| wires.cut_links()) {
             net.heal(from, to);
         }
+    }
+
+    /// Closes a host's ports to all other hosts, as a firewall does. What the host dials itself
+    /// works.
+    pub fn close_ports(&self, host: &Host, how: ClosedPorts) {
+        let net = &self.state.net;
+        net.clock
+            .note(format_args!("{} closes its ports: {how:?}", host.id()));
+        net.close_ports(host.id(), Some(how));
+    }
+
+    /// Ends [`World::close_ports`]: what waited arrives, unless a cut holds it.
+    pub fn open_ports(&self, host: &Host) {
+        let net = &self.state.net;
+        net.clock
+            .note(format_args!("{} opens its ports", host.id()));
+        net.close_ports(host.id(), None);
     }
 
     /// Breaks every connection between two hosts. Both ends learn it at once, even over a cut

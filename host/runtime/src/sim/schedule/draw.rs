@@ -13,6 +13,7 @@ use super::kind::{FaultKind, Scope};
 use super::rates::{FaultRate, Rates};
 use crate::sim::faults::CutAt;
 use crate::sim::link::{LinkSettings, Tail};
+use crate::sim::net::ClosedPorts;
 use crate::sim::sync_time::SyncTime;
 
 /// Makes a schedule's randomness differ from that of a world with the same seed.
@@ -245,6 +246,19 @@ impl Dice {
                 let one_in = self.one_of(2..=50);
                 let what = format!("flip a bit in one of {one_in} reads of {name}");
                 (Effect::FlipBits { server: a, one_in }, what)
+            }
+            FaultKind::ClosedPorts => {
+                let (how, what) = match self.is_heads() {
+                    true => (
+                        ClosedPorts::Refuse,
+                        format!("let {name} refuse what others dial"),
+                    ),
+                    false => (
+                        ClosedPorts::Drop,
+                        format!("let {name} drop what others dial"),
+                    ),
+                };
+                (Effect::ClosePorts { server: a, how }, what)
             }
         }
     }

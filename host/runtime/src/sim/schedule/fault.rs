@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::kind::FaultKind;
 use crate::sim::faults::CutAt;
 use crate::sim::link::LinkSettings;
+use crate::sim::net::ClosedPorts;
 use crate::sim::sync_time::SyncTime;
 
 /// One fault of a [`Schedule`](super::Schedule): what happens to whom, when, and for how long.
@@ -32,6 +33,10 @@ pub(super) enum Effect {
     /// Nothing gets from the first host of each pair to the second one.
     Cut(Vec<(usize, usize)>),
     Reset(usize, usize),
+    ClosePorts {
+        server: usize,
+        how: ClosedPorts,
+    },
     /// Both directions between two hosts.
     Link(usize, usize, LinkSettings),
     Syncs(usize, SyncTime),

@@ -42,6 +42,8 @@ pub enum FaultKind {
     CutAtSync,
     /// Now and then a bit of what a server reads from its disk is flipped.
     FlippedBits,
+    /// A server's ports are closed to all other hosts, while what it dials itself works.
+    ClosedPorts,
 }
 
 /// What the rate of a kind of fault counts for.
@@ -59,7 +61,7 @@ pub enum Scope {
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [FaultKind; 17] = [
+    pub const ALL: [FaultKind; 18] = [
         Self::Kill,
         Self::PowerCut,
         Self::Stop,
@@ -77,14 +79,18 @@ impl FaultKind {
         Self::FailedSync,
         Self::CutAtSync,
         Self::FlippedBits,
+        Self::ClosedPorts,
     ];
 
     /// What the kind's rate counts for.
     pub fn scope(self) -> Scope {
         match self {
-            Self::Kill | Self::PowerCut | Self::Stop | Self::Isolate | Self::ClockJump => {
-                Scope::Server
-            }
+            Self::Kill
+            | Self::PowerCut
+            | Self::Stop
+            | Self::Isolate
+            | Self::ClockJump
+            | Self::ClosedPorts => Scope::Server,
             Self::Cut | Self::Part | Self::Reset | Self::SlowLink | Self::HeavyTail => Scope::Pair,
             Self::Split => Scope::Cast,
             Self::SlowSyncs
@@ -117,6 +123,7 @@ impl fmt::Display for FaultKind {
             Self::FailedSync => "failed sync",
             Self::CutAtSync => "power cut at a sync",
             Self::FlippedBits => "flipped bits",
+            Self::ClosedPorts => "closed ports",
         })
     }
 }

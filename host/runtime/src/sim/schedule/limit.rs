@@ -52,9 +52,11 @@ enum Harm {
 impl Harm {
     fn of(effect: &Effect, servers: &[usize]) -> Option<Harm> {
         match effect {
-            Effect::Kill(server) | Effect::PowerCut(server) | Effect::Stop(server) => {
-                Some(Harm::Down(*server))
-            }
+            // Nothing that the others send gets to a server whose ports are closed.
+            Effect::Kill(server)
+            | Effect::PowerCut(server)
+            | Effect::Stop(server)
+            | Effect::ClosePorts { server, .. } => Some(Harm::Down(*server)),
             Effect::Full { server, .. }
             | Effect::FailSync { server, .. }
             | Effect::CutAtSync { server, .. }

@@ -14,9 +14,9 @@
 //!    fails, its lines so far are shown on stderr together with the seed.
 //!
 //! Faults may overlap. **Invariant:** a thing (one direction of a link, a host that is off, a
-//! stopped process, a slow or full disk) suffers as long as at least one fault holds it, and the
-//! fault that began last decides how. What belongs to a process, being stopped, ends with it; what
-//! belongs to a link or a disk outlives the server's death. (tests:
+//! stopped process, closed ports, a slow or full disk) suffers as long as at least one fault holds
+//! it, and the fault that began last decides how. What belongs to a process, being stopped, ends
+//! with it; what belongs to a link, a machine or a disk outlives the server's death. (tests:
 //! `a_thing_is_held_until_its_last_fault_ends`, `two_cuts_of_one_way_heal_with_the_last_one`)
 
 mod cast;
@@ -52,7 +52,7 @@ pub struct ScheduleSettings {
     /// How often each kind happens.
     pub rates: Rates,
     /// So many servers may be out of action at once: dead, stopped, about to end because of their
-    /// disk, or cut off. All others run and reach each other in both directions. A fault that was
+    /// disk, cut off, or with closed ports. All others run and reach each other in both directions. A fault that was
     /// drawn beyond this limit is left out, so the rates are then upper bounds. `None` is without
     /// limit. The limit counts planned faults: a server that ends for another reason is not in it.
     pub down_max: Option<usize>,

@@ -28,8 +28,8 @@ impl Rates {
         Self::default()
     }
 
-    /// A bad day: each kind a few times in a minute, except flipped bits, against which only a
-    /// server with replicas can do something. The faults last from a moment to a few seconds.
+    /// A bad day: each kind a few times in a minute, except flipped bits and closed ports, against
+    /// which only a server with replicas can do something. The faults last from a moment to a few seconds.
     pub fn rough() -> Self {
         use FaultKind as Kind;
         let rates = [

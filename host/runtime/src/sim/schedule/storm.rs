@@ -12,6 +12,7 @@ use super::record::Record;
 use crate::sim::disk::SimDisk;
 use crate::sim::faults::CutAt;
 use crate::sim::link::LinkSettings;
+use crate::sim::net::ClosedPorts;
 use crate::sim::sync_time::SyncTime;
 use crate::{Disk, Instant, Select2, select2};
 
@@ -52,6 +53,7 @@ struct ServerState {
     /// The machine has no power.
     is_dark: bool,
     stopped: Layers<()>,
+    closed: Layers<ClosedPorts>,
     syncs: Layers<SyncTime>,
     capacity: Layers<u64>,
     flips: Layers<u64>,
@@ -255,6 +257,11 @@ impl<'a> Storm<'a> {
                 }
                 cut_one.then_some(()).ok_or("there was no way left to cut")
             }
+            Effect::ClosePorts { server, how } => {
+                self.server(*server).closed.put(fault, *how);
+                self.set_ports(*server);
+                Ok(())
+            }
             Effect::Reset(a, b) => {
                 let [a, b] = [*a, *b].map(|it| self.cast.host(it));
                 let broken = self.cast.world().reset_connections(a, b);
@@ -336,6 +343,10 @@ impl<'a> Storm<'a> {
                     }
                 }
             }
+            Effect::ClosePorts { server, .. } => {
+                self.server(*server).closed.take(fault);
+                self.set_ports(*server);
+            }
             Effect::Reset(..) => {}
             Effect::Link(a, b, _) => {
                 for (from, to) in [(*a, *b), (*b, *a)] {
@@ -416,6 +427,16 @@ impl<'a> Storm<'a> {
         let disk = self.cast.disk(server);
         disk.expect("a fault of a disk meets a server that has one")
             .0
+    }
+
+    /// Opens or closes a server's ports as the faults say that hold them.
+    fn set_ports(&mut self, server: usize) {
+        let how = self.server(server).closed.top().copied();
+        let host = self.cast.host(server);
+        match how {
+            Some(how) => self.cast.world().close_ports(host, how),
+            None => self.cast.world().open_ports(host),
+        }
     }
 
     /// Makes a disk as slow, as full and as wrong as the faults say that hold it.
