@@ -4,7 +4,9 @@
 //! not look like the node that it was, so each folder has an id of its own, which the node tells
 //! its peers. An empty folder joins: its node votes only from one of these moments on.
 //!
-//! 1. The node founds a group, because a majority of the listed voters is empty like itself.
+//! 1. The node is ready to found a group, because a majority of the listed voters is empty like
+//!    itself. It stays ready over a restart: others may have begun by then, and need its vote.
+//!    (test: `a_forming_that_was_cut_short_goes_on_after_a_restart`)
 //! 2. The node has applied the entry by which the group names its folder.
 //!
 //! **Invariant:** a node that may vote has forgotten nothing that counts: Raft's membership had no
@@ -26,12 +28,15 @@ use crate::peer::Incarnation;
 use crate::state::StateShared;
 use crate::types::{Entry, NodeId};
 
-/// The file's name. Its lines are the id in 32 hexadecimal digits, perhaps [`JOINS`], and [`SUM`]
-/// with the CRC-32C of the lines before in 8 hexadecimal digits. The first files had no checksum.
+/// The file's name. Its lines are the id in 32 hexadecimal digits, perhaps [`JOINS`] or [`READY`],
+/// and [`SUM`] with the CRC-32C of the lines before in 8 hexadecimal digits. The first files had no checksum.
 const FILE: &str = "incarnation";
 
 /// The line of a folder that was empty and is not taken in yet.
 const JOINS: &str = "joins\n";
+
+/// The line of a folder that was empty when its node was ready to found a group.
+const READY: &str = "ready\n";
 
 /// What the line of the checksum begins with.
 const SUM: &str = "sum ";
@@ -40,8 +45,28 @@ const SUM: &str = "sum ";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stored {
     incarnation: Incarnation,
-    /// The folder was empty, and no group has named it yet.
-    joins: bool,
+    place: Place,
+}
+
+/// What a folder is to its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It was empty, and no group has named it yet.
+    Joins,
+    /// It was empty, and its node founds a group with others that were empty, too.
+    Ready,
+    /// It has forgotten nothing.
+    Member,
+}
+
+impl Place {
+    fn line(self) -> &'static str {
+        match self {
+            Place::Joins => JOINS,
+            Place::Ready => READY,
+            Place::Member => "",
+        }
+    }
 }
 
 /// Reads the folder's id. A folder without one gets one, which is durable when [`Disk::settled`]
@@ -66,7 +91,7 @@ fn read<R: Runtime>(runtime: &R, disk: &R::Disk) -> io::Result<Stored> {
             runtime.fill_random(&mut bytes);
             let drawn = Stored {
                 incarnation: Incarnation(bytes),
-                joins: false,
+                place: Place::Member,
             };
             write(disk, drawn)?;
             Ok(drawn)
@@ -77,8 +102,7 @@ fn read<R: Runtime>(runtime: &R, disk: &R::Disk) -> io::Result<Stored> {
 
 /// Replaces the file. It is durable when [`Disk::settled`] has returned. Blocks.
 fn write<D: Disk>(disk: &D, stored: Stored) -> io::Result<()> {
-    let joins = if stored.joins { JOINS } else { "" };
-    let lines = format!("{}\n{joins}", stored.incarnation);
+    let lines = format!("{}\n{}", stored.incarnation, stored.place.line());
     let content = format!("{lines}{SUM}{:08x}\n", crc32c(lines.as_bytes()));
     disk.replace(FILE, content.as_bytes())
 }
@@ -86,13 +110,14 @@ fn write<D: Disk>(disk: &D, stored: Stored) -> io::Result<()> {
 fn parse(content: &[u8]) -> Option<Stored> {
     let text = std::str::from_utf8(content).ok()?;
     let (digits, rest) = text.split_once('\n')?;
-    let (lines, joins) = match rest.strip_prefix(JOINS) {
-        Some(_) => (digits.len() + 1 + JOINS.len(), true),
-        None => (digits.len() + 1, false),
-    };
-    let (covered, sum) = text.split_at(lines);
+    let places = [Place::Joins, Place::Ready];
+    let place = places
+        .into_iter()
+        .find(|place| rest.starts_with(place.line()));
+    let place = place.unwrap_or(Place::Member);
+    let (covered, sum) = text.split_at(digits.len() + 1 + place.line().len());
     let expected = format!("{SUM}{:08x}\n", crc32c(covered.as_bytes()));
-    let is_first_form = sum.is_empty() && !joins;
+    let is_first_form = sum.is_empty() && place == Place::Member;
     if sum != expected && !is_first_form {
         return None;
     }
@@ -101,7 +126,7 @@ fn parse(content: &[u8]) -> Option<Stored> {
     }
     Some(Stored {
         incarnation: Incarnation(u128::from_str_radix(digits, 16).ok()?.to_be_bytes()),
-        joins,
+        place,
     })
 }
 
@@ -128,24 +153,30 @@ pub(crate) async fn open<R: Runtime>(
         )));
     }
     let is_empty = log.is_unused() && state.applied().is_none();
-    let joins = match (in_group, is_empty, stored.joins) {
-        (true, true, _) => true,
-        (false, true, _) => false,
-        (_, false, false) => false,
-        (false, false, true) => {
+    let place = match (in_group, is_empty, stored.place) {
+        (true, true, Place::Ready) => Place::Ready,
+        (true, true, Place::Joins | Place::Member) => Place::Joins,
+        (false, true, _) => Place::Member,
+        (_, false, Place::Ready | Place::Member) => Place::Member,
+        (false, false, Place::Joins) => {
             return Err(OpenError::Settings(
                 "this data folder waits until its group takes it in: start the node with its \
                  peers, or empty the folder"
                     .to_owned(),
             ));
         }
-        (true, false, true) => {
+        (true, false, Place::Joins) => {
             let group = state.group.get();
             let is_named = group.is_some_and(|group| group.names(me, stored.incarnation));
-            !is_named && !is_named_in_log(log, state, me, stored.incarnation).await?
+            let is_member = is_named || is_named_in_log(log, state, me, stored.incarnation).await?;
+            if is_member {
+                Place::Member
+            } else {
+                Place::Joins
+            }
         }
     };
-    let judged = Stored { joins, ..stored };
+    let judged = Stored { place, ..stored };
     if judged != stored {
         write(disk, judged).map_err(OpenError::Folder)?;
     }
@@ -212,7 +243,8 @@ impl<R: Runtime> Clone for VotingRight<R> {
 impl<R: Runtime> VotingRight<R> {
     pub(crate) fn new(runtime: R, disk: R::Disk, stored: Stored) -> Self {
         let may_vote = Signal::new();
-        if !stored.joins {
+        let joins = stored.place == Place::Joins;
+        if !joins {
             may_vote.raise();
         }
         Self {
@@ -220,7 +252,7 @@ impl<R: Runtime> VotingRight<R> {
             disk,
             incarnation: stored.incarnation,
             may_vote,
-            joins: Arc::new(tokio::sync::Mutex::new(stored.joins)),
+            joins: Arc::new(tokio::sync::Mutex::new(joins)),
         }
     }
 
@@ -238,17 +270,26 @@ impl<R: Runtime> VotingRight<R> {
         self.may_vote.raise();
     }
 
-    /// Makes it durable that this folder does not join any more: from now on the node may vote,
-    /// also after a restart.
+    /// Makes it durable that this folder does not join any more, since its group has named it: from
+    /// now on the node may vote, also after a restart.
     pub(crate) async fn joined(&self) -> io::Result<()> {
+        self.keep(Place::Member).await
+    }
+
+    /// Makes it durable that this node is ready to found a group: from now on it may vote, also
+    /// after a restart, even if the folder is still empty then.
+    pub(crate) async fn ready(&self) -> io::Result<()> {
+        self.keep(Place::Ready).await
+    }
+
+    async fn keep(&self, place: Place) -> io::Result<()> {
         let mut joins = self.joins.lock().await;
         if !*joins {
             return Ok(());
         }
         let (disk, incarnation) = (self.disk.clone(), self.incarnation);
         let written = self.runtime.spawn(ThreadRole::Checkpoint, async move {
-            let joins = false;
-            write(&disk, Stored { incarnation, joins })?;
+            write(&disk, Stored { incarnation, place })?;
             disk.settled().await
         });
         written.await.map_err(io::Error::other)??;
@@ -270,10 +311,10 @@ mod tests {
         Sim::run(7, async |runtime| {
             let disk = runtime.disk(Path::new("/data")).unwrap();
             let first = read(&runtime, &disk).unwrap();
-            assert!(!first.joins);
+            assert_eq!(first.place, Place::Member);
             assert_eq!(read(&runtime, &disk).unwrap(), first);
             let joins = Stored {
-                joins: true,
+                place: Place::Joins,
                 ..first
             };
             write(&disk, joins).unwrap();
@@ -282,6 +323,15 @@ mod tests {
             assert!(!folder.may_vote());
             folder.joined().await.unwrap();
             assert_eq!(read(&runtime, &disk).unwrap(), first);
+            let ready = Stored {
+                place: Place::Ready,
+                ..first
+            };
+            write(&disk, joins).unwrap();
+            let folder = VotingRight::new(runtime.clone(), disk.clone(), joins);
+            folder.ready().await.unwrap();
+            assert_eq!(read(&runtime, &disk).unwrap(), ready);
+            assert!(VotingRight::new(runtime.clone(), disk.clone(), ready).may_vote());
             disk.remove(FILE).unwrap();
             assert_ne!(read(&runtime, &disk).unwrap(), first);
             for damaged in [&b"0123"[..], b"0123\n", b"\n", b""] {
@@ -301,8 +351,8 @@ mod tests {
         Sim::run(8, async |runtime| {
             let disk = runtime.disk(Path::new("/data")).unwrap();
             let first = read(&runtime, &disk).unwrap();
-            for joins in [false, true] {
-                write(&disk, Stored { joins, ..first }).unwrap();
+            for place in [Place::Member, Place::Joins, Place::Ready] {
+                write(&disk, Stored { place, ..first }).unwrap();
                 let good = disk.read_whole(FILE).unwrap();
                 for bit in 0..good.len() * 8 {
                     let mut flipped = good.clone();

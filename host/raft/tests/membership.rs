@@ -12,6 +12,7 @@ use common::group::{FOLDER, Member, Start, done, eventually, group, leader, memb
 use common::members::{VOTERS, change, founded, has, reached, start_all, write};
 use innkeeper_raft::Vote;
 use innkeeper_raft::log::Log;
+use innkeeper_runtime::sim::LinkSettings;
 use innkeeper_runtime::{Runtime, World};
 use innkeeper_tree::group::{ClusterId, Role};
 use openraft::storage::RaftLogStorage;
@@ -69,6 +70,49 @@ fn a_node_that_has_only_voted_does_not_hold_up_the_forming() {
     }
 }
 
+/// Two of four have the first entry or have voted, and the others are still empty, when all of them
+/// die.
+#[test]
+fn a_forming_that_was_cut_short_goes_on_after_a_restart() {
+    const FOUR: [u64; 4] = [1, 2, 3, 4];
+    let mut cut_short = 0;
+    for seed in 0..10 {
+        World::run(seed, async |world| {
+            let members = members(&world, &FOUR);
+            let start = Start::of(&FOUR);
+            // Who begins asks for the vote of its neighbour first.
+            for (from, to) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+                let (from, to) = (&members[from].host, &members[to].host);
+                let far = LinkSettings {
+                    delay: Duration::from_millis(60),
+                    ..LinkSettings::default()
+                };
+                world.set_link(from, to, far.clone());
+                world.set_link(to, from, far);
+            }
+            for member in &members {
+                member.start(&start);
+                // Their rounds of questions do not begin at the same time.
+                let pause = 13 + (member.id * 29 + seed * 7) % 83;
+                world.sleep(Duration::from_millis(pause)).await;
+            }
+            let has_begun = |member: &&Member| {
+                let status = member.status();
+                status.is_some_and(|status| status.last_log.is_some() || status.term > 0)
+            };
+            let begun = || members.iter().filter(has_begun).count();
+            while begun() < 2 {
+                world.sleep(Duration::from_millis(1)).await;
+            }
+            cut_short += u32::from(begun() == 2);
+            members.iter().for_each(Member::kill);
+            start_all(&members, &start);
+            reached(&world, &members.iter().collect::<Vec<_>>(), &FOUR, &[]).await;
+        });
+    }
+    assert!(cut_short >= 5, "{cut_short}");
+}
+
 #[test]
 fn members_come_and_go() {
     World::run(1, async |world| {
@@ -120,6 +164,38 @@ fn members_come_and_go() {
         let wish = change(106, &[], &ids);
         assert!(!done(&world, left[0], 106, wish).await);
     });
+}
+
+/// The operator replaces a voter by a node that starts later, or never.
+#[test]
+fn a_replaced_voter_counts_until_its_successor_votes() {
+    for seed in 0..3 {
+        World::run(seed, async |world| {
+            let members = members(&world, &[1, 2, 3, 4]);
+            let start = Start::of(&VOTERS);
+            start_all(&members[..3], &start);
+            let first: Vec<_> = members[..3].iter().collect();
+            reached(&world, &first, &VOTERS, &[]).await;
+            let led = leader(&world, &members).await;
+            let others: Vec<_> = first.iter().filter(|it| it.id != led.id).collect();
+            let (old, other) = (others[0], others[1]);
+            let wish = change(1, &[(4, Role::Voter)], &[old.id]);
+            assert!(done(&world, led, 1, wish).await);
+            world.sleep(Duration::from_secs(10)).await;
+            // The old one helps to make a quorum.
+            other.kill();
+            write(&world, leader(&world, &members).await, 2).await;
+            other.start(&start);
+            members[3].start(&Start {
+                learners: vec![4],
+                ..start.clone()
+            });
+            let rest: Vec<_> = members.iter().filter(|it| it.id != old.id).collect();
+            let ids: Vec<_> = rest.iter().map(|member| member.id).collect();
+            reached(&world, &rest, &ids, &[]).await;
+            assert!(rest.iter().all(|member| has(member, 2)));
+        });
+    }
 }
 
 /// The leader dies at some moment of a change, and comes back later.

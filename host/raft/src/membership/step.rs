@@ -3,6 +3,11 @@
 //! **Invariant:** one change at a time, each from what is committed. So a leader that died between
 //! two steps leaves nothing that its successor must know.
 //!
+//! **Invariant:** no voter that answers goes while one that is to vote does not vote yet. So a
+//! replaced voter counts until its successor has caught up, whether the leader has heard of the
+//! successor or not. (tests: `a_voter_that_is_replaced_goes_after_its_successor_has_caught_up`,
+//! `a_replaced_voter_counts_until_its_successor_votes`)
+//!
 //! **Invariant:** a member's folder is named only if this member has forgotten nothing, or while
 //! Raft's membership does not hold it. What the emptied folder had promised then counts for
 //! nothing: every later quorum was asked anew. (test: `an_emptied_member_is_named_outside_only`)
@@ -37,7 +42,7 @@ pub(super) struct Scene<'a> {
     pub(super) heard: &'a BTreeSet<NodeId>,
     /// How many entries each peer lacks.
     pub(super) lacks: &'a BTreeMap<NodeId, u64>,
-    /// No further founder is waited for.
+    /// It has led for so long that everybody who answers has been heard.
     pub(super) is_late: bool,
     /// The id for the group, if this step founds it.
     pub(super) cluster: ClusterId,
@@ -197,15 +202,19 @@ impl Scene<'_> {
                 .is_some_and(|lacks| *lacks <= CAUGHT_UP)
         });
         let mut goal: BTreeSet<_> = voters.union(&ready).copied().collect();
-        // Nobody goes before those that replace it can vote.
-        if catching_up.is_empty() {
-            goal.retain(|node| is_wanted(node) || *node == self.me);
-        }
+        let wanted = group.members.keys().filter(|node| is_wanted(node));
+        let are_all_there = wanted.into_iter().all(|node| goal.contains(node));
+        // A voter that is dead and goes is no help, whoever replaces it.
+        let is_dead = |node: &NodeId| self.is_late && !self.heard.contains(node);
+        goal.retain(|node| {
+            let may_go = are_all_there || (catching_up.is_empty() && is_dead(node));
+            is_wanted(node) || *node == self.me || !may_go
+        });
         if goal != *voters {
             let can = self.is_quorum(voters, None) && self.is_quorum(&goal, None);
             return can.then_some(Step::Voters(goal));
         }
-        if is_wanted(&self.me) || !catching_up.is_empty() {
+        if is_wanted(&self.me) || !are_all_there {
             return None;
         }
         let others = voters.iter().filter(|node| is_wanted(node));
@@ -492,13 +501,33 @@ mod tests {
         assert_eq!(stage.settle(), [Step::Voters([1, 2].into())]);
         stage.set(3, Role::Voter);
         assert_eq!(stage.settle(), [Step::Voters([1, 2, 3].into())]);
-        // One that was never met is waited for, and holds up nobody.
+    }
+
+    /// One that was never met is waited for.
+    #[test]
+    fn a_voter_that_is_replaced_goes_after_its_successor_has_caught_up() {
+        let mut stage = Stage::three();
         stage.set(4, Role::Voter);
         stage.unset(3);
-        assert_eq!(
-            [stage.next(), None],
-            [Some(Step::Voters([1, 2].into())), None]
-        );
+        stage.is_late = true;
+        assert_eq!(stage.next(), None);
+        assert!(!stage.scene().is_reached());
+        // A dead one is not. A leader that has just begun cannot tell.
+        stage.heard.remove(&3);
+        assert_eq!(stage.next(), Some(Step::Voters([1, 2].into())));
+        stage.is_late = false;
+        assert_eq!(stage.next(), None);
+        // The leader that is to go stays, too.
+        let mut stage = Stage::three();
+        stage.set(4, Role::Voter);
+        stage.unset(1);
+        stage.is_late = true;
+        assert_eq!(stage.next(), None);
+        stage.met.insert(4, identity(4, 4, false));
+        let begun = [stage.settle(), Vec::new()].concat();
+        let voters = Step::Voters([1, 2, 3, 4].into());
+        assert!(begun.contains(&voters), "{begun:?}");
+        assert_eq!(begun.last(), Some(&Step::Transfer(2)));
     }
 
     #[test]

@@ -50,6 +50,8 @@ use crate::voting_right::VotingRight;
 
 /// The pause between two rounds of questions.
 const ROUND: Duration = Duration::from_millis(100);
+/// After so many rounds an empty node says what it waits for.
+const TOLD_AFTER_ROUNDS: u32 = 50;
 /// How long a round waits for the answers.
 const ANSWER: Duration = Duration::from_millis(500);
 
@@ -142,13 +144,13 @@ impl About {
     }
 }
 
-fn put_nodes(out: &mut BytesMut, nodes: &BTreeSet<NodeId>) -> Result<(), CodecError> {
+pub(super) fn put_nodes(out: &mut BytesMut, nodes: &BTreeSet<NodeId>) -> Result<(), CodecError> {
     codec::put_count(out, "nodes", nodes.len())?;
     nodes.iter().for_each(|node| out.put_u64_le(*node));
     Ok(())
 }
 
-fn nodes(fields: &mut Fields<'_>) -> Result<BTreeSet<NodeId>, CodecError> {
+pub(super) fn nodes(fields: &mut Fields<'_>) -> Result<BTreeSet<NodeId>, CodecError> {
     (0..fields.u32()?).map(|_| fields.u64()).collect()
 }
 
@@ -179,6 +181,7 @@ pub(crate) async fn form<R: Runtime>(
     let runtime = peers.inner().runtime.clone();
     let me = peers.identity().node_id;
     let mut told = BTreeMap::new();
+    let mut rounds = 0;
     loop {
         let Ok(own) = about(&raft, &right, &voters).await else {
             return;
@@ -189,7 +192,12 @@ pub(crate) async fn form<R: Runtime>(
         let answers = ask_all(&peers, &own).await;
         let (mut empty, mut ready) = (1, 1);
         let mut is_formed_elsewhere = false;
+        let mut used = BTreeSet::new();
         for (node, about) in answers {
+            if about.is_initialized && about.may_vote {
+                used.insert(node);
+            }
+
             if about.is_in_another_group(&own.voters, peers.knows_cluster_of(node)) {
                 is_formed_elsewhere = true;
             } else if about.voters != own.voters {
@@ -204,7 +212,7 @@ pub(crate) async fn form<R: Runtime>(
             if own.may_vote && ready >= majority {
                 initialize(&raft, &voters).await;
             } else if !own.may_vote && empty >= majority {
-                match right.joined().await {
+                match right.ready().await {
                     Ok(()) => {
                         let_vote(&raft, &right, &peers);
                         continue;
@@ -212,6 +220,13 @@ pub(crate) async fn form<R: Runtime>(
                     Err(error) => tracing::warn!("the group cannot be formed: {error}"),
                 }
             }
+        }
+        rounds += 1;
+        if rounds == TOLD_AFTER_ROUNDS && !own.may_vote && !used.is_empty() {
+            tracing::warn!(
+                "the data folder of node {me} is empty, and the nodes {} have entries of a group already: its leader takes this node in; if there is no leader, since a majority of the voters is away or has lost its folders, start the others, or restore their folders from a backup",
+                list(&used)
+            );
         }
         runtime.sleep(ROUND).await;
     }
