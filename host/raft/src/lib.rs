@@ -106,7 +106,8 @@ pub trait Delivery: Send + Sync + 'static {
     fn refused(&self, operation: Operation, refusal: Refusal);
 
     /// The server of another node asks something beside the log ([`Replica::ask`]). `leads` is true
-    /// if this node is the established leader and a quorum has acknowledged it within its lease.
+    /// if this node is the established leader, a quorum has acknowledged it within its lease, and the
+    /// other node has acknowledged it lately: a node that gets no log is not in contact with it.
     /// The answer is the body that the other server gets, or a sentence that says why there is
     /// none. It is made on openraft's thread and must not block.
     fn asked(&self, from: NodeId, leads: bool, question: &[u8]) -> Result<Bytes, String> {

@@ -320,6 +320,7 @@ impl<R: Runtime> Replica<R> {
             checkpoint: started.checkpointer.durable.get().map(|id| id.index),
             lag_bytes: started.checkpointer.lag.bytes(),
             unanswered: started.peers.unanswered(),
+            unreached: started.peers.unreached(),
             replayed: started.replayed,
             longest_poll: parts.runtime.raft_polls().longest(),
             syncs: parts.disk.sync_count(),

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use innkeeper_runtime::Runtime;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::metrics::RaftServerMetrics;
+use openraft::metrics::{RaftMetrics, RaftServerMetrics};
+use openraft::type_config::TypeConfigExt;
 use openraft::{Instant as _, ServerState};
 
 use crate::engine::RaftOf;
@@ -65,6 +66,23 @@ impl Standing {
         let acknowledged = metrics.last_quorum_acked.as_ref()?;
         (acknowledged.elapsed() < lease).then_some(term)
     }
+}
+
+/// Has this leader got an acknowledgement of a node that is not older than `within`?
+pub(crate) fn hears<R: Runtime>(
+    metrics: &RaftMetrics<TypeConfig<R>>,
+    node: NodeId,
+    within: Duration,
+) -> bool {
+    let heard = metrics
+        .heartbeat
+        .as_ref()
+        .and_then(|heard| heard.get(&node));
+    let now = TypeConfig::<R>::now();
+    heard
+        .copied()
+        .flatten()
+        .is_some_and(|at| now.saturating_duration_since(*at) <= within)
 }
 
 fn judge<R: Runtime>(

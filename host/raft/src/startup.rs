@@ -28,7 +28,7 @@ use crate::engine::RaftOf;
 use crate::error::{Failure, OpenError};
 use crate::heard_leader::HeardLeader;
 use crate::log::Log;
-use crate::membership::Keeper;
+use crate::membership::{Handover, Keeper};
 use crate::modules::ModuleStore;
 use crate::peer::{
     Acceptor, Backlog, Group, Identity, Network, PeerSettings, Peers, Secret, Served, Succession,
@@ -41,6 +41,10 @@ use crate::standing::Standing;
 use crate::state::{Checkpointer, StateMachine, StateShared};
 use crate::types::NodeId;
 use crate::voting_right::{self, VotingRight};
+
+/// A node that has acknowledged nothing for so many election timeouts is not in contact with its
+/// leader.
+const CONTACT_ELECTIONS: u32 = 4;
 
 /// The log, the state machine and the modules, read from the disk.
 pub(crate) struct Stored<R: Runtime> {
@@ -279,6 +283,16 @@ pub(crate) async fn start<R: Runtime>(
             failure: failure.clone(),
         };
         runtime.spawn(ThreadRole::Raft, comparison.run()).detach();
+        let handover = Handover {
+            runtime: runtime.clone(),
+            raft: raft.clone(),
+            peers: peers.clone(),
+            me: settings.node_id,
+            election: settings.election,
+            stop: stop.clone(),
+            failure: failure.clone(),
+        };
+        runtime.spawn(ThreadRole::Raft, handover.run()).detach();
         let voters: Arc<BTreeSet<_>> = Arc::new(group.voters.keys().copied().collect());
         let succession = Succession::new(
             peers.clone(),
@@ -300,6 +314,7 @@ pub(crate) async fn start<R: Runtime>(
             receiving: Arc::new(Semaphore::new(1)),
             lease: settings.lease(),
             heard_leader: heard_leader.clone(),
+            contact: settings.election * CONTACT_ELECTIONS,
             delivery: delivery.clone(),
             backlog: Backlog {
                 log: log.clone(),

@@ -80,6 +80,9 @@ pub struct Status {
     pub lag_bytes: u64,
     /// What this node has sent to others as their leader, and has no answer to, by node.
     pub unanswered: BTreeMap<u64, Unanswered>,
+    /// The nodes that this node has dialed in vain for
+    /// [`unreached_after`](crate::peer::PeerSettings::unreached_after).
+    pub unreached: BTreeSet<u64>,
     /// How many entries were applied from the log when the node opened.
     pub replayed: u64,
     /// The longest poll of a task on the raft thread since the process started. Nothing else runs

@@ -213,7 +213,9 @@ fn broken_connections_do_not_depose_a_leader_that_lives() {
 fn refused_dials_do_not_depose_a_leader_whose_connections_stand() {
     for seed in 0..5 {
         World::run(seed, async |world| {
-            let start = Start::of(&VOTERS);
+            let mut start = Start::of(&VOTERS);
+            // It does not hand over by itself.
+            start.peers.unreached_after = Duration::from_secs(3600);
             let members = started(&world, &start);
             let old = leader(&world, &members).await;
             // The group is told of a port of the leader where nobody listens. The others start

@@ -7,10 +7,12 @@
 //!    step](step), and asks nobody: it takes new members in as learners, makes them voters when
 //!    they have caught up, and takes out those that go. A member whose folder was emptied it takes
 //!    out and in again.
-//! 4. Every node follows the group in its own state: it tells its [peers](crate::peer) the
+//! 4. A leader that others cannot dial hands over (`handover.rs`).
+//! 5. Every node follows the group in its own state: it tells its [peers](crate::peer) the
 //!    addresses, the named folders and the cluster's id, and lets itself vote when the group names
 //!    its folder.
 
+mod handover;
 mod step;
 mod transfer;
 
@@ -21,10 +23,9 @@ use std::time::Duration;
 use innkeeper_runtime::{Instant, Runtime, Select2, Select4, Signal, ThreadRole, select2, select4};
 use innkeeper_tree::Operation;
 use innkeeper_tree::group::{GroupInfo, Member};
+use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::impls::BasicNode;
-use openraft::type_config::TypeConfigExt;
-use openraft::{ChangeMembers, Instant as _};
 
 use self::step::{Scene, Step};
 use crate::engine::RaftOf;
@@ -32,11 +33,12 @@ use crate::error::Failure;
 use crate::log::Log;
 use crate::peer::{ClusterId, Peers, let_vote};
 use crate::proposals::Proposals;
-use crate::standing::Standing;
+use crate::standing::{Standing, hears};
 use crate::state::StateShared;
-use crate::types::{NodeId, TypeConfig};
+use crate::types::NodeId;
 use crate::voting_right::VotingRight;
 
+pub(crate) use handover::Handover;
 pub(crate) use transfer::{hand_over, transfer};
 
 /// The task that keeps the membership.
@@ -180,15 +182,13 @@ impl<R: Runtime> Keeper<R> {
             let has = matched.as_ref().map_or(0, |id| id.index + 1);
             (*node, (last + 1).saturating_sub(has))
         });
-        let now = TypeConfig::<R>::now();
-        let heard = metrics.heartbeat.iter().flatten().filter(|(_, at)| {
-            at.is_some_and(|at| now.saturating_duration_since(*at) <= self.election)
-        });
+        let heard = metrics.heartbeat.iter().flatten().map(|(node, _)| *node);
+        let heard = heard.filter(|node| hears(&metrics, *node, self.election));
         Some(Known {
             voters: membership.get_joint_config().clone(),
             nodes: membership.nodes().map(|(node, _)| *node).collect(),
             is_committed: *stored.log_id() <= self.state.applied(),
-            heard: heard.map(|(node, _)| *node).collect(),
+            heard: heard.collect(),
             lacks: lacks.collect(),
         })
     }

@@ -45,6 +45,8 @@ pub(super) mod kind {
     pub(in crate::peer) const HASH: u8 = 31;
     /// The server of a node asks the server of another one.
     pub(in crate::peer) const SERVER: u8 = 34;
+    /// A leader asks which nodes a node does not reach.
+    pub(in crate::peer) const REACH: u8 = 35;
     /// The answer to the question of the same number.
     pub(in crate::peer) const ANSWER: u8 = 32;
     /// Instead of an answer: a sentence that says why there is none.

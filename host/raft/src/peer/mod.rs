@@ -14,7 +14,8 @@
 //!    A follower forwards its operations to the leader (`forward.rs`).
 //!    Snapshots and modules go over a channel of their own (`transfer.rs`).
 //! 5. A [`Group`] without entries is formed by questions to all its voters (`group.rs`).
-//! 6. A leader whose process has died is replaced at once (`succession.rs`).
+//! 6. A leader whose process has died is replaced at once (`succession.rs`). Each node notes which
+//!    peers it does not reach (`reach.rs`), so that a leader that nobody can dial hands over.
 //! 7. The other side accepts connections (`accept.rs`) and serves them (`serve.rs`).
 //!
 //! Everything runs on the raft thread and reaches the world through `Runtime`.
@@ -39,6 +40,7 @@ mod message;
 mod network;
 mod outgoing;
 mod peers;
+mod reach;
 mod redial;
 mod serve;
 mod served;
@@ -61,5 +63,6 @@ pub(crate) use forward::Forwarder;
 pub(crate) use group::{form, let_vote};
 pub(crate) use identity::FEATURE_LEVEL;
 pub(crate) use network::Network;
+pub(crate) use reach::Reach;
 pub(crate) use served::Served;
 pub(crate) use succession::Succession;

@@ -1,6 +1,6 @@
 //! This node's connections to its peers: how they are made, and what is known of each peer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,6 +23,7 @@ use super::holds::Holds;
 use super::identity::{Identity, Incarnation, Secret};
 use super::link::{Counted, Link};
 use super::message::{self, kind};
+use super::reach::{Missing, Reach};
 use super::wire::Protection;
 use crate::status::Unanswered;
 use crate::types::{LogId, NodeId};
@@ -57,9 +58,16 @@ pub struct PeerSettings {
     /// The transfer of a snapshot or a module ends, on both sides, when nothing of it has moved for
     /// this long. A snapshot then begins anew.
     pub stall_timeout: Duration,
+    /// A peer that this node has dialed in vain for so long is unreached, and a leader that is
+    /// unreached hands over.
+    pub unreached_after: Duration,
     /// A leader keeps the entries after a snapshot for the node to which it goes. It stops keeping
     /// them when nothing has moved there for this long.
     pub hold_timeout: Duration,
+    /// It also stops when it keeps more than so many bytes of the log. The transfer then ends, and
+    /// begins anew with a newer snapshot. The leader looks when it makes a checkpoint, so the log
+    /// may exceed it by what is written between two.
+    pub hold_bytes: u64,
 }
 
 impl Default for PeerSettings {
@@ -75,7 +83,9 @@ impl Default for PeerSettings {
             body_bytes_max: 1 << 30,
             hellos_max: 64,
             stall_timeout: Duration::from_secs(10),
+            unreached_after: Duration::from_secs(1),
             hold_timeout: Duration::from_secs(60),
+            hold_bytes: 4 << 30,
         }
     }
 }
@@ -87,13 +97,15 @@ pub struct Peers<R: Runtime> {
 
 pub(crate) struct Inner<R: Runtime> {
     pub(crate) runtime: R,
-    pub(super) settings: PeerSettings,
+    pub(crate) settings: PeerSettings,
     pub(super) secret: Secret,
     pub(super) protection: Arc<dyn Protection<R>>,
     /// Ends everything that was started here.
     pub(super) stop: Signal,
     /// What is kept in the log for the targets of snapshots.
     pub(crate) holds: Holds,
+    /// The connections that this node dials in vain.
+    pub(super) missing: Missing,
     /// The one snapshot that may be sent at a time has it.
     pub(super) sending: Arc<Semaphore>,
     /// The one module that may be fetched at a time has it.
@@ -153,6 +165,7 @@ impl<R: Runtime> Peers<R> {
         Self {
             inner: Arc::new(Inner {
                 holds: Holds::new(settings.hold_timeout),
+                missing: Missing::default(),
                 sending: Arc::new(Semaphore::new(1)),
                 fetching: Semaphore::new(1),
                 runtime,
@@ -387,6 +400,20 @@ impl<R: Runtime> Peers<R> {
         let body = message::bytes(|out| message::put_zxid(out, zxid));
         let answer = self.ask(node, kind::HASH, body).await?;
         message::hash(&answer).map_err(|error| error.to_string())
+    }
+
+    /// The peers that this node has dialed in vain for
+    /// [`unreached_after`](PeerSettings::unreached_after).
+    pub(crate) fn unreached(&self) -> BTreeSet<NodeId> {
+        let inner = &self.inner;
+        let limit = inner.settings.unreached_after;
+        inner.missing.unreached(limit, inner.runtime.now())
+    }
+
+    /// Asks a peer which nodes it does not reach. The error is a sentence.
+    pub(crate) async fn reach_of(&self, node: NodeId) -> Result<Reach, String> {
+        let answer = self.ask(node, kind::REACH, Bytes::new()).await?;
+        Reach::read(&answer).map_err(|error| error.to_string())
     }
 
     /// Asks the server of a peer. The error is a sentence.

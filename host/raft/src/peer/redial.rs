@@ -77,8 +77,13 @@ impl<R: Runtime> Redial<R> {
         let dialed = self.peers.dial(self.node, self.channel).await;
         self.made = self.peers.inner().runtime.now();
         match dialed {
-            Ok((link, _)) => Ok(link),
+            Ok((link, _)) => {
+                let missing = &self.peers.inner().missing;
+                missing.forget(self.node, self.channel);
+                Ok(link)
+            }
             Err(what) => {
+                self.is_missing();
                 self.back_off();
                 Err(what)
             }
@@ -98,6 +103,7 @@ impl<R: Runtime> Redial<R> {
     pub(super) fn broke(&mut self, error: &io::Error) -> String {
         let what = format!("the connection broke: {error}");
         self.peers.complain(self.node, self.channel, &what);
+        self.is_missing();
         let (now, settings) = (
             self.peers.inner().runtime.now(),
             &self.peers.inner().settings,
@@ -111,10 +117,23 @@ impl<R: Runtime> Redial<R> {
         what
     }
 
+    fn is_missing(&self) {
+        let inner = self.peers.inner();
+        let now = inner.runtime.now();
+        inner.missing.note(self.node, self.channel, now);
+    }
+
     fn back_off(&mut self) {
         let inner = self.peers.inner();
         self.due = inner.runtime.now() + self.backoff;
         self.backoff = (self.backoff * 2).min(inner.settings.backoff_max);
+    }
+}
+
+impl<R: Runtime> Drop for Redial<R> {
+    fn drop(&mut self) {
+        let missing = &self.peers.inner().missing;
+        missing.forget(self.node, self.channel);
     }
 }
 

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
 use innkeeper_runtime::{Runtime, Select2, Select3, select2, select3};
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult};
 use tokio::sync::mpsc;
@@ -22,10 +23,11 @@ use super::incoming;
 use super::link::Link;
 use super::message::{self, BodyError, kind};
 use super::peers::Peers;
+use super::reach::Reach;
 use super::served::{Never, Served, check};
 use super::transfer;
 use crate::engine::RaftOf;
-use crate::standing::Standing;
+use crate::standing::{Standing, hears};
 use crate::types::{LogId, NodeId, TypeConfig};
 
 /// Serves a connection until it breaks, and returns why.
@@ -71,8 +73,8 @@ async fn control<R: Runtime>(
                     continue;
                 };
                 check(&frame)?;
-                let served = served.clone();
-                calls.push(async move { (frame.number, call(&served, from, frame).await) });
+                let (peers, served) = (peers.clone(), served.clone());
+                calls.push(async move { (frame.number, call(&peers, &served, from, frame).await) });
             }
         }
     }
@@ -105,7 +107,12 @@ fn put_answer(link: &mut Link, number: u64, answer: Result<Bytes, String>) -> io
 }
 
 /// Does what a call asks for. The error is a sentence.
-async fn call<R: Runtime>(served: &Served<R>, from: NodeId, frame: Frame) -> Result<Bytes, String> {
+async fn call<R: Runtime>(
+    peers: &Peers<R>,
+    served: &Served<R>,
+    from: NodeId,
+    frame: Frame,
+) -> Result<Bytes, String> {
     let (raft, body) = (&served.raft, &frame.body);
     let asks_for_vote = matches!(
         frame.kind,
@@ -167,7 +174,17 @@ async fn call<R: Runtime>(served: &Served<R>, from: NodeId, frame: Frame) -> Res
         kind::SERVER => {
             let applied = served.state.applied();
             let leads = Standing::leads_under_lease(raft, applied, served.lease);
-            served.delivery.asked(from, leads.is_some(), body)
+            // What a node's server asks counts only while the node gets the log, too.
+            let is_heard = hears(&raft.metrics().borrow_watched(), from, served.contact);
+            let is_led = leads.is_some() && is_heard;
+            served.delivery.asked(from, is_led, body)
+        }
+        kind::REACH => {
+            let vote = raft.metrics().borrow_watched().vote;
+            let unreached = peers.unreached();
+            let mut out = BytesMut::new();
+            Reach { vote, unreached }.put(&mut out).map_err(told)?;
+            Ok(out.freeze())
         }
         kind::SUCCEED => served.succession.answer(body).map_err(told),
         kind::ABOUT => {

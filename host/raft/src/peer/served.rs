@@ -42,6 +42,8 @@ pub(crate) struct Served<R: Runtime> {
     pub(crate) lease: Duration,
     /// When leaders were heard.
     pub(crate) heard_leader: HeardLeader<R>,
+    /// A node whose acknowledgements are older is not in contact with its leader.
+    pub(crate) contact: Duration,
     /// Answers the servers of other nodes.
     pub(crate) delivery: Arc<dyn Delivery>,
 }
@@ -62,6 +64,7 @@ impl<R: Runtime> Clone for Served<R> {
             receiving: self.receiving.clone(),
             lease: self.lease,
             heard_leader: self.heard_leader.clone(),
+            contact: self.contact,
             delivery: self.delivery.clone(),
         }
     }

@@ -147,6 +147,10 @@ impl Delivery for Recorder {
         });
     }
 
+    fn asked(&self, _from: u64, leads: bool, _question: &[u8]) -> Result<Bytes, String> {
+        Ok(Bytes::from_static(if leads { b"yes" } else { b"no" }))
+    }
+
     fn installed(&self, before: &View, after: &View, publish: &mut dyn FnMut()) {
         publish();
         let (before, after) = (before.zxid().0, after.zxid().0);
