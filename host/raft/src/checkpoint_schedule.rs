@@ -5,7 +5,7 @@
 //! 2. The schedule asks openraft for a snapshot. The state machine answers with a capture, the
 //!    checkpointer makes it durable, and openraft gets the id of the last entry in it.
 //! 3. Then the segments below this entry that the retention does not keep are purged, except what
-//!    a node needs to which a snapshot goes (`peer/holds.rs`).
+//!    a node needs to which a snapshot goes (`peer/holds.rs`), up to a bound in bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,14 +88,14 @@ impl<R: Runtime> Schedule<R> {
         if known.await.is_err() {
             return;
         }
-        let upto = self.held(upto);
+        let upto = self.held(upto, durable.index);
         if self.raft.trigger().purge_log(upto).await.is_err() {
             tracing::debug!("nothing was purged: openraft has stopped");
         }
     }
 
     /// How much of a purge the targets of this node's snapshots allow.
-    fn held(&self, upto: u64) -> u64 {
+    fn held(&self, upto: u64, covered: u64) -> u64 {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let matched = metrics.replication.as_ref().map(|targets| {
@@ -104,8 +104,11 @@ impl<R: Runtime> Schedule<R> {
             targets.map(|(target, id)| (*target, index(id))).collect()
         });
         let inner = self.peers.inner();
+        let too_far = self
+            .log
+            .bytes_before_end(covered, inner.settings.hold_bytes);
         inner
             .holds
-            .limit(upto, matched.as_ref(), inner.runtime.now())
+            .limit(upto, matched.as_ref(), too_far, inner.runtime.now())
     }
 }

@@ -13,12 +13,14 @@ use common::group::{
     FOLDER, Member, Start, created, eventually, leader, members, same_everywhere, started, write,
     write_wide,
 };
+use common::log::Lines;
 use common::{create, dump};
 use innkeeper_raft::peer::{PeerSettings, Protecting, Protection, Unprotected, Wire};
 use innkeeper_raft::{ModuleStore, Settings};
 use innkeeper_runtime::sim::{FileFaults, LinkSettings, SimStream};
 use innkeeper_runtime::{Disk, Runtime, Simulated, World};
 use tokio::io::{AsyncRead, ReadBuf};
+use tracing::Level;
 
 const VOTERS: [u64; 3] = [1, 2, 3];
 /// The file into which a snapshot is written while it arrives.
@@ -267,6 +269,46 @@ fn what_a_snapshots_target_needs_afterwards_is_not_purged_meanwhile() {
             let after = scene.leader().await.status().and_then(purged);
             assert!(after > before, "{after:?} {before:?}");
         });
+    }
+}
+
+/// The transfer would last for half a minute, and the log behind it would grow all the time.
+#[test]
+fn a_transfer_that_holds_too_much_of_the_log_ends_and_begins_anew() {
+    const HOLD_BYTES: u64 = 200_000;
+    let ends = Arc::new(AtomicU64::new(0));
+    let counted = ends.clone();
+    let subscriber = Lines {
+        level: Level::WARN,
+        line: move |line: String| {
+            let is_end = line.starts_with("too much of the log is kept for node");
+            counted.fetch_add(u64::from(is_end), Ordering::Relaxed);
+        },
+    };
+    tracing::subscriber::with_default(subscriber, || World::run(4, too_long));
+    let ends = ends.load(Ordering::Relaxed);
+    assert!(ends >= 2, "it has ended {ends} times");
+
+    async fn too_long(world: World) {
+        let mut start = start();
+        start.peers.hold_bytes = HOLD_BYTES;
+        let mut scene = Scene::set(world, start, 2000).await;
+        slow_link(&scene, Some(20_000)).await;
+        scene.comes_back().await;
+        scene.arriving().await;
+        let mut most = 0;
+        for _ in 0..200 {
+            scene.write(20).await;
+            scene.world.sleep(Duration::from_millis(100)).await;
+            let status = scene.leader().await.status().expect("it leads");
+            most = most.max(status.log.bytes);
+        }
+        assert_eq!(scene.away().recorder().installs(), [0_u64; 0]);
+        // The leader looks once in 200 entries, and purges whole segments.
+        assert!(most < HOLD_BYTES * 2, "{most} bytes");
+        slow_link(&scene, None).await;
+        scene.same().await;
+        assert_eq!(scene.away().recorder().installs().len(), 1);
     }
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, stream};
 use innkeeper_runtime::{File, Instant, Runtime, ThreadRole};
@@ -200,6 +201,13 @@ impl<R: Runtime> Log<R> {
         let core = self.shared.core.lock();
         let (age, bytes) = (core.settings.retention_age, core.settings.retention_bytes);
         core.purgeable(covered, self.runtime.now(), age, bytes)
+    }
+
+    /// The last index of the whole segments behind which more than `bytes` of the log come, if a
+    /// checkpoint covers `covered`.
+    pub(crate) fn bytes_before_end(&self, covered: u64, bytes: u64) -> Option<u64> {
+        let core = self.shared.core.lock();
+        core.purgeable(covered, self.runtime.now(), Duration::MAX, bytes)
     }
 
     /// The statistics of the log and the checkpoints.

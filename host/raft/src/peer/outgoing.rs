@@ -7,15 +7,15 @@
 //! 3. The follower answers when it has installed the snapshot. While it is at work, it says so
 //!    from time to time.
 //!
-//! At most one snapshot is sent at a time. A transfer ends when openraft gives it up, and when
-//! nothing has moved for `stall_timeout`. openraft then begins anew, with what is its newest
+//! At most one snapshot is sent at a time. A transfer ends when openraft gives it up, when nothing
+//! has moved for `stall_timeout`, and when too much of the log is held for it. openraft then begins anew, with what is its newest
 //! checkpoint by then. (test: `a_transfer_that_stalls_ends_and_begins_anew`)
 
 use std::future::pending;
 use std::io;
 
 use bytes::Bytes;
-use innkeeper_runtime::{Runtime, Select2, Select3, ThreadRole, select2, select3};
+use innkeeper_runtime::{Runtime, Select3, ThreadRole, select3};
 use openraft::Snapshot;
 use openraft::errors::ReplicationClosed;
 use openraft::impls::BasicNode;
@@ -58,7 +58,7 @@ pub(super) async fn send<R: Runtime>(
     let Ok(_connection) = peers.bulk(node).try_acquire_owned() else {
         return Err(Unsent::Failed("its bulk connection is in use".to_owned()));
     };
-    inner.holds.begin(node, last.index, inner.runtime.now());
+    let over = inner.holds.begin(node, last.index, inner.runtime.now());
     let offer = Offer { vote, last };
     let sending = async {
         let (link, _) = peers.dial(node, Channel::Bulk).await?;
@@ -73,10 +73,13 @@ pub(super) async fn send<R: Runtime>(
             what
         })
     };
-    match select2(cancel, sending).await {
-        Select2::First(closed) => Err(Unsent::Cancelled(closed)),
-        Select2::Second(Ok(vote)) => Ok(vote),
-        Select2::Second(Err(what)) => Err(Unsent::Failed(what)),
+    match select3(cancel, over.wait(), sending).await {
+        Select3::First(closed) => Err(Unsent::Cancelled(closed)),
+        Select3::Second(()) => Err(Unsent::Failed(
+            "too much of the log would be kept until it arrives".to_owned(),
+        )),
+        Select3::Third(Ok(vote)) => Ok(vote),
+        Select3::Third(Err(what)) => Err(Unsent::Failed(what)),
     }
 }
 
