@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use innkeeper_auth::{Auth, Tls, TlsError};
 pub use innkeeper_raft::Standing;
 use innkeeper_raft::{Proposals, Replica, Unavailable};
-use innkeeper_runtime::{Instant, Runtime, Select2, Signal, select2};
+use innkeeper_runtime::{Instant, Runtime, Select2, Signal, ThreadRole, select2};
 use innkeeper_tree::{Digest, Operation, Reader, Ticket};
 use parking_lot::RwLock;
 
@@ -28,6 +28,7 @@ use crate::stats::Stats;
 use crate::throttle::answers::LargeAnswers;
 use crate::throttle::connections::ConnectionThrottle;
 use crate::throttle::requests::Outstanding;
+use crate::throttle::turns::Turns;
 
 /// ZooKeeper's service of one node, as all parts of the node see it.
 /// - A part proposes with [`Service::propose`], by an operation that carries a ticket. The answer
@@ -72,6 +73,8 @@ pub struct Service<R: Runtime> {
     pub(crate) outstanding: Arc<Outstanding>,
     /// The room that large answers share.
     pub(crate) answers: Arc<LargeAnswers>,
+    /// The line of the connections that have much work.
+    pub(crate) turns: Turns,
     pub(crate) connection_throttle: ConnectionThrottle,
 }
 
@@ -146,6 +149,7 @@ impl<R: Runtime> Service<R> {
                 settings.large_request_threshold_bytes,
                 settings.large_request_max_bytes,
             )),
+            turns: Turns::new(runtime.threads(ThreadRole::Client)),
             answers: Arc::new(LargeAnswers::new(
                 LARGE_ANSWERS * settings.longest_answer_bytes(),
             )),

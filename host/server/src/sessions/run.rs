@@ -1,6 +1,8 @@
 //! The loop that serves a session on its connection: wake up, take frames, move requests on, write,
 //! sleep.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use innkeeper_proto::frame::Inbound;
 use innkeeper_proto::request::Request;
-use innkeeper_runtime::{Runtime, Stream, yield_now};
+use innkeeper_runtime::{Runtime, Stream};
 use innkeeper_tree::View;
 
 use super::former_watches::FormerWatches;
@@ -21,12 +23,7 @@ use crate::clients::{ConnectionGuard, TurnStats};
 use crate::service::Service;
 use crate::socket::{End, Socket, Wants, is_credentials};
 use crate::throttle::requests::Share;
-
-/// How long a connection may answer before other connections of its thread get their turn.
-const LONGEST_TURN: Duration = Duration::from_millis(5);
-
-/// The clock is read once per this number of answers.
-const ANSWERS_PER_LOOK_AT_THE_CLOCK: u32 = 8;
+use crate::throttle::turns::Turn;
 
 /// Serves one session on one connection, until either ends.
 pub(crate) struct SessionLoop<R: Runtime> {
@@ -38,6 +35,8 @@ pub(crate) struct SessionLoop<R: Runtime> {
     liveness: Liveness,
     /// The connection's part of the requests that the node has outstanding.
     share: Share,
+    /// How long it has worked while others wait.
+    turn: Turn,
     guard: ConnectionGuard,
     /// The last answer is in the output: the connection closes when it is sent.
     pub(super) finished: bool,
@@ -52,6 +51,7 @@ impl<R: Runtime> SessionLoop<R> {
     ) -> Self {
         let liveness = Liveness::new(attached.heartbeat, service.expiry.clone());
         let share = service.outstanding.share();
+        let turn = service.turns.begin(service.runtime.now());
         let session = Session {
             id: attached.id,
             attachment: attached.attachment,
@@ -76,6 +76,7 @@ impl<R: Runtime> SessionLoop<R> {
             syncs: Syncs::default(),
             liveness,
             share,
+            turn,
             guard,
             finished: false,
         }
@@ -94,6 +95,7 @@ impl<R: Runtime> SessionLoop<R> {
 
     async fn wake_up<S: Stream>(&mut self, socket: &mut Socket<S>) -> Result<(), End> {
         self.session.now = self.session.service.runtime.now();
+        self.turn.works(self.session.now);
         loop {
             // Whether whole frames may be left in the input. This must be remembered, not asked
             // again at the end: the budget changes with other connections, and if it had grown
@@ -147,15 +149,24 @@ impl<R: Runtime> SessionLoop<R> {
         };
         let syncs = &mut self.syncs;
         let mut confirmed = Ok(false);
-        let turn = socket
-            .turn(wants, |cx| {
+        let own_turn = &mut self.turn;
+        let turn = {
+            let mut sleeping = pin!(socket.turn(wants, |cx| {
                 confirmed = syncs.poll(cx);
                 match confirmed {
                     Ok(false) => outbox.poll_woken(cx),
                     _ => Poll::Ready(()),
                 }
-            })
-            .await?;
+            }));
+            let turned = poll_fn(|cx| {
+                let polled = sleeping.as_mut().poll(cx);
+                if polled.is_pending() {
+                    own_turn.rests();
+                }
+                polled
+            });
+            turned.await?
+        };
         confirmed.map_err(|unavailable| End::Unavailable(unavailable.to_string()))?;
         self.liveness.turned(turn, probe);
         Ok(())
@@ -198,15 +209,14 @@ impl<R: Runtime> SessionLoop<R> {
     }
 
     /// Moves all requests on as far as they go. A small request may take long (counting a million
-    /// znodes), and many may have come at once: other connections of the thread get their turn in
-    /// between.
+    /// znodes), and many may have come at once: other connections get their turn in between.
     async fn advance<S: Stream>(&mut self, socket: &mut Socket<S>) -> Result<(), End> {
-        let (mut since, mut answers) = (self.session.now, 0u32);
         loop {
             let mut view = self.session.service.reader.view();
             self.session.drain(&view)?;
-            let mut moved = false;
-            loop {
+            let (mut moved, mut is_over) = (false, false);
+            while !is_over {
+                let before = socket.output.len();
                 let arrived = self.send_arrived(&view, socket).await?;
                 let answered = !self.finished && self.answer_front(&mut view, socket).await?;
                 if self.finished {
@@ -216,16 +226,17 @@ impl<R: Runtime> SessionLoop<R> {
                     break;
                 }
                 moved = true;
-                answers += 1;
-                if answers.is_multiple_of(ANSWERS_PER_LOOK_AT_THE_CLOCK) {
-                    let runtime = &self.session.service.runtime;
-                    if runtime.now() - since > LONGEST_TURN {
-                        yield_now().await;
-                        since = runtime.now();
-                    }
-                }
+                let bytes = socket.output.len().saturating_sub(before);
+                let runtime = &self.session.service.runtime;
+                is_over = self.turn.is_over(bytes, || runtime.now());
             }
             moved |= self.examine(&view).await?;
+            if is_over {
+                // The line may be long, and a view keeps memory.
+                drop(view);
+                let runtime = self.session.service.runtime.clone();
+                self.turn.give_way(|| runtime.now()).await;
+            }
             if !moved {
                 return Ok(());
             }
