@@ -34,6 +34,7 @@ fn a_leader_that_is_asked_to_end_hands_over_before_it_closes_its_connections() {
                     leads.expect("another node leads before the connection is closed")
                 });
                 stage.ask_to_end(old);
+                let asked = clients.runtime.now();
                 // A client of another node writes on over the same connection.
                 let mut longest = Duration::ZERO;
                 while stage.service(old).is_some() {
@@ -41,6 +42,9 @@ fn a_leader_that_is_asked_to_end_hands_over_before_it_closes_its_connections() {
                     assert_eq!(ask(&mut writer, set("/a", b"1")).await, ErrorCode::Ok);
                     longest = longest.max(clients.runtime.now() - begun);
                 }
+                // What others write meanwhile holds it up no longer.
+                let took = clients.runtime.now() - asked;
+                assert!(took < Duration::from_secs(1), "seed {seed}: {took:?}");
                 let leader = watching.await.expect("it looks");
                 assert_eq!(stage.leader().await, leader);
                 // Less than any election by silence takes.

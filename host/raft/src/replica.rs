@@ -384,6 +384,8 @@ impl<R: Runtime> Parts<R> {
         }
         if with_checkpoint {
             let durable = &started.checkpointer.durable;
+            // Not what is applied from here on: a follower applies what the others write.
+            let target = started.state.applied();
             while started.failure.get().is_none()
                 && started
                     .raft
@@ -391,12 +393,11 @@ impl<R: Runtime> Parts<R> {
                     .borrow_watched()
                     .running_state
                     .is_ok()
-                && durable.get() < started.state.applied()
+                && durable.get() < target
             {
                 if started.raft.trigger().snapshot().await.is_err() {
                     break;
                 }
-                let target = started.state.applied();
                 let done = durable.wait_for(|at| *at >= target);
                 let again = runtime.sleep(ASK_AGAIN);
                 select3(done, started.failure.failed(), again).await;
