@@ -28,7 +28,7 @@ PYTHON := $(CARGO_TARGET_DIR)/venv/bin/python
 
 .PHONY: help
 help:
-	@echo 'make demo      a demonstration: one node, four consumers, guests swapped under them (ARGS=--help)'
+	@echo 'make demo      a demonstration: three nodes, four consumers, guests swapped under them, the leader killed (ARGS=--help)'
 	@echo 'make test      run every test: the host'"'"'s, the guests'"'"', the Python client'"'"'s and its own suite'
 	@echo 'make soak      run thousands of drawn simulations of whole clusters (SEEDS=20000 for so many, FROM=1000 from there on)'
 	@echo 'make build     build the binary, guests inside: $(INNKEEPER)'

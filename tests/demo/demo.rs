@@ -11,8 +11,8 @@ mod checks;
 mod support;
 
 use checks::{
-    PARTITIONS, check_dealt, check_expiry, check_flips, check_loop, check_mending, check_refusal,
-    check_start, check_swap, figure,
+    PARTITIONS, check_dealt, check_expiry, check_failover, check_flips, check_loop, check_mending,
+    check_refusal, check_start, check_swap, figure, node_pids,
 };
 use rustix::process::Signal;
 use support::{Demo, Owners, Witness, is_running, turn, vanish};
@@ -34,7 +34,8 @@ async fn every_figure_of_every_scene_is_what_others_see() {
 
     let scene = demo.scene("start", 1);
     let witness = Witness::new(&scene).await;
-    let node = figure(&scene["node_pid"]);
+    let mut nodes = node_pids(&scene);
+    assert_eq!(nodes.len(), 3);
     check_start(&scene, &witness).await;
     demo.step();
 
@@ -89,19 +90,25 @@ async fn every_figure_of_every_scene_is_what_others_see() {
     );
     demo.step();
 
-    let scene = demo.scene("refuse", 8);
+    let scene = demo.scene("failover", 8);
+    let (more, _) = check_dealt(&scene, &witness, &mut before, MEMBERS + 1, "range").await;
+    pids.extend(more);
+    nodes.push(check_failover(&scene, &witness, &nodes).await);
+    demo.step();
+
+    let scene = demo.scene("refuse", 9);
     let version = check_refusal(&scene, &witness, &before).await;
     demo.step();
 
-    let scene = demo.scene("flip", 9);
+    let scene = demo.scene("flip", 10);
     check_flips(&scene, &witness, version, &before).await;
     demo.step();
 
-    let looped = demo.scene("loop", 10);
+    let looped = demo.scene("loop", 11);
     check_loop(&looped, &witness, &before).await;
     demo.step();
 
-    let scene = demo.scene("mend", 11);
+    let scene = demo.scene("mend", 12);
     check_mending(
         &scene,
         &witness,
@@ -114,7 +121,7 @@ async fn every_figure_of_every_scene_is_what_others_see() {
 
     let summary = demo.line();
     assert_eq!(summary["scene"], "summary");
-    assert_eq!(summary["scenes"], 11);
+    assert_eq!(summary["scenes"], 12);
     assert_eq!(summary["generation"], generation);
     assert_eq!(summary["addresses"], scene["addresses"]);
     assert_eq!(
@@ -129,15 +136,13 @@ async fn every_figure_of_every_scene_is_what_others_see() {
     let medians =
         [&looped["before"], &looped["during"]].map(|span| span["writes"]["p50_ms"].clone());
     assert_eq!(summary["write_p50_ms"], serde_json::json!(medians));
-    assert_eq!(summary["consumers_left"], MEMBERS);
-    assert_eq!(
-        (&summary["node_exit_code"], &summary["left_running"]),
-        (&0.into(), &0.into())
-    );
+    assert_eq!(summary["consumers_left"], MEMBERS + 1);
+    assert_eq!(summary["node_exit_codes"], serde_json::json!([0, 0, 0]));
+    assert_eq!(summary["left_running"], 0);
     assert_eq!(summary["folder_removed"], true);
 
     assert_eq!(demo.end(), (Some(0), String::new()));
-    for pid in pids.values().chain([&node]) {
+    for pid in pids.values().chain(&nodes) {
         assert!(!is_running(*pid), "process {pid} still runs");
     }
     assert!(witness.node_is_gone());
@@ -148,7 +153,8 @@ async fn every_figure_of_every_scene_is_what_others_see() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn for_people_it_is_plain_text_where_there_is_no_terminal() {
     let _turn = turn().await;
-    let mut demo = Demo::start(&["--members", "2", "--partitions", "5"]);
+    let arguments = ["--nodes", "1", "--members", "2", "--partitions", "5"];
+    let mut demo = Demo::start(&arguments);
     let text = demo.rest();
     assert_eq!(demo.end(), (Some(0), String::new()), "{text}");
     assert!(!text.contains('\x1b'), "{text}");
@@ -170,7 +176,7 @@ async fn for_people_it_is_plain_text_where_there_is_no_terminal() {
 async fn an_interrupted_demo_leaves_nothing() {
     let _turn = turn().await;
     let mut demo = Demo::start(&["--members", "2", "--json", "--step"]);
-    let mut pids = vec![figure(&demo.scene("start", 1)["node_pid"])];
+    let mut pids = node_pids(&demo.scene("start", 1));
     demo.step();
     let scene = demo.scene("assign", 2);
     pids.extend(
@@ -180,7 +186,7 @@ async fn an_interrupted_demo_leaves_nothing() {
             .values()
             .map(figure),
     );
-    assert!(pids.len() == 3 && pids.iter().all(|pid| is_running(*pid)));
+    assert!(pids.len() == 5 && pids.iter().all(|pid| is_running(*pid)));
     demo.signal(Signal::INT);
     let (code, error) = demo.end();
     assert_eq!(code, Some(1));
@@ -202,7 +208,7 @@ fn sentence(stderr: &str) -> String {
 async fn a_killed_demo_leaves_no_process() {
     let _turn = turn().await;
     let mut demo = Demo::start(&["--members", "2", "--json", "--step"]);
-    let mut pids = vec![figure(&demo.scene("start", 1)["node_pid"])];
+    let mut pids = node_pids(&demo.scene("start", 1));
     demo.step();
     let scene = demo.scene("assign", 2);
     pids.extend(
@@ -223,6 +229,7 @@ async fn a_killed_demo_leaves_no_process() {
 fn figures_that_make_no_sense_are_refused() {
     for wrong in [
         &["--members", "0"],
+        &["--nodes", "2"],
         &["--partitions", "0"],
         &["--members", "1000"],
     ] {

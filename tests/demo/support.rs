@@ -249,18 +249,32 @@ impl Witness {
 
     /// The registered members, sorted.
     pub async fn members(&self) -> Vec<String> {
-        let mut members = self
-            .client
-            .list_children(&format!("{}/members", self.group))
-            .await
-            .expect("members");
-        members.sort_unstable();
-        members
+        self.children(&format!("{}/members", self.group)).await
+    }
+
+    /// The names of a znode's children, sorted, behind everything that was acknowledged anywhere.
+    pub async fn children(&self, path: &str) -> Vec<String> {
+        self.client.sync(path).await.expect("a leader");
+        let mut children = self.client.list_children(path).await.expect("children");
+        children.sort_unstable();
+        children
+    }
+
+    /// The children's data, which are numbers.
+    pub async fn numbers_below(&self, path: &str) -> BTreeMap<String, u64> {
+        let mut numbers = BTreeMap::new();
+        for child in self.children(path).await {
+            let read = self.client.get_data(&format!("{path}/{child}")).await;
+            let text = String::from_utf8(read.expect("data").0).expect("text");
+            numbers.insert(child, text.parse().expect("a number"));
+        }
+        numbers
     }
 
     /// The generation and the children of `assignments`; the demo waits meanwhile, so that they
     /// belong together.
     pub async fn assignment(&self) -> (u64, Owners) {
+        self.client.sync("/").await.expect("a leader");
         let generation = match self
             .client
             .get_data(&format!("{}/generation", self.group))

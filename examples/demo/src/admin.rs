@@ -1,6 +1,6 @@
-//! Requests to the node's admin socket, which needs no password.
+//! Requests to the nodes' admin sockets, which need no password.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -23,10 +23,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest time until a pushed module is ready.
 const PUSH_PATIENCE: Duration = Duration::from_secs(50);
 
-/// The admin socket of the node.
+/// The admin sockets of the nodes. Any node answers for the group.
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
-    socket: PathBuf,
+    sockets: Vec<PathBuf>,
+}
+
+/// What a node says of its group.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct NodeStatus {
+    /// leader, follower, candidate or learner.
+    pub(super) role: String,
+    /// The newest term that the node knows.
+    pub(super) term: u64,
 }
 
 /// The answer to a binding that was set and acts.
@@ -60,10 +69,16 @@ pub(super) struct BindingStatus {
 }
 
 impl Admin {
-    pub(super) fn new(socket: &Path) -> Self {
-        Self {
-            socket: socket.to_owned(),
-        }
+    /// Requests go to the first of the sockets that takes a connection.
+    pub(super) fn new(sockets: Vec<PathBuf>) -> Self {
+        Self { sockets }
+    }
+
+    /// What the node says of its group.
+    pub(super) async fn node(&self) -> anyhow::Result<NodeStatus> {
+        self.ask(Method::GET, "/v1/status", Bytes::new())
+            .await
+            .context("the status of a node cannot be read")
     }
 
     /// Pushes a guest, and returns the name of its module.
@@ -109,22 +124,30 @@ impl Admin {
             .with_context(|| format!("the node gave no answer within {} s", PATIENCE.as_secs()))?
     }
 
+    async fn connect(&self) -> anyhow::Result<UnixStream> {
+        let mut failed = None;
+        for socket in &self.sockets {
+            let connected = async {
+                let way = SocketPath::to(socket)?;
+                UnixStream::connect(way.path()).await
+            };
+            match connected.await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = Some((socket, error)),
+            }
+        }
+        let (socket, error) = failed.context("no node runs")?;
+        let socket = socket.display();
+        Err(error).with_context(|| format!("the node's admin socket {socket} cannot be reached"))
+    }
+
     async fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,
         target: &str,
         body: Bytes,
     ) -> anyhow::Result<T> {
-        let connect = async {
-            let way = SocketPath::to(&self.socket)?;
-            UnixStream::connect(way.path()).await
-        };
-        let stream = connect.await.with_context(|| {
-            format!(
-                "the node's admin socket {} cannot be reached",
-                self.socket.display()
-            )
-        })?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // This task ends with the sender, which gets its errors.
         tokio::spawn(async move {

@@ -143,9 +143,19 @@ impl Group {
         Ok(self.read().await?.0)
     }
 
-    /// The current assignment, and a watch on its generation. It takes several reads, which are
-    /// repeated until all of them belong to the same generation.
+    /// The current assignment, and a watch on its generation. Reads that fail with the connection
+    /// are repeated on the next one.
     async fn read(&self) -> anyhow::Result<(Snapshot, zk::OneshotWatcher)> {
+        loop {
+            match self.read_once().await {
+                Err(error) if is_connection_loss(&error) => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// It takes several reads, which are repeated until all of them belong to the same generation.
+    async fn read_once(&self) -> anyhow::Result<(Snapshot, zk::OneshotWatcher)> {
         let path = format!("{GROUP}/generation");
         loop {
             let (data, _, watcher) = match self.client.get_and_watch_data(&path).await {
@@ -213,9 +223,14 @@ impl Group {
     }
 }
 
+/// Whether a request failed because its connection was lost. The client connects again by itself.
+pub(super) fn is_connection_loss(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(zk::Error::ConnectionLoss))
+}
+
 /// An error if the event says that the session has ended.
 fn alive(event: &zk::WatchedEvent) -> anyhow::Result<()> {
-    if event.event_type == zk::EventType::Session {
+    if event.event_type == zk::EventType::Session && event.session_state.is_terminated() {
         bail!("the demo's own session ended: {}", event.session_state);
     }
     Ok(())

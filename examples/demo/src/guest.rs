@@ -19,7 +19,14 @@ impl Guest {
 }
 
 /// The guests that the demo shows, by the names of their crates.
-const SHOWN: [&str; 5] = ["group", "range", "sticky", "path-rules", "demo-runaway"];
+const SHOWN: [&str; 6] = [
+    "group",
+    "range",
+    "sticky",
+    "path-rules",
+    "demo-confirm",
+    "demo-runaway",
+];
 
 /// The guests of the demo, out of `carried`. An error if one is missing.
 pub(crate) fn shown(carried: &'static [Guest]) -> anyhow::Result<Vec<&'static Guest>> {
@@ -47,7 +54,9 @@ mod tests {
             name: "group",
             bytes: b"",
         }];
-        let error = shown(&FIRST).expect_err("four are missing").to_string();
+        let error = shown(&FIRST)
+            .expect_err("the others are missing")
+            .to_string();
         assert!(error.contains("without the guest `range`"), "{error}");
     }
 }

@@ -1,12 +1,12 @@
-//! `innkeeper demo`: shows a node, consumers and guests in a sequence of scenes, in one terminal.
+//! `innkeeper demo`: shows nodes, consumers and guests in a sequence of scenes, in one terminal.
 //!
-//! The demo is an ordinary client and operator. The node runs as a process of its own, and the demo
+//! The demo is an ordinary client and operator. Each node runs as a process of its own, and the demo
 //! reaches it through ZooKeeper's protocol and the admin socket:
 //! 1. [`run`] creates a temporary folder and plays the `scenes` one after the other. A scene acts,
 //!    waits for the effect (the event of a watch, the status of a binding; never a fixed time), and
 //!    returns a typed record of what it saw.
-//! 2. The first scene starts the node (`processes`), and pushes and binds the embedded guests through
-//!    the admin socket (`admin`). The next scenes start consumers as processes, and read the group
+//! 2. The first scene starts the nodes (`nodes`), and pushes and binds the embedded guests through an
+//!    admin socket (`admin`). The next scenes start consumers as processes, and read the group
 //!    as any client can (`group`).
 //! 3. A printer prints each record: one printer for people, with a table of the partitions that it
 //!    redraws at every change, and one for programs, with one JSON object on each line. With
@@ -15,20 +15,23 @@
 //!    After an error or Ctrl-C it kills all processes, and one sentence says why.
 //!
 //! Invariants:
-//! - Every figure was read from the node or measured by the demo in this run.
+//! - Every figure was read from a node or measured by the demo in this run.
 //! - No process outlives the demo, even if the demo is killed: consumers end with their stdin, and
-//!   the node gets a signal when its parent dies (`processes::run_as_part`).
+//!   a node gets a signal when its parent dies (`parts::run_as_part`).
 
 // These macros panic when the reader of a pipe has ended.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![allow(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "the demo is a client of a node in another process: it stands outside the node's runtime, and its files are a temporary folder's"
 )]
 
 mod admin;
 mod group;
 mod guest;
+mod nodes;
+mod parts;
 mod print;
 mod probe;
 mod processes;
@@ -36,6 +39,7 @@ mod record;
 mod scenes;
 mod stage;
 mod steps;
+mod told;
 
 use std::io::IsTerminal;
 
@@ -49,11 +53,14 @@ use print::Printer;
 use processes::Processes;
 use steps::Steps;
 
-pub use processes::run_as_part;
+pub use parts::run_as_part;
 
 /// Flags of `innkeeper demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
+    /// Nodes of the group, 1, 3 or 5; with more than one the leader is killed in a scene of its own
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = nodes::count)]
+    nodes: u64,
     /// Consumers at the beginning, 1 to 32; one more joins later
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
     members: u32,
@@ -95,7 +102,11 @@ async fn play(args: DemoArgs, guests: Vec<&'static Guest>) -> anyhow::Result<()>
     // Before any process is started: without a handler a signal would leave it running.
     let interrupted = interruption()?;
     let mut processes = Processes::new()?;
-    let mut printer = Printer::new(args.json, std::io::stdout().is_terminal());
+    let mut printer = Printer::new(
+        args.json,
+        std::io::stdout().is_terminal(),
+        scenes::count(args.nodes),
+    );
     let mut steps = Steps::new(args.step, !args.json);
     let scenes = scenes::play(&args, &guests, &mut processes, &mut printer, &mut steps);
     let played = match select2(interrupted, scenes).await {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::nodes::{Addresses, NodeInfo};
 use super::probe::Latencies;
-use super::processes::{Addresses, Ended};
+use super::processes::Ended;
 
 /// The outcome of one scene, with the addresses at which they can be checked.
 #[derive(Clone, Debug, Serialize)]
@@ -17,7 +18,7 @@ pub(super) struct Record {
     pub(super) number: usize,
     /// How long the scene took.
     pub(super) took_ms: f64,
-    /// The addresses of the node.
+    /// The addresses of the first node.
     pub(super) addresses: Addresses,
     /// The group's generation when the scene ended; 0 before the first assignment.
     pub(super) generation: u64,
@@ -30,12 +31,14 @@ pub(super) struct Record {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Outcome {
-    /// The node runs and its guests act.
+    /// The nodes run and their guests act.
     Started(Started),
     /// The group has another assignment.
     Dealt(Dealt),
     /// A binding has another module.
     Swapped(Swapped),
+    /// The leader was killed.
+    FailedOver(Box<FailedOver>),
     /// An authorizer refused a write.
     Refused(Refused),
     /// The policy changed again and again.
@@ -46,14 +49,18 @@ pub(super) enum Outcome {
     Mended(Mended),
 }
 
-/// A started node, and its guests.
+/// The started nodes, and their guests.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Started {
-    /// The node's process id.
-    pub(super) node_pid: u32,
+    /// The nodes, by their numbers.
+    pub(super) nodes: Vec<NodeInfo>,
+    /// The number of the node that leads.
+    pub(super) leader: u64,
+    /// Its term.
+    pub(super) term: u64,
     /// The temporary folder.
     pub(super) folder: String,
-    /// From the start of the process to its ready line.
+    /// From the start of the processes until all are ready and one of them leads.
     pub(super) ready_after_ms: f64,
     /// The modules of the pushed guests, by the guests' names.
     pub(super) pushed: BTreeMap<&'static str, String>,
@@ -128,6 +135,47 @@ pub(super) struct Swapped {
     pub(super) assignment: BTreeMap<String, Vec<u32>>,
     /// Partitions that moved because of the swap.
     pub(super) moved: usize,
+}
+
+/// The death of the leader while orders arrive and the assignor is swapped.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct FailedOver {
+    /// The binding of the guest that confirms orders.
+    pub(super) confirm: Binding,
+    /// The node that led and was killed.
+    pub(super) killed: u64,
+    /// The node that leads since then.
+    pub(super) leader: u64,
+    /// The term of the killed leader.
+    pub(super) term_before: u64,
+    /// The term of its successor.
+    pub(super) term: u64,
+    /// The longest time after the kill in which no write was acknowledged, by a client that writes
+    /// all the time on one connection to another node.
+    pub(super) no_write_for_ms: f64,
+    /// The median time between two acknowledged writes of that client.
+    pub(super) write_p50_ms: f64,
+    /// The znodes that the client created.
+    pub(super) orders: usize,
+    /// Those to which the guest reacted exactly once.
+    pub(super) confirmed_once: usize,
+    /// Those to which it reacted more than once, or not at all.
+    pub(super) confirmed_otherwise: usize,
+    /// The longest time in which two consumers believed to own one partition.
+    pub(super) two_owners_ms: f64,
+    /// The longest time in which no consumer believed to own some partition.
+    pub(super) no_owner_ms: f64,
+    /// The assignor's binding, which was being set when the leader was killed.
+    pub(super) balance: Binding,
+    /// From the request to the activation.
+    pub(super) swapped_after_ms: f64,
+    /// The process id of the killed node after its restart.
+    pub(super) restarted_pid: u32,
+    /// From the restart of the killed node until it served what was written before.
+    pub(super) back_after_ms: f64,
+    /// The assignment after the swap and the consumer that joined.
+    #[serde(flatten)]
+    pub(super) dealt: Dealt,
 }
 
 /// A write that an authorizer refused.
@@ -234,7 +282,7 @@ pub(super) struct Summary {
     pub(super) scenes: usize,
     /// The time of all scenes, without the waits for a newline.
     pub(super) took_ms: f64,
-    /// The addresses of the node.
+    /// The addresses of the first node.
     pub(super) addresses: Addresses,
     /// The group's last generation.
     pub(super) generation: u64,
@@ -244,6 +292,10 @@ pub(super) struct Summary {
     pub(super) moved_by_kill: Compared,
     /// Partitions moved by the swap itself.
     pub(super) moved_by_swap: usize,
+    /// The longest time without an acknowledged write after the leader was killed; missing with one
+    /// node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) no_write_for_ms: Option<f64>,
     /// The median latency of a write, before and during the loop.
     pub(super) write_p50_ms: [f64; 2],
     /// How the processes ended.

@@ -1,4 +1,4 @@
-//! What the scenes share: the node's addresses and clients, the group, and the printer.
+//! What the scenes share: the nodes and their clients, the group, and the printer.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,24 +8,38 @@ use zookeeper_client as zk;
 
 use super::admin::Admin;
 use super::group::{GROUP, Group, Snapshot};
+use super::nodes::{Addresses, NodeInfo};
 use super::print::{Board, Printer};
 use super::probe::ms;
-use super::processes::{Addresses, Processes};
+use super::processes::Processes;
 use super::record::{Binding, Dealt};
 use super::{DemoArgs, Guest};
 
 /// The session timeout of the demo's own clients; the node may shorten it.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest time until a node leads the group.
+const LEADER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The time between two looks at the state of a node.
+const POLL_EVERY: Duration = Duration::from_millis(5);
+
 /// Longest time for the consumers to print their assignments.
 const TOLD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The state of the demo once the node runs.
+/// The state of the demo once the nodes run.
 pub(super) struct Stage<'a> {
     pub(super) args: &'a DemoArgs,
     pub(super) processes: &'a mut Processes,
     pub(super) printer: &'a mut Printer,
+    /// The addresses of the first node.
     pub(super) addresses: Addresses,
+    /// The addresses of all nodes for ZooKeeper's clients, with commas between them.
+    pub(super) servers: String,
+    /// The node that leads.
+    pub(super) leader: u64,
+    /// The node that was killed in this scene, and the time.
+    pub(super) killed_node: Option<(u64, Instant)>,
     pub(super) admin: Admin,
     /// Modules of the pushed guests, by the guests' names.
     pub(super) modules: BTreeMap<&'static str, String>,
@@ -73,7 +87,7 @@ impl Stage<'_> {
                 for member in joining {
                     let pid = self
                         .processes
-                        .start_consumer(member, &self.addresses, GROUP)?;
+                        .start_consumer(member, &self.servers, GROUP)?;
                     self.pids.insert(member.clone(), pid);
                 }
                 members.extend_from_slice(joining);
@@ -89,6 +103,8 @@ impl Stage<'_> {
         }
         let (printer, strategy, partitions) =
             (&mut *self.printer, self.strategy, self.args.partitions);
+        let (leader, killed_node) = (self.leader, self.killed_node);
+        let leader = (self.args.nodes > 1).then_some(leader);
         let change = self.group.shared_by(&members, before.generation, |now| {
             printer.live(&Board {
                 now,
@@ -96,6 +112,8 @@ impl Stage<'_> {
                 strategy,
                 partitions,
                 killed,
+                leader,
+                killed_node,
             });
         });
         let change = change.await?;
@@ -174,16 +192,39 @@ pub(super) async fn push(
     Ok(modules)
 }
 
-/// Connects a client, with `USER:PASSWORD` if it is given.
-pub(super) async fn connect(
-    addresses: &Addresses,
-    auth: Option<&str>,
-) -> anyhow::Result<zk::Client> {
+/// Waits until one of the nodes leads in a term after `term`, and none knows of a newer term. Its
+/// number and its term.
+pub(super) async fn leader_after(nodes: &[NodeInfo], term: u64) -> anyhow::Result<(u64, u64)> {
+    let deadline = Instant::now() + LEADER_PATIENCE;
+    loop {
+        let (mut leads, mut newest) = (None, 0);
+        for node in nodes {
+            let admin = Admin::new(vec![node.addresses.admin.clone()]);
+            let status = admin.node().await?;
+            newest = newest.max(status.term);
+            if status.role == "leader" {
+                leads = leads.max(Some((status.term, node.node)));
+            }
+        }
+        match leads {
+            Some((led, node)) if led == newest && led > term => return Ok((node, led)),
+            _ => {}
+        }
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "no node became the leader within {} s",
+            LEADER_PATIENCE.as_secs()
+        );
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+/// Connects a client to one of `servers`, with `USER:PASSWORD` if it is given.
+pub(super) async fn connect(servers: &str, auth: Option<&str>) -> anyhow::Result<zk::Client> {
     let mut connector = zk::Client::connector().with_session_timeout(SESSION_TIMEOUT);
     if let Some(auth) = auth {
         connector = connector.with_auth("digest", auth.as_bytes());
     }
-    let address = addresses.zookeeper.to_string();
-    let connected = connector.connect(&address).await;
-    connected.with_context(|| format!("no ZooKeeper client can connect to the node at {address}"))
+    let connected = connector.connect(servers).await;
+    connected.with_context(|| format!("no ZooKeeper client can connect to {servers}"))
 }

@@ -13,12 +13,13 @@ use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{PackageId, Resolve, Type, TypeDefKind, TypeOwner, WorldId, WorldItem};
 
 /// The guests that the binary carries, with their worlds.
-const GUESTS: [(&str, &str); 6] = [
+const GUESTS: [(&str, &str); 7] = [
     ("range", "assignor"),
     ("round-robin", "assignor"),
     ("sticky", "assignor"),
     ("group", "recipe"),
     ("path-rules", "authorizer"),
+    ("demo-confirm", "recipe"),
     ("demo-runaway", "recipe"),
 ];
 

@@ -24,6 +24,7 @@ mod tests {
             "round-robin",
             "sticky",
             "path-rules",
+            "demo-confirm",
             "demo-runaway",
         ] {
             let guest = embedded_guests()

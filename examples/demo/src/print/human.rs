@@ -11,7 +11,6 @@ use super::Board;
 use super::sentences;
 use super::table::{self, Paint};
 use crate::record::{Outcome, Record, Summary};
-use crate::scenes::SCENES;
 use innkeeper_runtime::terminal;
 
 /// Most rows of a table that is redrawn in place. Rows that have scrolled off the screen cannot be
@@ -24,6 +23,7 @@ pub(super) const INDENT: &str = "    ";
 /// The printer's state between two drawings.
 pub(crate) struct Human {
     is_terminal: bool,
+    scenes: usize,
     paint: Paint,
     /// The number of lines on the screen that the next drawing replaces.
     drawn: usize,
@@ -32,8 +32,9 @@ pub(crate) struct Human {
 }
 
 impl Human {
-    pub(super) fn new(is_terminal: bool) -> Self {
+    pub(super) fn new(is_terminal: bool, scenes: usize) -> Self {
         Self {
+            scenes,
             is_terminal: is_terminal && !terminal::is_dumb(),
             paint: Paint {
                 colours: terminal::colours(is_terminal),
@@ -43,9 +44,13 @@ impl Human {
         }
     }
 
-    pub(super) fn title(&mut self, members: u32, partitions: u32) -> io::Result<()> {
+    pub(super) fn title(&mut self, nodes: u64, members: u32, partitions: u32) -> io::Result<()> {
+        let nodes = match nodes {
+            1 => "one node".to_owned(),
+            nodes => format!("{nodes} nodes"),
+        };
         let title = format!(
-            "Innkeeper: one node, {members} consumers in processes of their own, {partitions} partitions"
+            "Innkeeper: {nodes}, {members} consumers in processes of their own, {partitions} partitions"
         );
         write(&format!("{}\n", self.paint.bold(&title)))
     }
@@ -53,7 +58,7 @@ impl Human {
     pub(super) fn open(&mut self, number: usize, sentence: &str) -> io::Result<()> {
         self.drawn = 0;
         self.generation = None;
-        let number = self.paint.dim(&format!("{number:>2}/{SCENES}"));
+        let number = self.paint.dim(&format!("{number:>2}/{}", self.scenes));
         write(&format!("\n{number} {}\n", self.paint.bold(sentence)))
     }
 
@@ -114,6 +119,17 @@ impl Human {
             _ if board.now.generation == 0 => "no assignment yet".to_owned(),
             _ => format!("generation {}, by {}", board.now.generation, board.strategy),
         };
+        let nodes = match (board.killed_node, board.leader) {
+            (Some((node, at)), _) => {
+                format!(
+                    "; node {node} led and was killed {} ago",
+                    seconds(at.elapsed())
+                )
+            }
+            (None, Some(leader)) => format!("; node {leader} leads"),
+            (None, None) => String::new(),
+        };
+        let status = status + &nodes;
         lines.push(self.paint.dim(&status));
         lines
     }
@@ -132,9 +148,12 @@ impl Human {
     }
 }
 
-/// Seconds with one decimal.
+/// Seconds with one decimal, or milliseconds if it is less than one.
 fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
+    match duration.as_millis() {
+        millis @ 0..1_000 => format!("{millis} ms"),
+        _ => format!("{:.1} s", duration.as_secs_f64()),
+    }
 }
 
 fn joined(lines: &[String]) -> String {

@@ -34,6 +34,10 @@ pub(super) struct Board<'a> {
     pub(super) partitions: u32,
     /// The member that was killed in this scene, and the time.
     pub(super) killed: Option<(&'a str, Instant)>,
+    /// The node that leads; `None` with one node.
+    pub(super) leader: Option<u64>,
+    /// The node that was killed in this scene, and the time.
+    pub(super) killed_node: Option<(u64, Instant)>,
 }
 
 /// A printer.
@@ -45,18 +49,18 @@ pub(super) enum Printer {
 }
 
 impl Printer {
-    pub(super) fn new(json: bool, is_terminal: bool) -> Self {
+    pub(super) fn new(json: bool, is_terminal: bool, scenes: usize) -> Self {
         if json {
             Self::Json
         } else {
-            Self::Human(Box::new(Human::new(is_terminal)))
+            Self::Human(Box::new(Human::new(is_terminal, scenes)))
         }
     }
 
     /// Prints the first line of the demo.
-    pub(super) fn title(&mut self, members: u32, partitions: u32) -> io::Result<()> {
+    pub(super) fn title(&mut self, nodes: u64, members: u32, partitions: u32) -> io::Result<()> {
         match self {
-            Self::Human(human) => human.title(members, partitions),
+            Self::Human(human) => human.title(nodes, members, partitions),
             Self::Json => Ok(()),
         }
     }

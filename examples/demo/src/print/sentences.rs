@@ -5,19 +5,20 @@ use std::time::Instant;
 use super::Board;
 use super::table::{self, Paint};
 use crate::group::Snapshot;
+use crate::nodes::Addresses;
 use crate::probe::Latency;
-use crate::processes::Addresses;
 use crate::record::{
-    Binding, Compared, Dealt, Flipped, Looped, Mended, Outcome, Record, Refused, Started, Summary,
-    Swapped,
+    Binding, Compared, Dealt, FailedOver, Flipped, Looped, Mended, Outcome, Record, Refused,
+    Started, Summary, Swapped,
 };
 
 /// The lines of a scene's record.
 pub(super) fn of(record: &Record, paint: Paint) -> Vec<String> {
     match &record.outcome {
-        Outcome::Started(started) => of_start(started, &record.addresses),
+        Outcome::Started(started) => of_start(started),
         Outcome::Dealt(dealt) => of_deal(dealt, paint),
         Outcome::Swapped(swapped) => of_swap(swapped, paint),
+        Outcome::FailedOver(failed_over) => of_fail_over(failed_over, paint),
         Outcome::Refused(refused) => of_refusal(refused, paint),
         Outcome::Flipped(flipped) => of_flips(flipped),
         Outcome::Looped(looped) => of_loop(looped, paint),
@@ -25,23 +26,28 @@ pub(super) fn of(record: &Record, paint: Paint) -> Vec<String> {
     }
 }
 
-fn of_start(started: &Started, addresses: &Addresses) -> Vec<String> {
-    let Addresses {
-        zookeeper, http, ..
-    } = addresses;
-    let (pid, ready) = (started.node_pid, ms(started.ready_after_ms));
-    let mut lines = vec![
-        format!(
-            "process {pid}, ready after {ready}, data in {}",
-            started.folder
-        ),
-        format!("ZooKeeper {zookeeper}, HTTP {http}"),
-        format!(
-            "{} guests pushed: {}",
-            started.pushed.len(),
-            names(started.pushed.keys().copied())
-        ),
-    ];
+fn of_start(started: &Started) -> Vec<String> {
+    let ready = ms(started.ready_after_ms);
+    let mut lines = vec![format!("ready after {ready}, data in {}", started.folder)];
+    for node in &started.nodes {
+        let Addresses {
+            zookeeper, http, ..
+        } = &node.addresses;
+        let role = match started.nodes.len() {
+            1 => "",
+            _ if node.node == started.leader => ", leads",
+            _ => ", follows",
+        };
+        lines.push(format!(
+            "node {}: process {}, ZooKeeper {zookeeper}, HTTP {http}{role}",
+            node.node, node.pid
+        ));
+    }
+    lines.push(format!(
+        "{} guests pushed: {}",
+        started.pushed.len(),
+        names(started.pushed.keys().copied())
+    ));
     lines.extend(started.bindings.iter().map(of_binding));
     lines
 }
@@ -124,9 +130,46 @@ pub(super) fn table(
         strategy: swapped.to,
         partitions,
         killed: nobody,
+        leader: None,
+        killed_node: None,
     };
     let mut lines = table::rows(&board, paint);
     lines.push(paint.dim(&format!("generation {generation}, by {}", swapped.to)));
+    lines
+}
+
+fn of_fail_over(failed_over: &FailedOver, paint: Paint) -> Vec<String> {
+    let mut lines = of_deal(&failed_over.dealt, paint);
+    lines.extend([
+        format!(
+            "node {} led in term {}, node {} leads in term {}",
+            failed_over.killed, failed_over.term_before, failed_over.leader, failed_over.term
+        ),
+        paint.bold(&format!(
+            "no write was acknowledged for {}; one takes {} else",
+            ms(failed_over.no_write_for_ms),
+            ms(failed_over.write_p50_ms)
+        )),
+        format!(
+            "a partition had two owners for {} at most, and none for {} at most",
+            ms(failed_over.two_owners_ms),
+            ms(failed_over.no_owner_ms)
+        ),
+        format!(
+            "{} orders arrived; the guest reacted once to {} of them, and otherwise to {}",
+            failed_over.orders, failed_over.confirmed_once, failed_over.confirmed_otherwise
+        ),
+        format!(
+            "the swap that was under way: active after {}, since zxid {:#x}",
+            ms(failed_over.swapped_after_ms),
+            failed_over.balance.activation
+        ),
+        format!(
+            "node {} was started again, and served all of it after {}",
+            failed_over.killed,
+            ms(failed_over.back_after_ms)
+        ),
+    ]);
     lines
 }
 
@@ -222,7 +265,7 @@ pub(super) fn summary(summary: &Summary) -> Vec<String> {
     let of =
         |what, moved: &Compared| row(what, &moved.range.to_string(), &moved.sticky.to_string());
     let [before, during] = summary.write_p50_ms;
-    vec![
+    let mut lines = vec![
         row("partitions moved when", "range", "sticky"),
         of("  a consumer joined", &summary.moved_by_join),
         of("  a consumer was killed", &summary.moved_by_kill),
@@ -236,15 +279,25 @@ pub(super) fn summary(summary: &Summary) -> Vec<String> {
             ms(before),
             ms(during)
         ),
+    ];
+    if let Some(pause) = summary.no_write_for_ms {
+        lines.push(format!(
+            "no write was acknowledged for {} when the leader was killed",
+            ms(pause)
+        ));
+    }
+    let codes = summary.ended.node_exit_codes.iter();
+    let codes: Vec<_> = codes
+        .map(|code| code.map_or_else(|| "none".to_owned(), |code| code.to_string()))
+        .collect();
+    lines.extend([
         format!(
-            "{} scenes in {:.1} s; {} consumers closed their sessions, the node stopped with exit code {}",
+            "{} scenes in {:.1} s; {} consumers closed their sessions, the {} stopped with exit code {}",
             summary.scenes,
             summary.took_ms / 1000.0,
             summary.ended.consumers_left,
-            summary
-                .ended
-                .node_exit_code
-                .map_or_else(|| "none".to_owned(), |code| code.to_string()),
+            if codes.len() == 1 { "node" } else { "nodes" },
+            codes.join(", "),
         ),
         format!(
             "{} left running, the folder is {}",
@@ -259,7 +312,8 @@ pub(super) fn summary(summary: &Summary) -> Vec<String> {
                 "still there"
             }
         ),
-    ]
+    ]);
+    lines
 }
 
 fn moved(moved: usize, partitions: usize, paint: Paint) -> String {

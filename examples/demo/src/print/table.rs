@@ -148,6 +148,8 @@ mod tests {
             strategy: "range",
             partitions: 4,
             killed: None,
+            leader: None,
+            killed_node: None,
         };
         let plain = Paint { colours: false };
         assert_eq!(rows(&board, plain), ["a  ##..    2", "b  ..+#    2  +1"]);

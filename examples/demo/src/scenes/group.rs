@@ -56,8 +56,12 @@ pub(super) async fn swap(stage: &mut Stage<'_>) -> anyhow::Result<Swapped> {
     let active_after_ms = ms(begun.elapsed());
     let reactions = loop {
         let recipe = stage.admin.status(RECIPE).await?;
-        if recipe.invocations > reactions_before && recipe.queued == 0 {
-            break recipe.invocations - reactions_before;
+        // The activation and the resync in the queue are one commit. A new leader counts from its own
+        // beginning.
+        let counted = recipe.invocations.checked_sub(reactions_before);
+        let reactions = counted.unwrap_or(recipe.invocations);
+        if recipe.queued == 0 && reactions > 0 {
+            break reactions;
         }
         ensure!(
             begun.elapsed() < PATIENCE,

@@ -2,14 +2,16 @@
 //!
 //! | Scene | What happens |
 //! |---|---|
-//! | `start` | a node starts; the guests are pushed and bound |
+//! | `start` | the nodes start and form a group; the guests are pushed and bound |
 //! | `assign` | the consumers join; `range` assigns the partitions |
 //! | `join`, `kill` | one more consumer joins; one is killed |
 //! | `swap` | the assignor's binding gets the module of `sticky` |
 //! | `rejoin`, `rekill` | the same two events under `sticky`: fewer partitions move |
+//! | `failover` | the leader is killed while orders arrive, the assignor is swapped, and a consumer joins; not with one node |
 //! | `refuse`, `flip` | an authorizer refuses a write; each policy change holds for the next request |
 //! | `loop`, `mend` | a guest loops and is stopped while a client is served; then it is mended |
 
+mod failover;
 mod group;
 mod policy;
 mod runaway;
@@ -19,16 +21,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
+use super::nodes::Addresses;
 use super::print::{Printer, no_stdout};
 use super::probe::ms;
-use super::processes::{Addresses, Ended, Processes, SESSION_TIMEOUT_MS};
+use super::processes::{Ended, Processes, SESSION_TIMEOUT_MS};
 use super::record::{Compared, Dealt, Looped, Outcome, Record, Summary, Swapped};
 use super::stage::Stage;
 use super::steps::Steps;
 use super::{DemoArgs, Guest};
 
-/// The number of scenes.
-pub(super) const SCENES: usize = 11;
+/// The number of scenes with so many nodes.
+pub(super) const fn count(nodes: u64) -> usize {
+    if nodes > 1 { 12 } else { 11 }
+}
 
 /// What the summary needs of the played scenes.
 pub(super) struct Played {
@@ -41,6 +46,7 @@ pub(super) struct Played {
     swap: Swapped,
     rejoin: Dealt,
     rekill: Dealt,
+    no_write_for_ms: Option<f64>,
     looped: Looped,
 }
 
@@ -61,6 +67,7 @@ impl Played {
                 sticky: self.rekill.moved,
             },
             moved_by_swap: self.swap.moved,
+            no_write_for_ms: self.no_write_for_ms,
             write_p50_ms: [
                 self.looped.before.writes.p50_ms,
                 self.looped.during.writes.p50_ms,
@@ -126,7 +133,7 @@ pub(super) async fn play(
     printer: &mut Printer,
     steps: &mut Steps,
 ) -> anyhow::Result<Played> {
-    let (members, partitions) = (args.members, args.partitions);
+    let (nodes, members, partitions) = (args.nodes, args.members, args.partitions);
     let mut theatre = Theatre {
         steps,
         played: 0,
@@ -134,8 +141,14 @@ pub(super) async fn play(
         curtain: Instant::now(),
     };
 
-    printer.title(members, partitions).map_err(no_stdout)?;
-    theatre.open(printer, "A node starts; guests are pushed to it and bound.")?;
+    printer
+        .title(nodes, members, partitions)
+        .map_err(no_stdout)?;
+    let sentence = match nodes {
+        1 => "A node starts; guests are pushed to it and bound.".to_owned(),
+        nodes => format!("{nodes} nodes start and elect a leader; guests are pushed and bound."),
+    };
+    theatre.open(printer, &sentence)?;
     let (mut stage, started) = start::start(args, guests, processes, printer).await?;
     let stage = &mut stage;
     theatre
@@ -198,6 +211,25 @@ pub(super) async fn play(
         .close(stage, "rekill", Outcome::Dealt(rekill.clone()))
         .await?;
 
+    let mut no_write_for_ms = None;
+    if nodes > 1 {
+        let leader = failover::leader(stage).await?;
+        let sentence = format!(
+            "Node {}, the leader, is killed (SIGKILL) while orders arrive and `range` is swapped in; then {victim} joins.",
+            leader.node
+        );
+        theatre.open(stage.printer, &sentence)?;
+        let failed_over = failover::fail_over(stage, &leader, &victim).await?;
+        no_write_for_ms = Some(failed_over.no_write_for_ms);
+        theatre
+            .close(
+                stage,
+                "failover",
+                Outcome::FailedOver(Box::new(failed_over)),
+            )
+            .await?;
+    }
+
     theatre.open(
         stage.printer,
         "An authorizer is bound to /**: it refuses a write that ACLs allow.",
@@ -244,6 +276,7 @@ pub(super) async fn play(
         swap,
         rejoin,
         rekill,
+        no_write_for_ms,
         looped,
     })
 }

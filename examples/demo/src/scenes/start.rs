@@ -1,4 +1,4 @@
-//! The first scene: starts the node, pushes and binds guests, and creates the group's znodes.
+//! The first scene: starts the nodes, pushes and binds guests, and creates the group's znodes.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::print::Printer;
 use crate::probe::ms;
 use crate::processes::Processes;
 use crate::record::Started;
-use crate::stage::{bind, connect, push};
+use crate::stage::{bind, connect, leader_after, push};
 use crate::{DemoArgs, Guest};
 
 /// The assignor's binding, which the group names as its strategy.
@@ -31,9 +31,17 @@ pub(super) async fn start<'a>(
     printer: &'a mut Printer,
 ) -> anyhow::Result<(Stage<'a>, Started)> {
     let begun = Instant::now();
-    let (node_pid, addresses) = processes.start_node().await?;
+    let nodes = processes.start_nodes(args.nodes).await?;
+    let (leader, term) = leader_after(&nodes, 0).await?;
     let ready_after_ms = ms(begun.elapsed());
-    let admin = Admin::new(&addresses.admin);
+    let addresses = nodes[0].addresses.clone();
+    let sockets = nodes.iter().map(|node| node.addresses.admin.clone());
+    let admin = Admin::new(sockets.collect());
+    let servers: Vec<_> = nodes
+        .iter()
+        .map(|node| node.addresses.zookeeper.to_string())
+        .collect();
+    let servers = servers.join(",");
     let modules = push(&admin, guests).await?;
     let recipe = json!({
         "world": "recipe",
@@ -53,12 +61,14 @@ pub(super) async fn start<'a>(
         .await?,
         bind(&admin, &modules, RECIPE, "group", recipe).await?,
     ];
-    let operator = connect(&addresses, Some(OPERATOR)).await?;
-    let visitor = connect(&addresses, None).await?;
+    let operator = connect(&servers, Some(OPERATOR)).await?;
+    let visitor = connect(&servers, None).await?;
     let group = Group::create(operator.clone(), args.partitions, BALANCE).await?;
     let started = Started {
-        node_pid,
-        folder: processes.folder().display().to_string(),
+        nodes,
+        leader,
+        term,
+        folder: processes.parts.folder().display().to_string(),
         ready_after_ms,
         pushed: modules.clone(),
         bindings,
@@ -68,6 +78,9 @@ pub(super) async fn start<'a>(
         processes,
         printer,
         addresses,
+        servers,
+        leader,
+        killed_node: None,
         admin,
         modules,
         operator,
