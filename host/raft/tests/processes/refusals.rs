@@ -107,5 +107,7 @@ async fn group(runtime: &Real, folder: &std::path::Path) -> Vec<Replica> {
     let mut all = three(runtime, folder, &Latest::new(true)).await;
     all.iter_mut().for_each(Replica::start);
     submit(all.iter_mut());
+    // The last one to start is taken in a moment later; until then the other two need each other.
+    all_vote(&mut all);
     all
 }
