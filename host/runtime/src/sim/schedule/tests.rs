@@ -287,6 +287,9 @@ fn all_servers_but_a_minority_always_run_and_reach_each_other() {
             }
         }
         assert!(broken > 100, "without a limit it would be broken, too");
-        assert_eq!(kinds.len(), FaultKind::ALL.len(), "{kinds:?}");
+        // No usual rates close ports.
+        let usual = FaultKind::ALL.len() - 1;
+        assert_eq!(kinds.len(), usual, "{kinds:?}");
+        assert!(!kinds.contains(&FaultKind::ClosedPorts));
     });
 }

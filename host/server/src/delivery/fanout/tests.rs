@@ -165,5 +165,11 @@ fn what_relies_on_every_event_ends_when_the_state_is_replaced() {
     let known = |session| expiry.heartbeat(SessionId(session)).is_some();
     assert_eq!([1, 2, 3, 9].map(known), [false, true, true, true]);
     let told = told.0.lock().clone();
-    assert_eq!(told, ["changed: left new stays", "queued: new stays"]);
+    // The new state may name modules that this node lacks.
+    let expected = [
+        "changed: left new stays",
+        "queued: new stays",
+        "registered: ",
+    ];
+    assert_eq!(told, expected);
 }
