@@ -49,6 +49,7 @@ mod tests {
     #[test]
     fn each_event_is_counted_at_its_own_znode() {
         let mut tree = Memory::new();
+        tree.make("/confirmed", b"");
         let event = |path: &str| {
             Event::Changed(Change {
                 path: path.to_owned(),
