@@ -6,12 +6,13 @@ use innkeeper_node::NodeSettings;
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::frame::FourLetterWord;
 use innkeeper_runtime::Runtime;
+use innkeeper_server::inspect::Serves;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::common::asked::any_port;
 use super::common::simulated_http::ask as ask_http;
-use super::common::{create, set};
+use super::common::{connect_request, create, set};
 use super::stage::{Clients, PATIENCE, Shape, Stage, ask, play, play_of};
 
 fn with_http(settings: &mut NodeSettings) {
@@ -204,6 +205,37 @@ fn assert_has_rows(mntr: &str, section: &str) {
             words => found == Some(words),
         };
         assert!(fits, "{section}, {line}: {found:?}");
+    }
+}
+
+/// Whoever waits until the node tells operators that it serves, and connects then, is let in.
+#[test]
+fn a_node_that_says_that_it_serves_lets_clients_in() {
+    for seed in 0..8 {
+        play(
+            seed,
+            3,
+            |_| {},
+            async |stage, clients| {
+                let end = clients.runtime.now() + PATIENCE;
+                for node in [1, 2, 3] {
+                    let serves = || {
+                        stage
+                            .service(node)
+                            .is_some_and(|node| node.serves() == Serves::All)
+                    };
+                    while !serves() {
+                        assert!(clients.runtime.now() < end, "node {node} serves nobody");
+                        clients.runtime.sleep(Duration::from_micros(200)).await;
+                    }
+                    let client = clients.try_connect(node, &connect_request(10_000)).await;
+                    assert!(
+                        client.is_some(),
+                        "node {node} says that it serves, and does not"
+                    );
+                }
+            },
+        );
     }
 }
 

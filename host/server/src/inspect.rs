@@ -29,7 +29,8 @@ pub enum Serves {
     All,
     /// There is no quorum: clients that agreed to be read-only.
     Readers,
-    /// There is no quorum and no read-only mode: nobody.
+    /// Nobody: there is no quorum and no read-only mode, or there is a quorum, and the node has not
+    /// caught up with it or waits for the module of an active authorizer.
     Nobody,
 }
 
@@ -78,7 +79,8 @@ impl<R: Runtime> Service<R> {
     /// The clients that the node serves now.
     pub fn serves(&self) -> Serves {
         match self.quorum.moment().0 {
-            Held::Held => Serves::All,
+            Held::Held if self.quorum.is_ready() => Serves::All,
+            Held::Held => Serves::Nobody,
             Held::Lost if self.settings.read_only_mode => Serves::Readers,
             Held::Lost => Serves::Nobody,
         }
@@ -86,7 +88,7 @@ impl<R: Runtime> Service<R> {
 
     /// What the node is in its ensemble now. While it has lost its leader for a moment, it follows.
     pub fn mode(&self) -> Mode {
-        if self.serves() != Serves::All {
+        if self.quorum.state() == Held::Lost {
             return Mode::ReadOnly;
         }
         let Some(group) = &self.settings.group else {

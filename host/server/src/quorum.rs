@@ -9,6 +9,8 @@
 //!    so its client learns of the danger before.
 //! 3. A node that has begun, or that has taken over the state of another node, serves clients after
 //!    it has caught up with what was committed by then.
+//!    Until then it tells operators that it serves nobody, so that whoever asks before they send
+//!    clients is told the truth. (test: `a_node_that_says_that_it_serves_lets_clients_in`)
 //! 4. Without acknowledged reports a client is served only if `readonlymode.enabled` is set and the
 //!    client agreed to be read-only. It gets a session that only this node knows
 //!    (`local_sessions.rs`), with reads, watches and pings; every write is answered with NotReadOnly.
@@ -144,6 +146,14 @@ impl Quorum {
             Contact::At(at) => now.since(at) <= patience(timeout_ms),
         };
         in_contact && inner.authorizers && !is_behind
+    }
+
+    /// Whether clients are let in where there is a quorum: the node has caught up, and the modules of
+    /// all active authorizers are there.
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_behind = self.beginning.get().is_behind();
+        let inner = self.inner.lock();
+        inner.pinned == Some(Held::Held) || (inner.authorizers && !is_behind)
     }
 
     /// This node votes alone.

@@ -146,13 +146,14 @@ fn is_ahead<R: Runtime>(service: &Service<R>, request: &ConnectRequest) -> bool 
 }
 
 /// Without a quorum, admits only a client that agreed to be read-only, to a session that only this
-/// node knows. (test: `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
+/// node knows. While the node has its quorum and is not ready yet, it admits nobody: a read-only
+/// session would stay one until the quorum is lost. (test: `a_node_without_its_quorum_serves_reads_to_those_who_agreed`)
 fn read_only<R: Runtime>(
     service: &Service<R>,
     request: &ConnectRequest,
     asks: Asks,
 ) -> Result<Admitted, NotAdmitted> {
-    if !service.settings.read_only_mode || request.read_only != Some(true) {
+    if !service.is_read_only() || request.read_only != Some(true) {
         return Err(End::NoQuorum.into());
     }
     if request.session_id == 0 {
