@@ -1,8 +1,8 @@
 //! Peers: the connections between the nodes of a group.
 //!
 //! 1. For each pair of nodes, direction and [`Channel`] there is at most one connection. The node
-//!    that asks dials. Votes and heartbeats, the log, operations and snapshots so never wait for
-//!    each other.
+//!    that asks dials (`dialing.rs`). Votes and heartbeats, the log, operations and snapshots so
+//!    never wait for each other.
 //! 2. A connection begins with a hello (`hello.rs`): both ends say who they are and prove that they
 //!    know the group's [`Secret`]. Protection such as TLS is put beneath it ([`Protection`]).
 //!    What breaks is dialed again after a pause (`redial.rs`), and the log hears of it
@@ -10,7 +10,7 @@
 //! 3. After the hello there are frames (`frame.rs`), whose bodies (`message.rs`) have versions.
 //! 4. openraft asks its peers through `network.rs`: by calls (`calls.rs`), which are answered as
 //!    they finish, and by appends (`appends.rs`), which are sent one after another and answered in
-//!    order.
+//!    order. Other parts of the node ask by calls, too (`questions.rs`).
 //!    A follower forwards its operations to the leader (`forward.rs`).
 //!    Snapshots and modules go over a channel of their own (`transfer.rs`).
 //! 5. A [`Group`] without entries is formed by questions to all its voters (`group.rs`).
@@ -27,6 +27,7 @@ mod backlog;
 mod calls;
 mod channel;
 mod complaints;
+mod dialing;
 mod fetch;
 mod forward;
 mod frame;
@@ -40,10 +41,12 @@ mod message;
 mod network;
 mod outgoing;
 mod peers;
+mod questions;
 mod reach;
 mod redial;
 mod serve;
 mod served;
+mod settings;
 mod succession;
 mod transfer;
 mod wire;
@@ -53,7 +56,8 @@ pub use channel::Channel;
 pub use group::Group;
 pub use hello::{HelloError, PeerInfo};
 pub use identity::{ClusterId, Identity, Incarnation, Secret};
-pub use peers::{PeerSettings, Peers};
+pub use peers::Peers;
+pub use settings::PeerSettings;
 pub use wire::{Protecting, Protection, Unprotected, Wire};
 
 pub(crate) use accept::Acceptor;

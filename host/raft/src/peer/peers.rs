@@ -1,94 +1,26 @@
-//! This node's connections to its peers: how they are made, and what is known of each peer.
+//! What this node knows of itself and of each peer, and what its connections share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use bytes::Bytes;
 use innkeeper_runtime::{Latest, Runtime, Signal};
+use innkeeper_tree::Reader;
 use innkeeper_tree::group::GroupInfo;
-use innkeeper_tree::{Reader, Zxid};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::address::PeerAddress;
 use super::calls::Caller;
-use super::channel::Channel;
 use super::complaints::Complaints;
-use super::hello::{self, HELLO_BYTES_MAX, HelloError, Own, PeerInfo};
+use super::hello::Own;
 use super::holds::Holds;
 use super::identity::{Identity, Incarnation, Secret};
-use super::link::{Counted, Link};
-use super::message::{self, kind};
-use super::reach::{Missing, Reach};
+use super::reach::Missing;
+use super::settings::PeerSettings;
 use super::wire::Protection;
 use crate::status::Unanswered;
-use crate::types::{LogId, NodeId};
-
-/// A machine that refuses a connection does so within this time.
-const AT_ONCE: Duration = Duration::from_millis(200);
-
-/// How this node talks to its peers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerSettings {
-    /// How long making a connection may take, with the name's resolution, the protection and the
-    /// hello. An accepted connection has the same time for its hello.
-    pub dial_timeout: Duration,
-    /// A connection on which answers are awaited ends when nothing has come for this long.
-    pub silence_timeout: Duration,
-    /// The pause after the first dial that failed. It doubles up to `backoff_max`, until the peer
-    /// answers something.
-    pub backoff_min: Duration,
-    /// The longest pause between two dials.
-    pub backoff_max: Duration,
-    /// How many calls to one peer may wait for an answer. Further ones are refused at once.
-    pub calls_max: usize,
-    /// How many appends to one peer may wait for an answer. Further ones are read from the log
-    /// when there is room.
-    pub appends_max: usize,
-    /// How many bytes of appends to one peer may wait for an answer. One append may go beyond it.
-    pub append_bytes_max: usize,
-    /// The longest body of a frame with entries, in bytes. It has room for the longest command.
-    pub body_bytes_max: usize,
-    /// How many accepted connections may be in their hello. Further ones are closed.
-    pub hellos_max: usize,
-    /// The transfer of a snapshot or a module ends, on both sides, when nothing of it has moved for
-    /// this long. A snapshot then begins anew.
-    pub stall_timeout: Duration,
-    /// A peer that this node has dialed in vain for so long is unreached, and a leader that is
-    /// unreached hands over.
-    pub unreached_after: Duration,
-    /// A leader keeps the entries after a snapshot for the node to which it goes. It stops keeping
-    /// them when nothing has moved there for this long.
-    pub hold_timeout: Duration,
-    /// It also stops when it keeps more than so many bytes of the log. The transfer then ends, and
-    /// begins anew with a newer snapshot. The leader looks when it makes a checkpoint, so the log
-    /// may exceed it by what is written between two.
-    pub hold_bytes: u64,
-}
-
-impl Default for PeerSettings {
-    fn default() -> Self {
-        Self {
-            dial_timeout: Duration::from_secs(1),
-            silence_timeout: Duration::from_secs(2),
-            backoff_min: Duration::from_millis(20),
-            backoff_max: Duration::from_millis(500),
-            calls_max: 1024,
-            appends_max: 64,
-            append_bytes_max: 16 << 20,
-            body_bytes_max: 1 << 30,
-            hellos_max: 64,
-            stall_timeout: Duration::from_secs(10),
-            unreached_after: Duration::from_secs(1),
-            hold_timeout: Duration::from_secs(60),
-            hold_bytes: 4 << 30,
-        }
-    }
-}
+use crate::types::NodeId;
 
 /// What a node needs to talk to its peers. Clones share it.
 pub struct Peers<R: Runtime> {
@@ -117,7 +49,7 @@ pub(crate) struct Inner<R: Runtime> {
     /// Counts the hellos in which a peer said something new of itself.
     news: Latest<u64>,
     /// What the log says of connections that do not work.
-    complaints: Mutex<Complaints>,
+    pub(super) complaints: Mutex<Complaints>,
     /// This node's state, once it is known.
     state: OnceLock<Reader>,
 }
@@ -254,7 +186,8 @@ impl<R: Runtime> Peers<R> {
         self.inner.news.clone()
     }
 
-    fn meet(&self, identity: &Identity) {
+    /// A peer has said this of itself in a hello.
+    pub(super) fn meet(&self, identity: &Identity) {
         let is_new = self.known(identity.node_id, |known| {
             let old = known.identity.replace(identity.clone());
             old.as_ref() != Some(identity)
@@ -285,6 +218,11 @@ impl<R: Runtime> Peers<R> {
     /// Sets where a peer is reached. Connections that stand are kept.
     pub fn set_address(&self, node: NodeId, address: PeerAddress) {
         self.known(node, |known| known.address = Some(address));
+    }
+
+    /// Where a peer is reached, if that is known.
+    pub(super) fn address(&self, node: NodeId) -> Option<PeerAddress> {
+        self.known(node, |known| known.address.clone())
     }
 
     /// Ends all connections, those that were dialed and those that were accepted.
@@ -359,167 +297,11 @@ impl<R: Runtime> Peers<R> {
         all.filter(|(_, it)| it.requests > 0).collect()
     }
 
-    /// The hello on a connection with a peer is over.
-    pub(super) fn stands(&self, link: &mut Link, node: NodeId) {
-        let counted = Counted::new(self.connections(node));
-        link.greeted(self.inner.settings.body_bytes_max, counted);
-    }
-
-    /// Does the peer's machine refuse a connection at once? Then no process listens there.
-    pub(super) async fn is_refused(&self, node: NodeId) -> bool {
-        let inner = &self.inner;
-        let Some(address) = self.known(node, |known| known.address.clone()) else {
-            return false;
-        };
-        let refused = async {
-            let found = inner.runtime.resolve(&address.host).await;
-            let found = found.unwrap_or_default();
-            for ip in &found {
-                let to = SocketAddr::new(*ip, address.port);
-                match inner.runtime.connect_tcp(to).await.map_err(|e| e.kind()) {
-                    Err(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => {}
-                    Ok(_) | Err(_) => return false,
-                }
-            }
-            !found.is_empty()
-        };
-        let refused = inner.runtime.timeout(AT_ONCE, refused).await;
-        refused.unwrap_or(false)
-    }
-
-    /// Asks the leader for the last entry that must be applied before a read that begins now. The
-    /// error is a sentence.
-    pub(crate) async fn read_index(&self, leader: NodeId) -> Result<LogId, String> {
-        let answer = self.ask(leader, kind::READ_INDEX, Bytes::new()).await?;
-        message::read_index(&answer).map_err(|error| error.to_string())
-    }
-
-    /// Asks a peer for the rolling hash of its state at a zxid; `None` if the peer does not have it.
-    /// The error is a sentence.
-    pub(crate) async fn hash_at(&self, node: NodeId, zxid: Zxid) -> Result<Option<u64>, String> {
-        let body = message::bytes(|out| message::put_zxid(out, zxid));
-        let answer = self.ask(node, kind::HASH, body).await?;
-        message::hash(&answer).map_err(|error| error.to_string())
-    }
-
     /// The peers that this node has dialed in vain for
     /// [`unreached_after`](PeerSettings::unreached_after).
     pub(crate) fn unreached(&self) -> BTreeSet<NodeId> {
         let inner = &self.inner;
         let limit = inner.settings.unreached_after;
         inner.missing.unreached(limit, inner.runtime.now())
-    }
-
-    /// Asks a peer which nodes it does not reach. The error is a sentence.
-    pub(crate) async fn reach_of(&self, node: NodeId) -> Result<Reach, String> {
-        let answer = self.ask(node, kind::REACH, Bytes::new()).await?;
-        Reach::read(&answer).map_err(|error| error.to_string())
-    }
-
-    /// Asks the server of a peer. The error is a sentence.
-    pub(crate) async fn ask_server(&self, node: NodeId, question: Bytes) -> Result<Bytes, String> {
-        self.ask(node, kind::SERVER, question).await
-    }
-
-    /// Makes a call to a peer and waits for its answer, up to `silence_timeout`. The error is a
-    /// sentence.
-    async fn ask(&self, node: NodeId, kind: u8, body: Bytes) -> Result<Bytes, String> {
-        let inner = &self.inner;
-        let caller = self.caller(node);
-        let asked = caller.call(kind, body);
-        let limit = inner.settings.silence_timeout;
-        let answer = inner.runtime.timeout(limit, asked).await;
-        let answer = answer.map_err(|_| format!("node {node} does not answer"))?;
-        answer.map_err(|error| error.to_string())
-    }
-
-    /// Makes a connection for one channel. The error is a sentence; it has been logged unless it is
-    /// known.
-    pub(super) async fn dial(
-        &self,
-        node: NodeId,
-        channel: Channel,
-    ) -> Result<(Link, PeerInfo), String> {
-        let inner = &self.inner;
-        let dialing = inner
-            .runtime
-            .timeout(inner.settings.dial_timeout, self.dialed(node, channel));
-        let dialed = match dialing.await {
-            Ok(dialed) => dialed,
-            Err(_) => Err(format!(
-                "no connection within {} ms",
-                inner.settings.dial_timeout.as_millis()
-            )),
-        };
-        if let Err(what) = &dialed {
-            self.complain(node, channel, what);
-        }
-        dialed
-    }
-
-    async fn dialed(&self, node: NodeId, channel: Channel) -> Result<(Link, PeerInfo), String> {
-        let inner = &self.inner;
-        let address = self.known(node, |known| known.address.clone());
-        let address = address.ok_or_else(|| format!("the address of node {node} is not known"))?;
-        let at = |error: &dyn fmt::Display| format!("node {node} at {address}: {error}");
-        let found = inner.runtime.resolve(&address.host).await;
-        let mut last = String::new();
-        for ip in found.map_err(|error| at(&error))? {
-            let to = SocketAddr::new(ip, address.port);
-            let stream = match inner.runtime.connect_tcp(to).await {
-                Ok(stream) => stream,
-                Err(error) => {
-                    last = at(&error);
-                    continue;
-                }
-            };
-            let wire = inner.protection.dialed(stream, &address.host).await;
-            let mut wire = wire.map_err(|error| at(&error))?;
-            let binding = std::mem::take(&mut wire.binding);
-            let mut link = Link::new(wire, HELLO_BYTES_MAX);
-            let identity = self.identity();
-            let own = self.own(&identity);
-            let said = hello::dial(&inner.runtime, &mut link, &binding, &own, node, channel);
-            let info = said.await.map_err(|error| at(&error))?;
-            self.meet(&info.identity);
-            if channel.carries_state() {
-                self.trust(node)?;
-            }
-            self.stands(&mut link, node);
-            return Ok((link, info));
-        }
-        Err(last)
-    }
-
-    /// Logs a complaint about a connection that this node dials, unless it is known.
-    pub(super) fn complain(&self, node: NodeId, channel: Channel, what: &str) {
-        let now = self.inner.runtime.now();
-        let mut complaints = self.inner.complaints.lock();
-        if complaints.complain(node, channel, what, now) {
-            tracing::warn!("the {channel} connection to node {node}: {what}");
-        }
-    }
-
-    /// The peer has answered something on a connection. Returns false if this must be said again,
-    /// because the log is to hear of it and it is too early.
-    pub(super) fn works(&self, node: NodeId, channel: Channel) -> bool {
-        let now = self.inner.runtime.now();
-        let is_news = self.inner.complaints.lock().works(node, channel, now);
-        if is_news == Some(true) {
-            tracing::info!("the {channel} connection to node {node} works again");
-        }
-        is_news.is_some()
-    }
-
-    /// Logs why an accepted connection did not get through its hello, unless it is known.
-    pub(super) fn refused(&self, from: Option<SocketAddr>, error: &HelloError) {
-        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-        let ip = from.unwrap_or(nowhere).ip();
-        let now = self.inner.runtime.now();
-        let mut complaints = self.inner.complaints.lock();
-        if complaints.refuse(ip, &error.to_string(), now) {
-            let from = from.map_or_else(|| "a peer".to_owned(), |from| from.to_string());
-            tracing::warn!("a connection of {from} to the peer port ends: {error}");
-        }
     }
 }
