@@ -48,6 +48,9 @@ all)
     (run follower-bounds --workspace --test cluster every_operation_is_applied_once_and_in_order_whatever_happens) || failed=1
     (run pre-vote --workspace --test cluster one_that_was_away_deposes_no_leader) || failed=1
     (run purge-hold --workspace --test bulk what_a_snapshots_target_needs_afterwards_is_not_purged_meanwhile) || failed=1
+    (run hold-bound --workspace --test bulk a_transfer_that_holds_too_much_of_the_log_ends_and_begins_anew) || failed=1
+    (run kept-voter --workspace --test membership a_replaced_voter_counts_until_its_successor_votes) || failed=1
+    (run emptied-answer --workspace --test wiped a_sign_of_life_that_waited_for_an_emptied_folder_counts_for_nothing) || failed=1
     (run wiped-vote --workspace --test wiped a_wiped_voter_does_not_help_to_elect_a_leader_that_has_less) || failed=1
     (run command-bound --workspace --test bounds every_kind_straddles_the_bound) || failed=1
     (run checkpoint-limit --workspace --test snapshot a_checkpoint_never_goes_beyond_what_the_log_has_flushed) || failed=1

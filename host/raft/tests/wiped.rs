@@ -173,6 +173,16 @@ fn a_sign_of_life_that_waited_for_an_emptied_folder_counts_for_nothing() {
             };
             world.set_link(&old.host, &wiped.host, far.clone());
             world.set_link(&wiped.host, &old.host, far);
+            // The leader takes an emptied folder out as soon as it has heard of it. That takes the
+            // other follower's answer, and comes after the emptied one's here.
+            let other = all.iter().find(|it| ![old.id, wiped.id].contains(&it.id));
+            let other = other.expect("there are three");
+            let farther = LinkSettings {
+                delay: Duration::from_millis(18),
+                ..LinkSettings::default()
+            };
+            world.set_link(&old.host, &other.host, farther.clone());
+            world.set_link(&other.host, &old.host, farther);
             write(&world, old, 1).await;
             wiped.wipe(seed + 100);
             world.sleep(Duration::from_millis(300 + 7 * seed)).await;

@@ -140,7 +140,10 @@ impl<R: Runtime> PeerClient<R> {
         let answer = self.call(kind::HEARTBEAT, body.freeze(), option, read);
         let answer = answer.await?;
         // The call may have waited for another connection, to a folder that was emptied meanwhile.
-        self.peers.trust(self.node).map_err(unreachable)?;
+        // With this guard out a test must fail: openraft's leader ends.
+        if cfg!(not(innkeeper_break = "emptied-answer")) {
+            self.peers.trust(self.node).map_err(unreachable)?;
+        }
         Ok(answer)
     }
 }
