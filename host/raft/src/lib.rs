@@ -44,6 +44,7 @@
 mod checkpoint_schedule;
 mod codec;
 mod comparison;
+mod disk_progress;
 mod engine;
 mod error;
 mod heard_leader;

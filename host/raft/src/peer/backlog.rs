@@ -5,8 +5,9 @@
 //! `what_is_applied_and_in_no_checkpoint_is_bounded_on_a_follower`,
 //! `every_operation_is_applied_once_and_in_order_whatever_happens`)
 
-use innkeeper_runtime::{Runtime, select2};
+use innkeeper_runtime::Runtime;
 
+use crate::disk_progress::DiskProgress;
 use crate::log::Log;
 use crate::state::Checkpointer;
 
@@ -42,14 +43,12 @@ impl<R: Runtime> Backlog<R> {
 
     /// Returns when enough of it was worked off.
     pub(super) async fn has_room(&self, received: usize) {
-        let durable = &self.checkpointer.durable;
         loop {
-            let settles = self.log.settles();
-            let seen = durable.get();
+            let progress = DiskProgress::listen(&self.log, &self.checkpointer.durable);
             if !self.is_full(received) {
                 return;
             }
-            select2(settles, durable.wait_for(|at| *at != seen)).await;
+            progress.comes().await;
         }
     }
 }

@@ -7,6 +7,7 @@ use innkeeper_runtime::{Instant, Runtime, Select4, select2, select4};
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::{Around, Proposer};
+use crate::disk_progress::DiskProgress;
 use crate::proposals::Submission;
 use crate::standing::Standing;
 
@@ -23,10 +24,13 @@ pub(super) enum Event {
 impl<R: Runtime> Proposer<R> {
     /// May this node propose a batch right now?
     pub(super) fn may_propose(&self) -> bool {
+        self.has_turn() && !self.is_behind() && self.paced().is_none()
+    }
+
+    /// May this node propose a batch, if its disk is not behind and it need not wait for a time?
+    fn has_turn(&self) -> bool {
         matches!(self.standing, Standing::Leads { .. })
             && self.flights.len() < self.around.settings.batches_in_flight
-            && !self.is_behind()
-            && self.paced().is_none()
             && self.around.failure.get().is_none()
     }
 
@@ -48,25 +52,29 @@ impl<R: Runtime> Proposer<R> {
 
     /// Waits until there is something to do.
     pub(super) async fn wait(&mut self) -> Event {
-        // Other threads make room, perhaps since the last look: first this listens, then it looks.
-        let log = self.around.log.clone();
-        let settles = log.settles();
-        let seen = self.around.checkpointer.durable.get();
+        // Other threads make room at any moment, and time passes, also since the last look. So
+        // this listens before it looks, and looks once: if one look found no room and the next one
+        // found some, it would neither propose nor wait for room.
+        let (log, durable) = (
+            self.around.log.clone(),
+            self.around.checkpointer.durable.clone(),
+        );
+        let disk = DiskProgress::listen(&log, &durable);
+        let (behind, paced) = (self.is_behind(), self.paced());
+        let may_propose = self.has_turn() && !behind && paced.is_none();
         let hungry = self.waiting.is_empty();
-        if !hungry && self.may_propose() {
+        if !hungry && may_propose {
             return Event::Look;
         }
         let leads = matches!(self.standing, Standing::Leads { .. });
-        let behind = self.is_behind();
         // If nothing can be proposed, the end of a batch in flight wakes the task anyway.
         let held = self.fairness.deadline();
-        let paced = (!hungry || held.is_some()).then(|| self.paced()).flatten();
-        let held = held.filter(|_| self.may_propose());
+        let paced = paced.filter(|_| !hungry || held.is_some());
+        let held = held.filter(|_| may_propose);
         let deadline = [held, paced].into_iter().flatten().min();
         let Around {
             runtime,
             state,
-            checkpointer,
             failure,
             intake,
             stop,
@@ -98,10 +106,7 @@ impl<R: Runtime> Proposer<R> {
         let due = async {
             let room = async {
                 match behind {
-                    true => {
-                        let checkpoint = checkpointer.durable.wait_for(|now| *now != seen);
-                        select2(checkpoint, settles).await;
-                    }
+                    true => disk.comes().await,
                     false => pending().await,
                 }
             };
