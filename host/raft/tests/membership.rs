@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use common::create;
 use common::group::{FOLDER, Member, Start, done, eventually, group, leader, members, settings};
+use common::log::Lines;
 use common::members::{VOTERS, change, founded, has, reached, start_all, write};
 use innkeeper_raft::Vote;
 use innkeeper_raft::log::Log;
@@ -16,6 +17,8 @@ use innkeeper_runtime::sim::LinkSettings;
 use innkeeper_runtime::{Runtime, World};
 use innkeeper_tree::group::{ClusterId, Role};
 use openraft::storage::RaftLogStorage;
+use parking_lot::Mutex;
+use tracing::Level;
 
 #[test]
 fn a_group_is_founded_once_and_keeps_its_id() {
@@ -166,10 +169,28 @@ fn members_come_and_go() {
     });
 }
 
-/// The operator replaces a voter by a node that starts later, or never.
+/// The operator replaces a voter by a node that starts later, or never. The leader's log says whom
+/// the group waits for.
 #[test]
 fn a_replaced_voter_counts_until_its_successor_votes() {
     for seed in 0..3 {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let heard = lines.clone();
+        let subscriber = Lines {
+            level: Level::INFO,
+            line: move |line| heard.lock().push(line),
+        };
+        let replaced = tracing::subscriber::with_default(subscriber, || replace(seed));
+        let told = |sentence: &str| lines.lock().iter().filter(|line| *line == sentence).count();
+        let waits = format!(
+            "the group waits for node 4 to vote, and lets node {replaced} vote until then; nothing \
+             is heard of node 4: start it, or take it out of the group"
+        );
+        assert_eq!(told(&waits), 1, "{:?}", lines.lock());
+        assert_eq!(told("the group waits for nobody to vote any more"), 1);
+    }
+
+    fn replace(seed: u64) -> u64 {
         World::run(seed, async |world| {
             let members = members(&world, &[1, 2, 3, 4]);
             let start = Start::of(&VOTERS);
@@ -181,7 +202,7 @@ fn a_replaced_voter_counts_until_its_successor_votes() {
             let (old, other) = (others[0], others[1]);
             let wish = change(1, &[(4, Role::Voter)], &[old.id]);
             assert!(done(&world, led, 1, wish).await);
-            world.sleep(Duration::from_secs(10)).await;
+            world.sleep(Duration::from_secs(15)).await;
             // The old one helps to make a quorum.
             other.kill();
             write(&world, leader(&world, &members).await, 2).await;
@@ -194,7 +215,8 @@ fn a_replaced_voter_counts_until_its_successor_votes() {
             let ids: Vec<_> = rest.iter().map(|member| member.id).collect();
             reached(&world, &rest, &ids, &[]).await;
             assert!(rest.iter().all(|member| has(member, 2)));
-        });
+            old.id
+        })
     }
 }
 

@@ -5,13 +5,14 @@
 //! 2. Anybody changes the configuration through the [proposals](crate::Proposals).
 //! 3. The established leader goes from Raft's membership to the configuration, [step by
 //!    step](step), and asks nobody: it takes new members in as learners, makes them voters when
-//!    they have caught up, and takes out those that go. A member whose folder was emptied it takes
-//!    out and in again.
+//!    they have caught up, and takes out those that go. A voter that is replaced keeps its vote
+//!    until then ([`awaited`]). A member whose folder was emptied it takes out and in again.
 //! 4. A leader that others cannot dial hands over (`handover.rs`).
 //! 5. Every node follows the group in its own state: it tells its [peers](crate::peer) the
 //!    addresses, the named folders and the cluster's id, and lets itself vote when the group names
 //!    its folder.
 
+mod awaited;
 mod handover;
 mod step;
 mod transfer;
@@ -27,6 +28,7 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::impls::BasicNode;
 
+use self::awaited::{News, Told};
 use self::step::{Scene, Step};
 use crate::engine::RaftOf;
 use crate::error::Failure;
@@ -40,6 +42,10 @@ use crate::voting_right::VotingRight;
 
 pub(crate) use handover::Handover;
 pub(crate) use transfer::{hand_over, transfer};
+
+/// The log says whom the group waits for when it has waited for so many times
+/// [`election`](crate::Settings::election).
+const AWAITED_ELECTIONS: u32 = 20;
 
 /// The task that keeps the membership.
 pub(crate) struct Keeper<R: Runtime> {
@@ -77,6 +83,7 @@ impl<R: Runtime> Keeper<R> {
         let stop = self.stop.clone();
         // Since when this node leads in a term.
         let mut leads: Option<(u64, Instant)> = None;
+        let mut told = Told::default();
         self.follow(self.state.group.get());
         let pace = self.election / 5;
         loop {
@@ -87,11 +94,14 @@ impl<R: Runtime> Keeper<R> {
                     let now = self.runtime.now();
                     let since = leads.filter(|(of, _)| *of == term);
                     let (_, since) = *leads.insert(since.unwrap_or((term, now)));
-                    self.lead(now.since(since)).await
+                    self.lead(now.since(since), &mut told).await
                 }
                 // It may be elected and not established yet.
                 Standing::Waits => true,
-                Standing::Follows { .. } => false,
+                Standing::Follows { .. } => {
+                    told = Told::default();
+                    false
+                }
             };
             let pause = async {
                 match busy {
@@ -137,7 +147,7 @@ impl<R: Runtime> Keeper<R> {
     }
 
     /// Takes the next step of the established leader. Returns whether there is more to do.
-    async fn lead(&self, since: Duration) -> bool {
+    async fn lead(&self, since: Duration, told: &mut Told) -> bool {
         let Some(known) = self.known() else {
             return true;
         };
@@ -161,6 +171,12 @@ impl<R: Runtime> Keeper<R> {
             is_late: since >= self.election * 2,
             cluster: ClusterId(cluster),
         };
+        let limit = self.election * AWAITED_ELECTIONS;
+        match told.look(scene.awaited(), self.runtime.now(), limit) {
+            Some(News::Waits(awaited)) => tracing::warn!("{awaited}"),
+            Some(News::Over) => tracing::info!("the group waits for nobody to vote any more"),
+            None => {}
+        }
         if let Some(step) = scene.next() {
             // openraft's answer may wait for a quorum that is not there, and the term may end.
             let limit = self.runtime.sleep(self.election * 4);

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use innkeeper_tree::group::{GroupChange, GroupInfo, Incarnation, Member, Role};
 
+use super::awaited::Awaited;
 use crate::peer::{ClusterId, Identity};
 use crate::types::NodeId;
 
@@ -88,11 +89,6 @@ impl Scene<'_> {
 
     /// Is Raft's membership what the configuration wants?
     pub(super) fn is_reached(&self) -> bool {
-        let wanted = |group: &GroupInfo, role| -> BTreeSet<NodeId> {
-            let members = group.members.iter();
-            let of_role = members.filter(|(_, member)| role == member.role);
-            of_role.map(|(node, _)| *node).collect()
-        };
         let (Some(group), [voters]) = (self.group, self.voters) else {
             return false;
         };
@@ -103,6 +99,23 @@ impl Scene<'_> {
             && learners == wanted(group, Role::Learner)
             && !self.nodes.iter().any(has_forgotten)
             && self.name(group).is_none()
+    }
+
+    /// Whom the group waits for, if voters that are to go stay for it.
+    pub(super) fn awaited(&self) -> Option<Awaited> {
+        let (Some(group), [voters]) = (self.group, self.voters) else {
+            return None;
+        };
+        let wanted = wanted(group, Role::Voter);
+        let coming = wanted.difference(voters).copied();
+        let (catching_up, silent) = coming.partition(|node| self.heard.contains(node));
+        let awaited = Awaited {
+            silent,
+            catching_up,
+            staying: voters.difference(&wanted).copied().collect(),
+        };
+        let waits = !wanted.is_subset(voters) && !awaited.staying.is_empty();
+        waits.then_some(awaited)
     }
 
     fn found(&self, voters: &BTreeSet<NodeId>) -> Option<Step> {
@@ -240,6 +253,13 @@ impl Scene<'_> {
             .filter(|voter| Some(**voter) != without);
         answering.count() > voters.len() / 2
     }
+}
+
+/// The members that the configuration has in a role.
+fn wanted(group: &GroupInfo, role: Role) -> BTreeSet<NodeId> {
+    let members = group.members.iter();
+    let of_role = members.filter(|(_, member)| role == member.role);
+    of_role.map(|(node, _)| *node).collect()
 }
 
 #[cfg(test)]

@@ -244,10 +244,12 @@ fn a_member_is_replaced_in_one_change_of_voters() {
     }
     assert_eq!(steps[1], Step::AddLearner(4));
     assert_eq!(stage.next(), None);
+    assert!(stage.scene().awaited().is_some());
     stage.lacks.insert(4, 3);
     let rest = stage.settle();
     let all = [Step::Voters([1, 3, 4].into()), Step::RemoveLearner(2)];
     assert_eq!(rest, all);
+    assert_eq!(stage.scene().awaited(), None);
 }
 
 #[test]
@@ -268,6 +270,18 @@ fn a_voter_that_is_replaced_goes_after_its_successor_has_caught_up() {
     stage.is_late = true;
     assert_eq!(stage.next(), None);
     assert!(!stage.scene().is_reached());
+    let waits_for = |stage: &Stage, silent: &[NodeId], catching_up: &[NodeId]| {
+        let awaited = Awaited {
+            silent: silent.iter().copied().collect(),
+            catching_up: catching_up.iter().copied().collect(),
+            staying: [3].into(),
+        };
+        assert_eq!(stage.scene().awaited(), Some(awaited));
+    };
+    waits_for(&stage, &[4], &[]);
+    stage.heard.insert(4);
+    waits_for(&stage, &[], &[4]);
+    stage.heard.remove(&4);
     // A dead one is not. A leader that has just begun cannot tell.
     stage.heard.remove(&3);
     assert_eq!(stage.next(), Some(Step::Voters([1, 2].into())));
