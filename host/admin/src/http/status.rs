@@ -70,6 +70,8 @@ struct Group {
     contact_ms: Option<u64>,
     /// All members of the configuration.
     members: Vec<Member>,
+    /// The nodes that vote and are to vote no more, when all members that are to vote are taken in.
+    leaving: Vec<i64>,
     /// The last change of the leader since this node started, if it has seen one.
     fail_over: Option<Change>,
 }
@@ -178,12 +180,14 @@ pub(super) async fn status<R: Runtime>(
             contact,
             fail_over,
             members,
+            leaving,
         } = report;
         Group {
             voters: numbers(&replica.members.voters),
             observers: numbers(&replica.members.learners),
             contact_ms: contact.map(ms),
             members: members.into_iter().map(Member::of).collect(),
+            leaving: numbers(&leaving),
             fail_over: fail_over.map(Change::of),
         }
     });

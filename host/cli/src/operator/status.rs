@@ -97,6 +97,11 @@ fn group_rows(group: &Value) -> Vec<(&'static str, String)> {
         ));
     }
     rows.extend(members.iter().map(|member| ("member", member_row(member))));
+    let leaving = group["leaving"].as_array().into_iter().flatten();
+    rows.extend(leaving.map(|node| {
+        let row = format!("{node}, which votes until all voters above are taken in");
+        ("leaving", row)
+    }));
     rows
 }
 
@@ -164,6 +169,7 @@ mod tests {
                 member(1, true, None, None), member(2, false, Some(1), Some(42)), late,
                 member(4, false, None, None),
             ],
+            "leaving": [5],
             "fail_over": {
                 "at": "2026-01-02T03:04:05Z", "from": 2, "to": 1, "term": 5,
                 "without_leader_ms": 162,
@@ -180,6 +186,7 @@ mod tests {
                 "member: 3, observer at zoo-3:2888, not taken in yet, 312 entries behind, not heard \
                  by this leader, LATE beyond initLimit",
                 "member: 4, voter at zoo-4:2888, lag unknown",
+                "leaving: 5, which votes until all voters above are taken in",
             ]
         );
         let fresh = json!({"members": [], "contact_ms": null, "fail_over": null});

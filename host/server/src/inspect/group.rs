@@ -1,6 +1,6 @@
 //! The group as operators see it: members, who leads, how far the others are behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use innkeeper_raft::{Standing, Status};
@@ -21,6 +21,9 @@ pub struct GroupReport {
     pub fail_over: Option<FailOver>,
     /// The members, in the order of their numbers.
     pub members: Vec<MemberReport>,
+    /// The nodes that vote and are to vote no more. They do so until all members that are to vote
+    /// have been taken in.
+    pub leaving: BTreeSet<u64>,
 }
 
 /// One member.
@@ -49,7 +52,9 @@ impl<R: Runtime> Service<R> {
         let status = self.replica().ok()?.status();
         let leader = self.leader();
         let lags = self.lags().await;
-        let members = self.members().into_iter().map(|(id, member)| {
+        let members = self.members();
+        let leaving = leaving(&status.members.voters, &members);
+        let members = members.into_iter().map(|(id, member)| {
             let Member { role, address, .. } = member;
             MemberReport {
                 id,
@@ -65,6 +70,7 @@ impl<R: Runtime> Service<R> {
             contact: self.quorum.contact_age(self.runtime.now()),
             fail_over: self.fanout.reporters.leaders.last(),
             members,
+            leaving,
         })
     }
 
@@ -137,5 +143,40 @@ fn is_in(status: &Status, id: u64, role: Role) -> bool {
     match role {
         Role::Voter => status.members.voters.contains(&id),
         Role::Learner => status.members.learners.contains(&id),
+    }
+}
+
+/// Those of Raft's voters that are no voters by the configuration.
+fn leaving(voters: &BTreeSet<u64>, members: &BTreeMap<u64, Member>) -> BTreeSet<u64> {
+    let is_wanted = |id: &u64| {
+        let member = members.get(id);
+        member.is_some_and(|member| member.role == Role::Voter)
+    };
+    voters.iter().copied().filter(|id| !is_wanted(id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_votes_and_is_to_go_is_leaving() {
+        let member = |id: u64, role| {
+            let member = Member {
+                role,
+                address: format!("zoo-{id}:2888"),
+                ports: Default::default(),
+                incarnation: None,
+            };
+            (id, member)
+        };
+        let members = [
+            member(1, Role::Voter),
+            member(2, Role::Learner),
+            member(4, Role::Voter),
+        ]
+        .into();
+        assert_eq!(leaving(&[1, 2, 3].into(), &members), [2, 3].into());
+        assert_eq!(leaving(&[1, 4].into(), &members), [].into());
     }
 }
