@@ -8,7 +8,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use innkeeper_raft::Settings;
 use innkeeper_runtime::{Latest, Listener, Real, Runtime};
 
-use crate::child::{MARK, ORDERS, Orders};
+use crate::child::MARK;
+use crate::orders::{ORDERS, Orders};
 use crate::proxy;
 
 /// A process that this program started. It ends with this value.

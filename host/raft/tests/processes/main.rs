@@ -5,11 +5,13 @@
 //! [`refusals`] they refuse each other; [`measure`] is what `make bench-raft` runs.
 
 mod child;
+mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod driver;
 mod faults;
 mod measure;
+mod orders;
 mod proxy;
 mod refusals;
 mod stranger;
