@@ -1,6 +1,7 @@
 //! The flags that name the other nodes of a node's group.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -91,6 +92,12 @@ async fn group<R: Runtime>(runtime: &R, id: u64, list: &[String]) -> anyhow::Res
     if voters.is_empty() {
         bail!("--peers names observers only: name the nodes that vote as well");
     }
+    let all = voters.iter().chain(&observers);
+    if let Some((one, other, address)) = sharing(all.map(|(number, at)| (*number, at))) {
+        bail!(
+            "--peers gives node {one} and node {other} the same address, {address}: give each node its own"
+        );
+    }
     let own = voters.get(&id).or_else(|| observers.get(&id));
     let own = own.ok_or_else(|| {
         anyhow!("--id {id} is not among the nodes of --peers: name this node there as well")
@@ -115,11 +122,25 @@ fn peer(text: &str) -> anyhow::Result<(u64, bool, PeerAddress)> {
     Ok((number, votes, address))
 }
 
+/// The first two nodes with one address, and the address. Whoever dials the second one reaches the
+/// first. A host's name is the same in capitals, and is not looked up.
+pub(super) fn sharing<'a, N: Copy + Ord>(
+    nodes: impl IntoIterator<Item = (N, &'a PeerAddress)>,
+) -> Option<(N, N, &'a PeerAddress)> {
+    let mut known = BTreeMap::new();
+    nodes.into_iter().find_map(|(number, address)| {
+        let host = match address.host.parse::<IpAddr>() {
+            Ok(ip) => ip.to_canonical().to_string(),
+            Err(_) => address.host.to_ascii_lowercase(),
+        };
+        let first = known.insert((host, address.port), number)?;
+        Some((first.min(number), first.max(number), address))
+    })
+}
+
 /// Refuses an address at which no other node can reach this one.
 pub(super) fn reachable(host: &str) -> anyhow::Result<()> {
-    let unspecified = host
-        .parse()
-        .is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified());
+    let unspecified = host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
     if unspecified {
         bail!(
             "{host} is every address of a machine, and the other nodes need one at which they reach this one: write that"
@@ -191,6 +212,12 @@ mod tests {
             (1, "2=a:1", "--id 1 is not among"),
             (1, "1=127.0.0.1", "is not of the form"),
             (1, "1=127.0.0.1:1,1=127.0.0.1:2", "names node 1 twice"),
+            (
+                1,
+                "1=127.0.0.1:1,3=Zoo:1:observer,2=zoo:1",
+                "--peers gives node 2 and node 3 the same address, Zoo:1: give each",
+            ),
+            (1, "1=[::1]:1,2=[0:0::1]:1", "node 1 and node 2 the same"),
             (1, "x=127.0.0.1:1", "is not of the form"),
             (1, "1=127.0.0.1:1:observer", "observers only"),
             (1, "1=127.0.0.1:1:master", "is not of the form"),

@@ -14,6 +14,8 @@ use anyhow::{Context, anyhow, bail};
 use innkeeper_auth::java;
 use innkeeper_server::settings::{GroupSettings, PeerAddress, Ports};
 
+use crate::peers;
+
 /// One `server.N` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Member {
@@ -73,7 +75,9 @@ impl Ensemble {
         self.members.get(&number)
     }
 
-    /// Refuses the lists of servers that ZooKeeper refuses.
+    /// Refuses the lists of servers that ZooKeeper refuses, and those in which two servers have one
+    /// address. ZooKeeper refuses such only when a client adds one: from a file it starts, and one of
+    /// the two never gets into the ensemble.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let voters = self.members.values().filter(|member| member.votes).count();
         let observers = self.members.len() - voters;
@@ -84,6 +88,13 @@ impl Ensemble {
         }
         if observers > 0 && voters <= 1 && !self.is_distributed() {
             bail!("the servers named are observers without a quorum: name those that vote as well");
+        }
+        let members = self.members.iter();
+        let sharing = peers::sharing(members.map(|(number, member)| (*number, &member.peer)));
+        if let Some((one, other, address)) = sharing.filter(|_| self.is_distributed()) {
+            bail!(
+                "server.{one} and server.{other} have the same address, {address}: give each server its own"
+            );
         }
         Ok(())
     }

@@ -10,7 +10,8 @@
 //!
 //! **Invariant:** a key counts where ZooKeeper's code reads it and nowhere else, and a value stops
 //! the start only if it stops ZooKeeper's: a line that does nothing in ZooKeeper must not open a
-//! port here, and a file with which ZooKeeper starts must start this node. (tests:
+//! port here, and a file with which ZooKeeper starts must start this node. The one exception is a
+//! file that gives two servers one address: one of them could never be reached. (tests:
 //! `the_start_stops_only_where_zookeepers_does`,
 //! `a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere`)
 

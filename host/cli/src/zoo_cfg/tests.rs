@@ -537,6 +537,10 @@ fn a_mistake_is_one_sentence_with_its_line() {
         ),
         ("minSessionTimeout=70000", "must not be larger"),
         ("standaloneEnabled=false", "needs a server.N line"),
+        (
+            "server.1=zk:2888:3888\nserver.-2=zk:2889:3888\nserver.3=ZK:2888:3889:observer",
+            "server.1 and server.3 have the same address, ZK:2888",
+        ),
         ("tickTime", "line 3: tickTime= is no whole number"),
         (
             "connection_throttle_drop_increase=half",
