@@ -183,6 +183,9 @@ pub(crate) async fn start<R: Runtime>(
         incarnation: right.incarnation(),
         feature_level: settings.feature_level,
         may_vote: right.may_vote(),
+        address: group
+            .as_ref()
+            .and_then(|group| group.address_of(settings.node_id)),
     };
     let peers = peers(&runtime, identity, group.as_ref());
     peers.set_state(state.reader());

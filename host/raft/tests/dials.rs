@@ -1,17 +1,22 @@
-//! How often a node dials a peer that does not serve it, and what its log says of that.
+//! Where a node dials a peer, how often if that does not serve it, and what its log says of that.
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::group::{
-    Member, PEER_PORT, Start, eventually, leader, same_everywhere, started, write,
+    Member, PEER_PORT, Start, done, eventually, leader, peer_address, same_everywhere, started,
+    write,
 };
 use common::log::Lines;
+use innkeeper_raft::peer::PeerAddress;
 use innkeeper_runtime::{Listener, Runtime, World};
+use innkeeper_tree::group::{GroupChange, Role};
+use innkeeper_tree::{Operation, Ticket};
 use parking_lot::Mutex;
 use tracing::Level;
 
@@ -111,6 +116,49 @@ fn a_peer_that_says_hello_is_dialed_at_once() {
         let took = world.now().since(began);
         assert!(took < Duration::from_secs(2), "{took:?}");
     });
+}
+
+/// Its operator has told the group of another port and not started it there yet, or has started it
+/// there and not told the group yet. The third member is away, so this one is needed.
+#[test]
+fn a_member_is_dialed_where_it_says_that_it_is() {
+    for seed in 0..4 {
+        World::run(seed, async |world| {
+            let start = Start::of(&VOTERS);
+            let members = group(&world, &start).await;
+            let [first, moving, third] = members.as_slice() else {
+                unreachable!("there are three");
+            };
+            third.kill();
+            let elsewhere = PeerAddress {
+                port: PEER_PORT + 1,
+                ..peer_address(moving.id)
+            };
+            if seed % 2 == 0 {
+                let wish = GroupChange::Configure {
+                    ticket: Ticket(100),
+                    version: None,
+                    joining: [(moving.id, (Role::Voter, elsewhere.to_string()))].into(),
+                    leaving: BTreeSet::new(),
+                };
+                assert!(done(&world, first, 100, Operation::Group(wish)).await);
+                assert!(world.reset_connections(&first.host, &moving.host) > 0);
+            } else {
+                moving.kill();
+                let start = Start {
+                    port: elsewhere.port,
+                    ..start.clone()
+                };
+                moving.start_again(&world, &start).await;
+            }
+            write(&world, &members, 101..110).await;
+            // Neither can be elected without the other.
+            first.kill();
+            first.start_again(&world, &start).await;
+            write(&world, &members, 110..120).await;
+            same_everywhere(&world, &members[..2]).await;
+        });
+    }
 }
 
 #[test]

@@ -2,18 +2,12 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::create;
-use common::group::{
-    FOLDER, Member, Start, done, eventually, group, leader, peer_address, started,
-};
-use innkeeper_raft::peer::PeerAddress;
+use common::group::{FOLDER, Member, Start, eventually, group, leader, started};
 use innkeeper_runtime::World;
-use innkeeper_runtime::sim::{LinkSettings, SyncTime};
-use innkeeper_tree::group::{GroupChange, Role};
-use innkeeper_tree::{Operation, Ticket};
+use innkeeper_runtime::sim::{ClosedPorts, LinkSettings, SyncTime};
 
 const VOTERS: [u64; 3] = [1, 2, 3];
 
@@ -218,31 +212,8 @@ fn refused_dials_do_not_depose_a_leader_whose_connections_stand() {
             start.peers.unreached_after = Duration::from_secs(3600);
             let members = started(&world, &start);
             let old = leader(&world, &members).await;
-            // The group is told of a port of the leader where nobody listens. The others start
-            // again, one by one, and dial it there.
             eventually(&world, "it is founded", || group(old).is_some()).await;
-            let right = peer_address(old.id);
-            let astray = PeerAddress {
-                port: right.port + 1,
-                ..right
-            };
-            let wish = GroupChange::Configure {
-                ticket: Ticket(1),
-                version: None,
-                joining: [(old.id, (Role::Voter, astray.to_string()))].into(),
-                leaving: BTreeSet::new(),
-            };
-            assert!(done(&world, old, 1, Operation::Group(wish)).await);
-            for other in members.iter().filter(|m| m.id != old.id) {
-                other.kill();
-                other.start(&start);
-                let is_back = || {
-                    other.status().is_some_and(|status| {
-                        status.leader == Some(old.id) && group(other) == group(old)
-                    })
-                };
-                eventually(&world, "it follows again", is_back).await;
-            }
+            world.close_ports(&old.host, ClosedPorts::Refuse);
             stays(&world, &members, old).await;
         });
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use innkeeper_runtime::Runtime;
 
+use super::address::PeerAddress;
 use super::channel::Channel;
 use super::hello::{self, HELLO_BYTES_MAX, HelloError, PeerInfo};
 use super::link::{Counted, Link};
@@ -24,17 +25,7 @@ impl<R: Runtime> Peers<R> {
         node: NodeId,
         channel: Channel,
     ) -> Result<(Link, PeerInfo), String> {
-        let inner = self.inner();
-        let dialing = inner
-            .runtime
-            .timeout(inner.settings.dial_timeout, self.dialed(node, channel));
-        let dialed = match dialing.await {
-            Ok(dialed) => dialed,
-            Err(_) => Err(format!(
-                "no connection within {} ms",
-                inner.settings.dial_timeout.as_millis()
-            )),
-        };
+        let dialed = self.dialed(node, channel).await;
         if let Err(what) = &dialed {
             self.complain(node, channel, what);
         }
@@ -43,8 +34,33 @@ impl<R: Runtime> Peers<R> {
 
     async fn dialed(&self, node: NodeId, channel: Channel) -> Result<(Link, PeerInfo), String> {
         let inner = self.inner();
-        let address = self.address(node);
-        let address = address.ok_or_else(|| format!("the address of node {node} is not known"))?;
+        let places = self.places(node);
+        let all = places.all();
+        let mut said = format!("the address of node {node} is not known");
+        // One at which nobody answers leaves the other one its time.
+        let share = inner.settings.dial_timeout / all.len().max(1) as u32;
+        for address in &all {
+            let dialing = self.dialed_at(node, channel, address);
+            let what = match inner.runtime.timeout(share, dialing).await {
+                Ok(Ok(dialed)) => return Ok(dialed),
+                Ok(Err(what)) => what,
+                Err(_) => format!("no connection within {} ms", share.as_millis()),
+            };
+            // The log names where the node should be.
+            if places.is_listed(address) {
+                said = what;
+            }
+        }
+        Err(said)
+    }
+
+    async fn dialed_at(
+        &self,
+        node: NodeId,
+        channel: Channel,
+        address: &PeerAddress,
+    ) -> Result<(Link, PeerInfo), String> {
+        let inner = self.inner();
         let at = |error: &dyn fmt::Display| format!("node {node} at {address}: {error}");
         let found = inner.runtime.resolve(&address.host).await;
         let mut last = String::new();
@@ -84,20 +100,20 @@ impl<R: Runtime> Peers<R> {
     /// Does the peer's machine refuse a connection at once? Then no process listens there.
     pub(super) async fn is_refused(&self, node: NodeId) -> bool {
         let inner = self.inner();
-        let Some(address) = self.address(node) else {
-            return false;
-        };
         let refused = async {
-            let found = inner.runtime.resolve(&address.host).await;
-            let found = found.unwrap_or_default();
-            for ip in &found {
-                let to = SocketAddr::new(*ip, address.port);
-                match inner.runtime.connect_tcp(to).await.map_err(|e| e.kind()) {
-                    Err(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => {}
-                    Ok(_) | Err(_) => return false,
+            let mut is_any = false;
+            for address in self.places(node).all() {
+                let found = inner.runtime.resolve(&address.host).await;
+                for ip in found.unwrap_or_default() {
+                    let to = SocketAddr::new(ip, address.port);
+                    match inner.runtime.connect_tcp(to).await.map_err(|e| e.kind()) {
+                        Err(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => {}
+                        Ok(_) | Err(_) => return false,
+                    }
+                    is_any = true;
                 }
             }
-            !found.is_empty()
+            is_any
         };
         let refused = inner.runtime.timeout(AT_ONCE, refused).await;
         refused.unwrap_or(false)

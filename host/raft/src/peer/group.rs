@@ -86,6 +86,12 @@ impl<R: Runtime> fmt::Debug for Group<R> {
 }
 
 impl<R: Runtime> Group<R> {
+    /// Where the settings say that a node is.
+    pub(crate) fn address_of(&self, node: NodeId) -> Option<PeerAddress> {
+        let listed = self.voters.get(&node).or_else(|| self.learners.get(&node));
+        listed.cloned()
+    }
+
     /// The members in the settings, whose data folders are not known.
     pub(crate) fn listed(&self) -> BTreeMap<NodeId, Member> {
         let of = |role| {

@@ -33,6 +33,8 @@ const MAGIC: &[u8; 8] = b"INKPEER\n";
 const PROTOCOLS: (u16, u16) = (1, 1);
 /// The greatest body of a frame of the hello.
 pub(super) const HELLO_BYTES_MAX: usize = 4096;
+/// A node whose address is longer does not say it. A DNS name has at most 253 bytes.
+const ADDRESS_BYTES_MAX: usize = 1024;
 /// The greatest number of bytes of a refusal's sentence.
 const SENTENCE_BYTES_MAX: usize = 1024;
 
@@ -112,10 +114,16 @@ impl Hello {
         out.put_u32_le(self.from.feature_level);
         out.put_slice(&self.random);
         out.put_u8(u8::from(self.from.may_vote));
+        let address = self.from.address.as_ref().map(ToString::to_string);
+        let address = address.filter(|text| text.len() <= ADDRESS_BYTES_MAX);
+        let address = address.unwrap_or_default();
+        out.put_u16_le(address.len() as u16);
+        out.put_slice(address.as_bytes());
         out
     }
 
-    /// A later protocol may append fields, so what follows is left alone.
+    /// A later release may append fields, so what follows is left alone. The first one sent no
+    /// address.
     fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let mut fields = Fields::new("hello", bytes);
         let protocols = (fields.u16()?, fields.u16()?);
@@ -134,6 +142,14 @@ impl Hello {
                 may_vote: {
                     random = fields.array()?;
                     fields.flag()?
+                },
+                address: match fields.is_empty() {
+                    true => None,
+                    false => {
+                        let len = fields.u16()?;
+                        let text = std::str::from_utf8(fields.bytes(len.into())?);
+                        text.ok().and_then(|text| text.parse().ok())
+                    }
                 },
             },
             to,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::address::PeerAddress;
 use crate::types::NodeId;
 
 pub use innkeeper_tree::group::{ClusterId, Incarnation};
@@ -27,6 +28,8 @@ pub struct Identity {
     /// May this node vote? A node whose folder was empty may not before a group has named the
     /// folder, or before it has founded one.
     pub may_vote: bool,
+    /// Where this node says that it is, by its own settings.
+    pub address: Option<PeerAddress>,
 }
 
 /// A secret that the nodes of a group share. Nothing shows it.

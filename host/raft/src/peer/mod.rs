@@ -5,6 +5,7 @@
 //!    never wait for each other.
 //! 2. A connection begins with a hello (`hello.rs`): both ends say who they are and prove that they
 //!    know the group's [`Secret`]. Protection such as TLS is put beneath it ([`Protection`]).
+//!    A node is dialed where the group says that it is, and where it says itself (`places.rs`).
 //!    What breaks is dialed again after a pause (`redial.rs`), and the log hears of it
 //!    (`complaints.rs`).
 //! 3. After the hello there are frames (`frame.rs`), whose bodies (`message.rs`) have versions.
@@ -41,6 +42,7 @@ mod message;
 mod network;
 mod outgoing;
 mod peers;
+mod places;
 mod questions;
 mod reach;
 mod redial;

@@ -16,6 +16,7 @@ use super::complaints::Complaints;
 use super::hello::Own;
 use super::holds::Holds;
 use super::identity::{Identity, Incarnation, Secret};
+use super::places::Places;
 use super::reach::Missing;
 use super::settings::PeerSettings;
 use super::wire::Protection;
@@ -57,7 +58,7 @@ pub(crate) struct Inner<R: Runtime> {
 /// What is known of one peer.
 #[derive(Default)]
 struct Known {
-    address: Option<PeerAddress>,
+    places: Places,
     caller: Option<Caller>,
     /// Counts the hellos from this peer: it is there, so a dial need not wait longer.
     hellos: Option<Latest<u64>>,
@@ -189,6 +190,7 @@ impl<R: Runtime> Peers<R> {
     /// A peer has said this of itself in a hello.
     pub(super) fn meet(&self, identity: &Identity) {
         let is_new = self.known(identity.node_id, |known| {
+            known.places.tell(identity.address.clone());
             let old = known.identity.replace(identity.clone());
             old.as_ref() != Some(identity)
         });
@@ -215,14 +217,14 @@ impl<R: Runtime> Peers<R> {
         ))
     }
 
-    /// Sets where a peer is reached. Connections that stand are kept.
+    /// Sets where a peer is. Connections that stand are kept.
     pub fn set_address(&self, node: NodeId, address: PeerAddress) {
-        self.known(node, |known| known.address = Some(address));
+        self.known(node, |known| known.places.list(address));
     }
 
     /// Where a peer is reached, if that is known.
-    pub(super) fn address(&self, node: NodeId) -> Option<PeerAddress> {
-        self.known(node, |known| known.address.clone())
+    pub(super) fn places(&self, node: NodeId) -> Places {
+        self.known(node, |known| known.places.clone())
     }
 
     /// Ends all connections, those that were dialed and those that were accepted.

@@ -88,7 +88,11 @@ pub async fn open(
     start: &Start,
     delivery: Arc<dyn Delivery>,
 ) -> Result<Replica<Simulated>, OpenError> {
-    let addresses = |ids: &[u64]| ids.iter().map(|id| (*id, peer_address(*id))).collect();
+    let address = |of: u64| PeerAddress {
+        port: if of == id { start.port } else { PEER_PORT },
+        ..peer_address(of)
+    };
+    let addresses = |ids: &[u64]| ids.iter().map(|of| (*of, address(*of))).collect();
     let group = Group {
         voters: addresses(&start.voters),
         learners: addresses(&start.learners),

@@ -26,6 +26,7 @@ fn identity(node_id: NodeId, byte: u8, may_vote: bool) -> Identity {
         incarnation: folder(byte),
         feature_level: 1,
         may_vote,
+        address: None,
     }
 }
 

@@ -35,6 +35,7 @@ fn end(node_id: NodeId) -> End {
             incarnation: Incarnation([node_id as u8; 16]),
             feature_level: 1,
             may_vote: true,
+            address: None,
         },
         secret: Secret::new("swordfish"),
         binding: b"",
@@ -77,6 +78,7 @@ fn assert_refused((dialer, acceptor): (Said, Said), sentence: &str) {
 fn two_nodes_learn_who_they_are() {
     let mut second = end(2);
     second.identity.cluster = Some(ClusterId([7; 16]));
+    second.identity.address = "[::1]:2889".parse().ok();
     let (dialer, acceptor) = greet(end(1), second.clone(), 2);
     let (dialer, acceptor) = (dialer.unwrap(), acceptor.unwrap());
     assert_eq!(dialer.identity, second.identity);
