@@ -3,6 +3,7 @@
 //! `make starts-check` holds it against ZooKeeper.
 #![allow(clippy::disallowed_methods)] // Files of tests.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -54,13 +55,15 @@ const BASE: [(&str, &str); 5] = [
 impl Case {
     /// Starts it, as far as there is no node.
     fn start(&self, threads: &Threads, folder: &Path) -> anyhow::Result<NodeSettings> {
+        // Each port of a case is another one.
+        let port = Cell::new(20_000);
         let fill = |text: &str| {
             let text = text.replace("{folder}", &folder.display().to_string());
-            let (mut filled, mut port) = (String::new(), 20_000);
+            let mut filled = String::new();
             for (at, part) in text.split("{port}").enumerate() {
                 if at > 0 {
-                    port += 1;
-                    filled.push_str(&port.to_string());
+                    port.set(port.get() + 1);
+                    filled.push_str(&port.get().to_string());
                 }
                 filled.push_str(part);
             }
