@@ -47,6 +47,9 @@ all)
     (run early-resend --workspace --test cluster every_operation_is_applied_once_and_in_order_whatever_happens) || failed=1
     (run follower-bounds --workspace --test cluster every_operation_is_applied_once_and_in_order_whatever_happens) || failed=1
     (run pre-vote --workspace --test cluster one_that_was_away_deposes_no_leader) || failed=1
+    (run handover --workspace --test handover a_leader_that_nobody_can_dial_hands_over) || failed=1
+    (run told-address --workspace --test dials a_member_is_dialed_where_it_says_that_it_is) || failed=1
+    (run stand-down --workspace --test handover a_leader_whose_successor_is_not_elected_leads_again) || failed=1
     (run purge-hold --workspace --test bulk what_a_snapshots_target_needs_afterwards_is_not_purged_meanwhile) || failed=1
     (run hold-bound --workspace --test bulk a_transfer_that_holds_too_much_of_the_log_ends_and_begins_anew) || failed=1
     (run kept-voter --workspace --test membership a_replaced_voter_counts_until_its_successor_votes) || failed=1

@@ -9,8 +9,8 @@ use common::create;
 use common::group::{Member, Start, eventually, group, leader, same_everywhere, started};
 use common::log::Lines;
 use innkeeper_raft::RaftRole;
-use innkeeper_runtime::World;
 use innkeeper_runtime::sim::ClosedPorts;
+use innkeeper_runtime::{Select2, World, select2};
 use parking_lot::Mutex;
 use tracing::Level;
 
@@ -116,6 +116,42 @@ fn a_leader_that_nobody_can_dial_hands_over() {
     // Each time it is said once. Some see first that only one of the others does not reach them.
     let told = told.count();
     assert!((12..=24).contains(&told), "{told}: {lines:#?}");
+}
+
+/// openraft's leader takes no more writes once it has begun to hand over. If nobody can take over,
+/// it leads again.
+#[test]
+fn a_leader_whose_successor_is_not_elected_leads_again() {
+    each(async |world, how| {
+        let members = founded(&world).await;
+        let [first, second, third] = members.as_slice() else {
+            unreachable!("there are three");
+        };
+        // The second one hears that it is to stand, and reaches nobody whose vote it needs.
+        third.kill();
+        world.close_ports(&first.host, how);
+        let replica = first.replica().expect("it runs");
+        let handing = replica.transfer_leadership(second.id);
+        let handed = select2(handing, world.sleep(SECONDS)).await;
+        let Select2::First(Err(sentence)) = handed else {
+            panic!("{handed:?}");
+        };
+        assert!(sentence.contains("has not taken over"), "{sentence}");
+        applied(&world, first, 100).await;
+        // Nobody waits for this one's end.
+        select2(
+            replica.transfer_leadership(second.id),
+            world.sleep(Duration::from_millis(100)),
+        )
+        .await;
+        applied(&world, first, 200).await;
+
+        world.open_ports(&first.host);
+        applied(&world, second, 300).await;
+        third.start(&Start::of(&VOTERS));
+        eventually(&world, "it runs", || third.replica().is_some()).await;
+        same_everywhere(&world, &members).await;
+    });
 }
 
 /// It gets nothing of the log, and its server is no longer in contact. The others go on.

@@ -44,10 +44,8 @@ fn clients_see_one_service_whatever_happens_to_its_nodes() {
     }
     println!("{all}");
     if seeds == SEEDS {
-        // Ports are closed in a test of their own, `raft/tests/handover`.
         let missing = FaultKind::ALL
             .iter()
-            .filter(|kind| **kind != FaultKind::ClosedPorts)
             .find(|kind| all.record.count(**kind) == 0);
         assert_eq!(missing, None, "each kind of fault took effect");
         all.counts.are_enough();

@@ -139,7 +139,8 @@ async fn course(seed: u64, world: &World, stage: &Arc<Stage>, history: &History)
         length: STORM,
         rates: Rates::rough()
             .times(RATE)
-            .with(FaultKind::FlippedBits, 1.0, 500..=4_000),
+            .with(FaultKind::FlippedBits, 1.0, 500..=4_000)
+            .with(FaultKind::ClosedPorts, 3.0, 100..=6_000),
         // In every second pair of runs a majority of the voters runs at any moment and is connected.
         down_max: (seed % 4 < 2).then_some(shape.voters as usize / 2),
         ..ScheduleSettings::default()

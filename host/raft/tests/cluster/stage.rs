@@ -76,11 +76,13 @@ fn slow_syncs() -> SyncTime {
     }
 }
 
-/// All faults of the simulated world. Against flipped bits a replica has the others.
+/// All faults of the simulated world. Against flipped bits a replica has the others, and closed
+/// ports leave it what it dials.
 fn rates() -> Rates {
     Rates::rough()
         .times(RATE)
         .with(FaultKind::FlippedBits, 1.0, 500..=4_000)
+        .with(FaultKind::ClosedPorts, 2.0, 100..=6_000)
 }
 
 /// A replica ends by itself only because its disk is full, a sync has failed or a read was wrong. Its
