@@ -454,6 +454,22 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_decimal_digits_and_nothing_else() {
+        let mut tree = Memory::new();
+        let most = u64::MAX.to_string();
+        tree.make("/zero", b"0").make("/most", most.as_bytes());
+        assert_eq!(tree.number("/none"), Ok(None));
+        assert_eq!(tree.number("/zero"), Ok(Some(0)));
+        assert_eq!(tree.number("/most"), Ok(Some(u64::MAX)));
+        for wrong in [&b""[..], b"+1", b"-1", b"1 ", b"18446744073709551616", b"\xff"] {
+            tree.make("/wrong", wrong);
+            assert!(tree.number("/wrong").is_err(), "{wrong:?}");
+        }
+        let code = tree.number("no path").map_err(|error| error.code());
+        assert_eq!(code, Err(Some(Code::BadArguments)));
+    }
+
+    #[test]
     fn a_failed_transaction_writes_nothing() {
         let mut tree = Memory::new();
         let failed = tree.attempt(|tx| {

@@ -84,6 +84,26 @@ pub trait Transaction {
     /// [`Error::Assign`].
     fn assign(&mut self, name: &str, request: &Request) -> Result<Vec<u32>>;
 
+    /// The number that the znode at `path` holds as decimal digits and nothing else, or none if there
+    /// is no such znode.
+    ///
+    /// # Errors
+    /// As `get`; and [`Error::Message`] if the znode holds something else, or a number above
+    /// `u64::MAX`.
+    fn number(&self, path: &str) -> Result<Option<u64>> {
+        let Some(znode) = self.get(path)? else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&znode.data).ok();
+        let digits = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        match digits.and_then(|digits| digits.parse().ok()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(Error::new(format!(
+                "{path} holds no number: set it to decimal digits, or delete it"
+            ))),
+        }
+    }
+
     /// Makes `path` hold `data`: creates it or sets it, and leaves it alone if it does so
     /// already. Says whether it wrote.
     ///

@@ -25,13 +25,7 @@ impl Recipe for Confirm {
             };
             let name = change.path.rsplit('/').next().unwrap_or_default();
             let out = format!("{}/{name}", config.out);
-            let count = match tx.get(&out)? {
-                Some(znode) => std::str::from_utf8(&znode.data)
-                    .ok()
-                    .and_then(|text| text.parse::<u64>().ok())
-                    .ok_or_else(|| Error::new(format!("{out} holds no number")))?,
-                None => 0,
-            };
+            let count = tx.number(&out)?.unwrap_or(0);
             tx.put(&out, (count + 1).to_string().as_bytes())?;
         }
         Ok(())

@@ -20,12 +20,7 @@ impl Recipe for Runaway {
     type Config = Config;
 
     fn react(config: Config, tx: &mut dyn Transaction, _events: &[Event]) -> Result<()> {
-        let count = match tx.get(&config.out)? {
-            Some(znode) => String::from_utf8_lossy(&znode.data)
-                .parse()
-                .unwrap_or(0_u64),
-            None => 0,
-        };
+        let count = tx.number(&config.out)?.unwrap_or(0);
         tx.put(&config.out, (count + 1).to_string().as_bytes())?;
         if config.loops {
             let mut turns = 0_u64;

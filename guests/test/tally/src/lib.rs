@@ -34,14 +34,8 @@ fn add(tx: &mut dyn Transaction, path: &str, events: usize) -> Result<()> {
     if events == 0 {
         return Ok(());
     }
-    let count: usize = match tx.get(path)? {
-        Some(znode) => std::str::from_utf8(&znode.data)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| Error::new(format!("{path} holds no number")))?,
-        None => 0,
-    };
-    tx.put(path, (count + events).to_string().as_bytes())?;
+    let count = tx.number(path)?.unwrap_or(0);
+    tx.put(path, (count + events as u64).to_string().as_bytes())?;
     Ok(())
 }
 
