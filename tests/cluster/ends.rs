@@ -17,8 +17,7 @@ fn a_leader_that_is_asked_to_end_hands_over_before_it_closes_its_connections() {
             3,
             |_| {},
             async move |stage, clients| {
-                stage.all_vote().await;
-                let (old, follower) = (stage.leader().await, stage.follower().await);
+                let (old, follower) = stage.leader_and_follower().await;
                 let mut at_leader = clients.connect(old, 10_000).await;
                 let mut writer = clients.connect(follower, 10_000).await;
                 assert_eq!(ask(&mut writer, create("/a", b"")).await, ErrorCode::Ok);
@@ -61,8 +60,7 @@ fn a_leader_that_reaches_nobody_ends_all_the_same_and_a_follower_just_ends() {
         3,
         |_| {},
         async |stage, clients| {
-            stage.all_vote().await;
-            let (leader, follower) = (stage.leader().await, stage.follower().await);
+            let (leader, follower) = stage.leader_and_follower().await;
             let led = || stage.service(leader).expect("it runs").standing();
             let before = led();
             stage.ask_to_end(follower);

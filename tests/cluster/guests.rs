@@ -224,8 +224,7 @@ impl ModuleDisk {
 #[test]
 fn a_module_that_a_node_cannot_get_is_asked_for_again_and_the_status_says_so() {
     play(12, 3, with_http, async |stage, clients| {
-        stage.all_vote().await;
-        let (leader, holder) = (stage.leader().await, stage.follower().await);
+        let (leader, holder) = stage.leader_and_follower().await;
         let disk = ModuleDisk::of(&stage, leader);
         disk.breaks();
         let module = push(&clients, holder, "test-tally").await;
@@ -260,8 +259,7 @@ async fn stored(stage: &Stage, node: u64) -> usize {
 #[test]
 fn a_module_is_registered_when_a_quorum_stores_it() {
     play(16, 3, with_http, async |stage, clients| {
-        stage.all_vote().await;
-        let (leader, first) = (stage.leader().await, stage.follower().await);
+        let (leader, first) = stage.leader_and_follower().await;
         let others: Vec<_> = (1..=3).filter(|node| *node != first).collect();
         let disks = others.iter().map(|node| ModuleDisk::of(&stage, *node));
         let disks: Vec<_> = disks.collect();
@@ -322,8 +320,7 @@ async fn eventually_no_leader(clients: &Clients, node: u64, path: &str) {
 #[test]
 fn a_bindings_status_is_the_leaders_whichever_node_is_asked() {
     play(15, 3, with_http, async |stage, clients| {
-        stage.all_vote().await;
-        let (leader, follower) = (stage.leader().await, stage.follower().await);
+        let (leader, follower) = stage.leader_and_follower().await;
         let module = push(&clients, follower, "test-tally").await;
         let mut client = clients.connect(follower, 10_000).await;
         assert_eq!(ask(&mut client, create("/in", b"")).await, ErrorCode::Ok);

@@ -154,8 +154,7 @@ fn every_node_shows_the_members_their_lag_and_the_last_fail_over() {
 #[test]
 fn a_node_that_is_cut_off_is_named_and_knows_of_nobodys_lag() {
     play(4, 3, with_http, async |stage, clients| {
-        stage.all_vote().await;
-        let (leader, cut) = (stage.leader().await, stage.follower().await);
+        let (leader, cut) = stage.leader_and_follower().await;
         stage.cut_off(cut);
         eventually(&clients, leader, "/v1/status", |status| {
             member(status, cut)["late"] == "syncLimit"
@@ -242,8 +241,7 @@ fn a_node_that_says_that_it_serves_lets_clients_in() {
 #[test]
 fn the_rows_and_commands_of_an_ensemble_are_zookeepers() {
     play(5, 3, with_http, async |stage, clients| {
-        stage.all_vote().await;
-        let (leader, follower) = (stage.leader().await, stage.follower().await);
+        let (leader, follower) = stage.leader_and_follower().await;
         let mut client = clients.connect(follower, 10_000).await;
         assert_eq!(
             ask(&mut client, create("/a", b"12345")).await,

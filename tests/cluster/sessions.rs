@@ -73,8 +73,7 @@ fn a_session_lives_by_pings_at_a_follower_over_the_leaders_death_and_a_silent_on
             3,
             |_| {},
             async move |stage, clients| {
-                stage.all_vote().await;
-                let (leader, follower) = (stage.leader().await, stage.follower().await);
+                let (leader, follower) = stage.leader_and_follower().await;
                 let mut lives = clients.connect(follower, 2_000).await;
                 let mut silent = clients.connect(follower, 2_000).await;
                 let owned = |name| create_as(name, b"", EPHEMERAL);

@@ -11,7 +11,7 @@ use innkeeper_node::{Node, NodeSettings};
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::connect::ConnectRequest;
 use innkeeper_proto::request::Request;
-use innkeeper_runtime::sim::{Host, Process};
+use innkeeper_runtime::sim::{Host, LinkSettings, Process};
 use innkeeper_runtime::{Runtime, Select2, Signal, Simulated, World, select2};
 use innkeeper_server::inspect::Mode;
 use innkeeper_server::service::{Service, Standing};
@@ -229,6 +229,12 @@ impl Stage {
         found.unwrap_or_default()
     }
 
+    /// The leader and a node that follows it, once all nodes vote.
+    pub async fn leader_and_follower(&self) -> (u64, u64) {
+        self.all_vote().await;
+        (self.leader().await, self.follower().await)
+    }
+
     /// Waits until something holds.
     pub async fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let end = self.world.now() + PATIENCE;
@@ -272,6 +278,16 @@ impl Stage {
             }
         });
         shown.collect()
+    }
+
+    /// What one node sends to another takes so long from now on.
+    pub fn slow_down(&self, from: u64, to: u64, delay: Duration) {
+        let link = LinkSettings {
+            delay,
+            ..LinkSettings::default()
+        };
+        let (from, to) = (&self.member(from).host, &self.member(to).host);
+        self.world.set_link(from, to, link);
     }
 
     /// Cuts a node off from all other nodes; its clients reach it.
