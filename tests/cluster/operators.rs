@@ -5,6 +5,7 @@ use std::time::Duration;
 use innkeeper_node::NodeSettings;
 use innkeeper_proto::ErrorCode;
 use innkeeper_proto::frame::FourLetterWord;
+use innkeeper_proto::request::Request;
 use innkeeper_runtime::Runtime;
 use innkeeper_server::inspect::Serves;
 use serde_json::{Value, json};
@@ -407,6 +408,40 @@ fn every_node_shows_the_configuration_in_zookeepers_znode() {
         assert_eq!(group.version.0, version);
         let (stat, _) = service.reader.view().exists("/zookeeper/config").unwrap();
         assert_eq!((stat.mzxid as u64, stat.version), (version, -1));
+    });
+}
+
+/// Each of a node's own connections counts at the leader, and so does each other node.
+#[test]
+fn the_leader_counts_the_syncs_that_wait() {
+    play(8, 3, with_http, async |stage, clients| {
+        let (leader, follower) = stage.leader_and_follower().await;
+        let mut waiting = Vec::new();
+        for node in [leader, leader, follower, follower] {
+            waiting.push(clients.connect(node, 10_000).await);
+        }
+        let of = "/commands/monitor";
+        eventually(&clients, leader, of, |monitor| {
+            monitor["pending_syncs"] == 0
+        })
+        .await;
+        for other in others(&stage, leader) {
+            stage.slow_down(leader, other, Duration::from_millis(40));
+        }
+        for client in &mut waiting {
+            client.send(&[Request::Sync("/".into())]).await;
+        }
+        eventually(&clients, leader, of, |monitor| {
+            monitor["pending_syncs"] == 3
+        })
+        .await;
+        for client in &mut waiting {
+            assert_eq!(client.answers(1).await, [ErrorCode::Ok]);
+        }
+        eventually(&clients, leader, of, |monitor| {
+            monitor["pending_syncs"] == 0
+        })
+        .await;
     });
 }
 

@@ -80,6 +80,8 @@ pub(crate) struct Following {
     pub(crate) synced_non_voting: usize,
     /// Those in step that observe.
     pub(crate) synced_observers: usize,
+    /// Read indexes that clients of the leader, or other nodes, wait for.
+    pub(crate) pending_syncs: usize,
 }
 
 /// What a leader of an ensemble shows of the members that follow it; `None` elsewhere.
@@ -87,9 +89,13 @@ pub(crate) fn following<R: Runtime>(service: &Service<R>) -> Option<Following> {
     if service.mode() != Mode::Leader {
         return None;
     }
-    let voters = service.replica().ok()?.status().members.voters;
+    let status = service.replica().ok()?.status();
+    let voters = status.members.voters;
     let members = service.members();
-    let mut following = Following::default();
+    let mut following = Following {
+        pending_syncs: status.read_indexes,
+        ..Following::default()
+    };
     for lag in service.member_lags() {
         following.learners += usize::from(lag.contact_ms.is_some());
         let role = members.get(&lag.node).map(|member| member.role);

@@ -13,6 +13,8 @@
 //! `a_confirmed_read_sees_what_was_acknowledged_before_on_any_node`,
 //! `every_operation_is_applied_once_and_in_order_whatever_happens`)
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use innkeeper_runtime::{Runtime, Signal, ThreadRole, select2};
@@ -45,7 +47,24 @@ struct Question {
 #[derive(Clone, Debug)]
 pub(crate) struct ReadIndex {
     questions: mpsc::Sender<Question>,
+    pending: Arc<AtomicUsize>,
     failure: Failure,
+}
+
+/// A caller that waits.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn begin(pending: &'a AtomicUsize) -> Self {
+        pending.fetch_add(1, Ordering::Relaxed);
+        Self(pending)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl ReadIndex {
@@ -65,7 +84,11 @@ impl ReadIndex {
         runtime
             .spawn(ThreadRole::Raft, asking.run(queue, stop))
             .detach();
-        Self { questions, failure }
+        Self {
+            questions,
+            pending: Arc::default(),
+            failure,
+        }
     }
 
     /// Returns after this node has applied everything that was committed before the call. Waits for
@@ -80,7 +103,13 @@ impl ReadIndex {
         self.ask(false).await
     }
 
+    /// How many callers wait for an answer, other nodes included.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
     async fn ask(&self, may_ask: bool) -> Answer {
+        let _waits = Waits::begin(&self.pending);
         let (answer, answered) = oneshot::channel();
         let question = Question { may_ask, answer };
         if self.questions.send(question).await.is_err() {

@@ -321,6 +321,7 @@ impl<R: Runtime> Replica<R> {
             lag_bytes: started.checkpointer.lag.bytes(),
             unanswered: started.peers.unanswered(),
             unreached: started.peers.unreached(),
+            read_indexes: started.read_index.pending(),
             replayed: started.replayed,
             longest_poll: parts.runtime.raft_polls().longest(),
             syncs: parts.disk.sync_count(),

@@ -83,6 +83,8 @@ pub struct Status {
     /// The nodes that this node has dialed in vain for
     /// [`unreached_after`](crate::peer::PeerSettings::unreached_after).
     pub unreached: BTreeSet<u64>,
+    /// Read indexes that callers wait for: clients of this node, and other nodes that it leads.
+    pub read_indexes: usize,
     /// How many entries were applied from the log when the node opened.
     pub replayed: u64,
     /// The longest poll of a task on the raft thread since the process started. Nothing else runs

@@ -55,8 +55,8 @@ impl<R: Runtime> Row<R> {
         ),
         Row::new(
             "pending_syncs",
-            "Always 0: a sync is a read index and waits for nothing at the leader.",
-            Read::Following(|_| 0),
+            "Read indexes that clients of the leader, or other nodes, wait for; ZooKeeper counts the zxids that syncs wait for.",
+            Read::Following(|all| all.pending_syncs),
         ),
         Row::new(
             "last_proposal_size",

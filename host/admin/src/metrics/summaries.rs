@@ -64,7 +64,10 @@ const ABSENT: &[(&str, Detail)] = &[
     ("write_final_proc_time_ms", Advanced),
 ];
 
-/// Sets of summaries of parts that ZooKeeper has and Innkeeper does not have.
+/// Sets of summaries of parts that ZooKeeper has and Innkeeper does not have. ZooKeeper's leader has a
+/// queue of packets for each learner, whose length and waiting time the last two tell. Here entries
+/// are read from the log when they are sent to a member: one that lags is behind by entries
+/// (`innkeeper_member_entries_behind`), and there is no queue.
 const ABSENT_SETS: &[&str] = &[
     "ack_latency",
     "learner_handler_qp_size",
