@@ -60,6 +60,7 @@ all)
     (run ack-in-transaction --workspace --test exactly_once ten_thousand_events_are_counted_exactly_once_over_twenty_kills) || failed=1
     (run activation-check --workspace --test swaps a_hundred_swaps_under_load_have_one_change_over_each) || failed=1
     (run policy-check --workspace --test flips no_write_slips_past_a_thousand_policy_flips) || failed=1
+    (run fresh-denial --workspace --test whole_cluster a_denial_by_an_old_policy_is_decided_again_by_the_newest) || failed=1
     (run watch-lock --workspace --test watches every_watch_gets_its_event_or_the_data_never_changed) || failed=1
     (run host-work-fuel --workspace --test host_work what_a_host_call_does_costs_fuel) || failed=1
     (run host-work-deadline --workspace --test host_work an_invocation_is_over_by_the_clock_and_what_it_did_is_told) || failed=1

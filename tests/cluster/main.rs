@@ -6,6 +6,7 @@ mod authorizers;
 mod built;
 #[path = "../node/common/mod.rs"]
 mod common;
+mod denials;
 mod drawn;
 mod ends;
 mod guests;

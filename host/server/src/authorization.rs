@@ -9,6 +9,9 @@
 //!    [`AccessDecider`] decides on the others.
 //! 4. A write carries the greatest policy_zxid among the active authorizers that cover it;
 //!    apply compares it and bounces the write on a difference, and the session asks again.
+//! 5. A write or a sync that is denied by a view that may be older than what another client was told
+//!    is decided on again behind a read index, and only the second denial is answered. A read that is
+//!    denied is answered at once: its denial is as old as its data would be.
 //!
 //! **Invariant:** nothing is sent to a client from a view in which an authorizer is active whose
 //! module this node lacks: the connection is closed without an answer. (test:

@@ -113,6 +113,8 @@
 //! # Access
 //!
 //! - A permission MUST be needed for each operation as in ZooKeeper. (test: `test_each_permission_guards_its_operations`)
+//! - A write MUST NOT be denied by what another client was told to be changed, at any node of a group. (tests:
+//!   `a_denial_by_an_old_policy_is_decided_again_by_the_newest`, `a_node_without_its_quorum_denies_nothing`)
 //! - getACL MUST mask the hashes of digests for who lacks ADMIN. (test: `test_hashes_are_masked_for_who_is_not_admin`)
 //! - Credentials that prove nothing MUST be answered with AuthFailed, and end the connection. (test:
 //!   `credentials_that_prove_nothing_are_refused_and_the_connection_ends`)

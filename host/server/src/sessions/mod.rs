@@ -10,9 +10,10 @@
 //!    its request is the next to be answered ([`results`]).
 //! 3. Requests at the front that need no result are answered ([`answers`]): reads from the view
 //!    ([`reads`]), setWatches ([`rewatch`]), addWatch, checkWatches and removeWatches
-//!    ([`watching`]), ping, auth, and a sync whose read index has come ([`syncs`]).
-//! 4. Requests behind them are examined in order: credentials are checked, syncs begun, and writes
-//!    authorized, numbered and proposed in one batch ([`writes`]).
+//!    ([`watching`]), ping, auth, and a sync whose read index has come
+//!    ([`read_indexes`]).
+//! 4. Requests behind them are examined in order: credentials are checked, read indexes begun, and
+//!    writes authorized, numbered and proposed in one batch ([`writes`]).
 //! 5. This repeats until nothing moves; then the connection writes its output and sleeps.
 //!
 //! **Invariant:** replies come only from apply, or from a view. A session's requests are answered
@@ -27,12 +28,12 @@ mod liveness;
 mod lookup;
 mod outcome;
 mod pipeline;
+mod read_indexes;
 mod reads;
 mod results;
 mod rewatch;
 mod run;
 mod scope;
-mod syncs;
 mod watching;
 mod writes;
 

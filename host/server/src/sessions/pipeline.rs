@@ -36,6 +36,8 @@ pub(super) struct Pending {
     pub(super) identities: Option<usize>,
     /// When its frame was taken.
     pub(super) received: Instant,
+    /// The number of the first read index that begins after that.
+    pub(super) read_index: u64,
     /// Of its frame.
     pub(super) bytes: usize,
     state: State,
@@ -63,8 +65,11 @@ pub(super) enum State {
     /// The answer is this error; nothing is sent to the log. Of a multi, the operation at that
     /// index is at fault.
     Failed(ErrorCode, usize),
-    /// A sync that is answered when that many have been confirmed.
-    Syncing(u64),
+    /// It was denied, but by a view that may be too old. It is not examined yet: that is done again
+    /// when its read index was answered and nothing of the session is in flight.
+    Denied,
+    /// A sync that is answered when its read index was.
+    Syncing,
 }
 
 /// The requests of a session that are not answered, in the order in which they came.
@@ -173,13 +178,21 @@ pub(super) struct Next<'a> {
 
 impl Pipeline {
     /// Takes a request on.
-    pub(super) fn push(&mut self, xid: i32, body: Body, bytes: usize, received: Instant) {
+    pub(super) fn push(
+        &mut self,
+        xid: i32,
+        body: Body,
+        bytes: usize,
+        received: Instant,
+        read_index: u64,
+    ) {
         self.bytes += bytes;
         self.requests.push_back(Pending {
             xid,
             body,
             identities: None,
             received,
+            read_index,
             bytes,
             state: State::Waiting,
         });
@@ -227,16 +240,18 @@ impl Pipeline {
         self.progress.examined
     }
 
-    /// The request at the front, once nothing but a view is needed for its answer; `confirmed` is
-    /// how many syncs were.
-    pub(super) fn front(&mut self, confirmed: u64) -> Option<Front<'_>> {
+    /// The request at the front, once nothing but a view is needed for its answer; so many read
+    /// indexes were `answered`.
+    pub(super) fn front(&mut self, answered: u64) -> Option<Front<'_>> {
         let examined = self.progress.examined > 0;
         let request = self.requests.front_mut().filter(|_| examined)?;
         let failed = match request.state {
             State::InFlight(_) => return None,
-            State::Syncing(number) if number > confirmed => return None,
+            State::Syncing if request.read_index > answered => return None,
+            // It is not examined.
+            State::Denied => return None,
             State::Failed(error, index) => Some((error, index)),
-            State::Syncing(_) | State::Waiting => None,
+            State::Syncing | State::Waiting => None,
         };
         Some(Front {
             request,
@@ -246,13 +261,13 @@ impl Pipeline {
     }
 
     /// Whether the request at the front is answered without a view and without an apply.
-    pub(super) fn front_waits_for_nothing(&self, confirmed: u64) -> bool {
+    pub(super) fn front_waits_for_nothing(&self, answered: u64) -> bool {
         let examined = self.progress.examined > 0;
         let front = self.requests.front().filter(|_| examined);
         front.is_some_and(|front| match front.state {
-            State::InFlight(_) => false,
+            State::InFlight(_) | State::Denied => false,
             State::Failed(..) => true,
-            State::Syncing(number) => number <= confirmed,
+            State::Syncing => front.read_index <= answered,
             State::Waiting => !front.body.needs_view(),
         })
     }
@@ -294,9 +309,7 @@ impl Pipeline {
         let examined = self.progress.examined;
         let from = self.requests.iter().position(in_flight).unwrap_or(examined);
         for request in self.requests.range_mut(from..examined) {
-            if !matches!(request.state, State::Syncing(_)) {
-                request.state = State::Waiting;
-            }
+            request.state = State::Waiting;
         }
         // And no read is ahead of it, or it would not have been sent.
         self.progress = Progress {
@@ -341,14 +354,24 @@ impl Sends {
 }
 
 impl Next<'_> {
-    /// How far it had come when it was examined before.
-    pub(super) fn state(&self) -> State {
-        self.request.state
+    /// Whether a denial of it counts that a view gives which was taken after so many read indexes were
+    /// `answered`. Such a view may lack what earlier writes of the session do, which are on their
+    /// way, and what other clients had been told when the request came.
+    pub(super) fn denial_counts(&self, answered: u64) -> bool {
+        // By an older view a node denies what another client was told to be allowed.
+        let is_current =
+            cfg!(innkeeper_break = "fresh-denial") || self.request.read_index <= answered;
+        self.progress.in_flight == 0 && is_current
     }
 
-    /// Whether earlier writes of the session are on their way, so that a view may lack them.
-    pub(super) fn follows_writes_in_flight(&self) -> bool {
-        self.progress.in_flight > 0
+    /// Whether it was denied and still has no view by which that counts.
+    pub(super) fn is_held_up(&self, answered: u64) -> bool {
+        self.request.state == State::Denied && !self.denial_counts(answered)
+    }
+
+    /// It was denied, and that does not count.
+    pub(super) fn denied(self) {
+        self.request.state = State::Denied;
     }
 
     /// The number that it gets if it is sent.

@@ -63,8 +63,8 @@ impl<R: Runtime> SessionLoop<R> {
             Item::Event(event) => {
                 // The event may belong to a request behind the front one, whose answer must be sent
                 // first. (test: `an_answer_goes_before_the_events_of_later_requests`)
-                let confirmed = self.syncs.confirmed();
-                let is_its_turn = !self.pipeline.front_waits_for_nothing(confirmed);
+                let answered = self.read_indexes.answered();
+                let is_its_turn = !self.pipeline.front_waits_for_nothing(answered);
                 if is_its_turn {
                     self.session.send_event(event, socket);
                 }

@@ -17,7 +17,7 @@ use super::former_watches::FormerWatches;
 use super::liveness::Liveness;
 use super::outcome::{Answer, Outcome};
 use super::pipeline::{Body, Pipeline};
-use super::syncs::Syncs;
+use super::read_indexes::ReadIndexes;
 use super::{Attached, Session};
 use crate::clients::{ConnectionGuard, TurnStats};
 use crate::service::Service;
@@ -30,8 +30,8 @@ pub(crate) struct SessionLoop<R: Runtime> {
     pub(super) session: Session<R>,
     /// The requests that are not answered.
     pub(super) pipeline: Pipeline,
-    /// What the syncs among them wait for.
-    pub(super) syncs: Syncs,
+    /// What the syncs among them, and those that were denied, wait for.
+    pub(super) read_indexes: ReadIndexes,
     liveness: Liveness,
     /// The connection's part of the requests that the node has outstanding.
     share: Share,
@@ -73,7 +73,7 @@ impl<R: Runtime> SessionLoop<R> {
         Self {
             session,
             pipeline: Pipeline::default(),
-            syncs: Syncs::default(),
+            read_indexes: ReadIndexes::default(),
             liveness,
             share,
             turn,
@@ -147,12 +147,12 @@ impl<R: Runtime> SessionLoop<R> {
             probe,
             room: socket.is_full(),
         };
-        let syncs = &mut self.syncs;
+        let read_indexes = &mut self.read_indexes;
         let mut confirmed = Ok(false);
         let own_turn = &mut self.turn;
         let turn = {
             let mut sleeping = pin!(socket.turn(wants, |cx| {
-                confirmed = syncs.poll(cx);
+                confirmed = read_indexes.poll(cx);
                 match confirmed {
                     Ok(false) => outbox.poll_woken(cx),
                     _ => Poll::Ready(()),
@@ -203,8 +203,9 @@ impl<R: Runtime> SessionLoop<R> {
             }
         };
         self.session.turn_stats.received(bytes);
+        let read_index = self.read_indexes.next();
         self.pipeline
-            .push(header.xid, body, bytes, self.session.now);
+            .push(header.xid, body, bytes, self.session.now, read_index);
         Ok(())
     }
 
@@ -252,7 +253,7 @@ impl<R: Runtime> SessionLoop<R> {
         if socket.is_full() || self.session.waits_for_room() {
             return Ok(false);
         }
-        let Some(front) = self.pipeline.front(self.syncs.confirmed()) else {
+        let Some(front) = self.pipeline.front(self.read_indexes.answered()) else {
             return Ok(false);
         };
         match self.session.answer(front, view, socket).await? {

@@ -1,9 +1,23 @@
 //! Examines requests: credentials, syncs, and writes, which are authorized and proposed.
 //!
-//! The authorizers decide on a write with the view of the wake-up, which may lack earlier writes of
-//! the session that are still in flight. A permission carries the policy_zxid that it was given
-//! under, and apply checks that again. A denial has no such check, so it counts only when nothing
-//! of the session is in flight; otherwise the write waits and is decided on again.
+//! The authorizers decide on a write with the view of the wake-up. It may lack earlier writes of the
+//! session that are still in flight, and on a node of a group it may lack what clients of other nodes
+//! were told long ago. A permission carries the policy_zxid that it was given under, and apply checks
+//! that again. A denial has no such check, so it counts only from a view that lacks neither:
+//! 1. A write or a sync that is denied stays where it is, and with it all requests behind it.
+//! 2. In a group its read index is asked for, unless one that began after the request came has been
+//!    answered. Without a quorum there is no answer: the request waits, as a write does, until its
+//!    connection is closed for lack of contact. A node alone needs no read index, since it tells its
+//!    clients nothing before a view shows it.
+//! 3. When the read index is there and nothing of the session is in flight, the request is decided on
+//!    again, and that verdict counts.
+//!
+//! A denial so costs the leader what a sync costs it, and less than the write would. However many are
+//! denied: a connection has one read index under way, and each node asks the leader for one at a time.
+//! ZooKeeper decides on writes at the leader. (tests:
+//! `a_denial_by_an_old_policy_is_decided_again_by_the_newest`,
+//! `a_thousand_denials_in_a_pipeline_share_their_read_indexes`,
+//! `a_node_without_its_quorum_denies_nothing`)
 //!
 //! A write that is too long for one command is answered with MarshallingError in its place and gets
 //! no sequence number, so that it leaves no gap. A request within `jute.maxbuffer` normally fits
@@ -20,8 +34,7 @@ use innkeeper_runtime::Runtime;
 use innkeeper_tree::command::SessionRequest;
 use innkeeper_tree::{Access, Operation, View, Zxid};
 
-use super::pipeline::{Body, Next, Pending, State};
-use super::syncs::Syncs;
+use super::pipeline::{Body, Pending, State};
 use super::{Session, SessionLoop, commands};
 use crate::authorization::{AccessRequest, Verdict};
 use crate::settings::MAX_SUBMIT;
@@ -31,10 +44,12 @@ use crate::socket::End;
 pub(super) enum Examined {
     /// It can be answered when its turn comes.
     As(State),
+    /// It is a sync that is allowed.
+    Sync,
     /// It is to be proposed.
     Write(SessionRequest),
-    /// A request ahead of it must be answered first.
-    NotYet,
+    /// It was denied; of a multi, the operation at that index was.
+    Denied(usize),
 }
 
 impl<R: Runtime> SessionLoop<R> {
@@ -42,17 +57,36 @@ impl<R: Runtime> SessionLoop<R> {
     pub(super) async fn examine(&mut self, view: &View) -> Result<bool, End> {
         let mut batch = Vec::new();
         let from = self.pipeline.examined();
+        let answered = match self.session.service.settings.group {
+            Some(_) => self.read_indexes.answered(),
+            None => u64::MAX,
+        };
         while batch.len() < MAX_SUBMIT
-            && let Some(mut next) = self.pipeline.next()
+            && let Some(next) = self.pipeline.next()
         {
             let session = &mut self.session;
             let examined = match session.set_aside(next.request).await? {
                 Some(state) => Examined::As(state),
-                None => session.examine(&mut next, &mut self.syncs, view).await,
+                None if next.is_held_up(answered) => break,
+                None => session.examine(next.request, view).await,
             };
+            let read_index = next.request.read_index;
             match examined {
-                Examined::NotYet => break,
                 Examined::As(state) => next.decided(state),
+                Examined::Sync => {
+                    self.read_indexes.want(read_index);
+                    next.decided(State::Syncing);
+                }
+                Examined::Denied(index) if next.denial_counts(answered) => {
+                    next.decided(State::Failed(ErrorCode::NoAuth, index));
+                }
+                Examined::Denied(_) => {
+                    if read_index > answered {
+                        self.read_indexes.want(read_index);
+                    }
+                    next.denied();
+                    break;
+                }
                 Examined::Write(request) => match session.fit(next.seq(), request) {
                     Ok(fitting) => {
                         next.sent();
@@ -67,9 +101,9 @@ impl<R: Runtime> SessionLoop<R> {
             }
         }
         let service = &self.session.service;
-        if self.syncs.wants_call() {
+        if self.read_indexes.wants_call() {
             let service = service.clone();
-            self.syncs
+            self.read_indexes
                 .begin(Box::pin(async move { service.read_index().await }));
         }
         if !batch.is_empty() {
@@ -81,12 +115,10 @@ impl<R: Runtime> SessionLoop<R> {
 
 impl<R: Runtime> Session<R> {
     /// Examines the next request.
-    async fn examine(&mut self, next: &mut Next<'_>, syncs: &mut Syncs, view: &View) -> Examined {
-        let in_flight = next.follows_writes_in_flight();
-        let state = next.state();
+    async fn examine(&mut self, request: &mut Pending, view: &View) -> Examined {
         let Pending {
             body, identities, ..
-        } = &mut *next.request;
+        } = request;
         let known = *identities.get_or_insert(self.identities.len());
         if let Body::Plain(Request::Sasl(token)) = body {
             let runtime = &self.service.runtime;
@@ -112,13 +144,10 @@ impl<R: Runtime> Session<R> {
                 })
             }
             Request::Sync(path) => {
-                if let State::Syncing(_) = state {
-                    return Examined::As(state);
-                }
                 if view.bindings().has_authorizers() && !self.may_sync(path, view).await {
-                    return denied(0, in_flight);
+                    return Examined::Denied(0);
                 }
-                Examined::As(State::Syncing(syncs.ask()))
+                Examined::Sync
             }
             // A node alone has no ensemble that could change. (test:
             // `reconfig_is_disabled_or_not_there`)
@@ -127,22 +156,14 @@ impl<R: Runtime> Session<R> {
             }
             Request::Reconfig(_) => Examined::As(State::Failed(ErrorCode::ReconfigDisabled, 0)),
             Request::CloseSession => Examined::Write(SessionRequest::Close),
-            request if commands::is_write(request) => {
-                self.decide(request, known, in_flight, view).await
-            }
+            request if commands::is_write(request) => self.decide(request, known, view).await,
             _ => Examined::As(State::Waiting),
         }
     }
 
     /// Makes the operation of a write, if it is allowed; the client's first `known` identities
     /// count.
-    async fn decide(
-        &self,
-        request: &Request,
-        known: usize,
-        in_flight: bool,
-        view: &View,
-    ) -> Examined {
+    async fn decide(&self, request: &Request, known: usize, view: &View) -> Examined {
         let identities = &self.identities[..known];
         let settings = &self.service.settings;
         let mut write = match commands::write_of(request, settings.extended_types_enabled) {
@@ -165,7 +186,7 @@ impl<R: Runtime> Session<R> {
                 enforce_quota: settings.enforce_quota,
                 upgrade_local: settings.local_sessions_upgrading,
             }),
-            Verdict::Deny(index) => denied(index, in_flight),
+            Verdict::Deny(index) => Examined::Denied(index),
         }
     }
 
@@ -201,14 +222,5 @@ impl<R: Runtime> Session<R> {
             "a write got MarshallingError, because {refusal}; further ones of this connection are \
              not told of"
         );
-    }
-}
-
-/// A denial counts only from a view that contains all earlier writes of the session.
-fn denied(index: usize, in_flight: bool) -> Examined {
-    if in_flight {
-        Examined::NotYet
-    } else {
-        Examined::As(State::Failed(ErrorCode::NoAuth, index))
     }
 }

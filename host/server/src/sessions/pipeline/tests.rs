@@ -1,12 +1,15 @@
 //! The pipeline beside a log that runs its writes whenever it likes and bounces some of them.
 
 use std::collections::VecDeque;
+use std::future::ready;
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use innkeeper_proto::request::{Auth, PathWatch, SetData};
 use proptest::prelude::*;
 
 use super::*;
+use crate::sessions::read_indexes::ReadIndexes;
 
 /// What a client sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,11 +18,11 @@ enum Kind {
     Read,
     /// Answered by its result.
     Write,
-    /// A write that an authorizer denies, as far as a view tells.
+    /// A write that an authorizer denies, whatever view it asks.
     Denied,
     /// A write that the log would not take.
     TooLong,
-    /// Answered once it is confirmed.
+    /// Answered behind a read index.
     Sync,
     /// Answered when its turn comes.
     Ping,
@@ -96,7 +99,9 @@ enum Step {
     Log(Vec<bool>),
     /// At most so many results arrive.
     Arrive(usize),
-    /// All syncs that were begun are confirmed.
+    /// The read index that is needed begins, unless one is under way.
+    Begin,
+    /// The read index that is under way is answered.
     Confirm,
     /// At most so many requests at the front are answered.
     Answer(usize),
@@ -114,6 +119,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (1..6usize).prop_map(Step::Examine),
         2 => prop::collection::vec(prop::bool::weighted(0.3), 1..4).prop_map(Step::Log),
         2 => (1..4usize).prop_map(Step::Arrive),
+        1 => Just(Step::Begin),
         1 => Just(Step::Confirm),
         2 => (1..4usize).prop_map(Step::Answer),
     ];
@@ -142,10 +148,11 @@ struct World {
     /// How many were answered.
     answered: usize,
     is_over: bool,
-    /// The xids of the syncs that were begun, in order.
-    syncs: Vec<i32>,
-    /// How many of them are confirmed.
-    confirmed: u64,
+    read_indexes: ReadIndexes,
+    /// How many read indexes were begun.
+    begun: u64,
+    /// How many had begun when each request came.
+    begun_before: Vec<u64>,
     /// Sent, and not yet come to.
     log: VecDeque<Submitted>,
     last_seq: u64,
@@ -160,9 +167,11 @@ impl World {
             Step::Take(kind) => {
                 let xid = i32::try_from(self.taken.len()).unwrap();
                 self.taken.push(*kind);
-                let received = Instant::default();
+                self.begun_before.push(self.begun);
+                let (received, bytes) = (Instant::default(), 10 + self.taken.len());
+                let read_index = self.read_indexes.next();
                 self.pipeline
-                    .push(xid, kind.body(), 10 + self.taken.len(), received);
+                    .push(xid, kind.body(), bytes, received, read_index);
             }
             Step::Examine(most) => {
                 for _ in 0..*most {
@@ -175,7 +184,8 @@ impl World {
                     self.arrive();
                 }
             }
-            Step::Confirm => self.confirmed = self.syncs.len() as u64,
+            Step::Begin => self.begin(),
+            Step::Confirm => self.confirm(),
             Step::Answer(most) => {
                 for _ in 0..*most {
                     self.answer();
@@ -185,31 +195,56 @@ impl World {
         self.counts_are_right();
     }
 
+    fn begin(&mut self) {
+        if self.read_indexes.wants_call() {
+            self.read_indexes.begin(Box::pin(ready(Ok(()))));
+            self.begun += 1;
+        }
+    }
+
+    fn confirm(&mut self) {
+        let polled = self
+            .read_indexes
+            .poll(&mut Context::from_waker(Waker::noop()));
+        polled.expect("nothing fails");
+    }
+
+    /// Whether a read index that began after that request came was answered.
+    fn is_shown(&self, xid: i32) -> bool {
+        self.read_indexes.answered() > self.begun_before[xid as usize]
+    }
+
     /// Examines the next request as a session does; false if there is none that may be.
     fn examine(&mut self) -> bool {
+        let answered = self.read_indexes.answered();
         let Some(next) = self.pipeline.next() else {
             return false;
         };
-        let xid = next.request.xid;
+        let (xid, read_index) = (next.request.xid, next.request.read_index);
+        if next.is_held_up(answered) {
+            return false;
+        }
         match self.taken[xid as usize] {
             Kind::Write | Kind::Close => {
                 let seq = next.seq();
                 next.sent();
                 self.log.push_back(Submitted { seq, xid });
             }
-            Kind::Denied if next.follows_writes_in_flight() => return false,
-            Kind::Denied => next.decided(State::Failed(ErrorCode::NoAuth, 0)),
+            Kind::Denied if next.denial_counts(answered) => {
+                next.decided(State::Failed(ErrorCode::NoAuth, 0));
+                assert_eq!(self.pipeline.progress.in_flight, 0);
+                assert!(self.is_shown(xid), "denied by a view that is too old");
+            }
+            Kind::Denied => {
+                next.denied();
+                self.read_indexes.want(read_index);
+                return false;
+            }
             Kind::TooLong => next.decided(State::Failed(ErrorCode::MarshallingError, 0)),
             Kind::WrongCredentials => next.decided(State::Failed(ErrorCode::AuthFailed, 0)),
             Kind::Sync => {
-                let begun = next.state();
-                next.decided(match begun {
-                    State::Syncing(_) => begun,
-                    _ => {
-                        self.syncs.push(xid);
-                        State::Syncing(self.syncs.len() as u64)
-                    }
-                });
+                self.read_indexes.want(read_index);
+                next.decided(State::Syncing);
             }
             _ => next.decided(State::Waiting),
         }
@@ -260,14 +295,14 @@ impl World {
             return false;
         }
         let in_flight = self.pipeline.progress.in_flight;
-        let Some(front) = self.pipeline.front(self.confirmed) else {
+        let Some(front) = self.pipeline.front(self.read_indexes.answered()) else {
             return false;
         };
-        let xid = front.request.xid;
-        if let Some(at) = self.syncs.iter().position(|sync| *sync == xid) {
-            assert!((at as u64) < self.confirmed, "a sync that is not confirmed");
+        let (xid, needs_view) = (front.request.xid, front.request.body.needs_view());
+        if self.taken[xid as usize] == Kind::Sync {
+            assert!(self.is_shown(xid), "a sync that is not confirmed");
         }
-        if front.request.body.needs_view() {
+        if needs_view {
             assert_eq!(in_flight, 0, "a read that may not see all writes before it");
             self.sees_all_writes_before_it_and_none_behind();
         }
@@ -331,7 +366,7 @@ impl World {
         assert!(
             waiting
                 .clone()
-                .all(|request| matches!(request.state, State::Waiting | State::Syncing(_)))
+                .all(|request| matches!(request.state, State::Waiting | State::Denied))
         );
         let all: usize = requests.iter().map(|request| request.bytes).sum();
         assert_eq!(all, *bytes);
@@ -340,7 +375,8 @@ impl World {
     /// Lets everything come to its end, without a bounce.
     fn finish(&mut self) {
         loop {
-            self.confirmed = self.syncs.len() as u64;
+            self.begin();
+            self.confirm();
             let mut moved = false;
             while self.arrive() || self.answer() {
                 moved = true;
@@ -348,7 +384,7 @@ impl World {
             while self.examine() {
                 moved = true;
             }
-            moved |= !self.log.is_empty();
+            moved |= !self.log.is_empty() || self.read_indexes.wants_call();
             self.log(false);
             self.counts_are_right();
             if !moved {
@@ -380,7 +416,7 @@ proptest! {
 fn pipeline_of(kinds: &[Kind]) -> Pipeline {
     let mut pipeline = Pipeline::default();
     for (xid, kind) in kinds.iter().enumerate() {
-        pipeline.push(xid as i32, kind.body(), 1, Instant::default());
+        pipeline.push(xid as i32, kind.body(), 1, Instant::default(), 1);
     }
     pipeline
 }
@@ -420,7 +456,8 @@ fn the_bounds_of_a_connection_and_its_share_of_the_nodes() {
     let mut pipeline = pipeline_of(&[Kind::Ping; 3]);
     assert!(!pipeline.is_full(4) && !pipeline.waits_for_others(4));
     assert!(pipeline.is_full(3) && pipeline.waits_for_others(3));
-    pipeline.push(3, Kind::Ping.body(), MAX_PENDING_BYTES, Instant::default());
+    let (body, received) = (Kind::Ping.body(), Instant::default());
+    pipeline.push(3, body, MAX_PENDING_BYTES, received, 1);
     assert!(pipeline.is_full(usize::MAX), "its bytes");
     assert!(!pipeline.waits_for_others(3), "they are its own");
     let pipeline = pipeline_of(&[Kind::Ping; MAX_PENDING_REQUESTS]);
