@@ -11,6 +11,7 @@ mod drawn;
 mod ends;
 mod guests;
 mod operators;
+mod pushes;
 #[path = "../seeds.rs"]
 mod seeds;
 mod sessions;

@@ -38,6 +38,7 @@ mod calls;
 mod compile;
 mod copies;
 mod dispatch;
+mod elsewhere;
 mod events;
 mod first;
 mod flow;
@@ -81,6 +82,7 @@ use self::settings::GuestSettings;
 pub use activated::Activated;
 pub use at_leader::NoLeader;
 pub use compile::COMPILE_COMMAND;
+pub use elsewhere::Elsewhere;
 pub use first::FirstRun;
 pub use flow::{Flow, Most};
 pub use health::Breaker;
@@ -489,6 +491,10 @@ impl<R: Runtime> BindingListener for Listener<R> {
 
     fn asked(&self, question: &[u8]) -> Option<Bytes> {
         self.guests()?.asked(question)
+    }
+
+    fn push(&self, id: Digest) -> Option<Bytes> {
+        self.guests()?.push_here(id)
     }
 }
 

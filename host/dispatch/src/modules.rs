@@ -89,6 +89,9 @@ pub enum PushError {
         /// Why it could not be made.
         error: ErrorCode,
     },
+    /// It failed at the node that took it, which says this.
+    #[error("{0}")]
+    Elsewhere(String),
 }
 
 impl PushError {

@@ -8,6 +8,7 @@
 //!    nobody has asked about for [`push_idle_ms`](crate::settings::CompileSettings::push_idle_ms)
 //!    is cancelled, and so is one on request: its compilation goes on only if another task waits
 //!    for it.
+//!    Another node asks on behalf of an author who asks there (`elsewhere`).
 //! 4. The states of the last [`ENDED_MAX`] pushes that ended are kept, for authors who ask late.
 //!
 //! **Invariant:** a push is answered at once, and a push that is cancelled or forgotten leaves no

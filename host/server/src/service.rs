@@ -257,21 +257,7 @@ impl<R: Runtime> Service<R> {
     /// Returns those in contact with this node, which leads, that have not said so. A node that
     /// gives no answer counts only if it has reported lately.
     pub async fn who_lacks(&self, digest: Digest) -> Vec<u64> {
-        let Ok(replica) = self.replica() else {
-            return Vec::new();
-        };
-        let status = replica.status();
-        let members = status.members.voters.iter().chain(&status.members.learners);
-        let others = members.copied().filter(|node| *node != status.node_id);
-        let asked = others.map(|node| {
-            let question = Question::Holds(digest).encode();
-            let answer = replica.ask(node, question);
-            async move { (node, answer.await) }
-        });
-        let answers = join_all(asked);
-        let Select2::Second(answers) = select2(self.stopping.wait(), answers).await else {
-            return Vec::new();
-        };
+        let answers = self.ask_others(None, &Question::Holds(digest)).await;
         let lost_after = self.settings.election() * QUORUM_LOST_ELECTIONS;
         let ticks = lost_after.as_millis() as u64 / u64::from(self.expiry.tick_ms());
         let lacks = |(node, answer): (u64, Result<Bytes, String>)| {
@@ -285,6 +271,48 @@ impl<R: Runtime> Service<R> {
             lacks.then_some(node)
         };
         answers.into_iter().filter_map(lacks).collect()
+    }
+
+    /// Asks other nodes of the group how far the push of that name is
+    /// ([`BindingListener::push`](crate::delivery::binding_listener::BindingListener::push)): these
+    /// nodes, or all. Each answers `None` if it does not know the push; an error is a sentence.
+    pub async fn ask_for_push(
+        &self,
+        id: Digest,
+        nodes: Option<&[u64]>,
+    ) -> Vec<(u64, Result<Option<Bytes>, String>)> {
+        let answers = self.ask_others(nodes, &Question::Push(id)).await;
+        let read = |(node, answer): (u64, Result<Bytes, String>)| {
+            let answer = answer.and_then(|body| match Answer::decode(&body) {
+                Ok(Answer::Push(answer)) => Ok(answer),
+                Ok(_) | Err(NoMessage) => Err(NoMessage.to_string()),
+            });
+            (node, answer)
+        };
+        answers.into_iter().map(read).collect()
+    }
+
+    /// Asks other nodes of the group at once: these, or all. Nothing if the node stops.
+    async fn ask_others(
+        &self,
+        nodes: Option<&[u64]>,
+        question: &Question,
+    ) -> Vec<(u64, Result<Bytes, String>)> {
+        let Ok(replica) = self.replica() else {
+            return Vec::new();
+        };
+        let status = replica.status();
+        let members = status.members.voters.iter().chain(&status.members.learners);
+        let is_asked =
+            |node: &u64| *node != status.node_id && nodes.is_none_or(|nodes| nodes.contains(node));
+        let asked = members.copied().filter(is_asked).map(|node| {
+            let answer = replica.ask(node, question.encode());
+            async move { (node, answer.await) }
+        });
+        match select2(self.stopping.wait(), join_all(asked)).await {
+            Select2::Second(answers) => answers,
+            Select2::First(()) => Vec::new(),
+        }
     }
 
     /// Asks the guests' side of another node, which should lead

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use innkeeper_dispatch::{Push, PushState};
+use innkeeper_dispatch::{Elsewhere, Push, PushState};
 use innkeeper_runtime::Runtime;
 use innkeeper_runtime::calendar::rfc_3339;
 use innkeeper_tree::Digest;
@@ -178,37 +178,79 @@ pub(super) async fn show<R: Runtime>(
     Named(name): Named,
     Asked(asked): Asked<OfPush>,
 ) -> Result<Json<Shown>, Problem> {
-    let push = find(&admin, &name)?;
-    let state = waited(&push, asked.wait_ms).await;
-    Ok(Json(Shown::of(push.id(), state)))
+    let id = named(&name)?;
+    let state = match admin.surface.guests.find_push(id) {
+        Some(push) => waited(&push, asked.wait_ms).await,
+        None => elsewhere(&admin, id, limit_of(asked.wait_ms)).await?.1,
+    };
+    Ok(Json(Shown::of(id, state)))
 }
 
-/// Ends a push, unless it is over.
+/// Ends a push that this node took, unless it is over.
 pub(super) async fn cancel<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Named(name): Named,
 ) -> Result<Json<Shown>, Problem> {
-    let push = find(&admin, &name)?;
-    let state = push.cancel().await;
-    Ok(Json(Shown::of(push.id(), state)))
+    let id = named(&name)?;
+    let state = match admin.surface.guests.find_push(id) {
+        Some(push) => push.cancel().await,
+        None => match elsewhere(&admin, id, Duration::ZERO).await? {
+            (_, state) if state.is_over() => state,
+            (node, _) => {
+                return Err(Problem::new(
+                    StatusCode::CONFLICT,
+                    format!("node {node} has taken the push `{id}`; cancel it there"),
+                ));
+            }
+        },
+    };
+    Ok(Json(Shown::of(id, state)))
 }
 
 async fn waited<R: Runtime>(push: &Push<R>, wait_ms: Option<u64>) -> PushState {
-    match wait_ms.unwrap_or_default().min(MAX_WAIT_MS) {
-        0 => push.state(),
-        wait_ms => push.wait(Duration::from_millis(wait_ms)).await,
+    let limit = limit_of(wait_ms);
+    match limit.is_zero() {
+        true => push.state(),
+        false => push.wait(limit).await,
     }
 }
 
-fn find<R: Runtime>(admin: &Admin<R>, name: &str) -> Result<Push<R>, Problem> {
-    let push = name
-        .parse()
-        .ok()
-        .and_then(|id| admin.surface.guests.find_push(id));
-    push.ok_or_else(|| {
+fn limit_of(wait_ms: Option<u64>) -> Duration {
+    Duration::from_millis(wait_ms.unwrap_or_default().min(MAX_WAIT_MS))
+}
+
+fn named(name: &str) -> Result<Digest, Problem> {
+    name.parse().map_err(|_| {
         let name: String = name.chars().take(80).collect();
-        Problem::missing(format!(
-            "there is no push `{name}`, or it was over long ago; see `innkeeper module list`"
-        ))
+        no_push(&name)
     })
+}
+
+/// How far a push is that another node took, and which.
+async fn elsewhere<R: Runtime>(
+    admin: &Admin<R>,
+    id: Digest,
+    limit: Duration,
+) -> Result<(u64, PushState), Problem> {
+    match admin.surface.guests.push_elsewhere(id, limit).await {
+        Elsewhere::At(node, state) => Ok((node, state)),
+        Elsewhere::Nowhere { silent } if silent.is_empty() => Err(no_push(&id.to_string())),
+        Elsewhere::Nowhere { silent } => {
+            let silent: Vec<_> = silent.iter().map(u64::to_string).collect();
+            Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!(
+                    "no node that answers knows a push `{id}`, and these do not answer: {}; ask again later, or push the \
+                     module again",
+                    silent.join(", ")
+                ),
+            ))
+        }
+    }
+}
+
+fn no_push(name: &str) -> Problem {
+    Problem::missing(format!(
+        "there is no push `{name}`, or it was over long ago; see `innkeeper module list`"
+    ))
 }

@@ -181,6 +181,6 @@ pub(super) fn status_of_push(error: &PushError) -> StatusCode {
         PushError::Folder { .. } => StatusCode::CONFLICT,
         PushError::Propose(error) => status_of(error),
         PushError::Busy { .. } | PushError::Host(_) => StatusCode::SERVICE_UNAVAILABLE,
-        PushError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        PushError::Store(_) | PushError::Elsewhere(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

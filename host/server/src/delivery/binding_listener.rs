@@ -35,6 +35,10 @@ pub trait BindingListener: Send + Sync + 'static {
     /// The guests' side of another node asks, and this node leads. The answer takes less than
     /// 1 MiB; `None` if the question cannot be read.
     fn asked(&self, question: &[u8]) -> Option<Bytes>;
+
+    /// Another node asks how far the push of that name is. The answer takes less than 1 MiB; `None`
+    /// if this node does not know it.
+    fn push(&self, id: Digest) -> Option<Bytes>;
 }
 
 /// Events that a binding did not get.

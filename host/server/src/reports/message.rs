@@ -15,6 +15,7 @@ const HOLDS: u8 = 3;
 const OF_GUESTS: u8 = 4;
 const STORES: u8 = 5;
 const LAGS: u8 = 6;
+const PUSH: u8 = 7;
 
 // The bits that say what a member's lag is. A released bit never changes.
 const WAS_HEARD: u8 = 1;
@@ -54,6 +55,9 @@ pub(crate) enum Question {
     Stores(Digest),
     /// How far is each member behind the leader?
     Lags,
+    /// The guests' side of a node asks how far the push of that name is, which the other one may have
+    /// taken.
+    Push(Digest),
 }
 
 /// The answer to a question.
@@ -72,6 +76,8 @@ pub(crate) enum Answer {
     Stores(bool),
     /// What the leader knows of the other members; nothing from a node that does not lead.
     Lags(Vec<MemberLag>),
+    /// What the guests' side answers; `None` if it does not know the push.
+    Push(Option<Bytes>),
 }
 
 impl Question {
@@ -89,6 +95,9 @@ impl Question {
                 return [&[VERSION, OF_GUESTS], &question[..]].concat().into();
             }
             Self::Lags => return Bytes::from_static(&[VERSION, LAGS]),
+            Self::Push(id) => {
+                return [&[VERSION, PUSH], &id.0[..]].concat().into();
+            }
         };
         let mut out = BytesMut::with_capacity(2 + 8 * sessions.len());
         out.put_u8(VERSION);
@@ -102,11 +111,12 @@ impl Question {
     pub(crate) fn decode(mut body: &[u8]) -> Result<Self, NoMessage> {
         version(&mut body)?;
         let kind = body.try_get_u8().map_err(|_| NoMessage)?;
-        if let HOLDS | STORES = kind {
+        if let HOLDS | STORES | PUSH = kind {
             let digest = Digest(body.try_into().map_err(|_| NoMessage)?);
             return Ok(match kind {
                 HOLDS => Self::Holds(digest),
-                _ => Self::Stores(digest),
+                STORES => Self::Stores(digest),
+                _ => Self::Push(digest),
             });
         }
         if kind == OF_GUESTS {
@@ -148,8 +158,11 @@ impl Answer {
             }
             Self::OfGuests(answer) => {
                 out.put_u8(OF_GUESTS);
-                out.put_u8(u8::from(answer.is_some()));
-                out.put_slice(answer.as_deref().unwrap_or_default());
+                put_if_any(&mut out, answer);
+            }
+            Self::Push(answer) => {
+                out.put_u8(PUSH);
+                put_if_any(&mut out, answer);
             }
             Self::Lags(lags) => {
                 out.put_u8(LAGS);
@@ -173,11 +186,8 @@ impl Answer {
             REPORT => flag(body).map(Self::Acknowledged),
             HOLDS => flag(body).map(Self::Holds),
             STORES => flag(body).map(Self::Stores),
-            OF_GUESTS => match body.split_first() {
-                Some((0, [])) => Ok(Self::OfGuests(None)),
-                Some((1, answer)) => Ok(Self::OfGuests(Some(Bytes::copy_from_slice(answer)))),
-                _ => Err(NoMessage),
-            },
+            OF_GUESTS => if_any(body).map(Self::OfGuests),
+            PUSH => if_any(body).map(Self::Push),
             LAGS if body.len().is_multiple_of(LAG_BYTES) => {
                 let lags = body.chunks_exact(LAG_BYTES).map(lag);
                 lags.collect::<Result<_, _>>().map(Self::Lags)
@@ -230,6 +240,19 @@ fn lag(mut body: &[u8]) -> Result<MemberLag, NoMessage> {
             (true, true) => return Err(NoMessage),
         },
     })
+}
+
+fn put_if_any(out: &mut BytesMut, answer: &Option<Bytes>) {
+    out.put_u8(u8::from(answer.is_some()));
+    out.put_slice(answer.as_deref().unwrap_or_default());
+}
+
+fn if_any(body: &[u8]) -> Result<Option<Bytes>, NoMessage> {
+    match body.split_first() {
+        Some((0, [])) => Ok(None),
+        Some((1, answer)) => Ok(Some(Bytes::copy_from_slice(answer))),
+        _ => Err(NoMessage),
+    }
 }
 
 fn flag(body: &[u8]) -> Result<bool, NoMessage> {
@@ -291,6 +314,7 @@ mod tests {
             Question::Stores(Digest([8; 32])),
             Question::OfGuests(Bytes::from_static(b"how")),
             Question::Lags,
+            Question::Push(Digest([9; 32])),
         ] {
             assert_eq!(Question::decode(&question.encode()), Ok(question));
         }
@@ -303,6 +327,8 @@ mod tests {
             Answer::Stores(false),
             Answer::OfGuests(None),
             Answer::OfGuests(Some(Bytes::from_static(b"so"))),
+            Answer::Push(None),
+            Answer::Push(Some(Bytes::from_static(b"far"))),
             Answer::Lags(Vec::new()),
             Answer::Lags(lags()),
             Answer::Found(vec![Found::Silent, Found::Looking, Found::Heard]),
@@ -310,12 +336,13 @@ mod tests {
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
         }
         let too_many = Question::Report(vec![SessionId(1); SESSIONS_MAX + 1]).encode();
-        let wrong: [&[u8]; 9] = [
+        let wrong: [&[u8]; 10] = [
             b"",
             b"\x01",
             b"\x02\x01",
             b"\x01\x09",
             b"\x01\x06x",
+            b"\x01\x07x",
             b"\x01\x01abc",
             b"\x01\x02\x03",
             b"\x01\x0312345678",
@@ -340,6 +367,8 @@ mod tests {
             b"\x01\x04",
             b"\x01\x04\x00so",
             b"\x01\x04\x02",
+            b"\x01\x07",
+            b"\x01\x07\x00far",
         ] {
             assert_eq!(Answer::decode(body), Err(NoMessage));
         }

@@ -97,6 +97,7 @@ impl Reporters {
                 let answer = guests.and_then(|guests| guests.asked(&question));
                 Answer::OfGuests(Some(answer.ok_or(NoMessage)?))
             }
+            Question::Push(id) => Answer::Push(guests.and_then(|guests| guests.push(id))),
             Question::Lags => Answer::Lags(match leads {
                 true => self.members.lags(),
                 false => Vec::new(),

@@ -48,6 +48,10 @@ impl BindingListener for Told {
     fn asked(&self, _question: &[u8]) -> Option<bytes::Bytes> {
         None
     }
+
+    fn push(&self, _id: innkeeper_tree::Digest) -> Option<bytes::Bytes> {
+        None
+    }
 }
 
 fn apply(tree: &mut Tree, operation: Operation) {
