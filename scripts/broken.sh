@@ -66,6 +66,13 @@ all)
     (run host-work-deadline --workspace --test host_work an_invocation_is_over_by_the_clock_and_what_it_did_is_told) || failed=1
     (run compile-limits --workspace --test compile a_child_that_takes_too_much_memory_ends_alone) || failed=1
     (run follower-reacts --workspace --test whole_cluster each_event_is_counted_once_while_leaders_die_and_only_leaders_react) || failed=1
+    (run stale-expiry --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
+    (run cut-off-closes --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
+    (run install-closes --workspace --lib what_relies_on_every_event_ends_when_the_state_is_replaced) || failed=1
+    (run sync-quorum --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
+    (run ack-in-transaction --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
+    (run policy-check --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
+    (run follower-reacts --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
     (run fair-order --workspace --lib a_modest_guest_waits_for_two_slices_of_a_hundred_loops_and_not_for_a_hundred) || failed=1
     exit "$failed"
     ;;

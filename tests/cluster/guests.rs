@@ -67,7 +67,7 @@ async fn eventually_status(
 }
 
 /// The recipe that counts the children of `/in`.
-fn tally(module: &str) -> String {
+pub fn tally(module: &str) -> String {
     format!(
         r#"{{"world":"recipe","module":"{module}","watch":["/in/*"],
             "write":["/tally","/tally-resyncs"],

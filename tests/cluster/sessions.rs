@@ -151,6 +151,36 @@ fn a_node_that_is_cut_off_closes_its_connections_before_their_sessions_expire() 
     }
 }
 
+/// A stopped process knows nothing of the time that has passed until it looks.
+#[test]
+fn a_node_that_was_stopped_answers_nothing_to_a_session_that_has_expired_meanwhile() {
+    for (seed, stops_leader) in (0..6).map(|seed| (seed, seed % 2 == 0)) {
+        play(
+            seed,
+            3,
+            |_| {},
+            async move |stage, clients| {
+                stage.all_vote().await;
+                let (leader, follower) = (stage.leader().await, stage.follower().await);
+                let stopped = if stops_leader { leader } else { follower };
+                let mut holder = clients.connect(stopped, 2_000).await;
+                let lock = create_as("/lock", b"", EPHEMERAL);
+                assert_eq!(ask(&mut holder, lock).await, ErrorCode::Ok);
+                let mut watcher = clients.connect(stopped % 3 + 1, 10_000).await;
+                stage.member(stopped).host.stop();
+                while ask(&mut watcher, exists("/lock", false)).await == ErrorCode::Ok {
+                    clients.runtime.sleep(Duration::from_millis(50)).await;
+                }
+                // Its connection stands, and says nothing.
+                holder.send(&[exists("/lock", false)]).await;
+                stage.member(stopped).host.resume();
+                let answered = holder.try_answer().await;
+                assert!(answered.is_err(), "seed {seed}: {answered:?}");
+            },
+        );
+    }
+}
+
 #[test]
 fn without_a_quorum_no_session_expires_and_reads_are_served_to_those_who_agreed() {
     play(

@@ -182,6 +182,12 @@ impl<R: Runtime> Asking<R> {
     }
 
     async fn confirmed(&self) -> Answer {
+        // Without the question to a quorum a read shows what this node has, and a test must fail.
+        if cfg!(innkeeper_break = "sync-quorum")
+            && let Some(applied) = self.raft.metrics().borrow_watched().last_applied
+        {
+            return Ok(applied);
+        }
         let (own, leader) = {
             let metrics = self.raft.server_metrics();
             let metrics = metrics.borrow_watched();

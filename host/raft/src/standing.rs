@@ -38,6 +38,14 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// The term that this node leads.
+    pub(crate) fn leads(self) -> Option<u64> {
+        match self {
+            Standing::Leads { term, .. } => Some(term),
+            Standing::Waits | Standing::Follows { .. } => None,
+        }
+    }
+
     /// The standing of a node that has applied the log up to `applied`.
     pub(crate) fn of<R: Runtime>(raft: &RaftOf<R>, applied: Option<LogId>) -> Self {
         let metrics = raft.server_metrics();

@@ -6,7 +6,8 @@
 //!    remembered as the leader proves nothing. A node alone always has its quorum.
 //! 2. A connection is served while the last acknowledged report is younger than a third of its
 //!    session's timeout. Then it is closed: its session may expire elsewhere after the whole timeout,
-//!    so its client learns of the danger before.
+//!    so its client learns of the danger before. A connection looks itself each time that it wakes
+//!    up, since its process may have been stopped meanwhile.
 //! 3. A node that has begun, or that has taken over the state of another node, serves clients after
 //!    it has caught up with what was committed by then.
 //!    Until then it tells operators that it serves nobody, so that whoever asks before they send
@@ -19,6 +20,7 @@
 //!    (tests: `a_session_is_served_for_a_third_of_its_timeout_after_an_acknowledged_report`,
 //!    `without_a_quorum_no_session_expires_and_reads_are_served_to_those_who_agreed`)
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use innkeeper_runtime::{Instant, Latest};
@@ -44,6 +46,21 @@ enum Contact {
     At(Instant),
 }
 
+/// There was no contact yet.
+const NEVER: u64 = 0;
+/// No other node votes.
+const ALONE: u64 = u64::MAX;
+
+impl Contact {
+    fn nanos(self) -> u64 {
+        match self {
+            Contact::Alone => ALONE,
+            Contact::Never => NEVER,
+            Contact::At(at) => at.as_nanos(),
+        }
+    }
+}
+
 /// What the node knows of its quorum.
 ///
 /// Invariant: `changes` grows with every change of what [`Quorum::state`] answers. So a connection
@@ -51,6 +68,9 @@ enum Contact {
 #[derive(Debug)]
 pub struct Quorum {
     inner: Mutex<Inner>,
+    /// The contact, for connections, which ask often: the nanoseconds of the last acknowledged
+    /// report, [`NEVER`] or [`ALONE`].
+    contact_ns: AtomicU64,
     /// One value: whoever waits compares its parts under one lock.
     /// (test: `who_waits_to_catch_up_holds_nobody_up_who_waits_for_a_beginning`)
     beginning: Latest<Beginning>,
@@ -106,6 +126,7 @@ impl Quorum {
                 pinned: None,
                 changes: 0,
             }),
+            contact_ns: AtomicU64::new(contact.nanos()),
             beginning: Latest::new(Beginning {
                 begun,
                 caught_up: 0,
@@ -156,9 +177,21 @@ impl Quorum {
         inner.pinned == Some(Held::Held) || (inner.authorizers && !is_behind)
     }
 
+    /// Whether the last contact is young enough for a session with this timeout that is served
+    /// already. It takes no lock.
+    pub(crate) fn is_in_contact(&self, timeout: Duration, now: Instant) -> bool {
+        match self.contact_ns.load(Ordering::Relaxed) {
+            ALONE => true,
+            NEVER => false,
+            at => now.since(Instant::from_nanos(at)) <= timeout / 3,
+        }
+    }
+
     /// This node votes alone.
     pub(crate) fn votes_alone(&self) {
-        self.inner.lock().contact = Contact::Alone;
+        let mut inner = self.inner.lock();
+        inner.contact = Contact::Alone;
+        self.contact_ns.store(ALONE, Ordering::Relaxed);
     }
 
     /// A report that was made at this time was acknowledged.
@@ -168,6 +201,8 @@ impl Quorum {
             Contact::At(before) => Contact::At(before.max(made)),
             Contact::Alone | Contact::Never => Contact::At(made),
         };
+        let nanos = inner.contact.nanos();
+        self.contact_ns.store(nanos, Ordering::Relaxed);
     }
 
     /// The state was replaced: no client is served until the node has caught up.
@@ -255,12 +290,15 @@ mod tests {
         let start = Instant::default();
         let at = |ms| start + Duration::from_millis(ms);
         assert!(!quorum.serves(3000, at(0)), "no report was acknowledged");
+        assert!(!quorum.is_in_contact(Duration::from_secs(3), at(0)));
         quorum.acknowledged(at(1000));
         assert!(!quorum.serves(3000, at(1000)), "it has not caught up");
         quorum.has_caught_up(1);
         assert!(quorum.serves(3000, at(2000)));
         assert!(!quorum.serves(3000, at(2001)));
         assert!(quorum.serves(30_000, at(2001)));
+        assert!(quorum.is_in_contact(Duration::from_secs(3), at(2000)));
+        assert!(!quorum.is_in_contact(Duration::from_secs(3), at(2001)));
         // An older report that is acknowledged later takes nothing back.
         quorum.acknowledged(at(500));
         assert!(quorum.serves(3000, at(2000)));

@@ -17,6 +17,9 @@ use super::history::{Begun, History};
 /// The pause before another node is tried is drawn up to this.
 const AGAIN_MS: u64 = 60;
 
+/// A long timeout. The longest that a node grants is 20 ticks.
+const LONG_MS: i32 = 9_000;
+
 /// A session that a client has, and how to take it up again.
 struct Held {
     id: i64,
@@ -54,6 +57,13 @@ pub struct Caller {
     node: u64,
     /// How many connections it has had.
     lines: u64,
+    /// How many thirds of the session's timeout it waits for answers. Clients give a connection up
+    /// after two.
+    pub patience_thirds: u32,
+    /// Its session outlives most faults.
+    pub stays_long: bool,
+    /// It may be served without a quorum.
+    pub agrees_to_read_only: bool,
 }
 
 impl Caller {
@@ -67,9 +77,21 @@ impl Caller {
             line: None,
             node: 0,
             lines: 0,
+            patience_thirds: 2,
+            stays_long: false,
+            agrees_to_read_only: false,
         };
         caller.timeout_ms = [1_500, 2_000, 3_000, 4_000][caller.draw(4) as usize];
         caller
+    }
+
+    /// Takes sessions with a long timeout from now on, in half of all runs: their connections stand
+    /// while a node is behind for so long that it is brought up by a snapshot.
+    pub fn may_stay_long(&mut self) {
+        self.stays_long = self.draw(2) == 0;
+        if self.stays_long {
+            self.timeout_ms = LONG_MS;
+        }
     }
 
     /// A random number below a bound.
@@ -105,6 +127,12 @@ impl Caller {
         self.lines
     }
 
+    /// Whether the present connection is served without a quorum.
+    pub fn is_read_only(&self) -> bool {
+        let line = self.line.as_ref();
+        line.is_some_and(|line| line.connected.read_only == Some(true))
+    }
+
     /// Gives the connection up. The session lives on.
     pub fn hang_up(&mut self) {
         self.line = None;
@@ -129,7 +157,10 @@ impl Caller {
     }
 
     async fn try_connect(&mut self, node: u64) {
-        let fresh = connect_request(self.timeout_ms);
+        let fresh = ConnectRequest {
+            read_only: Some(self.agrees_to_read_only),
+            ..connect_request(self.timeout_ms)
+        };
         let request = match &self.held {
             Some(held) => ConnectRequest {
                 session_id: held.id,
@@ -147,8 +178,11 @@ impl Caller {
         };
         let connected = &line.connected;
         if connected.session_id == 0 {
-            if let Some(held) = self.held.take() {
-                self.history.note(|all| all.served.refused(held.id));
+            if let Some(held) = self.held.take()
+                && request.last_zxid_seen > 0
+            {
+                self.history
+                    .note(|all| all.served.refused(node, held.id, begun.at));
             }
             return;
         }
@@ -170,7 +204,7 @@ impl Caller {
     }
 
     /// Sends requests at once and takes the answers and the events among them. Without a connection
-    /// it makes one first. It waits for two thirds of the session's timeout, as clients do.
+    /// it makes one first. It waits as long as its patience is, and gives the connection up then.
     pub async fn ask(&mut self, requests: &[Request]) -> Talk {
         self.connect().await;
         let (line, held) = (self.line.as_mut(), self.held.as_ref());
@@ -190,7 +224,8 @@ impl Caller {
             }
             std::io::Result::Ok(())
         };
-        let patience = Duration::from_millis(held.timeout_ms as u64 * 2 / 3);
+        let timeout = Duration::from_millis(held.timeout_ms as u64);
+        let patience = timeout / 3 * self.patience_thirds;
         let talked = self.clients.runtime.timeout(patience, talking).await;
         let is_whole = matches!(talked, Ok(Ok(())));
         if !is_whole {

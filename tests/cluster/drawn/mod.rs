@@ -3,7 +3,9 @@
 //!
 //! 1. [`run`] sets up the nodes and the clients, draws the faults, and judges a run at its end.
 //! 2. A [`caller`] is a session of a client, on whichever node it is connected to at the moment.
-//!    The [`clients`] use one each: they create, set, read, watch, hold locks and fall silent.
+//!    The [`clients`] use one each: they create, set, read, watch, hold locks, fall silent, and
+//!    read without a quorum. In one run of ten a recipe counts what they create, and they write
+//!    under a policy that changes again and again.
 //! 3. [`history`] is told everything that the clients ask and are answered, in true time, and is
 //!    shown the state of every node again and again. It belongs to the test and forgets nothing.
 //! 4. Each of the [`invariants`] has a file. What can be judged at once is judged when it happens.

@@ -8,19 +8,21 @@ use innkeeper_runtime::sim::{
     Cast, FaultKind, Process, Rates, Record, Schedule, ScheduleSettings, SyncTime, Tail,
 };
 use innkeeper_runtime::{Select2, World, select2};
+use innkeeper_tree::View;
 
 use super::super::common::simulated::FOLDER;
+use super::super::guests::with_http;
 use super::super::stage::{Shape, Stage};
 use super::clients;
 use super::history::{Counts, History};
-use super::invariants::healed;
+use super::invariants::{healed, reactions};
 
 /// For how long faults happen.
 const STORM: Duration = Duration::from_secs(10);
 /// So many times as many faults as on a rough day.
 const RATE: f64 = 3.0;
 /// The nodes' states are looked at so often.
-const LOOK: Duration = Duration::from_millis(10);
+pub const LOOK: Duration = Duration::from_millis(10);
 /// The hosts with clients.
 const CLIENT_HOSTS: usize = 2;
 
@@ -85,6 +87,17 @@ fn shape(seed: u64) -> Shape {
     }
 }
 
+/// Whether a recipe counts the creates, and an authorizer asks a policy. Wasm costs more than all
+/// else in a run.
+fn has_guests(seed: u64) -> bool {
+    seed % 10 == 5
+}
+
+/// Whether the group has local sessions, which a node makes without the others.
+fn has_local_sessions(seed: u64) -> bool {
+    seed % 7 == 3
+}
+
 /// Adds the nodes to a cast.
 fn add_nodes(world: &World, stage: &Arc<Stage>, cast: &mut Cast) {
     for member in &stage.members {
@@ -105,12 +118,21 @@ pub fn run(seed: u64) -> Sum {
     World::run(seed, async move |world| {
         let shape = shape(seed);
         world.journal(format!("{shape:?}"));
-        let stage = Arc::new(Stage::new(world.clone(), shape, |_| {}));
+        let stage = Arc::new(Stage::new(world.clone(), shape, |settings| {
+            if has_guests(seed) {
+                with_http(settings);
+            }
+            settings.server.read_only_mode = true;
+            settings.server.local_sessions = has_local_sessions(seed);
+            settings.server.local_sessions_upgrading = true;
+        }));
         let history = History::new(&world);
         let looking = async {
             loop {
-                for (node, view) in healed::views(&stage) {
-                    history.shows(node, &view);
+                for member in &stage.members {
+                    if let Some(service) = stage.service(member.id) {
+                        history.looks(member.id, &service);
+                    }
                 }
                 world.sleep(LOOK).await;
             }
@@ -149,34 +171,50 @@ async fn course(seed: u64, world: &World, stage: &Arc<Stage>, history: &History)
     cast.start();
     stage.all_vote().await;
     let (preparing, known) = (stage.clone(), history.clone());
-    let prepared = world
-        .host("operator")
-        .start(move |runtime| clients::prepare(Arc::new(preparing.clients(runtime)), known));
+    let leader = stage.leader().await;
+    let prepared = world.host("operator").start(move |runtime| async move {
+        let clients = Arc::new(preparing.clients(runtime));
+        clients::prepare(clients.clone(), known).await;
+        if has_guests(seed) {
+            clients::bind_recipe(&clients, leader).await;
+            clients::bind_policy(&clients, leader).await;
+        }
+    });
     healed::answered(world, stage, vec![prepared]).await;
     let working = hosts.iter().enumerate().map(|(number, host)| {
         let (stage, history) = (stage.clone(), history.clone());
-        host.start(move |runtime| clients::work(Arc::new(stage.clients(runtime)), history, number))
+        host.start(move |runtime| {
+            let clients = Arc::new(stage.clients(runtime));
+            clients::work(clients, history, number, has_guests(seed))
+        })
     });
     let working: Vec<_> = working.collect();
     let record = schedule.run(&mut cast).await;
     history.end();
     healed::answered(world, stage, working).await;
-    judge(world, stage, history).await;
+    judge(seed, world, stage, history).await;
     // Not by what memory holds, but by what is on the disks.
     for member in &stage.members {
         member.host.cut_power();
     }
     cast.start();
-    judge(world, stage, history).await;
+    judge(seed, world, stage, history).await;
     record
 }
 
 /// Judges what was not judged when it happened.
-async fn judge(world: &World, stage: &Stage, history: &History) {
-    let views = healed::settled(world, stage).await;
+async fn judge(seed: u64, world: &World, stage: &Stage, history: &History) {
+    let is_over = |view: &View| !has_guests(seed) || reactions::all(view).is_some();
+    let views = healed::settled(world, stage, is_over).await;
     history.note(|all| {
-        all.served.check();
+        if has_guests(seed) {
+            all.counts.reactions = reactions::all(&views[0].1).expect("it was waited for");
+        }
+        if has_local_sessions(seed) {
+            all.counts.local = all.served.unseen();
+        }
         all.one_owner.check();
+        all.policies.check();
         all.registers.check();
         all.same.check(&views);
         all.streams.check(&views[0].1);

@@ -61,6 +61,8 @@ pub struct Fitting {
 /// One submission in the queue, with the room that it takes.
 pub(crate) struct Submission {
     operations: Vec<(Operation, Room)>,
+    /// The term in which this node decided on them as the leader. They are refused in another one.
+    term: Option<u64>,
 }
 
 /// The room that operations take in the queue. Dropping it gives the room back.
@@ -152,6 +154,18 @@ impl Proposals {
     /// Submits operations in their order and waits while the queue is full. The delivery gets the
     /// result of each operation: applied or refused.
     pub async fn submit(&self, operations: Vec<Operation>) {
+        self.put(self.fitting(operations), None).await;
+    }
+
+    /// Like [`Proposals::submit`], for what this node has decided as the established leader of a
+    /// term. If it leads in another term by the time at which they would be proposed, they are
+    /// refused: they were right by what the leader of that term knew.
+    pub async fn submit_in(&self, term: u64, operations: Vec<Operation>) {
+        self.put(self.fitting(operations), Some(term)).await;
+    }
+
+    /// Refuses what is too long.
+    fn fitting(&self, operations: Vec<Operation>) -> Vec<Fitting> {
         let mut fitting = Vec::with_capacity(operations.len());
         for operation in operations {
             match self.size(&operation) {
@@ -159,13 +173,18 @@ impl Proposals {
                 Err(refusal) => self.shared.delivery.refused(operation, refusal),
             }
         }
-        self.submit_fitting(fitting).await;
+        fitting
     }
 
     /// Like [`Proposals::submit`], for operations that [`Proposals::fit`] has checked.
     pub async fn submit_fitting(&self, operations: Vec<Fitting>) {
+        self.put(operations, None).await;
+    }
+
+    async fn put(&self, operations: Vec<Fitting>, term: Option<u64>) {
         let mut submission = Submission {
             operations: Vec::with_capacity(operations.len()),
+            term,
         };
         for Fitting { operation, size } in operations {
             if self.shared.closed.load(Ordering::Acquire) {
@@ -222,6 +241,7 @@ impl Proposals {
         }
         let full = Submission {
             operations: std::mem::take(&mut submission.operations),
+            term: submission.term,
         };
         if let Err(mpsc::error::SendError(back)) = self.shared.queue.send(full).await {
             for (operation, _room) in back.operations {

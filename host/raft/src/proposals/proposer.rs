@@ -32,7 +32,7 @@ use self::waiting::Event;
 use super::fairness::Fairness;
 use super::flights::Flights;
 use super::intake::{Holder, Intake};
-use super::outstanding::{Outstanding, is_leaders_own};
+use super::outstanding::{Outstanding, is_expiry, is_leaders_own};
 use super::{Proposals, Submission};
 use crate::engine::RaftOf;
 use crate::error::{Failure, Refusal};
@@ -171,6 +171,15 @@ impl<R: Runtime> Proposer<R> {
     }
 
     fn admit(&mut self, submission: Submission) {
+        let leads = self.standing.leads();
+        if submission.term.is_some() && submission.term != leads {
+            let delivery = &self.proposals.shared.delivery;
+            for (operation, room) in submission.operations {
+                drop(room);
+                delivery.refused(operation, Refusal::NotLeader);
+            }
+            return;
+        }
         let own = submission.operations.into_iter();
         self.waiting
             .extend(own.map(|(operation, room)| (operation, Holder::Own(room))));
@@ -253,7 +262,7 @@ impl<R: Runtime> Proposer<R> {
         // What other nodes have sent in an older term they send again.
         let is_own = |item: &Item| matches!(item.1, Holder::Own(_));
         let held: Vec<_> = self.fairness.drain().filter(is_own).collect();
-        self.waiting.retain(is_own);
+        let waiting: Vec<_> = self.waiting.drain(..).filter(is_own).collect();
         let lost = self.outstanding.take_from(0);
         let lost = lost.into_iter().map(|sent| {
             (
@@ -261,15 +270,18 @@ impl<R: Runtime> Proposer<R> {
                 Holder::Own(sent.room),
             )
         });
-        let again: Vec<_> = lost.chain(held).collect();
-        for (operation, holder) in again.into_iter().rev() {
-            if is_leaders_own(&operation) {
+        let sent = lost.chain(held).map(|item| (is_leaders_own(&item.0), item));
+        // openraft may have refused an expiry in the older term for want of a lease. What else
+        // waits may be of the new term, and apply judges it.
+        let waiting = waiting.into_iter().map(|item| (is_expiry(&item.0), item));
+        for (is_over, (operation, holder)) in sent.chain(waiting) {
+            if is_over {
                 self.proposals
                     .shared
                     .delivery
                     .refused(operation, Refusal::NotLeader);
             } else {
-                self.waiting.push_front((operation, holder));
+                self.waiting.push_back((operation, holder));
             }
         }
     }
@@ -279,11 +291,7 @@ impl<R: Runtime> Proposer<R> {
         self.standing = standing;
         self.around.standing.set(standing);
         self.forwarding = None;
-        let leads = match standing {
-            Standing::Leads { term, .. } => Some(term),
-            Standing::Waits | Standing::Follows { .. } => None,
-        };
-        self.around.intake.set_term(leads);
+        self.around.intake.set_term(standing.leads());
         if let Standing::Follows { term, leader } = standing {
             let forwarder = Forwarder {
                 peers: self.around.peers.clone(),

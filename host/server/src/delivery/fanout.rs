@@ -468,13 +468,17 @@ impl Delivery for Fanout {
     }
 
     fn installed(&self, before: &View, after: &View, publish: &mut dyn FnMut()) {
+        self.stats.installs.add(1);
         {
             // A connection looks at its outbox after it has taken a view. So none answers from the
             // new state: it would have missed events in between.
             let inner = self.inner.lock();
             self.quorum.begins_anew();
-            for outbox in inner.outboxes() {
-                outbox.close(Close::Replaced);
+            // Without this, watches and writes wait for what is lost, and a test must fail.
+            if cfg!(not(innkeeper_break = "install-closes")) {
+                for outbox in inner.outboxes() {
+                    outbox.close(Close::Replaced);
+                }
             }
             publish();
         }

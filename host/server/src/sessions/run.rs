@@ -96,6 +96,7 @@ impl<R: Runtime> SessionLoop<R> {
     async fn wake_up<S: Stream>(&mut self, socket: &mut Socket<S>) -> Result<(), End> {
         self.session.now = self.session.service.runtime.now();
         self.turn.works(self.session.now);
+        self.session.is_served()?;
         loop {
             // Whether whole frames may be left in the input. This must be remembered, not asked
             // again at the end: the budget changes with other connections, and if it had grown

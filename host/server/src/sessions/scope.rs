@@ -21,6 +21,7 @@ use innkeeper_tree::applied::TicketResult;
 use super::Session;
 use super::commands::is_write;
 use super::pipeline::{Body, Pending, State};
+use crate::delivery::outbox::Close;
 use crate::local_sessions::LocalSession;
 use crate::socket::End;
 
@@ -38,6 +39,16 @@ pub(crate) enum Scope {
 }
 
 impl<R: Runtime> Session<R> {
+    /// Whether this node may still serve the session. If the node has been cut off, or was stopped,
+    /// the session may have expired elsewhere.
+    pub(super) fn is_served(&self) -> Result<(), End> {
+        let quorum = &self.service.quorum;
+        let is_served = cfg!(innkeeper_break = "cut-off-closes")
+            || self.scope == Scope::ReadOnly
+            || quorum.is_in_contact(self.timeout, self.now);
+        is_served.then_some(()).ok_or(End::Told(Close::Quorum))
+    }
+
     /// The state of the next request, if the session's scope or too long a wait decides it; `None`
     /// if the request is examined like any other.
     pub(super) async fn set_aside(&mut self, request: &Pending) -> Result<Option<State>, End> {

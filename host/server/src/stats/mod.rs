@@ -86,6 +86,8 @@ pub struct Stats {
     pub reactions: Counter,
     /// Commands applied.
     pub commits: Counter,
+    /// Snapshots of other nodes that have taken the place of this node's state.
+    pub installs: Counter,
     /// Watchers of each znode created while it was watched.
     pub watchers_of_created: Summary,
     /// Watchers of each znode that was deleted.

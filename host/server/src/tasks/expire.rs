@@ -65,8 +65,9 @@ pub(crate) async fn run<R: Runtime>(service: Arc<Service<R>>) {
             ask_elsewhere(&service, &replica, elsewhere);
         }
         drop(replica);
-        if !proposals.is_empty() {
-            service.proposals.submit(proposals).await;
+        // The next leader owes these sessions their full timeout, even if this node is the next one.
+        if let Some(term) = leads {
+            service.proposals.submit_in(term, proposals).await;
         }
     }
 }

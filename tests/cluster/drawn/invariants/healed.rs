@@ -27,22 +27,27 @@ pub async fn answered(world: &World, stage: &Stage, clients: Vec<Process<()>>) {
     }
 }
 
-/// Waits until all nodes have applied the same and no session is left, and returns their states.
-pub async fn settled(world: &World, stage: &Stage) -> Vec<(u64, View)> {
+/// Waits until all nodes have applied the same, no session is left, and `is_over` holds of their
+/// states, and returns these.
+pub async fn settled(
+    world: &World,
+    stage: &Stage,
+    is_over: impl Fn(&View) -> bool,
+) -> Vec<(u64, View)> {
     let until = world.now() + HEALED;
     loop {
         let views: Vec<_> = views(stage).collect();
         let first = views.first().map(|(_, view)| view.zxid());
         let are_equal = views.len() == stage.members.len()
             && views.iter().all(|(_, view)| {
-                Some(view.zxid()) == first && view.sessions().is_empty() && view.group().is_some()
+                Some(view.zxid()) == first && view.sessions().is_empty() && is_over(view)
             });
         if are_equal {
             return views;
         }
         assert!(
             world.now() < until,
-            "the nodes have not come to one state without sessions: {:?}\n{}",
+            "the nodes have not come to one state without sessions and with all reactions: {:?}\n{}",
             views
                 .iter()
                 .map(|(node, view)| (*node, view.zxid(), view.sessions().len()))

@@ -17,7 +17,9 @@ pub enum Heard {
 #[derive(Debug)]
 struct Stream {
     session: i64,
-    set: i64,
+    /// The zxid of the answer, and how many events came before it: with setWatches2 the watch is set
+    /// before the request is answered.
+    set: (i64, usize),
     heard: Vec<Heard>,
 }
 
@@ -29,10 +31,10 @@ pub struct Streams {
 
 impl Streams {
     /// The watch of a new connection is set.
-    pub fn set(&mut self, session: i64, zxid: i64) -> usize {
+    pub fn set(&mut self, session: i64, zxid: i64, before: usize) -> usize {
         self.all.push(Stream {
             session,
-            set: zxid,
+            set: (zxid, before),
             heard: Vec::new(),
         });
         self.all.len() - 1
@@ -54,8 +56,10 @@ impl Streams {
         created.sort();
         let up_to = |zxid: i64| created.partition_point(|(czxid, _)| *czxid <= zxid);
         for stream in &self.all {
-            let mut next = up_to(stream.set);
             let session = stream.session;
+            let (zxid, before) = stream.set;
+            let first = up_to(zxid).checked_sub(before);
+            let mut next = first.expect("no more events than there were creates");
             for heard in &stream.heard {
                 match heard {
                     Heard::Created(path) => {

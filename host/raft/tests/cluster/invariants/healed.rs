@@ -11,8 +11,9 @@ use innkeeper_runtime::World;
 use crate::history::History;
 use crate::stage::Member;
 
-/// Virtual time in which everything is answered and applied, once all replicas are open.
-const HEALED: Duration = Duration::from_secs(10);
+/// Virtual time in which everything is answered and applied, once all replicas are open. A snapshot
+/// whose pieces were lost just before begins anew after a stall of 10 s.
+const HEALED: Duration = Duration::from_secs(15);
 /// Virtual time in which they open. Syncs that a fault has made slow still have to end.
 const OPEN: Duration = Duration::from_secs(60);
 
