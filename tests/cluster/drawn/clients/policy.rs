@@ -49,6 +49,8 @@ pub async fn flip(mut caller: Caller) {
             data: Some(if forbids { FORBIDS } else { ALLOWS }.into()),
             version,
         });
+        let now = caller.history.now();
+        caller.history.note(|all| all.policies.flips(forbids, now));
         // If the answer is lost, the znode tells what came of it.
         let mzxid = loop {
             let talk = caller.ask(std::slice::from_ref(&flip)).await;
@@ -69,9 +71,10 @@ pub async fn flip(mut caller: Caller) {
             }
         };
         version += 1;
+        let now = caller.history.now();
         caller.history.note(|all| {
             all.counts.flips += 1;
-            all.policies.flipped(mzxid, forbids);
+            all.policies.flipped(mzxid, forbids, now);
         });
         caller.rest(FLIP_MS).await;
     }
@@ -84,7 +87,9 @@ pub async fn write(mut caller: Caller) {
         let path = door(caller.draw(DOORS));
         let count = 1 + caller.draw(4);
         let requests: Vec<_> = (0..count).map(|_| set(&path, b"x")).collect();
+        let sent = caller.history.now();
         let talk = caller.ask(&requests).await;
+        let now = caller.history.now();
         for answer in talk.answers() {
             caller.history.note(|all| match answer.err {
                 ErrorCode::Ok => {
@@ -92,7 +97,10 @@ pub async fn write(mut caller: Caller) {
                     all.counts.allowed += 1;
                     all.policies.wrote(stat.mzxid);
                 }
-                ErrorCode::NoAuth => all.counts.denied += 1,
+                ErrorCode::NoAuth => {
+                    all.counts.denied += 1;
+                    all.policies.refused(sent, now);
+                }
                 other => panic!("a guarded write is answered with {other:?}"),
             });
         }
