@@ -76,7 +76,7 @@ test: test-host test-guests test-clients test-kazoo-suite test-oracle
 test-host: guests
 	$(CARGO) test --workspace --no-fail-fast
 
-# Clusters drawn from a seed, under faults: tests/cluster/drawn. Each seed takes about 0.25 s of CPU
+# Clusters drawn from a seed, under faults: tests/cluster/drawn. Each seed takes about 0.5 s of CPU
 # time. A run that fails names its seed, which INNKEEPER_SEEDS=N..N+1 runs again.
 SEEDS ?= 5000
 FROM ?= 1000
