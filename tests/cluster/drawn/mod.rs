@@ -38,8 +38,8 @@ fn clients_see_one_service_whatever_happens_to_its_nodes() {
     let mut all = Sum::default();
     for seed in seeds.clone() {
         let sum = run(seed);
-        // One in ten is run twice, and must be the same run.
-        if seed.is_multiple_of(10) {
+        // One in ten is run twice, and must be the same run; of those with guests one in five.
+        if seed.is_multiple_of(10) || seed % 50 == 5 {
             assert_eq!(run(seed), sum, "seed {seed} is two runs");
         }
         all.add(&sum);
