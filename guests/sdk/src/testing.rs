@@ -461,7 +461,14 @@ mod tests {
         assert_eq!(tree.number("/none"), Ok(None));
         assert_eq!(tree.number("/zero"), Ok(Some(0)));
         assert_eq!(tree.number("/most"), Ok(Some(u64::MAX)));
-        for wrong in [&b""[..], b"+1", b"-1", b"1 ", b"18446744073709551616", b"\xff"] {
+        for wrong in [
+            &b""[..],
+            b"+1",
+            b"-1",
+            b"1 ",
+            b"18446744073709551616",
+            b"\xff",
+        ] {
             tree.make("/wrong", wrong);
             assert!(tree.number("/wrong").is_err(), "{wrong:?}");
         }
