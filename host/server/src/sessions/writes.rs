@@ -12,7 +12,7 @@
 //! 3. When the read index is there and nothing of the session is in flight, the request is decided on
 //!    again, and that verdict counts.
 //!
-//! A denial so costs the leader what a sync costs it, and less than the write would. However many are
+//! So a denial costs the leader what a sync costs it, and less than the write would. However many are
 //! denied: a connection has one read index under way, and each node asks the leader for one at a time.
 //! ZooKeeper decides on writes at the leader. (tests:
 //! `a_denial_by_an_old_policy_is_decided_again_by_the_newest`,
