@@ -35,29 +35,45 @@ pub enum Held {
     Lost,
 }
 
-/// When this node had contact with a leader that had a quorum.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Contact {
-    /// No other node votes: always.
-    Alone,
-    /// Not yet.
-    Never,
-    /// When the last acknowledged report was made.
-    At(Instant),
-}
+/// When this node had contact with a leader that had a quorum: the nanoseconds at which the last
+/// acknowledged report was made, [`NEVER`] or [`ALONE`]. Connections ask often, so it takes no lock.
+#[derive(Debug)]
+struct Contact(AtomicU64);
 
 /// There was no contact yet.
 const NEVER: u64 = 0;
-/// No other node votes.
+/// No other node votes: there always is.
 const ALONE: u64 = u64::MAX;
 
 impl Contact {
-    fn nanos(self) -> u64 {
-        match self {
-            Contact::Alone => ALONE,
-            Contact::Never => NEVER,
-            Contact::At(at) => at.as_nanos(),
+    fn new(nanos: u64) -> Self {
+        Self(AtomicU64::new(nanos))
+    }
+
+    /// How old it is; `None` if there was none.
+    fn age(&self, now: Instant) -> Option<Duration> {
+        match self.0.load(Ordering::Relaxed) {
+            NEVER => None,
+            ALONE => Some(Duration::ZERO),
+            at => Some(now.since(Instant::from_nanos(at))),
         }
+    }
+
+    fn set_alone(&self) {
+        self.0.store(ALONE, Ordering::Relaxed);
+    }
+
+    /// A report that was made at this time was acknowledged.
+    fn acknowledged(&self, made: Instant) {
+        let made = made.as_nanos().max(NEVER + 1);
+        let newer = |before| match before {
+            ALONE => Some(made),
+            _ => Some(made.max(before)),
+        };
+        // It fails only where the closure gives `None`.
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, newer);
     }
 }
 
@@ -68,9 +84,7 @@ impl Contact {
 #[derive(Debug)]
 pub struct Quorum {
     inner: Mutex<Inner>,
-    /// The contact, for connections, which ask often: the nanoseconds of the last acknowledged
-    /// report, [`NEVER`] or [`ALONE`].
-    contact_ns: AtomicU64,
+    contact: Contact,
     /// One value: whoever waits compares its parts under one lock.
     /// (test: `who_waits_to_catch_up_holds_nobody_up_who_waits_for_a_beginning`)
     beginning: Latest<Beginning>,
@@ -92,7 +106,6 @@ impl Beginning {
 
 #[derive(Clone, Copy, Debug)]
 struct Inner {
-    contact: Contact,
     /// The modules of the active authorizers are there.
     authorizers: bool,
     seen: Held,
@@ -109,24 +122,23 @@ impl Default for Quorum {
 impl Quorum {
     /// That of a node alone.
     pub(crate) fn alone() -> Self {
-        Self::new(Contact::Alone, Held::Held, 0)
+        Self::new(ALONE, Held::Held, 0)
     }
 
     /// That of a member of a group, before its first report.
     pub(crate) fn of_member() -> Self {
-        Self::new(Contact::Never, Held::Lost, 1)
+        Self::new(NEVER, Held::Lost, 1)
     }
 
-    fn new(contact: Contact, seen: Held, begun: u64) -> Self {
+    fn new(contact: u64, seen: Held, begun: u64) -> Self {
         Self {
             inner: Mutex::new(Inner {
-                contact,
                 authorizers: true,
                 seen,
                 pinned: None,
                 changes: 0,
             }),
-            contact_ns: AtomicU64::new(contact.nanos()),
+            contact: Contact::new(contact),
             beginning: Latest::new(Beginning {
                 begun,
                 caught_up: 0,
@@ -147,11 +159,7 @@ impl Quorum {
 
     /// How old the last contact with a leader that had a quorum is; `None` if there was none.
     pub fn contact_age(&self, now: Instant) -> Option<Duration> {
-        match self.inner.lock().contact {
-            Contact::Alone => Some(Duration::ZERO),
-            Contact::Never => None,
-            Contact::At(at) => Some(now.since(at)),
-        }
+        self.contact.age(now)
     }
 
     /// Whether a session with this timeout is served: not read-only, but as a quorum allows.
@@ -161,12 +169,8 @@ impl Quorum {
         if let Some(pinned) = inner.pinned {
             return pinned == Held::Held;
         }
-        let in_contact = match inner.contact {
-            Contact::Alone => true,
-            Contact::Never => false,
-            Contact::At(at) => now.since(at) <= patience(timeout_ms),
-        };
-        in_contact && inner.authorizers && !is_behind
+        let timeout = Duration::from_millis(u64::from(timeout_ms));
+        self.is_in_contact(timeout, now) && inner.authorizers && !is_behind
     }
 
     /// Whether clients are let in where there is a quorum: the node has caught up, and the modules of
@@ -180,29 +184,17 @@ impl Quorum {
     /// Whether the last contact is young enough for a session with this timeout that is served
     /// already. It takes no lock.
     pub(crate) fn is_in_contact(&self, timeout: Duration, now: Instant) -> bool {
-        match self.contact_ns.load(Ordering::Relaxed) {
-            ALONE => true,
-            NEVER => false,
-            at => now.since(Instant::from_nanos(at)) <= timeout / 3,
-        }
+        self.contact.age(now).is_some_and(|age| age <= timeout / 3)
     }
 
     /// This node votes alone.
     pub(crate) fn votes_alone(&self) {
-        let mut inner = self.inner.lock();
-        inner.contact = Contact::Alone;
-        self.contact_ns.store(ALONE, Ordering::Relaxed);
+        self.contact.set_alone();
     }
 
     /// A report that was made at this time was acknowledged.
     pub(crate) fn acknowledged(&self, made: Instant) {
-        let mut inner = self.inner.lock();
-        inner.contact = match inner.contact {
-            Contact::At(before) => Contact::At(before.max(made)),
-            Contact::Alone | Contact::Never => Contact::At(made),
-        };
-        let nanos = inner.contact.nanos();
-        self.contact_ns.store(nanos, Ordering::Relaxed);
+        self.contact.acknowledged(made);
     }
 
     /// The state was replaced: no client is served until the node has caught up.
@@ -239,11 +231,11 @@ impl Quorum {
 
     /// Judges the state by the age of the last contact. Returns true if the state has changed.
     pub(crate) fn look(&self, now: Instant, lost_after: Duration) -> bool {
+        let age = self.contact.age(now);
         self.change(|inner| {
-            inner.seen = match inner.contact {
-                Contact::Alone => Held::Held,
-                Contact::At(at) if now.since(at) <= lost_after => Held::Held,
-                Contact::At(_) | Contact::Never => Held::Lost,
+            inner.seen = match age {
+                Some(age) if age <= lost_after => Held::Held,
+                _ => Held::Lost,
             }
         })
     }
@@ -268,11 +260,6 @@ impl Inner {
     fn state(&self) -> Held {
         self.pinned.unwrap_or(self.seen)
     }
-}
-
-/// How old the last acknowledged report may be while a session with this timeout is served.
-pub(crate) fn patience(timeout_ms: u32) -> Duration {
-    Duration::from_millis(u64::from(timeout_ms)) / 3
 }
 
 #[cfg(test)]
