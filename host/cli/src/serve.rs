@@ -109,12 +109,20 @@ pub(super) fn run(args: ServeArgs, everywhere: &Everywhere) -> anyhow::Result<()
     let log = Log::start(args.log_format).map_err(Invalid)?;
     Real::run(RealConfig::default(), async |runtime| {
         // First of all: without a handler, a signal would end the process in the middle.
-        let signals = Signals {
+        let mut signals = Signals {
             end: Box::pin(runtime.terminated()),
             reload: runtime.reload_requests(),
         };
-        let settings = checked_settings(&runtime, args, everywhere, &log).await?;
-        serve(runtime, settings, Arc::new(log), everywhere.json, signals).await
+        let log = Arc::new(log);
+        let reading = checked_settings(runtime.clone(), args, everywhere.clone(), log.clone());
+        // A file may be a pipe that nobody writes to. (test:
+        // `a_node_that_still_reads_its_configuration_heeds_signals`)
+        let reading = runtime.spawn(ThreadRole::Reading, reading);
+        let settings = match select2(&mut signals.end, reading).await {
+            Select2::First(()) => return ended_before_it_served(&log),
+            Select2::Second(settings) => settings??,
+        };
+        serve(runtime, settings, log, everywhere.json, signals).await
     })
     .context("the threads of the node cannot be started")?
 }
@@ -151,12 +159,7 @@ async fn serve<R: Runtime>(
     let start = Box::pin(Node::start(runtime, settings));
     let node = match select2(&mut signals.end, start).await {
         // No client was served yet, and the files on disk are consistent at any time.
-        Select2::First(()) => {
-            let reason = "it was asked to end before it served";
-            tracing::info!(event = "stopped", reason, "the node has stopped");
-            log.tell_all_left_out();
-            return Ok(());
-        }
+        Select2::First(()) => return ended_before_it_served(&log),
         Select2::Second(node) => node?,
     };
     if let Err(error) = announce(&node, json) {
@@ -191,6 +194,13 @@ async fn serve<R: Runtime>(
     };
     log.tell_all_left_out();
     ended
+}
+
+fn ended_before_it_served(log: &Log) -> anyhow::Result<()> {
+    let reason = "it was asked to end before it served";
+    tracing::info!(event = "stopped", reason, "the node has stopped");
+    log.tell_all_left_out();
+    Ok(())
 }
 
 /// Writes the ready line, with the addresses, to stdout. A closed pipe is no error: its reader has
@@ -257,13 +267,13 @@ async fn tell_left_out<R: Runtime>(runtime: R, log: Arc<Log>) {
 /// The settings of a node. An error if they are invalid, or if the node would begin with an empty
 /// tree beside ZooKeeper's own data without `--ignore-zookeeper-data`.
 async fn checked_settings<R: Runtime>(
-    runtime: &R,
+    runtime: R,
     args: ServeArgs,
-    everywhere: &Everywhere,
-    log: &Log,
+    everywhere: Everywhere,
+    log: Arc<Log>,
 ) -> anyhow::Result<NodeSettings> {
     let ignore = args.ignore_zookeeper_data;
-    let read = read_settings(runtime, args, everywhere, log).await;
+    let read = read_settings(&runtime, args, &everywhere, &log).await;
     let (settings, mut data_folders) = read.map_err(Invalid)?;
     data_folders.push(settings.server.data.clone());
     match zookeeper_data::check(&settings.server.data, &data_folders) {

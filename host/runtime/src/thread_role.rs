@@ -31,7 +31,8 @@ pub enum ThreadRole {
     Checkpoint,
     /// Reading of old log entries, for peers that lag and after a start: one thread, so that a read
     /// delays neither heartbeats nor syncs, and does not wait for a checkpoint. It also starts the
-    /// processes that compile modules, which takes a millisecond or two each.
+    /// processes that compile modules, which takes a millisecond or two each. The configuration is
+    /// read here before all that.
     Reading,
     /// Client connections: a pool of threads. Authorizers run inside the tasks of connections.
     Client,

@@ -214,3 +214,23 @@ fn a_node_that_still_starts_heeds_signals() {
     assert_eq!(stdout, "", "it never served");
     assert!(!data.join("admin.sock").exists());
 }
+
+/// Nobody writes to the pipe that is its configuration.
+#[test]
+fn a_node_that_still_reads_its_configuration_heeds_signals() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("zoo.cfg");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut child = serve(&[pipe.to_str().unwrap()]).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    eventually("it catches SIGTERM", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        caught & (1 << (Signal::TERM.as_raw() - 1)) != 0
+    });
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+}
