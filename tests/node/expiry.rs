@@ -4,6 +4,7 @@
 mod common;
 
 use std::io::Write;
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -119,6 +120,24 @@ fn a_request_that_arrives_slowly_keeps_its_session_alive() {
     }
     assert_eq!(client.answer().err, ErrorCode::Ok);
     client.must(exists("/slow", false));
+}
+
+/// While answers wait the node reads nothing, so it learns that the client has left when it looks for
+/// a sign of life.
+#[test]
+fn a_session_expires_whose_connection_ends_while_it_is_asked() {
+    let server = quick();
+    let mut leaves = Client::connect(server.addr, 500);
+    leaves.must(create_as("/e", b"", 1));
+    leaves.must(create("/large", &[0; 900_000]));
+    let requests: Vec<_> = (0..40).map(|_| get("/large", false)).collect();
+    leaves.send(&requests);
+    leaves.stream.peek(&mut [0]).unwrap();
+    leaves.stream.shutdown(Shutdown::Write).unwrap();
+    let mut other = Client::connect(server.addr, 10_000);
+    eventually("the session has expired", || {
+        other.ask(exists("/e", false)).err == ErrorCode::NoNode
+    });
 }
 
 #[test]

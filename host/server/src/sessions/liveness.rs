@@ -80,3 +80,11 @@ impl Liveness {
         self.asked_tick = None;
     }
 }
+
+impl Drop for Liveness {
+    /// A connection that ends while it is asked gives no answer; nobody else would, and its session
+    /// would never expire. (test: `a_session_expires_whose_connection_ends_while_it_is_asked`)
+    fn drop(&mut self) {
+        self.heartbeat.ask_again();
+    }
+}
