@@ -15,4 +15,5 @@ mod pushes;
 #[path = "../seeds.rs"]
 mod seeds;
 mod sessions;
+mod silences;
 mod stage;

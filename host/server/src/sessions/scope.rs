@@ -40,7 +40,8 @@ pub(crate) enum Scope {
 
 impl<R: Runtime> Session<R> {
     /// Whether this node may still serve the session. If the node has been cut off, or was stopped,
-    /// the session may have expired elsewhere.
+    /// the session may have expired elsewhere; a connection may wake up before the task that closes
+    /// it. (test: `a_connection_that_wakes_up_first_in_a_node_that_was_stopped_answers_nothing`)
     pub(super) fn is_served(&self) -> Result<(), End> {
         let quorum = &self.service.quorum;
         let is_served = cfg!(innkeeper_break = "cut-off-closes")
