@@ -1,10 +1,14 @@
 //! Clients that say nothing, or are not heard, until their session is about to expire or has
 //! expired, and then speak on the connection that they have.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_proto::ErrorCode;
 use innkeeper_runtime::Runtime;
+use innkeeper_tree::SessionId;
+use parking_lot::Mutex;
 
 use super::common::simulated::SimClient;
 use super::common::{create_as, exists};
@@ -63,5 +67,84 @@ async fn contact_is_new(stage: &Stage, node: u64) {
             return;
         }
         before = now;
+    }
+}
+
+/// A client asks at every moment around that at which its silence is told and its expiry is on its
+/// way. If it is answered, it keeps its session.
+#[test]
+fn whoever_is_answered_after_a_silence_keeps_the_session() {
+    let ends: Arc<Mutex<BTreeMap<(bool, &str), u32>>> = Arc::default();
+    let silences = (1_900..2_900).step_by(25);
+    for (ms, at_leader) in silences.flat_map(|ms| [(ms, true), (ms, false)]) {
+        let all = ends.clone();
+        play(
+            ms,
+            3,
+            |_| {},
+            async move |stage, clients| {
+                let (leader, follower) = stage.leader_and_follower().await;
+                let node = if at_leader { leader } else { follower };
+                // What is told is on its way for long, and so is what is committed.
+                for other in (1..=3).filter(|other| *other != leader) {
+                    stage.slow_down(other, leader, Duration::from_millis(100));
+                }
+                let mut holder = holder_at(&clients, node).await;
+                clients.runtime.sleep(Duration::from_millis(ms)).await;
+                let sent = holder.try_send(&[exists("/lock", false)]).await;
+                let answered = sent.is_ok() && holder.try_answer().await.is_ok();
+                let end = match answered {
+                    true => "answered",
+                    false => {
+                        holder = clients.connect_as(node, &holder.reattach_request()).await;
+                        match holder.connected.session_id {
+                            0 => "expired",
+                            _ => "taken up again",
+                        }
+                    }
+                };
+                clients.runtime.sleep(TIMEOUT / 2).await;
+                let mut other = clients.connect(node % 3 + 1, 10_000).await;
+                let lives = ask(&mut other, exists("/lock", false)).await == ErrorCode::Ok;
+                assert_eq!(lives, end != "expired", "{ms} ms, {at_leader}: {end}");
+                *all.lock().entry((at_leader, end)).or_default() += 1;
+            },
+        );
+    }
+    let ends = ends.lock();
+    for at_leader in [true, false] {
+        for end in ["answered", "expired"] {
+            assert!(ends.contains_key(&(at_leader, end)), "{ends:?}");
+        }
+    }
+    // It spoke after its node had told the leader, and before the leader had decided.
+    assert!(ends.contains_key(&(false, "taken up again")), "{ends:?}");
+}
+
+/// The session has ended on another node already.
+#[test]
+fn what_is_sent_after_an_expiry_is_not_answered_by_a_node_that_lags() {
+    for seed in 0..5 {
+        play(
+            seed,
+            3,
+            |_| {},
+            async move |stage, clients| {
+                let (leader, follower) = stage.leader_and_follower().await;
+                let mut holder = holder_at(&clients, follower).await;
+                let mut watcher = clients.connect(leader, 10_000).await;
+                stage.slow_down(leader, follower, Duration::from_millis(150));
+                while ask(&mut watcher, exists("/lock", false)).await == ErrorCode::Ok {
+                    clients.runtime.sleep(Duration::from_millis(5)).await;
+                }
+                let there = stage.service(follower).expect("it runs");
+                let session = SessionId(holder.connected.session_id as u64);
+                let lags = there.reader.view().session(session).is_some();
+                assert!(lags, "seed {seed}: the node knows of the end already");
+                holder.send(&[exists("/lock", false)]).await;
+                let answered = holder.try_answer().await;
+                assert!(answered.is_err(), "seed {seed}: {answered:?}");
+            },
+        );
     }
 }

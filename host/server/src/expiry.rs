@@ -14,15 +14,29 @@
 //! 5. If it is still silent and its connection has answered, `ExpireSession` is proposed, with the
 //!    attachment that was silent. The command is void if the client has reattached since. If the
 //!    proposal is lost, it is made again some ticks later.
-//! 6. In a group, each node remembers which sessions were heard since its last report to the leader.
+//! 6. From the moment that a node has told the leader of the silence, or that the leader has decided
+//!    on a session that it serves itself, the session's connection serves nothing more: when the
+//!    client speaks, the connection closes ([`TooLate`]). The client takes its session up again, and
+//!    the log decides which comes first, its reattachment or the expiry. A client that is not
+//!    expired after all loses no more than its connection. In ZooKeeper the leader refuses a session
+//!    from then on, too; its followers do not know of it.
+//! 7. In a group, each node remembers which sessions were heard since its last report to the leader.
 //!
 //! **Invariant:** every request without credentials keeps its session alive, as in ZooKeeper, and
 //! so do the parts of a request that arrives slowly, which ZooKeeper does not count. No session
 //! expires because the process was stopped, or while its client's input waits unread in the socket.
+//! What a client sends after its silence was told is not answered before it has reattached: no node
+//! answers what was sent after the session had expired, and no session expires within its timeout
+//! after a request that was answered.
 //! (tests: `credentials_keep_no_session_alive`,
 //! `a_request_that_arrives_slowly_keeps_its_session_alive`,
 //! `stopping_and_continuing_the_process_keeps_sessions`,
-//! `input_found_by_the_probe_keeps_the_session`)
+//! `input_found_by_the_probe_keeps_the_session`,
+//! `who_speaks_after_the_silence_was_told_is_not_answered`,
+//! `whoever_is_answered_after_a_silence_keeps_the_session`,
+//! `what_is_sent_after_an_expiry_is_not_answered_by_a_node_that_lags`)
+
+mod probe;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -31,19 +45,15 @@ use innkeeper_tree::SessionId;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use probe::Probe;
+pub(crate) use probe::TooLate;
+
 /// Slots of the wheel. A session that is due more ticks from now than there are slots goes around
 /// again.
 const SLOTS: usize = 1024;
 
 /// The number of ticks after which a proposal that has had no effect is made again.
 const PROPOSE_AGAIN_TICKS: u64 = 20;
-
-/// The session is not suspected.
-const PROBE_NONE: u8 = 0;
-/// The session is suspected, and its connection was asked to read its socket.
-const PROBE_ASKED: u8 = 1;
-/// The session is suspected; its connection found nothing to read, or it has no connection.
-const PROBE_ANSWERED: u8 = 2;
 
 /// The leader knows of everything that was heard.
 const REPORT_NONE: u8 = 0;
@@ -53,6 +63,9 @@ const REPORT_WAITS: u8 = 1;
 const REPORT_SENT: u8 = 2;
 
 /// The last sign of life of a session on this node.
+///
+/// Invariant: between [`Found::Silent`] or [`Step::Expire`] and the session's next attachment no
+/// sign of life of its connection counts.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     /// The session.
@@ -63,30 +76,24 @@ pub(crate) struct Heartbeat {
     timeout_ticks: AtomicU64,
     /// By the session's own count of ticks.
     heard_tick: AtomicU64,
-    probe: AtomicU8,
+    probe: Probe,
     report: AtomicU8,
 }
 
 impl Heartbeat {
     /// The connection read its socket, and nothing was buffered.
     pub(crate) fn nothing_buffered(&self) {
-        // The answer counts only while the question is open: a touch in between has closed it.
-        let _ = self.probe.compare_exchange(
-            PROBE_ASKED,
-            PROBE_ANSWERED,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        self.probe.answers();
     }
 
-    /// The question has no answer yet: it is asked again with the next tick.
+    /// The connection ends: if it was asked, that has no answer, and another place is to be asked.
     pub(crate) fn ask_again(&self) {
-        let _ = self.probe.compare_exchange(
-            PROBE_ASKED,
-            PROBE_NONE,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        self.probe.asks_again();
+    }
+
+    /// An error if the connection must not answer any more.
+    pub(crate) fn is_in_time(&self) -> Result<(), TooLate> {
+        self.probe.is_in_time()
     }
 
     fn is_local(&self) -> bool {
@@ -102,13 +109,28 @@ impl Heartbeat {
     }
 }
 
+/// A session that is due, while other nodes are asked whether it is silent.
+#[derive(Debug)]
+pub(crate) struct Suspect {
+    heartbeat: Arc<Heartbeat>,
+    /// When it was heard last, as the question went out.
+    heard_tick: u64,
+}
+
+impl Suspect {
+    /// The session.
+    pub(crate) fn session(&self) -> SessionId {
+        self.heartbeat.session
+    }
+}
+
 /// What is to be done about a session after a tick.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
-    /// Ask its connection to read what is buffered. For a session without a connection the caller
-    /// answers at once, by [`Heartbeat::nothing_buffered`].
+    /// Ask its connection to read what is buffered. If it has none here, other nodes may serve it:
+    /// the caller answers by [`Expiry::judge`].
     Probe(SessionId),
-    /// Propose its expiry.
+    /// Propose its expiry. Its connection serves nothing more.
     Expire(SessionId, u32),
 }
 
@@ -192,15 +214,12 @@ impl Expiry {
         self.now_tick().saturating_sub(uncounted)
     }
 
-    /// A request of the session came, or a part of one.
-    pub(crate) fn heard(&self, heartbeat: &Arc<Heartbeat>) {
+    /// A request of the session came, or a part of one. An error if it must not be answered.
+    pub(crate) fn heard(&self, heartbeat: &Arc<Heartbeat>) -> Result<(), TooLate> {
+        heartbeat.probe.speaks()?;
         let local = heartbeat.is_local();
         let now = self.counted(local);
         heartbeat.heard_tick.store(now, Ordering::Relaxed);
-        // The common case is a load: storing each time would take the cache line from other cores.
-        if heartbeat.probe.load(Ordering::Relaxed) != PROBE_NONE {
-            heartbeat.probe.store(PROBE_NONE, Ordering::Relaxed);
-        }
         if self.reports
             && !local
             && heartbeat.report.load(Ordering::Relaxed) != REPORT_WAITS
@@ -208,6 +227,7 @@ impl Expiry {
         {
             self.unreported.lock().push(heartbeat.clone());
         }
+        Ok(())
     }
 
     /// Another node has heard of a session.
@@ -222,7 +242,7 @@ impl Expiry {
     fn renew(&self, heartbeat: &Heartbeat) {
         let now = self.counted(heartbeat.is_local());
         heartbeat.heard_tick.store(now, Ordering::Relaxed);
-        heartbeat.probe.store(PROBE_NONE, Ordering::Relaxed);
+        heartbeat.probe.ends();
     }
 
     /// Gives each session that the whole service knows its full timeout. A node that becomes the
@@ -233,6 +253,37 @@ impl Expiry {
         for heartbeat in shared.filter(|heartbeat| !heartbeat.is_local()) {
             self.renew(heartbeat);
         }
+    }
+
+    /// A session whose silence other nodes are to be asked about.
+    pub(crate) fn suspect(&self, session: SessionId) -> Option<Suspect> {
+        let heartbeat = self.heartbeat(session)?;
+        let heard_tick = heartbeat.heard_tick.load(Ordering::Relaxed);
+        Some(Suspect {
+            heartbeat,
+            heard_tick,
+        })
+    }
+
+    /// The other nodes have answered about a session.
+    pub(crate) fn judge(&self, suspect: &Suspect, found: Found) {
+        let heartbeat = &suspect.heartbeat;
+        // Answers may come so late that it has been heard since, and is due again: the next question
+        // has answers of its own.
+        if heartbeat.heard_tick.load(Ordering::Relaxed) != suspect.heard_tick {
+            return;
+        }
+        match found {
+            Found::Heard => self.heard_elsewhere(heartbeat.session),
+            Found::Looking => heartbeat.probe.asks_again(),
+            Found::Silent => heartbeat.probe.answers(),
+        }
+    }
+
+    /// Whether a session's client has not come back since [`Step::Expire`] named it.
+    pub(crate) fn is_told(&self, session: SessionId) -> bool {
+        let heartbeat = self.heartbeat(session);
+        heartbeat.is_some_and(|heartbeat| heartbeat.probe.is_told())
     }
 
     /// Takes the sessions that were heard and are in no report.
@@ -271,7 +322,7 @@ impl Expiry {
     }
 
     /// The leader asks about a session that is served here. `probe` has the connection read its
-    /// socket.
+    /// socket. After [`Found::Silent`] the connection serves nothing more.
     pub(crate) fn asked(&self, session: SessionId, probe: impl FnOnce()) -> Found {
         let Some(heartbeat) = self.heartbeat(session) else {
             return Found::Silent;
@@ -279,17 +330,18 @@ impl Expiry {
         if heartbeat.report.load(Ordering::Acquire) != REPORT_NONE {
             return Found::Heard;
         }
-        match heartbeat.probe.load(Ordering::Relaxed) {
-            PROBE_NONE => {
-                heartbeat.probe.store(PROBE_ASKED, Ordering::Relaxed);
-                probe();
-                Found::Looking
-            }
-            // Something may have been heard since the look at the report.
-            PROBE_ANSWERED if heartbeat.report.load(Ordering::Acquire) == REPORT_NONE => {
-                Found::Silent
-            }
-            _ => Found::Looking,
+        if heartbeat.probe.asks() {
+            probe();
+            return Found::Looking;
+        }
+        // Something may have been heard between the look at the report and the answer.
+        let is_silent = heartbeat.probe.is_answered()
+            && heartbeat.report.load(Ordering::Acquire) == REPORT_NONE
+            && heartbeat.probe.tells();
+        if is_silent {
+            Found::Silent
+        } else {
+            Found::Looking
         }
     }
 
@@ -327,7 +379,7 @@ impl Expiry {
             local: AtomicBool::new(local),
             timeout_ticks: AtomicU64::new(timeout_ticks),
             heard_tick: AtomicU64::new(self.counted(local)),
-            probe: AtomicU8::new(PROBE_NONE),
+            probe: Probe::default(),
             report: AtomicU8::new(REPORT_NONE),
         });
         wheel.sessions.insert(session, heartbeat.clone());
@@ -392,23 +444,22 @@ impl Expiry {
             let local = heartbeat.is_local();
             let ticks_left = heartbeat.due_tick().saturating_sub(self.counted(local));
             let next = if ticks_left > 0 {
+                // An answer from before it was heard says nothing of its socket when it is due.
+                heartbeat.probe.forgets();
                 now_tick + ticks_left
             } else if !counts && !local {
                 now_tick + 1
             } else {
-                match heartbeat.probe.load(Ordering::Relaxed) {
-                    PROBE_NONE => {
-                        heartbeat.probe.store(PROBE_ASKED, Ordering::Relaxed);
+                if heartbeat.probe.tells() {
+                    let attachment = heartbeat.attachment.load(Ordering::Relaxed);
+                    steps.push(Step::Expire(heartbeat.session, attachment));
+                    now_tick + PROPOSE_AGAIN_TICKS
+                } else {
+                    if heartbeat.probe.asks() {
                         steps.push(Step::Probe(heartbeat.session));
-                        now_tick + 1
                     }
-                    PROBE_ANSWERED => {
-                        let attachment = heartbeat.attachment.load(Ordering::Relaxed);
-                        steps.push(Step::Expire(heartbeat.session, attachment));
-                        now_tick + PROPOSE_AGAIN_TICKS
-                    }
-                    // Its connection's task has not run yet.
-                    _ => now_tick + 1,
+                    // Else its connection's task has not run yet.
+                    now_tick + 1
                 }
             };
             wheel.schedule(heartbeat, now_tick, next);
@@ -429,163 +480,4 @@ fn slot_of(tick: u64) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SESSION: SessionId = SessionId(7);
-
-    /// Advances until something happens. Returns the number of ticks and what happened.
-    fn next(expiry: &Expiry, limit: usize) -> Option<(usize, Step)> {
-        (1..=limit).find_map(|n| expiry.tick(true).pop().map(|step| (n, step)))
-    }
-
-    #[test]
-    fn a_silent_session_is_probed_and_then_expired_with_its_attachment() {
-        let expiry = Expiry::new(100, false);
-        expiry.opened(SESSION, 3, 1000);
-        assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
-        assert_eq!(
-            next(&expiry, 50),
-            None,
-            "nobody has looked at the socket yet"
-        );
-        expiry.heartbeat(SESSION).unwrap().nothing_buffered();
-        assert_eq!(next(&expiry, 2), Some((1, Step::Expire(SESSION, 3))));
-        assert!(next(&expiry, 30).is_some(), "a lost proposal is repeated");
-        expiry.ended(SESSION);
-        assert_eq!(next(&expiry, 3000), None);
-    }
-
-    #[test]
-    fn input_found_by_the_probe_keeps_the_session() {
-        let expiry = Expiry::new(100, false);
-        expiry.opened(SESSION, 1, 1000);
-        assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
-        let heartbeat = expiry.heartbeat(SESSION).unwrap();
-        expiry.heard(&heartbeat);
-        heartbeat.nothing_buffered();
-        assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
-    }
-
-    #[test]
-    fn a_session_that_is_heard_lives_on_and_long_timeouts_pass_the_wheel() {
-        let expiry = Expiry::new(10, false);
-        expiry.opened(SESSION, 1, 100_000);
-        let heartbeat = expiry.heartbeat(SESSION).unwrap();
-        for _ in 0..5000 {
-            assert_eq!(expiry.tick(true), []);
-        }
-        expiry.heard(&heartbeat);
-        assert_eq!(next(&expiry, 20_000), Some((10_001, Step::Probe(SESSION))));
-    }
-
-    #[test]
-    fn a_shorter_timeout_holds_at_once_and_a_longer_one_too() {
-        let expiry = Expiry::new(100, false);
-        expiry.opened(SESSION, 1, 10_000);
-        expiry.tick(true);
-        expiry.opened(SESSION, 2, 1000);
-        assert_eq!(expiry.len(), 1);
-        assert_eq!(next(&expiry, 200), Some((11, Step::Probe(SESSION))));
-        expiry.opened(SESSION, 3, 10_000);
-        assert_eq!(next(&expiry, 200), Some((101, Step::Probe(SESSION))));
-        expiry.heartbeat(SESSION).unwrap().nothing_buffered();
-        assert_eq!(next(&expiry, 2), Some((1, Step::Expire(SESSION, 3))));
-    }
-
-    #[test]
-    fn a_restart_gives_the_full_timeout() {
-        let expiry = Expiry::new(100, false);
-        expiry.opened(SESSION, 1, 1000);
-        for _ in 0..9 {
-            expiry.tick(true);
-        }
-        expiry.renew_all();
-        assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
-    }
-
-    #[test]
-    fn ticks_without_a_lease_count_for_local_sessions_alone() {
-        let expiry = Expiry::new(100, true);
-        expiry.opened(SESSION, 1, 1000);
-        expiry.opened_local(SessionId(8), 1, 1000);
-        let local = expiry.heartbeat(SessionId(8)).unwrap();
-        for _ in 0..10 {
-            assert_eq!(expiry.tick(false), []);
-        }
-        assert_eq!(expiry.tick(false), [Step::Probe(SessionId(8))]);
-        local.nothing_buffered();
-        assert_eq!(expiry.tick(false), [Step::Expire(SessionId(8), 1)]);
-        expiry.ended(SessionId(8));
-        for _ in 0..3000 {
-            assert_eq!(expiry.tick(false), []);
-        }
-        assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
-        // While its time stands still, nothing more happens to it.
-        expiry.heartbeat(SESSION).unwrap().nothing_buffered();
-        for _ in 0..50 {
-            assert_eq!(expiry.tick(false), []);
-        }
-        assert_eq!(next(&expiry, 2), Some((1, Step::Expire(SESSION, 1))));
-    }
-
-    #[test]
-    fn what_was_heard_is_reported_until_a_report_is_acknowledged() {
-        let expiry = Expiry::new(100, true);
-        expiry.opened(SESSION, 1, 1000);
-        expiry.opened_local(SessionId(8), 1, 1000);
-        let (heartbeat, local) = (
-            expiry.heartbeat(SESSION).unwrap(),
-            expiry.heartbeat(SessionId(8)).unwrap(),
-        );
-        let taken = |expiry: &Expiry| {
-            let taken = expiry.take_unreported();
-            (taken.len(), taken)
-        };
-        for _ in 0..3 {
-            expiry.heard(&heartbeat);
-            expiry.heard(&local);
-        }
-        let (1, first) = taken(&expiry) else {
-            panic!("one session is to be reported");
-        };
-        assert_eq!(taken(&expiry).0, 0);
-        // The report is lost.
-        expiry.not_reported(first);
-        let (1, second) = taken(&expiry) else {
-            panic!("it is reported again");
-        };
-        // It is heard again while the report is on its way, and the report is acknowledged.
-        expiry.heard(&heartbeat);
-        expiry.reported(&second);
-        assert_eq!(expiry.asked(SESSION, || {}), Found::Heard);
-        let (1, third) = taken(&expiry) else {
-            panic!("what was heard later is reported");
-        };
-        // Lost again, and heard meanwhile: it is there once.
-        expiry.heard(&heartbeat);
-        expiry.not_reported(third);
-        let (1, fourth) = taken(&expiry) else {
-            panic!("it is there once");
-        };
-        assert_eq!(expiry.asked(SESSION, || {}), Found::Heard);
-        expiry.reported(&fourth);
-        assert_eq!(taken(&expiry).0, 0);
-    }
-
-    #[test]
-    fn a_node_says_that_a_session_is_silent_after_a_look_at_its_socket() {
-        let expiry = Expiry::new(100, true);
-        expiry.opened(SESSION, 1, 1000);
-        let heartbeat = expiry.heartbeat(SESSION).unwrap();
-        let mut probes = 0;
-        assert_eq!(expiry.asked(SESSION, || probes += 1), Found::Looking);
-        assert_eq!(expiry.asked(SESSION, || probes += 1), Found::Looking);
-        heartbeat.nothing_buffered();
-        assert_eq!(expiry.asked(SESSION, || probes += 1), Found::Silent);
-        assert_eq!(probes, 1);
-        expiry.heard(&heartbeat);
-        assert_eq!(expiry.asked(SESSION, || {}), Found::Heard);
-        assert_eq!(expiry.asked(SessionId(99), || {}), Found::Silent);
-    }
-}
+mod tests;

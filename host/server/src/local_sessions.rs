@@ -132,6 +132,19 @@ impl LocalSessions {
         ended
     }
 
+    /// Ends a session that was silent for its whole timeout, unless its client has just taken it up
+    /// again; returns whether it ended. `None` if there is none with this id.
+    pub(crate) fn expire(&self, session: SessionId, expiry: &Expiry) -> Option<bool> {
+        let mut sessions = self.sessions.lock();
+        sessions.get(&session)?;
+        let is_silent = expiry.is_told(session);
+        if is_silent {
+            sessions.remove(&session);
+            expiry.ended(session);
+        }
+        Some(is_silent)
+    }
+
     /// Ends all sessions that were made without a quorum.
     pub(crate) fn end_read_only(&self, expiry: &Expiry) {
         self.sessions.lock().retain(|session, local| {
@@ -140,5 +153,37 @@ impl LocalSessions {
             }
             !local.read_only
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expiry::Step;
+
+    /// The client is faster than the task that ends the session.
+    #[test]
+    fn a_silent_session_lives_on_if_its_client_takes_it_up_again() {
+        let (sessions, expiry) = (LocalSessions::default(), Expiry::new(100, true));
+        let session = SessionId(7);
+        assert!(sessions.begin(session, [0; PASSWORD_LEN], 1000, false, &expiry));
+        let expires = || {
+            let step = (0..40).find_map(|_| match expiry.tick(false).pop()? {
+                Step::Probe(session) => {
+                    expiry.heartbeat(session).unwrap().nothing_buffered();
+                    None
+                }
+                expires => Some(expires),
+            });
+            assert_eq!(step, Some(Step::Expire(session, ATTACHMENT)));
+        };
+        expires();
+        assert!(sessions.renew(session, 1000, &expiry));
+        assert_eq!(sessions.expire(session, &expiry), Some(false));
+        assert!(sessions.contains(session) && expiry.len() == 1);
+        expires();
+        assert_eq!(sessions.expire(session, &expiry), Some(true));
+        assert!(!sessions.contains(session) && expiry.len() == 0);
+        assert_eq!(sessions.expire(session, &expiry), None);
     }
 }

@@ -143,7 +143,12 @@ pub(crate) async fn serve<R: Runtime, S: Stream>(
             // The client may have gone; then nobody needs the rest of the output.
             let _ = socket.finish().await;
         }
-        End::Left | End::Socket(_) | End::Told(_) | End::SessionOver | End::Silent(_) => {}
+        End::Left
+        | End::Socket(_)
+        | End::Told(_)
+        | End::TooLate(_)
+        | End::SessionOver
+        | End::Silent(_) => {}
     }
 }
 
@@ -278,7 +283,7 @@ async fn connect<R: Runtime, S: Stream>(
         .ok_or(End::SessionOver)?;
     admitted.still_holds(service)?;
     let heartbeat = service.expiry.heartbeat(session).ok_or(End::SessionOver)?;
-    service.expiry.heard(&heartbeat);
+    service.expiry.heard(&heartbeat)?;
     ConnectResponse {
         protocol_version: 0,
         timeout_ms: admitted.timeout_ms as i32,

@@ -7,7 +7,8 @@
 //! 3. A node serves a connection only while its last acknowledged report is young enough
 //!    ([`crate::quorum`]).
 //! 4. Before the leader expires a session, it asks the other nodes. Each looks at its sockets and at
-//!    what it has not reported yet.
+//!    what it has not reported yet. A node that has answered that a session is silent serves its
+//!    connection no more ([`crate::expiry`]).
 //! 5. Before the leader makes the nodes depend on something, such as a new authorizer, it asks them
 //!    whether they hold it ([`Service::who_lacks`](crate::service::Service::who_lacks)).
 //! 6. A node to which a module was pushed asks the others whether they store it ([`crate::copies`]).
@@ -165,7 +166,7 @@ mod tests {
         }
         let outbox = Arc::new(Outbox::default());
         let heard = expiry.heartbeat(SessionId(3)).unwrap();
-        expiry.heard(&heard);
+        expiry.heard(&heard).unwrap();
         let question = Question::AreSilent((1..=3).map(SessionId).collect()).encode();
         let ask = || {
             let served = |session: SessionId| (session.0 > 1).then(|| outbox.clone());

@@ -8,12 +8,14 @@
 //! 3. The connection reads even while it takes no further requests. If nothing was there, or only
 //!    credentials for a whole tick, it answers so, and the session expires. Anything else keeps the
 //!    session.
+//! 4. Once the leader has been told of the silence, whatever the client sends ends the connection,
+//!    credentials included, and is not answered. Requests that were taken before are.
 
 use std::sync::Arc;
 
 use innkeeper_runtime::Stream;
 
-use crate::expiry::{Expiry, Heartbeat};
+use crate::expiry::{Expiry, Heartbeat, TooLate};
 use crate::socket::{Socket, Turn};
 
 /// A session's signs of life on its connection.
@@ -38,16 +40,25 @@ impl Liveness {
     }
 
     /// The client gave a sign of life.
-    pub(super) fn heard(&mut self) {
-        self.expiry.heard(&self.heartbeat);
+    pub(super) fn heard(&mut self) -> Result<(), TooLate> {
+        self.expiry.heard(&self.heartbeat)?;
         self.asked_tick = None;
+        Ok(())
+    }
+
+    /// The client sent credentials, which are no sign of life.
+    pub(super) fn sent_credentials(&self) -> Result<(), TooLate> {
+        self.heartbeat.is_in_time()
     }
 
     /// Looks at input that is not a whole request yet: a request that arrives slowly keeps its
     /// session alive, too. (test: `a_request_that_arrives_slowly_keeps_its_session_alive`)
-    pub(super) fn look_at_the_rest<S: Stream>(&mut self, socket: &Socket<S>) {
+    pub(super) fn look_at_the_rest<S: Stream>(
+        &mut self,
+        socket: &Socket<S>,
+    ) -> Result<(), TooLate> {
         if std::mem::take(&mut self.has_input) && socket.holds_a_request() {
-            self.heard();
+            self.heard()?;
         }
         // A client that sends nothing but credentials for a whole tick counts as silent, even if
         // other requests follow.
@@ -55,6 +66,7 @@ impl Liveness {
         if self.asked_tick.is_some_and(|tick| tick < now_tick) {
             self.nothing_buffered();
         }
+        Ok(())
     }
 
     /// The expiry asks whether anything is buffered.

@@ -112,7 +112,7 @@ impl<R: Runtime> SessionLoop<R> {
                     Some(Inbound::Word(_)) | None => break false,
                 }
             };
-            self.liveness.look_at_the_rest(socket);
+            self.liveness.look_at_the_rest(socket)?;
             self.share.note(self.pipeline.len());
             self.advance(socket).await?;
             self.share.note(self.pipeline.len());
@@ -187,8 +187,9 @@ impl<R: Runtime> SessionLoop<R> {
         let (header, decoded) = Request::decode(frame)?;
         // Credentials are no sign of life, as in ZooKeeper: a client that only tries to log in
         // again and again is silent. (test: `credentials_keep_no_session_alive`)
-        if !is_credentials(header.op) {
-            self.liveness.heard();
+        match is_credentials(header.op) {
+            true => self.liveness.sent_credentials()?,
+            false => self.liveness.heard()?,
         }
         let body = match decoded {
             Ok(Request::SetWatches(set) | Request::SetWatches2(set)) => {

@@ -17,6 +17,7 @@ use innkeeper_runtime::Stream;
 use tokio::io::AsyncReadExt;
 
 use crate::delivery::outbox::Close;
+use crate::expiry::TooLate;
 use crate::settings::MAX_OUTPUT_BYTES;
 use crate::throttle::answers::AnswerRoom;
 
@@ -47,6 +48,9 @@ pub(crate) enum End {
     /// Another part of the node decided that the connection must end.
     #[error("closed by this node: {0:?}")]
     Told(Close),
+    /// The client has spoken after its session's silence was told to the leader.
+    #[error(transparent)]
+    TooLate(#[from] TooLate),
     /// The session has ended, or another connection serves it.
     #[error("the session ended or moved")]
     SessionOver,

@@ -15,7 +15,7 @@ use innkeeper_tree::{Operation, SessionId};
 
 use crate::delivery::fanout::told_expired;
 use crate::delivery::outbox::Close;
-use crate::expiry::Step;
+use crate::expiry::{Step, Suspect};
 use crate::reports::{Answer, Found, Question, SESSIONS_MAX};
 use crate::service::Service;
 
@@ -44,20 +44,22 @@ pub(crate) async fn run<R: Runtime>(service: Arc<Service<R>>) {
             match step {
                 Step::Probe(session) => match service.fanout.outbox_of(session) {
                     Some(outbox) => outbox.probe(),
-                    None => elsewhere.push(session),
+                    None => elsewhere.extend(service.expiry.suspect(session)),
                 },
                 Step::Expire(session, attachment) => {
-                    if service.local_sessions.end(session, &service.expiry) {
-                        told_expired(session);
-                        if let Some(outbox) = service.fanout.outbox_of(session) {
-                            outbox.close(Close::Ended);
+                    match service.local_sessions.expire(session, &service.expiry) {
+                        Some(true) => {
+                            told_expired(session);
+                            if let Some(outbox) = service.fanout.outbox_of(session) {
+                                outbox.close(Close::Ended);
+                            }
                         }
-                        continue;
+                        Some(false) => {}
+                        None => proposals.push(Operation::ExpireSession {
+                            session,
+                            attachment,
+                        }),
                     }
-                    proposals.push(Operation::ExpireSession {
-                        session,
-                        attachment,
-                    });
                 }
             }
         }
@@ -77,17 +79,17 @@ pub(crate) async fn run<R: Runtime>(service: Arc<Service<R>>) {
 fn ask_elsewhere<R: Runtime>(
     service: &Arc<Service<R>>,
     replica: &Arc<Replica<R>>,
-    sessions: Vec<SessionId>,
+    suspects: Vec<Suspect>,
 ) {
     let mut of_node: BTreeMap<u64, Vec<SessionId>> = BTreeMap::new();
-    for session in &sessions {
-        let patience = service.expiry.patience_ticks(*session);
+    for session in suspects.iter().map(Suspect::session) {
+        let patience = service.expiry.patience_ticks(session);
         for node in service.fanout.reporters.since(patience, &service.expiry) {
-            of_node.entry(node).or_default().push(*session);
+            of_node.entry(node).or_default().push(session);
         }
     }
     if of_node.is_empty() {
-        return judge(service, sessions, &[]);
+        return judge(service, &suspects, &[]);
     }
     let (asking, replica) = (service.clone(), replica.clone());
     let asked = async move {
@@ -106,7 +108,7 @@ fn ask_elsewhere<R: Runtime>(
         });
         let stop = asking.stopping.wait();
         if let Select2::Second(answers) = select2(stop, join_all(questions)).await {
-            judge(&asking, sessions, &answers);
+            judge(&asking, &suspects, &answers);
         }
     };
     service.runtime.spawn(ThreadRole::Client, asked).detach();
@@ -115,7 +117,7 @@ fn ask_elsewhere<R: Runtime>(
 /// Judges sessions by the answers of other nodes; an answer that did not come is `None`.
 fn judge<R: Runtime>(
     service: &Service<R>,
-    sessions: Vec<SessionId>,
+    suspects: &[Suspect],
     answers: &[(u64, Vec<SessionId>, Option<Answer>)],
 ) {
     let expiry = &service.expiry;
@@ -147,14 +149,8 @@ fn judge<R: Runtime>(
             }
         }
     }
-    for session in sessions {
-        let Some(heartbeat) = expiry.heartbeat(session) else {
-            continue;
-        };
-        match found.get(&session).copied().unwrap_or(Found::Silent) {
-            Found::Heard => expiry.heard_elsewhere(session),
-            Found::Looking => heartbeat.ask_again(),
-            Found::Silent => heartbeat.nothing_buffered(),
-        }
+    for suspect in suspects {
+        let found = found.get(&suspect.session()).copied();
+        expiry.judge(suspect, found.unwrap_or(Found::Silent));
     }
 }
