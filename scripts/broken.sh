@@ -68,6 +68,7 @@ all)
     (run follower-reacts --workspace --test whole_cluster each_event_is_counted_once_while_leaders_die_and_only_leaders_react) || failed=1
     (run stale-expiry --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
     (run cut-off-closes --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
+    (run cut-off-closes --workspace --test whole_cluster a_connection_that_wakes_up_first_in_a_node_that_was_stopped_answers_nothing) || failed=1
     (run told-silence --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
     (run told-silence --workspace --test whole_cluster whoever_is_answered_after_a_silence_keeps_the_session) || failed=1
     (run told-silence --workspace --test whole_cluster what_is_sent_after_an_expiry_is_not_answered_by_a_node_that_lags) || failed=1
