@@ -477,7 +477,9 @@ impl Delivery for Fanout {
             // Without this, watches and writes wait for what is lost, and a test must fail.
             if cfg!(not(innkeeper_break = "install-closes")) {
                 for outbox in inner.outboxes() {
-                    outbox.close(Close::Replaced);
+                    if outbox.close(Close::Replaced) {
+                        self.stats.connections_replaced.add(1);
+                    }
                 }
             }
             publish();

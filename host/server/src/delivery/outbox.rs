@@ -176,10 +176,16 @@ impl Outbox {
         self.state.lock().close.map_or(Ok(()), Err)
     }
 
-    /// Asks the task to end its connection, and wakes it.
-    pub(crate) fn close(&self, close: Close) {
-        self.state.lock().close.get_or_insert(close);
+    /// Asks the task to end its connection, and wakes it. Returns false if it was asked before.
+    pub(crate) fn close(&self, close: Close) -> bool {
+        let before = {
+            let mut state = self.state.lock();
+            let before = state.close;
+            state.close = before.or(Some(close));
+            before
+        };
         self.wake();
+        before.is_none()
     }
 
     /// Asks the task to read what its socket has, and wakes it.

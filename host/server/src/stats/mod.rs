@@ -88,6 +88,8 @@ pub struct Stats {
     pub commits: Counter,
     /// Snapshots of other nodes that have taken the place of this node's state.
     pub installs: Counter,
+    /// Connections that were closed because such a snapshot holds changes of which they heard nothing.
+    pub connections_replaced: Counter,
     /// Watchers of each znode created while it was watched.
     pub watchers_of_created: Summary,
     /// Watchers of each znode that was deleted.
