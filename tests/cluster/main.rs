@@ -8,6 +8,8 @@ mod built;
 mod common;
 mod denials;
 mod drawn;
+#[path = "../emptied.rs"]
+mod emptied;
 mod ends;
 mod guests;
 mod operators;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ use innkeeper_server::service::{Service, Standing};
 use innkeeper_server::settings::{GroupSettings, PeerAddress, Ports};
 use parking_lot::Mutex;
 
-use super::common::simulated::{SimClient, without_http};
+use super::common::simulated::{FOLDER, SimClient, without_http};
 use super::common::{connect_request, get};
+use super::emptied::empty;
 
 const CLIENT_PORT: u16 = 2181;
 const PEER_PORT: u16 = 2888;
@@ -35,9 +37,9 @@ type Slot = Arc<Mutex<Weak<Service<Simulated>>>>;
 pub struct Shape {
     pub voters: u64,
     pub observers: u64,
-    /// The log has small segments, which soon go: a node that was away for some seconds needs a
-    /// snapshot.
-    pub forgets: bool,
+    /// The log has small segments, which go when they are so old: a node that was away for longer
+    /// needs a snapshot. `None` is the log of a server.
+    pub forgets: Option<Duration>,
 }
 
 impl Shape {
@@ -46,7 +48,7 @@ impl Shape {
         Self {
             voters,
             observers: 0,
-            forgets: false,
+            forgets: None,
         }
     }
 
@@ -62,6 +64,43 @@ pub struct Member {
     slot: Slot,
     /// Asks the node of the present life to end in order.
     end: Mutex<Signal>,
+    /// The peer port that it opens at its next start.
+    port: AtomicU16,
+    /// Its data folder is emptied at its next start.
+    is_to_be_emptied: Arc<AtomicBool>,
+}
+
+impl Member {
+    /// Where its peers reach it from its next start on.
+    pub fn peer_address(&self) -> PeerAddress {
+        PeerAddress {
+            host: name(self.id),
+            port: self.port.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The other port at which its peers may reach it.
+    pub fn other_peer_port(&self) -> u16 {
+        match self.port.load(Ordering::Relaxed) {
+            PEER_PORT => PEER_PORT + 1,
+            _ => PEER_PORT,
+        }
+    }
+
+    /// From its next start on it opens this port to its peers.
+    pub fn move_to(&self, port: u16) {
+        self.port.store(port, Ordering::Relaxed);
+    }
+
+    /// Its data folder is emptied at its next start.
+    pub fn empty_at_next_start(&self) {
+        self.is_to_be_emptied.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its data folder is to be emptied and is not yet.
+    pub fn is_to_be_emptied(&self) -> bool {
+        self.is_to_be_emptied.load(Ordering::Relaxed)
+    }
 }
 
 /// A group of nodes.
@@ -84,6 +123,8 @@ impl Stage {
             host: world.host(&name(id)),
             slot: Slot::default(),
             end: Mutex::default(),
+            port: AtomicU16::new(PEER_PORT),
+            is_to_be_emptied: Arc::default(),
         });
         let members = members.collect();
         let mut settings = without_http();
@@ -114,9 +155,13 @@ impl Stage {
 
     /// Starts a node on its host. `ended` is told why it has ended by itself.
     pub fn launch(&self, id: u64, ended: impl FnOnce(String) + Send + 'static) -> Process<()> {
-        let address = |id| PeerAddress {
-            host: name(id),
-            port: PEER_PORT,
+        // The list of a node names the first addresses of the others.
+        let address = |of| match of == id {
+            true => self.member(id).peer_address(),
+            false => PeerAddress {
+                host: name(of),
+                port: PEER_PORT,
+            },
         };
         let all: BTreeMap<_, _> = self.shape.nodes().map(|id| (id, address(id))).collect();
         let votes = |id: u64| id <= self.shape.voters;
@@ -128,22 +173,30 @@ impl Stage {
         if let Some(http) = &mut settings.admin.http {
             *http = SocketAddr::new(member.host.address(), HTTP_PORT);
         }
-        let listen = SocketAddr::new(member.host.address(), PEER_PORT);
+        let listen = SocketAddr::new(member.host.address(), member.peer_address().port);
         settings.server.group = Some(GroupSettings {
             secret: Secret::new("swordfish"),
             ports: self.ports(),
             ..GroupSettings::new(id, listen, voters, observers)
         });
         let mut raft = settings.server.replication();
-        if self.shape.forgets {
-            raft.segment_bytes = 16 << 10;
-            raft.retention_age = Duration::from_secs(2);
+        if let Some(age) = self.shape.forgets {
+            raft.segment_bytes = 4 << 10;
+            raft.retention_age = age;
             raft.checkpoint_entries = 200;
             raft.checkpoint_interval = Duration::from_secs(2);
         }
         let (slot, end) = (member.slot.clone(), Signal::new());
         *member.end.lock() = end.clone();
+        let (world, is_to_be_emptied) = (self.world.clone(), member.is_to_be_emptied.clone());
         member.host.start(move |runtime| async move {
+            if is_to_be_emptied.load(Ordering::Relaxed) {
+                if let Err(error) = empty(&runtime, FOLDER).await {
+                    return world.journal(format!("the folder of node {id} is not empty: {error}"));
+                }
+                world.journal(format!("the folder of node {id} is empty"));
+                is_to_be_emptied.store(false, Ordering::Relaxed);
+            }
             let why = match Node::start_with(runtime, settings, raft).await {
                 Ok(node) => {
                     *slot.lock() = Arc::downgrade(node.service());

@@ -17,8 +17,12 @@ use super::history::{Begun, History};
 /// The pause before another node is tried is drawn up to this.
 const AGAIN_MS: u64 = 60;
 
-/// A long timeout. The longest that a node grants is 20 ticks.
-const LONG_MS: i32 = 9_000;
+/// A long timeout, the longest that a node grants, in milliseconds: a connection stands through most
+/// faults, since a third of it passes before it is closed.
+pub const LONG_MS: u32 = 15_000;
+
+/// A node that lets nobody in is given up after so long.
+const CONNECT_MAX: Duration = Duration::from_secs(4);
 
 /// A session that a client has, and how to take it up again.
 struct Held {
@@ -85,12 +89,20 @@ impl Caller {
         caller
     }
 
-    /// Takes sessions with a long timeout from now on, in half of all runs: their connections stand
+    /// Takes sessions with a long timeout from now on, in three of four runs: their connections stand
     /// while a node is behind for so long that it is brought up by a snapshot.
     pub fn may_stay_long(&mut self) {
-        self.stays_long = self.draw(2) == 0;
+        self.stays_long = self.draw(4) > 0;
         if self.stays_long {
-            self.timeout_ms = LONG_MS;
+            self.timeout_ms = LONG_MS as i32;
+        }
+    }
+
+    /// Gives the connection up once in so many calls. Who stays long does so ten times more rarely.
+    pub fn may_hang_up(&mut self, one_in: u64) {
+        let one_in = if self.stays_long { one_in * 10 } else { one_in };
+        if self.draw(one_in) == 0 {
+            self.hang_up();
         }
     }
 
@@ -103,6 +115,26 @@ impl Caller {
     pub async fn rest(&self, up_to_ms: u64) {
         let ms = self.draw(up_to_ms) + 1;
         self.sleep(Duration::from_millis(ms)).await;
+    }
+
+    /// Waits for a drawn time, and takes the events that come meanwhile. It ends with the connection.
+    pub async fn listen(&mut self, up_to_ms: u64) -> Vec<Answer> {
+        let pause = Duration::from_millis(self.draw(up_to_ms) + 1);
+        let mut heard = Vec::new();
+        let Some(line) = self.line.as_mut() else {
+            self.sleep(pause).await;
+            return heard;
+        };
+        let listening = async {
+            while let Ok(message) = line.try_message().await {
+                heard.push(message);
+            }
+        };
+        let ended = self.clients.runtime.timeout(pause, listening).await;
+        if ended.is_ok() {
+            self.line = None;
+        }
+        heard
     }
 
     pub async fn sleep(&self, duration: Duration) {
@@ -173,7 +205,8 @@ impl Caller {
         let runtime = &self.clients.runtime;
         let begun = self.history.begin();
         let connecting = SimClient::try_connect_as(runtime, self.clients.door(node), &request);
-        let Ok(Ok(line)) = runtime.timeout(self.timeout(), connecting).await else {
+        let patience = self.timeout().min(CONNECT_MAX);
+        let Ok(Ok(line)) = runtime.timeout(patience, connecting).await else {
             return;
         };
         let connected = &line.connected;

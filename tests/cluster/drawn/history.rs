@@ -24,9 +24,11 @@ use super::invariants::same::Same;
 use super::invariants::served::Served;
 use super::invariants::timeouts::Timeouts;
 use super::invariants::zxids::Zxids;
+use super::operator::Changes;
 
-/// The count that is rarer than all others.
+/// The counts that are rarer than the others.
 const INSTALLED: &str = "snapshots installed";
+const REPLACED: &str = "connections closed by them";
 
 /// A request is about to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -52,15 +54,17 @@ pub struct Counts {
     pub held: u64,
     pub reactions: u64,
     pub installs: u64,
+    pub replaced: u64,
     pub read_only: u64,
     pub local: u64,
     pub flips: u64,
     pub allowed: u64,
     pub denied: u64,
+    pub changes: Changes,
 }
 
 impl Counts {
-    fn each(&self) -> [(&'static str, u64); 18] {
+    fn each(&self) -> [(&'static str, u64); 19] {
         [
             ("answers", self.answers),
             ("creates", self.created),
@@ -75,6 +79,7 @@ impl Counts {
             ("locks held", self.held),
             ("reactions", self.reactions),
             (INSTALLED, self.installs),
+            (REPLACED, self.replaced),
             ("reads without a quorum", self.read_only),
             ("sessions that only their node knew", self.local),
             ("flips of a policy", self.flips),
@@ -97,29 +102,38 @@ impl Counts {
         self.held += other.held;
         self.reactions += other.reactions;
         self.installs += other.installs;
+        self.replaced += other.replaced;
         self.read_only += other.read_only;
         self.local += other.local;
         self.flips += other.flips;
         self.allowed += other.allowed;
         self.denied += other.denied;
+        self.changes.add(&other.changes);
     }
 
     /// Clients were at work while the faults came: each of these happened in a run, on average.
-    /// Snapshots are rarer, since a node that was away is mostly sent what it lacks of the log.
+    /// Snapshots are rarer, since a node that was away is mostly sent what it lacks of the log, and
+    /// so are changes of members, which wait for each other.
     pub fn are_enough(&self) {
         for (what, count) in self.each() {
             let least = match what {
-                INSTALLED => super::SEEDS.end / 10,
+                INSTALLED | REPLACED => super::SEEDS.end / 10,
                 _ => super::SEEDS.end,
             };
             assert!(count >= least, "{count} {what}");
+        }
+        for (what, count) in self.changes.each() {
+            assert!(count >= super::SEEDS.end / 100, "{count} {what}");
         }
     }
 }
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let each = self.each().map(|(what, count)| format!("{count} {what}"));
+        let each = self.each().into_iter().chain(self.changes.each());
+        let each: Vec<_> = each
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect();
         f.write_str(&each.join(", "))
     }
 }
@@ -133,8 +147,9 @@ struct Life {
     since: Instant,
     /// What it was and the zxid of its state when it was looked at last.
     seen: Option<(Standing, u64)>,
-    /// The snapshots that it had installed when it was looked at last.
-    installs: u64,
+    /// The snapshots that it had installed when it was looked at last, and the connections that it
+    /// had closed because of them.
+    installs: (u64, u64),
 }
 
 /// What happened, with the invariants that judge it.
@@ -241,7 +256,8 @@ impl History {
         let standing = service.standing();
         let zxid = service.reader.last_zxid().0;
         let reactions = service.stats.reactions.get();
-        let installs = service.stats.installs.get();
+        let stats = &service.stats;
+        let installs = (stats.installs.get(), stats.connections_replaced.get());
         self.note(|all| {
             all.leading.look(node, standing, reactions);
             let life = all.lives.entry(node).or_default();
@@ -250,10 +266,11 @@ impl History {
                     started: service.started,
                     since: now,
                     seen: None,
-                    installs: 0,
+                    installs: (0, 0),
                 };
             }
-            all.counts.installs += installs - life.installs;
+            all.counts.installs += installs.0 - life.installs.0;
+            all.counts.replaced += installs.1 - life.installs.1;
             life.installs = installs;
             if life.seen.replace((standing, zxid)) == Some((standing, zxid)) {
                 return;

@@ -6,9 +6,10 @@
 //!    The [`clients`] use one each: they create, set, read, watch, hold locks, fall silent, and
 //!    read without a quorum. In one run of ten a recipe counts what they create, and they write
 //!    under a policy that changes again and again.
-//! 3. [`history`] is told everything that the clients ask and are answered, in true time, and is
+//! 3. In every second run or so an [`operator`] changes the members of the group meanwhile.
+//! 4. [`history`] is told everything that the clients ask and are answered, in true time, and is
 //!    shown the state of every node again and again. It belongs to the test and forgets nothing.
-//! 4. Each of the [`invariants`] has a file. What can be judged at once is judged when it happens.
+//! 5. Each of the [`invariants`] has a file. What can be judged at once is judged when it happens.
 //!    The rest is judged after everything has healed, and once more after all machines have lost
 //!    their power together.
 //!
@@ -20,6 +21,7 @@ mod caller;
 mod clients;
 mod history;
 mod invariants;
+mod operator;
 mod run;
 
 use std::ops::Range;

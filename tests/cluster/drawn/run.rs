@@ -13,12 +13,16 @@ use innkeeper_tree::View;
 use super::super::common::simulated::FOLDER;
 use super::super::guests::with_http;
 use super::super::stage::{Shape, Stage};
+use super::caller::LONG_MS;
 use super::clients;
 use super::history::{Counts, History};
 use super::invariants::{healed, reactions};
+use super::operator::Operator;
 
 /// For how long faults happen.
 const STORM: Duration = Duration::from_secs(10);
+/// The members are changed until so long before the end of the faults.
+const QUIET: Duration = Duration::from_secs(1);
 /// So many times as many faults as on a rough day.
 const RATE: f64 = 3.0;
 /// The nodes' states are looked at so often.
@@ -83,7 +87,8 @@ fn shape(seed: u64) -> Shape {
     Shape {
         voters: if seed % 3 == 2 { 5 } else { 3 },
         observers: seed % 2,
-        forgets: !seed.is_multiple_of(4),
+        forgets: [None, Some(2_000), Some(500), Some(1_000)][seed as usize % 4]
+            .map(Duration::from_millis),
     }
 }
 
@@ -96,6 +101,11 @@ fn has_guests(seed: u64) -> bool {
 /// Whether the group has local sessions, which a node makes without the others.
 fn has_local_sessions(seed: u64) -> bool {
     seed % 7 == 3
+}
+
+/// Whether an operator changes the members of the group.
+fn has_changes(seed: u64) -> bool {
+    seed % 11 < 6
 }
 
 /// Adds the nodes to a cast.
@@ -122,6 +132,7 @@ pub fn run(seed: u64) -> Sum {
             if has_guests(seed) {
                 with_http(settings);
             }
+            settings.server.max_session_timeout_ms = Some(LONG_MS);
             settings.server.read_only_mode = true;
             settings.server.local_sessions = has_local_sessions(seed);
             settings.server.local_sessions_upgrading = true;
@@ -189,17 +200,46 @@ async fn course(seed: u64, world: &World, stage: &Arc<Stage>, history: &History)
         })
     });
     let working: Vec<_> = working.collect();
-    let record = schedule.run(&mut cast).await;
+    let until = world.now() + STORM - QUIET;
+    let operator = Operator::new(stage, history, shape.voters as usize, until);
+    let operating = async {
+        match has_changes(seed) {
+            true => operator.run().await,
+            false => std::future::pending().await,
+        }
+    };
+    let record = match select2(schedule.run(&mut cast), operating).await {
+        Select2::First(record) => record,
+        Select2::Second(never) => match never {},
+    };
     history.end();
-    healed::answered(world, stage, working).await;
-    judge(seed, world, stage, history).await;
+    let ending = async {
+        operator.finish().await;
+        healed::answered(world, stage, working).await;
+        judge(seed, world, stage, history).await;
+    };
+    supervised(&mut cast, world, ending).await;
     // Not by what memory holds, but by what is on the disks.
     for member in &stage.members {
         member.host.cut_power();
     }
-    cast.start();
-    judge(seed, world, stage, history).await;
+    supervised(&mut cast, world, judge(seed, world, stage, history)).await;
     record
+}
+
+/// Starts each node that does not run, until something is over. One may end that the operator has
+/// asked to, or that finds only now what a fault has done to it.
+async fn supervised(cast: &mut Cast, world: &World, until: impl Future<Output = ()>) {
+    let starting = async {
+        loop {
+            cast.start();
+            world.sleep(LOOK).await;
+        }
+    };
+    match select2(until, starting).await {
+        Select2::First(()) => {}
+        Select2::Second(()) => unreachable!("it starts them for ever"),
+    }
 }
 
 /// Judges what was not judged when it happened.

@@ -4,12 +4,11 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_raft::RaftRole;
-use innkeeper_runtime::{Disk, Runtime, Select2, Simulated, World, select2};
+use innkeeper_runtime::{Runtime, Select2, Simulated, World, select2};
 use innkeeper_tree::group::Role;
 
 use crate::history::History;
@@ -136,20 +135,4 @@ impl Wipes {
             self.under_way = None;
         }
     }
-}
-
-/// Empties a data folder, durably.
-pub async fn wipe(runtime: &Simulated, folder: &str) -> io::Result<()> {
-    let disk = runtime.disk(folder.as_ref())?;
-    for name in disk.list("log").unwrap_or_default() {
-        disk.remove(&format!("log/{name}"))?;
-    }
-    disk.sync_folder("log").ok();
-    for name in disk.list("")? {
-        if name != "log" && name != "LOCK" {
-            disk.remove(&name)?;
-        }
-    }
-    disk.sync_folder("")?;
-    disk.settled().await
 }

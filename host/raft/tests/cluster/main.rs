@@ -22,6 +22,8 @@ mod changes;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../../../tests/emptied.rs"]
+mod emptied;
 mod history;
 mod invariants;
 mod scenes;

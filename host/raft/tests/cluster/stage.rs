@@ -20,6 +20,7 @@ use crate::actions::{self, Wipes};
 use crate::changes::{Changes, Counts};
 use crate::clients;
 use crate::common::group::{self, FOLDER, PEER_PORT, Start, peer_address};
+use crate::emptied;
 use crate::history::{Door, History};
 use crate::invariants::bounds::{Bounds, Full};
 use crate::invariants::groups::Leaders;
@@ -230,7 +231,7 @@ async fn serve(
     world: World,
 ) {
     if member.to_wipe.load(Ordering::Relaxed) {
-        if let Err(error) = actions::wipe(&runtime, FOLDER).await {
+        if let Err(error) = emptied::empty(&runtime, FOLDER).await {
             world.journal(format!(
                 "the folder of node {} is not empty yet: {error}",
                 member.id

@@ -122,9 +122,7 @@ pub async fn run(mut caller: Caller) {
                 false => watch.read(version),
             }
         }
-        if caller.draw(12) == 0 {
-            caller.hang_up();
-        }
+        caller.may_hang_up(12);
         caller.rest(REST_MS).await;
     }
     leave(caller).await;

@@ -8,8 +8,9 @@ use innkeeper_tree::View;
 
 use super::super::super::stage::Stage;
 
-/// Virtual time in which all clients come to their end, and all nodes show the same.
-const HEALED: Duration = Duration::from_secs(20);
+/// Virtual time in which all nodes are members, then all clients come to their end, and then all
+/// nodes show the same.
+pub const HEALED: Duration = Duration::from_secs(20);
 
 /// Waits until clients have come to their end.
 pub async fn answered(world: &World, stage: &Stage, clients: Vec<Process<()>>) {
