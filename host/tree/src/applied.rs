@@ -169,8 +169,8 @@ pub enum TicketResult {
     Void,
     /// The group has the wanted configuration, whose version this is; or why it has not:
     /// BadVersion (the configuration is not the one that the caller has seen), BadArguments (no
-    /// voter would be left, there would be more than 255 members, or an address is empty or longer
-    /// than 300 bytes), ReconfigDisabled (there is no group: the node is alone).
+    /// voter would be left, there would be more than 255 members, an address is empty or longer than
+    /// 300 bytes, or one that comes is another member's), ReconfigDisabled (there is no group: the node is alone).
     Configured(Result<Zxid, ErrorCode>),
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
+use std::net::IpAddr;
 
 use crate::{Ticket, Zxid};
 
@@ -126,6 +127,26 @@ impl GroupInfo {
     }
 }
 
+/// An address `HOST:PORT` in the one spelling in which two addresses are compared. A host's name is
+/// the same in capitals and with a dot at its end, and an IP address in each of its spellings. No
+/// name is looked up.
+pub fn canonical(address: &str) -> String {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let host = bare.unwrap_or(host);
+    let host = match host.parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().to_string(),
+        Err(_) => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+    };
+    // A port may have zeros or a plus before it.
+    let port = port
+        .parse()
+        .map_or_else(|_| port.to_owned(), |port: u16| port.to_string());
+    format!("{host} {port}")
+}
+
 /// A change of the group.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GroupChange {
@@ -147,7 +168,8 @@ pub enum GroupChange {
         /// The folder from now on.
         incarnation: Incarnation,
     },
-    /// Somebody wants another configuration.
+    /// Somebody wants another configuration. It is refused if a member that comes or changes would
+    /// have the [address](canonical) of another member, or one that a member has for its clients.
     Configure {
         /// Names the caller that waits for the result.
         ticket: Ticket,
@@ -158,4 +180,32 @@ pub enum GroupChange {
         /// Members that go. Numbers of no member are left alone.
         leaving: BTreeSet<u64>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_spelling() {
+        for (one, other) in [
+            ("zoo:2888", "ZOO:2888"),
+            ("zoo.example:2888", "zoo.example.:02888"),
+            ("10.0.0.1:1", "[::ffff:10.0.0.1]:+1"),
+            ("[::1]:1", "[0:0::1]:1"),
+            ("::1:1", "[::1]:1"),
+        ] {
+            assert_eq!(canonical(one), canonical(other), "{one}");
+        }
+        for (one, other) in [
+            ("zoo:2888", "zoo:2889"),
+            ("zoo:2888", "zoo2:888"),
+            ("zoo", "zoo:0"),
+            ("zoo:x", "zoo:y"),
+            ("10.0.0.1:1", "[::a00:1]:1"),
+            ("", ":0"),
+        ] {
+            assert_ne!(canonical(one), canonical(other), "{one}");
+        }
+    }
 }

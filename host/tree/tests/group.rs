@@ -148,14 +148,91 @@ fn a_configuration_is_changed_if_it_is_the_one_that_was_seen() {
         let refused = configure(&mut tree, None, joining, leaving);
         assert_eq!(refused, Err(ErrorCode::BadArguments));
     }
-    let crowd: Vec<_> = (10..10 + MEMBERS_MAX as u64)
-        .map(|node| (node, Role::Learner, "a:1"))
+    let addresses: Vec<_> = (0..MEMBERS_MAX).map(|port| format!("a:{port}")).collect();
+    let numbered = (10..).zip(&addresses);
+    let crowd: Vec<_> = numbered
+        .map(|(node, address)| (node, Role::Learner, address.as_str()))
         .collect();
     assert_eq!(
         configure(&mut tree, None, &crowd, &[]),
         Err(ErrorCode::BadArguments)
     );
     assert_eq!(group(&tree).version, Zxid(4));
+}
+
+/// Whoever dials the second of two members with one address reaches the first.
+#[test]
+fn no_member_comes_to_the_address_of_another_one() {
+    let mut tree = Tree::new();
+    let at = |address: &str, clients: Option<&str>| Member {
+        address: address.to_owned(),
+        ports: Ports {
+            election: 0,
+            clients: clients.map(str::to_owned),
+        },
+        ..member(Role::Voter, None)
+    };
+    let members = [
+        (1, at("zoo-1:2888", Some("zoo-1:2181"))),
+        (2, at("[2001:db8::2]:2888", Some("0.0.0.0:2181"))),
+        (3, at("10.0.0.3:2888", None)),
+        (4, at("ZOO-4.:2888", None)),
+    ];
+    apply(
+        &mut tree,
+        GroupChange::Found {
+            cluster: ClusterId([1; 16]),
+            members: members.into(),
+        },
+    );
+    let voters = |pairs: &[(u64, &'static str)]| -> Vec<(u64, Role, &'static str)> {
+        let pairs = pairs.iter();
+        pairs.map(|(node, at)| (*node, Role::Voter, *at)).collect()
+    };
+    for joining in [
+        &[(5, "zoo-1:2888")][..],
+        &[(5, "Zoo-1.:02888")],
+        &[(5, "[2001:DB8:0::2]:2888")],
+        &[(5, "[::ffff:10.0.0.3]:2888")],
+        &[(5, "zoo-4:2888")],
+        // Two that come, and one that moves to another's.
+        &[(5, "zoo-5:2888"), (6, "zoo-5:2888")],
+        &[(2, "zoo-1:2888")],
+        &[(1, "zoo-9:2888"), (2, "zoo-9:2888")],
+        // The clients of another one, and its own.
+        &[(5, "ZOO-1:2181")],
+        &[(1, "zoo-1:2181")],
+    ] {
+        let refused = configure(&mut tree, None, &voters(joining), &[]);
+        assert_eq!(refused, Err(ErrorCode::BadArguments), "{joining:?}");
+    }
+    assert_eq!(group(&tree).version, Zxid(1));
+    for (joining, leaving) in [
+        // The address of one that goes, of one that moves away, and its own.
+        (&[(5, "zoo-1:2888")][..], &[1][..]),
+        (&[(5, "zoo-5:2888"), (6, "zoo-1:2888")], &[]),
+        (&[(5, "zoo-6:2888"), (6, "zoo-5:2888")], &[]),
+        (&[(3, "[::ffff:10.0.0.3]:2888")], &[]),
+        // Another port of a machine, and that of clients on all addresses.
+        (&[(7, "zoo-6:2889")], &[]),
+        (&[(8, "zoo-8:2181")], &[]),
+    ] {
+        let done = configure(&mut tree, None, &voters(joining), leaving);
+        assert!(done.is_ok(), "{joining:?}: {done:?}");
+    }
+}
+
+/// A file may have founded such a group.
+#[test]
+fn a_group_in_which_two_have_one_address_can_be_mended() {
+    let mut tree = Tree::new();
+    apply(&mut tree, found(1));
+    let third = configure(&mut tree, None, &[(3, Role::Voter, "three:2888")], &[]);
+    assert!(third.is_ok(), "{third:?}");
+    let same = configure(&mut tree, None, &[(2, Role::Learner, "HERE:2888")], &[]);
+    assert_eq!(same, Err(ErrorCode::BadArguments));
+    let moved = configure(&mut tree, None, &[(2, Role::Voter, "two:2888")], &[]);
+    assert!(moved.is_ok(), "{moved:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::applied::{Applied, Outcome, TicketResult};
 use crate::encoding;
 use crate::group::{
     ADDRESS_BYTES_MAX, ClusterId, GroupChange, GroupInfo, Incarnation, MEMBERS_MAX, Member, Role,
+    canonical,
 };
 use crate::{Tree, Zxid};
 
@@ -91,7 +92,7 @@ impl Tree {
             };
             group.members.insert(*node, member);
         }
-        if !is_valid(&group.members) {
+        if !is_valid(&group.members) || takes_a_place(joining, &group.members) {
             return Err(ErrorCode::BadArguments);
         }
         group.version = self.zxid;
@@ -129,4 +130,20 @@ fn is_valid(members: &BTreeMap<u64, Member>) -> bool {
     members.len() <= MEMBERS_MAX
         && members.values().any(|member| member.role == Role::Voter)
         && members.values().all(fits)
+}
+
+/// Whether one of those who come or change takes the address of another member, or one that a
+/// member has for its clients. The others are left out of account, so that a group in which two
+/// have one address can be mended.
+fn takes_a_place(joining: &BTreeMap<u64, (Role, String)>, members: &BTreeMap<u64, Member>) -> bool {
+    let mut peers = BTreeMap::new();
+    let mut clients = BTreeSet::new();
+    for member in members.values() {
+        *peers.entry(canonical(&member.address)).or_insert(0) += 1;
+        clients.extend(member.ports.clients.as_deref().map(canonical));
+    }
+    joining.values().any(|(_, address)| {
+        let place = canonical(address);
+        peers.get(&place) > Some(&1) || clients.contains(&place)
+    })
 }

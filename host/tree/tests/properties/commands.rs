@@ -148,7 +148,9 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 fn group_change() -> impl Strategy<Value = GroupChange> {
     let role = || prop::sample::select(&[Role::Voter, Role::Learner][..]);
     let folder = || (1u8..4).prop_map(|byte| Incarnation([byte; 16]));
-    let address = || prop::sample::select(&["", "a:1", "b:2"][..]).prop_map(str::to_owned);
+    let address = || {
+        prop::sample::select(&["", "a:1", "b:2", "A:01", "c:3", "d:4"][..]).prop_map(str::to_owned)
+    };
     let member =
         (role(), address(), prop::option::of(folder())).prop_map(|(role, address, incarnation)| {
             Member {
