@@ -61,15 +61,6 @@ enum Operation {
     Get,
 }
 
-/// When a connection sends no more.
-#[derive(Clone, Copy)]
-pub enum Until {
-    /// After this time.
-    Passed(Duration),
-    /// After so many requests on each connection.
-    Sent(u64),
-}
-
 /// The parent of a run's paths: below it, each connection has a znode with its number, and the
 /// creates of a connection are numbered below that.
 pub fn root(run: usize) -> String {
@@ -112,19 +103,21 @@ impl Measured {
 }
 
 /// Runs `workload` on `connections` connections, which are dealt to `addresses` in turn, with
-/// `depth` requests in flight on each. `run` keeps the paths of one run apart from those of another.
+/// `depth` requests in flight on each, for that long. `run` keeps the paths of one run apart from those of another.
 pub async fn run<A: AsRef<str>>(
     addresses: &[A],
     workload: Workload,
     connections: usize,
     depth: usize,
-    until: Until,
+    span: Duration,
     run: usize,
 ) -> anyhow::Result<Measured> {
     let first = addresses.first().context("no server is named")?.as_ref();
     let mut setup = Connection::open(first).await?;
     let root = root(run);
     setup.call(wire::CREATE, wire::create(&root, b"")).await?;
+    // It would expire during a long run.
+    setup.call(wire::CLOSE, |_| {}).await?;
     let mut open = Vec::new();
     for (number, address) in (0..connections).zip(addresses.iter().cycle()) {
         let mut connection = Connection::open(address.as_ref()).await?;
@@ -149,7 +142,7 @@ pub async fn run<A: AsRef<str>>(
             path,
             workload,
             depth,
-            until,
+            span,
             pauses.clone(),
         ));
     }
@@ -166,7 +159,6 @@ pub async fn run<A: AsRef<str>>(
     }
     measured.span = start.elapsed();
     measured.longest_pause = Duration::from_micros(pauses.longest_us.load(Ordering::Relaxed));
-    setup.call(wire::CLOSE, |_| {}).await?;
     Ok(measured)
 }
 
@@ -175,18 +167,14 @@ async fn drive(
     path: String,
     workload: Workload,
     depth: usize,
-    until: Until,
+    span: Duration,
     pauses: Arc<Pauses>,
 ) -> anyhow::Result<Histogram<u64>> {
     let mut latency_us = Histogram::new(3)?;
     let mut in_flight = VecDeque::with_capacity(depth);
     let mut sent = 0_u64;
     let mut next = |connection: &mut Connection, in_flight: &mut VecDeque<_>, now: Instant| {
-        let ends = match until {
-            Until::Passed(span) => now.duration_since(pauses.start) >= span,
-            Until::Sent(count) => sent >= count,
-        };
-        if ends {
+        if now.duration_since(pauses.start) >= span {
             return;
         }
         let operation = workload.operation(sent);

@@ -42,7 +42,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::Kind;
-use crate::load::{Measured, Until, Workload};
+use crate::load::{Measured, Workload};
 use crate::node::Node;
 use crate::peer::Peer;
 
@@ -237,8 +237,7 @@ async fn measure_server(args: &Args, folder: &std::path::Path, kind: &str) -> an
     for (number, (workload, connections, depth)) in runs.into_iter().enumerate() {
         let (syncs, cpu) = (node.syncs().await?, node.cpu_seconds()?);
         let load = async |address: &str| {
-            let until = Until::Passed(span);
-            load::run(&[address], workload, connections, depth, until, number).await
+            load::run(&[address], workload, connections, depth, span, number).await
         };
         let measured = load(&node.zookeeper).await?;
         let seconds = measured.span.as_secs_f64();

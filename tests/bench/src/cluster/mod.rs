@@ -5,11 +5,13 @@
 //!    server in another one ([`world`]).
 //! 2. Throughput, latency and CPU time ([`throughput`]), with both groups running.
 //! 3. The time without an acknowledged write after the leader fails ([`failover`]).
-//! 4. Memory and restarts by the number of znodes ([`size`]), one group at a time.
+//! 4. Memory and restarts by the number of znodes ([`size`]), one group at a time, which is filled
+//!    first ([`fill`]).
 //!
 //! With both groups running they share one machine: the one that is not measured is idle.
 
 mod failover;
+mod fill;
 mod group;
 mod size;
 mod table;

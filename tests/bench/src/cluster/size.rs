@@ -6,14 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use tokio::time::timeout;
 
+use super::fill::fill;
 use super::group::{Group, Kind, PAUSE, SERVERS};
 use super::table::{Table, ratio};
-use crate::load::{self, Until, Workload};
 use crate::wire::{self, Connection};
 
-/// Connections that create, dealt to the servers in turn, and the requests in flight on each.
-const CONNECTIONS: usize = 12;
-const DEPTH: usize = 64;
 /// How long a restart may take.
 const RESTARTED_WITHIN: Duration = Duration::from_secs(300);
 
@@ -71,10 +68,14 @@ pub async fn measure(kinds: &[Kind], znodes: &[u64], folder: &Path) -> anyhow::R
 async fn one(kind: &Kind, znodes: u64, folder: &Path) -> anyhow::Result<Sizes> {
     let mut group = Group::start(kind, 0, folder).await?;
     let addresses = group.addresses();
-    let each = znodes.div_ceil(CONNECTIONS as u64);
-    let (create, until) = (Workload::Create, Until::Sent(each));
-    let filled = load::run(&addresses, create, CONNECTIONS, DEPTH, until, 0).await?;
-    ensure!(filled.count >= znodes, "{} were created", filled.count);
+    let filled = fill(&addresses, znodes).await?;
+    if filled.broken > 0 {
+        println!(
+            "{} broke {} connections while it was filled; the fill went on over others",
+            kind.name(),
+            filled.broken
+        );
+    }
 
     let leader = group.leader().await?;
     let mut memory = 0;
@@ -83,10 +84,9 @@ async fn one(kind: &Kind, znodes: u64, folder: &Path) -> anyhow::Result<Sizes> {
     }
     let follower = (leader + 1) % usize::from(SERVERS);
     group.end_one(follower).await?;
-    let last = format!("{}/{}/{}", load::root(0), CONNECTIONS - 1, each - 1);
     let start = Instant::now();
     group.start_one(follower)?;
-    while !has(&addresses[follower], &last).await {
+    while !has(&addresses[follower], &filled.last).await {
         ensure!(
             start.elapsed() < RESTARTED_WITHIN,
             "{} did not answer within {} s of its restart",

@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use super::group::Group;
 use super::table::{Table, ratio};
-use crate::load::{self, Until, Workload};
+use crate::load::{self, Workload};
 
 /// The uncounted run before each run is this part of its time: Java compiles what is used often.
 const WARM_UP_PART: u32 = 4;
@@ -89,9 +89,8 @@ async fn one(
     run: usize,
 ) -> anyhow::Result<Run> {
     let cpu = group.cpu_seconds()?;
-    let until = Until::Passed(span);
     let addresses = group.addresses();
-    let measured = load::run(&addresses, workload, load.connections, depth, until, run).await?;
+    let measured = load::run(&addresses, workload, load.connections, depth, span, run).await?;
     let cpu = group.cpu_seconds()? - cpu;
     ensure!(measured.count > 0, "no request was answered");
     let at = |quantile| measured.latency_us.value_at_quantile(quantile) as f64;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::load::{self, Until, Workload};
+use crate::load::{self, Workload};
 use crate::node::Node;
 use situations::{SITUATIONS, Situation, Stage};
 
@@ -132,10 +132,10 @@ async fn round(
 async fn run(node: &Node, span: Duration, number: &mut usize) -> anyhow::Result<Run> {
     *number += 2;
     let address = &node.zookeeper;
-    let (servers, until) = ([address], Until::Passed(span));
+    let servers = [address];
     let (sets, gets, reaction_us) = tokio::try_join!(
-        load::run(&servers, Workload::Set, CONNECTIONS, 1, until, *number),
-        load::run(&servers, Workload::Get, CONNECTIONS, 1, until, *number + 1),
+        load::run(&servers, Workload::Set, CONNECTIONS, 1, span, *number),
+        load::run(&servers, Workload::Get, CONNECTIONS, 1, span, *number + 1),
         probe::measure(address, span),
     )?;
     Ok(Run {
