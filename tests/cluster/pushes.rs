@@ -1,5 +1,9 @@
 //! Pushes in a group: one node takes a push, and every node says how far it is.
 
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use innkeeper_runtime::Runtime;
 use serde_json::Value;
 
 use super::built::guest;
@@ -13,6 +17,62 @@ async fn ask_about(clients: &Clients, node: u64, method: &str, push: &str) -> (u
     let asked = (method, &*path, SUPER);
     let (status, text, _) = ask_with(&clients.runtime, clients.http(node), asked, b"").await;
     (status, text)
+}
+
+/// The name of a push that nobody made, at a node.
+fn unknown(node: &str) -> String {
+    format!("sha256:{}{node}", "07".repeat(32))
+}
+
+/// Only the node that a push's name says is asked about it.
+#[test]
+fn of_no_push_it_is_said_at_once_although_a_node_is_down() {
+    play(18, 3, with_http, async |stage, clients| {
+        let (leader, asked) = stage.leader_and_follower().await;
+        let down = (1..=3).find(|node| ![leader, asked].contains(node));
+        stage.cut_off(down.expect("a third one"));
+        for node in ["", &format!("@{asked}"), &format!("@{leader}"), "@4", "@x"] {
+            let path = format!("/v1/pushes/{}", unknown(node));
+            for method in ["GET", "DELETE"] {
+                let addr = clients.http(asked);
+                let request = (method, &*path, SUPER);
+                let (status, text, took) = ask_with(&clients.runtime, addr, request, b"").await;
+                assert_eq!(status, 404, "{path}: {text}");
+                assert!(took < Duration::from_millis(500), "{path}: {took:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_node_that_is_down_holds_up_few_questions_and_none_to_others() {
+    play(19, 3, with_http, async |stage, clients| {
+        let (leader, asked) = stage.leader_and_follower().await;
+        let down = (1..=3).find(|node| ![leader, asked].contains(node));
+        let down = down.expect("a third one");
+        stage.cut_off(down);
+        let names = vec![unknown(&format!("@{down}")); 60];
+        let questions = names
+            .iter()
+            .map(|name| ask_about(&clients, asked, "GET", name));
+        let answers = join_all(questions);
+        let beside = async {
+            clients.runtime.sleep(Duration::from_millis(200)).await;
+            let began = clients.runtime.now();
+            let name = unknown(&format!("@{leader}"));
+            let (status, text) = ask_about(&clients, asked, "GET", &name).await;
+            assert_eq!(status, 404, "{text}");
+            assert!(clients.runtime.now() - began < Duration::from_millis(500));
+        };
+        let (answers, ()) = join(answers, beside).await;
+        let says = |what: &str| {
+            let all = answers.iter();
+            all.filter(|(status, text)| *status == 503 && text.contains(what))
+                .count()
+        };
+        assert_eq!(says("does not answer"), 36);
+        assert_eq!(says("too many questions about pushes"), 24);
+    });
 }
 
 #[test]
@@ -49,20 +109,13 @@ fn how_far_a_push_is_says_whichever_node_is_asked() {
         assert_eq!(ready, here);
         assert_ne!(ready["module"], Value::Null);
 
-        let unknown = format!("sha256:{}", "07".repeat(32));
-        for node in 1..=3 {
-            let (status, text) = ask_about(&clients, node, "GET", &unknown).await;
-            assert_eq!(status, 404, "{text}");
-        }
-        // It is not said that there is none while a node that may know it does not answer.
+        // It is not said that there is none while the node that may know it does not answer.
         stage.kill(first);
         for method in ["GET", "DELETE"] {
             let (status, text) = ask_about(&clients, others[0], method, push).await;
             assert_eq!(status, 503, "{text}");
-            assert!(
-                text.contains(&format!("these do not answer: {first};")),
-                "{text}"
-            );
+            let says = format!("node {first} took the push `{push}` and does not answer");
+            assert!(text.contains(&says), "{text}");
         }
     });
 }

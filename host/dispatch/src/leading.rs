@@ -41,6 +41,12 @@ impl<R: Runtime> Guests<R> {
         service.settings.group.is_some().then_some(service)
     }
 
+    /// The node's number; `None` once it has stopped.
+    pub(super) fn own_number(&self) -> Option<u64> {
+        let service = self.shared.service.get()?.upgrade()?;
+        Some(service.settings.replication().node_id)
+    }
+
     /// Whether the node is a member of a group.
     pub(super) fn is_in_group(&self) -> bool {
         self.service_in_group().is_some()

@@ -87,7 +87,7 @@ pub use first::FirstRun;
 pub use flow::{Flow, Most};
 pub use health::Breaker;
 pub use modules::{PushError, Pushed};
-pub use pushes::{Push, PushState};
+pub use pushes::{Push, PushName, PushState};
 pub use report::BindingStatus;
 
 use activation::Fetch;
@@ -95,6 +95,7 @@ use artifacts::Artifacts;
 use authorizers::Authorizers;
 use compile::Compilations;
 use copies::Copies;
+use elsewhere::Questions;
 use first::FirstRuns;
 pub use memory::default_guest_memory_bytes;
 use modules::ModuleCache;
@@ -141,6 +142,8 @@ struct Shared<R: Runtime> {
     /// What this node stores for the others.
     copies: Copies,
     pushes: Pushes,
+    /// Questions about pushes of other nodes.
+    questions: Questions,
     push_idle_ms: u64,
     stats: Arc<Stats>,
     artifacts: Artifacts<R>,
@@ -240,6 +243,7 @@ impl<R: Runtime> Guests<R> {
                 modules: ModuleCache::default(),
                 copies: Copies::default(),
                 pushes: Pushes::default(),
+                questions: Questions::default(),
                 push_idle_ms,
                 reports,
                 first_runs: FirstRuns::default(),

@@ -1,7 +1,8 @@
 //! Pushes: each is answered at once, and its author asks for its state until it has ended.
 //!
-//! 1. [`Guests::push`] takes the bytes, unless too many wait already, and returns a [`Push`]; its
-//!    name is the SHA-256 of the bytes, so a second push of the same bytes joins it.
+//! 1. [`Guests::push`] takes the bytes, unless too many wait already, and returns a [`Push`]. Its
+//!    name ([`PushName`]) is the SHA-256 of the bytes and this node's number, so a second push of the
+//!    same bytes joins it, and every node of the group knows whom to ask about it.
 //! 2. Its task joins the module's compilation, stores the component durably, loads it, waits until
 //!    a quorum of the group stores it (`copies`), and registers its name by a command.
 //! 3. An author who asks sees the state ([`PushState`]) and may wait for the next one. A push that
@@ -16,6 +17,8 @@
 //! `a_cancelled_push_leaves_no_child`, `the_same_bytes_pushed_twice_are_compiled_once`)
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -39,6 +42,48 @@ const UNDER_WAY_BYTES_MAX: usize = 128 << 20;
 
 /// Ended pushes that are remembered.
 const ENDED_MAX: usize = 64;
+
+/// The name of a push: `sha256:HEX@NODE`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PushName {
+    /// The SHA-256 of what was pushed.
+    pub pushed: Digest,
+    /// The number of the node that took it. A name without it is of a push at the node that is asked.
+    pub node: Option<u64>,
+}
+
+impl fmt::Display for PushName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.pushed)?;
+        match self.node {
+            Some(node) => write!(f, "@{node}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A text is the name of no push.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a push's name is `sha256:`, 64 hexadecimal digits, `@` and the number of a node")]
+pub struct NoPushName;
+
+impl FromStr for PushName {
+    type Err = NoPushName;
+
+    fn from_str(text: &str) -> Result<Self, NoPushName> {
+        let (pushed, node) = match text.split_once('@') {
+            Some((pushed, node)) => {
+                // One push has one name.
+                let is_plain = !node.starts_with('+') && (node == "0" || !node.starts_with('0'));
+                let node = node.parse().ok().filter(|_| is_plain);
+                (pushed, Some(node.ok_or(NoPushName)?))
+            }
+            None => (text, None),
+        };
+        let pushed = pushed.parse().map_err(|_| NoPushName)?;
+        Ok(Self { pushed, node })
+    }
+}
 
 /// The state of a push.
 #[derive(Clone, Debug)]
@@ -79,6 +124,8 @@ pub struct Push<R: Runtime> {
 
 struct SharedPush {
     id: Digest,
+    /// The node that takes it: this one.
+    node: Option<u64>,
     state: Latest<PushState>,
     cancel: Signal,
     /// How many wait for its state at this moment.
@@ -108,8 +155,16 @@ struct Known {
 }
 
 impl<R: Runtime> Push<R> {
-    /// Its name: the SHA-256 of what was pushed.
-    pub fn id(&self) -> Digest {
+    /// Its name, for every node of the group.
+    pub fn name(&self) -> PushName {
+        PushName {
+            pushed: self.shared.id,
+            node: self.shared.node,
+        }
+    }
+
+    /// The SHA-256 of what was pushed.
+    pub(super) fn id(&self) -> Digest {
         self.shared.id
     }
 
@@ -216,6 +271,7 @@ impl<R: Runtime> Guests<R> {
         }
         let push = Arc::new(SharedPush {
             id,
+            node: self.own_number(),
             state: Latest::new(PushState::Waiting),
             cancel: Signal::new(),
             asking: AtomicUsize::new(0),
@@ -235,8 +291,18 @@ impl<R: Runtime> Guests<R> {
         Ok(push)
     }
 
-    /// The push of that name, if it is under way or ended not long ago.
-    pub fn find_push(&self, id: Digest) -> Option<Push<R>> {
+    /// The push of that name, if this node took it and it is under way or ended not long ago.
+    pub fn find_push(&self, name: PushName) -> Option<Push<R>> {
+        let is_here = name.node.is_none() || name.node == self.own_number();
+        if is_here {
+            self.pushed_here(name.pushed)
+        } else {
+            None
+        }
+    }
+
+    /// The push of what has this digest.
+    pub(super) fn pushed_here(&self, id: Digest) -> Option<Push<R>> {
         let inner = self.shared.pushes.inner.lock();
         let known = inner.all.get(&id)?;
         Some(self.handle(known.push.clone()))
@@ -361,6 +427,33 @@ impl<R: Runtime> Guests<R> {
         if let Some(service) = self.service_in_group() {
             let tell = |copies| push.shared.state.set(PushState::Storing(copies));
             service.is_stored_by_quorum(module, tell).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_has_one_name() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for node in ["", "@0", "@1", "@18446744073709551615"] {
+            let text = format!("{digest}{node}");
+            assert_eq!(text.parse::<PushName>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "@1",
+            "x@1",
+            &format!("{digest}@"),
+            &format!("{digest}@-1"),
+            &format!("{digest}@+1"),
+            &format!("{digest}@01"),
+            &format!("{digest}@1@1"),
+            &format!("{digest}@18446744073709551616"),
+        ] {
+            assert_eq!(text.parse::<PushName>(), Err(NoPushName), "{text}");
         }
     }
 }

@@ -257,7 +257,7 @@ impl<R: Runtime> Service<R> {
     /// Returns those in contact with this node, which leads, that have not said so. A node that
     /// gives no answer counts only if it has reported lately.
     pub async fn who_lacks(&self, digest: Digest) -> Vec<u64> {
-        let answers = self.ask_others(None, &Question::Holds(digest)).await;
+        let answers = self.ask_others(&Question::Holds(digest)).await;
         let lost_after = self.settings.election() * QUORUM_LOST_ELECTIONS;
         let ticks = lost_after.as_millis() as u64 / u64::from(self.expiry.tick_ms());
         let lacks = |(node, answer): (u64, Result<Bytes, String>)| {
@@ -273,39 +273,36 @@ impl<R: Runtime> Service<R> {
         answers.into_iter().filter_map(lacks).collect()
     }
 
-    /// Asks other nodes of the group how far the push of that name is
-    /// ([`BindingListener::push`](crate::delivery::binding_listener::BindingListener::push)): these
-    /// nodes, or all. Each answers `None` if it does not know the push; an error is a sentence.
-    pub async fn ask_for_push(
-        &self,
-        id: Digest,
-        nodes: Option<&[u64]>,
-    ) -> Vec<(u64, Result<Option<Bytes>, String>)> {
-        let answers = self.ask_others(nodes, &Question::Push(id)).await;
-        let read = |(node, answer): (u64, Result<Bytes, String>)| {
-            let answer = answer.and_then(|body| match Answer::decode(&body) {
-                Ok(Answer::Push(answer)) => Ok(answer),
-                Ok(_) | Err(NoMessage) => Err(NoMessage.to_string()),
-            });
-            (node, answer)
+    /// Whether a node is another member of the group.
+    pub fn has_other_member(&self, node: u64) -> bool {
+        let Ok(replica) = self.replica() else {
+            return false;
         };
-        answers.into_iter().map(read).collect()
+        let status = replica.status();
+        let members = &status.members;
+        let is_member = members.voters.contains(&node) || members.learners.contains(&node);
+        is_member && node != status.node_id
     }
 
-    /// Asks other nodes of the group at once: these, or all. Nothing if the node stops.
-    async fn ask_others(
-        &self,
-        nodes: Option<&[u64]>,
-        question: &Question,
-    ) -> Vec<(u64, Result<Bytes, String>)> {
+    /// Asks another node of the group how far the push of that name is
+    /// ([`BindingListener::push`](crate::delivery::binding_listener::BindingListener::push)). It
+    /// answers `None` if it does not know the push; an error is a sentence.
+    pub async fn ask_for_push(&self, node: u64, id: Digest) -> Result<Option<Bytes>, String> {
+        match self.ask_other(node, Question::Push(id)).await? {
+            Answer::Push(answer) => Ok(answer),
+            _ => Err(NoMessage.to_string()),
+        }
+    }
+
+    /// Asks all other nodes of the group at once. Nothing if the node stops.
+    async fn ask_others(&self, question: &Question) -> Vec<(u64, Result<Bytes, String>)> {
         let Ok(replica) = self.replica() else {
             return Vec::new();
         };
         let status = replica.status();
         let members = status.members.voters.iter().chain(&status.members.learners);
-        let is_asked =
-            |node: &u64| *node != status.node_id && nodes.is_none_or(|nodes| nodes.contains(node));
-        let asked = members.copied().filter(is_asked).map(|node| {
+        let others = members.copied().filter(|node| *node != status.node_id);
+        let asked = others.map(|node| {
             let answer = replica.ask(node, question.encode());
             async move { (node, answer.await) }
         });
@@ -315,19 +312,24 @@ impl<R: Runtime> Service<R> {
         }
     }
 
+    /// Asks another node of the group. The error is a sentence.
+    async fn ask_other(&self, node: u64, question: Question) -> Result<Answer, String> {
+        let replica = self.replica().map_err(|error| error.to_string())?;
+        let asking = replica.ask(node, question.encode());
+        let Select2::Second(answer) = select2(self.stopping.wait(), asking).await else {
+            return Err("this node is stopping".to_owned());
+        };
+        Answer::decode(&answer?).map_err(|error| error.to_string())
+    }
+
     /// Asks the guests' side of another node, which should lead
     /// ([`BindingListener::asked`](crate::delivery::binding_listener::BindingListener::asked)).
     /// The error is a sentence.
     pub async fn ask_guests_of(&self, node: u64, question: Bytes) -> Result<Bytes, String> {
-        let replica = self.replica().map_err(|error| error.to_string())?;
-        let asking = replica.ask(node, Question::OfGuests(question).encode());
-        let Select2::Second(answer) = select2(self.stopping.wait(), asking).await else {
-            return Err("this node is stopping".to_owned());
-        };
-        match Answer::decode(&answer?) {
-            Ok(Answer::OfGuests(Some(answer))) => Ok(answer),
-            Ok(Answer::OfGuests(None)) => Err(format!("node {node} has no quorum")),
-            Ok(_) | Err(NoMessage) => Err(NoMessage.to_string()),
+        match self.ask_other(node, Question::OfGuests(question)).await? {
+            Answer::OfGuests(Some(answer)) => Ok(answer),
+            Answer::OfGuests(None) => Err(format!("node {node} has no quorum")),
+            _ => Err(NoMessage.to_string()),
         }
     }
 

@@ -1,14 +1,15 @@
 //! `/v1/modules`: the registered modules, and pushing one; `/v1/pushes`: how far a push is.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use innkeeper_dispatch::{Elsewhere, Push, PushState};
+use innkeeper_dispatch::{Elsewhere, Push, PushName, PushState};
 use innkeeper_runtime::Runtime;
 use innkeeper_runtime::calendar::rfc_3339;
-use innkeeper_tree::Digest;
+use innkeeper_tree::text::piece;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
@@ -96,7 +97,7 @@ struct Taken {
 }
 
 impl Shown {
-    fn of(push: Digest, state: PushState) -> Self {
+    fn of(push: PushName, state: PushState) -> Self {
         let mut shown = Self {
             push: push.to_string(),
             state: "waiting",
@@ -169,7 +170,7 @@ pub(super) async fn push<R: Runtime>(
         PushState::Failed(error) => status_of_push(error),
         PushState::Cancelled => StatusCode::CONFLICT,
     };
-    Ok((status, Json(Shown::of(push.id(), state))))
+    Ok((status, Json(Shown::of(push.name(), state))))
 }
 
 /// How far a push is; the state is the answer, whatever it is.
@@ -178,12 +179,12 @@ pub(super) async fn show<R: Runtime>(
     Named(name): Named,
     Asked(asked): Asked<OfPush>,
 ) -> Result<Json<Shown>, Problem> {
-    let id = named(&name)?;
-    let state = match admin.surface.guests.find_push(id) {
+    let name = named(&name)?;
+    let state = match admin.surface.guests.find_push(name) {
         Some(push) => waited(&push, asked.wait_ms).await,
-        None => elsewhere(&admin, id, limit_of(asked.wait_ms)).await?.1,
+        None => elsewhere(&admin, name, limit_of(asked.wait_ms)).await?.1,
     };
-    Ok(Json(Shown::of(id, state)))
+    Ok(Json(Shown::of(name, state)))
 }
 
 /// Ends a push that this node took, unless it is over.
@@ -191,20 +192,20 @@ pub(super) async fn cancel<R: Runtime>(
     State(admin): State<Arc<Admin<R>>>,
     Named(name): Named,
 ) -> Result<Json<Shown>, Problem> {
-    let id = named(&name)?;
-    let state = match admin.surface.guests.find_push(id) {
+    let name = named(&name)?;
+    let state = match admin.surface.guests.find_push(name) {
         Some(push) => push.cancel().await,
-        None => match elsewhere(&admin, id, Duration::ZERO).await? {
+        None => match elsewhere(&admin, name, Duration::ZERO).await? {
             (_, state) if state.is_over() => state,
             (node, _) => {
                 return Err(Problem::new(
                     StatusCode::CONFLICT,
-                    format!("node {node} has taken the push `{id}`; cancel it there"),
+                    format!("node {node} has taken the push `{name}`; cancel it there"),
                 ));
             }
         },
     };
-    Ok(Json(Shown::of(id, state)))
+    Ok(Json(Shown::of(name, state)))
 }
 
 async fn waited<R: Runtime>(push: &Push<R>, wait_ms: Option<u64>) -> PushState {
@@ -219,37 +220,35 @@ fn limit_of(wait_ms: Option<u64>) -> Duration {
     Duration::from_millis(wait_ms.unwrap_or_default().min(MAX_WAIT_MS))
 }
 
-fn named(name: &str) -> Result<Digest, Problem> {
-    name.parse().map_err(|_| {
-        let name: String = name.chars().take(80).collect();
-        no_push(&name)
-    })
+fn named(name: &str) -> Result<PushName, Problem> {
+    name.parse().map_err(|_| no_push(piece(name)))
 }
 
 /// How far a push is that another node took, and which.
 async fn elsewhere<R: Runtime>(
     admin: &Admin<R>,
-    id: Digest,
+    name: PushName,
     limit: Duration,
 ) -> Result<(u64, PushState), Problem> {
-    match admin.surface.guests.push_elsewhere(id, limit).await {
+    match admin.surface.guests.push_elsewhere(name, limit).await {
         Elsewhere::At(node, state) => Ok((node, state)),
-        Elsewhere::Nowhere { silent } if silent.is_empty() => Err(no_push(&id.to_string())),
-        Elsewhere::Nowhere { silent } => {
-            let silent: Vec<_> = silent.iter().map(u64::to_string).collect();
-            Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!(
-                    "no node that answers knows a push `{id}`, and these do not answer: {}; ask again later, or push the \
-                     module again",
-                    silent.join(", ")
-                ),
-            ))
-        }
+        Elsewhere::Nowhere => Err(no_push(name)),
+        Elsewhere::Silent(node) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "node {node} took the push `{name}` and does not answer; ask again later, or push the module again"
+            ),
+        )),
+        Elsewhere::Busy(node) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "too many questions about pushes at node {node} wait already; ask again later, or ask that node"
+            ),
+        )),
     }
 }
 
-fn no_push(name: &str) -> Problem {
+fn no_push(name: impl Display) -> Problem {
     Problem::missing(format!(
         "there is no push `{name}`, or it was over long ago; see `innkeeper module list`"
     ))

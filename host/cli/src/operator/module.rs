@@ -1,5 +1,6 @@
 //! `innkeeper module`: pushes modules to a node and lists them.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use innkeeper_runtime::streams;
 use innkeeper_runtime::{Select2, select2};
-use innkeeper_tree::Digest;
+use innkeeper_tree::text::file_name;
 use serde_json::Value;
 
 use super::output::Output;
@@ -55,7 +56,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if module.is_empty() {
         bail!(
             "{} is empty; push the .wasm file that the compiler wrote",
-            file.display()
+            file_name(file)
         );
     }
     Ok(module)
@@ -68,13 +69,14 @@ const WAIT_MS: u64 = 1_000;
 /// Pushes a module, waits until bindings may name it, and returns the node's answer. A push that
 /// takes longer than [`WAIT_MS`] is reported on stderr. Ctrl-C cancels it.
 pub(super) async fn push(remote: &Remote, module: Vec<u8>) -> Result<Value, NodeError> {
-    let id = innkeeper_sandbox::digest_of(&module);
-    let pushing = follow(remote, module, &id);
+    // Until the node has told the push's name, the digest alone names it there.
+    let name = RefCell::new(innkeeper_sandbox::digest_of(&module).to_string());
+    let pushing = follow(remote, module, &name);
     match select2(pushing, remote.interrupted()).await {
         Select2::First(done) => done,
         Select2::Second(()) => {
             // A node that has not received the whole module knows no push, and drops what it has.
-            let target = format!("/v1/pushes/{id}");
+            let target = format!("/v1/pushes/{}", name.borrow());
             let _ = remote.send(Method::DELETE, &target, Vec::new()).await;
             Err(NodeError::Broken(
                 "the push was interrupted, and is cancelled".to_owned(),
@@ -83,11 +85,16 @@ pub(super) async fn push(remote: &Remote, module: Vec<u8>) -> Result<Value, Node
     }
 }
 
-async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, NodeError> {
+async fn follow(
+    remote: &Remote,
+    module: Vec<u8>,
+    name: &RefCell<String>,
+) -> Result<Value, NodeError> {
     let target = format!("/v1/modules?wait_ms={WAIT_MS}");
     let mut push = remote.send(Method::POST, &target, module).await?;
     let mut told = String::new();
     loop {
+        text_of(&push, "push").clone_into(&mut name.borrow_mut());
         let state = text_of(&push, "state");
         match state {
             "ready" => return Ok(push),
@@ -104,7 +111,7 @@ async fn follow(remote: &Remote, module: Vec<u8>, id: &Digest) -> Result<Value, 
             streams::tell(format_args!("innkeeper: {}\n", shown(&push)));
             state.clone_into(&mut told);
         }
-        let target = format!("/v1/pushes/{id}?wait_ms={WAIT_MS}");
+        let target = format!("/v1/pushes/{}?wait_ms={WAIT_MS}", name.borrow());
         push = remote.get(&target).await?;
     }
 }
