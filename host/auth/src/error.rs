@@ -7,7 +7,8 @@ use std::path::PathBuf;
 pub enum AuthError {
     /// The JAAS file cannot be read.
     #[error(
-        "the JAAS file {} cannot be read: {error}; correct java.security.auth.login.config, or leave it out", path.display()
+        "the JAAS file {} cannot be read: {error}; correct java.security.auth.login.config, or leave it out",
+        innkeeper_tree::text::file_name(path)
     )]
     JaasFile {
         /// The file, as the configuration names it.
@@ -16,7 +17,10 @@ pub enum AuthError {
         error: std::io::Error,
     },
     /// The JAAS file is no JAAS file.
-    #[error("the JAAS file {} is not usable: {what}", path.display())]
+    #[error(
+        "the JAAS file {} is not usable: {what}",
+        innkeeper_tree::text::file_name(path)
+    )]
     Jaas {
         /// The file, as the configuration names it.
         path: PathBuf,
@@ -30,9 +34,10 @@ pub enum AuthError {
     NoScheme,
     /// Authentication is demanded by a scheme that is not served.
     #[error(
-        "authentication by {scheme} is demanded, and that scheme is not served: add \
+        "authentication by {} is demanded, and that scheme is not served: add \
          authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider for sasl, \
-         X509AuthenticationProvider for x509"
+         X509AuthenticationProvider for x509",
+        innkeeper_tree::text::piece(scheme)
     )]
     SchemeNotServed {
         /// The scheme, as `enforce.auth.schemes` names it.

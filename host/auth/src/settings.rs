@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use innkeeper_tree::text::piece;
+
 use crate::digest::DigestAlgorithm;
 use crate::java;
 use crate::values::{BadValue, Secret};
@@ -141,6 +143,7 @@ impl AuthSettings {
             | "kerberos.removeRealmFromPrincipal"
             | "ensembleAuthName"
             | "security.auth_to_local" => {
+                let key = piece(key);
                 warn(format!("{key} is not supported here and is ignored"));
             }
             _ => return Ok(false),
@@ -165,8 +168,10 @@ impl AuthSettings {
             }
             // ZooKeeper, too, goes on without a provider that it cannot load.
             None => warn(format!(
-                "{key}={class} is a provider that is not here: its scheme is not served (there are \
-                 X509AuthenticationProvider and SASLAuthenticationProvider)"
+                "{}={} is a provider that is not here: its scheme is not served (there are \
+                 X509AuthenticationProvider and SASLAuthenticationProvider)",
+                piece(key),
+                piece(class)
             )),
         }
     }

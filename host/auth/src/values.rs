@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use innkeeper_tree::text::piece;
 use subtle::ConstantTimeEq;
 
 use crate::secrets::Secrets;
@@ -48,7 +49,7 @@ impl fmt::Debug for Secret {
 pub struct BadValue {
     /// The key, under ZooKeeper's name.
     pub key: String,
-    /// What it was set to, unless that is secret.
+    /// The beginning of what it was set to, unless that is secret.
     pub value: String,
     /// What is wrong, and what to write.
     pub remedy: String,
@@ -57,8 +58,8 @@ pub struct BadValue {
 impl BadValue {
     pub(crate) fn new(key: &str, value: &str, remedy: impl Into<String>) -> Self {
         Self {
-            key: key.to_owned(),
-            value: Secrets::default().shown(key, value).to_owned(),
+            key: piece(key),
+            value: piece(Secrets::default().shown(key, value)),
             remedy: remedy.into(),
         }
     }

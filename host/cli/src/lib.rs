@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use innkeeper_demo as demo;
 use innkeeper_runtime::streams::{self, NoStdout};
-use innkeeper_tree::text::shown;
+use innkeeper_tree::text::{piece, shown};
 use serde_json::json;
 
 use everywhere::Everywhere;
@@ -72,7 +72,7 @@ pub fn run() -> ExitCode {
         command,
     } = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return misread(&error),
+        Err(error) => return misread(&with_pieces(error)),
     };
     let json = everywhere.json;
     let log_format = match &command {
@@ -144,6 +144,28 @@ fn complain(json: bool, sentence: &str) {
         true => streams::tell(format_args!("{}\n", json!({"error": sentence}))),
         false => streams::tell(format_args!("innkeeper: {sentence}\n")),
     }
+}
+
+/// Cuts and escapes what clap's error repeats of the arguments.
+fn with_pieces(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue};
+    for kind in [
+        ContextKind::InvalidValue,
+        ContextKind::InvalidArg,
+        ContextKind::InvalidSubcommand,
+        ContextKind::PriorArg,
+        ContextKind::TrailingArg,
+    ] {
+        let shorter = match error.get(kind) {
+            Some(ContextValue::String(text)) => ContextValue::String(piece(text)),
+            Some(ContextValue::Strings(texts)) => {
+                ContextValue::Strings(texts.iter().map(piece).collect())
+            }
+            _ => continue,
+        };
+        error.insert(kind, shorter);
+    }
+    error
 }
 
 /// Prints clap's error about wrong arguments, or the help or version that was asked for.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, Command};
 use clap_complete::Shell;
+use innkeeper_tree::text::{file_name, piece};
 use serde_json::json;
 
 use super::operator::output::Output;
@@ -49,7 +50,7 @@ pub(super) fn man(all: &Command, args: &ManArgs) -> anyhow::Result<Output> {
     let mut command = visible(all).disable_help_subcommand(true);
     if let Some(dir) = &args.dir {
         clap_mangen::generate_to(command, dir)
-            .with_context(|| format!("the pages cannot be written to {}", dir.display()))?;
+            .with_context(|| format!("the pages cannot be written to {}", file_name(dir)))?;
         let text = format!("the pages are in {}\n", dir.display());
         return Ok(Output::new(text, json!({"dir": dir})));
     }
@@ -57,7 +58,10 @@ pub(super) fn man(all: &Command, args: &ManArgs) -> anyhow::Result<Output> {
     let mut page = &command;
     for name in &args.command {
         let Some(found) = page.find_subcommand(name) else {
-            bail!("there is no command `{name}`; see `innkeeper help`");
+            bail!(
+                "there is no command `{}`; see `innkeeper help`",
+                piece(name)
+            );
         };
         page = found;
     }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use innkeeper_runtime::Runtime;
+use innkeeper_tree::text::piece;
 
 /// The parts of `HOST:PORT`; `None` if a text is no such thing. The host is an address or a name,
 /// and may have brackets around it. An IPv6 address needs them: without them its last part would be
@@ -35,10 +36,10 @@ pub(crate) async fn address<R: Runtime>(
         return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
     }
     let found = addresses(runtime, host).await;
-    let found = found.with_context(|| format!("{host} is not known"))?;
+    let found = found.with_context(|| format!("{} is not known", piece(host)))?;
     // As Java does, IPv4 comes before IPv6, in whatever order the system answers.
     let first = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
-    let first = first.with_context(|| format!("{host} has no address"))?;
+    let first = first.with_context(|| format!("{} has no address", piece(host)))?;
     Ok(SocketAddr::new(*first, port))
 }
 

@@ -9,6 +9,8 @@ use clap::Args;
 use innkeeper_auth::Secret;
 use innkeeper_runtime::Runtime;
 use innkeeper_server::settings::{ELECTION_MS_MIN, GroupSettings, PeerAddress, ServerSettings};
+use innkeeper_tree::group::{ADDRESS_BYTES_MAX, canonical};
+use innkeeper_tree::text::{file_name, piece};
 
 use super::names;
 
@@ -79,7 +81,7 @@ async fn group<R: Runtime>(runtime: &R, id: u64, list: &[String]) -> anyhow::Res
     let (mut voters, mut observers) = (BTreeMap::new(), BTreeMap::new());
     for text in list {
         let (number, votes, address) =
-            peer(text).with_context(|| format!("--peers {}", list.join(",")))?;
+            peer(text).with_context(|| format!("--peers {}", piece(list.join(","))))?;
         let already = voters.contains_key(&number) || observers.contains_key(&number);
         if already {
             bail!("--peers names node {number} twice: leave one out");
@@ -95,7 +97,8 @@ async fn group<R: Runtime>(runtime: &R, id: u64, list: &[String]) -> anyhow::Res
     let all = voters.iter().chain(&observers);
     if let Some((one, other, address)) = sharing(all.map(|(number, at)| (*number, at))) {
         bail!(
-            "--peers gives node {one} and node {other} the same address, {address}: give each node its own"
+            "--peers gives node {one} and node {other} the same address, {}: give each node its own",
+            piece(address)
         );
     }
     let own = voters.get(&id).or_else(|| observers.get(&id));
@@ -109,7 +112,10 @@ async fn group<R: Runtime>(runtime: &R, id: u64, list: &[String]) -> anyhow::Res
 
 /// One node of the list: its number, whether it votes, and its address.
 fn peer(text: &str) -> anyhow::Result<(u64, bool, PeerAddress)> {
-    let form = || anyhow!("{text} is not of the form N=HOST:PORT or N=HOST:PORT:observer");
+    let form = || {
+        let text = piece(text);
+        anyhow!("{text} is not of the form N=HOST:PORT or N=HOST:PORT:observer")
+    };
     let (number, rest) = text.trim().split_once('=').ok_or_else(form)?;
     let number = number.parse().map_err(|_| form())?;
     let (rest, votes) = match rest.rsplit_once(':') {
@@ -118,22 +124,19 @@ fn peer(text: &str) -> anyhow::Result<(u64, bool, PeerAddress)> {
         _ => (rest, true),
     };
     let address: PeerAddress = rest.parse().map_err(|_| form())?;
-    reachable(&address.host).with_context(|| text.to_owned())?;
+    nameable(&address.host)?;
+    reachable(&address.host).with_context(|| piece(text))?;
     Ok((number, votes, address))
 }
 
 /// The first two nodes with one address, and the address. Whoever dials the second one reaches the
-/// first. A host's name is the same in capitals, and is not looked up.
+/// first.
 pub(super) fn sharing<'a, N: Copy + Ord>(
     nodes: impl IntoIterator<Item = (N, &'a PeerAddress)>,
 ) -> Option<(N, N, &'a PeerAddress)> {
     let mut known = BTreeMap::new();
     nodes.into_iter().find_map(|(number, address)| {
-        let host = match address.host.parse::<IpAddr>() {
-            Ok(ip) => ip.to_canonical().to_string(),
-            Err(_) => address.host.to_ascii_lowercase(),
-        };
-        let first = known.insert((host, address.port), number)?;
+        let first = known.insert(canonical(&address.to_string()), number)?;
         Some((first.min(number), first.max(number), address))
     })
 }
@@ -149,19 +152,32 @@ pub(super) fn reachable(host: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses a name that no host has: with it a group could not be founded.
+pub(super) fn nameable(host: &str) -> anyhow::Result<()> {
+    // A colon and a port, and the brackets of an IPv6 address.
+    if host.len() + 8 > ADDRESS_BYTES_MAX {
+        bail!(
+            "`{}` has {} bytes, and the name of a host has at most 253: correct it",
+            piece(host),
+            host.len()
+        );
+    }
+    Ok(())
+}
+
 /// The secret in a file, without the line's end.
 fn secret(file: &Path) -> anyhow::Result<Secret> {
     let text = std::fs::read_to_string(file).with_context(|| {
         format!(
             "--peer-secret-file {} cannot be read; name a text file that this user may read",
-            file.display()
+            file_name(file)
         )
     })?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
         bail!(
             "--peer-secret-file {} is empty: write the group's secret into it",
-            file.display()
+            file_name(file)
         );
     }
     Ok(Secret::new(text))
@@ -223,6 +239,11 @@ mod tests {
             (1, "1=127.0.0.1:1:master", "is not of the form"),
             (1, "1=0.0.0.0:1", "every address of a machine"),
             (1, "1=no-such-host.invalid:1", "is not known"),
+            (
+                1,
+                &format!("1=127.0.0.1:1,2={}:1", "zoo".repeat(100)),
+                "zoo… (+",
+            ),
         ] {
             let error = format!("{:#}", read(args(id, list)).unwrap_err());
             assert!(error.contains(says), "{list}: {error}");

@@ -27,6 +27,7 @@ use innkeeper_runtime::{
     LatestReader, Real, RealConfig, Runtime, Select2, Select3, ThreadRole, select2, select3,
 };
 use innkeeper_server::settings::MAX_ANSWER_MIB_RANGE;
+use innkeeper_tree::text::piece;
 
 use super::everywhere::Everywhere;
 use super::log::{Format, Log, Weight};
@@ -414,12 +415,13 @@ async fn read_settings<R: Runtime>(
 /// The address that a flag names as HOST:PORT, where the host is an IP address or a name.
 /// (test: `a_host_is_given_by_number_or_by_name`)
 async fn address<R: Runtime>(runtime: &R, flag: &str, text: &str) -> anyhow::Result<SocketAddr> {
+    let shown = piece(text);
     let (host, port) = host_and_port(text).with_context(|| {
-        format!("{flag} {text}: write HOST:PORT, as in 127.0.0.1:2181, localhost:0 or [::1]:2181")
+        format!("{flag} {shown}: write HOST:PORT, as in 127.0.0.1:2181, localhost:0 or [::1]:2181")
     })?;
     names::address(runtime, host, port).await.with_context(|| {
         format!(
-            "{flag} {text}: no address of this name was found; correct the name, or write an IP address"
+            "{flag} {shown}: no address of this name was found; correct the name, or write an IP address"
         )
     })
 }

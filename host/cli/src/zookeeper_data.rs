@@ -14,6 +14,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use innkeeper_tree::text::file_name;
+
 /// The folder of the data within `dataDir` and within `dataLogDir`.
 const FOLDER: &str = "version-2";
 
@@ -27,8 +29,8 @@ pub(super) enum InTheWay {
     #[error(
         "{} holds ZooKeeper's own data ({files}), which this release cannot read, and {} holds \
          none of Innkeeper's yet",
-        folder.display(),
-        data.display()
+        file_name(folder),
+        file_name(data)
     )]
     Data {
         /// The folder `version-2`.
@@ -41,7 +43,7 @@ pub(super) enum InTheWay {
     /// The folder cannot be read, so it may hold ZooKeeper's data.
     #[error(
         "{} cannot be read ({error}), so it may hold ZooKeeper's data",
-        path.display()
+        file_name(path)
     )]
     Unknown {
         /// The folder or link.

@@ -15,6 +15,8 @@ mod group;
 mod guests;
 #[path = "process/histories.rs"]
 mod histories;
+#[path = "process/inputs.rs"]
+mod inputs;
 #[path = "process/signals.rs"]
 mod signals;
 #[path = "process/streams.rs"]

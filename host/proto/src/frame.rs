@@ -117,7 +117,7 @@ impl std::str::FromStr for FourLetterWord {
 
 /// The error for a word that ZooKeeper does not know.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is not one of ZooKeeper's four-letter words; write ruok, srvr, stat, mntr, envi, …")]
+#[error("`{0}` is not one of ZooKeeper's four-letter words; write ruok, srvr, stat, mntr, envi, …")]
 pub struct UnknownWord(
     /// The unknown word.
     pub String,

@@ -22,9 +22,6 @@ pub struct GuestText(Box<str>);
 /// The longest [`GuestText`], in bytes as shown, the mark of a cut included.
 pub const GUEST_TEXT_BYTES_MAX: usize = 4096;
 
-/// The longest name inside a sentence: of an export, a topic, a function. In bytes as shown.
-const NAME_BYTES_MAX: usize = 200;
-
 impl GuestText {
     /// Makes any text fit. What does not fit is not copied.
     pub fn new(text: impl fmt::Display) -> GuestText {
@@ -42,9 +39,10 @@ impl GuestText {
     }
 }
 
-/// A guest's name for something, short enough to stand in a sentence of ours.
+/// A guest's name for something (an export, a topic, a function), short enough to stand in a
+/// sentence of ours.
 pub(crate) fn name(text: &str) -> String {
-    text::shown(text, NAME_BYTES_MAX)
+    text::piece(text)
 }
 
 impl fmt::Display for GuestText {

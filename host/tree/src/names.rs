@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::ids::Digest;
+use crate::text::piece;
 
 /// The kind of a guest: the WIT world that its module exports.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -43,7 +44,7 @@ impl FromStr for World {
         World::ALL
             .into_iter()
             .find(|world| world.name() == text)
-            .ok_or_else(|| NameError::World(shorten(text)))
+            .ok_or_else(|| NameError::World(piece(text)))
     }
 }
 
@@ -58,12 +59,6 @@ pub enum NameError {
         "`{0}` is no module's name; it is `sha256:` and 64 hexadecimal digits, as the module's push answered"
     )]
     Digest(String),
-}
-
-/// The beginning of a name or a path from a client, for an error's sentence.
-pub(crate) fn shorten(text: &str) -> String {
-    const MOST_BYTES: usize = 160;
-    crate::text::shown(text, MOST_BYTES)
 }
 
 const DIGEST_PREFIX: &str = "sha256:";
@@ -99,7 +94,7 @@ impl FromStr for Digest {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let wrong = || NameError::Digest(shorten(text));
+        let wrong = || NameError::Digest(piece(text));
         let digits = text.strip_prefix(DIGEST_PREFIX).ok_or_else(wrong)?;
         let mut digest = [0; 32];
         hex::decode_to_slice(digits, &mut digest).map_err(|_| wrong())?;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub use index::PatternIndex;
 
-use crate::names::shorten;
+use crate::text::piece;
 
 /// The longest pattern, in bytes.
 pub const MAX_PATTERN_BYTES: usize = 1024;
@@ -106,7 +106,7 @@ fn is_forbidden(character: char) -> bool {
 impl PathPattern {
     /// Parses a pattern. The error is a sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let shown = || shorten(text);
+        let shown = || piece(text);
         let Some(rest) = text.strip_prefix('/') else {
             return Err(PatternError::NotAbsolute(shown()));
         };

@@ -12,9 +12,16 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
+use std::path::Path;
 
 /// The length of the longest mark of a cut, in bytes: `… (+18446744073709551615 bytes)`.
 const MARK_BYTES: usize = 34;
+
+/// The longest [`piece`], in bytes.
+pub const PIECE_BYTES_MAX: usize = 200;
+
+/// The longest [`file_name`], in bytes. Linux opens no file by a path of more than 4095 bytes.
+pub const FILE_NAME_BYTES_MAX: usize = 1024;
 
 /// Can this character end a line, control a terminal, or change the order in which a text is
 /// displayed? That is so for the control characters (C0, DEL, C1), for U+2028 and U+2029, and for
@@ -78,6 +85,18 @@ pub fn shown(text: impl Display, most_bytes: usize) -> String {
     // shown.
     let _ = write!(cut, "{text}");
     cut.finish()
+}
+
+/// A piece of what somebody wrote, as a sentence repeats it: a name, a value, a word. It has at most
+/// [`PIECE_BYTES_MAX`] bytes, so that what the sentence says after it is read as well.
+pub fn piece(text: impl Display) -> String {
+    shown(text, PIECE_BYTES_MAX)
+}
+
+/// The path of a file of this machine, as a sentence repeats it: at most [`FILE_NAME_BYTES_MAX`]
+/// bytes.
+pub fn file_name(path: &Path) -> String {
+    shown(path.display(), FILE_NAME_BYTES_MAX)
 }
 
 /// A writer that keeps the beginning of the text.
@@ -173,6 +192,22 @@ mod tests {
             format!("{}… (+27 bytes)", r"\n".repeat(33))
         );
         assert_eq!(shown("much too long", 5), "… (+13 bytes)");
+    }
+
+    #[test]
+    fn a_sentence_goes_on_after_a_piece() {
+        let long = "\u{202e}\n".repeat(1 << 20);
+        for (cut, most) in [
+            (piece(&long), PIECE_BYTES_MAX),
+            (file_name(Path::new(&long)), FILE_NAME_BYTES_MAX),
+        ] {
+            assert!(cut.len() <= most && cut.len() > most / 2, "{cut}");
+            assert!(
+                cut.starts_with(r"\u{202e}\n") && cut.ends_with(" bytes)"),
+                "{cut}"
+            );
+        }
+        assert_eq!(piece("zoo-1:2888"), "zoo-1:2888");
     }
 
     proptest! {

@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use innkeeper_runtime::Runtime;
 use innkeeper_server::four_letter_words::Pieces;
 use innkeeper_server::service::Service;
+use innkeeper_tree::text::piece;
 use serde_json::Value;
 
 use self::pretty::{Pretty, Token};
@@ -173,6 +174,7 @@ pub(super) async fn serve<R: Runtime>(surface: &Surface<R>, name: &str, asked: &
         return links(&surface.settings.command_url).into_response();
     }
     let Some(primary) = primary(name) else {
+        let name = piece(name);
         let error = format!("Unknown command: {name}");
         return Answer::failed(name, StatusCode::OK, error).into_response();
     };

@@ -16,6 +16,7 @@ use innkeeper_runtime::{Instant, Runtime, Select2, select2};
 use innkeeper_tree::applied::OpReply;
 use innkeeper_tree::binding::{self, Definition};
 use innkeeper_tree::command::WriteOp;
+use innkeeper_tree::text::piece;
 use innkeeper_tree::{View, Zxid, acl, path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -361,7 +362,7 @@ fn overtaken(sentence: String) -> Problem {
 }
 
 fn no_such(name: &str) -> Problem {
-    let name: String = name.chars().take(80).collect();
+    let name = piece(name);
     Problem::missing(format!(
         "there is no binding `{name}`; see `innkeeper binding list`"
     ))

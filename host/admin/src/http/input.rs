@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::path;
+use innkeeper_tree::text::piece;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
@@ -36,6 +37,7 @@ impl<T: DeserializeOwned + Send, S: Sync> FromRequestParts<S> for Asked<T> {
                 let why = error
                     .source()
                     .map_or_else(|| error.to_string(), ToString::to_string);
+                let why = piece(why);
                 Problem::bad(format!(
                     "the query cannot be read: {why}; GET / lists the routes"
                 ))
@@ -136,6 +138,6 @@ pub(super) fn check_path(text: &str) -> Result<(), Problem> {
     }
     Err(Problem::bad(format!(
         "`{}` is not a path; begin it with `/`, put one `/` between names, end it without one, and use no `.` or `..`",
-        text.chars().take(200).collect::<String>()
+        piece(text)
     )))
 }

@@ -10,6 +10,7 @@ use innkeeper_raft::{Refusal, Unavailable};
 use innkeeper_sandbox::ModuleError;
 use innkeeper_server::delivery::pending_proposals::ProposeError;
 use innkeeper_tree::path;
+use innkeeper_tree::text::piece;
 use serde::Serialize;
 
 use super::json::Json;
@@ -66,6 +67,8 @@ impl Problem {
 
     /// A ZooKeeper error code about a znode, in a sentence.
     pub(super) fn of_znode(path: &str, error: ErrorCode) -> Self {
+        let is_special = path::is_special(path);
+        let path = piece(path);
         let (status, sentence) = match error {
             ErrorCode::NoNode => (
                 StatusCode::NOT_FOUND,
@@ -93,7 +96,7 @@ impl Problem {
             ),
             ErrorCode::BadArguments => (
                 StatusCode::BAD_REQUEST,
-                match path::is_special(path) {
+                match is_special {
                     true => format!(
                         "`{path}` belongs to ZooKeeper itself and stays; choose another znode"
                     ),

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use innkeeper_runtime::Runtime;
+use innkeeper_tree::text::piece;
 
 use super::super::commands;
 use super::auth::{Way, trusted_only};
@@ -79,7 +80,7 @@ async fn elsewhere<R: Runtime>(
         }
         return answer;
     }
-    let path: String = uri.path().chars().take(200).collect();
+    let path = piece(uri.path());
     let sentence = format!("there is nothing at {path}; GET / lists the routes");
     Problem::missing(sentence).into_response()
 }
@@ -137,8 +138,9 @@ pub(super) fn router<R: Runtime>(admin: Arc<Admin<R>>, way: Way) -> Router {
         .fallback(elsewhere::<R>)
         .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
             let sentence = format!(
-                "{method} means nothing at {}; GET / lists the routes",
-                uri.path()
+                "{} means nothing at {}; GET / lists the routes",
+                piece(method),
+                piece(uri.path())
             );
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, sentence)
         })

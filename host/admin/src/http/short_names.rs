@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use innkeeper_tree::text::piece;
 use innkeeper_tree::{Digest, Modules};
 use serde::Deserialize;
 
@@ -54,6 +55,7 @@ pub(super) fn completed(document: &[u8], modules: &Modules) -> Result<Vec<u8>, P
         .keys()
         .filter(|digest| digest.hex().starts_with(&digits))
         .collect();
+    let name = piece(name);
     match found[..] {
         [digest] => Ok(with_module(document, &digest.to_string()).unwrap_or_default()),
         [] => Err(Problem::bad(format!(

@@ -12,6 +12,7 @@ use innkeeper_runtime::Runtime;
 use innkeeper_runtime::calendar::rfc_3339;
 use innkeeper_tree::applied::{OpReply, Reply, TicketResult};
 use innkeeper_tree::command::{Write, WriteOp};
+use innkeeper_tree::text::piece;
 use innkeeper_tree::{Operation, View, Zxid, acl, binding};
 use serde::{Deserialize, Serialize};
 
@@ -238,6 +239,7 @@ pub(super) async fn set_acl<R: Runtime>(
         .read(&admin.surface.service.runtime, MAX_DOCUMENT_BYTES)
         .await?;
     let grants: Vec<Grant> = serde_json::from_slice(&body).map_err(|error| {
+        let error = piece(error);
         Problem::bad(format!(
             "the ACL cannot be read: {error}; write [{{\"scheme\":\"world\",\"id\":\"anyone\",\"perms\":\"cdrwa\"}}]"
         ))
@@ -351,6 +353,7 @@ fn acl_of(grant: &Grant) -> Result<Acl, Problem> {
                 'w' => Perms::WRITE,
                 'a' => Perms::ADMIN,
                 _ => {
+                    let letter = piece(letter);
                     return Err(Problem::bad(format!(
                         "`{letter}` is no permission; use the letters c(reate), d(elete), r(ead), w(rite) and a(dmin)"
                     )));
@@ -361,6 +364,7 @@ fn acl_of(grant: &Grant) -> Result<Acl, Problem> {
 }
 
 fn no_such(path: &str) -> Problem {
+    let path = piece(path);
     Problem::missing(format!(
         "there is no znode `{path}`; see what its parent has with `innkeeper znode ls`"
     ))

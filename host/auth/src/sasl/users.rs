@@ -41,8 +41,9 @@ impl Users {
         let Some(entries) = sections.get(section).filter(|entries| !entries.is_empty()) else {
             if settings.jaas_section_named {
                 tracing::warn!(
-                    "{} has no section {section}: nobody can authenticate by SASL",
-                    path.display()
+                    "{} has no section {}: nobody can authenticate by SASL",
+                    innkeeper_tree::text::file_name(&path),
+                    innkeeper_tree::text::piece(section)
                 );
             }
             return Ok(None);
@@ -52,8 +53,8 @@ impl Users {
                 tracing::warn!(
                     "{}: the login module {} is not supported, only DigestLoginModule is (SASL's \
                      mechanism DIGEST-MD5)",
-                    path.display(),
-                    entry.module
+                    innkeeper_tree::text::file_name(&path),
+                    innkeeper_tree::text::piece(&entry.module)
                 );
             }
         }

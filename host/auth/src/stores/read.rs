@@ -20,7 +20,7 @@ use crate::x509::{kinds, name};
 
 /// A store that cannot be used. It names the file, the setting, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{role}.location={}: {what}", path.display())]
+#[error("{role}.location={}: {what}", innkeeper_tree::text::file_name(path))]
 pub struct StoreError {
     /// `ssl.keyStore` or `ssl.trustStore`.
     role: &'static str,
@@ -127,7 +127,7 @@ impl File {
                     error(format!(
                         "the file of its password, {}, cannot be read ({why}): correct \
                          {role}.passwordPath",
-                        file.display()
+                        innkeeper_tree::text::file_name(file)
                     ))
                 })?;
                 text.strip_suffix('\n').unwrap_or(&text).to_owned()

@@ -123,7 +123,7 @@ pub(super) fn check_anchors(path: &Path, trusted: &[Vec<u8>]) -> Result<(), TlsE
         tracing::warn!(
             "ssl.trustStore.location={}: clients whose certificates are issued by these are \
              refused, since their kind is not served here: {}",
-            path.display(),
+            innkeeper_tree::text::file_name(path),
             named(&unserved)
         );
     }
@@ -131,7 +131,7 @@ pub(super) fn check_anchors(path: &Path, trusted: &[Vec<u8>]) -> Result<(), TlsE
         tracing::warn!(
             "ssl.trustStore.location={}: clients whose certificates are signed as these are, are \
              refused, since that is not served here: {}",
-            path.display(),
+            innkeeper_tree::text::file_name(path),
             named(&doubtful)
         );
     }

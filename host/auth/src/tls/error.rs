@@ -28,7 +28,10 @@ pub enum TlsError {
     #[error("the stores were not read: {0}; ask for it again")]
     Reading(TaskError),
     /// The private key, or its certificate, cannot be used.
-    #[error("ssl.keyStore.location={}: {what}", path.display())]
+    #[error(
+        "ssl.keyStore.location={}: {what}",
+        innkeeper_tree::text::file_name(path)
+    )]
     Key {
         /// The key store.
         path: PathBuf,
@@ -36,13 +39,13 @@ pub enum TlsError {
         what: String,
     },
     /// A certificate of the trust store is damaged.
-    #[error("ssl.trustStore.location={}: a certificate in it is damaged: make it again", .0.display())]
+    #[error("ssl.trustStore.location={}: a certificate in it is damaged: make it again", innkeeper_tree::text::file_name(.0))]
     Anchor(PathBuf),
     /// No certificate of the trust store can be used.
     #[error(
         "ssl.trustStore.location={}: no certificate in it can be used here ({why}): issue the \
          clients' certificates by a key of RSA with 2048 to 8192 bits, of P-256, P-384, or Ed25519",
-        path.display()
+        innkeeper_tree::text::file_name(path)
     )]
     Anchors {
         /// The trust store.

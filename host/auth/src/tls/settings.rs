@@ -1,5 +1,7 @@
 //! The settings of TLS, under ZooKeeper's names.
 
+use innkeeper_tree::text::piece;
+
 use crate::java;
 use crate::limits::TLS_HANDSHAKE_TIMEOUT_MS;
 use crate::stores::StoreSettings;
@@ -87,7 +89,7 @@ impl TlsSettings {
             "client.certReload" => self.reload = java::is_true(value),
             "netty.server.outstandingHandshake.limit" => {
                 let Some(limit) = java::decode_int(value) else {
-                    warn(format!("{key}={value} {NO_NUMBER}"));
+                    warn(format!("{}={} {NO_NUMBER}", piece(key), piece(value)));
                     return Ok(true);
                 };
                 self.handshakes_max = usize::try_from(limit).ok().filter(|limit| *limit > 0);
@@ -138,7 +140,7 @@ impl TlsSettings {
             "clientHostnameVerification" => self.client_hostname_verification = truth,
             "handshakeDetectionTimeoutMillis" => {
                 let Some(limit) = java::parse_int(value) else {
-                    warn(format!("{key}={value} {NO_NUMBER}"));
+                    warn(format!("{}={} {NO_NUMBER}", piece(key), piece(value)));
                     return Ok(());
                 };
                 // ZooKeeper takes no timeout for a mistake as well.
@@ -165,6 +167,7 @@ impl TlsSettings {
                     _ => false,
                 };
                 if !taken {
+                    let key = piece(key);
                     warn(format!("{key} is not supported here and is ignored"));
                 }
             }

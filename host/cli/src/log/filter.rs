@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use innkeeper_tree::text::{file_name, piece};
 use tracing_subscriber::EnvFilter;
 
 /// The name of the variable.
@@ -28,9 +29,10 @@ pub(super) fn from_environment() -> anyhow::Result<EnvFilter> {
     };
     match value.trim().strip_prefix('@') {
         Some(file) => {
-            let text = std::fs::read_to_string(Path::new(file))
-                .with_context(|| format!("{VARIABLE}: {file} cannot be read"))?;
-            parse(&text).with_context(|| format!("{VARIABLE}: in {file}"))
+            let file = Path::new(file);
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("{VARIABLE}: {} cannot be read", file_name(file)))?;
+            parse(&text).with_context(|| format!("{VARIABLE}: in {}", file_name(file)))
         }
         None => parse(value).context(VARIABLE),
     }
@@ -52,7 +54,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<EnvFilter> {
     }
     EnvFilter::builder()
         .parse(directives.join(","))
-        .with_context(|| format!("`{}` is no filter", text.trim()))
+        .with_context(|| format!("`{}` is no filter", piece(text.trim())))
 }
 
 /// Refuses a word that is no level. The library would take it as the name of a target with every
@@ -61,7 +63,10 @@ fn check(directive: &str) -> anyhow::Result<()> {
     let level = match directive.rsplit_once('=') {
         // A directive with a filter on fields may hold any text.
         Some((_, rest)) if rest.contains([']', '}']) => return Ok(()),
-        Some(("", _)) => bail!("`{directive}` names no target; write TARGET=LEVEL"),
+        Some(("", _)) => {
+            let directive = piece(directive);
+            bail!("`{directive}` names no target; write TARGET=LEVEL")
+        }
         Some((_, level)) => level,
         None if directive.contains('[') => return Ok(()),
         None => directive,
@@ -69,7 +74,8 @@ fn check(directive: &str) -> anyhow::Result<()> {
     let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
     if !is_level {
         bail!(
-            "`{level}` is no level; write one of {}, or TARGET=LEVEL, as in openraft=info",
+            "`{}` is no level; write one of {}, or TARGET=LEVEL, as in openraft=info",
+            piece(level),
             LEVELS.join(", ")
         );
     }

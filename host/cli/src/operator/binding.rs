@@ -13,6 +13,7 @@ use innkeeper_runtime::streams;
 use innkeeper_runtime::{Select2, select2};
 use innkeeper_tree::Digest;
 use innkeeper_tree::binding::{Definition, check_name};
+use innkeeper_tree::text::file_name;
 use serde_json::{Value, json};
 
 use super::output::Output;
@@ -135,7 +136,7 @@ async fn pushed_into(remote: &Remote, file: &Path, module: &Path) -> anyhow::Res
     Definition::parse(probe.as_deref().unwrap_or(&document))?;
     let pushed = module::push(remote, module::read(module)?).await?;
     with_module(&document, text_of(&pushed, "module"))
-        .with_context(|| format!("{} is not a JSON object", file.display()))
+        .with_context(|| format!("{} is not a JSON object", file_name(file)))
 }
 
 async fn set(

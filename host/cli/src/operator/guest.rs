@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use innkeeper_runtime::streams;
+use innkeeper_tree::text::piece;
 use serde_json::{Value, json};
 
 use super::examples::Example;
@@ -86,7 +87,10 @@ fn pushed_table(answer: &Value) -> String {
 pub(super) fn example(name: &str) -> anyhow::Result<Output> {
     let guest = find(name)?;
     let Some(example) = Example::of(guest.name) else {
-        bail!("the guest `{name}` has no example; see guests/README.md");
+        bail!(
+            "the guest `{}` has no example; see guests/README.md",
+            piece(name)
+        );
     };
     let document = example.document(guest)?;
     if io::stderr().is_terminal() {
@@ -129,7 +133,8 @@ fn find(name: &str) -> anyhow::Result<&'static Guest> {
         None => {
             let names: Vec<&str> = shown().map(|guest| guest.name).collect();
             bail!(
-                "this binary carries no guest `{name}`, but {}",
+                "this binary carries no guest `{}`, but {}",
+                piece(name),
                 names.join(", ")
             )
         }

@@ -26,6 +26,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use innkeeper_runtime::streams;
 use innkeeper_runtime::{Real, RealConfig};
+use innkeeper_tree::text::file_name;
 use serde_json::json;
 
 use super::everywhere::Everywhere;
@@ -118,7 +119,7 @@ fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
             .context("stdin cannot be read")?;
         return Ok(content);
     }
-    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+    std::fs::read(path).with_context(|| format!("{} cannot be read", file_name(path)))
 }
 
 #[cfg(test)]

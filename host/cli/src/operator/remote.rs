@@ -15,7 +15,7 @@ use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use innkeeper_admin::http::ADMIN_SOCKET;
 use innkeeper_runtime::{Real, Runtime, ThreadRole};
-use innkeeper_tree::text;
+use innkeeper_tree::text::{self, file_name, piece};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -136,7 +136,8 @@ impl Remote {
             Way::Http { address, .. } => {
                 let no_address = || {
                     NodeError::NoNode(format!(
-                        "`{address}` is not an address; write --http HOST:PORT"
+                        "`{}` is not an address; write --http HOST:PORT",
+                        piece(address)
                     ))
                 };
                 let (host, port) = host_and_port(address).ok_or_else(no_address)?;
@@ -173,19 +174,22 @@ impl Remote {
         NodeError::NoNode(match (&self.way, error.kind()) {
             (Way::Socket(path), NotFound | ConnectionRefused | NotADirectory) => format!(
                 "no node runs at {}, or the node could not open its admin socket there (see its log); start a node with `innkeeper serve`, or name another with --data or --http",
-                path.display()
+                file_name(path)
             ),
             (Way::Socket(path), PermissionDenied) => format!(
                 "permission denied at {}; run the command as the user who runs the node, or give --http and --super",
-                path.display()
+                file_name(path)
             ),
             (Way::Socket(path), _) => {
-                format!("the node at {} cannot be reached: {error}", path.display())
+                format!("the node at {} cannot be reached: {error}", file_name(path))
             }
             (Way::Http { address, .. }, ConnectionRefused) => format!(
-                "no node serves HTTP at {address}; see the line that `innkeeper serve` printed when it was ready"
+                "no node serves HTTP at {}; see the line that `innkeeper serve` printed when it was ready",
+                piece(address)
             ),
-            (Way::Http { address, .. }, _) => format!("{address} cannot be reached: {error}"),
+            (Way::Http { address, .. }, _) => {
+                format!("{} cannot be reached: {error}", piece(address))
+            }
         })
     }
 
@@ -268,8 +272,8 @@ impl Remote {
     /// The name of the node for sentences.
     pub(super) fn name(&self) -> String {
         match &self.way {
-            Way::Socket(path) => format!("the node at {}", path.display()),
-            Way::Http { address, .. } => format!("the node at {address}"),
+            Way::Socket(path) => format!("the node at {}", file_name(path)),
+            Way::Http { address, .. } => format!("the node at {}", piece(address)),
         }
     }
 }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use innkeeper_tree::path;
+use innkeeper_tree::text::piece;
 use serde_json::{Value, json};
 
 use super::output::Output;
@@ -150,7 +151,8 @@ pub(super) async fn run(remote: Remote, what: What) -> anyhow::Result<Output> {
 fn url(what: &str, path: &str, version: Option<i32>) -> anyhow::Result<String> {
     if !path::is_valid(path) {
         bail!(
-            "`{path}` is not a path; begin it with `/`, put one `/` between names, end it without one, and use no `.` or `..`"
+            "`{}` is not a path; begin it with `/`, put one `/` between names, end it without one, and use no `.` or `..`",
+            piece(path)
         );
     }
     let version = version
@@ -174,6 +176,7 @@ fn grant(entry: &str) -> anyhow::Result<Value> {
         Some(json!({"scheme": scheme, "id": id, "perms": perms}))
     });
     parts.with_context(|| {
+        let entry = piece(entry);
         format!("`{entry}` is no ACL entry; write SCHEME:ID:PERMS, as in world:anyone:cdrwa")
     })
 }

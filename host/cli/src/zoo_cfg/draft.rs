@@ -9,6 +9,7 @@ use innkeeper_auth::{JaasText, Secrets, java, no_digest};
 use innkeeper_node::NodeSettings;
 use innkeeper_runtime::Runtime;
 use innkeeper_server::settings::ConnectionWeights;
+use innkeeper_tree::text::{file_name, piece};
 
 use crate::{names, peers};
 
@@ -94,7 +95,7 @@ pub(super) struct Metrics {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the data folder {} is missing, and datadir.autocreate is not true, so that nobody creates it: \
-     create it", .0.display()
+     create it", file_name(.0)
 )]
 pub(crate) struct MissingDataDir(PathBuf);
 
@@ -181,7 +182,7 @@ impl Draft {
 
     /// Adds a note: the key has no effect here, for that reason.
     pub(super) fn note(&mut self, key: &str, reason: &'static str) {
-        self.notes.entry(reason).or_default().push(key.to_owned());
+        self.notes.entry(reason).or_default().push(piece(key));
     }
 
     /// Takes a line `server.N`, `group.N` or `weight.N`.
@@ -318,14 +319,14 @@ impl Draft {
             let Some(number) = number else {
                 bail!(
                     "{} is missing, and several servers are named: write this server's number into it",
-                    data_dir.join("myid").display()
+                    file_name(&data_dir.join("myid"))
                 );
             };
             if self.ensemble.member(number).is_none() {
                 bail!(
                     "this server's number, {number}, is not among the server.N lines: name it there, \
                      or correct myid in {}",
-                    data_dir.display()
+                    file_name(data_dir)
                 );
             }
             self.settings.server.server_number = Some(number);
@@ -385,7 +386,7 @@ impl Draft {
             ));
         }
         if !self.ensemble.groups().is_empty() {
-            let keys = self.ensemble.groups().join(", ");
+            let keys = piece(self.ensemble.groups().join(", "));
             self.warn(format!(
                 "{keys}: groups and weights are not supported: each server that votes has one vote"
             ));

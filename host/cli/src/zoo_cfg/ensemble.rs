@@ -13,6 +13,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 use innkeeper_auth::java;
 use innkeeper_server::settings::{GroupSettings, PeerAddress, Ports};
+use innkeeper_tree::text::{file_name, piece};
 
 use crate::peers;
 
@@ -43,6 +44,7 @@ impl Ensemble {
     pub(super) fn take(&mut self, key: &str, value: &str) -> anyhow::Result<bool> {
         if let Some(number) = key.strip_prefix("server.") {
             let number = java::parse_long(number).ok_or_else(|| {
+                let key = piece(key);
                 anyhow!("{key}: a server has a number; write server.1, server.2, …")
             })?;
             self.members.insert(number, member(key, value)?);
@@ -75,8 +77,8 @@ impl Ensemble {
         self.members.get(&number)
     }
 
-    /// Refuses the lists of servers that ZooKeeper refuses, and those in which two servers have one
-    /// address. ZooKeeper refuses such only when a client adds one: from a file it starts, and one of
+    /// Refuses the lists of servers that ZooKeeper refuses, those in which a host has a name that
+    /// none can have, and those in which two servers have one address. ZooKeeper refuses such only when a client adds one: from a file it starts, and one of
     /// the two never gets into the ensemble.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let voters = self.members.values().filter(|member| member.votes).count();
@@ -89,11 +91,21 @@ impl Ensemble {
         if observers > 0 && voters <= 1 && !self.is_distributed() {
             bail!("the servers named are observers without a quorum: name those that vote as well");
         }
+        if !self.is_distributed() {
+            return Ok(());
+        }
+        for (number, member) in &self.members {
+            let client = member.client.as_ref().map(|(host, _)| host);
+            for host in [Some(&member.peer.host), client].into_iter().flatten() {
+                peers::nameable(host).with_context(|| format!("server.{number}"))?;
+            }
+        }
         let members = self.members.iter();
         let sharing = peers::sharing(members.map(|(number, member)| (*number, &member.peer)));
-        if let Some((one, other, address)) = sharing.filter(|_| self.is_distributed()) {
+        if let Some((one, other, address)) = sharing {
             bail!(
-                "server.{one} and server.{other} have the same address, {address}: give each server its own"
+                "server.{one} and server.{other} have the same address, {}: give each server its own",
+                piece(address)
             );
         }
         Ok(())
@@ -139,9 +151,11 @@ impl Ensemble {
 }
 
 fn member(key: &str, value: &str) -> anyhow::Result<Member> {
+    let shown = || format!("{}={}", piece(key), piece(value));
     let form = || {
         anyhow!(
-            "{key}={value} is not of the form host:port:port[:participant|observer][;[host:]port]"
+            "{} is not of the form host:port:port[:participant|observer][;[host:]port]",
+            shown()
         )
     };
     let port = |text: &str| {
@@ -178,12 +192,18 @@ fn member(key: &str, value: &str) -> anyhow::Result<Member> {
             first = Some((PeerAddress { host, port: peer }, election));
         }
         if peer == election {
-            bail!("{key}={value}: the port for peers and the one for elections must differ");
+            bail!(
+                "{}: the port for peers and the one for elections must differ",
+                shown()
+            );
         }
         if let Some(role) = role {
-            let this = votes_of(role).with_context(|| format!("{key}={value}"))?;
+            let this = votes_of(role).with_context(shown)?;
             if votes.is_some_and(|votes| votes != this) {
-                bail!("{key}={value}: all addresses of one server must have one role");
+                bail!(
+                    "{}: all addresses of one server must have one role",
+                    shown()
+                );
             }
             votes = Some(this);
         }
@@ -202,7 +222,10 @@ pub(super) fn votes_of(role: &str) -> anyhow::Result<bool> {
     match role.trim().to_ascii_lowercase().as_str() {
         "participant" => Ok(true),
         "observer" => Ok(false),
-        _ => bail!("{role} is no type of peer: write participant or observer"),
+        _ => bail!(
+            "{} is no type of peer: write participant or observer",
+            piece(role)
+        ),
     }
 }
 
@@ -229,14 +252,15 @@ pub(super) fn my_id(data_dir: &Path) -> anyhow::Result<Option<i64>> {
         return Ok(None);
     }
     let bytes =
-        std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+        std::fs::read(&path).with_context(|| format!("{} cannot be read", file_name(&path)))?;
     let text = String::from_utf8_lossy(&bytes);
     let line = java::first_line(&text).unwrap_or_default();
     let number = java::parse_long(line).ok_or_else(|| {
         anyhow!(
-            "{} holds {line:?} and no number: write this server's number into it, e.g. 1, with no \
+            "{} holds `{}` and no number: write this server's number into it, e.g. 1, with no \
              blank before or behind it",
-            path.display()
+            file_name(&path),
+            piece(line)
         )
     })?;
     Ok(Some(number))

@@ -10,8 +10,9 @@
 //!
 //! **Invariant:** a key counts where ZooKeeper's code reads it and nowhere else, and a value stops
 //! the start only if it stops ZooKeeper's: a line that does nothing in ZooKeeper must not open a
-//! port here, and a file with which ZooKeeper starts must start this node. The one exception is a
-//! file that gives two servers one address: one of them could never be reached. (tests:
+//! port here, and a file with which ZooKeeper starts must start this node. The exceptions
+//! are files whose group could never be whole: two servers have one address, or a host's name is
+//! longer than any can be. (tests:
 //! `the_start_stops_only_where_zookeepers_does`,
 //! `a_key_counts_where_zookeeper_reads_it_and_is_named_elsewhere`)
 
@@ -26,8 +27,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use innkeeper_auth::{AuthSettings, JaasText, Secret, Secrets, java};
-use innkeeper_proto::frame::FourLetterWord;
+use innkeeper_proto::frame::{FourLetterWord, UnknownWord};
 use innkeeper_runtime::Runtime;
+use innkeeper_tree::text::{file_name, piece};
 
 use draft::Draft;
 pub(super) use draft::{MissingDataDir, Read};
@@ -135,7 +137,10 @@ pub(super) fn words(list: &str) -> anyhow::Result<Vec<FourLetterWord>> {
         if word == "*" {
             return Ok(FourLetterWord::ALL.to_vec());
         }
-        words.push(word.parse()?);
+        words.push(
+            word.parse()
+                .map_err(|UnknownWord(word)| UnknownWord(piece(word)))?,
+        );
     }
     Ok(words)
 }
@@ -197,11 +202,11 @@ impl<'a> ConfigFile<'a> {
         let bytes = std::fs::read(path).with_context(|| {
             format!(
                 "{} cannot be read; name a configuration file that this user may read",
-                path.display()
+                file_name(path)
             )
         })?;
         let entries = properties::read(&bytes)
-            .with_context(|| format!("{} is not usable", path.display()))?;
+            .with_context(|| format!("{} is not usable", file_name(path)))?;
         Ok(Self {
             path,
             entries,
@@ -227,7 +232,7 @@ impl<'a> ConfigFile<'a> {
                 Some(earlier) => {
                     draft.warn(format!(
                         "{given} stands where {} was said before: the last one counts, as in ZooKeeper",
-                        earlier.key
+                        piece(&earlier.key)
                     ));
                     *earlier = given;
                 }
@@ -243,7 +248,7 @@ impl<'a> ConfigFile<'a> {
             Some(damage) => result.context(damage.consequence()),
             None => result,
         };
-        result.with_context(|| format!("{} is not usable", self.path.display()))
+        result.with_context(|| format!("{} is not usable", file_name(self.path)))
     }
 }
 
@@ -288,7 +293,7 @@ fn merge(lines: Vec<Given>, properties: &[String], draft: &mut Draft) -> anyhow:
                 None => draft.warn(format!(
                     "{}: {} is not known here and has no effect; look for a mistake in its name",
                     given.place(),
-                    given.key
+                    piece(&given.key)
                 )),
             },
         }
@@ -348,6 +353,7 @@ fn no_effect(given: &Given) -> Option<String> {
     let key = &*given.key;
     let bare = key.strip_prefix(PREFIX).unwrap_or(key);
     let full = format!("{PREFIX}{bare}");
+    let shown = piece(bare);
     let is_line = matches!(given.origin, Origin::Line(_));
     if let Some((_, code)) = TITLES.iter().find(|(title, _)| *title == bare) {
         let write = match is_line {
@@ -361,14 +367,14 @@ fn no_effect(given: &Given) -> Option<String> {
     let alone = keys::property(bare).is_some();
     Some(match is_line {
         true if in_file || prefixed => {
-            format!("where the prefix counts for -D alone: write {bare} in the file")
+            format!("where the prefix counts for -D alone: write {shown} in the file")
         }
         true if alone => {
-            format!("which takes {bare} from the command line alone: pass -D{bare}")
+            format!("which takes {shown} from the command line alone: pass -D{shown}")
         }
-        false if in_file => format!("which takes {bare} from its file alone"),
-        false if prefixed => format!("where its name is {full}: write -D{full}"),
-        false if alone => format!("where its name is {bare}: write -D{bare}"),
+        false if in_file => format!("which takes {shown} from its file alone"),
+        false if prefixed => format!("where its name is {PREFIX}{shown}: write -D{PREFIX}{shown}"),
+        false if alone => format!("where its name is {shown}: write -D{shown}"),
         _ => return None,
     })
 }
@@ -381,8 +387,8 @@ fn take_dynamic_file(config: &Path, draft: &mut Draft) -> anyhow::Result<()> {
     if draft.names_servers() {
         bail!(
             "dynamicConfigFile is set, so that the server.N lines belong into {}, not into {}",
-            path.display(),
-            config.display()
+            file_name(&path),
+            file_name(config)
         );
     }
     let file = ConfigFile::read(&path)?;
@@ -390,7 +396,7 @@ fn take_dynamic_file(config: &Path, draft: &mut Draft) -> anyhow::Result<()> {
         if given.key == "version" {
             bail!(
                 "{}: a dynamic file's version is a part of its name; remove the line",
-                path.display()
+                file_name(&path)
             );
         }
         file.explain(draft.member(&given))?;

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, anyhow, bail};
 use innkeeper_auth::{HIDDEN, java};
 use innkeeper_runtime::Runtime;
+use innkeeper_tree::text::piece;
 
 use crate::names;
 
@@ -36,9 +37,11 @@ pub(super) enum Origin {
     Property,
 }
 
+/// As messages repeat it: the value may be long and may hold anything.
 impl std::fmt::Display for Given {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}={}", self.place(), self.key, self.shown())
+        let value = piece(self.shown());
+        write!(f, "{}: {}={value}", self.place(), piece(&self.key))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use innkeeper_tree::text::piece;
+
 /// A host, by its name or by an address in digits, and a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerAddress {
@@ -14,14 +16,14 @@ pub struct PeerAddress {
 
 /// A text is no address of a peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no address of a peer: write host:port, or [address]:port for an IPv6 address")]
+#[error("`{0}` is no address of a peer: write host:port, or [address]:port for an IPv6 address")]
 pub struct NoPeerAddress(String);
 
 impl FromStr for PeerAddress {
     type Err = NoPeerAddress;
 
     fn from_str(text: &str) -> Result<Self, NoPeerAddress> {
-        let wrong = || NoPeerAddress(text.to_owned());
+        let wrong = || NoPeerAddress(piece(text));
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let bare = host
             .strip_prefix('[')

@@ -10,8 +10,8 @@ use super::definition::{Definition, OnFailure};
 use super::error::{BindingError, PatternField};
 use super::limits::Limits;
 use super::name::check_name;
-use crate::names::shorten;
 use crate::pattern::PathPattern;
+use crate::text::piece;
 use crate::{Modules, World, path};
 
 #[derive(Deserialize)]
@@ -75,7 +75,7 @@ impl Definition {
         let module = document
             .module
             .parse()
-            .map_err(|_| BindingError::Module(shorten(&document.module)))?;
+            .map_err(|_| BindingError::Module(piece(&document.module)))?;
         let mut config = String::new();
         write_canonical(&document.config, &mut config);
         if config.len() > MAX_CONFIG_BYTES {
@@ -92,7 +92,7 @@ impl Definition {
             }
             Some("deny") => OnFailure::Deny,
             Some("allow") => OnFailure::Allow,
-            Some(other) => return Err(BindingError::OnFailure(shorten(other))),
+            Some(other) => return Err(BindingError::OnFailure(piece(other))),
         };
         let definition = Definition {
             world,

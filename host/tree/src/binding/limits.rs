@@ -123,7 +123,7 @@ impl Limits {
     /// Sets one limit from a document.
     pub(crate) fn set(&mut self, world: World, name: &str, value: u64) -> Result<(), BindingError> {
         let Some(field) = Self::FIELDS.iter().find(|field| field.name == name) else {
-            return Err(BindingError::UnknownLimit(crate::names::shorten(name)));
+            return Err(BindingError::UnknownLimit(crate::text::piece(name)));
         };
         if field.default_of(world).is_none() {
             return Err(BindingError::LimitOfOtherWorld {

@@ -22,6 +22,6 @@ pub fn check_name(name: &str) -> Result<(), BindingError> {
     if fits {
         Ok(())
     } else {
-        Err(BindingError::Name(crate::names::shorten(name)))
+        Err(BindingError::Name(crate::text::piece(name)))
     }
 }

@@ -3,6 +3,7 @@
 
 use innkeeper_auth::java::{decode_long, is_true};
 use innkeeper_server::settings::MAX_JUTE_BUFFER_BYTES;
+use innkeeper_tree::text::piece;
 
 use super::super::draft::Draft;
 use super::super::lenient_words;
@@ -17,7 +18,7 @@ pub(super) const KEYS: &[Key] = &[
         if !unknown.is_empty() {
             draft.warn(format!(
                 "{given}: ZooKeeper knows no word {}, so nobody can ask for it",
-                unknown.join(", ")
+                piece(unknown.join(", "))
             ));
         }
         Ok(())
