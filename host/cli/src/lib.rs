@@ -149,6 +149,7 @@ fn complain(json: bool, sentence: &str) {
 /// Cuts and escapes what clap's error repeats of the arguments.
 fn with_pieces(mut error: clap::Error) -> clap::Error {
     use clap::error::{ContextKind, ContextValue};
+    let mut is_cut = false;
     for kind in [
         ContextKind::InvalidValue,
         ContextKind::InvalidArg,
@@ -163,7 +164,12 @@ fn with_pieces(mut error: clap::Error) -> clap::Error {
             }
             _ => continue,
         };
-        error.insert(kind, shorter);
+        let before = error.insert(kind, shorter);
+        is_cut |= before.as_ref() != error.get(kind);
+    }
+    if is_cut {
+        // A suggestion repeats the whole argument.
+        error.insert(ContextKind::Suggested, ContextValue::None);
     }
     error
 }

@@ -8,6 +8,9 @@ use anyhow::Context;
 use innkeeper_runtime::Runtime;
 use innkeeper_tree::text::piece;
 
+/// The longest text that is looked up: a DNS name, with a dot at its end.
+const NAME_BYTES_MAX: usize = 254;
+
 /// The parts of `HOST:PORT`; `None` if a text is no such thing. The host is an address or a name,
 /// and may have brackets around it. An IPv6 address needs them: without them its last part would be
 /// read as the port.
@@ -22,7 +25,13 @@ pub(crate) fn host_and_port(text: &str) -> Option<(&str, u16)> {
 
 /// The addresses of a host by its name or number, with or without brackets. There is at least one.
 pub(crate) async fn addresses<R: Runtime>(runtime: &R, host: &str) -> io::Result<Vec<IpAddr>> {
-    runtime.resolve(bare(host)).await
+    let host = bare(host);
+    if host.len() > NAME_BYTES_MAX {
+        // The system's error would repeat the whole name.
+        let sentence = "the name of a host has at most 253 bytes";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
+    }
+    runtime.resolve(host).await
 }
 
 /// The address of a host by its name or number, for a socket that listens. An empty one is this

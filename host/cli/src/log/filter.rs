@@ -54,7 +54,12 @@ pub(super) fn parse(text: &str) -> anyhow::Result<EnvFilter> {
     }
     EnvFilter::builder()
         .parse(directives.join(","))
-        .with_context(|| format!("`{}` is no filter", piece(text.trim())))
+        .with_context(|| {
+            format!(
+                "`{}` is no filter; write a level, or TARGET=LEVEL",
+                piece(text.trim())
+            )
+        })
 }
 
 /// Refuses a word that is no level. The library would take it as the name of a target with every
