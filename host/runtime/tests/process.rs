@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods)] // Threads of these processes are busy on purpose.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -161,6 +162,25 @@ fn threads_that_wait_do_not_hold_up_the_death_of_the_process() {
         .expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
+}
+
+/// Starting a thread for each of them would cost others more than the jobs do.
+#[test]
+fn jobs_that_follow_each_other_start_one_thread() {
+    const JOBS: usize = 100;
+    let threads = Real::run(RealConfig::default(), |rt| async move {
+        let mut threads = HashSet::new();
+        for _ in 0..JOBS {
+            let job = async { std::thread::current().id() };
+            threads.insert(rt.spawn(ThreadRole::Spare, job).await.expect("no panic"));
+            // The thread has nothing else to do by then.
+            rt.sleep(Duration::from_millis(1)).await;
+        }
+        threads.len()
+    });
+    let threads = threads.expect("the threads start");
+    // On a busy machine a job may come too late.
+    assert!(threads < JOBS / 2, "{threads} threads for {JOBS} jobs");
 }
 
 #[test]

@@ -10,14 +10,15 @@
 //! the task would wait behind a guest that computes.
 //!
 //! A pool of a very low priority works [on demand](Pool::on_demand): a thread at the priority of
-//! the process waits for jobs and starts the threads that work, which end when the queue is empty.
+//! the process waits for jobs and starts the threads that work, which end a moment after the queue
+//! is empty ([`LINGER`]).
 //! The reason is the death of the process. A killed process closes its sockets when its last
 //! thread ends, and a thread needs a processor to end. On a busy machine a waiting thread of
 //! `SCHED_IDLE` got none for up to 700 ms, and so long the group did not notice that its leader
 //! was dead. A thread cannot raise its priority while it waits: that takes privileges.
 //!
-//! **Invariant:** a thread that waits for jobs has no lower priority than `guest`, so a process
-//! whose guests and modules rest is dead at once when it is killed. (test:
+//! **Invariant:** a thread that waits for jobs for longer than a moment has no lower priority than
+//! `guest`, so a process whose guests and modules rest is dead at once when it is killed. (test:
 //! `threads_that_wait_do_not_hold_up_the_death_of_the_process`)
 
 use std::collections::{BTreeMap, VecDeque};
@@ -29,7 +30,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
@@ -37,6 +38,11 @@ use thread_priority::{
 
 /// The lowest priority.
 const NICE_MOST: i32 = 19;
+
+/// How long a thread that was started on demand waits for another job. Jobs that follow each other
+/// would start a thread each: a hundred endless guests started 5,000 a second, which cost clients
+/// more than the guests did. (test: `jobs_that_follow_each_other_start_one_thread`)
+const LINGER: Duration = Duration::from_millis(50);
 
 /// How long a pool waits after it could not start a thread.
 const START_AGAIN: Duration = Duration::from_millis(100);
@@ -92,6 +98,8 @@ struct Shared {
     name: &'static str,
     state: Mutex<State>,
     work_came: Condvar,
+    /// For the threads that linger.
+    work_goes_on: Condvar,
     thread_ended: Condvar,
 }
 
@@ -103,6 +111,8 @@ struct State {
     threads_running: usize,
     /// How many of them were started on demand.
     on_demand: usize,
+    /// How many of those wait for another job.
+    lingering: usize,
 }
 
 struct Job {
@@ -157,8 +167,10 @@ impl Pool {
                 closed: false,
                 threads_running: 0,
                 on_demand: 0,
+                lingering: 0,
             }),
             work_came: Condvar::new(),
+            work_goes_on: Condvar::new(),
             thread_ended: Condvar::new(),
         });
         Self { shared, threads }
@@ -192,9 +204,7 @@ impl Pool {
             future: Mutex::new(Some(Box::pin(future))),
         });
         state.live.insert(id, job.clone());
-        state.queue.push_back(job);
-        drop(state);
-        self.shared.work_came.notify_one();
+        self.shared.add(state, job);
     }
 
     /// Ends the threads after their present polls, and drops all jobs.
@@ -206,6 +216,7 @@ impl Pool {
             std::mem::take(&mut state.live)
         };
         self.shared.work_came.notify_all();
+        self.shared.work_goes_on.notify_all();
         for job in live.into_values() {
             job.discard();
         }
@@ -260,12 +271,13 @@ impl Shared {
         }
     }
 
-    /// Starts a thread whenever a job waits and fewer than `most` of them work.
+    /// Starts a thread whenever a job waits that no lingering thread takes, and fewer than `most` of
+    /// them work.
     fn start_on_demand(self: &Arc<Self>, most: usize, priority: Priority) {
         while self.is_wanted(most) {
             let started = self.start_thread(move |shared| {
                 shared.lower(priority);
-                while let Some(job) = shared.present_job() {
+                while let Some(job) = shared.next_job_soon() {
                     shared.poll(&job);
                 }
             });
@@ -281,17 +293,24 @@ impl Shared {
     /// Waits until another thread is wanted, and counts it. False if the pool is closed.
     fn is_wanted(&self, most: usize) -> bool {
         let mut state = self.state.lock();
-        while !state.closed && (state.queue.is_empty() || state.on_demand >= most) {
+        while !state.closed && (!state.wants_a_thread() || state.on_demand >= most) {
             self.work_came.wait(&mut state);
         }
         state.on_demand += usize::from(!state.closed);
         !state.closed
     }
 
-    /// The next job for a thread that was started on demand. If there is none, the thread no longer
-    /// counts.
-    fn present_job(&self) -> Option<Arc<Job>> {
+    /// The next job for a thread that was started on demand. If none comes for a moment, the thread
+    /// no longer counts.
+    fn next_job_soon(&self) -> Option<Arc<Job>> {
         let mut state = self.state.lock();
+        state.lingering += 1;
+        self.work_goes_on.wait_while_for(
+            &mut state,
+            |state| !state.closed && state.queue.is_empty(),
+            LINGER,
+        );
+        state.lingering -= 1;
         let job = match state.closed {
             true => None,
             false => state.queue.pop_front(),
@@ -347,14 +366,28 @@ impl Shared {
     }
 
     fn enqueue(&self, job: Arc<Job>) {
-        {
-            let mut state = self.state.lock();
-            if state.closed {
-                return;
-            }
-            state.queue.push_back(job);
+        let state = self.state.lock();
+        if !state.closed {
+            self.add(state, job);
         }
-        self.work_came.notify_one();
+    }
+
+    /// Adds a job to the queue, and wakes a thread for it.
+    fn add(&self, mut state: MutexGuard<'_, State>, job: Arc<Job>) {
+        state.queue.push_back(job);
+        let wakes = match state.wants_a_thread() {
+            true => &self.work_came,
+            false => &self.work_goes_on,
+        };
+        drop(state);
+        wakes.notify_one();
+    }
+}
+
+impl State {
+    /// Whether more jobs wait than threads linger.
+    fn wants_a_thread(&self) -> bool {
+        self.queue.len() > self.lingering
     }
 }
 

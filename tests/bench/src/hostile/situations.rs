@@ -35,6 +35,7 @@ pub struct Situation {
 
 #[derive(Clone, Copy)]
 enum Kind {
+    Harmless,
     Loops,
     Delete,
     Scan,
@@ -51,7 +52,8 @@ const fn situation(name: &'static str, kind: Kind) -> Situation {
 }
 
 /// All situations.
-pub const SITUATIONS: [Situation; 9] = [
+pub const SITUATIONS: [Situation; 10] = [
+    situation("a harmless recipe on every write", Kind::Harmless),
     situation("100 endless loops", Kind::Loops),
     situation("deletes of 100,000 children's parent", Kind::Delete),
     situation("load scans all, the policy moves", Kind::Scan),
@@ -112,6 +114,7 @@ impl<'a> Stage<'a> {
     /// Binds the hostile guests of a situation.
     pub async fn begin(&mut self, situation: Situation) -> anyhow::Result<()> {
         match situation.kind {
+            Kind::Harmless => self.script(&[]).await?,
             Kind::Loops => {
                 for number in 0..100 {
                     self.misbehave(&format!("loop-{number}"), "loop").await?;
