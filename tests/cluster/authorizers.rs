@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use innkeeper_dispatch::AUTHORIZERS_MAX;
 use innkeeper_proto::ErrorCode;
 use innkeeper_runtime::{Runtime, ThreadRole};
+use serde_json::Value;
 
 use super::common::simulated::SimClient;
+use super::common::simulated_http::{SUPER, ask_with};
 use super::common::{connect_request, create, get, set};
-use super::guests::{ModuleDisk, push, request, status, with_http};
+use super::guests::{ModuleDisk, eventually_status, push, request, status, with_http};
 use super::sessions::ping;
 use super::stage::{Clients, Stage, ask, play, read};
 
@@ -80,6 +83,36 @@ fn a_node_that_lacks_an_active_authorizers_module_serves_no_client_until_it_has_
         disk.is_mended();
         let mut at_poor = clients.connect(poor, 10_000).await;
         assert_eq!(read(&mut at_poor, "/guarded").await, b"");
+    });
+}
+
+/// Apply has the limit, so two leaders cannot activate one too many. Whoever found no place gets
+/// the next one that is free.
+#[test]
+fn no_more_authorizers_are_active_than_there_are_places() {
+    play(14, 3, with_http, async |stage, clients| {
+        stage.all_vote().await;
+        let node = stage.follower().await;
+        let module = push(&clients, node, "test-hostile-authorizer").await;
+        let document = authorizer(&module);
+        for number in 0..AUTHORIZERS_MAX {
+            let path = format!("/v1/bindings/all-{number}?wait=activated");
+            request(&clients, node, "PUT", &path, document.as_bytes()).await;
+        }
+        let asked = ("PUT", "/v1/bindings/late?wait=activated", SUPER);
+        let http = clients.http(node);
+        let (code, answer, _) = ask_with(&clients.runtime, http, asked, document.as_bytes()).await;
+        assert_eq!(code, 422, "{answer}");
+        assert!(answer.contains("32 authorizers are active"), "{answer}");
+        // One that is active may be changed.
+        let other = document.replace("/guarded/**", "/other/**");
+        let path = "/v1/bindings/all-7?wait=activated";
+        request(&clients, node, "PUT", path, other.as_bytes()).await;
+        assert_eq!(status(&clients, node, "late").await["pending"], true);
+
+        request(&clients, node, "DELETE", "/v1/bindings/all-3", b"").await;
+        let is_active = |status: &Value| status["pending"] == false;
+        eventually_status(&clients, node, "late", is_active).await;
     });
 }
 

@@ -46,7 +46,7 @@ pub async fn status(clients: &Clients, node: u64, name: &str) -> Value {
 }
 
 /// Waits until a binding's status at a node is as it should be. There may be no leader meanwhile.
-async fn eventually_status(
+pub async fn eventually_status(
     clients: &Clients,
     node: u64,
     name: &str,

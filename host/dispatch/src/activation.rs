@@ -16,14 +16,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_runtime::{AbortOnDrop, Runtime, ThreadRole};
-use innkeeper_tree::{Binding, Digest, Operation, World, Zxid};
+use innkeeper_tree::applied::TicketResult;
+use innkeeper_tree::bindings::AUTHORIZERS_MAX;
+use innkeeper_tree::{Binding, Digest, Operation, View, World, Zxid};
 use tokio::sync::Notify;
 
+use super::Guests;
 use super::compile::CompileError;
 use super::lane::{self, Lane};
 use super::modules::MakeError;
 use super::report::Who;
-use super::{AUTHORIZERS_MAX, Guests};
 
 /// How long a module waits after the host could not compile it, or no node gave it; it doubles with each time.
 const AGAIN_LEAST: Duration = Duration::from_secs(1);
@@ -78,9 +80,9 @@ impl<R: Runtime> Guests<R> {
             self.shared.rates.lock().remove(name);
             self.shared.authorizers.forget(name);
             self.shared.readiness.forget(name);
+            self.look_for_places(&view);
             return;
         };
-        drop(view);
         self.shared.reports.tell(&binding, started);
         self.fetch_missing(&binding);
         if !runs(&binding, World::Authorizer) {
@@ -89,6 +91,9 @@ impl<R: Runtime> Guests<R> {
         if !binding.is_pending() {
             // What it wishes for acts.
             self.shared.readiness.forget(name);
+            if !runs(&binding, World::Authorizer) {
+                self.look_for_places(&view);
+            }
         } else if let Err(error) = self.may_act(&binding) {
             self.not_activated(name, binding.wish, error);
         } else if self.leads()
@@ -103,8 +108,12 @@ impl<R: Runtime> Guests<R> {
                     wish: binding.wish,
                 })
                 .await;
-            if let Err(error) = proposed {
-                let error = format!("it could not be activated: {error}");
+            let error = match proposed {
+                Ok(settled) if settled.result == TicketResult::NoPlace => Some(no_place()),
+                Ok(_) => None,
+                Err(error) => Some(format!("it could not be activated: {error}")),
+            };
+            if let Some(error) = error {
                 self.not_activated(name, binding.wish, error);
             }
         }
@@ -114,6 +123,14 @@ impl<R: Runtime> Guests<R> {
         }
     }
 
+    /// An authorizer may have given up its place: looks again at those that wait for one.
+    fn look_for_places(&self, view: &View) {
+        let waits = |at: &&Arc<Binding>| at.is_pending() && at.wished.world == World::Authorizer;
+        let waiting = view.bindings().iter().filter(waits);
+        let names: Vec<_> = waiting.map(|at| Arc::clone(&at.name)).collect();
+        self.changed(&names);
+    }
+
     /// Whether there is room for what the binding wishes for: one authorizer more. The error is a
     /// sentence.
     fn may_act(&self, binding: &Binding) -> Result<(), String> {
@@ -121,14 +138,8 @@ impl<R: Runtime> Guests<R> {
             return Ok(());
         }
         let view = self.shared.reader.view();
-        let authorizers = view
-            .bindings()
-            .iter()
-            .filter(|other| other.name != binding.name && runs(other, World::Authorizer));
-        if authorizers.count() >= AUTHORIZERS_MAX {
-            return Err(format!(
-                "{AUTHORIZERS_MAX} authorizers are active, which is as many as a node takes; delete one of them"
-            ));
+        if view.bindings().authorizers_beside(&binding.name) >= AUTHORIZERS_MAX {
+            return Err(no_place());
         }
         self.room_for(binding, Zxid(u64::MAX), &binding.wished)
     }
@@ -266,6 +277,13 @@ impl<R: Runtime> Guests<R> {
         let dispatch = async move { this.dispatch(name, bell, follows).await };
         lane::spawn(&self.shared.runtime, &lane, Box::pin(dispatch));
     }
+}
+
+/// Why an authorizer is not activated that apply has no place for.
+fn no_place() -> String {
+    format!(
+        "{AUTHORIZERS_MAX} authorizers are active, which is as many as there may be; delete one of them"
+    )
 }
 
 /// Whether a module of that world acts for the binding.

@@ -86,6 +86,7 @@ pub use elsewhere::Elsewhere;
 pub use first::FirstRun;
 pub use flow::{Flow, Most};
 pub use health::Breaker;
+pub use innkeeper_tree::bindings::AUTHORIZERS_MAX;
 pub use modules::{PushError, Pushed};
 pub use pushes::{Push, PushName, PushState};
 pub use report::BindingStatus;
@@ -106,10 +107,6 @@ use report::Reports;
 
 /// Queue entries that one reaction gets at most; the rest waits for the next.
 pub const EVENTS_PER_REACTION: usize = 1_024;
-
-/// Authorizers that may be active at one time: what the instance pool has places for, one for
-/// each client worker of the node and each of them.
-pub const AUTHORIZERS_MAX: usize = 32;
 
 /// How long a node that lacks an authorizer waits before it says so in the log.
 const AUTHORIZER_PATIENCE: Duration = Duration::from_secs(1);

@@ -167,6 +167,9 @@ pub enum TicketResult {
     Activated,
     /// A binding was not activated: its document was changed since, or its module is unknown.
     Void,
+    /// A binding was not activated: [`AUTHORIZERS_MAX`](crate::bindings::AUTHORIZERS_MAX) other
+    /// authorizers are active.
+    NoPlace,
     /// The group has the wanted configuration, whose version this is; or why it has not:
     /// BadVersion (the configuration is not the one that the caller has seen), BadArguments (no
     /// voter would be left, there would be more than 255 members, an address is empty or longer than

@@ -9,6 +9,11 @@ use crate::binding::{Definition, is_system};
 use crate::pattern::PatternIndex;
 use crate::{Digest, World, Zxid, path};
 
+/// The most authorizers that are active at a time. Every node keeps places for as many as there may
+/// be, so the number is part of the state's rules: apply refuses to activate a further one, whoever
+/// proposes it and whatever was activated meanwhile.
+pub const AUTHORIZERS_MAX: usize = 32;
+
 /// One binding.
 ///
 /// - `wish` is the mzxid of `/innkeeper/bindings/<name>`. The binding exists exactly while this
@@ -108,6 +113,16 @@ impl Bindings {
     /// Is an authorizer active? If not, no path has one.
     pub fn has_authorizers(&self) -> bool {
         !self.active.authorizers.is_empty()
+    }
+
+    /// How many authorizers are active besides the binding with this name.
+    pub fn authorizers_beside(&self, name: &str) -> usize {
+        let authorizes = |binding: &&Arc<Binding>| {
+            let active = binding.active.as_ref();
+            active.is_some_and(|active| active.definition.world == World::Authorizer)
+        };
+        let others = self.iter().filter(|binding| &*binding.name != name);
+        others.filter(authorizes).count()
     }
 
     /// Is a recipe active?

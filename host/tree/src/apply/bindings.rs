@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Cause;
 use crate::applied::{Applied, TicketResult};
 use crate::binding::Definition;
-use crate::bindings::{Active, Binding};
+use crate::bindings::{AUTHORIZERS_MAX, Active, Binding};
 use crate::modules::ModuleInfo;
 use crate::{Digest, Tree, World, Zxid};
 
@@ -82,6 +82,11 @@ impl Tree {
             return TicketResult::Void;
         }
         let definition = known.wished.clone();
+        if definition.world == World::Authorizer
+            && self.bindings.authorizers_beside(name) >= AUTHORIZERS_MAX
+        {
+            return TicketResult::NoPlace;
+        }
         let name = known.name.clone();
         let binding = Binding {
             active: Some(Active {

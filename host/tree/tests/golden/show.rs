@@ -108,6 +108,7 @@ fn ticket_result(result: &TicketResult) -> String {
         TicketResult::Registered => "Registered".to_owned(),
         TicketResult::Activated => "Activated".to_owned(),
         TicketResult::Void => "Void".to_owned(),
+        TicketResult::NoPlace => "NoPlace".to_owned(),
         TicketResult::Configured(Ok(_)) => "Configured".to_owned(),
         TicketResult::Configured(Err(error)) => format!("Configured({})", error.name()),
     }
