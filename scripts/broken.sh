@@ -73,6 +73,7 @@ all)
     (run told-silence --workspace --test whole_cluster whoever_is_answered_after_a_silence_keeps_the_session) || failed=1
     (run told-silence --workspace --test whole_cluster what_is_sent_after_an_expiry_is_not_answered_by_a_node_that_lags) || failed=1
     (run install-closes --workspace --lib what_relies_on_every_event_ends_when_the_state_is_replaced) || failed=1
+    (run install-closes --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
     (run sync-quorum --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
     (run ack-in-transaction --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
     (run policy-check --workspace --test whole_cluster clients_see_one_service_whatever_happens_to_its_nodes) || failed=1
