@@ -429,6 +429,45 @@ fn bits_that_flip_while_a_node_runs_are_refused_or_do_no_harm() {
     assert!(refused > 10, "{refused}");
 }
 
+/// A checkpoint reads pages, changes them and writes them again with new checksums. What was read
+/// wrong must not be written.
+#[test]
+fn bits_that_flip_while_checkpoints_are_made_are_not_written_back() {
+    let mut stopped = 0;
+    for seed in 0..40 {
+        let (disk, mut known) = written(seed, 20);
+        let (sentence, life_told) = run(seed, &disk, |runtime| async move {
+            let mut life = Life::open(&runtime).await.expect("nothing fails yet");
+            // More than the cache holds.
+            life.data_bytes = 1_000;
+            let flips = FileFaults {
+                flipped_reads_one_in: Some(1 << (seed % 8)),
+                ..FileFaults::default()
+            };
+            let disk = runtime.disk(Path::new(FOLDER)).expect("a folder");
+            disk.set_faults(STATE, flips);
+            let mut sentence = None;
+            for number in 30..70 {
+                if sentence.is_none() {
+                    sentence = life.burst(number).await;
+                }
+            }
+            disk.heal();
+            let mut known = Known::default();
+            life.tell(&mut known);
+            (sentence, known)
+        });
+        if let Some(sentence) = sentence {
+            is_a_sentence(&sentence, STATE);
+            stopped += 1;
+        }
+        known.acks.extend(life_told.acks);
+        known.modules.extend(life_told.modules);
+        check_when_well(seed + 1, &disk, &known);
+    }
+    assert!(stopped > 10, "{stopped}");
+}
+
 #[test]
 fn a_disk_that_fails_while_a_node_opens_harms_nothing() {
     let (mut opened, mut refused) = (0, 0);

@@ -2,14 +2,14 @@
 //!
 //! redb has a checksum for each of its pages and does not look at it when it opens a file that was
 //! closed in order or by a power cut. So the whole file is verified here when it is opened, and
-//! what was verified is [checked](super::blocks) when it is read again.
+//! what was verified or written is [checked](super::blocks) when it is read again.
 //!
 //! **Invariant:** a bit that has changed in `state.redb` or `modules.redb` ends in a refusal, or in
-//! the right answer. Two changes are not found. One bit in the file's header says which of the last
-//! two commits counts. If it has changed, the older commit is opened: of the state, the log applies
-//! the rest again; of the modules, the last one is missing. And a page that this process has
-//! written is verified at the next start, not when this process reads it. (tests:
-//! `a_rotten_bit_is_refused_or_does_no_harm`, `bits_that_flip_in_reads_are_refused_or_do_no_harm`)
+//! the right answer. One change is not found. A bit in the file's header says which of the last two
+//! commits counts. If it has changed, the older commit is opened: of the state, the log applies the
+//! rest again; of the modules, the last one is missing. (tests:
+//! `a_rotten_bit_is_refused_or_does_no_harm`, `bits_that_flip_in_reads_are_refused_or_do_no_harm`,
+//! `a_block_is_checked_after_it_was_written_whole`)
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,8 +55,9 @@ impl<F: File> StorageBackend for DiskBackend<F> {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        let begun = self.watch.blocks.begin_read();
         self.file.read_exact_at(out, offset)?;
-        self.watch.blocks.read(offset, out)
+        self.watch.blocks.read(begun, offset, out)
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
@@ -74,7 +75,9 @@ impl<F: File> StorageBackend for DiskBackend<F> {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         self.watch.blocks.write(offset, data.len() as u64);
-        self.file.write_at(data, offset)
+        self.file.write_at(data, offset)?;
+        self.watch.blocks.written(offset, data);
+        Ok(())
     }
 }
 
@@ -119,7 +122,6 @@ fn verified<F: File>(
     cache_bytes: usize,
 ) -> Result<Opened, StateError> {
     let mut opened = database(name, file, cache_bytes)?;
-    opened.watch.blocks.learn(true);
     let checked = opened.database.check_integrity();
     opened.watch.blocks.learn(false);
     // False means that redb's list of free pages was wrong, which it has corrected.
@@ -188,6 +190,8 @@ fn database<F: File>(
     cache_bytes: usize,
 ) -> Result<Opened, StateError> {
     let watch = Arc::new(Watch::default());
+    // What is read before the file is verified must be the same when it is verified.
+    watch.blocks.learn(true);
     let backend = DiskBackend {
         file,
         watch: watch.clone(),
