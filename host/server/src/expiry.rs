@@ -25,9 +25,9 @@
 //! **Invariant:** every request without credentials keeps its session alive, as in ZooKeeper, and
 //! so do the parts of a request that arrives slowly, which ZooKeeper does not count. No session
 //! expires because the process was stopped, or while its client's input waits unread in the socket.
-//! What a client sends after its silence was told is not answered before it has reattached: no node
-//! answers what was sent after the session had expired, and no session expires within its timeout
-//! after a request that was answered.
+//! What a client sends after its silence was told is not answered before it has reattached. So no
+//! node answers what was sent after the session had expired. And no session expires within its
+//! timeout after a request that was taken by a node in contact with the leader.
 //! (tests: `credentials_keep_no_session_alive`,
 //! `a_request_that_arrives_slowly_keeps_its_session_alive`,
 //! `stopping_and_continuing_the_process_keeps_sessions`,
@@ -64,8 +64,8 @@ const REPORT_SENT: u8 = 2;
 
 /// The last sign of life of a session on this node.
 ///
-/// Invariant: between [`Found::Silent`] or [`Step::Expire`] and the session's next attachment no
-/// sign of life of its connection counts.
+/// Invariant: after [`Found::Silent`] or [`Step::Expire`] no sign of life counts until the client
+/// reattaches, this node begins to lead, or another node's state is installed.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     /// The session.
@@ -230,12 +230,15 @@ impl Expiry {
         Ok(())
     }
 
-    /// Another node has heard of a session.
+    /// Another node has heard of a session. After [`Step::Expire`] it tells of what it heard before
+    /// the client reattached elsewhere, if it has been cut off: that counts for nothing.
     pub(crate) fn heard_elsewhere(&self, session: SessionId) {
         if let Some(heartbeat) = self.heartbeat(session)
             && !heartbeat.is_local()
+            && heartbeat.probe.speaks().is_ok()
         {
-            self.renew(&heartbeat);
+            let now = self.counted(false);
+            heartbeat.heard_tick.store(now, Ordering::Relaxed);
         }
     }
 

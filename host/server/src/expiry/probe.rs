@@ -5,8 +5,9 @@
 //! 2. The connection answers that nothing is there ([`Probe::is_answered`]), or takes a request.
 //! 3. The answer is told to the leader, or the leader decides by it ([`Probe::tells`]). What the
 //!    client says from then on comes [`TooLate`].
-//! 4. This ends when the client reattaches, and when a leader begins: it has applied everything that
-//!    earlier leaders had proposed, and gives each session its full timeout ([`Probe::ends`]).
+//! 4. This ends when the client reattaches, and when this node begins to lead: it has applied
+//!    everything that earlier leaders had proposed, and gives each session its full timeout
+//!    ([`Probe::ends`]). A report of another node does not end it: it may be from before.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -30,9 +31,8 @@ pub(crate) struct TooLate;
 /// The state of the look into a session's silence.
 ///
 /// Invariant: an answer is either taken back by what the connection hears, or told, never both.
-/// The connection itself gives the answer, and what it hears later finds the answer there; so
-/// nothing is heard between the answer and what is told of it without the one or the other being
-/// seen.
+/// The task that serves the connection gives the answer. What this task hears later finds the
+/// answer there, and takes it back or comes too late.
 #[derive(Debug, Default)]
 pub(super) struct Probe(AtomicU8);
 

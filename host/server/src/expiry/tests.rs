@@ -223,6 +223,23 @@ fn an_answer_from_before_a_session_was_due_does_not_count_when_it_is() {
     assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
 }
 
+/// A node that was cut off reports what it heard before the client went to another node.
+#[test]
+fn a_report_does_not_take_a_decided_expiry_back() {
+    let expiry = Expiry::new(100, true);
+    expiry.opened(SESSION, 2, 1000);
+    assert_eq!(next(&expiry, 50), Some((11, Step::Probe(SESSION))));
+    let heartbeat = expiry.heartbeat(SESSION).unwrap();
+    heartbeat.nothing_buffered();
+    assert_eq!(next(&expiry, 1), Some((1, Step::Expire(SESSION, 2))));
+    expiry.heard_elsewhere(SESSION);
+    assert_eq!(expiry.heard(&heartbeat), Err(TooLate));
+    // The proposal may have been lost.
+    assert_eq!(next(&expiry, 30), Some((20, Step::Expire(SESSION, 2))));
+    expiry.opened(SESSION, 3, 1000);
+    assert_eq!(expiry.heard(&heartbeat), Ok(()));
+}
+
 #[test]
 fn answers_that_come_when_a_session_is_due_again_do_not_count() {
     let expiry = Expiry::new(100, true);

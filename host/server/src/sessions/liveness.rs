@@ -9,7 +9,7 @@
 //!    credentials for a whole tick, it answers so, and the session expires. Anything else keeps the
 //!    session.
 //! 4. Once the leader has been told of the silence, whatever the client sends ends the connection,
-//!    credentials included, and is not answered. Requests that were taken before are.
+//!    credentials included, and is not answered. Until then requests that were taken before are.
 
 use std::sync::Arc;
 
