@@ -184,7 +184,7 @@ impl Stage {
             raft.segment_bytes = 4 << 10;
             raft.retention_age = age;
             raft.checkpoint_entries = 200;
-            raft.checkpoint_interval = Duration::from_secs(2);
+            raft.checkpoint_interval = Duration::from_millis(500);
         }
         let (slot, end) = (member.slot.clone(), Signal::new());
         *member.end.lock() = end.clone();
