@@ -114,7 +114,9 @@ fn how_far_a_push_is_says_whichever_node_is_asked() {
         for method in ["GET", "DELETE"] {
             let (status, text) = ask_about(&clients, others[0], method, push).await;
             assert_eq!(status, 503, "{text}");
-            let says = format!("node {first} took the push `{push}` and does not answer");
+            let says = format!(
+                "node {first}, which took the push `{push}` as its name says, does not answer"
+            );
             assert!(text.contains(&says), "{text}");
         }
     });

@@ -5,8 +5,9 @@
 //! 2. It answers with the state, if it knows the push. That counts as asking, so the push stays
 //!    alive.
 //! 3. An author who waits for the end has that node asked again every [`ASK_AGAIN`].
-//! 4. Of the questions to one node [`AT_ONCE`] are under way, and [`WAITING`] wait for their turn.
-//!    Further ones are refused. A node that does not answer so holds up no question to another one.
+//! 4. Of the questions to one node [`AT_ONCE`] are under way, and [`WAITING`] wait for their turn,
+//!    no longer than [`TURN_WITHIN`]. Further ones are refused. So a node that does not answer holds
+//!    up no question to another one, and none for long.
 //!
 //! An author whose question lands at another node each time so always gets the push's state.
 //! (tests: `how_far_a_push_is_says_whichever_node_is_asked`,
@@ -36,6 +37,9 @@ const AT_ONCE: usize = 4;
 
 /// Questions to one node that wait for their turn.
 const WAITING: usize = 32;
+
+/// The longest wait for a turn: about as long as a node has to answer.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The longest error of a push that another node is told, in bytes.
 const ERROR_BYTES_MAX: usize = 8 << 10;
@@ -69,11 +73,17 @@ struct Line {
 }
 
 impl Questions {
-    /// Asks a question in its turn; `None` if too many wait already.
-    async fn ask<T>(&self, node: u64, question: impl Future<Output = T>) -> Option<T> {
+    /// Asks a question in its turn; `None` if too many wait already, or its turn does not come.
+    async fn ask<T>(
+        &self,
+        runtime: &impl Runtime,
+        node: u64,
+        question: impl Future<Output = T>,
+    ) -> Option<T> {
         let line = self.lines.lock().entry(node).or_default().clone();
         let _place = line.all.try_acquire().ok()?;
-        let _turn = line.under_way.acquire().await.ok()?;
+        let turn = runtime.timeout(TURN_WITHIN, line.under_way.acquire());
+        let _turn = turn.await.ok()?.ok()?;
         Some(question.await)
     }
 }
@@ -175,7 +185,7 @@ impl<R: Runtime> Guests<R> {
                 return Elsewhere::Nowhere;
             }
             let question = service.ask_for_push(node, name.pushed);
-            let state = match self.shared.questions.ask(node, question).await {
+            let state = match self.shared.questions.ask(runtime, node, question).await {
                 Some(Ok(None)) => return Elsewhere::Nowhere,
                 Some(Ok(Some(answer))) => match read(&answer) {
                     Some(state) => state,
@@ -258,14 +268,14 @@ mod tests {
                 runtime.sleep(ASK_AGAIN).await;
                 under_way.set(under_way.get() - 1);
             };
-            let all = join_all((0..100).map(|_| questions.ask(7, slow())));
+            let all = join_all((0..100).map(|_| questions.ask(&runtime, 7, slow())));
             let began = runtime.now();
             let answers = select2(all, async {
                 runtime.sleep(ASK_AGAIN / 2).await;
                 // Who asks another node waits for nobody, and who went made room.
-                assert!(questions.ask(8, async {}).await.is_some());
+                assert!(questions.ask(&runtime, 8, async {}).await.is_some());
                 assert_eq!(runtime.now().since(began), ASK_AGAIN / 2);
-                assert!(questions.ask(7, async {}).await.is_none());
+                assert!(questions.ask(&runtime, 7, async {}).await.is_none());
                 pending::<()>().await;
             });
             let Select2::First(answers) = answers.await else {
@@ -276,11 +286,21 @@ mod tests {
             let turns = (AT_ONCE + WAITING).div_ceil(AT_ONCE) as u32;
             assert_eq!(runtime.now().since(began), ASK_AGAIN * turns);
             let gone = select2(
-                join_all((0..100).map(|_| questions.ask(7, slow()))),
+                join_all((0..100).map(|_| questions.ask(&runtime, 7, slow()))),
                 async {},
             );
             gone.await;
-            assert!(questions.ask(7, async {}).await.is_some());
+            assert!(questions.ask(&runtime, 7, async {}).await.is_some());
+            // Four that get no answer hold up the others no longer than this.
+            let silent =
+                join_all((0..AT_ONCE).map(|_| questions.ask(&runtime, 7, pending::<()>())));
+            let began = runtime.now();
+            let waits = join_all((0..WAITING).map(|_| questions.ask(&runtime, 7, async {})));
+            let Select2::Second(refused) = select2(silent, waits).await else {
+                panic!("nobody answers");
+            };
+            assert!(refused.iter().all(Option::is_none));
+            assert_eq!(runtime.now().since(began), TURN_WITHIN);
         });
     }
 }

@@ -7,6 +7,7 @@ use innkeeper_runtime::Runtime;
 use innkeeper_server::delivery::fanout::WatchItem;
 use innkeeper_server::inspect::Serves;
 use innkeeper_server::service::Service;
+use innkeeper_tree::text::piece;
 use serde_json::{Value, json};
 
 use super::pretty::Token;
@@ -219,7 +220,7 @@ fn set_trace_mask<R: Runtime>(service: &Service<R>, query: &str) -> Answer {
             service.set_trace_mask(mask);
             return Answer::new(COMMAND, vec![field("tracemask", mask)]);
         }
-        Some(Err(_)) => format!("{wrong}, got {}", given.unwrap_or_default()),
+        Some(Err(_)) => format!("{wrong}, got {}", piece(given.unwrap_or_default())),
         None => wrong.to_owned(),
     };
     Answer::failed(COMMAND, StatusCode::OK, error)

@@ -232,11 +232,14 @@ async fn elsewhere<R: Runtime>(
 ) -> Result<(u64, PushState), Problem> {
     match admin.surface.guests.push_elsewhere(name, limit).await {
         Elsewhere::At(node, state) => Ok((node, state)),
+        Elsewhere::Nowhere if name.node.is_none() => Err(Problem::missing(format!(
+            "this node knows no push `{name}`; if another node took it, write that node's number behind the name, as in `{name}@2`"
+        ))),
         Elsewhere::Nowhere => Err(no_push(name)),
         Elsewhere::Silent(node) => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!(
-                "node {node} took the push `{name}` and does not answer; ask again later, or push the module again"
+                "node {node}, which took the push `{name}` as its name says, does not answer; ask again later, or push the module again"
             ),
         )),
         Elsewhere::Busy(node) => Err(Problem::new(

@@ -19,6 +19,8 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use innkeeper_tree::text::piece;
+
 use placeholders::{Unfilled, fill};
 use words::{Word, Words};
 
@@ -76,7 +78,7 @@ pub(crate) fn parse(
         reader.expect(';')?;
         let Some(name) = name else { continue };
         if sections.insert(name.clone(), entries).is_some() {
-            return Err(reader.malformed(format!("the section {name} is there twice")));
+            return Err(reader.malformed(format!("the section {} is there twice", piece(name))));
         }
     }
     Ok(sections)
@@ -156,8 +158,8 @@ impl Reader<'_> {
             // Part of a password may look like a name.
             let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
             let shown = match !name.is_empty() && name.chars().all(is_name) {
-                true => name.as_str(),
-                false => "…",
+                true => piece(&name),
+                false => "…".to_owned(),
             };
             self.malformed(format!(
                 "nothing says what ${{{shown}}} is: set it with -D{shown}=…, or as a variable of \

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use innkeeper_tree::text::piece;
+
 use super::jaas::{self, placeholders};
 use crate::error::AuthError;
 use crate::settings::{AuthSettings, JaasText};
@@ -121,7 +123,10 @@ fn jaas_path(named: &Path, known: &dyn Fn(&str) -> Option<String>) -> Result<Pat
     };
     let filled = placeholders::fill(text, known).map_err(|unfilled| AuthError::Jaas {
         path: named.to_owned(),
-        what: format!("nothing says what ${{{}}} in its name is", unfilled.0),
+        what: format!(
+            "nothing says what ${{{}}} in its name is",
+            piece(unfilled.0)
+        ),
     })?;
     let path = filled
         .strip_prefix("file:")

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use innkeeper_tree::text::piece;
 use p12_keystore::Pkcs12Archive;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -313,7 +314,8 @@ fn kind_of(role: &str, said: Option<&str>, path: &Path) -> Result<Kind, String> 
             "BCFKS is not read here: convert it to PKCS12 with keytool -importkeystore".to_owned(),
         ),
         other => Err(format!(
-            "{other} is no kind of store: write {role}.type=JKS, PEM or PKCS12"
+            "{} is no kind of store: write {role}.type=JKS, PEM or PKCS12",
+            piece(other)
         )),
     }
 }

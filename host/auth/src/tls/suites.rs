@@ -1,5 +1,6 @@
 //! Protocol versions and cipher suites, by Java's names.
 
+use innkeeper_tree::text::piece;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{SupportedProtocolVersion, version};
@@ -24,11 +25,14 @@ pub(super) fn versions_of(
             "TLS" => versions.extend(&both),
             "TLSv1.3" => versions.push(&version::TLS13),
             "TLSv1.2" => versions.push(&version::TLS12),
-            other => tracing::warn!("{key}: {other} is not served here, only TLSv1.2 and TLSv1.3"),
+            other => {
+                let other = piece(other);
+                tracing::warn!("{key}: {other} is not served here, only TLSv1.2 and TLSv1.3");
+            }
         }
     }
     if versions.is_empty() {
-        return Err(TlsError::Protocols(named.join(",")));
+        return Err(TlsError::Protocols(piece(named.join(","))));
     }
     Ok(versions)
 }
@@ -53,14 +57,17 @@ pub(super) fn provider_of(settings: &TlsSettings) -> Result<CryptoProvider, TlsE
             // Not a suite, but a sign that Java's lists carry.
             None if name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV" => {}
             None => {
-                let why = why_no_suite(name);
+                let (why, name) = (why_no_suite(name), piece(name));
                 tracing::warn!("ssl.ciphersuites: {name} is left out: {why}");
                 missing.push(format!("{name}: {why}"));
             }
         }
     }
     if provider.cipher_suites.is_empty() {
-        return Err(TlsError::CipherSuites(named.join(","), missing.join("; ")));
+        return Err(TlsError::CipherSuites(
+            piece(named.join(",")),
+            piece(missing.join("; ")),
+        ));
     }
     Ok(provider)
 }
@@ -87,7 +94,7 @@ pub(super) fn check_suites(
     let (_, certificate) = x509_parser::parse_x509_certificate(&own.cert[0])
         .map_err(|error| TlsError::Setup(error.to_string()))?;
     Err(TlsError::NoSuiteForKey {
-        suites: named.join(","),
+        suites: piece(named.join(",")),
         kind: Kind::of_public(certificate.public_key().raw).to_string(),
     })
 }

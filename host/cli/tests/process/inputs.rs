@@ -204,6 +204,23 @@ fn what_stands_in_a_file_is_repeated_in_part() {
         ),
         ("clientPort=1\nclientPortAddress={}x", "write an IP address"),
         ("dynamicConfigFile={}", "that this user may read"),
+        ("dataDir=x{}x", "so it may hold ZooKeeper's data"),
+        ("x{}=1\ntickTime=0", "write 2000"),
+        ("4lw.commands.whitelist={}\ntickTime=0", "write 2000"),
+        ("snapCount={}\ntickTime=0", "write 2000"),
+        ("jute.maxbuffer={}\ntickTime=0", "write 2000"),
+        ("authProvider.{}={}\ntickTime=0", "write 2000"),
+        ("connection_throttle_drop_increase={}x", "write one between"),
+        ("ssl.enabledProtocols=x{}x\ntickTime=0", "write 2000"),
+        ("ssl.keyStore.type=x{}x\ntickTime=0", "write 2000"),
+        (
+            "secureClientPort=0\nssl.keyStore.location=x{}x",
+            "ssl.keyStore.location",
+        ),
+        (
+            "secureClientPort=0\nssl.keyStore.location=x\nssl.keyStore.type=x{}x",
+            "write ssl.keyStore.type=JKS, PEM or PKCS12",
+        ),
     ] {
         for input in inputs(VALUE_BYTES) {
             let input = escaped(&input);

@@ -44,7 +44,7 @@ pub async fn fill(addresses: &[String], znodes: u64) -> anyhow::Result<Filled> {
     let root = load::root(0);
     let each = znodes.div_ceil(FILLERS as u64);
     let mut last = String::new();
-    let mut fillers = JoinSet::new();
+    let mut prepared = Vec::new();
     let first = addresses.first().context("no server is named")?;
     let mut setup = Connection::open(first).await?;
     setup.call(wire::CREATE, wire::create(&root, b"")).await?;
@@ -53,7 +53,7 @@ pub async fn fill(addresses: &[String], znodes: u64) -> anyhow::Result<Filled> {
         let made = setup.call(wire::CREATE, wire::create(&folder, b""));
         made.await?;
         last = format!("{folder}/{}", each.saturating_sub(1));
-        let filler = Filler {
+        prepared.push(Filler {
             addresses: addresses.to_vec(),
             next_address: filler,
             folder,
@@ -62,10 +62,13 @@ pub async fn fill(addresses: &[String], znodes: u64) -> anyhow::Result<Filled> {
             sent: 0,
             broken: 0,
             progress: Instant::now(),
-        };
-        fillers.spawn(filler.run());
+        });
     }
     setup.call(wire::CLOSE, |_| {}).await?;
+    let mut fillers = JoinSet::new();
+    for filler in prepared {
+        fillers.spawn(filler.run());
+    }
     let mut broken = 0;
     while let Some(done) = fillers.join_next().await {
         broken += done??;

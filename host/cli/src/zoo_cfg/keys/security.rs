@@ -4,6 +4,7 @@
 use anyhow::Context;
 use innkeeper_auth::Secret;
 use innkeeper_auth::java::is_true;
+use innkeeper_tree::text::piece;
 
 use super::super::draft::Draft;
 use super::super::values::Given;
@@ -79,7 +80,10 @@ fn set_in_auth(draft: &mut Draft, given: &Given) -> anyhow::Result<()> {
         taken => taken,
     };
     if !taken.with_context(|| given.place())? {
-        warn(format!("{key} is not known here and has no effect"));
+        warn(format!(
+            "{} is not known here and has no effect",
+            piece(key)
+        ));
     }
     for warning in warnings {
         draft.warn(warning);
