@@ -56,6 +56,7 @@ fn a_node_that_is_down_holds_up_few_questions_and_none_to_others() {
             .iter()
             .map(|name| ask_about(&clients, asked, "GET", name));
         let answers = join_all(questions);
+        let begun = clients.runtime.now();
         let beside = async {
             clients.runtime.sleep(Duration::from_millis(200)).await;
             let began = clients.runtime.now();
@@ -70,8 +71,12 @@ fn a_node_that_is_down_holds_up_few_questions_and_none_to_others() {
             all.filter(|(status, text)| *status == 503 && text.contains(what))
                 .count()
         };
-        assert_eq!(says("does not answer"), 36);
-        assert_eq!(says("too many questions about pushes"), 24);
+        // Four were asked, and perhaps four more whose turn came in the moment in which the others
+        // gave up.
+        let silent = says("does not answer");
+        assert!((4..=8).contains(&silent), "{silent}");
+        assert_eq!(says("too many questions about pushes"), 60 - silent);
+        assert!(clients.runtime.now() - begun < Duration::from_secs(5));
     });
 }
 
